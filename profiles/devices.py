@@ -1,0 +1,98 @@
+"""The device catalogue: what is known about each phone, tablet and Mac, and how much memory iOS leaves one app.
+
+A device file holds hardware figures, each with its mark and source, and the memory limits that people have observed
+(iOS publishes none). What running and loading cost on the device is in its costs (profiles/costs.py).
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from profiles.documents import read_yaml
+from profiles.errors import UserError, nearest
+from profiles.figures import Figure
+
+DATA = Path(__file__).parent / "data"
+DEVICES = DATA / "devices"
+
+Version = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,3}(\.[0-9]{1,3})?$")]
+
+
+class MemoryLimit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One observation: the footprint at which the system ends an app, in bytes, for a range of OS versions.
+
+    `entitlement` is com.apple.developer.kernel.increased-memory-limit. Without os_from and os_until the row holds for
+    every version seen so far.
+    """
+
+    limit_bytes: Figure
+    entitlement: bool = False
+    os_from: Version | None = None
+    os_until: Version | None = None
+
+    def covers(self, os_version: str) -> bool:
+        version = _version(os_version)
+        above = self.os_from is None or version >= _version(self.os_from)
+        return above and (self.os_until is None or version <= _version(self.os_until))
+
+
+class Hardware(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Peak rates. A figure that nobody has published is missing, never zero."""
+
+    ram_bytes: Figure
+    gpu_flops_per_s: Figure
+    dram_bytes_per_s: Figure
+    storage_read_bytes_per_s: Figure | None = None
+    ane_ops_per_s: Figure | None = None
+    ane_max_package_bytes: Figure | None = None
+
+
+class Device(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A device of the catalogue. `key` is the file's name: what `--device` takes."""
+
+    name: str
+    chip: str
+    system: str
+    hardware: Hardware
+    memory_limits: Annotated[tuple[MemoryLimit, ...], msgspec.Meta(min_length=1)]
+    notes: tuple[str, ...] = ()
+    key: str = ""
+
+    def memory_limit(self, entitlement: bool = False, os_version: str | None = None) -> MemoryLimit:
+        """The limit for one app on this device, the first row that covers the OS version (any row if none is given).
+
+        Raises UserError if nobody has published a limit for that combination.
+        """
+        for row in self.memory_limits:
+            if row.entitlement == entitlement and (os_version is None or row.covers(os_version)):
+                return row
+        wanted = "with the increased-memory entitlement" if entitlement else "without an entitlement"
+        os_note = f" on {self.system} {os_version}" if os_version else ""
+        raise UserError(
+            f"no memory limit is known for {self.name} {wanted}{os_note}",
+            mend="Give one with --memory-limit, for instance --memory-limit '3.3 GB'.",
+        )
+
+
+def device_keys() -> list[str]:
+    return sorted(path.stem for path in DEVICES.glob("*.yaml"))
+
+
+@cache
+def load_device(key: str) -> Device:
+    """A device of the catalogue, by key. Raises UserError with the nearest known key."""
+    known = device_keys()
+    folded = key.lower().replace(" ", "").replace("-", "").replace("_", "")
+    if folded not in known:
+        raise UserError(f"unknown device '{key}'", mend=nearest(folded, known))
+    device = read_yaml(DEVICES / f"{folded}.yaml").convert(Device)
+    return msgspec.structs.replace(device, key=folded)
+
+
+def _version(text: str) -> tuple[int, int]:
+    major, _, minor = text.partition(".")
+    return int(major), int(minor or 0)

@@ -1,0 +1,36 @@
+"""A figure is a number that says where it comes from; everything physical in the catalogue is one.
+
+mark       measured   samples from the device itself, with conditions
+           published  printed in a paper, a data sheet or a named author's measurement
+           fitted     found so that simulated totals meet published ones; the source names the fit
+           estimated  assumed, with the reason
+spread     one standard deviation relative to the value: how far off it may well be
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from profiles.units import parse_bytes
+
+Mark = Literal["measured", "published", "fitted", "estimated"]
+MARKS: tuple[Mark, ...] = ("measured", "published", "fitted", "estimated")
+
+
+class Figure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    value: Annotated[float, msgspec.Meta(ge=0)]
+    mark: Mark
+    source: Annotated[str, msgspec.Meta(min_length=1)]
+    spread: Annotated[float, msgspec.Meta(ge=0, le=3)] = 0.0
+
+
+class ByteCount(int):
+    """A number of bytes, written in files as a number or as '3.3 GB'."""
+
+    @classmethod
+    def parse(cls, value: object) -> ByteCount:
+        if not isinstance(value, (str, int, float)):
+            raise ValueError(f"{value!r} is not a size. Write '3.3 GB' or a number of bytes.")
+        return cls(parse_bytes(value))

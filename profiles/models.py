@@ -1,0 +1,72 @@
+"""What a model is made of: components, their units, and what each unit costs in operations and memory.
+
+A description is either worked out from an architecture (profiles/opensora.py) for a given video shape and text length,
+or read from a YAML file that lists units. Costs in seconds are not here: they need a device (profiles/costs.py).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+Precision = Literal["float32", "float16", "int8"]
+Variant = Literal["plain", "tdtm"]
+STORED_BYTES: dict[Precision, int] = {"float32": 4, "float16": 2, "int8": 1}
+
+Count = Annotated[float, msgspec.Meta(ge=0)]
+Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.\- ]+$", max_length=80)]
+
+
+class Work(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one run of a unit does.
+
+    *_flops            floating-point operations, two per multiply-add, by operator class
+    moved_elements     elements read and written by memory-bound operators (normalisation, activation, softmax, adds)
+    working_elements   largest number of activation elements alive at one time, inputs and outputs included
+    token_merges       token merge and unmerge operators (TDTM)
+    """
+
+    matmul_flops: Count = 0.0
+    attention_flops: Count = 0.0
+    convolution_flops: Count = 0.0
+    moved_elements: Count = 0.0
+    working_elements: Count = 0.0
+    token_merges: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+
+class Unit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The smallest piece a model can be cut at. `tdtm` is missing where token merging changes nothing."""
+
+    name: Name
+    parameters: Annotated[int, msgspec.Meta(ge=0)]
+    plain: Work
+    tdtm: Work | None = None
+
+    def work(self, variant: Variant) -> Work:
+        return self.tdtm if variant == "tdtm" and self.tdtm is not None else self.plain
+
+
+class Component(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A network that is walked `passes` times a generation, or once per denoising step.
+
+    A component whose work is done in stages has one entry a stage, named `decoder.temporal`, `decoder.spatial`;
+    reports add the stages of `decoder` up.
+    """
+
+    name: Name
+    passes: Annotated[int, msgspec.Meta(ge=1, le=10_000)] | Literal["steps"]
+    units: Annotated[tuple[Unit, ...], msgspec.Meta(min_length=1, max_length=5_000)]
+
+    @property
+    def family(self) -> str:
+        """The component that a stage belongs to: 'decoder' for 'decoder.spatial'."""
+        return self.name.partition(".")[0]
+
+
+class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A model at one video shape and text length."""
+
+    name: str
+    source: str
+    components: Annotated[tuple[Component, ...], msgspec.Meta(min_length=1, max_length=50)]

@@ -1,0 +1,82 @@
+"""Quantities at the edges: read '3.3 GB' and '1.45 GB/s' from files, write bytes and seconds for people.
+
+Inside the code there are only bytes and seconds; every conversion is here. MB is 10^6 bytes, MiB is 2^20.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+_BYTES = {
+    "": 1,
+    "b": 1,
+    "kb": 10**3,
+    "mb": 10**6,
+    "gb": 10**9,
+    "tb": 10**12,
+    "kib": 2**10,
+    "mib": 2**20,
+    "gib": 2**30,
+}
+_SECONDS = {"": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "min": 60.0}
+_QUANTITY = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|\.[0-9]+)\s*([A-Za-z]*)\s*$")
+
+
+def _parse(text: str | int | float, factors: dict[str, float] | dict[str, int], kind: str, example: str) -> float:
+    if isinstance(text, bool):
+        raise ValueError(f"{text!r} is not {kind}. Write {example}.")
+    if isinstance(text, (int, float)):
+        value, factor = float(text), 1.0
+    else:
+        match = _QUANTITY.match(text)
+        if not match or match[2].lower() not in factors:
+            raise ValueError(f"{text!r} is not {kind}. Write {example}.")
+        value, factor = float(match[1]), factors[match[2].lower()]
+    result = value * factor
+    if not math.isfinite(result) or result < 0:
+        raise ValueError(f"{text!r} is not {kind}. Write {example}.")
+    return result
+
+
+def parse_bytes(text: str | int | float) -> int:
+    """'3.3 GB', '512 MiB' or a plain number of bytes, as bytes. Raises ValueError with the way to write it."""
+    return round(_parse(text, _BYTES, "a size", "a number of bytes, or a size such as '3.3 GB' or '512 MiB'"))
+
+
+def parse_seconds(text: str | int | float) -> float:
+    """'35 ms', '2 min' or a plain number of seconds, as seconds. Raises ValueError with the way to write it."""
+    return _parse(text, _SECONDS, "a duration", "a number of seconds, or a duration such as '35 ms'")
+
+
+def format_bytes(count: float) -> str:
+    """Bytes for people, three figures: 3.30 GB, 170 MB, 12.0 kB."""
+    for factor, unit in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if abs(count) >= factor * 0.9995:
+            return f"{_three_figures(count / factor)} {unit}"
+    return f"{count:.0f} B"
+
+
+def format_seconds(seconds: float) -> str:
+    """Seconds for people: 18 min 44 s, 35.4 s, 12.3 ms."""
+    if seconds >= 119.5:
+        whole = round(seconds)
+        hours, minutes = divmod(whole // 60, 60)
+        return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {whole % 60:02d} s"
+    if seconds >= 0.9995 or seconds == 0:
+        return f"{_three_figures(seconds)} s"
+    if seconds >= 0.9995e-3:
+        return f"{_three_figures(seconds * 1e3)} ms"
+    return f"{_three_figures(seconds * 1e6)} us"
+
+
+def format_percent(share: float) -> str:
+    """A share of one as a percentage with the figures that mean something: 4.2 %, 87 %."""
+    return f"{share * 100:.1f} %" if abs(share) < 0.1 else f"{share * 100:.0f} %"
+
+
+def _three_figures(value: float) -> str:
+    magnitude = abs(value)
+    if magnitude >= 99.95:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if magnitude >= 9.995 else f"{value:.2f}"
