@@ -12,8 +12,9 @@ import math
 import os
 import re
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 import yaml
@@ -28,14 +29,18 @@ T = TypeVar("T")
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """YAML 1.2's idea of a scalar: `off` and `12:30` are text, `1e9` is a number, dates do not exist."""
 
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
 
 
 for _tag, _pattern, _first in (
     ("bool", r"true|false|True|False|TRUE|FALSE", "tTfF"),
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("int", r"[-+]?[0-9][0-9_]*", "-+0123456789"),
-    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", "-+.0123456789"),
+    (
+        "float",
+        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        "-+.0123456789",
+    ),
 ):
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"(?:{_pattern})$"), list(_first))
 
@@ -64,38 +69,43 @@ class Document:
     def convert(self, kind: type[T]) -> T:
         """The data as `kind`, a msgspec Struct. Raises UserError naming the line and, for a key, the nearest known."""
         try:
-            return msgspec.convert(self.data, kind, strict=True, dec_hook=_decode)
+            return msgspec.convert(self.data, kind, strict=True, str_keys=True, dec_hook=_decode)
         except msgspec.ValidationError as error:
             raise self._explain(str(error), kind) from None
 
     def _explain(self, message: str, kind: type) -> UserError:
-        what, _, pointer = message.partition(" - at `")
-        pointer = self._name_keys(pointer.rstrip("`") or "$", message, kind)
+        what, _, place = message.partition(" - at `")
+        of_key = place.startswith("key` in `")  # the complaint is about a mapping's key, not about its value
+        pointer = place.removeprefix("key` in `").removesuffix("`") or "$"
+        pointer = self._name_keys(pointer + "[...]" * of_key, message, kind)
         unknown = re.match(r"Object contains unknown field `(.*)`", what)
         if unknown:
-            known = _fields(kind, pointer)
+            known = _fields(kind, _steps(self.data, pointer))
             mend = nearest(unknown[1], known) if known else None
             return self.error(f"{pointer}.{unknown[1]}", "this key is not known", mend)
         missing = re.match(r"Object missing required field `(.*)`", what)
         if missing:
             return self.error(pointer, f"the key '{missing[1]}' is missing", f"Add '{missing[1]}:'.")
-        found = _at(self.data, pointer)
+        found = _steps(self.data, pointer)[-1] if of_key else _at(self.data, pointer)
         if what.startswith("Invalid enum value"):
-            choices = ", ".join(map(str, _choices(kind, pointer)))
+            choices = ", ".join(map(str, _choices(kind, _steps(self.data, pointer))))
             return self.error(pointer, f"{_shorten(found)} is not one of the choices", f"Choose from: {choices}.")
         if not what.startswith("Expected"):
             return self.error(pointer, what)
+        expected = what.partition(", got")[0].replace("`", "").replace("Expected", "expected", 1)
         shown = "nothing" if found is None else f"{type(found).__name__} {_shorten(found)}"
-        return self.error(pointer, f"{what.partition(', got')[0].replace('`', '').lower()}, found {shown}")
+        return self.error(pointer, f"{'as a key, ' if of_key else ''}{expected}, found {shown}")
 
     def _name_keys(self, pointer: str, message: str, kind: type) -> str:
         """msgspec writes [...] for a mapping's key; find which key it was by trying them one at a time."""
         while "[...]" in pointer:
             parent, _, rest = pointer.partition("[...]")
+            steps = _steps(self.data, parent)
             mapping = _at(self.data, parent)
             for key in mapping:
                 try:
-                    msgspec.convert(_with(self.data, parent, {key: mapping[key]}), kind, strict=True, dec_hook=_decode)
+                    one_key = _with(self.data, steps, {key: mapping[key]})
+                    msgspec.convert(one_key, kind, strict=True, str_keys=True, dec_hook=_decode)
                 except msgspec.ValidationError as error:
                     if str(error) == message:
                         break
@@ -103,15 +113,16 @@ class Document:
         return pointer
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, max_bytes: int = MAX_BYTES) -> str:
     """The text of a settings file. Raises UserError if it is missing, a folder, too large or not UTF-8."""
     try:
-        size = path.stat().st_size
         if path.is_dir():
             raise UserError("this is a folder, not a file", str(path))
-        if size > MAX_BYTES:
-            raise UserError(f"the file has {size} bytes; at most {MAX_BYTES} are read", str(path))
-        return path.read_bytes().decode("utf-8")
+        with path.open("rb") as stream:  # not by st_size, which is 0 for a pipe and for /dev/zero
+            content = stream.read(max_bytes + 1)
+        if len(content) > max_bytes:
+            raise UserError(f"the file is too large; at most {max_bytes} bytes are read", str(path))
+        return content.decode("utf-8")
     except FileNotFoundError:
         raise UserError("no such file", str(path), _neighbours(path)) from None
     except UnicodeDecodeError as error:
@@ -136,27 +147,30 @@ def parse_yaml(text: str, path: Path) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise UserError(f"not valid YAML: {error.problem or error.context}", place) from None
+        what = ", ".join(part for part in (error.context, error.problem) if part)
+        raise UserError(f"not valid YAML: {what}", place) from None
     except yaml.reader.ReaderError as error:
         raise UserError(f"not valid YAML: {error.reason}", str(path)) from None
     if not isinstance(data, dict):
-        kind = "empty" if data is None else f"a {type(data).__name__}"
+        kind = "empty" if data is None else "a list" if isinstance(data, list) else f"only {_shorten(data)}"
         raise UserError(f"expected keys with values, but the file is {kind}", f"{path}:1")
     return Document(data, lines, path)
 
 
 def _refuse_bombs(text: str, path: Path) -> None:
-    """Walk the events, which expand nothing, and stop at the first alias or at absurd depth."""
+    """Walk the events, which expand nothing, and stop at the first alias, tag or absurd depth."""
     depth = 0
+    event: Any
     for event in yaml.parse(text, Loader=_Loader):
+        where = f"{path}:{event.start_mark.line + 1}"
         if isinstance(event, yaml.AliasEvent):
-            raise UserError(
-                f"YAML aliases (*{event.anchor}) are not read", f"{path}:{event.start_mark.line + 1}", "Write the value out."
-            )
+            raise UserError(f"YAML aliases (*{event.anchor}) are not read", where, "Write the value out.")
+        if getattr(event, "tag", None) is not None:
+            raise UserError(f"YAML tags ({event.tag}) are not read", where, "Write plain values.")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
-                raise UserError(f"nested deeper than {MAX_DEPTH} levels", f"{path}:{event.start_mark.line + 1}")
+                raise UserError(f"nested deeper than {MAX_DEPTH} levels", where)
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
 
@@ -194,12 +208,10 @@ def _scalar(node: yaml.Node, where: str) -> Any:
         if len(text) > 40:
             raise UserError(f"{_shorten(text)} is too long for a number", where)
         return int(text.replace("_", ""))
-    if kind == "float":
-        value = float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
-        if not math.isfinite(value):
-            raise UserError(f"{text} is not a finite number", where, "Leave the key out where nothing is known.")
-        return value
-    raise UserError(f"YAML tag {node.tag} is not read", where, "Write plain values.")
+    value = float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+    if not math.isfinite(value):
+        raise UserError(f"{text} is not a finite number", where, "Leave the key out where nothing is known.")
+    return value
 
 
 def read_extended(path: str | Path, key: str = "extends", seen: tuple[Path, ...] = ()) -> Document:
@@ -216,11 +228,15 @@ def read_extended(path: str | Path, key: str = "extends", seen: tuple[Path, ...]
         raise document.error(f"$.{key}", f"{_shorten(base)} is not a file name", "Name one file to start from.")
     base_path = path.parent / base
     chain = (*seen, path.resolve())
-    if base_path.resolve() in chain:
-        names = " -> ".join(p.name for p in (*chain, base_path.resolve()))
+    try:
+        target, exists = base_path.resolve(), base_path.is_file()
+    except (OSError, ValueError, RuntimeError):  # too long a name, a NUL in it, links in a circle
+        target, exists = base_path, False
+    if target in chain:
+        names = " -> ".join(p.name for p in (*chain, target))
         raise document.error(f"$.{key}", f"the files extend each other in a circle: {names}", "Remove one 'extends'.")
-    if not base_path.is_file():
-        raise document.error(f"$.{key}", f"'{base}' does not exist beside this file", _neighbours(base_path))
+    if not exists:
+        raise document.error(f"$.{key}", f"no such file: {_shorten(base)}", _neighbours(base_path))
     parent = read_extended(base_path, key, chain)
     lines = dict(parent.lines)
     data = _merge(parent.data, document.data, "$", lines, document.lines)
@@ -228,16 +244,29 @@ def read_extended(path: str | Path, key: str = "extends", seen: tuple[Path, ...]
 
 
 def _merge(base: Any, over: Any, pointer: str, lines: dict[str, Any], over_lines: dict[str, Any]) -> Any:
-    lines.update((p, line) for p, line in over_lines.items() if p == pointer)
+    if pointer in over_lines:
+        lines[pointer] = over_lines[pointer]
     if isinstance(base, dict) and isinstance(over, dict):
         merged = dict(base)
         for key, value in over.items():
             merged[key] = _merge(base.get(key), value, f"{pointer}.{key}", lines, over_lines)
         return merged
-    for stale in [p for p in lines if p.startswith((f"{pointer}.", f"{pointer}["))]:
-        del lines[stale]
-    lines.update((p, line) for p, line in over_lines.items() if p.startswith((f"{pointer}.", f"{pointer}[")))
+    for stale in _below(base, pointer):
+        lines.pop(stale, None)
+    lines.update((fresh, over_lines[fresh]) for fresh in _below(over, pointer))
     return over
+
+
+def _below(data: Any, pointer: str) -> Iterator[str]:
+    """The pointers of everything inside `data`, which itself stands at `pointer`."""
+    inside: list[tuple[str, Any]] = []
+    if isinstance(data, dict):
+        inside = [(f"{pointer}.{key}", value) for key, value in data.items()]
+    elif isinstance(data, list):
+        inside = [(f"{pointer}[{index}]", value) for index, value in enumerate(data)]
+    for child, value in inside:
+        yield child
+        yield from _below(value, child)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -245,6 +274,10 @@ def write_text(path: str | Path, text: str) -> None:
     path = Path(path)
     temporary = None
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            # a pipe, /dev/stdout or /dev/null: write into it, never put a file in its place
+            path.write_text(text, encoding="utf-8")
+            return
         with tempfile.NamedTemporaryFile(
             "w", dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False, encoding="utf-8", newline="\n"
         ) as stream:
@@ -279,37 +312,57 @@ def _decode(kind: type, value: Any) -> Any:
     return kind.parse(value)  # type: ignore[attr-defined]
 
 
+def _steps(data: Any, pointer: str) -> list[str | int]:
+    """The keys and indices of '$.a.b[0]'. Follows the data, because a key may itself contain a dot or a bracket."""
+    steps: list[str | int] = []
+    rest = pointer.removeprefix("$")
+    while rest:
+        if index := re.match(r"\[(\d+)\]", rest):
+            step: str | int = int(index[1])
+            rest = rest[index.end() :]
+        else:
+            known = data if isinstance(data, dict) else ()
+            fits = [key for key in known if rest.startswith(key, 1) and rest[1 + len(key) :][:1] in ("", ".", "[")]
+            step = max(fits, key=len) if fits else re.split(r"[.\[]", rest[1:], maxsplit=1)[0]
+            rest = rest[1 + len(step) :]
+        steps.append(step)
+        data = _child(data, step)
+    return steps
+
+
+def _child(data: Any, step: str | int) -> Any:
+    try:
+        return data[step]
+    except (KeyError, IndexError, TypeError):
+        return None
+
+
 def _at(data: Any, pointer: str) -> Any:
-    for part in re.findall(r"\.([^.\[\]]+)|\[(\d+)\]", pointer):
-        try:
-            data = data[part[0]] if part[0] else data[int(part[1])]
-        except (KeyError, IndexError, TypeError):
-            return None
+    for step in _steps(data, pointer):
+        data = _child(data, step)
     return data
 
 
-def _with(data: Any, pointer: str, value: Any) -> Any:
-    """A copy of `data` in which the mapping at `pointer` is `value`; only what lies on the way is copied."""
-    steps = re.findall(r"\.([^.\[\]]+)|\[(\d+)\]", pointer)
+def _with(data: Any, steps: list[str | int], value: Any) -> Any:
+    """A copy of `data` in which the mapping at `steps` is `value`; only what lies on the way is copied."""
     if not steps:
         return value
-    name, index = steps[0]
-    step = name or int(index)
-    rest = pointer[pointer.index(steps[0][0] or "]") + len(steps[0][0] or "]") :]
-    changed = dict(data) if isinstance(data, dict) else list(data)
-    changed[step] = _with(data[step], rest, value)
+    changed: Any = dict(data) if isinstance(data, dict) else list(data)
+    changed[steps[0]] = _with(data[steps[0]], steps[1:], value)
     return changed
 
 
-def _type_at(kind: type, pointer: str) -> list[Any]:
-    """The msgspec types that may stand at `pointer` in `kind`, unions opened."""
+def _type_at(kind: type, steps: list[str | int]) -> list[Any]:
+    """The msgspec types that may stand at `steps` in `kind`, unions opened."""
     from msgspec import inspect
 
     def opened(info: Any) -> list[Any]:
-        return [leaf for option in info.types for leaf in opened(option)] if isinstance(info, inspect.UnionType) else [info]
+        if isinstance(info, inspect.UnionType):
+            return [leaf for option in info.types for leaf in opened(option)]
+        return [info]
 
     found = opened(inspect.type_info(kind))
-    for name, _ in re.findall(r"\.([^.\[\]]+)|\[(\d+)\]", pointer):
+    for name in steps:
         inner: list[Any] = []
         for info in found:
             if isinstance(info, inspect.StructType):
@@ -322,19 +375,19 @@ def _type_at(kind: type, pointer: str) -> list[Any]:
     return found
 
 
-def _fields(kind: type, pointer: str) -> list[str]:
-    return [field.encode_name for info in _type_at(kind, pointer) for field in getattr(info, "fields", ())]
+def _fields(kind: type, steps: list[str | int]) -> list[str]:
+    return [field.encode_name for info in _type_at(kind, steps) for field in getattr(info, "fields", ())]
 
 
-def _choices(kind: type, pointer: str) -> list[Any]:
-    return [value for info in _type_at(kind, pointer) for value in getattr(info, "values", ())]
+def _choices(kind: type, steps: list[str | int]) -> list[Any]:
+    return [value for info in _type_at(kind, steps) for value in getattr(info, "values", ())]
 
 
 def _neighbours(path: Path) -> str | None:
     try:
         names = sorted(p.name for p in path.parent.iterdir() if p.suffix in (".yaml", ".yml", ".json"))
-    except OSError:
-        return f"There is no folder {path.parent}."
+    except (OSError, ValueError):
+        return f"There is no folder {_shorten(str(path.parent))}."
     return nearest(path.name, names) if names else None
 
 

@@ -1,0 +1,224 @@
+"""The plan: everything decided before a run, as read from plan.yaml.
+
+A plan may start from another one with `extends: other.yaml`. `ondevice-sora plan schema` prints the JSON Schema of
+this file for editors.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from profiles.costs import ComputeUnits
+from profiles.documents import Document, read_extended
+from profiles.errors import UserError, nearest
+from profiles.figures import ByteCount
+from profiles.models import Precision
+
+READY = Path(__file__).parent / "ready"
+
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Steps = Annotated[int, msgspec.Meta(ge=1, le=1000)]
+Index = Annotated[int, msgspec.Meta(ge=0, le=999)]
+
+
+class Video(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Width and height in pixels, length in frames."""
+
+    width: Annotated[int, msgspec.Meta(ge=64, le=2048)]
+    height: Annotated[int, msgspec.Meta(ge=64, le=2048)]
+    frames: Annotated[int, msgspec.Meta(ge=1, le=1000)]
+
+
+class Sampler(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Rectified-flow sampling: `steps` network evaluations if nothing ends them early, classifier-free guidance."""
+
+    steps: Steps = 30
+    guidance: Annotated[float, msgspec.Meta(ge=0, le=100)] = 7.0
+
+
+class Lpl(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Linear Proportional Leap.
+
+    fixed    leap at step index `leap_step`: leap_step + 1 network evaluations
+    dynamic  leap when consecutive drifts agree; `stop_steps` gives the probability of each leap step, as measured on
+             prompts like yours (it depends on the video, which no simulation sees)
+    """
+
+    mode: Literal["off", "fixed", "dynamic"] = "off"
+    leap_step: Index | None = None
+    stop_steps: dict[Index, Share] | None = None
+
+
+class FirstSteps(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    first: Annotated[int, msgspec.Meta(ge=0, le=1000)]
+
+
+class Tdtm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Temporal Dimension Token Merging: on which steps, and whether both variants of a block share one package.
+
+    shared     one multifunction package, one cold load
+    separate   two packages with the weights in each, as the reference app ships: twice the storage, two cold loads
+    """
+
+    steps: Literal["none", "all"] | FirstSteps | tuple[Index, ...] = "none"
+    packages: Literal["shared", "separate"] = "shared"
+
+
+class Memory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`budget`: the footprint the plan keeps to, refused if it cannot. Without one, loading is not held back."""
+
+    budget: ByteCount | None = None
+    entitlement: bool = False
+
+
+class BlockEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One block: a unit, or `first..last`; its compute units if they differ from the component's."""
+
+    units: str
+    compute_units: ComputeUnits | None = None
+
+
+class UnitsPerBlock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    units_per_block: Annotated[int, msgspec.Meta(ge=1, le=5000)]
+
+
+class ComponentPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How one component is cut, stored and loaded.
+
+    blocks     `reference` (the reference app's partition), `unit` (every unit alone), `whole`, `units_per_block: n`, or a
+               list of blocks, each a unit, `first..last`, or {units, compute_units}
+    prefetch   how many visits the loader may be ahead; 0 loads when needed; `app` follows the reference app: one ahead,
+               but not for the first two and the last block of a pass, and not in the first denoising step
+    keep       which blocks stay resident between passes: `none`; `paper`, the first that fit in what the first step leaves free
+               (App. A.1); `app`, the reference app's 170 MB rule; `optimal`, fewest bytes reloaded; a number, that many from
+               the first; or a list of blocks, each named by its first unit
+    """
+
+    blocks: (
+        Literal["reference", "unit", "whole"] | UnitsPerBlock | tuple[Annotated[str | BlockEntry, msgspec.Meta()], ...]
+    ) = "reference"
+    precision: Precision = "float32"
+    compute_units: ComputeUnits = "cpu_and_gpu"
+    prefetch: Annotated[int, msgspec.Meta(ge=0, le=64)] | Literal["app"] = 1
+    keep: Literal["none", "app", "paper", "optimal"] | Annotated[int, msgspec.Meta(ge=0, le=5000)] | tuple[str, ...] = "none"
+
+
+class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A whole plan. `components` is keyed by component; `decoder` also sets the defaults of `decoder.temporal`."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=120)]
+    model: str
+    description: str = ""
+    video: Video | None = None
+    text_tokens: Annotated[int, msgspec.Meta(ge=1, le=300)] | None = None
+    sampler: Sampler = Sampler()
+    lpl: Lpl = Lpl()
+    tdtm: Tdtm = Tdtm()
+    memory: Memory = Memory()
+    components: dict[str, ComponentPlan] = {}
+
+    def component(self, name: str) -> ComponentPlan:
+        """The settings of a component: its own entry, else its family's, else the defaults."""
+        family = name.partition(".")[0]
+        return self.components.get(name) or self.components.get(family) or ComponentPlan()
+
+    def merges(self, step: int) -> bool:
+        """Whether TDTM merges tokens on this step."""
+        steps = self.tdtm.steps
+        if isinstance(steps, FirstSteps):
+            return step < steps.first
+        return steps == "all" if isinstance(steps, str) else step in steps
+
+    def leap_steps(self) -> dict[int, float]:
+        """Number of network evaluations -> its probability; {steps: 1} without LPL."""
+        if self.lpl.mode == "fixed" and self.lpl.leap_step is not None:
+            return {self.lpl.leap_step + 1: 1.0}
+        if self.lpl.mode == "dynamic" and self.lpl.stop_steps:
+            return {step + 1: p for step, p in sorted(self.lpl.stop_steps.items()) if p > 0}
+        return {self.sampler.steps: 1.0}
+
+    def evaluations(self) -> int:
+        """The number of network evaluations that the trace shows: the median one under dynamic LPL."""
+        passed = 0.0
+        chosen = self.sampler.steps
+        for count, probability in self.leap_steps().items():
+            passed += probability
+            chosen = count
+            if passed >= 0.5:
+                break
+        return chosen
+
+
+def ready_plans() -> dict[str, Path]:
+    return {path.stem: path for path in sorted(READY.glob("*.yaml"))}
+
+
+def find_plan(name: str) -> Path:
+    """A plan file by path, or a ready plan by name. Raises UserError with the nearest ready plan."""
+    path = Path(name)
+    if path.is_file() or path.suffix in (".yaml", ".yml", ".json"):
+        return path
+    ready = ready_plans()
+    if name in ready:
+        return ready[name]
+    raise UserError(f"no plan file and no ready plan is named '{name}'", mend=nearest(name, list(ready)))
+
+
+def load_plan(name: str | Path) -> tuple[Plan, Document]:
+    """A plan and the document it was read from, whose lines later complaints name. Raises UserError."""
+    document = read_extended(find_plan(str(name)))
+    plan = document.convert(Plan)
+    check_plan(plan, document)
+    return plan, document
+
+
+def check_plan(plan: Plan, document: Document) -> None:
+    """What a schema cannot say: leap steps within the steps, probabilities that add up, options that would do nothing."""
+    lpl, steps = plan.lpl, plan.sampler.steps
+    if lpl.mode == "fixed" and lpl.leap_step is None:
+        raise document.error("$.lpl", "mode 'fixed' needs a leap_step", "Add `leap_step: 15`, for instance.")
+    if lpl.mode != "fixed" and lpl.leap_step is not None:
+        raise document.error("$.lpl.leap_step", f"has no effect with mode '{lpl.mode}'", "Remove it, or write mode: fixed.")
+    if lpl.mode == "dynamic" and not lpl.stop_steps:
+        raise document.error("$.lpl", "mode 'dynamic' needs stop_steps", "Add `stop_steps: {17: 0.6, 18: 0.4}`, for instance.")
+    if lpl.mode != "dynamic" and lpl.stop_steps is not None:
+        raise document.error("$.lpl.stop_steps", f"has no effect with mode '{lpl.mode}'", "Remove it, or write mode: dynamic.")
+    for evaluations in plan.leap_steps():
+        if evaluations > steps:
+            where = "$.lpl.leap_step" if lpl.mode == "fixed" else "$.lpl.stop_steps"
+            raise document.error(
+                where, f"leap step {evaluations - 1} lies beyond the {steps} steps", f"Write a step from 0 to {steps - 1}."
+            )
+    if lpl.stop_steps is not None and abs(sum(lpl.stop_steps.values()) - 1.0) > 1e-6:
+        total = sum(lpl.stop_steps.values())
+        raise document.error("$.lpl.stop_steps", f"the probabilities add up to {total:g}, not 1")
+    merging = plan.tdtm.steps
+    listed = merging if isinstance(merging, tuple) else ((merging.first - 1,) if isinstance(merging, FirstSteps) else ())
+    for step in listed:
+        if step >= steps:
+            raise document.error("$.tdtm.steps", f"step {step} lies beyond the {steps} steps", f"Steps go from 0 to {steps - 1}.")
+    if len(set(listed)) != len(listed):
+        raise document.error("$.tdtm.steps", "a step is listed twice")
+
+
+@cache
+def json_schema() -> dict[str, Any]:
+    """The plan's JSON Schema, for editors: `# yaml-language-server: $schema=plan.schema.json`."""
+
+    def custom(kind: type) -> dict[str, Any]:
+        assert kind is ByteCount
+        return {"type": ["integer", "number", "string"], "examples": ["3.3 GB", 3300000000]}
+
+    (schema,), definitions = msgspec.json.schema_components([Plan], schema_hook=custom, ref_template="#/$defs/{name}")
+    definitions["Plan"]["properties"]["extends"] = {"type": "string", "description": "Another plan file to start from."}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "$defs": definitions}
+
+
+def plan_data(plan: Plan) -> dict[str, Any]:
+    """The plan as plain data, to be written as YAML; what equals the default is left out."""
+    data: dict[str, Any] = msgspec.to_builtins(plan, enc_hook=int)
+    return data

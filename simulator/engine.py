@@ -1,0 +1,241 @@
+"""Play a schedule in virtual time (SimPy).
+
+The loader and each compute unit are resources that serve one block at a time. While a load and a run go on together each
+progresses at a reduced rate; a rate that changes reschedules what is under way. Memory does not queue: crossing the
+limit ends the generation with a recorded kill, because that is what the phone does. Deterministic: same schedule, costs
+and machine give the same trace.
+
+Why completions are not SimPy interrupts: an interrupt costs an exception in a process each time the other side starts or
+stops, twice a visit. Here a change of rate schedules a new timeout, and one that has become outdated does nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import simpy
+
+from plans.schedule import Schedule
+from profiles.costs import BlockCosts, Processor
+from profiles.trace import Action, Kill, Lane, MemorySample, Span
+from simulator.ledger import Ledger
+from simulator.machine import LANES, Machine
+
+Process = Generator[simpy.Event, Any, None]
+LOAD_LANE: Lane = "load"
+
+
+class Outcome:
+    """What a simulation leaves: spans, memory samples, and the kill if there was one."""
+
+    def __init__(self, spans: list[Span], memory: list[MemorySample], peak_bytes: int, kill: Kill | None) -> None:
+        self.spans = spans
+        self.memory = memory
+        self.peak_bytes = peak_bytes
+        self.kill = kill
+        self.total_s = max((span.end_s for span in spans), default=0.0)
+
+
+def play(schedule: Schedule, costs: BlockCosts, machine: Machine, sample: int = 0, is_limited: bool = True) -> Outcome:
+    """Simulate one generation. With is_limited=False the limit ends nothing: it shows what would have been needed."""
+    return _Engine(schedule, costs, machine, sample, is_limited).outcome()
+
+
+class _Activity:
+    """A load or run under way: work left in seconds of undisturbed time, progressing at a rate that may change."""
+
+    __slots__ = ("done", "env", "generation", "left", "rate", "slowed_rate", "start_s", "updated_s", "visit")
+
+    def __init__(
+        self, env: simpy.Environment, visit: int, seconds: float, slowed_rate: float, is_slowed: bool
+    ) -> None:
+        self.env = env
+        self.visit = visit
+        self.start_s = env.now
+        self.left = seconds
+        self.slowed_rate = slowed_rate
+        self.rate = slowed_rate if is_slowed else 1.0
+        self.updated_s = env.now
+        self.generation = 0
+        self.done = env.event()
+        self._reschedule()
+
+    def set_slowed(self, is_slowed: bool) -> None:
+        rate = self.slowed_rate if is_slowed else 1.0
+        if rate == self.rate:
+            return
+        now = self.env.now
+        self.left = max(0.0, self.left - (now - self.updated_s) * self.rate)
+        self.updated_s = now
+        self.rate = rate
+        self._reschedule()
+
+    def _reschedule(self) -> None:
+        self.generation += 1
+        timeout = self.env.timeout(self.left / self.rate, self.generation)
+        assert timeout.callbacks is not None
+        timeout.callbacks.append(self._expire)
+
+    def _expire(self, timeout: simpy.Event) -> None:
+        if timeout.value == self.generation:
+            self.done.succeed()
+
+
+class _Engine:
+    def __init__(
+        self, schedule: Schedule, costs: BlockCosts, machine: Machine, sample: int, is_limited: bool
+    ) -> None:
+        self.blocks = schedule.blocks
+        self.visits = schedule.visits
+        self.machine = machine
+        self.is_limited = is_limited
+        self.load_warm = costs.load_warm_s[:, sample].tolist()
+        self.load_cold = costs.load_cold_s[:, sample].tolist()
+        self.run_s = costs.run_s[:, sample].tolist()
+        self.first_run = costs.first_run_s[:, sample].tolist()
+        self.unload = costs.unload_s[:, sample].tolist()
+        self.size = costs.resident_bytes
+        self.stored = costs.stored_bytes
+        self.working = costs.working_bytes
+        self.env = simpy.Environment()
+        self.ledger = Ledger(machine.baseline_bytes, machine.limit_bytes)
+        self.spans: list[Span] = []
+        self.kill: Kill | None = None
+        self.killed = self.env.event()
+        self.loading: _Activity | None = None
+        self.running: _Activity | None = None
+        self.processor: Processor = "cpu"
+        self.finished = -1
+        self.loaded = -1
+        self.waiting_for_finish: tuple[int, simpy.Event] | None = None
+        self.waiting_for_load: tuple[int, simpy.Event] | None = None
+        self.evicted_once: set[int] = set()
+        self.heat = 0.0
+        self.heat_s = 0.0
+
+    def outcome(self) -> Outcome:
+        self.env.process(self._loader())
+        runner = self.env.process(self._runner())
+        self.env.run(until=self.env.any_of([runner, self.killed]))
+        return Outcome(self.spans, self.ledger.samples, self.ledger.peak_bytes, self.kill)
+
+    def _loader(self) -> Process:
+        env, visits = self.env, self.visits
+        for index, visit in enumerate(visits):
+            if not visit.loads:
+                continue
+            if visit.gate > self.finished:
+                event = env.event()
+                self.waiting_for_finish = (visit.gate, event)
+                yield event
+            block = visit.block
+            size = self.size[block]
+            transient = round(size * self.machine.transient_share)
+            if not self.ledger.charge(env.now, loading=size + transient) and self.is_limited:
+                self._over_limit("load", index)
+                return
+            seconds = self.load_cold[block] if visit.cold else self.load_warm[block]
+            rate = self.machine.load_rate[self.processor]
+            self.loading = activity = _Activity(env, index, seconds, rate, self.running is not None)
+            if self.running is not None:
+                self.running.set_slowed(True)
+            yield activity.done
+            start = activity.start_s
+            self.loading = None
+            if self.running is not None:
+                self.running.set_slowed(False)
+            self.ledger.charge(env.now, resident=size, loading=-size - transient)
+            self._record("load", index, start)
+            self.loaded = index
+            if self.waiting_for_load is not None and self.waiting_for_load[0] <= index:
+                self.waiting_for_load[1].succeed()
+                self.waiting_for_load = None
+
+    def _runner(self) -> Process:
+        env = self.env
+        for index, visit in enumerate(self.visits):
+            if visit.loads and self.loaded < index:
+                event = env.event()
+                self.waiting_for_load = (index, event)
+                yield event
+            block = visit.block
+            working = self.working[block]
+            if not self.ledger.charge(env.now, working=working) and self.is_limited:
+                self._over_limit("run", index)
+                return
+            start = env.now
+            seconds = self.first_run[block] if visit.first_run else self.run_s[block]
+            if self.machine.thermal is not None:
+                seconds /= self._thermal_rate(start)
+            self.processor = self.blocks[block].processor
+            rate = self.machine.run_rate[self.processor]
+            self.running = activity = _Activity(env, index, seconds, rate, self.loading is not None)
+            if self.loading is not None:
+                self.loading.slowed_rate = self.machine.load_rate[self.processor]
+                self.loading.set_slowed(True)
+            yield activity.done
+            self.running = None
+            if self.loading is not None:
+                self.loading.set_slowed(False)
+            if self.machine.thermal is not None:
+                self.heat = self.machine.thermal.after(self.heat, env.now - start, is_busy=True)
+                self.heat_s = env.now
+            self.ledger.charge(env.now, working=-working)
+            self._record("run", index, start)
+            if visit.evicts:
+                yield from self._evict(index)
+            self._finish(index)
+
+    def _evict(self, index: int) -> Process:
+        block = self.visits[index].block
+        start = self.env.now
+        if self.unload[block] > 0.0:
+            yield self.env.timeout(self.unload[block])
+        residual = 0
+        if block not in self.evicted_once:
+            self.evicted_once.add(block)
+            residual = round(self.size[block] * self.machine.residual_share)
+        self.ledger.charge(self.env.now, resident=-self.size[block], residual=residual)
+        self._record("evict", index, start)
+
+    def _finish(self, index: int) -> None:
+        self.finished = index
+        if self.waiting_for_finish is not None and self.waiting_for_finish[0] <= index:
+            self.waiting_for_finish[1].succeed()
+            self.waiting_for_finish = None
+
+    def _thermal_rate(self, now: float) -> float:
+        thermal = self.machine.thermal
+        assert thermal is not None
+        self.heat = thermal.after(self.heat, now - self.heat_s, is_busy=False)
+        self.heat_s = now
+        return thermal.rate(self.heat)
+
+    def _record(self, action: Action, index: int, start_s: float) -> None:
+        visit = self.visits[index]
+        block = visit.block
+        spec = self.blocks[block]
+        if action == "load":
+            lane, held, cold = LOAD_LANE, self.stored[block], visit.cold
+        elif action == "run":
+            lane, held, cold = LANES[spec.processor], self.working[block], visit.first_run
+        else:
+            lane, held, cold = LANES[spec.processor], self.size[block], False
+        self.spans.append(
+            Span(lane, action, spec.component, visit.step, spec.name, spec.variant, start_s, self.env.now, held, cold)
+        )
+
+    def _over_limit(self, action: Action, index: int) -> None:
+        """End the generation here: what is under way breaks off."""
+        visit = self.visits[index]
+        spec = self.blocks[visit.block]
+        ledger = self.ledger
+        self.kill = Kill(
+            self.env.now, action, spec.component, visit.step, spec.name, ledger.total_bytes, ledger.limit_bytes
+        )
+        if self.loading is not None:
+            self._record("load", self.loading.visit, self.loading.start_s)
+        if self.running is not None:
+            self._record("run", self.running.visit, self.running.start_s)
+        self.killed.succeed()

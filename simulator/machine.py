@@ -1,0 +1,61 @@
+"""The machine that a schedule is played on: limits, interference and heat, as plain numbers for one sample."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from profiles.costs import Costs, Processor, Sample, figures
+from profiles.trace import Lane
+
+LANES: dict[Processor, Lane] = {"cpu": "cpu", "gpu": "gpu", "ane": "ane"}
+
+
+@dataclass(frozen=True)
+class Thermal:
+    """Heat in [0, 1] follows the processor's activity with a time constant; throughput is 1 - (1 - floor) * heat.
+
+    Under lasting load this is r(t) = floor + (1 - floor) * exp(-t / time_constant). A run keeps the rate it starts with.
+    """
+
+    floor: float
+    time_constant_s: float
+
+    def rate(self, heat: float) -> float:
+        return 1.0 - (1.0 - self.floor) * heat
+
+    def after(self, heat: float, seconds: float, is_busy: bool) -> float:
+        """Heat after so many seconds of running or of rest."""
+        decay = math.exp(-seconds / self.time_constant_s)
+        return 1.0 - (1.0 - heat) * decay if is_busy else heat * decay
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Bytes, and relative speeds of loader and runner while both are active, by processor."""
+
+    baseline_bytes: int
+    limit_bytes: int
+    transient_share: float
+    residual_share: float
+    load_rate: dict[Processor, float]
+    run_rate: dict[Processor, float]
+    thermal: Thermal | None = None
+
+
+def machine_of(
+    costs: Costs, limit_bytes: int, *, sample: Sample | None = None, index: int = 0, is_thermal: bool = False
+) -> Machine:
+    """The machine for one sample of the parameters, the figures' own values if none is given."""
+    values = {name: figure.value for name, figure in figures(costs).items()}
+    if sample is not None:
+        values = {name: float(array[index]) for name, array in sample.items()}
+    return Machine(
+        baseline_bytes=round(values["baseline_bytes"]),
+        limit_bytes=limit_bytes,
+        transient_share=values["loads.transient_share"],
+        residual_share=values["loads.residual_share"],
+        load_rate={name: min(1.0, values[f"processors.{name}.load_rate"]) for name in costs.processors},
+        run_rate={name: min(1.0, values[f"processors.{name}.run_rate"]) for name in costs.processors},
+        thermal=Thermal(values["thermal.floor"], values["thermal.time_constant_s"]) if is_thermal else None,
+    )

@@ -1,0 +1,288 @@
+"""The catalogue that ships: every device loads, every figure says where it comes from, and limits follow iOS's rules."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from profiles.devices import DEVICES, Device, device_keys, load_device
+from profiles.documents import parse_yaml, read_yaml
+from profiles.errors import UserError
+from profiles.figures import Figure
+from profiles.models import Model
+
+KEYS = device_keys()
+
+
+def figures(thing: object) -> Iterator[Figure]:
+    """Every figure inside a struct or a tuple."""
+    if isinstance(thing, Figure):
+        yield thing
+    elif isinstance(thing, msgspec.Struct):
+        for name in thing.__struct_fields__:
+            yield from figures(getattr(thing, name))
+    elif isinstance(thing, tuple):
+        for item in thing:
+            yield from figures(item)
+
+
+def limit(key: str, entitlement: bool = False, os_version: str | None = None) -> float:
+    return load_device(key).memory_limit(entitlement, os_version).limit_bytes.value
+
+
+# What is in it
+
+
+def test_the_catalogue_holds_the_devices_of_the_readme() -> None:
+    assert KEYS == sorted([
+        *("iphone13pro", "iphone14pro", "iphone15", "iphone15pro", "iphone16", "iphone16pro", "iphone17pro"),
+        *("ipadprom4", "macm1", "macm2", "macm3", "macm4"),
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_every_figure_is_positive_and_names_a_source(key: str) -> None:
+    found = list(figures(load_device(key)))
+    assert len(found) >= 5
+    for figure in found:
+        assert figure.value > 0
+        assert len(figure.source) >= 15, figure
+        assert figure.mark in ("published", "estimated"), (
+            "nobody here has had a device to measure, and nothing is fitted"
+        )
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_published_figure_names_somebody_else(key: str) -> None:
+    """A link, a site, a paper or a repository: something that a reader can go and look up."""
+    for figure in figures(load_device(key)):
+        if figure.mark == "published":
+            assert re.search(r"https://|arXiv \d|\.(com|net|org)\b|\w/\w|gist", figure.source), figure.source
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_an_estimated_figure_admits_a_spread(key: str) -> None:
+    for figure in figures(load_device(key)):
+        if figure.mark == "estimated":
+            assert figure.spread >= 0.05, figure
+
+
+@pytest.mark.parametrize("path", sorted(DEVICES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_file_is_called_what_people_call_the_device(path: Path) -> None:
+    """`--device iphone15pro` is the file's name and "iPhone 15 Pro" the device's."""
+    device = load_device(path.stem)
+    assert device.key == path.stem
+    assert device.name.partition(" (")[0].replace(" ", "").lower() == path.stem
+
+
+def test_sizes_are_decimal_and_rates_plausible() -> None:
+    """A slip of a factor of 1000 or 1024 in a file would show here."""
+    for key in KEYS:
+        hardware = load_device(key).hardware
+        assert 6e9 <= hardware.ram_bytes.value <= 16e9
+        assert 1e12 <= hardware.gpu_flops_per_s.value <= 6e12
+        assert 30e9 <= hardware.dram_bytes_per_s.value <= 130e9
+        if hardware.storage_read_bytes_per_s:
+            assert 0.5e9 <= hardware.storage_read_bytes_per_s.value <= 7e9
+        if hardware.ane_ops_per_s:
+            assert 10e12 <= hardware.ane_ops_per_s.value <= 40e12
+        if hardware.ane_max_package_bytes:
+            assert 1e9 <= hardware.ane_max_package_bytes.value <= 2e9
+
+
+def test_what_nobody_has_published_is_missing() -> None:
+    """Known holes: once somebody publishes one of these, the file and this list change together."""
+    without_storage = {key for key in KEYS if load_device(key).hardware.storage_read_bytes_per_s is None}
+    without_ane = {key for key in KEYS if load_device(key).hardware.ane_ops_per_s is None}
+    assert {"iphone13pro", "iphone14pro", "iphone15pro"} == set(KEYS) - without_storage
+    assert without_ane == {"iphone17pro"}
+
+
+def test_the_iphone_15_pro_is_complete() -> None:
+    hardware = load_device("iphone15pro").hardware
+    assert all(getattr(hardware, name) is not None for name in hardware.__struct_fields__)
+    assert hardware.gpu_flops_per_s.value == 2.15e12
+    assert hardware.storage_read_bytes_per_s is not None
+    assert hardware.storage_read_bytes_per_s.value == 1.45e9
+
+
+# Memory limits
+
+
+def test_an_app_on_an_iphone_15_pro_has_the_papers_3_3_gb() -> None:
+    row = load_device("iphone15pro").memory_limit()
+    assert row.limit_bytes.value == 3.3e9
+    assert row.limit_bytes.mark == "published"
+    assert "2502.04363" in row.limit_bytes.source
+    low, high = (row.limit_bytes.value * (1 + sign * 1.2 * row.limit_bytes.spread) for sign in (-1, 1))
+    assert low < 3.0e9 and high > 3.5e9, "others saw 3.0 and 3.5 GB: within 1.2 standard deviations"
+
+
+def test_the_entitlement_gives_an_iphone_15_pro_6_gb() -> None:
+    assert limit("iphone15pro", entitlement=True) == 6e9
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("os_version", [None, "17.0", "18.4", "26.3", "26.4", "27.0"])
+def test_a_limit_lies_below_the_ram_and_an_entitlement_never_lowers_it(key: str, os_version: str | None) -> None:
+    ram = load_device(key).hardware.ram_bytes.value
+    assert 0.3 * ram < limit(key, os_version=os_version) <= limit(key, True, os_version) < ram
+
+
+def test_only_a_mac_gains_nothing_from_the_entitlement() -> None:
+    assert [key for key in KEYS if limit(key) == limit(key, entitlement=True)] == ["macm1", "macm2", "macm3", "macm4"]
+
+
+@pytest.mark.parametrize("entitlement", [False, True])
+def test_ipados_26_4_halved_the_limit_of_8_gb_ipads(entitlement: bool) -> None:
+    before, after = (limit("ipadprom4", entitlement, version) for version in ("26.3", "26.4"))
+    assert after == before / 2
+    assert limit("ipadprom4", entitlement, "17") == before
+    assert limit("ipadprom4", entitlement, "26.5") == after
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_without_an_os_version_the_limit_is_the_newest_systems(key: str) -> None:
+    for entitlement in (False, True):
+        assert limit(key, entitlement) == limit(key, entitlement, "999.9")
+
+
+@pytest.mark.parametrize("key", [key for key in KEYS if key.startswith("iphone") and key not in ("iphone13pro",)])
+def test_a_default_limit_is_published_only_where_somebody_has_looked(key: str) -> None:
+    """The iPhone 13 Pro and 15 Pro were measured; the others follow a rule of thumb, and the source says so."""
+    row = load_device(key).memory_limit()
+    if key == "iphone15pro":
+        assert row.limit_bytes.mark == "published"
+    else:
+        assert row.limit_bytes.mark == "estimated"
+        assert "no observation for this model" in row.limit_bytes.source
+        assert "% of RAM" in row.limit_bytes.source
+
+
+# The rules, on a device of round numbers
+
+TOY = """
+name: Toy
+chip: T1
+system: iOS
+hardware:
+  ram_bytes: {value: 100, mark: estimated, source: a toy}
+  gpu_flops_per_s: {value: 1, mark: estimated, source: a toy}
+  dram_bytes_per_s: {value: 1, mark: estimated, source: a toy}
+memory_limits:
+  - {limit_bytes: {value: 10, mark: estimated, source: a toy}, os_until: "17.4"}
+  - {limit_bytes: {value: 20, mark: estimated, source: a toy}, os_from: "17.5", os_until: "26.9"}
+  - {limit_bytes: {value: 30, mark: estimated, source: a toy}, os_from: "26.10"}
+"""
+
+
+def toy(text: str = TOY) -> Device:
+    return parse_yaml(text, Path("toy.yaml")).convert(Device)
+
+
+@pytest.mark.parametrize(
+    ("os_version", "expected"),
+    [
+        ("9", 10),
+        ("17", 10),
+        ("17.4", 10),
+        ("17.5", 20),
+        ("18", 20),
+        ("26.9", 20),
+        ("26.10", 30),
+        ("27", 30),
+        (None, 10),
+    ],
+)
+def test_the_first_row_that_covers_the_version_holds(os_version: str | None, expected: float) -> None:
+    """Versions compare as numbers: 26.10 comes after 26.9, and both ends of a range belong to it."""
+    assert toy().memory_limit(os_version=os_version).limit_bytes.value == expected
+
+
+def test_a_limit_that_nobody_has_published_is_refused_not_guessed() -> None:
+    with pytest.raises(UserError, match=r"no memory limit is known for Toy with the increased-memory entitlement\n"):
+        toy().memory_limit(entitlement=True)
+    gap = toy(TOY.replace('os_from: "26.10"', 'os_from: "27.0"'))
+    with pytest.raises(UserError, match=r"for Toy without an entitlement on iOS 26\.10\nGive one with --memory-limit"):
+        gap.memory_limit(os_version="26.10")
+
+
+@pytest.mark.parametrize("written", ["iphone15pro", "iPhone 15 Pro", "iPhone-15-Pro", "IPHONE_15_PRO"])
+def test_a_device_may_be_written_as_people_write_it(written: str) -> None:
+    assert load_device(written).key == "iphone15pro"
+
+
+def test_an_unknown_device_is_refused_with_the_nearest_and_the_known_ones() -> None:
+    with pytest.raises(UserError) as caught:
+        load_device("iphone15por")
+    assert str(caught.value).startswith("unknown device 'iphone15por'\nDid you mean 'iphone15pro'? Known: ")
+    assert all(key in str(caught.value) for key in KEYS)
+
+
+def test_a_name_like_no_device_lists_what_there_is() -> None:
+    with pytest.raises(UserError, match=r"unknown device 'walkman'\nKnown: ipadprom4, "):
+        load_device("walkman")
+
+
+@pytest.mark.parametrize("name", ["../devices/iphone15pro", "", ".", "iphone15pro.yaml"])
+def test_a_path_is_no_device(name: str) -> None:
+    with pytest.raises(UserError, match="unknown device"):
+        load_device(name)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("value: 100", "value: -1", r"toy\.yaml:6: hardware\.ram_bytes\.value: expected float >= 0\.0, found int -1"),
+        ("value: 100", "value: 8 GB", r"toy\.yaml:6: .*expected float, found str '8 GB'"),
+        ("source: a toy}\n  gpu", "source: ''}\n  gpu", r"toy\.yaml:6: hardware\.ram_bytes\.source: expected str of length >= 1"),
+        ("mark: estimated, source: a toy}\n  gpu", "mark: guessed, source: x}\n  gpu", r"'guessed' is not one of the choices"),
+        ("source: a toy}\n  gpu", "source: x, spread: 4}\n  gpu", r"spread: expected float <= 3\.0, found int 4"),
+        ('os_until: "17.4"', "os_until: 17.4", r"toy\.yaml:10: memory_limits\[0\]\.os_until: expected str \| null, found float"),
+        ('os_until: "17.4"', "os_until: beta", r"memory_limits\[0\]\.os_until: expected str matching regex"),
+        ("dram_bytes_per_s", "dram_byte_per_s", r"toy\.yaml:8: hardware\.dram_byte_per_s: this key is not known\nDid you mean 'dram_b"),
+        ("chip: T1\n", "", r"toy\.yaml:2: the key 'chip' is missing\nAdd 'chip:'\."),
+        ("memory_limits:\n", "memory_limits: []\nnotes:\n", r"toy\.yaml:9: memory_limits: expected array of length >= 1"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_a_device_file_is_named_with_its_line(old: str, new: str, complaint: str) -> None:
+    assert TOY.count(old) == 1
+    with pytest.raises(UserError, match=complaint):
+        toy(TOY.replace(old, new))
+
+
+# The model that ships as a list of units
+
+
+@pytest.fixture(scope="module")
+def sdxl() -> Model:
+    return read_yaml(DEVICES.parent / "models" / "sdxl_base_ios.yaml").convert(Model)
+
+
+def test_sdxl_has_the_parameters_of_its_checkpoints(sdxl: Model) -> None:
+    assert {c.name: sum(unit.parameters for unit in c.units) for c in sdxl.components} == {
+        "text_encoder": 123_060_480,
+        "text_encoder_2": 694_659_840,
+        "denoiser": 2_567_463_684,
+        "decoder": 49_490_199,
+    }
+    assert [c.passes for c in sdxl.components] == [1, 1, "steps", 1]
+
+
+def test_sdxl_at_768_pixels_does_9_16_of_the_work_quoted_at_1024(sdxl: Model) -> None:
+    """2.98e12 multiply-adds without attention for one sample at 1024^2; a step is a batch of two at 768^2.
+
+    The part that depends on the text's 77 tokens and not on the image keeps it from being exact.
+    """
+    denoiser = next(c for c in sdxl.components if c.name == "denoiser")
+    layers = sum(unit.plain.matmul_flops + unit.plain.convolution_flops for unit in denoiser.units)
+    assert layers == pytest.approx(2 * 2 * 2.98e12 * (768 / 1024) ** 2, rel=0.015)
+
+
+def test_sdxl_can_be_cut_after_mid_as_apple_cuts_it(sdxl: Model) -> None:
+    units = next(c for c in sdxl.components if c.name == "denoiser").units
+    cut = next(index for index, unit in enumerate(units) if unit.name == "mid") + 1
+    first, second = (sum(unit.parameters for unit in half) for half in (units[:cut], units[cut:]))
+    assert 0.9 < first / second < 1.1

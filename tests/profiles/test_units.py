@@ -1,0 +1,164 @@
+"""Quantities at the edges: what people may write, and what they are shown."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from profiles.figures import ByteCount
+from profiles.units import format_bytes, format_percent, format_seconds, parse_bytes, parse_seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("3.3 GB", 3_300_000_000),
+        ("170MB", 170_000_000),
+        ("1.5e3 kB", 1_500_000),
+        (" 12 ", 12),
+        ("12 B", 12),
+        ("1 TB", 10**12),
+        (".5 GB", 500_000_000),
+        ("512 MiB", 512 * 2**20),
+        ("8 gib", 8 * 2**30),
+        ("1 KiB", 1024),
+        (4096, 4096),
+        (1.5, 2),
+        (0, 0),
+    ],
+)
+def test_a_size_is_a_number_with_or_without_a_unit(text: str | float, count: int) -> None:
+    assert parse_bytes(text) == count
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("35 ms", 0.035), ("2 min", 120.0), ("1.5", 1.5), ("250 us", 250e-6), ("1e3 s", 1000.0), (7, 7.0), (0.25, 0.25)],
+)
+def test_a_duration_is_a_number_with_or_without_a_unit(text: str | float, seconds: float) -> None:
+    assert parse_seconds(text) == pytest.approx(seconds, rel=1e-15)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "GB",
+        "3.3 GBs",
+        "3,3 GB",
+        "-1 GB",
+        "1 GB/s",
+        "1 2",
+        "0x10",
+        "nan",
+        "inf",
+        "1e400",
+        "1e308 TB",
+        "3.3 ms",
+        "٣ GB",
+    ],
+)
+def test_what_is_no_size_is_refused_with_the_way_to_write_one(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is not a size\. Write a number of bytes, or a size such as '3\.3 GB'"):
+        parse_bytes(text)
+
+
+@pytest.mark.parametrize("text", ["", "s", "35 mss", "-1 s", "1 GB", "1:30", "inf", "1 h"])
+def test_what_is_no_duration_is_refused_with_the_way_to_write_one(text: str) -> None:
+    with pytest.raises(
+        ValueError, match=r"is not a duration\. Write a number of seconds, or a duration such as '35 ms'"
+    ):
+        parse_seconds(text)
+
+
+@pytest.mark.parametrize("number", [-1, -0.5, math.nan, math.inf, True])
+def test_a_plain_number_must_be_finite_and_not_negative(number: float) -> None:
+    with pytest.raises(ValueError, match="is not a size"):
+        parse_bytes(number)
+    with pytest.raises(ValueError, match="is not a duration"):
+        parse_seconds(number)
+
+
+@pytest.mark.parametrize("value", [None, [1], {"GB": 3}])
+def test_a_byte_count_of_a_file_is_text_or_a_number(value: object) -> None:
+    with pytest.raises(ValueError, match=r"is not a size\. Write '3\.3 GB' or a number of bytes\."):
+        ByteCount.parse(value)
+
+
+def test_a_byte_count_is_read_as_a_whole_number() -> None:
+    assert ByteCount.parse("3.3 GB") == 3_300_000_000
+    assert isinstance(ByteCount.parse("3.3 GB"), int)
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (999.6, "1.00 kB"),
+        (12_000, "12.0 kB"),
+        (999_949, "1.00 MB"),
+        (170e6, "170 MB"),
+        (999_499_999, "999 MB"),
+        (999_500_000, "1.00 GB"),
+        (3.3e9, "3.30 GB"),
+        (12.34e9, "12.3 GB"),
+        (1e12, "1000 GB"),
+        (-170e6, "-170 MB"),
+    ],
+)
+def test_bytes_are_shown_with_three_figures(count: float, shown: str) -> None:
+    assert format_bytes(count) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0, "0.00 s"),
+        (12e-6, "12.0 us"),
+        (0.0123, "12.3 ms"),
+        (0.9994, "999 ms"),
+        (0.9996, "1.00 s"),
+        (35.366, "35.4 s"),
+        (119.4, "119 s"),
+        (119.6, "2 min 00 s"),
+        (1124, "18 min 44 s"),
+        (3599.6, "1 h 00 min"),
+        (7260, "2 h 01 min"),
+    ],
+)
+def test_seconds_are_shown_as_people_say_them(seconds: float, shown: str) -> None:
+    assert format_seconds(seconds) == shown
+
+
+@pytest.mark.parametrize(("share", "shown"), [(0.042, "4.2 %"), (-0.042, "-4.2 %"), (0.87, "87 %"), (1.0, "100 %")])
+def test_a_share_is_shown_with_the_figures_that_mean_something(share: float, shown: str) -> None:
+    assert format_percent(share) == shown
+
+
+@given(st.floats(min_value=0, max_value=1e14))
+def test_bytes_read_back_as_shown_within_half_of_the_last_figure(count: float) -> None:
+    """Three figures err by at most 0.5 %; below 100 bytes by half a byte."""
+    assert parse_bytes(format_bytes(count)) == pytest.approx(count, rel=0.5e-2, abs=0.5)
+
+
+@given(st.floats(min_value=1e-9, max_value=119.4))
+def test_short_durations_read_back_as_shown(seconds: float) -> None:
+    """Three figures err by at most 0.5 %; below a microsecond by the hundredth that is shown."""
+    assert parse_seconds(format_seconds(seconds)) == pytest.approx(seconds, rel=0.5e-2, abs=0.5e-8)
+
+
+@given(st.floats(min_value=0, max_value=1e13), st.floats(min_value=0, max_value=1e13))
+def test_what_is_shown_keeps_the_order_of_sizes(a: float, b: float) -> None:
+    small, large = sorted((a, b))
+    assert parse_bytes(format_bytes(small)) <= parse_bytes(format_bytes(large))
+
+
+@given(st.text(max_size=20))
+def test_no_text_makes_the_parsers_fail_in_another_way(text: str) -> None:
+    for parse in (parse_bytes, parse_seconds):
+        try:
+            assert parse(text) >= 0
+        except ValueError as error:
+            assert "Write a number of" in str(error)
