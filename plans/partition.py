@@ -65,12 +65,16 @@ def _listed(
         first, _, last = text.partition("..")
         for name in filter(None, (first, last)):
             if name not in names:
-                raise document.error(f"{pointer}[{row}]", f"{component.name} has no unit '{name}'", nearest(name, names))
+                raise document.error(
+                    f"{pointer}[{row}]", f"{component.name} has no unit '{name}'", nearest(name, names)
+                )
         start, end = names.index(first), names.index(last or first) + 1
         if end <= start:
             raise document.error(f"{pointer}[{row}]", f"'{last}' comes before '{first}'", f"Write '{last}..{first}'.")
         if start < position:
-            raise document.error(f"{pointer}[{row}]", f"unit '{names[start]}' is in a block already", _continue(names, position))
+            raise document.error(
+                f"{pointer}[{row}]", f"unit '{names[start]}' is in a block already", _continue(names, position)
+            )
         if start > position:
             raise document.error(
                 f"{pointer}[{row}]", f"unit '{names[position]}' is in no block", _continue(names, position)

@@ -66,7 +66,9 @@ def kept_positions(
     positions = {names[0]: position for position, names in enumerate(unit_names)}
     for row, name in enumerate(keep):
         if name not in positions:
-            raise document.error(f"{pointer}[{row}]", f"no block starts with unit '{name}'", nearest(name, list(positions)))
+            raise document.error(
+                f"{pointer}[{row}]", f"no block starts with unit '{name}'", nearest(name, list(positions))
+            )
     return frozenset(positions[name] for name in keep)
 
 

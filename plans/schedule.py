@@ -38,6 +38,7 @@ class Visit(NamedTuple):
     first_run    the block runs for the first time
     gate         the visit that must have finished before the load may start; -1 for none
     evicts       whether the block is evicted after the run
+    ends_pass    whether it is the last visit of its pass
     """
 
     block: int
@@ -47,6 +48,7 @@ class Visit(NamedTuple):
     first_run: bool
     gate: int
     evicts: bool
+    ends_pass: bool
 
 
 @dataclass(frozen=True)
@@ -318,6 +320,7 @@ class _LoadPlanner:
                     first_run=use.block not in ran,
                     gate=gate,
                     evicts=not keeps[index],
+                    ends_pass=use.position == use.length - 1,
                 )
             )
             packages.add(package)

@@ -104,7 +104,9 @@ class ComponentPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     precision: Precision = "float32"
     compute_units: ComputeUnits = "cpu_and_gpu"
     prefetch: Annotated[int, msgspec.Meta(ge=0, le=64)] | Literal["app"] = 1
-    keep: Literal["none", "app", "paper", "optimal"] | Annotated[int, msgspec.Meta(ge=0, le=5000)] | tuple[str, ...] = "none"
+    keep: Literal["none", "app", "paper", "optimal"] | Annotated[int, msgspec.Meta(ge=0, le=5000)] | tuple[str, ...] = (
+        "none"
+    )
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -170,7 +172,11 @@ def find_plan(name: str) -> Path:
 
 def load_plan(name: str | Path) -> tuple[Plan, Document]:
     """A plan and the document it was read from, whose lines later complaints name. Raises UserError."""
-    document = read_extended(find_plan(str(name)))
+    return read_plan(read_extended(find_plan(str(name)), READY))
+
+
+def read_plan(document: Document) -> tuple[Plan, Document]:
+    """The plan in a document whose `extends` has been followed. Raises UserError."""
     plan = document.convert(Plan)
     check_plan(plan, document)
     return plan, document
@@ -182,25 +188,37 @@ def check_plan(plan: Plan, document: Document) -> None:
     if lpl.mode == "fixed" and lpl.leap_step is None:
         raise document.error("$.lpl", "mode 'fixed' needs a leap_step", "Add `leap_step: 15`, for instance.")
     if lpl.mode != "fixed" and lpl.leap_step is not None:
-        raise document.error("$.lpl.leap_step", f"has no effect with mode '{lpl.mode}'", "Remove it, or write mode: fixed.")
+        raise document.error(
+            "$.lpl.leap_step", f"has no effect with mode '{lpl.mode}'", "Remove it, or write mode: fixed."
+        )
     if lpl.mode == "dynamic" and not lpl.stop_steps:
-        raise document.error("$.lpl", "mode 'dynamic' needs stop_steps", "Add `stop_steps: {17: 0.6, 18: 0.4}`, for instance.")
+        raise document.error(
+            "$.lpl", "mode 'dynamic' needs stop_steps", "Add `stop_steps: {17: 0.6, 18: 0.4}`, for instance."
+        )
     if lpl.mode != "dynamic" and lpl.stop_steps is not None:
-        raise document.error("$.lpl.stop_steps", f"has no effect with mode '{lpl.mode}'", "Remove it, or write mode: dynamic.")
+        raise document.error(
+            "$.lpl.stop_steps", f"has no effect with mode '{lpl.mode}'", "Remove it, or write mode: dynamic."
+        )
     for evaluations in plan.leap_steps():
         if evaluations > steps:
             where = "$.lpl.leap_step" if lpl.mode == "fixed" else "$.lpl.stop_steps"
             raise document.error(
-                where, f"leap step {evaluations - 1} lies beyond the {steps} steps", f"Write a step from 0 to {steps - 1}."
+                where,
+                f"leap step {evaluations - 1} lies beyond the {steps} steps",
+                f"Write a step from 0 to {steps - 1}.",
             )
     if lpl.stop_steps is not None and abs(sum(lpl.stop_steps.values()) - 1.0) > 1e-6:
         total = sum(lpl.stop_steps.values())
         raise document.error("$.lpl.stop_steps", f"the probabilities add up to {total:g}, not 1")
     merging = plan.tdtm.steps
-    listed = merging if isinstance(merging, tuple) else ((merging.first - 1,) if isinstance(merging, FirstSteps) else ())
+    listed = (
+        merging if isinstance(merging, tuple) else ((merging.first - 1,) if isinstance(merging, FirstSteps) else ())
+    )
     for step in listed:
         if step >= steps:
-            raise document.error("$.tdtm.steps", f"step {step} lies beyond the {steps} steps", f"Steps go from 0 to {steps - 1}.")
+            raise document.error(
+                "$.tdtm.steps", f"step {step} lies beyond the {steps} steps", f"Steps go from 0 to {steps - 1}."
+            )
     if len(set(listed)) != len(listed):
         raise document.error("$.tdtm.steps", "a step is listed twice")
 

@@ -4,10 +4,11 @@ The model is linear in its coefficients (seconds per byte, per operation, per ca
 coefficients price every block with one matrix product:
 
     load, every time  = load_fixed + stored_bytes / read + resident_bytes / prepare
-    load, first time  = the above + specialise_fixed + resident_bytes / specialise
+    load, first time  = the above + specialise_fixed + (stored_bytes + resident_bytes) / specialise
     run               = dispatch + sum over operator classes of operations / throughput + token merges * merge
     first run         = the above + first_run (shader compilation)
 
+A first load is charged for the bytes it reads and the bytes it writes, since specialising turns the one into the other.
 A run is never faster than the weights and activations can cross the memory bus once. Where a block was measured on the
 device, its measured figures stand instead of the model's.
 
@@ -18,8 +19,8 @@ float32 for int8 weights; nothing is said of how Core ML might split one block o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -33,7 +34,7 @@ Processor = Literal["cpu", "gpu", "ane"]
 PROCESSORS: dict[ComputeUnits, Processor] = {"cpu_only": "cpu", "cpu_and_gpu": "gpu", "cpu_and_ne": "ane"}
 Array = npt.NDArray[np.float64]
 
-Rate = Annotated[Figure, "per second"]
+MarkShares = dict[Mark, float]
 
 
 class ProcessorCosts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -137,7 +138,10 @@ class BlockSpec:
 
 @dataclass(frozen=True)
 class BlockCosts:
-    """The price list of a schedule's blocks: seconds as arrays [block, sample], bytes as lists [block]."""
+    """The price list of a schedule's blocks: seconds as arrays [block, sample], bytes as tuples [block].
+
+    load_marks and run_marks give, for each block, the share of the (first sample's) seconds that rests on each mark.
+    """
 
     load_warm_s: Array
     load_cold_s: Array
@@ -147,13 +151,8 @@ class BlockCosts:
     resident_bytes: tuple[int, ...]
     working_bytes: tuple[int, ...]
     stored_bytes: tuple[int, ...]
-    load_marks: tuple[Mark, ...]
-    run_marks: tuple[Mark, ...]
-
-
-def coefficient_names(costs: Costs) -> list[str]:
-    """Dotted names of every parameter of `costs`: 'loads.load_fixed_s', 'processors.gpu.run_rate'."""
-    return list(figures(costs))
+    load_marks: tuple[MarkShares, ...]
+    run_marks: tuple[MarkShares, ...]
 
 
 def figures(costs: Costs) -> dict[str, Figure]:
@@ -175,15 +174,16 @@ def replace_figures(costs: Costs, changes: dict[str, Figure]) -> Costs:
     for name, figure in changes.items():
         group, _, field = name.rpartition(".")
         grouped.setdefault(group, {})[field] = figure
-    replace = msgspec.structs.replace
+    changed = msgspec.structs.replace
     processors = {
-        name: replace(processor, **grouped.pop(f"processors.{name}", {})) for name, processor in costs.processors.items()
+        name: changed(processor, **grouped.pop(f"processors.{name}", {}))
+        for name, processor in costs.processors.items()
     }
-    loads = replace(costs.loads, **grouped.pop("loads", {}))
-    thermal = replace(costs.thermal, **grouped.pop("thermal", {}))
+    loads = changed(costs.loads, **grouped.pop("loads", {}))
+    thermal = changed(costs.thermal, **grouped.pop("thermal", {}))
     top = grouped.pop("", {})
     assert not grouped, f"no such figures: {grouped}"
-    return replace(costs, loads=loads, thermal=thermal, processors=processors, **top)
+    return changed(costs, loads=loads, thermal=thermal, processors=processors, **top)
 
 
 Sample = dict[str, Array]
@@ -192,6 +192,14 @@ Sample = dict[str, Array]
 def nominal(costs: Costs) -> Sample:
     """The parameters' values as one sample: dotted name -> [1]."""
     return {name: np.array([figure.value]) for name, figure in figures(costs).items()}
+
+
+LOAD_TERMS = ("load_fixed_s", "read_bytes_per_s", "prepare_bytes_per_s")
+SPECIALISE_TERMS = ("specialise_fixed_s", "specialise_bytes_per_s", "specialise_bytes_per_s")
+RUN_TERMS = (
+    "dispatch_s", "matmul_flops_per_s", "attention_flops_per_s", "convolution_flops_per_s", "moved_bytes_per_s",
+    "token_merge_s",
+)  # fmt: skip
 
 
 def price(
@@ -204,85 +212,111 @@ def price(
     """Seconds and bytes of every block, for one or many samples of the parameters (see `nominal`)."""
     sample = sample if sample is not None else nominal(costs)
     marks = {name: figure.mark for name, figure in figures(costs).items()}
-    measured = {_measured_key(m): m for m in measurements}
-    loads = costs.loads
     size = next(iter(sample.values())).shape[0]
-    load_terms = _load_terms(blocks, loads)
-    resident = [int(terms[2]) for terms in load_terms]
-    matrix = np.array(load_terms, dtype=np.float64)
-    warm = matrix @ np.stack([
-        sample["loads.load_fixed_s"],
-        1.0 / sample["loads.read_bytes_per_s"],
-        1.0 / sample["loads.prepare_bytes_per_s"],
-    ])
-    cold = warm + matrix[:, [0, 2]] @ np.stack([
-        sample["loads.specialise_fixed_s"],
-        1.0 / sample["loads.specialise_bytes_per_s"],
-    ])
+    load_amounts = np.array(_load_amounts(blocks, costs.loads), dtype=np.float64)
+    resident = [int(amount) for amount in load_amounts[:, 2]]
+    load_seconds = _seconds_per_amount(sample, "loads.", LOAD_TERMS)
+    warm = load_amounts @ load_seconds
+    cold = warm + load_amounts @ _seconds_per_amount(sample, "loads.", SPECIALISE_TERMS)
+    load_marks = _mark_shares(load_amounts, load_seconds, [marks[f"loads.{term}"] for term in LOAD_TERMS])
     run = np.empty((len(blocks), size))
     first_run = np.empty((len(blocks), size))
+    run_marks: list[MarkShares] = [{} for _ in blocks]
     for processor in {block.processor for block in blocks}:
         rows = [row for row, block in enumerate(blocks) if block.processor == processor]
-        terms = np.array([_run_terms(blocks[row]) for row in rows], dtype=np.float64)
+        amounts = np.array([_run_amounts(blocks[row]) for row in rows], dtype=np.float64)
         prefix = f"processors.{processor}."
-        seconds = terms @ np.stack([
-            sample[f"{prefix}dispatch_s"],
-            1.0 / sample[f"{prefix}matmul_flops_per_s"],
-            1.0 / sample[f"{prefix}attention_flops_per_s"],
-            1.0 / sample[f"{prefix}convolution_flops_per_s"],
-            1.0 / sample[f"{prefix}moved_bytes_per_s"],
-            sample[f"{prefix}token_merge_s"],
-        ])
+        run_seconds = _seconds_per_amount(sample, prefix, RUN_TERMS)
+        seconds = amounts @ run_seconds
         if dram_bytes_per_s:
-            crossing = np.array([resident[row] + terms[i, 4] for i, row in enumerate(rows)]) / dram_bytes_per_s
+            crossing = (load_amounts[rows, 2] + amounts[:, 4]) / dram_bytes_per_s
             seconds = np.maximum(seconds, crossing[:, None])
         run[rows] = seconds
         first_run[rows] = seconds + sample[f"{prefix}first_run_s"]
-    unload = np.broadcast_to(sample["loads.unload_s"], (len(blocks), size)).copy()
-    working = [_working_bytes(block) for block in blocks]
-    load_marks = [_weakest(marks[f"loads.{name}"] for name in ("read_bytes_per_s", "prepare_bytes_per_s"))] * len(blocks)
-    run_marks = [_weakest_throughput(block, marks) for block in blocks]
+        shares = _mark_shares(amounts, run_seconds, [marks[f"{prefix}{term}"] for term in RUN_TERMS])
+        for row, share in zip(rows, shares, strict=True):
+            run_marks[row] = share
+    priced = BlockCosts(
+        load_warm_s=warm,
+        load_cold_s=cold,
+        run_s=run,
+        first_run_s=first_run,
+        unload_s=np.broadcast_to(sample["loads.unload_s"], (len(blocks), size)).copy(),
+        resident_bytes=tuple(resident),
+        working_bytes=tuple(_working_bytes(block) for block in blocks),
+        stored_bytes=tuple(block.stored_bytes for block in blocks),
+        load_marks=tuple(load_marks),
+        run_marks=tuple(run_marks),
+    )
+    return _with_measured(priced, blocks, measurements) if measurements else priced
+
+
+def _seconds_per_amount(sample: Sample, prefix: str, terms: Sequence[str]) -> Array:
+    """Coefficients [term, sample]: a rate per second is turned over, a time stays."""
+    return np.stack(
+        [1.0 / sample[prefix + term] if term.endswith("_per_s") else sample[prefix + term] for term in terms]
+    )
+
+
+def _mark_shares(amounts: Array, seconds: Array, marks: Sequence[Mark]) -> list[MarkShares]:
+    """For each block, the share of its seconds that rests on each mark, in the first sample."""
+    parts = amounts * seconds[:, 0]
+    totals = parts.sum(axis=1)
+    shares: list[MarkShares] = []
+    for row, total in zip(parts.tolist(), totals.tolist(), strict=True):
+        share: MarkShares = {}
+        for mark, part in zip(marks, row, strict=True):
+            if part > 0:
+                share[mark] = share.get(mark, 0.0) + part / total
+        shares.append(share or {"estimated": 1.0})
+    return shares
+
+
+def _with_measured(priced: BlockCosts, blocks: Sequence[BlockSpec], measurements: Sequence[Measurement]) -> BlockCosts:
+    """The price list with measured figures where a block was measured."""
+    measured = {_measured_key(measurement): measurement for measurement in measurements}
+    resident, working = list(priced.resident_bytes), list(priced.working_bytes)
+    load_marks, run_marks = list(priced.load_marks), list(priced.run_marks)
     for row, block in enumerate(blocks):
         found = measured.get(_block_key(block))
         if found is None:
             continue
-        extra_first = first_run[row] - run[row]
+        extra_first = priced.first_run_s[row] - priced.run_s[row]
         for array, figure in (
-            (warm, found.load_warm_s), (cold, found.load_cold_s), (run, found.run_s), (unload, found.unload_s),
-        ):  # fmt: skip
+            (priced.load_warm_s, found.load_warm_s),
+            (priced.load_cold_s, found.load_cold_s),
+            (priced.run_s, found.run_s),
+            (priced.unload_s, found.unload_s),
+        ):
             if figure is not None:
                 array[row] = figure.value
-        first_run[row] = found.first_run_s.value if found.first_run_s is not None else run[row] + extra_first
-        cold[row] = np.maximum(cold[row], warm[row])
+        priced.first_run_s[row] = found.first_run_s.value if found.first_run_s else priced.run_s[row] + extra_first
+        priced.load_cold_s[row] = np.maximum(priced.load_cold_s[row], priced.load_warm_s[row])
         if found.resident_bytes is not None:
             resident[row] = round(found.resident_bytes.value)
         if found.working_bytes is not None:
             working[row] = round(found.working_bytes.value)
         if found.load_warm_s is not None:
-            load_marks[row] = found.load_warm_s.mark
+            load_marks[row] = {found.load_warm_s.mark: 1.0}
         if found.run_s is not None:
-            run_marks[row] = found.run_s.mark
-    return BlockCosts(
-        load_warm_s=warm,
-        load_cold_s=cold,
-        run_s=run,
-        first_run_s=first_run,
-        unload_s=unload,
+            run_marks[row] = {found.run_s.mark: 1.0}
+    return replace(
+        priced,
         resident_bytes=tuple(resident),
         working_bytes=tuple(working),
-        stored_bytes=tuple(block.stored_bytes for block in blocks),
         load_marks=tuple(load_marks),
         run_marks=tuple(run_marks),
     )
 
 
-def _load_terms(blocks: Sequence[BlockSpec], loads: LoadCosts) -> list[tuple[float, float, float]]:
+def _load_amounts(blocks: Sequence[BlockSpec], loads: LoadCosts) -> list[tuple[float, float, float]]:
+    """For each block: one call, stored bytes, resident bytes."""
     held = {"float32": 4.0, "float16": 2.0, "int8": loads.int8_held_bytes.value}
-    terms = []
+    amounts = []
     for block in blocks:
         parameters = sum(unit.parameters for unit in block.units)
-        terms.append((1.0, float(block.stored_bytes), parameters * held[block.precision]))
-    return terms
+        amounts.append((1.0, float(block.stored_bytes), parameters * held[block.precision]))
+    return amounts
 
 
 def activation_bytes(precision: Precision) -> int:
@@ -290,7 +324,7 @@ def activation_bytes(precision: Precision) -> int:
     return 2 if precision == "float16" else 4
 
 
-def _run_terms(block: BlockSpec) -> tuple[float, ...]:
+def _run_amounts(block: BlockSpec) -> tuple[float, ...]:
     works = [unit.work(block.variant) for unit in block.units]
     return (
         1.0,
@@ -305,20 +339,6 @@ def _run_terms(block: BlockSpec) -> tuple[float, ...]:
 def _working_bytes(block: BlockSpec) -> int:
     works: list[Work] = [unit.work(block.variant) for unit in block.units]
     return round(max(work.working_elements for work in works) * activation_bytes(block.precision))
-
-
-def _weakest_throughput(block: BlockSpec, marks: dict[str, Mark]) -> Mark:
-    """The mark of the figure that most of a block's operations rest on."""
-    terms = _run_terms(block)
-    classes = ("matmul_flops_per_s", "attention_flops_per_s", "convolution_flops_per_s")
-    largest = max(range(3), key=lambda i: terms[1 + i])
-    return marks[f"processors.{block.processor}.{classes[largest]}"]
-
-
-def _weakest(found: Sequence[Mark] | object) -> Mark:
-    order: tuple[Mark, ...] = ("estimated", "fitted", "published", "measured")
-    marks = list(found)  # type: ignore[call-overload]
-    return next(mark for mark in order if mark in marks)
 
 
 def _measured_key(m: Measurement) -> tuple[str, ...]:

@@ -98,10 +98,11 @@ class Document:
 
     def _name_keys(self, pointer: str, message: str, kind: type) -> str:
         """msgspec writes [...] for a mapping's key; find which key it was by trying them one at a time."""
+        named = ""
         while "[...]" in pointer:
-            parent, _, rest = pointer.partition("[...]")
-            steps = _steps(self.data, parent)
-            mapping = _at(self.data, parent)
+            parent, _, pointer = pointer.partition("[...]")
+            named += parent
+            steps, mapping = _steps(self.data, named), _at(self.data, named)
             for key in mapping:
                 try:
                     one_key = _with(self.data, steps, {key: mapping[key]})
@@ -109,8 +110,8 @@ class Document:
                 except msgspec.ValidationError as error:
                     if str(error) == message:
                         break
-            pointer = f"{parent}.{key}{rest}"
-        return pointer
+            named += f".{key}"
+        return named + pointer
 
 
 def read_text(path: Path, max_bytes: int = MAX_BYTES) -> str:
@@ -214,13 +215,18 @@ def _scalar(node: yaml.Node, where: str) -> Any:
     return value
 
 
-def read_extended(path: str | Path, key: str = "extends", seen: tuple[Path, ...] = ()) -> Document:
-    """A file merged over the file its `extends` names (relative to it), and so on. Raises UserError on a cycle.
+def read_extended(path: str | Path, library: Path | None = None) -> Document:
+    """A file merged over the file that its `extends` names, and so on.
 
-    Mappings merge key by key; anything else in the nearer file replaces what the farther one says.
+    A name is a path relative to the file, or the stem of a file in `library`. Mappings merge key by key; anything else
+    in the nearer file replaces what the farther one says. Raises UserError on a cycle.
     """
-    path = Path(path)
-    document = read_yaml(path)
+    return extend(read_yaml(path), library)
+
+
+def extend(document: Document, library: Path | None = None, seen: tuple[Path, ...] = ()) -> Document:
+    """`document` merged over what it extends; see read_extended."""
+    key, path = "extends", document.path
     base = document.data.pop(key, None)
     if base is None:
         return document
@@ -229,6 +235,8 @@ def read_extended(path: str | Path, key: str = "extends", seen: tuple[Path, ...]
     base_path = path.parent / base
     chain = (*seen, path.resolve())
     try:
+        if library is not None and not base_path.is_file() and (library / f"{base}.yaml").is_file():
+            base_path = library / f"{base}.yaml"
         target, exists = base_path.resolve(), base_path.is_file()
     except (OSError, ValueError, RuntimeError):  # too long a name, a NUL in it, links in a circle
         target, exists = base_path, False
@@ -237,7 +245,7 @@ def read_extended(path: str | Path, key: str = "extends", seen: tuple[Path, ...]
         raise document.error(f"$.{key}", f"the files extend each other in a circle: {names}", "Remove one 'extends'.")
     if not exists:
         raise document.error(f"$.{key}", f"no such file: {_shorten(base)}", _neighbours(base_path))
-    parent = read_extended(base_path, key, chain)
+    parent = extend(read_yaml(base_path), library, chain)
     lines = dict(parent.lines)
     data = _merge(parent.data, document.data, "$", lines, document.lines)
     return Document(data, lines, path)
@@ -293,7 +301,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, data: Any) -> None:
-    write_text(path, json.dumps(data, indent=1, allow_nan=False) + "\n")
+    write_text(path, json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
 
 
 def write_yaml(path: str | Path, data: Any, comment: str = "") -> None:
@@ -387,7 +395,7 @@ def _neighbours(path: Path) -> str | None:
     try:
         names = sorted(p.name for p in path.parent.iterdir() if p.suffix in (".yaml", ".yml", ".json"))
     except (OSError, ValueError):
-        return f"There is no folder {_shorten(str(path.parent))}."
+        return f"There is no folder {_shorten(str(path.parent), 200)}."
     return nearest(path.name, names) if names else None
 
 

@@ -124,5 +124,6 @@ def scale_profile(profile: Profile, source: Device, target: Device) -> Profile:
         device=target.key,
         costs=replace_figures(profile.costs, changes),
         conditions={"scaled from": source.name},
+        fit=profile.fit,
         name=f"{profile.name} scaled to {target.name}",
     )

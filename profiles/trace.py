@@ -13,6 +13,7 @@ import msgspec
 
 from profiles.documents import read_text, write_text
 from profiles.errors import UserError
+from profiles.result import Result
 
 Lane = Literal["load", "cpu", "gpu", "ane"]
 Action = Literal["load", "run", "evict"]
@@ -66,7 +67,10 @@ class Kill(msgspec.Struct, frozen=True):
 
 
 class Trace(msgspec.Struct, frozen=True):
-    """One generation. `kind` says whether it happened or was computed; reports never mix the two silently."""
+    """One generation. `kind` says whether it happened or was computed; reports never mix the two silently.
+
+    `spans` are in order of their ends; if there was a kill, they stop at it.
+    """
 
     kind: Literal["simulated", "measured"]
     plan: str
@@ -77,6 +81,7 @@ class Trace(msgspec.Struct, frozen=True):
     limit_bytes: int
     kill: Kill | None = None
     conditions: dict[str, str] = {}
+    result: Result | None = None
     format: str = FORMAT
 
     @property

@@ -47,9 +47,7 @@ class _Activity:
 
     __slots__ = ("done", "env", "generation", "left", "rate", "slowed_rate", "start_s", "updated_s", "visit")
 
-    def __init__(
-        self, env: simpy.Environment, visit: int, seconds: float, slowed_rate: float, is_slowed: bool
-    ) -> None:
+    def __init__(self, env: simpy.Environment, visit: int, seconds: float, slowed_rate: float, is_slowed: bool) -> None:
         self.env = env
         self.visit = visit
         self.start_s = env.now
@@ -83,9 +81,7 @@ class _Activity:
 
 
 class _Engine:
-    def __init__(
-        self, schedule: Schedule, costs: BlockCosts, machine: Machine, sample: int, is_limited: bool
-    ) -> None:
+    def __init__(self, schedule: Schedule, costs: BlockCosts, machine: Machine, sample: int, is_limited: bool) -> None:
         self.blocks = schedule.blocks
         self.visits = schedule.visits
         self.machine = machine

@@ -15,26 +15,32 @@ from simulator.machine import Machine
 
 @dataclass(frozen=True)
 class Finish:
-    """When each component's last visit finished, in order; the last of them is the total. Seconds."""
+    """When each pass finished: (component, step, seconds) in order."""
 
-    finish_s: dict[str, float]
+    passes: list[tuple[str, int, float]]
 
     @property
     def total_s(self) -> float:
-        return max(self.finish_s.values(), default=0.0)
+        return self.passes[-1][2] if self.passes else 0.0
+
+    def pass_s(self, family: str) -> list[float]:
+        """Seconds of each pass of a component (its stages one after the other): from the pass before to its own finish."""
+        before, seconds = 0.0, []
+        for component, _, finish in self.passes:
+            if component.partition(".")[0] == family:
+                seconds.append(finish - before)
+            before = finish
+        return seconds
 
     @property
     def component_s(self) -> dict[str, float]:
-        """Each component's share of the total: from the finish of the one before to its own."""
-        shares, before = {}, 0.0
-        for name, finish in self.finish_s.items():
-            shares[name] = finish - before
-            before = finish
-        return shares
+        """Seconds of each component, stages added up; they sum to the total."""
+        families = dict.fromkeys(component.partition(".")[0] for component, _, _ in self.passes)
+        return {family: sum(self.pass_s(family)) for family in families}
 
 
 def evaluate(schedule: Schedule, costs: BlockCosts, machine: Machine, sample: int = 0) -> Finish:
-    """Seconds until each component has finished, if nothing is killed."""
+    """When each pass finishes, if nothing is killed."""
     visits, blocks = schedule.visits, schedule.blocks
     warm, cold = costs.load_warm_s[:, sample].tolist(), costs.load_cold_s[:, sample].tolist()
     run, first = costs.run_s[:, sample].tolist(), costs.first_run_s[:, sample].tolist()
@@ -51,7 +57,7 @@ def evaluate(schedule: Schedule, costs: BlockCosts, machine: Machine, sample: in
     now = run_left = heat = heat_s = 0.0
     run_start = 0.0
     load_rate = run_rate = 1.0
-    finish_s: dict[str, float] = {}
+    passes: list[tuple[str, int, float]] = []
     current = 0
     count = len(visits)
     while current < count:
@@ -94,5 +100,6 @@ def evaluate(schedule: Schedule, costs: BlockCosts, machine: Machine, sample: in
         is_evicting = False
         finished = current
         current += 1
-        finish_s[blocks[visit.block].component] = now
-    return Finish(finish_s)
+        if visit.ends_pass:
+            passes.append((blocks[visit.block].component, visit.step, now))
+    return Finish(passes)

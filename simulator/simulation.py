@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from plans.schedule import MemoryModel, Pricer, Schedule, build_schedule
 from plans.schema import Plan, Video
 from profiles.catalogue import OPENSORA, Reference, listed_model, opensora_model
-from profiles.costs import BlockCosts, BlockSpec, Costs, Sample, figures, price
+from profiles.costs import BlockCosts, Costs, price
 from profiles.devices import Device
 from profiles.documents import Document
 from profiles.errors import UserError
 from profiles.models import Model
 from profiles.profile import Profile
-from profiles.trace import Trace
-from simulator.engine import Outcome, play
-from simulator.evaluate import Finish, evaluate
 from simulator.machine import Machine, machine_of
 
 DEFAULT_VIDEO = Video(width=256, height=256, frames=68)
@@ -32,6 +28,7 @@ class Setting:
     device: Device
     limit_bytes: int
     limit_source: str
+    limit_spread: float = 0.0
     is_thermal: bool = False
 
 
@@ -55,14 +52,13 @@ def setting_of(
     memory_limit: int | None = None,
     os_version: str | None = None,
     is_thermal: bool = False,
-    entitlement: bool | None = None,
 ) -> Setting:
     """The setting for a plan: its entitlement decides the device's limit unless a limit is given."""
     if memory_limit is not None:
-        return Setting(profile, device, memory_limit, "given on the command line", is_thermal)
-    wanted = plan.memory.entitlement if entitlement is None else entitlement
-    row = device.memory_limit(wanted, os_version)
-    return Setting(profile, device, round(row.limit_bytes.value), row.limit_bytes.source, is_thermal)
+        return Setting(profile, device, memory_limit, "given with the command", 0.0, is_thermal)
+    row = device.memory_limit(plan.memory.entitlement, os_version)
+    limit = row.limit_bytes
+    return Setting(profile, device, round(limit.value), limit.source, limit.spread, is_thermal)
 
 
 def model_of(plan: Plan, document: Document) -> tuple[Model, Reference]:
@@ -77,9 +73,7 @@ def model_of(plan: Plan, document: Document) -> tuple[Model, Reference]:
             raise document.error("$.video", error.what, error.mend) from None
     for key in ("video", "text_tokens"):
         if getattr(plan, key) is not None:
-            raise document.error(
-                f"$.{key}", f"has no effect: {plan.model} lists its units for one shape", "Remove it."
-            )
+            raise document.error(f"$.{key}", f"has no effect: {plan.model} lists its units for one shape", "Remove it.")
     try:
         return listed_model(plan.model, document.path.parent)
     except UserError as error:
@@ -97,12 +91,11 @@ def memory_model(costs: Costs, limit_bytes: int) -> MemoryModel:
     )
 
 
-def pricer(profile: Profile, device: Device, sample: Sample | None = None) -> Pricer:
-    """A function that prices blocks on this device, for the figures' values or for a sample of them."""
+def pricer(profile: Profile, device: Device) -> Pricer:
+    """A function that prices blocks on this device at the figures' values."""
     return partial(
         price,
         costs=profile.costs,
-        sample=sample,
         measurements=profile.measurements,
         dram_bytes_per_s=device.hardware.dram_bytes_per_s.value,
     )
@@ -113,8 +106,6 @@ def prepare(plan: Plan, document: Document, setting: Setting, evaluations: int |
     model, reference = model_of(plan, document)
     profile, device = setting.profile, setting.device
     memory = memory_model(profile.costs, setting.limit_bytes)
-    schedule, costs = build_schedule(
-        plan, model, reference, pricer(profile, device), memory, document, evaluations
-    )
+    schedule, costs = build_schedule(plan, model, reference, pricer(profile, device), memory, document, evaluations)
     machine = machine_of(profile.costs, setting.limit_bytes, is_thermal=setting.is_thermal)
     return Prepared(plan, model, setting, schedule, costs, machine)

@@ -1,4 +1,4 @@
-"""The catalogue that ships: every device loads, every figure says where it comes from, and limits follow iOS's rules."""
+"""The catalogue that ships: every device loads, every figure has a source, and limits depend on what iOS asks."""
 
 import re
 from collections.abc import Iterator
@@ -36,10 +36,8 @@ def limit(key: str, entitlement: bool = False, os_version: str | None = None) ->
 
 
 def test_the_catalogue_holds_the_devices_of_the_readme() -> None:
-    assert KEYS == sorted([
-        *("iphone13pro", "iphone14pro", "iphone15", "iphone15pro", "iphone16", "iphone16pro", "iphone17pro"),
-        *("ipadprom4", "macm1", "macm2", "macm3", "macm4"),
-    ])  # fmt: skip
+    phones = ["iphone13pro", "iphone14pro", "iphone15", "iphone15pro", "iphone16", "iphone16pro", "iphone17pro"]
+    assert ["ipadprom4", *phones, "macm1", "macm2", "macm3", "macm4"] == KEYS
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -237,16 +235,20 @@ def test_a_path_is_no_device(name: str) -> None:
     [
         ("value: 100", "value: -1", r"toy\.yaml:6: hardware\.ram_bytes\.value: expected float >= 0\.0, found int -1"),
         ("value: 100", "value: 8 GB", r"toy\.yaml:6: .*expected float, found str '8 GB'"),
-        ("source: a toy}\n  gpu", "source: ''}\n  gpu", r"toy\.yaml:6: hardware\.ram_bytes\.source: expected str of length >= 1"),
-        ("mark: estimated, source: a toy}\n  gpu", "mark: guessed, source: x}\n  gpu", r"'guessed' is not one of the choices"),
+        ("source: a toy}\n  gpu", "source: ''}\n  gpu", r"toy\.yaml:6: .*source: expected str of length >= 1"),
+        (
+            "mark: estimated, source: a toy}\n  gpu",
+            "mark: guess, source: x}\n  gpu",
+            r"'guess' is not one of the choices",
+        ),
         ("source: a toy}\n  gpu", "source: x, spread: 4}\n  gpu", r"spread: expected float <= 3\.0, found int 4"),
-        ('os_until: "17.4"', "os_until: 17.4", r"toy\.yaml:10: memory_limits\[0\]\.os_until: expected str \| null, found float"),
+        ('os_until: "17.4"', "os_until: 17.4", r"toy\.yaml:10: .*os_until: expected str \| null, found float 17\.4"),
         ('os_until: "17.4"', "os_until: beta", r"memory_limits\[0\]\.os_until: expected str matching regex"),
-        ("dram_bytes_per_s", "dram_byte_per_s", r"toy\.yaml:8: hardware\.dram_byte_per_s: this key is not known\nDid you mean 'dram_b"),
+        ("dram_bytes_per_s", "dram_byte_per_s", r"toy\.yaml:8: .*this key is not known\nDid you mean 'dram_bytes"),
         ("chip: T1\n", "", r"toy\.yaml:2: the key 'chip' is missing\nAdd 'chip:'\."),
-        ("memory_limits:\n", "memory_limits: []\nnotes:\n", r"toy\.yaml:9: memory_limits: expected array of length >= 1"),
+        ("memory_limits:\n", "memory_limits: []\nnotes:\n", r"toy\.yaml:9: memory_limits: expected array of length"),
     ],
-)  # fmt: skip
+)
 def test_a_mistake_in_a_device_file_is_named_with_its_line(old: str, new: str, complaint: str) -> None:
     assert TOY.count(old) == 1
     with pytest.raises(UserError, match=complaint):

@@ -1,0 +1,86 @@
+"""Monte-Carlo over the costs' spread: how sure the total is, and how likely a kill.
+
+Parameters are drawn log-normally around their values, correlated as the fit found them; dynamic LPL's leap step is drawn
+from its distribution; each total is multiplied by the noise that the fit takes for one published run. Seeded: the same
+plan and profile give the same interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from profiles.costs import Array, Sample, figures, price
+from profiles.profile import Profile
+from simulator.evaluate import evaluate
+from simulator.machine import machine_of
+from simulator.simulation import Prepared
+
+SAMPLES = 100
+LEVEL = 0.90
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Sampled totals [sample] in seconds, and the share of samples in which the app is killed."""
+
+    totals_s: Array
+    kill_share: float
+
+    def interval(self) -> tuple[float, float]:
+        """The central 90 % of the totals, in seconds."""
+        low, high = np.quantile(self.totals_s, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        return float(low), float(high)
+
+
+def draw(profile: Profile, count: int, random: np.random.Generator) -> Sample:
+    """Samples of every figure of the profile's costs: dotted name -> [count]."""
+    known = figures(profile.costs)
+    sample = {
+        name: figure.value * np.exp(figure.spread * random.standard_normal(count)) for name, figure in known.items()
+    }
+    if profile.fit is not None:
+        names = [parameter.name for parameter in profile.fit.parameters]
+        correlation = np.eye(len(names))
+        for row, values in enumerate(profile.fit.correlation):
+            correlation[row, :row] = correlation[:row, row] = values
+        # Rounding in the file may leave the matrix a hair off positive definite.
+        root = np.linalg.cholesky(correlation + 1e-3 * np.eye(len(names)))
+        draws = root @ random.standard_normal((len(names), count))
+        for parameter, deviations in zip(profile.fit.parameters, draws, strict=True):
+            figure = known[parameter.name]
+            beyond = max(0.0, figure.spread**2 - parameter.fitted_spread**2) ** 0.5
+            extra = beyond * random.standard_normal(count)
+            sample[parameter.name] = figure.value * np.exp(parameter.fitted_spread * deviations + extra)
+    return sample
+
+
+def spread_of(outcomes: Sequence[tuple[float, Prepared]], needed_bytes: int, count: int = SAMPLES) -> Spread:
+    """Totals over the spread of costs and of LPL's outcomes, given as (probability, prepared plan)."""
+    random = np.random.default_rng(20250204)
+    profile = outcomes[0][1].setting.profile
+    setting = outcomes[0][1].setting
+    sample = draw(profile, count, random)
+    edges = np.cumsum([probability for probability, _ in outcomes])
+    chosen = np.searchsorted(edges, (np.arange(count) + 0.5) / count * edges[-1])
+    noise = profile.fit.noise if profile.fit is not None else 0.0
+    totals = np.empty(count)
+    for number, (_, prepared) in enumerate(outcomes):
+        columns = np.flatnonzero(chosen == number)
+        if not columns.size:
+            continue
+        part = {name: values[columns] for name, values in sample.items()}
+        dram = setting.device.hardware.dram_bytes_per_s.value
+        costs = price(prepared.schedule.blocks, profile.costs, part, profile.measurements, dram)
+        for index, column in enumerate(columns):
+            machine = machine_of(
+                profile.costs, setting.limit_bytes, sample=part, index=index, is_thermal=setting.is_thermal
+            )
+            totals[column] = evaluate(prepared.schedule, costs, machine, index).total_s
+    totals *= np.exp(noise * random.standard_normal(count))
+    baseline = profile.costs.baseline_bytes.value
+    needed = needed_bytes - baseline + sample["baseline_bytes"]
+    limits = setting.limit_bytes * np.exp(setting.limit_spread * random.standard_normal(count))
+    return Spread(totals, float(np.mean(needed > limits)))

@@ -1,0 +1,154 @@
+"""Published figures beside what the simulator gives for the same plan: the cases file and its table.
+
+A cases file is YAML:
+
+    device: iphone15pro
+    source: where the figures were printed
+    cases:
+      - name: 256x256, LPL
+        plan: app-256-lpl              # a ready plan, a path beside this file, or a whole plan written out (may use `extends`)
+        figures:
+          - {quantity: denoiser_s, published: 573.88, place: Table 5, role: calibration}
+
+quantity   total_s; text_encoder_s, denoiser_s, decoder_s (any component, stages added up); first_step_s; steady_step_s (median
+           of the denoising steps after the first); peak_bytes
+role       calibration (the fit uses it), held_out (checked, never fitted), context (shown, counted nowhere)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from plans.schema import READY, Plan, load_plan, read_plan, ready_plans
+from profiles.devices import DATA, Device
+from profiles.documents import Document, extend, read_yaml
+from profiles.profile import Profile
+from simulator.engine import play
+from simulator.evaluate import Finish, evaluate
+from simulator.simulation import Prepared, prepare, setting_of
+
+PUBLISHED = DATA / "published" / "iphone15pro.yaml"
+
+Role = Literal["calibration", "held_out", "context"]
+
+
+class PublishedFigure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    quantity: Annotated[str, msgspec.Meta(pattern=r"^([a-z_0-9]+_s|peak_bytes)$")]
+    published: Annotated[float, msgspec.Meta(gt=0)]
+    place: str
+    role: Role = "held_out"
+
+
+class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    name: str
+    plan: str | dict[str, Any]
+    figures: Annotated[tuple[PublishedFigure, ...], msgspec.Meta(min_length=1)]
+
+
+class CasesFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    source: str
+    cases: Annotated[tuple[Case, ...], msgspec.Meta(min_length=1, max_length=1000)]
+    device: str = "iphone15pro"
+    contradictions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PlannedCase:
+    """A case whose plan has been read. `where` names each figure's line for complaints."""
+
+    case: Case
+    plan: Plan
+    document: Document
+    source: Document
+    pointer: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One published figure and the simulated one. Seconds, or bytes for peak_bytes."""
+
+    case: str
+    quantity: str
+    place: str
+    role: Role
+    published: float
+    simulated: float
+
+    @property
+    def error(self) -> float:
+        """Simulated relative to published: +0.03 is 3 % too long."""
+        return self.simulated / self.published - 1.0
+
+
+def read_cases(path: Path = PUBLISHED) -> tuple[CasesFile, list[PlannedCase]]:
+    """A cases file with its plans. Raises UserError naming the line of what is unusable."""
+    document = read_yaml(path)
+    cases = document.convert(CasesFile)
+    planned = []
+    for index, case in enumerate(cases.cases):
+        pointer = f"$.cases[{index}]"
+        plan, plan_document = _plan_of(case, document, f"{pointer}.plan")
+        planned.append(PlannedCase(case, plan, plan_document, document, pointer))
+    return cases, planned
+
+
+def _plan_of(case: Case, document: Document, pointer: str) -> tuple[Plan, Document]:
+    if isinstance(case.plan, str):
+        beside = document.path.parent / case.plan
+        return load_plan(beside if case.plan not in ready_plans() and beside.is_file() else case.plan)
+    lines = {
+        "$" + place.removeprefix(pointer): line for place, line in document.lines.items() if place.startswith(pointer)
+    }
+    return read_plan(extend(Document(dict(case.plan), lines, document.path), READY))
+
+
+def quantity_of(finish: Finish, prepared: Prepared, quantity: str, on_unknown: Callable[[str], Exception]) -> float:
+    """A quantity of the module's list, in seconds or bytes. Raises what `on_unknown` makes of a message."""
+    if quantity == "total_s":
+        return finish.total_s
+    if quantity == "peak_bytes":
+        return float(play(prepared.schedule, prepared.costs, prepared.machine, is_limited=False).peak_bytes)
+    if quantity in ("first_step_s", "steady_step_s"):
+        stepped = [component.family for component in prepared.model.components if component.passes == "steps"]
+        steps = finish.pass_s(stepped[0]) if stepped else []
+        if not steps or (quantity == "steady_step_s" and len(steps) < 2):
+            raise on_unknown(f"the plan has too few denoising steps for '{quantity}'")
+        return steps[0] if quantity == "first_step_s" else median(steps[1:])
+    family = quantity.removesuffix("_s")
+    if family not in finish.component_s:
+        known = ", ".join(f"{name}_s" for name in finish.component_s)
+        raise on_unknown(
+            f"unknown quantity '{quantity}'; known: total_s, {known}, first_step_s, steady_step_s, peak_bytes"
+        )
+    return finish.component_s[family]
+
+
+def prepare_case(planned: PlannedCase, profile: Profile, device: Device) -> Prepared:
+    """The case's plan made ready. Memory is not limited: published runs did not end early."""
+    return prepare(planned.plan, planned.document, setting_of(profile, device, planned.plan))
+
+
+def rows_of(planned: PlannedCase, prepared: Prepared, finish: Finish) -> list[Row]:
+    rows = []
+    for index, figure in enumerate(planned.case.figures):
+        pointer = f"{planned.pointer}.figures[{index}].quantity"
+        complain = partial(planned.source.error, pointer)
+        simulated = quantity_of(finish, prepared, figure.quantity, complain)
+        rows.append(Row(planned.case.name, figure.quantity, figure.place, figure.role, figure.published, simulated))
+    return rows
+
+
+def compare(cases: Sequence[PlannedCase], profile: Profile, device: Device) -> list[Row]:
+    """Every figure of every case beside the simulated one."""
+    rows = []
+    for planned in cases:
+        prepared = prepare_case(planned, profile, device)
+        rows += rows_of(planned, prepared, evaluate(prepared.schedule, prepared.costs, prepared.machine))
+    return rows
