@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
 import msgspec
 
@@ -66,7 +66,14 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     conditions: dict[str, str] = {}
     measurements: tuple[Measurement, ...] = ()
     fit: FitRecord | None = None
-    name: Annotated[str, "where it came from; set when read"] = ""
+    name: str = ""
+    """Where it came from; set when it is read."""
+
+
+def profile_data(profile: Profile) -> dict[str, Any]:
+    """The profile as plain data, to be written as YAML."""
+    data: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(profile, name=""))
+    return {key: value for key, value in data.items() if value not in ("", (), {}, None)}
 
 
 def load_profile(name: str) -> tuple[Profile, Device]:

@@ -12,6 +12,7 @@ import msgspec
 from profiles.figures import Mark
 
 Verdict = Literal["fits", "killed"]
+Role = Literal["calibration", "held_out", "context"]
 
 
 class ComponentResult(msgspec.Struct, frozen=True):
@@ -104,3 +105,15 @@ class Result(msgspec.Struct, frozen=True):
     what_ifs: list[WhatIf]
     blocks: list[BlockRow]
     notes: list[str]
+
+
+class PublishedRow(msgspec.Struct, frozen=True):
+    """One published figure and the simulated one. Seconds, or bytes for peak_bytes. `error` is relative: +0.03 is 3 % more."""
+
+    case: str
+    quantity: str
+    place: str
+    role: Role
+    published: float
+    simulated: float
+    error: float

@@ -61,7 +61,7 @@ class _Activity:
 
     def set_slowed(self, is_slowed: bool) -> None:
         rate = self.slowed_rate if is_slowed else 1.0
-        if rate == self.rate:
+        if rate == self.rate or self.done.triggered:
             return
         now = self.env.now
         self.left = max(0.0, self.left - (now - self.updated_s) * self.rate)

@@ -3,6 +3,7 @@
 The parameters' logarithms start from a prior (what is assumed before any timing is looked at, with its spread) and move
 to where the sum of squared misfits is least: of each published figure, in units of `noise`, and of each parameter from its
 prior, in units of its spread. What the figures cannot tell apart thus stays near its prior and keeps its spread, and says so.
+Published and measured parameters stay as they are.
 The spread and correlation afterwards are those of the linearised problem.
 
 Needs SciPy: `pip install ondevice-sora[fit]`.
@@ -22,9 +23,10 @@ from profiles.documents import read_yaml
 from profiles.errors import UserError
 from profiles.figures import Figure
 from profiles.profile import FitRecord, FittedCell, FittedParameter, Profile
+from profiles.result import PublishedRow
 from simulator.evaluate import evaluate
 from simulator.machine import machine_of
-from simulator.published import PlannedCase, Row, prepare_case, rows_of
+from simulator.published import PlannedCase, compare, prepare_case, rows_of
 from simulator.simulation import Prepared
 
 PRIORS = DATA / "priors"
@@ -40,7 +42,7 @@ class Fit:
     """The fitted profile and what it gives for the figures that were used."""
 
     profile: Profile
-    rows: list[Row]
+    rows: list[PublishedRow]
 
 
 def prior_profile(device: str) -> Profile:
@@ -59,15 +61,34 @@ def fit(
     *,
     start: Array | None = None,
     skip: tuple[int, int] | None = None,
-    on_round: Callable[[], None] = lambda: None,
 ) -> tuple[Fit, Array]:
     """Fit the prior to the calibration figures of the cases; also where it ended, to start a similar fit from.
 
     skip   (case, figure) left out, for a leave-one-out check
     """
-    problem = _Problem(prior, device, cases, skip, on_round)
+    problem = _Problem(prior, device, cases, skip)
     solution = problem.solve(start)
     return problem.result(solution, contradictions), solution
+
+
+def leave_one_out(
+    device: Device, cases: Sequence[PlannedCase], progress: Callable[[int, int], None] = lambda done, total: None
+) -> list[PublishedRow]:
+    """Every calibration figure as predicted by a fit to all the others."""
+    prior = prior_profile(device.key)
+    _, start = fit(prior, device, cases)
+    left_out = [
+        (case_index, index, figure.quantity)
+        for case_index, planned in enumerate(cases)
+        for index, figure in enumerate(planned.case.figures)
+        if figure.role == "calibration"
+    ]
+    rows = []
+    for done, (case_index, index, quantity) in enumerate(left_out, start=1):
+        found, _ = fit(prior, device, cases, start=start, skip=(case_index, index))
+        rows += [row for row in compare([cases[case_index]], found.profile, device) if row.quantity == quantity]
+        progress(done, len(left_out))
+    return rows
 
 
 class _Problem:
@@ -79,9 +100,8 @@ class _Problem:
         device: Device,
         cases: Sequence[PlannedCase],
         skip: tuple[int, int] | None,
-        on_round: Callable[[], None],
     ) -> None:
-        self.prior, self.device, self.on_round = prior, device, on_round
+        self.prior, self.device = prior, device
         self.cases: list[tuple[PlannedCase, Prepared]] = []
         for case_index, planned in enumerate(cases):
             wanted = tuple(
@@ -99,7 +119,10 @@ class _Problem:
         self.free = [
             name
             for name, figure in self.figures.items()
-            if figure.spread > 0 and name not in BYTE_FIGURES and not name.startswith("thermal.")
+            if figure.mark == "estimated"
+            and figure.spread > 0
+            and name not in BYTE_FIGURES
+            and not name.startswith("thermal.")
         ]
 
     def solve(self, start: Array | None) -> Array:
@@ -120,10 +143,10 @@ class _Problem:
             sample[name] = self.figures[name].value * np.exp(points[row] * self.figures[name].spread)
         return sample
 
-    def _rows(self, points: Array) -> list[list[Row]]:
+    def _rows(self, points: Array) -> list[list[PublishedRow]]:
         """For each point, the rows of all cases."""
         sample = self._sample(points)
-        found: list[list[Row]] = [[] for _ in range(points.shape[1])]
+        found: list[list[PublishedRow]] = [[] for _ in range(points.shape[1])]
         dram = self.device.hardware.dram_bytes_per_s.value
         for planned, prepared in self.cases:
             costs = price(prepared.schedule.blocks, self.prior.costs, sample, self.prior.measurements, dram)
@@ -138,7 +161,6 @@ class _Problem:
         return np.array([[np.log(row.simulated / row.published) / NOISE for row in column] for column in rows]).T
 
     def _residuals(self, x: Array) -> Array:
-        self.on_round()
         return np.concatenate([self._misfits(x[:, None])[:, 0], x])
 
     def _jacobian(self, x: Array) -> Array:
@@ -167,7 +189,7 @@ class _Problem:
                     prior.spread * float(deviation[row]),
                 )  # fmt: skip
             else:
-                source = f"{prior.source}; the published figures move it little and tell it from others badly"
+                source = f"{prior.source}; moved by the fit, which says little of it"
                 figure = Figure(value, prior.mark, source, prior.spread * float(deviation[row]))
             changes[name] = figure
             parameters.append(

@@ -1,6 +1,7 @@
 """Monte-Carlo over the costs' spread: how sure the total is, and how likely a kill.
 
-Parameters are drawn log-normally around their values, correlated as the fit found them; dynamic LPL's leap step is drawn
+Parameters are drawn normally in the seconds they stand for, correlated as the fit found them: a total is linear in those
+seconds, so that what the fit could not tell apart still adds up to what was published. Dynamic LPL's leap step is drawn
 from its distribution; each total is multiplied by the noise that the fit takes for one published run. Seeded: the same
 plan and profile give the same interval.
 """
@@ -20,6 +21,7 @@ from simulator.simulation import Prepared
 
 SAMPLES = 100
 LEVEL = 0.90
+SMALLEST = 0.05
 
 
 @dataclass(frozen=True)
@@ -38,23 +40,27 @@ class Spread:
 def draw(profile: Profile, count: int, random: np.random.Generator) -> Sample:
     """Samples of every figure of the profile's costs: dotted name -> [count]."""
     known = figures(profile.costs)
-    sample = {
-        name: figure.value * np.exp(figure.spread * random.standard_normal(count)) for name, figure in known.items()
-    }
+    deviations = {name: figure.spread * random.standard_normal(count) for name, figure in known.items()}
     if profile.fit is not None:
-        names = [parameter.name for parameter in profile.fit.parameters]
-        correlation = np.eye(len(names))
+        size = len(profile.fit.parameters)
+        correlation = np.eye(size)
         for row, values in enumerate(profile.fit.correlation):
             correlation[row, :row] = correlation[:row, row] = values
         # Rounding in the file may leave the matrix a hair off positive definite.
-        root = np.linalg.cholesky(correlation + 1e-3 * np.eye(len(names)))
-        draws = root @ random.standard_normal((len(names), count))
-        for parameter, deviations in zip(profile.fit.parameters, draws, strict=True):
-            figure = known[parameter.name]
-            beyond = max(0.0, figure.spread**2 - parameter.fitted_spread**2) ** 0.5
+        root = np.linalg.cholesky(correlation + 1e-3 * np.eye(size))
+        draws = root @ random.standard_normal((size, count))
+        for parameter, column in zip(profile.fit.parameters, draws, strict=True):
+            beyond = max(0.0, known[parameter.name].spread ** 2 - parameter.fitted_spread**2) ** 0.5
             extra = beyond * random.standard_normal(count)
-            sample[parameter.name] = figure.value * np.exp(parameter.fitted_spread * deviations + extra)
-    return sample
+            deviations[parameter.name] = parameter.fitted_spread * column + extra
+    return {name: _moved(name, figure.value, deviations[name]) for name, figure in known.items()}
+
+
+def _moved(name: str, value: float, deviation: Array) -> Array:
+    """A figure moved by relative deviations: a rate through the seconds that it stands for, down to a twentieth of them."""
+    if name.endswith("_per_s"):
+        return value / np.maximum(1.0 - deviation, SMALLEST)
+    return value * np.maximum(1.0 + deviation, SMALLEST)
 
 
 def spread_of(outcomes: Sequence[tuple[float, Prepared]], needed_bytes: int, count: int = SAMPLES) -> Spread:

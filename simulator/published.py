@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 
@@ -30,13 +30,12 @@ from plans.schema import READY, Plan, load_plan, read_plan, ready_plans
 from profiles.devices import DATA, Device
 from profiles.documents import Document, extend, read_yaml
 from profiles.profile import Profile
+from profiles.result import PublishedRow, Role
 from simulator.engine import play
 from simulator.evaluate import Finish, evaluate
 from simulator.simulation import Prepared, prepare, setting_of
 
 PUBLISHED = DATA / "published" / "iphone15pro.yaml"
-
-Role = Literal["calibration", "held_out", "context"]
 
 
 class PublishedFigure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,23 +67,6 @@ class PlannedCase:
     document: Document
     source: Document
     pointer: str
-
-
-@dataclass(frozen=True)
-class Row:
-    """One published figure and the simulated one. Seconds, or bytes for peak_bytes."""
-
-    case: str
-    quantity: str
-    place: str
-    role: Role
-    published: float
-    simulated: float
-
-    @property
-    def error(self) -> float:
-        """Simulated relative to published: +0.03 is 3 % too long."""
-        return self.simulated / self.published - 1.0
 
 
 def read_cases(path: Path = PUBLISHED) -> tuple[CasesFile, list[PlannedCase]]:
@@ -135,20 +117,44 @@ def prepare_case(planned: PlannedCase, profile: Profile, device: Device) -> Prep
     return prepare(planned.plan, planned.document, setting_of(profile, device, planned.plan))
 
 
-def rows_of(planned: PlannedCase, prepared: Prepared, finish: Finish) -> list[Row]:
+def rows_of(planned: PlannedCase, prepared: Prepared, finish: Finish) -> list[PublishedRow]:
     rows = []
     for index, figure in enumerate(planned.case.figures):
         pointer = f"{planned.pointer}.figures[{index}].quantity"
         complain = partial(planned.source.error, pointer)
         simulated = quantity_of(finish, prepared, figure.quantity, complain)
-        rows.append(Row(planned.case.name, figure.quantity, figure.place, figure.role, figure.published, simulated))
+        rows.append(
+            PublishedRow(
+                case=planned.case.name,
+                quantity=figure.quantity,
+                place=figure.place,
+                role=figure.role,
+                published=figure.published,
+                simulated=simulated,
+                error=simulated / figure.published - 1.0,
+            )
+        )
     return rows
 
 
-def compare(cases: Sequence[PlannedCase], profile: Profile, device: Device) -> list[Row]:
+def compare(cases: Sequence[PlannedCase], profile: Profile, device: Device) -> list[PublishedRow]:
     """Every figure of every case beside the simulated one."""
     rows = []
     for planned in cases:
         prepared = prepare_case(planned, profile, device)
         rows += rows_of(planned, prepared, evaluate(prepared.schedule, prepared.costs, prepared.machine))
     return rows
+
+
+def rows_document(rows: Sequence[PublishedRow]) -> dict[str, Any]:
+    """The rows and what they come to, by role, as plain data for JSON."""
+    summary = {}
+    for role in ("calibration", "held_out"):
+        errors = [abs(row.error) for row in rows if row.role == role]
+        if errors:
+            summary[role] = {
+                "num_figures": len(errors),
+                "mean_error": sum(errors) / len(errors),
+                "worst_error": max(errors),
+            }
+    return {"rows": [msgspec.to_builtins(row) for row in rows], "summary": summary}

@@ -267,7 +267,12 @@ def test_a_mistake_in_a_mapping_names_the_key_it_stands_under(key: str) -> None:
 
 def test_of_two_keys_where_one_begins_like_the_other_the_right_one_is_named() -> None:
     text = "name: x\ncosts:\n  a: {steps: 1}\n  a.steps: {steps: 2}\n  a.b: {steps: 1, kind: 7}\n"
-    assert complaint(text).startswith("plan.yaml:5: costs.a.b.kind: ")
+    assert complaint(text) == "plan.yaml:5: costs.a.b.kind: expected str, found int 7"
+
+
+def test_a_second_mistake_further_down_does_not_lead_to_another_key() -> None:
+    text = "name: x\ncosts:\n  a: {steps: 1}\n  b: {steps: none}\nlabels:\n  bad: 2\n"
+    assert complaint(text) == "plan.yaml:4: costs.b.steps: expected int, found str 'none'"
 
 
 def test_a_mapping_in_a_mapping_names_both_keys() -> None:

@@ -1,0 +1,1 @@
+"""The command line: it wires the other packages together and imports each only where it is needed."""

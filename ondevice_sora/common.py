@@ -1,0 +1,72 @@
+"""What every verb shares: exit statuses, complaints without traceback, and files that are not overwritten by accident."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from profiles.errors import UserError
+
+EXIT_FITS = 0
+EXIT_FAILED = 1
+EXIT_UNUSABLE = 2
+EXIT_KILLED = 3
+EXIT_INTERRUPTED = 130
+
+
+def guarded(work: Callable[[], int]) -> int:
+    """Run a verb: a user's mistake becomes one message and exit status 2, Ctrl-C exit status 130."""
+    try:
+        status = work()
+        sys.stdout.flush()
+        return status
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_UNUSABLE
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader (head, less) has what it wanted; Python would complain again while closing stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FITS
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with our exit status and with examples that keep their line breaks."""
+
+    def __init__(self, **settings: object) -> None:
+        settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        settings.setdefault("allow_abbrev", False)
+        super().__init__(**settings)  # type: ignore[arg-type]
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        self.exit(EXIT_UNUSABLE, f"error: {message}\nSee `{self.prog} --help`.\n")
+
+
+def output_path(given: str, default: str, force: bool) -> Path:
+    """Where to write: as given, or the default name if the option stood alone. Raises UserError if something is there."""
+    path = Path(given or default)
+    if path.is_dir():
+        raise UserError("this is a folder; a file name is needed", str(path))
+    if not path.parent.is_dir():
+        raise UserError(f"there is no folder {path.parent}", str(path), "Make the folder first.")
+    if path.exists() and not force:
+        raise UserError("the file exists already", str(path), "Choose another name, or overwrite it with --force.")
+    return path
+
+
+def size_argument(text: str) -> int:
+    """'3.3 GB' for argparse."""
+    from profiles.units import parse_bytes
+
+    try:
+        size = parse_bytes(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if size <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size above zero.")
+    return size

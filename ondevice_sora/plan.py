@@ -1,0 +1,49 @@
+"""plan: list the ready plans, show a plan with everything it inherits, or print the JSON Schema for editors."""
+
+from __future__ import annotations
+
+import argparse
+
+from ondevice_sora.common import EXIT_FITS, output_path
+
+EXAMPLES = """
+examples:
+  ondevice-sora plan list
+  ondevice-sora plan show app-256-all
+  ondevice-sora plan schema -o plan.schema.json
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="list|show|schema")
+    actions.add_parser("list", help="ready plans, by name")
+    show = actions.add_parser("show", help="a plan with everything it inherits, as YAML")
+    show.add_argument("plan", help="a plan file or a ready plan")
+    schema = actions.add_parser("schema", help="the JSON Schema of plan files, for editors")
+    schema.add_argument("-o", "--output", metavar="JSON", help="write it to a file")
+    schema.add_argument("--force", action="store_true", help="overwrite the file if it exists")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Raises UserError."""
+    import json
+
+    from plans.schema import json_schema, load_plan, plan_data, ready_plans
+
+    if options.action == "list":
+        for name, path in ready_plans().items():
+            print(f"{name:16} {load_plan(path)[0].name}")
+    elif options.action == "show":
+        import yaml
+
+        plan, _ = load_plan(options.plan)
+        print(yaml.safe_dump(plan_data(plan), sort_keys=False, allow_unicode=True, width=110), end="")
+    elif options.output is not None:
+        from profiles.documents import write_json
+
+        path = output_path(options.output, "plan.schema.json", options.force)
+        write_json(path, json_schema())
+        print(f"Wrote {path}")
+    else:
+        print(json.dumps(json_schema(), indent=1))
+    return EXIT_FITS

@@ -1,0 +1,70 @@
+"""profile: what is known of each device - list them, show one with its sources, or fit costs to published figures."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ondevice_sora.common import EXIT_FITS, output_path
+
+EXAMPLES = """
+examples:
+  ondevice-sora profile list
+  ondevice-sora profile show iphone15pro
+  ondevice-sora profile fit --device iphone15pro -o iphone15pro.yaml
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="list|show|fit")
+    actions.add_parser("list", help="the device catalogue")
+    show = actions.add_parser(
+        "show", help="a device's hardware, limits and costs, each figure with its mark and source"
+    )
+    show.add_argument("device", help="a device of the catalogue or a profile file")
+    fit = actions.add_parser("fit", help="fit a device's costs to published figures (needs SciPy)")
+    fit.add_argument("--device", default="iphone15pro", help="a device with a prior (default iphone15pro)")
+    fit.add_argument("--cases", metavar="FILE", help="a cases file (default: the shipped one)")
+    fit.add_argument("-o", "--output", default="", metavar="YAML", help="default DEVICE.yaml")
+    fit.add_argument("--force", action="store_true", help="overwrite the file if it exists")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Raises UserError."""
+    if options.action == "list":
+        from profiles.devices import device_keys, load_device
+        from reports.devices import print_catalogue
+
+        print_catalogue([load_device(key) for key in device_keys()])
+    elif options.action == "show":
+        from profiles.profile import load_profile
+        from reports.devices import print_profile
+
+        print_profile(*load_profile(options.device))
+    else:
+        _fit(options)
+    return EXIT_FITS
+
+
+def _fit(options: argparse.Namespace) -> None:
+    from profiles.devices import load_device
+    from profiles.documents import write_yaml
+    from profiles.profile import profile_data
+    from reports.devices import print_fit
+    from simulator.fit import fit, prior_profile
+    from simulator.published import PUBLISHED, read_cases
+
+    device = load_device(options.device)
+    prior = prior_profile(device.key)
+    path = output_path(options.output, f"{device.key}.yaml", options.force)
+    cases, planned = read_cases(Path(options.cases) if options.cases else PUBLISHED)
+    found, _ = fit(prior, device, planned, cases.contradictions)
+    record = found.profile.fit
+    assert record is not None
+    print_fit(record)
+    comment = (
+        f"Written by `{record.command}`. Costs of the {device.name} fitted to published totals: not captured on a phone.\n"
+        "Figures captured on a device replace them; see `fit` for cells, residuals and contradictions."
+    )
+    write_yaml(path, profile_data(found.profile), comment)
+    print(f"Wrote {path}")

@@ -1,0 +1,67 @@
+"""validate: set the simulator against figures that others measured.
+
+`validate published` simulates every case of a cases file (the shipped one unless --cases names another) and prints the
+published figure, the simulated one, the error and the role. The format is described in simulator/published.py and in
+docs/cases.md. With --leave-one-out every calibration figure is predicted by a fit that has not seen it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from ondevice_sora.common import EXIT_FITS
+
+EXAMPLES = """
+examples:
+  ondevice-sora validate published
+  ondevice-sora validate published --leave-one-out
+  ondevice-sora validate published --cases mine.yaml --json
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="published")
+    published = actions.add_parser("published", help="published figures beside simulated ones")
+    published.add_argument("--cases", metavar="FILE", help="a cases file (default: the shipped one)")
+    published.add_argument("--device", metavar="DEVICE", help="instead of the file's: a device or a profile file")
+    published.add_argument(
+        "--leave-one-out",
+        action="store_true",
+        help="refit without each calibration figure, then predict it (needs SciPy)",
+    )
+    published.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Raises UserError."""
+    from profiles.profile import load_profile
+    from simulator.published import PUBLISHED, compare, read_cases
+
+    cases, planned = read_cases(Path(options.cases) if options.cases else PUBLISHED)
+    profile, device = load_profile(options.device or cases.device)
+    if options.leave_one_out:
+        from simulator.fit import leave_one_out
+
+        rows = leave_one_out(device, planned, progress=_progress)
+        title = "published against simulated with a fit that has not seen the figure"
+    else:
+        rows = compare(planned, profile, device)
+        title = f"published against simulated with profile {profile.name}"
+    if options.json:
+        import json
+
+        from simulator.published import rows_document
+
+        print(json.dumps(rows_document(rows), indent=1))
+    else:
+        from reports.published import print_published
+
+        print_published(rows, title, cases.source)
+    return EXIT_FITS
+
+
+def _progress(done: int, total: int) -> None:
+    if sys.stderr.isatty():
+        print(f"\rfit {done} of {total}", end="\n" if done == total else "", file=sys.stderr, flush=True)

@@ -1,0 +1,115 @@
+"""The device catalogue and profiles as text: every figure with its mark and where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from profiles.costs import figures
+from profiles.devices import Device
+from profiles.figures import Figure
+from profiles.profile import FitRecord, Profile
+from profiles.units import format_bytes, format_seconds
+
+
+def print_catalogue(devices: Sequence[Device]) -> None:
+    """One line a device: key, name, chip, memory and what one app may use of it."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("key", "name", "chip"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("RAM", "limit", "with entitlement"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for device in devices:
+        limits = {row.entitlement: row.limit_bytes for row in reversed(device.memory_limits)}
+        table.add_row(
+            device.key, device.name, device.chip, format_bytes(device.hardware.ram_bytes.value),
+            *(_limit(limits.get(entitlement)) for entitlement in (False, True)),
+        )  # fmt: skip
+    Console(highlight=False).print(table)
+
+
+def _limit(figure: Figure | None) -> str:
+    return "unknown" if figure is None else f"{format_bytes(figure.value)} ({figure.mark})"
+
+
+def print_profile(profile: Profile, device: Device) -> None:
+    """Hardware, memory limits and costs of a device, each figure with its mark, spread and source."""
+    console = Console(highlight=False)
+    console.print(f"{device.name}, {device.chip}, {device.system}")
+    for note in device.notes:
+        console.print(f"note: {note}")
+    console.print("\nHardware")
+    hardware = {name: getattr(device.hardware, name) for name in device.hardware.__struct_fields__}
+    _print_figures(console, {name: figure for name, figure in hardware.items() if figure is not None})
+    console.print("\nMemory limits")
+    for row in device.memory_limits:
+        versions = " to ".join(filter(None, (row.os_from, row.os_until))) or "any version"
+        entitlement = "with the entitlement" if row.entitlement else "default"
+        console.print(
+            f"  {format_bytes(row.limit_bytes.value)}  {entitlement}, {versions}  ({row.limit_bytes.mark}: {row.limit_bytes.source})"
+        )
+    console.print(f"\nCosts (profile: {profile.name})")
+    _print_figures(console, figures(profile.costs))
+    if profile.fit is not None:
+        print_fit(profile.fit)
+
+
+def _print_figures(console: Console, named: dict[str, Figure]) -> None:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("figure", no_wrap=True)
+    table.add_column("value", justify="right", no_wrap=True)
+    table.add_column("spread", justify="right", no_wrap=True)
+    table.add_column("mark", no_wrap=True)
+    table.add_column("source", overflow="fold")
+    for name, figure in named.items():
+        spread = f"{figure.spread * 100:.0f} %" if figure.spread else ""
+        table.add_row(f"  {name}", show_value(name, figure.value), spread, figure.mark, figure.source)
+    console.print(table)
+
+
+def show_value(name: str, value: float) -> str:
+    """A figure with its unit, which its name carries: '1.45 GB/s' for read_bytes_per_s."""
+    if name.endswith("bytes_per_s"):
+        return f"{format_bytes(value)}/s"
+    if name.endswith(("flops_per_s", "ops_per_s")):
+        return f"{value / 1e12:.3g} T/s"
+    if name.endswith("int8_held_bytes"):
+        return f"{value:g} B"
+    if name.endswith("_bytes"):
+        return format_bytes(value)
+    return format_seconds(value) if name.endswith("_s") else f"{value:.3g}"
+
+
+def print_fit(record: FitRecord) -> None:
+    """What a fit used, what it left over, what it learned and what contradicts what."""
+    console = Console(highlight=False)
+    cells = Table(box=None, pad_edge=False, title="Figures fitted to", title_justify="left")
+    for heading in ("case", "quantity", "place"):
+        cells.add_column(heading, overflow="fold")
+    for heading in ("published", "fitted", "residual"):
+        cells.add_column(heading, justify="right", no_wrap=True)
+    for cell in record.cells:
+        residual = f"{(cell.simulated / cell.published - 1) * 100:+.2f} %"
+        cells.add_row(
+            cell.case, cell.quantity, cell.place, f"{cell.published:.2f} s", f"{cell.simulated:.2f} s", residual
+        )
+    console.print()
+    console.print(cells)
+    parameters = Table(box=None, pad_edge=False, title="Parameters", title_justify="left")
+    parameters.add_column("parameter", no_wrap=True)
+    for heading in ("prior", "spread", "fitted", "spread", "learned"):
+        parameters.add_column(heading, justify="right", no_wrap=True)
+    for p in record.parameters:
+        parameters.add_row(
+            p.name, show_value(p.name, p.prior), f"{p.prior_spread * 100:.0f} %", show_value(p.name, p.fitted),
+            f"{p.fitted_spread * 100:.0f} %", f"{p.learned * 100:.0f} %",
+        )  # fmt: skip
+    console.print()
+    console.print(parameters)
+    console.print(
+        "learned: how much of its prior spread the published figures removed; below 50 % a figure keeps its mark"
+    )
+    for text in record.contradictions:
+        console.print(f"\ncontradiction: {text}")

@@ -1,0 +1,39 @@
+"""The table of `validate published`: published, simulated, error, role."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from profiles.result import PublishedRow
+from profiles.units import format_bytes
+
+
+def print_published(rows: Sequence[PublishedRow], title: str, source: str) -> None:
+    """Print every row, then mean and worst error of the calibration and held-out figures."""
+    console = Console(highlight=False, soft_wrap=False)
+    table = Table(box=None, pad_edge=False, title=f"{source}: {title}", title_justify="left")
+    for heading in ("case", "quantity", "place"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("published", "simulated", "error"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("role", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            row.case, row.quantity, row.place, *(_shown(value, row.quantity) for value in (row.published, row.simulated)),
+            f"{row.error * 100:+.1f} %", row.role.replace("_", " "),
+        )  # fmt: skip
+    console.print(table)
+    for role in ("calibration", "held_out"):
+        errors = [abs(row.error) for row in rows if row.role == role]
+        if errors:
+            mean, worst = sum(errors) / len(errors), max(errors)
+            console.print(
+                f"{role.replace('_', ' ')}: {len(errors)} figures, mean error {mean * 100:.2f} %, worst {worst * 100:.2f} %"
+            )
+
+
+def _shown(value: float, quantity: str) -> str:
+    return format_bytes(value) if quantity == "peak_bytes" else f"{value:.2f} s"

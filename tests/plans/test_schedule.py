@@ -1,0 +1,104 @@
+"""What is loaded, kept and evicted when: decided before the run, within the budget or refused."""
+
+import pytest
+
+from plans.schema import FirstSteps, Lpl, Tdtm
+from profiles.errors import UserError
+
+
+def loads(toy):
+    """(step, block) of every load."""
+    schedule, _ = toy.schedule()
+    return [(visit.step, schedule.blocks[visit.block].name) for visit in schedule.visits if visit.loads]
+
+
+def test_without_residents_every_visit_loads(toy):
+    assert len(loads(toy.with_(steps=3))) == 9
+
+
+def test_a_number_keeps_the_first_blocks(toy):
+    assert loads(toy.with_(steps=2, keep=2))[3:] == [(1, "b2")]
+
+
+def test_a_list_keeps_the_blocks_it_names(toy):
+    assert loads(toy.with_(steps=2, keep=("b1",)))[3:] == [(1, "b0"), (1, "b2")]
+
+
+def test_residents_are_evicted_after_their_last_visit(toy):
+    schedule, _ = toy.with_(steps=2, keep=3).schedule()
+    assert [visit.evicts for visit in schedule.visits] == [False] * 3 + [True] * 3
+
+
+def test_the_papers_policy_keeps_what_the_first_step_leaves_free(toy):
+    """The first step needs two blocks and working memory, 210 bytes; 250 more hold two blocks."""
+    kept = toy.with_(steps=2, prefetch=1, keep="paper", limit=460)
+    assert loads(kept)[3:] == [(1, "b2")]
+
+
+def test_the_apps_policy_keeps_by_its_170_mb_rule(toy):
+    """1500 MB are free and 180 needed beside block 1: kept while free > 690, at 1500, 1330, 1160, 990 and 820."""
+    app = toy.with_(blocks=12, steps=2, size=170_000_000, working=10_000_000, limit=1_500_000_000, keep="app")
+    second_step = [block for step, block in loads(app) if step == 1]
+    assert second_step == ["b0", "b6", "b7", "b8", "b9", "b10", "b11"]
+
+
+def test_the_app_releases_everything_where_lpl_would_leap(toy):
+    app = toy.with_(blocks=4, steps=18, keep="app", limit=2_000_000_000)
+    assert (15, "b1") not in loads(app)
+    assert (16, "b1") in loads(app)
+    assert (17, "b1") not in loads(app)
+    assert (16, "b1") not in loads(app.with_(lpl=Lpl(mode="fixed", leap_step=17)))
+
+
+def test_the_app_overlaps_neither_the_first_step_nor_the_ends_of_a_pass(toy):
+    schedule, _ = toy.with_(blocks=4, steps=2, prefetch="app").schedule()
+    ahead = [index - 1 - visit.gate for index, visit in enumerate(schedule.visits)]
+    assert ahead == [0, 0, 0, 0, 0, 0, 1, 0]
+
+
+def test_optimal_fills_the_budget_with_residents(toy):
+    """Room for three of four blocks walked in a circle: MIN misses every third visit after the first step."""
+    kept = toy.with_(blocks=4, steps=3, prefetch=1, keep="optimal", budget=310)
+    assert len(loads(kept.with_(keep="none"))) == 12
+    assert len(loads(kept)) == 4 + 4
+
+
+def test_a_budget_holds_prefetching_back_before_it_is_crossed(toy):
+    roomy, _ = toy.with_(prefetch=1, budget=210).schedule()
+    tight, _ = toy.with_(prefetch=1, budget=209).schedule()
+    assert [visit.gate for visit in roomy.visits] == [-1, -1, 0]
+    assert [visit.gate for visit in tight.visits] == [-1, 0, 1]
+
+
+def test_a_budget_that_cannot_be_kept_names_block_and_bytes(toy):
+    with pytest.raises(UserError, match=r"block 'b1' of denoiser needs 310 B .* 10 B more than the budget of 300 B"):
+        toy.with_(sizes=(100, 300, 100), budget=300).schedule()
+
+
+def test_fixed_residents_that_do_not_fit_are_refused(toy):
+    with pytest.raises(UserError, match="200 B kept resident"):
+        toy.with_(steps=2, keep=3, budget=250).schedule()
+
+
+def test_a_block_needed_again_within_the_window_is_not_loaded_twice(toy):
+    single = toy.with_(blocks=1, steps=3, prefetch=1)
+    assert loads(single) == [(0, "b0")]
+
+
+def test_variants_in_two_packages_are_cold_twice_and_in_one_once(toy):
+    def cold_loads(packages):
+        merged = toy.with_(steps=2, tdtm=Tdtm(steps=FirstSteps(1), packages=packages))
+        return sum(visit.cold for visit in merged.schedule()[0].visits)
+
+    assert cold_loads("separate") == 6
+    assert cold_loads("shared") == 3
+
+
+def test_gates_lie_before_their_visits_so_that_nothing_can_deadlock(toy):
+    schedule, _ = toy.with_(blocks=5, steps=4, prefetch=3, keep="optimal", budget=410).schedule()
+    assert all(visit.gate < index for index, visit in enumerate(schedule.visits))
+
+
+def test_fixed_leap_ends_after_the_leap_step(toy):
+    schedule, _ = toy.with_(steps=10, lpl=Lpl(mode="fixed", leap_step=3)).schedule()
+    assert {visit.step for visit in schedule.visits} == {0, 1, 2, 3}

@@ -1,0 +1,112 @@
+"""The engine plays a schedule as one can by hand."""
+
+import pytest
+
+from simulator.machine import Thermal
+
+
+def test_sequential_plan_never_overlaps(toy):
+    assert toy.spans() == [
+        ("load", "b0", 0, 2), ("run", "b0", 2, 5),
+        ("load", "b1", 5, 7), ("run", "b1", 7, 10),
+        ("load", "b2", 10, 12), ("run", "b2", 12, 15),
+    ]  # fmt: skip
+
+
+def test_prefetch_hides_load_behind_run(toy):
+    assert toy.with_(prefetch=1).spans() == [
+        ("load", "b0", 0, 2), ("load", "b1", 2, 4), ("run", "b0", 2, 5),
+        ("load", "b2", 5, 7), ("run", "b1", 5, 8), ("run", "b2", 8, 11),
+    ]  # fmt: skip
+
+
+def test_prefetch_runs_across_step_boundaries(toy):
+    spans = toy.with_(prefetch=1, steps=2).spans()
+    second_step = [span for span in spans if span[1] == "b0"][2:]
+    assert second_step == [("load", "b0", 8, 10), ("run", "b0", 11, 14)]
+
+
+def test_a_window_of_two_loads_two_visits_ahead(toy):
+    assert toy.with_(prefetch=2).spans()[:4] == [
+        ("load", "b0", 0, 2), ("load", "b1", 2, 4), ("run", "b0", 2, 5), ("load", "b2", 4, 6),
+    ]  # fmt: skip
+
+
+def test_kept_blocks_are_loaded_once(toy):
+    spans = toy.with_(steps=2, keep=3).spans()
+    assert spans[-3:] == [("run", "b0", 15, 18), ("run", "b1", 18, 21), ("run", "b2", 21, 24)]
+    assert sum(span[0] == "load" for span in spans) == 3
+
+
+def test_first_load_is_cold_and_first_run_compiles(toy):
+    spans = toy.with_(blocks=1, steps=2, cold_s=7.0, first_run_s=4.0).spans()
+    assert spans == [("load", "b0", 0, 7), ("run", "b0", 7, 11), ("load", "b0", 11, 13), ("run", "b0", 13, 16)]
+
+
+def test_eviction_takes_the_runners_time(toy):
+    spans = toy.with_(blocks=2, unload_s=0.5).spans()
+    assert spans[-1] == ("run", "b1", 7.5, 10.5)
+
+
+def test_loading_and_running_slow_each_other_only_while_both_go_on(toy):
+    """b1's 2 s of loading at half speed take 4 s; b0's run has done 2 of its 3 s by then and ends at 7 s."""
+    spans = toy.with_(blocks=2, prefetch=1, load_rate=0.5, run_rate=0.5).spans()
+    assert spans == [("load", "b0", 0, 2), ("load", "b1", 2, 6), ("run", "b0", 2, 7), ("run", "b1", 7, 10)]
+
+
+def test_heat_slows_later_runs_to_the_floor(toy):
+    hot = toy.with_(blocks=1, steps=60, keep=1, run_s=10.0, thermal=Thermal(floor=0.5, time_constant_s=20.0))
+    runs = [end - start for action, _, start, end in hot.spans() if action == "run"]
+    assert runs[0] == 10.0
+    assert all(later >= earlier - 1e-9 for earlier, later in zip(runs, runs[1:], strict=False))
+    assert runs[-1] == pytest.approx(20.0, rel=0.02)
+
+
+def test_heat_decays_while_nothing_runs():
+    thermal = Thermal(floor=0.6, time_constant_s=80.0)
+    assert thermal.rate(thermal.after(0.0, 1e9, is_busy=True)) == pytest.approx(0.6)
+    assert thermal.rate(thermal.after(1.0, 1e9, is_busy=False)) == pytest.approx(1.0)
+
+
+def test_memory_is_charged_while_loading_and_working_memory_while_running(toy):
+    samples = [(s.time_s, s.resident, s.loading, s.working) for s in toy.with_(blocks=1).play().memory]
+    assert samples == [(0, 0, 100, 0), (2, 100, 0, 10), (5, 0, 0, 0)]
+
+
+def test_a_load_in_progress_may_hold_more_than_the_block(toy):
+    outcome = toy.with_(blocks=1, transient=0.5).play()
+    assert [s.loading for s in outcome.memory] == [150, 0, 0]
+    assert outcome.peak_bytes == 150
+
+
+def test_residual_memory_stays_after_the_first_unload_only(toy):
+    outcome = toy.with_(blocks=2, steps=2, residual=0.2).play()
+    assert outcome.memory[-1].residual == 40
+    assert outcome.memory[-1].total == 40
+
+
+def test_crossing_the_limit_ends_the_generation_with_block_and_moment(toy):
+    outcome = toy.with_(prefetch=1, limit=205, baseline=1).play()
+    kill = outcome.kill
+    assert kill is not None
+    assert (kill.time_s, kill.action, kill.block, kill.footprint_bytes) == (2, "run", "b0", 211)
+    assert max(span.end_s for span in outcome.spans) == 2
+
+
+def test_what_is_under_way_breaks_off_at_the_kill(toy):
+    outcome = toy.with_(prefetch=2, sizes=(100, 100, 500), limit=600).play()
+    assert outcome.kill is not None
+    assert outcome.kill.time_s == 4
+    assert ("run", "b0", 2, 4) in [(s.action, s.block, s.start_s, s.end_s) for s in outcome.spans]
+
+
+def test_without_a_limit_the_same_plan_shows_what_it_would_need(toy):
+    unlimited = toy.with_(prefetch=1, limit=205, baseline=1)
+    assert unlimited.play(is_limited=False).kill is None
+    assert unlimited.play(is_limited=False).peak_bytes == 211
+
+
+def test_same_input_gives_the_same_trace(toy):
+    one = toy.with_(steps=4, prefetch=2, load_rate=0.7, run_rate=0.6)
+    assert one.play().spans == one.play().spans
+    assert one.play().memory == one.play().memory

@@ -1,0 +1,155 @@
+"""Laws that hold for every profile and plan, drawn at random."""
+
+import pytest
+from conftest import Toy
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plans.schema import FirstSteps, Lpl, Tdtm
+from profiles.errors import UserError
+from simulator.bounds import bounds_of
+from simulator.machine import Thermal
+
+seconds = st.floats(0.0, 50.0)
+rates = st.floats(0.5, 1.0)
+
+
+@st.composite
+def toys(draw, interference=True, thermal=True):
+    """Any number of blocks, sizes, costs, steps, windows, residents, variants, with or without a budget."""
+    blocks = draw(st.integers(1, 8))
+    steps = draw(st.integers(1, 6))
+    sizes = tuple(draw(st.lists(st.integers(1, 1000), min_size=blocks, max_size=blocks)))
+    load_s = draw(seconds)
+    run_s = draw(seconds)
+    keep = draw(st.sampled_from(["none", "paper", "app", "optimal", *range(blocks + 1)]))
+    merging = draw(st.sampled_from(["none", "all", FirstSteps(min(1, steps))]))
+    return Toy(
+        blocks=blocks,
+        steps=steps,
+        sizes=sizes,
+        load_s=load_s,
+        run_s=run_s,
+        cold_s=load_s + draw(seconds),
+        first_run_s=run_s + draw(seconds),
+        unload_s=draw(st.sampled_from([0.0, 0.25])),
+        working=draw(st.integers(0, 300)),
+        baseline=draw(st.integers(0, 100)),
+        limit=draw(st.integers(100, 10_000)),
+        prefetch=draw(st.sampled_from([0, 1, 2, 5, "app"])),
+        keep=keep,
+        tdtm=Tdtm(steps=merging, packages=draw(st.sampled_from(["shared", "separate"]))),
+        lpl=draw(st.sampled_from([Lpl(), Lpl(mode="fixed", leap_step=0)])),
+        load_rate=draw(rates) if interference else 1.0,
+        run_rate=draw(rates) if interference else 1.0,
+        transient=draw(st.sampled_from([0.0, 0.5])),
+        residual=draw(st.sampled_from([0.0, 0.1])),
+        thermal=Thermal(0.6, 80.0) if thermal and draw(st.booleans()) else None,
+    )
+
+
+@given(toys())
+def test_the_recurrence_equals_the_engine(toy):
+    total = toy.play(is_limited=False).total_s
+    assert toy.evaluate().total_s == pytest.approx(total, rel=1e-9, abs=1e-9)
+
+
+@given(toys(thermal=False))
+def test_every_total_lies_between_its_bounds(toy):
+    schedule, costs = toy.schedule()
+    bounds = bounds_of(schedule, costs)
+    total = toy.evaluate().total_s
+    assert bounds.lower_s <= total * (1 + 1e-9) + 1e-9
+    assert total <= bounds.sequential_s * (1 + 1e-9) + 1e-9
+
+
+@given(toys())
+def test_spans_follow_each_other_on_every_lane_and_never_go_back(toy):
+    spans = toy.play(is_limited=False).spans
+    last = {}
+    for span in spans:
+        lane = "load" if span.action == "load" else "run"
+        assert 0 <= span.start_s <= span.end_s
+        assert span.start_s >= last.get(lane, 0.0)
+        last[lane] = span.end_s
+
+
+@given(toys())
+def test_no_block_runs_before_it_is_loaded_nor_after_it_is_evicted(toy):
+    resident = set()
+    for span in toy.play(is_limited=False).spans:
+        key = (span.block, span.variant)
+        if span.action == "load":
+            assert key not in resident
+            resident.add(key)
+        elif span.action == "run":
+            assert key in resident
+        else:
+            resident.remove(key)
+
+
+@given(toys())
+def test_the_ledger_is_never_negative_and_ends_with_what_stays(toy):
+    outcome = toy.play(is_limited=False)
+    for sample in outcome.memory:
+        assert min(sample.resident, sample.loading, sample.working, sample.residual) >= 0
+    last = outcome.memory[-1]
+    assert (last.resident, last.loading, last.working) == (0, 0, 0)
+
+
+@given(toys(), st.integers(0, 9000))
+def test_a_budget_is_never_exceeded_or_the_plan_is_refused(toy, budget):
+    budgeted = toy.with_(budget=budget)
+    try:
+        schedule, _ = budgeted.schedule()
+    except UserError as error:
+        assert "more than the budget" in error.what
+        return
+    peak = budgeted.play(is_limited=False).peak_bytes
+    assert peak <= schedule.needed_bytes <= budget
+
+
+@given(toys())
+def test_what_is_needed_bounds_what_is_used(toy):
+    schedule, _ = toy.schedule()
+    assert toy.play(is_limited=False).peak_bytes <= schedule.needed_bytes
+
+
+@given(toys(interference=False, thermal=False), st.floats(0.1, 1.0))
+def test_faster_loading_is_never_slower(toy, factor):
+    faster = toy.with_(load_s=toy.load_s * factor, cold_s=toy.cold_s * factor)
+    assert faster.evaluate().total_s <= toy.evaluate().total_s + 1e-9
+
+
+@given(toys(), st.integers(0, 8))
+def test_more_residents_never_reload_more_bytes(toy, kept):
+    kept = min(kept, toy.blocks)
+    fewer = toy.with_(keep=max(0, kept - 1), prefetch=1)
+    more = toy.with_(keep=kept, prefetch=1)
+    assert loaded_bytes(more) <= loaded_bytes(fewer)
+
+
+@given(toys())
+def test_optimal_residents_reload_no_more_than_the_papers(toy):
+    """Equal blocks: for those Belady's MIN is optimal."""
+    equal = toy.with_(sizes=(), size=100, working=10, tdtm=Tdtm(), prefetch=1)
+    try:
+        optimal = loaded_bytes(equal.with_(keep="optimal", budget=equal.limit))
+        paper = loaded_bytes(equal.with_(keep="paper", budget=equal.limit))
+    except UserError:
+        return
+    assert optimal <= paper
+
+
+@given(toys(interference=False, thermal=False))
+def test_peaks_grow_with_what_is_held(toy):
+    toy = toy.with_(residual=0.0, transient=0.0)
+    alone = toy.with_(prefetch=0, keep="none").play(is_limited=False).peak_bytes
+    ahead = toy.with_(prefetch=1, keep="none").play(is_limited=False).peak_bytes
+    everything = toy.with_(prefetch=1, keep=toy.blocks).play(is_limited=False).peak_bytes
+    assert alone <= ahead <= everything
+
+
+def loaded_bytes(toy):
+    schedule, costs = toy.schedule()
+    return sum(costs.stored_bytes[visit.block] for visit in schedule.visits if visit.loads)
