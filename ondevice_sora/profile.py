@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from ondevice_sora.common import EXIT_FITS, output_path
 
@@ -24,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show.add_argument("device", help="a device of the catalogue or a profile file")
     fit = actions.add_parser("fit", help="fit a device's costs to published figures (needs SciPy)")
     fit.add_argument("--device", default="iphone15pro", help="a device with a prior (default iphone15pro)")
-    fit.add_argument("--cases", metavar="FILE", help="a cases file (default: the shipped one)")
+    fit.add_argument("--cases", default="iphone15pro", metavar="FILE", help="a cases file, or a shipped one: iphone15pro (default), apple_sdxl")
     fit.add_argument("-o", "--output", default="", metavar="YAML", help="default DEVICE.yaml")
     fit.add_argument("--force", action="store_true", help="overwrite the file if it exists")
 
@@ -52,19 +51,19 @@ def _fit(options: argparse.Namespace) -> None:
     from profiles.profile import profile_data
     from reports.devices import print_fit
     from simulator.fit import fit, prior_profile
-    from simulator.published import PUBLISHED, read_cases
+    from simulator.published import find_cases, read_cases
 
     device = load_device(options.device)
     prior = prior_profile(device.key)
     path = output_path(options.output, f"{device.key}.yaml", options.force)
-    cases, planned = read_cases(Path(options.cases) if options.cases else PUBLISHED)
+    cases, planned = read_cases(find_cases(options.cases))
     found, _ = fit(prior, device, planned, cases.contradictions)
     record = found.profile.fit
     assert record is not None
-    print_fit(record)
     comment = (
         f"Written by `{record.command}`. Costs of the {device.name} fitted to published totals: not captured on a phone.\n"
         "Figures captured on a device replace them; see `fit` for cells, residuals and contradictions."
     )
     write_yaml(path, profile_data(found.profile), comment)
+    print_fit(record)
     print(f"Wrote {path}")

@@ -73,10 +73,7 @@ def run(options: argparse.Namespace) -> int:
     setting = setting_of(
         profile, device, plan, memory_limit=options.memory_limit, os_version=options.os, is_thermal=options.thermal
     )
-    what_ifs = None
-    if outputs or options.json:
-        from simulator.whatif import what_ifs
-    found = answer(plan, document, setting, what_ifs)
+    found = answer(plan, document, setting, with_what_ifs=bool(outputs) or options.json)
     _show(found.trace, as_json=options.json)
     _write(found.trace, outputs)
     return EXIT_KILLED if found.result.verdict == "killed" else EXIT_FITS

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from ondevice_sora.common import EXIT_FITS
 
@@ -24,7 +23,7 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="published")
     published = actions.add_parser("published", help="published figures beside simulated ones")
-    published.add_argument("--cases", metavar="FILE", help="a cases file (default: the shipped one)")
+    published.add_argument("--cases", default="iphone15pro", metavar="FILE", help="a cases file, or a shipped one: iphone15pro (default), apple_sdxl")
     published.add_argument("--device", metavar="DEVICE", help="instead of the file's: a device or a profile file")
     published.add_argument(
         "--leave-one-out",
@@ -37,9 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Raises UserError."""
     from profiles.profile import load_profile
-    from simulator.published import PUBLISHED, compare, read_cases
+    from simulator.published import compare, find_cases, read_cases
 
-    cases, planned = read_cases(Path(options.cases) if options.cases else PUBLISHED)
+    cases, planned = read_cases(find_cases(options.cases))
     profile, device = load_profile(options.device or cases.device)
     if options.leave_one_out:
         from simulator.fit import leave_one_out

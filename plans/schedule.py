@@ -51,6 +51,15 @@ class Visit(NamedTuple):
     ends_pass: bool
 
 
+class Pass(NamedTuple):
+    """One walk over a component's blocks: its visits, its loads, and how many passes right after it do just the same."""
+
+    first: int
+    length: int
+    num_loads: int
+    num_same_after: int
+
+
 @dataclass(frozen=True)
 class Schedule:
     """The visits and the blocks they use. `needed_bytes` bounds the footprint that playing it can reach."""
@@ -58,6 +67,7 @@ class Schedule:
     plan: Plan
     blocks: tuple[BlockSpec, ...]
     visits: tuple[Visit, ...]
+    passes: tuple[Pass, ...]
     needed_bytes: int
 
 
@@ -176,7 +186,8 @@ class _LoadPlanner:
         for name in dict.fromkeys(block.component for block in self.blocks):
             keep[name] = self._kept_positions(name)
         ahead, keeps, needed = self._sweep(keep)
-        return Schedule(self.plan, self.blocks, tuple(self._visits(ahead, keeps)), needed)
+        visits = tuple(self._visits(ahead, keeps))
+        return Schedule(self.plan, self.blocks, visits, _passes(visits), needed)
 
     def _package(self, block: BlockSpec) -> tuple[str, ...]:
         separate = self.plan.tdtm.packages == "separate"
@@ -330,6 +341,23 @@ class _LoadPlanner:
             else:
                 resident.discard(use.block)
         return visits
+
+
+def _passes(visits: Sequence[Visit]) -> tuple[Pass, ...]:
+    """The passes, compared by what their visits do, with gates taken relative to the visit."""
+    found: list[Pass] = []
+    actions: list[tuple[tuple[int, ...], ...]] = []
+    first = 0
+    for index, visit in enumerate(visits):
+        if visit.ends_pass:
+            own = [(i - v.gate, *v[2:5], v.block, v.evicts) for i, v in enumerate(visits[first : index + 1], first)]
+            actions.append(tuple(own))
+            found.append(Pass(first, index + 1 - first, sum(v.loads for v in visits[first : index + 1]), 0))
+            first = index + 1
+    for number in range(len(found) - 2, -1, -1):
+        if actions[number] == actions[number + 1]:
+            found[number] = found[number]._replace(num_same_after=found[number + 1].num_same_after + 1)
+    return tuple(found)
 
 
 def _next_uses(uses: list[_Use]) -> list[int]:

@@ -13,7 +13,8 @@ A run is never faster than the weights and activations can cross the memory bus 
 device, its measured figures stand instead of the model's.
 
 Known errors: a class has one throughput, whatever the shapes; activations are priced at the precision of the weights,
-float32 for int8 weights; nothing is said of how Core ML might split one block over two compute units.
+float32 beside
+compressed weights; nothing is said of how Core ML might split one block over two compute units.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class ProcessorCosts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Effective throughput of one processor by operator class, and how it and the loader slow each other down.
 
     load_rate and run_rate are the speeds, relative to being alone, while a load and a run go on at the same time.
+    charged_share is the share of a block's weights and working memory that the system charges to the app.
     """
 
     matmul_flops_per_s: Figure
@@ -52,12 +54,13 @@ class ProcessorCosts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     token_merge_s: Figure
     load_rate: Figure
     run_rate: Figure
+    charged_share: Figure
 
 
 class LoadCosts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Loading and unloading, see the module's first lines.
 
-    int8_held_bytes   bytes an int8 weight occupies once loaded (a GPU holds it dequantised)
+    compressed_held_bytes   bytes that an int8 or int4 weight occupies once loaded (a GPU holds it dequantised)
     transient_share   bytes charged only while a load is under way, relative to the resident bytes
     unload_s          seconds to release a block
     residual_share    share of a block's resident bytes that stays charged after its first unload
@@ -68,7 +71,7 @@ class LoadCosts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     prepare_bytes_per_s: Figure
     specialise_fixed_s: Figure
     specialise_bytes_per_s: Figure
-    int8_held_bytes: Figure
+    compressed_held_bytes: Figure
     transient_share: Figure
     unload_s: Figure
     residual_share: Figure
@@ -133,7 +136,7 @@ class BlockSpec:
 
     @property
     def stored_bytes(self) -> int:
-        return sum(unit.parameters for unit in self.units) * STORED_BYTES[self.precision]
+        return round(sum(unit.parameters for unit in self.units) * STORED_BYTES[self.precision])
 
 
 @dataclass(frozen=True)
@@ -214,7 +217,7 @@ def price(
     marks = {name: figure.mark for name, figure in figures(costs).items()}
     size = next(iter(sample.values())).shape[0]
     load_amounts = np.array(_load_amounts(blocks, costs.loads), dtype=np.float64)
-    resident = [int(amount) for amount in load_amounts[:, 2]]
+    charged = [costs.processors[block.processor].charged_share.value for block in blocks]
     load_seconds = _seconds_per_amount(sample, "loads.", LOAD_TERMS)
     warm = load_amounts @ load_seconds
     cold = warm + load_amounts @ _seconds_per_amount(sample, "loads.", SPECIALISE_TERMS)
@@ -242,8 +245,12 @@ def price(
         run_s=run,
         first_run_s=first_run,
         unload_s=np.broadcast_to(sample["loads.unload_s"], (len(blocks), size)).copy(),
-        resident_bytes=tuple(resident),
-        working_bytes=tuple(_working_bytes(block) for block in blocks),
+        resident_bytes=tuple(
+            round(held * share) for held, share in zip(load_amounts[:, 2].tolist(), charged, strict=True)
+        ),
+        working_bytes=tuple(
+            round(_working_bytes(block) * share) for block, share in zip(blocks, charged, strict=True)
+        ),
         stored_bytes=tuple(block.stored_bytes for block in blocks),
         load_marks=tuple(load_marks),
         run_marks=tuple(run_marks),
@@ -311,7 +318,8 @@ def _with_measured(priced: BlockCosts, blocks: Sequence[BlockSpec], measurements
 
 def _load_amounts(blocks: Sequence[BlockSpec], loads: LoadCosts) -> list[tuple[float, float, float]]:
     """For each block: one call, stored bytes, resident bytes."""
-    held = {"float32": 4.0, "float16": 2.0, "int8": loads.int8_held_bytes.value}
+    compressed = loads.compressed_held_bytes.value
+    held = {"float32": 4.0, "float16": 2.0, "int8": compressed, "int4": compressed}
     amounts = []
     for block in blocks:
         parameters = sum(unit.parameters for unit in block.units)
@@ -320,7 +328,7 @@ def _load_amounts(blocks: Sequence[BlockSpec], loads: LoadCosts) -> list[tuple[f
 
 
 def activation_bytes(precision: Precision) -> int:
-    """Bytes of one activation element beside weights of this precision; int8 is for weights only."""
+    """Bytes of one activation element beside weights of this precision; int8 and int4 are for weights only."""
     return 2 if precision == "float16" else 4
 
 

@@ -21,8 +21,9 @@ def component_results(trace: Trace) -> dict[str, ComponentResult]:
         name = family(span.component)
         if span.action != "load":
             finishes[name] = max(finishes.get(name, 0.0), span.end_s)
+    total = trace.total_s
     for span in trace.spans:
-        finishes.setdefault(family(span.component), trace.total_s)
+        finishes.setdefault(family(span.component), total)
     results, before = {}, 0.0
     for name, finish in sorted(finishes.items(), key=lambda item: item[1]):
         spans = [span for span in trace.spans if family(span.component) == name]

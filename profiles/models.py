@@ -10,9 +10,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
-Precision = Literal["float32", "float16", "int8"]
+Precision = Literal["float32", "float16", "int8", "int4"]
 Variant = Literal["plain", "tdtm"]
-STORED_BYTES: dict[Precision, int] = {"float32": 4, "float16": 2, "int8": 1}
+STORED_BYTES: dict[Precision, float] = {"float32": 4, "float16": 2, "int8": 1, "int4": 0.505}
+"""Bytes of a stored weight. int4 stands for four-bit palettes with their tables: Apple's SDXL comes to 4.04 bits."""
 
 Count = Annotated[float, msgspec.Meta(ge=0)]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.\- ]+$", max_length=80)]
@@ -65,8 +66,14 @@ class Component(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A model at one video shape and text length."""
+    """A model at one video shape and text length. LPL needs a rectified flow to leap along."""
 
     name: str
     source: str
     components: Annotated[tuple[Component, ...], msgspec.Meta(min_length=1, max_length=50)]
+    is_rectified_flow: bool = False
+
+    @property
+    def merges_tokens(self) -> bool:
+        """Whether any unit has a variant for TDTM."""
+        return any(unit.tdtm is not None for component in self.components for unit in component.units)

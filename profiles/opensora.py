@@ -156,6 +156,7 @@ def opensora(
     return Model(
         name="Open-Sora v1.2" if config == OPENSORA_V1_2 else "Open-Sora v1.2 classes, other sizes",
         source="derived from the architecture (Open-Sora tag v1.2.0) as On-device-Sora exports it",
+        is_rectified_flow=True,
         components=(
             Component("text_encoder", 1, _text_encoder(config.text_encoder)),
             Component("denoiser", "steps", _denoiser(config, video)),

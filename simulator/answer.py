@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -10,14 +9,16 @@ import msgspec
 from plans.schema import Plan
 from profiles.documents import Document
 from profiles.figures import MARKS, Mark
-from profiles.metrics import busy_shares, component_results, family
-from profiles.result import BlockRow, ComponentResult, Result, Verdict, WhatIf
+from profiles.metrics import busy_shares, component_results
+from profiles.result import BlockRow, ComponentResult, Result
 from profiles.trace import Kill, Trace
-from profiles.units import format_bytes, format_percent, format_seconds
+from profiles.units import format_percent
+from simulator.advice import advice
 from simulator.bounds import bounds_of
 from simulator.engine import Outcome, play
 from simulator.interval import spread_of
 from simulator.simulation import Prepared, Setting, prepare
+from simulator.whatif import what_ifs
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,8 @@ class Answer:
         return self.trace.result
 
 
-WhatIfs = Callable[[Plan, Document, Setting], list[WhatIf]]
-
-
-def answer(plan: Plan, document: Document, setting: Setting, what_ifs: WhatIfs | None = None) -> Answer:
-    """Simulate a plan. `what_ifs`, which takes as long as several simulations, is asked only if given."""
+def answer(plan: Plan, document: Document, setting: Setting, with_what_ifs: bool = False) -> Answer:
+    """Simulate a plan. What-ifs, which take as long as several simulations, come only if asked for."""
     shown = plan.evaluations()
     outcomes = [
         (probability, prepare(plan, document, setting, evaluations))
@@ -78,20 +76,16 @@ def answer(plan: Plan, document: Document, setting: Setting, what_ifs: WhatIfs |
         killed_by=_killed_by(outcome.kill) if outcome.kill else None,
         busy_share=busy_shares(whole),
         bounded_by=bounded_by(components),
-        advice=advice(plan, prepared, components, unlimited, outcome.kill),
+        advice=advice(document, prepared, components, unlimited, outcome.kill),
         marks=_mark_shares(prepared, unlimited),
         bounds=bounds_of(prepared.schedule, prepared.costs),
         num_evaluations=shown,
         evaluations=plan.leap_steps(),
-        what_ifs=what_ifs(plan, document, setting) if what_ifs is not None else [],
+        what_ifs=what_ifs(plan, document, setting) if with_what_ifs else [],
         blocks=_block_rows(prepared),
         notes=_notes(plan, setting),
     )
     return Answer(msgspec.structs.replace(trace, result=result), prepared)
-
-
-def verdict_of(outcome: Outcome) -> Verdict:
-    return "killed" if outcome.kill else "fits"
 
 
 def _killed_by(kill: Kill) -> str:
@@ -112,60 +106,12 @@ def bounded_by(components: dict[str, ComponentResult]) -> str:
     return f"{what} ({format_percent(share)} of the total)"
 
 
-def advice(
-    plan: Plan, prepared: Prepared, components: dict[str, ComponentResult], unlimited: Outcome, kill: Kill | None
-) -> list[str]:
-    """What to change next, most telling first."""
-    setting = prepared.setting
-    found = []
-    if kill is not None:
-        over = unlimited.peak_bytes - setting.limit_bytes
-        found.append(
-            f"The plan needs {format_bytes(unlimited.peak_bytes)}, {format_bytes(over)} more than the limit: cut block "
-            f"'{kill.block}' of {kill.component} smaller, load fewer blocks ahead, or keep fewer resident."
-        )
-        if plan.memory.budget is None:
-            found.append(
-                "Set memory.budget below the limit: the schedule is then held back, or refused with the bytes missing."
-            )
-        if not plan.memory.entitlement:
-            found.append(_entitlement_advice(setting, unlimited.peak_bytes))
-    total = sum(component.total_s for component in components.values())
-    for name, component in sorted(components.items(), key=lambda item: -item[1].stall_s):
-        if component.stall_s < 0.03 * total:
-            continue
-        stages = {b.component for b in prepared.schedule.blocks if family(b.component) == name}
-        prefetching = [plan.component(stage).prefetch for stage in stages]
-        waits = f"the {name} waits {format_seconds(component.stall_s)} for loads"
-        if 0 in prefetching or "app" in prefetching:
-            hideable = format_seconds(min(component.stall_s, component.run_s))
-            found.append(f"Prefetch more: {waits}; up to {hideable} of that could pass behind its runs (prefetch: 2).")
-        elif component.num_loads > len({b.index for b in prepared.schedule.blocks if family(b.component) == name}):
-            free = setting.limit_bytes - unlimited.peak_bytes
-            found.append(
-                f"Keep more resident: {waits}; {format_bytes(max(0, free))} is free at the peak (keep: optimal)."
-            )
-        else:
-            found.append(f"Store less: {waits}, each block once; a lower precision loads sooner.")
-    if plan.lpl.mode == "off" and prepared.schedule.plan.sampler.steps > 16:
-        found.append("Leap early: LPL at step 15 leaves 16 network evaluations (lpl: {mode: fixed, leap_step: 15}).")
-    return [text for text in found if text]
-
-
-def _entitlement_advice(setting: Setting, needed_bytes: int) -> str:
-    for row in setting.device.memory_limits:
-        if row.entitlement and row.limit_bytes.value > needed_bytes:
-            return (
-                f"With the increased-memory entitlement {setting.device.name} allows "
-                f"{format_bytes(row.limit_bytes.value)}: the plan would fit."
-            )
-    return ""
-
-
 def _mark_shares(prepared: Prepared, outcome: Outcome) -> dict[Mark, float]:
     """How much of the total rests on figures of each mark: runs by theirs, the rest of the time by the loads' marks."""
     costs, schedule = prepared.costs, prepared.schedule
-    rows = {(b.component, b.name, b.variant): row for row, b in enumerate(schedule.blocks)}
+    rows: dict[tuple[str, str, str], int] = {
+        (block.component, block.name, block.variant): row for row, block in enumerate(schedule.blocks)
+    }
     runs: dict[Mark, float] = dict.fromkeys(MARKS, 0.0)
     loads: dict[Mark, float] = dict.fromkeys(MARKS, 0.0)
     run_s = 0.0

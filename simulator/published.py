@@ -2,7 +2,7 @@
 
 A cases file is YAML:
 
-    device: iphone15pro
+    device: iphone15pro                # a case may name another
     source: where the figures were printed
     cases:
       - name: 256x256, LPL
@@ -29,13 +29,15 @@ import msgspec
 from plans.schema import READY, Plan, load_plan, read_plan, ready_plans
 from profiles.devices import DATA, Device
 from profiles.documents import Document, extend, read_yaml
-from profiles.profile import Profile
+from profiles.errors import UserError
+from profiles.profile import Profile, load_profile
 from profiles.result import PublishedRow, Role
 from simulator.engine import play
 from simulator.evaluate import Finish, evaluate
 from simulator.simulation import Prepared, prepare, setting_of
 
-PUBLISHED = DATA / "published" / "iphone15pro.yaml"
+SHIPPED = DATA / "published"
+PUBLISHED = SHIPPED / "iphone15pro.yaml"
 
 
 class PublishedFigure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,6 +51,7 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     plan: str | dict[str, Any]
     figures: Annotated[tuple[PublishedFigure, ...], msgspec.Meta(min_length=1)]
+    device: str | None = None
 
 
 class CasesFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,6 +70,12 @@ class PlannedCase:
     document: Document
     source: Document
     pointer: str
+
+
+def find_cases(name: str) -> Path:
+    """A cases file by path, or a shipped one by name."""
+    shipped = SHIPPED / f"{name}.yaml"
+    return shipped if shipped.is_file() and not Path(name).exists() else Path(name)
 
 
 def read_cases(path: Path = PUBLISHED) -> tuple[CasesFile, list[PlannedCase]]:
@@ -138,12 +147,21 @@ def rows_of(planned: PlannedCase, prepared: Prepared, finish: Finish) -> list[Pu
 
 
 def compare(cases: Sequence[PlannedCase], profile: Profile, device: Device) -> list[PublishedRow]:
-    """Every figure of every case beside the simulated one."""
+    """Every figure of every case beside the simulated one, on the case's own device if it names one."""
     rows = []
     for planned in cases:
+        if planned.case.device is not None:
+            profile, device = _device_of(planned)
         prepared = prepare_case(planned, profile, device)
         rows += rows_of(planned, prepared, evaluate(prepared.schedule, prepared.costs, prepared.machine))
     return rows
+
+
+def _device_of(planned: PlannedCase) -> tuple[Profile, Device]:
+    try:
+        return load_profile(str(planned.case.device))
+    except UserError as error:
+        raise planned.source.error(f"{planned.pointer}.device", error.what, error.mend) from None
 
 
 def rows_document(rows: Sequence[PublishedRow]) -> dict[str, Any]:

@@ -42,6 +42,7 @@ class Prepared:
     schedule: Schedule
     costs: BlockCosts
     machine: Machine
+    num_evaluations: int
 
 
 def setting_of(
@@ -104,8 +105,13 @@ def pricer(profile: Profile, device: Device) -> Pricer:
 def prepare(plan: Plan, document: Document, setting: Setting, evaluations: int | None = None) -> Prepared:
     """Everything that is settled before the first second: model, schedule, prices. Raises UserError."""
     model, reference = model_of(plan, document)
+    evaluations = evaluations if evaluations is not None else plan.evaluations()
+    if plan.lpl.mode != "off" and not model.is_rectified_flow:
+        raise document.error("$.lpl", f"LPL leaps along a rectified flow, which {model.name} is not", "Remove `lpl`.")
+    if plan.tdtm.steps != "none" and not model.merges_tokens:
+        raise document.error("$.tdtm", f"has no effect: no unit of {model.name} merges tokens", "Remove `tdtm`.")
     profile, device = setting.profile, setting.device
     memory = memory_model(profile.costs, setting.limit_bytes)
     schedule, costs = build_schedule(plan, model, reference, pricer(profile, device), memory, document, evaluations)
     machine = machine_of(profile.costs, setting.limit_bytes, is_thermal=setting.is_thermal)
-    return Prepared(plan, model, setting, schedule, costs, machine)
+    return Prepared(plan, model, setting, schedule, costs, machine, evaluations)

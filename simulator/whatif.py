@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Literal
 
 from msgspec.structs import replace
 
@@ -11,43 +12,44 @@ from profiles.devices import load_device
 from profiles.documents import Document
 from profiles.errors import UserError
 from profiles.figures import ByteCount
+from profiles.models import Model
 from profiles.profile import load_profile
-from profiles.result import WhatIf
+from profiles.result import Verdict, WhatIf
 from simulator.engine import play
-from simulator.evaluate import evaluate
-from simulator.simulation import Setting, prepare, setting_of
+from simulator.simulation import Setting, model_of, prepare, setting_of
 
 OLDER_AND_NEWER = ("iphone14pro", "iphone15pro", "iphone16pro", "iphone17pro")
+FITS: Verdict = "fits"
+KILLED: Verdict = "killed"
 Change = tuple[str, str, Plan, Setting]
 
 
 def what_ifs(plan: Plan, document: Document, setting: Setting) -> list[WhatIf]:
     """One row for each change that applies. A change whose plan is refused is left out."""
     rows = []
-    for title, detail, changed, place in _changes(plan, setting):
+    model, _ = model_of(plan, document)
+    for title, detail, changed, place in _changes(plan, model, setting):
         try:
             prepared = prepare(changed, document, place)
         except UserError:
             continue
         outcome = play(prepared.schedule, prepared.costs, prepared.machine)
-        total = None
-        if outcome.kill is None:
-            total = evaluate(prepared.schedule, prepared.costs, prepared.machine).total_s
-        verdict = "killed" if outcome.kill else "fits"
-        rows.append(WhatIf(title, detail, verdict, total, outcome.peak_bytes, place.limit_bytes))  # type: ignore[arg-type]
+        total, verdict = (None, KILLED) if outcome.kill else (outcome.total_s, FITS)
+        rows.append(WhatIf(title, detail, verdict, total, outcome.peak_bytes, place.limit_bytes))
     return rows
 
 
-def _changes(plan: Plan, setting: Setting) -> Iterator[Change]:
+def _changes(plan: Plan, model: Model, setting: Setting) -> Iterator[Change]:
     yield from _entitlement(plan, setting)
     yield from _devices(plan, setting)
     if plan.lpl.mode == "off":
-        if plan.sampler.steps > 16:
+        if model.is_rectified_flow and plan.sampler.steps > 16:
             yield "With LPL", "leap at step 15", replace(plan, lpl=Lpl(mode="fixed", leap_step=15)), setting
     else:
         yield "Without LPL", f"all {plan.sampler.steps} steps", replace(plan, lpl=Lpl()), setting
     if plan.tdtm.steps == "none":
-        yield "With TDTM", "tokens merged on all steps", replace(plan, tdtm=Tdtm(steps="all")), setting
+        if model.merges_tokens:
+            yield "With TDTM", "tokens merged on all steps", replace(plan, tdtm=Tdtm(steps="all")), setting
     else:
         yield "Without TDTM", "no tokens merged", replace(plan, tdtm=Tdtm()), setting
     if any(component.prefetch != 0 or component.keep != "none" for component in _all(plan)):
@@ -99,9 +101,6 @@ def _all(plan: Plan) -> list[ComponentPlan]:
     return list(plan.components.values()) or [ComponentPlan()]
 
 
-def _loading(plan: Plan, prefetch: int, keep: str) -> Plan:
-    names: Callable[[], dict[str, ComponentPlan]] = lambda: plan.components or {}  # noqa: E731
-    return replace(
-        plan,
-        components={name: replace(component, prefetch=prefetch, keep=keep) for name, component in names().items()},
-    )
+def _loading(plan: Plan, prefetch: int, keep: Literal["none", "optimal"]) -> Plan:
+    components = {name: replace(settings, prefetch=prefetch, keep=keep) for name, settings in plan.components.items()}
+    return replace(plan, components=components)

@@ -18,7 +18,7 @@ rates = st.floats(0.5, 1.0)
 def toys(draw, interference=True, thermal=True):
     """Any number of blocks, sizes, costs, steps, windows, residents, variants, with or without a budget."""
     blocks = draw(st.integers(1, 8))
-    steps = draw(st.integers(1, 6))
+    steps = draw(st.integers(1, 12))
     sizes = tuple(draw(st.lists(st.integers(1, 1000), min_size=blocks, max_size=blocks)))
     load_s = draw(seconds)
     run_s = draw(seconds)
@@ -153,3 +153,27 @@ def test_peaks_grow_with_what_is_held(toy):
 def loaded_bytes(toy):
     schedule, costs = toy.schedule()
     return sum(costs.stored_bytes[visit.block] for visit in schedule.visits if visit.loads)
+
+
+@given(
+    st.integers(2, 6),
+    st.integers(5, 40),
+    seconds,
+    seconds,
+    rates,
+    rates,
+    st.sampled_from([0, 1, 2, 3]),
+    st.integers(0, 3),
+)
+def test_passes_that_are_not_replayed_end_when_the_engine_says(
+    blocks, steps, load_s, run_s, load_rate, run_rate, window, kept
+):
+    toy = Toy(
+        blocks=blocks, steps=steps, load_s=load_s, run_s=run_s, load_rate=load_rate, run_rate=run_rate, prefetch=window,
+        keep=min(kept, blocks),
+    )  # fmt: skip
+    ends = {}
+    for span in toy.play().spans:
+        if span.action != "load":
+            ends[span.step] = span.end_s
+    assert [finish for _, _, finish in toy.evaluate().passes] == pytest.approx(list(ends.values()), rel=1e-9, abs=1e-9)
