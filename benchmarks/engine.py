@@ -2,8 +2,8 @@
 
     python benchmarks/engine.py
 
-The bare program is the physical bound: a loader and a runner that only wait, with the same number of SimPy events and no
-rates, ledger or spans. Prints medians of repeats taken in turn, in one process, and their ratio.
+The bare program is the physical bound: two processes that only wait, with the same number of SimPy events and no rates,
+ledger or spans. Prints medians of repeats taken in turn, in one process, and their ratio.
 """
 
 from __future__ import annotations

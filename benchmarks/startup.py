@@ -2,7 +2,8 @@
 
     python benchmarks/startup.py
 
-The imports are the physical bound: no simulation in this stack can start without them. Whole processes, in turn, medians.
+The imports are the physical bound: no simulation in this stack can start without them. Whole processes, in turn,
+medians.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What every verb shares: exit statuses, complaints without traceback, and files that are not overwritten by accident."""
+"""What every verb shares: exit statuses, complaints without traceback, files not overwritten by accident."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ EXIT_FAILED = 1
 EXIT_UNUSABLE = 2
 EXIT_KILLED = 3
 EXIT_INTERRUPTED = 130
+CASES_HELP = "a cases file, or a shipped one: iphone15pro (default), apple_sdxl"
 
 
 def guarded(work: Callable[[], int]) -> int:
@@ -48,7 +49,10 @@ class Parser(argparse.ArgumentParser):
 
 
 def output_path(given: str, default: str, force: bool) -> Path:
-    """Where to write: as given, or the default name if the option stood alone. Raises UserError if something is there."""
+    """Where to write: as given, or the default name where the option stood alone.
+
+    Raises UserError if something is there and must not be overwritten, or if there is no such folder.
+    """
     path = Path(given or default)
     if path.is_dir():
         raise UserError("this is a folder; a file name is needed", str(path))

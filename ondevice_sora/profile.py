@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ondevice_sora.common import EXIT_FITS, output_path
+from ondevice_sora.common import CASES_HELP, EXIT_FITS, output_path
 
 EXAMPLES = """
 examples:
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show.add_argument("device", help="a device of the catalogue or a profile file")
     fit = actions.add_parser("fit", help="fit a device's costs to published figures (needs SciPy)")
     fit.add_argument("--device", default="iphone15pro", help="a device with a prior (default iphone15pro)")
-    fit.add_argument("--cases", default="iphone15pro", metavar="FILE", help="a cases file, or a shipped one: iphone15pro (default), apple_sdxl")
+    fit.add_argument("--cases", default="iphone15pro", metavar="FILE", help=CASES_HELP)
     fit.add_argument("-o", "--output", default="", metavar="YAML", help="default DEVICE.yaml")
     fit.add_argument("--force", action="store_true", help="overwrite the file if it exists")
 
@@ -61,7 +61,8 @@ def _fit(options: argparse.Namespace) -> None:
     record = found.profile.fit
     assert record is not None
     comment = (
-        f"Written by `{record.command}`. Costs of the {device.name} fitted to published totals: not captured on a phone.\n"
+        f"Written by `{record.command}`.\n"
+        f"Costs of the {device.name} fitted to published totals: not captured on a phone.\n"
         "Figures captured on a device replace them; see `fit` for cells, residuals and contradictions."
     )
     write_yaml(path, profile_data(found.profile), comment)

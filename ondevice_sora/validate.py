@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ondevice_sora.common import EXIT_FITS
+from ondevice_sora.common import CASES_HELP, EXIT_FITS
 
 EXAMPLES = """
 examples:
@@ -23,7 +23,7 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="published")
     published = actions.add_parser("published", help="published figures beside simulated ones")
-    published.add_argument("--cases", default="iphone15pro", metavar="FILE", help="a cases file, or a shipped one: iphone15pro (default), apple_sdxl")
+    published.add_argument("--cases", default="iphone15pro", metavar="FILE", help=CASES_HELP)
     published.add_argument("--device", metavar="DEVICE", help="instead of the file's: a device or a profile file")
     published.add_argument(
         "--leave-one-out",

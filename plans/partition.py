@@ -27,10 +27,16 @@ class Block:
 
 
 def partition(
-    component: Component, settings: ComponentPlan, reference: tuple[tuple[str, ...], ...] | None, document: Document
+    component: Component,
+    settings: ComponentPlan,
+    reference: tuple[tuple[str, ...], ...] | None,
+    document: Document,
+    pointer: str,
 ) -> tuple[Block, ...]:
-    """The component's blocks in order. Raises UserError if they do not cover its units once each, in order."""
-    pointer = f"$.components.{component.name}.blocks"
+    """The component's blocks in order. Raises UserError if they do not cover its units once each, in order.
+
+    `pointer` says where in the document the blocks stand.
+    """
     count = len(component.units)
     if isinstance(settings.blocks, UnitsPerBlock):
         size = settings.blocks.units_per_block
@@ -62,8 +68,10 @@ def _listed(
     position = 0
     for row, entry in enumerate(entries):
         text = entry if isinstance(entry, str) else entry.units
-        first, _, last = text.partition("..")
-        for name in filter(None, (first, last)):
+        first, dots, last = text.partition("..")
+        for name in (first, last) if dots else (first,):
+            if not name:
+                raise document.error(f"{pointer}[{row}]", f"'{text}' names no block", "Write a unit, or first..last.")
             if name not in names:
                 raise document.error(
                     f"{pointer}[{row}]", f"{component.name} has no unit '{name}'", nearest(name, names)

@@ -1,9 +1,9 @@
 """Which loads may run ahead, and which blocks stay resident between passes.
 
 The reference app's own rules are here as `app`, weaknesses included, so that published figures are compared with what
-was really run (its Swift sources, read, not executed): no overlap in the first denoising step, nor for the first two and
-the last block of a pass; a constant of 170 MB for a block's size; available memory compared with what is used, which is no
-future need; everything released once at the step where LPL would have leapt, even with LPL off.
+was really run (its Swift sources, read, not executed): no overlap in the first denoising step, nor for the first two
+and the last block of a pass; a constant of 170 MB for a block's size; available memory compared with what is used,
+which is no future need; everything released once at the step where LPL would have leapt, even with LPL off.
 """
 
 from __future__ import annotations
@@ -49,7 +49,10 @@ def app_window(position: int, length: int, step: int, once_per_step: bool) -> in
 def kept_positions(
     settings: ComponentPlan, unit_names: list[tuple[str, ...]], first_pass: FirstPass, document: Document, pointer: str
 ) -> Kept:
-    """Positions of a pass that the component's `keep` makes resident. Raises UserError for a block that does not exist."""
+    """Positions of a pass that the component's `keep` makes resident.
+
+    Raises UserError for a block that does not exist.
+    """
     keep = settings.keep
     if keep == "optimal":
         return OPTIMAL

@@ -52,7 +52,7 @@ class Visit(NamedTuple):
 
 
 class Pass(NamedTuple):
-    """One walk over a component's blocks: its visits, its loads, and how many passes right after it do just the same."""
+    """One walk over a component's blocks; `num_same_after` counts the passes right after it that do just the same."""
 
     first: int
     length: int
@@ -118,7 +118,10 @@ def build_schedule(
         if name not in families and name not in known:
             raise document.error(f"$.components.{name}", f"{model.name} has no such component", nearest(name, known))
     cuts = [
-        partition(component, plan.component(component.name), reference.get(component.name), document)
+        partition(
+            component, plan.component(component.name), reference.get(component.name), document,
+            f"$.components.{plan.entry(component.name)}.blocks",
+        )
         for component in model.components
     ]
     stepped = {component.name for component in model.components if component.passes == "steps"}
@@ -158,8 +161,8 @@ class _LoadPlanner:
     """Decides for every use: how far the loader may be ahead, what is kept, and thereby each gate.
 
     One sweep over the uses in order. `kept` holds the blocks that stay resident for a later use; where the budget is
-    crossed, a plan with fixed residents gives up prefetching there, and an `optimal` one gives up the resident whose next use
-    is farthest away (Belady's MIN), back to its last use.
+    crossed, a plan with fixed residents gives up prefetching there, and an `optimal` one gives up the resident whose
+    next use is farthest away (Belady's MIN), back to its last use.
     """
 
     def __init__(
@@ -236,10 +239,11 @@ class _LoadPlanner:
             available=self.budget if self.budget is not None else self.memory.available,
         )
         names = [tuple(unit.name for unit in self.blocks[self.uses[i].block].units) for i in first]
-        return kept_positions(settings, names, first_pass, self.document, f"$.components.{component}.keep")
+        pointer = f"$.components.{self.plan.entry(component)}.keep"
+        return kept_positions(settings, names, first_pass, self.document, pointer)
 
     def _sweep(self, keep: dict[str, Kept]) -> tuple[list[int], list[bool], int]:
-        """For each use: how far ahead loads may be, and whether its block is kept for its next use; the largest demand."""
+        """For each use, how far ahead loads may be and whether its block is kept for the next; the largest demand."""
         count = len(self.uses)
         keeps = [False] * count
         ahead = list(range(count))

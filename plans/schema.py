@@ -6,6 +6,7 @@ this file for editors.
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -89,13 +90,13 @@ class UnitsPerBlock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ComponentPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How one component is cut, stored and loaded.
 
-    blocks     `reference` (the reference app's partition), `unit` (every unit alone), `whole`, `units_per_block: n`, or a
-               list of blocks, each a unit, `first..last`, or {units, compute_units}
+    blocks     `reference` (the reference app's partition), `unit` (every unit alone), `whole`, `units_per_block: n`, or
+               a list of blocks, each a unit, `first..last`, or {units, compute_units}
     prefetch   how many visits the loader may be ahead; 0 loads when needed; `app` follows the reference app: one ahead,
                but not for the first two and the last block of a pass, and not in the first denoising step
-    keep       which blocks stay resident between passes: `none`; `paper`, the first that fit in what the first step leaves free
-               (App. A.1); `app`, the reference app's 170 MB rule; `optimal`, fewest bytes reloaded; a number, that many from
-               the first; or a list of blocks, each named by its first unit
+    keep       which blocks stay resident between passes: `none`; `paper`, the first that fit in what the first step
+               leaves free (App. A.1); `app`, the reference app's 170 MB rule; `optimal`, fewest bytes reloaded; a
+               number, that many from the first; or a list of blocks, each named by its first unit
     """
 
     blocks: (
@@ -125,8 +126,12 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
 
     def component(self, name: str) -> ComponentPlan:
         """The settings of a component: its own entry, else its family's, else the defaults."""
+        return self.components.get(self.entry(name)) or ComponentPlan()
+
+    def entry(self, name: str) -> str:
+        """The key under which `components` would have a component's settings: its own, else its family's."""
         family = name.partition(".")[0]
-        return self.components.get(name) or self.components.get(family) or ComponentPlan()
+        return family if name not in self.components and family in self.components else name
 
     def merges(self, step: int) -> bool:
         """Whether TDTM merges tokens on this step."""
@@ -162,11 +167,14 @@ def ready_plans() -> dict[str, Path]:
 def find_plan(name: str) -> Path:
     """A plan file by path, or a ready plan by name. Raises UserError with the nearest ready plan."""
     path = Path(name)
-    if path.is_file() or path.suffix in (".yaml", ".yml", ".json"):
+    # os.path answers "no" where Path raises: too long a name, a NUL in it, a folder that may not be entered
+    if os.path.isfile(name) or path.suffix in (".yaml", ".yml", ".json"):
         return path
     ready = ready_plans()
     if name in ready:
         return ready[name]
+    if name and os.path.exists(name):
+        return path
     raise UserError(f"no plan file and no ready plan is named '{name}'", mend=nearest(name, list(ready)))
 
 
@@ -183,7 +191,7 @@ def read_plan(document: Document) -> tuple[Plan, Document]:
 
 
 def check_plan(plan: Plan, document: Document) -> None:
-    """What a schema cannot say: leap steps within the steps, probabilities that add up, options that would do nothing."""
+    """What a schema cannot say: steps that do not exist, probabilities that do not add up, options without effect."""
     lpl, steps = plan.lpl, plan.sampler.steps
     if lpl.mode == "fixed" and lpl.leap_step is None:
         raise document.error("$.lpl", "mode 'fixed' needs a leap_step", "Add `leap_step: 15`, for instance.")

@@ -1,7 +1,7 @@
 """The profile: what a device costs, with the record of how those costs were found.
 
-A profile belongs to one device. Where a device has none of its own, the one of the device it is most like is scaled by the
-ratio of their published peak rates, and every figure so scaled is marked estimated.
+A profile belongs to one device. Where a device has none of its own, the one of the device it is most like is scaled by
+the ratio of their published peak rates, and every figure so scaled is marked estimated.
 """
 
 from __future__ import annotations
@@ -102,9 +102,9 @@ def _shipped(path: Path) -> Profile:
 def scale_profile(profile: Profile, source: Device, target: Device) -> Profile:
     """The source device's profile with rates scaled by the ratio of published peaks.
 
-    Operations scale with the GPU's peak (the CPU's and the ANE's too, for want of better), bytes moved and prepared with
-    memory bandwidth, bytes read with storage bandwidth where the target's is known. Fixed times and byte figures stay.
-    The figures' spread grows by 0.15, an assumption: peaks are not what programs reach.
+    Operations scale with the GPU's peak (the CPU's and the ANE's too, for want of better), bytes moved and prepared
+    with memory bandwidth, bytes read with storage bandwidth where the target's is known. Fixed times and byte figures
+    stay. The figures' spread grows by 0.15, an assumption: peaks are not what programs reach.
     """
     compute = target.hardware.gpu_flops_per_s.value / source.hardware.gpu_flops_per_s.value
     memory = target.hardware.dram_bytes_per_s.value / source.hardware.dram_bytes_per_s.value

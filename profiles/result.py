@@ -108,7 +108,10 @@ class Result(msgspec.Struct, frozen=True):
 
 
 class PublishedRow(msgspec.Struct, frozen=True):
-    """One published figure and the simulated one. Seconds, or bytes for peak_bytes. `error` is relative: +0.03 is 3 % more."""
+    """One published figure and the simulated one.
+
+    Seconds, or bytes for peak_bytes. `error` is relative: +0.03 is 3 % more.
+    """
 
     case: str
     quantity: str

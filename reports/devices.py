@@ -47,9 +47,8 @@ def print_profile(profile: Profile, device: Device) -> None:
     for row in device.memory_limits:
         versions = " to ".join(filter(None, (row.os_from, row.os_until))) or "any version"
         entitlement = "with the entitlement" if row.entitlement else "default"
-        console.print(
-            f"  {format_bytes(row.limit_bytes.value)}  {entitlement}, {versions}  ({row.limit_bytes.mark}: {row.limit_bytes.source})"
-        )
+        limit = row.limit_bytes
+        console.print(f"  {format_bytes(limit.value)}  {entitlement}, {versions}  ({limit.mark}: {limit.source})")
     console.print(f"\nCosts (profile: {profile.name})")
     _print_figures(console, figures(profile.costs))
     if profile.fit is not None:

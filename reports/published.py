@@ -22,17 +22,16 @@ def print_published(rows: Sequence[PublishedRow], title: str, source: str) -> No
     table.add_column("role", no_wrap=True)
     for row in rows:
         table.add_row(
-            row.case, row.quantity, row.place, *(_shown(value, row.quantity) for value in (row.published, row.simulated)),
-            f"{row.error * 100:+.1f} %", row.role.replace("_", " "),
+            row.case, row.quantity, row.place, _shown(row.published, row.quantity),
+            _shown(row.simulated, row.quantity), f"{row.error * 100:+.1f} %", row.role.replace("_", " "),
         )  # fmt: skip
     console.print(table)
     for role in ("calibration", "held_out"):
         errors = [abs(row.error) for row in rows if row.role == role]
         if errors:
-            mean, worst = sum(errors) / len(errors), max(errors)
-            console.print(
-                f"{role.replace('_', ' ')}: {len(errors)} figures, mean error {mean * 100:.2f} %, worst {worst * 100:.2f} %"
-            )
+            mean, worst = sum(errors) / len(errors) * 100, max(errors) * 100
+            name = role.replace("_", " ")
+            console.print(f"{name}: {len(errors)} figures, mean error {mean:.2f} %, worst {worst:.2f} %")
 
 
 def _shown(value: float, quantity: str) -> str:

@@ -1,1 +1,1 @@
-"""What would happen: the discrete-event engine, its fast equivalent, bounds, and the checks against published figures."""
+"""What would happen: the discrete-event engine, its fast equivalent, bounds, checks against published figures."""

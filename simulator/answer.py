@@ -164,9 +164,8 @@ def _notes(plan: Plan, setting: Setting) -> list[str]:
     notes = []
     profile = setting.profile
     if "scaled from" in profile.conditions:
-        notes.append(
-            f"No figures of this device: those of {profile.conditions['scaled from']} scaled by the ratio of published peaks."
-        )
+        source = profile.conditions["scaled from"]
+        notes.append(f"No figures of this device: those of {source} scaled by the ratio of published peaks.")
     if profile.fit is not None:
         notes.append("Costs are fitted to published totals of another app run, not captured on a phone.")
         notes.extend(profile.fit.contradictions)

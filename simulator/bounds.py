@@ -10,9 +10,9 @@ from profiles.result import Bounds
 def bounds_of(schedule: Schedule, costs: BlockCosts, sample: int = 0) -> Bounds:
     """Bounds on the total of a schedule, in seconds, heat aside.
 
-    Runs follow each other, and so do loads; the first run waits for the first load, and the last visit's run follows the
-    last load. Without any overlap everything adds up. Slowing each other down can exceed that second bound only where
-    the two rates together are below one.
+    Runs follow each other, and so do loads; the first run waits for the first load, and the last visit's run follows
+    the last load. Without any overlap everything adds up. Slowing each other down can exceed that second bound only
+    where the two rates together are below one.
     """
     warm, cold = costs.load_warm_s[:, sample], costs.load_cold_s[:, sample]
     run, first, unload = costs.run_s[:, sample], costs.first_run_s[:, sample], costs.unload_s[:, sample]
@@ -34,10 +34,16 @@ def bounds_of(schedule: Schedule, costs: BlockCosts, sample: int = 0) -> Bounds:
 
 
 def eq10_saving(blocks: int, load_s: float, run_s: float, alpha_s: float = 0.0) -> float:
-    """Seconds that concurrent inference saves in one pass over equal blocks: b * min(l, e) - alpha. arXiv 2502.04363, Eq. 10."""
+    """Seconds that concurrent inference saves in a pass over equal blocks: b * min(l, e) - alpha.
+
+    Source: arXiv 2502.04363, Eq. 10.
+    """
     return blocks * min(load_s, run_s) - alpha_s
 
 
 def eq11_saving(blocks: int, kept: int, load_s: float, run_s: float, alpha_s: float = 0.0) -> float:
-    """The same with d blocks kept: b * min(l, e) + d * max(0, l - e) - alpha * (1 - d / b). arXiv 2502.04363, Eq. 11."""
+    """The same with d blocks kept: b * min(l, e) + d * max(0, l - e) - alpha * (1 - d / b).
+
+    Source: arXiv 2502.04363, Eq. 11.
+    """
     return blocks * min(load_s, run_s) + kept * max(0.0, load_s - run_s) - alpha_s * (1 - kept / blocks)

@@ -1,12 +1,12 @@
 """Play a schedule in virtual time (SimPy).
 
-The loader and each compute unit are resources that serve one block at a time. While a load and a run go on together each
-progresses at a reduced rate; a rate that changes reschedules what is under way. Memory does not queue: crossing the
-limit ends the generation with a recorded kill, because that is what the phone does. Deterministic: same schedule, costs
-and machine give the same trace.
+The loader and each compute unit are resources that serve one block at a time. While a load and a run go on together
+each progresses at a reduced rate; a rate that changes reschedules what is under way. Memory does not queue: crossing
+the limit ends the generation with a recorded kill, because that is what the phone does. Deterministic: same schedule,
+costs and machine give the same trace.
 
-Why completions are not SimPy interrupts: an interrupt costs an exception in a process each time the other side starts or
-stops, twice a visit. Here a change of rate schedules a new timeout, and one that has become outdated does nothing.
+Why completions are not SimPy interrupts: an interrupt costs an exception in a process each time the other side starts
+or stops, twice a visit. Here a change of rate schedules a new timeout, and one that has become outdated does nothing.
 """
 
 from __future__ import annotations

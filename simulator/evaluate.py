@@ -1,8 +1,8 @@
 """The engine's answer without the engine: total and component times of a schedule by a plain recurrence.
 
 Same semantics as simulator/engine.py (loader and runner, gates, mutual slowing, heat), without spans, ledger and SimPy,
-for the hundreds of samples of a Monte-Carlo interval. Passes that provably repeat (the schedule does the same in them and
-loader and runner stand as they stood a pass ago) are not replayed. Tests hold the two equal to 1e-9.
+for the hundreds of samples of a Monte-Carlo interval. Passes that provably repeat (the schedule does the same in them
+and loader and runner stand as they stood a pass ago) are not replayed. Tests hold the two equal to 1e-9.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ class Finish:
         return self.passes[-1][2] if self.passes else 0.0
 
     def pass_s(self, family: str) -> list[float]:
-        """Seconds of each pass of a component (its stages one after the other): from the pass before to its own finish."""
+        """Seconds of each pass of a component (its stages one after the other):
+
+        from the pass before to its own finish.
+        """
         before, seconds = 0.0, []
         for component, _, finish in self.passes:
             if component.partition(".")[0] == family:

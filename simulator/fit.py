@@ -1,10 +1,10 @@
 """Find the cost parameters under which simulated plans take as long as published ones.
 
 The parameters' logarithms start from a prior (what is assumed before any timing is looked at, with its spread) and move
-to where the sum of squared misfits is least: of each published figure, in units of `noise`, and of each parameter from its
-prior, in units of its spread. What the figures cannot tell apart thus stays near its prior and keeps its spread, and says so.
-Published and measured parameters stay as they are.
-The spread and correlation afterwards are those of the linearised problem.
+to where the sum of squared misfits is least: of each published figure, in units of `noise`, and of each parameter from
+its prior, in units of its spread. What the figures cannot tell apart thus stays near its prior and keeps its spread,
+and says so. Published and measured parameters stay as they are. The spread and correlation afterwards are those of the
+linearised problem.
 
 Needs SciPy: `pip install ondevice-sora[fit]`.
 """

@@ -1,9 +1,9 @@
 """Monte-Carlo over the costs' spread: how sure the total is, and how likely a kill.
 
-Parameters are drawn normally in the seconds they stand for, correlated as the fit found them: a total is linear in those
-seconds, so that what the fit could not tell apart still adds up to what was published. Dynamic LPL's leap step is drawn
-from its distribution; each total is multiplied by the noise that the fit takes for one published run. Seeded: the same
-plan and profile give the same interval.
+Parameters are drawn normally in the seconds they stand for, correlated as the fit found them: a total is linear in
+those seconds, so that what the fit could not tell apart still adds up to what was published. Dynamic LPL's leap step is
+drawn from its distribution; each total is multiplied by the noise that the fit takes for one published run. Seeded: the
+same plan and profile give the same interval.
 """
 
 from __future__ import annotations
@@ -57,7 +57,10 @@ def draw(profile: Profile, count: int, random: np.random.Generator) -> Sample:
 
 
 def _moved(name: str, value: float, deviation: Array) -> Array:
-    """A figure moved by relative deviations: a rate through the seconds that it stands for, down to a twentieth of them."""
+    """A figure moved by relative deviations:
+
+    a rate through the seconds that it stands for, down to a twentieth of them.
+    """
     if name.endswith("_per_s"):
         return value / np.maximum(1.0 - deviation, SMALLEST)
     return value * np.maximum(1.0 + deviation, SMALLEST)

@@ -1,7 +1,7 @@
 """The memory ledger: what the app is charged, by what holds it, at every change.
 
-Memory does not queue. Crossing the limit is recorded with the moment and the block, because that is where the phone ends
-the app.
+Memory does not queue. Crossing the limit is recorded with the moment and the block, because that is where the phone
+ends the app.
 """
 
 from __future__ import annotations

@@ -15,7 +15,8 @@ LANES: dict[Processor, Lane] = {"cpu": "cpu", "gpu": "gpu", "ane": "ane"}
 class Thermal:
     """Heat in [0, 1] follows the processor's activity with a time constant; throughput is 1 - (1 - floor) * heat.
 
-    Under lasting load this is r(t) = floor + (1 - floor) * exp(-t / time_constant). A run keeps the rate it starts with.
+    Under lasting load this is r(t) = floor + (1 - floor) * exp(-t / time_constant). A run keeps the rate it starts
+    with.
     """
 
     floor: float

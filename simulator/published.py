@@ -6,12 +6,12 @@ A cases file is YAML:
     source: where the figures were printed
     cases:
       - name: 256x256, LPL
-        plan: app-256-lpl              # a ready plan, a path beside this file, or a whole plan written out (may use `extends`)
+        plan: app-256-lpl             # a ready plan, a path beside this file, or a plan written out with `extends`
         figures:
           - {quantity: denoiser_s, published: 573.88, place: Table 5, role: calibration}
 
-quantity   total_s; text_encoder_s, denoiser_s, decoder_s (any component, stages added up); first_step_s; steady_step_s (median
-           of the denoising steps after the first); peak_bytes
+quantity   total_s; text_encoder_s, denoiser_s, decoder_s (any component, stages added up); first_step_s; steady_step_s
+           (median of the denoising steps after the first); peak_bytes
 role       calibration (the fit uses it), held_out (checked, never fitted), context (shown, counted nowhere)
 """
 

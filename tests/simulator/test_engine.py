@@ -1,5 +1,7 @@
 """The engine plays a schedule as one can by hand."""
 
+from itertools import pairwise
+
 import pytest
 
 from simulator.machine import Thermal
@@ -58,7 +60,7 @@ def test_heat_slows_later_runs_to_the_floor(toy):
     hot = toy.with_(blocks=1, steps=60, keep=1, run_s=10.0, thermal=Thermal(floor=0.5, time_constant_s=20.0))
     runs = [end - start for action, _, start, end in hot.spans() if action == "run"]
     assert runs[0] == 10.0
-    assert all(later >= earlier - 1e-9 for earlier, later in zip(runs, runs[1:], strict=False))
+    assert all(later >= earlier - 1e-9 for earlier, later in pairwise(runs))
     assert runs[-1] == pytest.approx(20.0, rel=0.02)
 
 

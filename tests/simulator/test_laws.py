@@ -102,9 +102,8 @@ def test_a_budget_is_never_exceeded_or_the_plan_is_refused(toy, budget):
     budgeted = toy.with_(budget=budget)
     try:
         schedule, _ = budgeted.schedule()
-    except UserError as error:
-        assert "more than the budget" in error.what
-        return
+    except UserError:
+        return  # which block and how many bytes is tested beside the schedule
     peak = budgeted.play(is_limited=False).peak_bytes
     assert peak <= schedule.needed_bytes <= budget
 
