@@ -5,8 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ondevice_sora.common import EXIT_FITS, EXIT_KILLED, Parser, guarded, output_path, size_argument
+from profiles.errors import UserError
+
+if TYPE_CHECKING:
+    from profiles.trace import Trace
 
 DEFAULT_PLAN = "ours-256"
 DEFAULT_DEVICE = "iphone15pro"
@@ -15,6 +20,7 @@ examples:
   simulate                                                    our plan at 256x256 on an iPhone 15 Pro
   simulate --device iphone15pro --plan app-256-all --report   the reference app, with an HTML report
   simulate --plan plan.yaml --json                            your plan, as one JSON document
+  simulate --plan app-256-all --plan ours-256                 two plans side by side
 
 exit status: 0 fits, 2 unusable input, 3 predicted over the memory limit
 """
@@ -22,7 +28,10 @@ exit status: 0 fits, 2 unusable input, 3 predicted over the memory limit
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--plan", default=DEFAULT_PLAN, metavar="PLAN", help=f"a plan file or a ready plan (default {DEFAULT_PLAN})"
+        "--plan",
+        action="append",
+        metavar="PLAN",
+        help=f"a plan file or a ready plan (default {DEFAULT_PLAN}); several are set side by side",
     )
     parser.add_argument(
         "--device",
@@ -33,13 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--memory-limit", type=size_argument, metavar="SIZE", help="instead of the device's, e.g. '3.3 GB'"
     )
+    parser.add_argument("--entitlement", action="store_true", help="the app has the increased-memory entitlement")
     parser.add_argument("--os", metavar="VERSION", help="OS version whose memory limit is meant, e.g. 18.1")
     parser.add_argument("--thermal", action="store_true", help="apply the device's thermal derating")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the summary")
     parser.add_argument("--report", nargs="?", const="", metavar="HTML", help="write a report (default PLAN.html)")
-    parser.add_argument(
-        "--trace", nargs="?", const="", metavar="JSON", help="write the trace (default PLAN.trace.json)"
-    )
+    parser.add_argument("--trace", nargs="?", const="", metavar="JSON", help="write the trace (default PLAN.trace.json)")
     parser.add_argument(
         "--perfetto",
         nargs="?",
@@ -52,67 +60,82 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Simulate as the options say. Raises UserError."""
+    names = options.plan or [DEFAULT_PLAN]
+    _check_version(options.os)
+    outputs = _outputs(options, names)
+    traces = [_simulate(name, options, with_what_ifs=bool(outputs) or options.json) for name in names]
+    _show(traces, as_json=options.json)
+    _write(traces, outputs)
+    return EXIT_KILLED if any(trace.kill is not None for trace in traces) else EXIT_FITS
+
+
+def _outputs(options: argparse.Namespace, names: list[str]) -> dict[str, Path]:
+    """Where to write what, checked before anything is simulated."""
+    stem = Path(names[0]).stem
+    suffixes = {"report": ".html", "trace": ".trace.json", "perfetto": ".perfetto.json"}
+    wanted = {kind: getattr(options, kind) for kind in suffixes if getattr(options, kind) is not None}
+    for kind in ("trace", "perfetto"):
+        if kind in wanted and len(names) > 1:
+            raise UserError(f"--{kind} writes one plan, but {len(names)} are given", mend="Give one --plan at a time.")
+    return {kind: output_path(given, f"{stem}{suffixes[kind]}", options.force) for kind, given in wanted.items()}
+
+
+def _simulate(name: str, options: argparse.Namespace, with_what_ifs: bool) -> Trace:
+    from msgspec.structs import replace
+
     from plans.schema import load_plan
     from profiles.profile import load_profile
     from simulator.answer import answer
     from simulator.simulation import setting_of
 
-    stem = Path(options.plan).stem
-    outputs = {
-        kind: output_path(given, f"{stem}{suffix}", options.force)
-        for kind, given, suffix in (
-            ("report", options.report, ".html"),
-            ("trace", options.trace, ".trace.json"),
-            ("perfetto", options.perfetto, ".perfetto.json"),
-        )
-        if given is not None
-    }
-    plan, document = load_plan(options.plan)
+    plan, document = load_plan(name)
+    if options.entitlement:
+        plan = replace(plan, memory=replace(plan.memory, entitlement=True))
     profile, device = load_profile(options.device)
-    _check_version(options.os)
     setting = setting_of(
         profile, device, plan, memory_limit=options.memory_limit, os_version=options.os, is_thermal=options.thermal
     )
-    found = answer(plan, document, setting, with_what_ifs=bool(outputs) or options.json)
-    _show(found.trace, as_json=options.json)
-    _write(found.trace, outputs)
-    return EXIT_KILLED if found.result.verdict == "killed" else EXIT_FITS
+    return answer(plan, document, setting, with_what_ifs=with_what_ifs).trace
 
 
 def _check_version(text: str | None) -> None:
     import re
 
-    from profiles.errors import UserError
-
     if text is not None and not re.fullmatch(r"\d{1,3}(\.\d{1,3})?", text):
         raise UserError(f"--os: '{text}' is not a version", mend="Write one such as 18 or 18.1.")
 
 
-def _show(trace: object, as_json: bool) -> None:
+def _show(traces: list[Trace], as_json: bool) -> None:
     if as_json:
         import msgspec
 
-        print(msgspec.json.format(msgspec.json.encode(trace.result), indent=1).decode())  # type: ignore[attr-defined]
-        return
-    from reports.summary import print_summary
+        results = [trace.result for trace in traces]
+        document = results[0] if len(results) == 1 else {"results": results}
+        print(msgspec.json.format(msgspec.json.encode(document), indent=1).decode())
+    elif len(traces) == 1:
+        from reports.summary import print_summary
 
-    print_summary(trace)  # type: ignore[arg-type]
+        print_summary(traces[0])
+    else:
+        from reports.side_by_side import print_side_by_side
+
+        print_side_by_side(traces)
 
 
-def _write(trace: object, outputs: dict[str, Path]) -> None:
+def _write(traces: list[Trace], outputs: dict[str, Path]) -> None:
     for kind, path in outputs.items():
         if kind == "trace":
             from profiles.trace import write_trace
 
-            write_trace(trace, path)  # type: ignore[arg-type]
+            write_trace(traces[0], path)
         elif kind == "perfetto":
             from reports.perfetto import write_perfetto
 
-            write_perfetto(trace, path)  # type: ignore[arg-type]
+            write_perfetto(traces[0], path)
         else:
             from reports.html import write_report
 
-            write_report([trace], path)  # type: ignore[list-item]
+            write_report(traces, path)
         print(f"Wrote {path}", file=sys.stderr)
 
 
