@@ -5,38 +5,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.table import Table
 
 from profiles.costs import figures
 from profiles.devices import Device
 from profiles.figures import Figure
 from profiles.profile import FitRecord, Profile
 from profiles.units import format_bytes, format_seconds
+from reports.console import plain_table, table_console
 
 
 def print_catalogue(devices: Sequence[Device]) -> None:
     """One line a device: key, name, chip, memory and what one app may use of it."""
-    table = Table(box=None, pad_edge=False)
-    for heading in ("key", "name", "chip"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("RAM", "limit", "with entitlement"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = plain_table(("key", "name", "chip"), ("RAM", "limit of one app", "with the entitlement"))
     for device in devices:
         limits = {row.entitlement: row.limit_bytes for row in reversed(device.memory_limits)}
         table.add_row(
             device.key, device.name, device.chip, format_bytes(device.hardware.ram_bytes.value),
-            *(_limit(limits.get(entitlement)) for entitlement in (False, True)),
+            _limit(limits.get(False)), _limit(limits.get(True)),
         )  # fmt: skip
-    Console(highlight=False).print(table)
+    table_console().print(table)
 
 
 def _limit(figure: Figure | None) -> str:
-    return "unknown" if figure is None else f"{format_bytes(figure.value)} ({figure.mark})"
+    return "unknown" if figure is None else f"{format_bytes(figure.value)} {figure.mark}"
 
 
 def print_profile(profile: Profile, device: Device) -> None:
     """Hardware, memory limits and costs of a device, each figure with its mark, spread and source."""
-    console = Console(highlight=False)
+    console = table_console()
     console.print(f"{device.name}, {device.chip}, {device.system}")
     for note in device.notes:
         console.print(f"note: {note}")
@@ -56,10 +52,8 @@ def print_profile(profile: Profile, device: Device) -> None:
 
 
 def _print_figures(console: Console, named: dict[str, Figure]) -> None:
-    table = Table(box=None, pad_edge=False)
-    table.add_column("figure", no_wrap=True)
-    table.add_column("value", justify="right", no_wrap=True)
-    table.add_column("spread", justify="right", no_wrap=True)
+    table = plain_table(("figure",), ("value", "spread"))
+    table.columns[0].no_wrap = True
     table.add_column("mark", no_wrap=True)
     table.add_column("source", overflow="fold")
     for name, figure in named.items():
@@ -74,7 +68,7 @@ def show_value(name: str, value: float) -> str:
         return f"{format_bytes(value)}/s"
     if name.endswith(("flops_per_s", "ops_per_s")):
         return f"{value / 1e12:.3g} T/s"
-    if name.endswith("int8_held_bytes"):
+    if name.endswith("held_bytes"):
         return f"{value:g} B"
     if name.endswith("_bytes"):
         return format_bytes(value)
@@ -83,32 +77,22 @@ def show_value(name: str, value: float) -> str:
 
 def print_fit(record: FitRecord) -> None:
     """What a fit used, what it left over, what it learned and what contradicts what."""
-    console = Console(highlight=False)
-    cells = Table(box=None, pad_edge=False, title="Figures fitted to", title_justify="left")
-    for heading in ("case", "quantity", "place"):
-        cells.add_column(heading, overflow="fold")
-    for heading in ("published", "fitted", "residual"):
-        cells.add_column(heading, justify="right", no_wrap=True)
+    console = table_console()
+    cells = plain_table(("case", "quantity", "place"), ("published", "fitted", "residual"), "\nFigures fitted to")
     for cell in record.cells:
         residual = f"{(cell.simulated / cell.published - 1) * 100:+.2f} %"
         cells.add_row(
             cell.case, cell.quantity, cell.place, f"{cell.published:.2f} s", f"{cell.simulated:.2f} s", residual
         )
-    console.print()
     console.print(cells)
-    parameters = Table(box=None, pad_edge=False, title="Parameters", title_justify="left")
-    parameters.add_column("parameter", no_wrap=True)
-    for heading in ("prior", "spread", "fitted", "spread", "learned"):
-        parameters.add_column(heading, justify="right", no_wrap=True)
+    parameters = plain_table(("parameter",), ("prior", "spread", "fitted", "spread", "learned"), "\nParameters")
     for p in record.parameters:
         parameters.add_row(
             p.name, show_value(p.name, p.prior), f"{p.prior_spread * 100:.0f} %", show_value(p.name, p.fitted),
             f"{p.fitted_spread * 100:.0f} %", f"{p.learned * 100:.0f} %",
         )  # fmt: skip
-    console.print()
     console.print(parameters)
-    console.print(
-        "learned: how much of its prior spread the published figures removed; below 50 % a figure keeps its mark"
-    )
+    console.print("learned: the share of its prior spread that the published figures removed. Below 50 % a figure keeps")
+    console.print("its prior's mark.")
     for text in record.contradictions:
         console.print(f"\ncontradiction: {text}")

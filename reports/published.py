@@ -4,26 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console
-from rich.table import Table
-
 from profiles.result import PublishedRow
 from profiles.units import format_bytes
+from reports.console import plain_table, table_console
 
 
 def print_published(rows: Sequence[PublishedRow], title: str, source: str) -> None:
     """Print every row, then mean and worst error of the calibration and held-out figures."""
-    console = Console(highlight=False, soft_wrap=False)
-    table = Table(box=None, pad_edge=False, title=f"{source}: {title}", title_justify="left")
-    for heading in ("case", "quantity", "place"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("published", "simulated", "error"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("role", no_wrap=True)
+    console = table_console()
+    table = plain_table(("case", "quantity", "place", "role"), ("published", "simulated", "error"), f"{source}: {title}")
     for row in rows:
         table.add_row(
-            row.case, row.quantity, row.place, _shown(row.published, row.quantity),
-            _shown(row.simulated, row.quantity), f"{row.error * 100:+.1f} %", row.role.replace("_", " "),
+            row.case, row.quantity, row.place, row.role.replace("_", " "), _shown(row.published, row.quantity),
+            _shown(row.simulated, row.quantity), f"{row.error * 100:+.1f} %",
         )  # fmt: skip
     console.print(table)
     for role in ("calibration", "held_out"):
