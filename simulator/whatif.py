@@ -15,6 +15,7 @@ from profiles.figures import ByteCount
 from profiles.models import Model
 from profiles.profile import load_profile
 from profiles.result import Verdict, WhatIf
+from simulator.advice import HEADROOM
 from simulator.engine import play
 from simulator.simulation import Setting, model_of, prepare, setting_of
 
@@ -54,9 +55,8 @@ def _changes(plan: Plan, model: Model, setting: Setting) -> Iterator[Change]:
         yield "Without TDTM", "no tokens merged", replace(plan, tdtm=Tdtm()), setting
     if any(component.prefetch != 0 or component.keep != "none" for component in _all(plan)):
         yield "Without CI-DL", "loads when needed, nothing kept", _loading(plan, 0, "none"), setting
-    wanted = all(component.prefetch == 2 and component.keep == "optimal" for component in _all(plan))
-    if not wanted:
-        budget = plan.memory.budget or ByteCount(setting.limit_bytes * 0.92)
+    if all(component.keep != "optimal" for component in _all(plan)):
+        budget = plan.memory.budget or ByteCount(setting.limit_bytes * HEADROOM)
         ours = replace(_loading(plan, 2, "optimal"), memory=replace(plan.memory, budget=budget))
         yield "With our schedule", f"prefetch 2, residents chosen within {budget / 1e9:.2f} GB", ours, setting
 

@@ -1,25 +1,13 @@
-"""A toy world of round numbers: three blocks of 100 bytes, load 2 s, run 3 s, 10 bytes of working memory."""
+"""What all tests share: Hypothesis settings, the toy world, and the reference vectors where there are any."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import settings
-
-from plans.schedule import MemoryModel, Schedule, build_schedule
-from plans.schema import ComponentPlan, Lpl, Memory, Plan, Sampler, Tdtm
-from profiles.costs import BlockCosts, BlockSpec
-from profiles.documents import Document
-from profiles.figures import ByteCount
-from profiles.models import Component, Model, Unit, Work
-from simulator.engine import Outcome, play
-from simulator.evaluate import Finish, evaluate
-from simulator.machine import Machine, Thermal
+from toys import Toy
 
 settings.register_profile("default", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("default")
@@ -34,99 +22,6 @@ def reference_folder() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the reference vectors are not beside this checkout ({os.path.relpath(folder)})")
     return folder
-
-
-@dataclass(frozen=True)
-class Toy:
-    """One component of equal blocks, walked once per denoising step; change what a test is about with `with_`."""
-
-    blocks: int = 3
-    steps: int = 1
-    load_s: float = 2.0
-    run_s: float = 3.0
-    cold_s: float | None = None
-    first_run_s: float | None = None
-    unload_s: float = 0.0
-    size: int = 100
-    sizes: tuple[int, ...] = ()
-    working: int = 10
-    baseline: int = 0
-    limit: int = 10**9
-    budget: int | None = None
-    prefetch: int | str = 0
-    keep: object = "none"
-    tdtm: Tdtm = field(default_factory=Tdtm)
-    lpl: Lpl = field(default_factory=Lpl)
-    load_rate: float = 1.0
-    run_rate: float = 1.0
-    transient: float = 0.0
-    residual: float = 0.0
-    thermal: Thermal | None = None
-
-    def with_(self, **changes: object) -> Toy:
-        return replace(self, **changes)  # type: ignore[arg-type]
-
-    @property
-    def plan(self) -> Plan:
-        component = ComponentPlan(blocks="unit", prefetch=self.prefetch, keep=self.keep)  # type: ignore[arg-type]
-        budget = ByteCount(self.budget) if self.budget is not None else None
-        return Plan(
-            name="toy",
-            model="toy",
-            sampler=Sampler(steps=self.steps),
-            lpl=self.lpl,
-            tdtm=self.tdtm,
-            memory=Memory(budget=budget),
-            components={"denoiser": component},
-        )
-
-    @property
-    def model(self) -> Model:
-        units = tuple(Unit(f"b{i}", 1, Work(), Work()) for i in range(self.blocks))
-        return Model("toy", "made up", (Component("denoiser", "steps", units),))
-
-    def price(self, blocks: Sequence[BlockSpec]) -> BlockCosts:
-        def column(seconds: float) -> np.ndarray:
-            return np.full((len(blocks), 1), seconds)
-
-        sizes = self.sizes or (self.size,) * self.blocks
-        return BlockCosts(
-            load_warm_s=column(self.load_s),
-            load_cold_s=column(self.load_s if self.cold_s is None else self.cold_s),
-            run_s=column(self.run_s),
-            first_run_s=column(self.run_s if self.first_run_s is None else self.first_run_s),
-            unload_s=column(self.unload_s),
-            resident_bytes=tuple(sizes[block.index] for block in blocks),
-            working_bytes=(self.working,) * len(blocks),
-            stored_bytes=tuple(sizes[block.index] for block in blocks),
-            load_marks=({"measured": 1.0},) * len(blocks),
-            run_marks=({"measured": 1.0},) * len(blocks),
-        )
-
-    @property
-    def machine(self) -> Machine:
-        return Machine(
-            self.baseline, self.limit, self.transient, self.residual,
-            dict.fromkeys(("cpu", "gpu", "ane"), self.load_rate), dict.fromkeys(("cpu", "gpu", "ane"), self.run_rate),
-            self.thermal,
-        )  # fmt: skip
-
-    def schedule(self) -> tuple[Schedule, BlockCosts]:
-        memory = MemoryModel(self.baseline, self.limit, self.transient, self.residual)
-        document = Document({}, {}, Path("toy.yaml"))
-        return build_schedule(self.plan, self.model, {}, self.price, memory, document)
-
-    def play(self, is_limited: bool = True) -> Outcome:
-        schedule, costs = self.schedule()
-        return play(schedule, costs, self.machine, is_limited=is_limited)
-
-    def evaluate(self) -> Finish:
-        schedule, costs = self.schedule()
-        return evaluate(schedule, costs, self.machine)
-
-    def spans(self) -> list[tuple[str, str, float, float]]:
-        """(action, block, start, end) of loads and runs, in order of their ends."""
-        return [(s.action, s.block, s.start_s, s.end_s) for s in self.play().spans if s.action != "evict"]
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from toys import Toy
 
 from simulator.bounds import bounds_of, eq10_saving, eq11_saving
 
@@ -16,8 +17,6 @@ def steady_pass(toy):
 
 @given(blocks=st.integers(2, 30), load_s=seconds, run_s=seconds)
 def test_concurrent_inference_saves_eq_10(blocks, load_s, run_s):
-    from conftest import Toy
-
     toy = Toy(blocks=blocks, load_s=load_s, run_s=run_s)
     saved = steady_pass(toy) - steady_pass(toy.with_(prefetch=1))
     assert saved == pytest.approx(eq10_saving(blocks, load_s, run_s), rel=1e-9, abs=1e-9)
@@ -25,8 +24,6 @@ def test_concurrent_inference_saves_eq_10(blocks, load_s, run_s):
 
 @given(blocks=st.integers(2, 30), data=st.data(), load_s=seconds, run_s=seconds)
 def test_dynamic_loading_saves_eq_11(blocks, data, load_s, run_s):
-    from conftest import Toy
-
     kept = data.draw(st.integers(0, blocks - 1))
     toy = Toy(blocks=blocks, load_s=load_s, run_s=run_s)
     saved = steady_pass(toy) - steady_pass(toy.with_(prefetch=1, keep=kept))

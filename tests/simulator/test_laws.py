@@ -1,9 +1,9 @@
 """Laws that hold for every profile and plan, drawn at random."""
 
 import pytest
-from conftest import Toy
 from hypothesis import given
 from hypothesis import strategies as st
+from toys import Toy
 
 from plans.schema import FirstSteps, Lpl, Tdtm
 from profiles.errors import UserError
