@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from runtime.models.merging import merge_frames, unmerge_frames
-from runtime.models.stdit3 import STDiT3, LatentSize, PixelSize, STDiT3Config
+from runtime.models.stdit3 import LatentSize, PixelSize, STDiT3, STDiT3Config
 
 PIXELS = PixelSize(24, 32)
 FPS = torch.tensor([24.0])

@@ -1,6 +1,7 @@
 """A network is the composition of its units: any partition into blocks computes the same bits."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from runtime.models.stdit3 import STDiT3, LatentSize, PixelSize
+from runtime.models.stdit3 import LatentSize, PixelSize, STDiT3
 from runtime.models.t5 import T5Encoder
 from runtime.models.units import Block, Unit, run_units
 from runtime.models.video_vae import VideoVAE
@@ -28,7 +29,7 @@ def run_blocks(units: Sequence[Unit], cuts: Sequence[int], state: Mapping[str, T
     """Run block after block, handing on nothing but what each block declares."""
     available = dict(state)
     edges = [0, *cuts, len(units)]
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in pairwise(edges):
         block = Block(units, start, stop)
         outputs = block(*(available[name] for name in block.inputs))
         later = {name: available[name] for name in available if any(name in unit.reads for unit in units[stop:])}
