@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from runtime.errors import UserError
 from runtime.models.t5 import UNUSED_PREFIXES, T5Encoder
 from runtime.weights import MisfitError, load_weights
-from tests.runtime.conftest import TEXT_CONFIG
 
 
 @pytest.fixture
@@ -84,14 +83,14 @@ def test_half_precision_is_widened(network: nn.Module, weights: dict[str, Tensor
 @pytest.mark.parametrize("given_name", ["shared.weight", "encoder.embed_tokens.weight"])
 @pytest.mark.parametrize("on_meta", [True, False])
 def test_tied_tensors_need_one_entry_and_the_decoder_is_passed_over(
-    tmp_path: Path, given_name: str, on_meta: bool
+    text_encoder: T5Encoder, tmp_path: Path, given_name: str, on_meta: bool
 ) -> None:
-    whole = {name: torch.randn(tensor.shape) for name, tensor in T5Encoder(TEXT_CONFIG).state_dict().items()}
+    whole = {name: torch.randn(tensor.shape) for name, tensor in text_encoder.state_dict().items()}
     table = whole.pop("shared.weight")
     whole.pop("encoder.embed_tokens.weight")
     save_file({**whole, given_name: table, "decoder.x": table.clone()}, tmp_path / "model.safetensors")
     with torch.device("meta" if on_meta else "cpu"):
-        encoder = T5Encoder(TEXT_CONFIG)
+        encoder = T5Encoder(text_encoder.config)
     load_weights(encoder, tmp_path, unused_prefixes=UNUSED_PREFIXES)
     assert torch.equal(encoder.shared.weight, table)
     assert torch.equal(encoder.encoder.embed_tokens.weight, table)
