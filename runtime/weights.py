@@ -6,7 +6,7 @@ A checkpoint is checked by names and shapes before a value is read; what does no
 import json
 import pickle
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,11 +130,21 @@ def load_weights(model: nn.Module, source: Path, *, unused_prefixes: tuple[str, 
     UserError if the files cannot be read.
     """
     checkpoint = find_checkpoint(source)
-    wanted = model.state_dict(keep_vars=True)
-    misfit = compare(checkpoint.shapes, wanted, unused_prefixes)
+    check_fit(model, checkpoint.shapes, str(checkpoint.path), unused_prefixes)
+    fill(model, checkpoint.tensors())
+
+
+def check_fit(model: nn.Module, shapes: Mapping[str, Shape], where: str, unused_prefixes: tuple[str, ...] = ()) -> None:
+    """Raise MisfitError unless tensors of these names and shapes are the model's weights."""
+    misfit = compare(shapes, model.state_dict(keep_vars=True), unused_prefixes)
     if misfit:
-        raise MisfitError(misfit, str(checkpoint.path))
-    needed = ((name, tensor) for name, tensor in checkpoint.tensors() if name in wanted)
+        raise MisfitError(misfit, where)
+
+
+def fill(model: nn.Module, tensors: Iterable[tuple[str, Tensor]]) -> None:
+    """Give the model these values; names that are not the model's are passed over."""
+    wanted = model.state_dict(keep_vars=True)
+    needed = ((name, tensor) for name, tensor in tensors if name in wanted)
     if not any(tensor.is_meta for tensor in wanted.values()):
         with torch.no_grad():
             for name, tensor in needed:
