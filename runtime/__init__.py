@@ -1,0 +1,1 @@
+"""What does happen: models, sampler, block execution and weight loading, on this machine or on a phone."""

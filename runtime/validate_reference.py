@@ -1,0 +1,78 @@
+"""Compare this implementation with a directory of reference vectors, file by file.
+
+The directory may lack files, and may have other sizes, steps, leaps and names of sequences than another in the same
+form.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from runtime.errors import UserError
+from runtime.reference import decoder, denoiser, manifest, sampling, text_encoder
+from runtime.reference.files import EXACT, CaseResult, malformed_is_a_user_error
+
+__all__ = ["CaseResult", "run", "validate_reference"]
+
+SUITES: tuple[tuple[tuple[str, ...], Callable[[Path], Iterator[CaseResult]]], ...] = (
+    (denoiser.MODEL_FILES, denoiser.model_cases),
+    (denoiser.BLOCK_FILES, denoiser.block_cases),
+    (text_encoder.FILES, text_encoder.cases),
+    (decoder.FILES, decoder.cases),
+    (sampling.TIMESTEP_FILES, sampling.timestep_cases),
+    (sampling.EULER_FILES, sampling.euler_cases),
+    (sampling.LEAP_FILES, sampling.leap_cases),
+    (sampling.END_TO_END_FILES, sampling.end_to_end_cases),
+    (manifest.FILES, manifest.cases),
+)
+
+ALL_WITHIN_TOLERANCE, OVER_TOLERANCE, UNUSABLE = 0, 1, 2
+
+
+def validate_reference(directory: Path | str) -> list[CaseResult]:
+    """One result for each case of each reference file in `directory`.
+
+    Files that need others to be of use, and lack them, give a result with a note and no difference. Raises UserError if
+    the directory holds no reference file, or one that is damaged or of another form.
+    """
+    directory = Path(directory)
+    if not directory.is_dir():
+        raise UserError("no such directory", str(directory), "Point to the directory that holds the reference vectors.")
+    results: list[CaseResult] = []
+    for files, cases in SUITES:
+        lacking = [file for file in files if not (directory / file).is_file()]
+        if lacking and len(lacking) < len(files):
+            present = ", ".join(file for file in files if file not in lacking)
+            results.append(CaseResult(present, "all", None, EXACT, f"not compared: {', '.join(lacking)} is lacking"))
+        if not lacking:
+            with malformed_is_a_user_error(directory / files[-1]), torch.no_grad():
+                results.extend(cases(directory))
+    if not results:
+        known = ", ".join(file for files, _ in SUITES for file in files)
+        raise UserError("no reference vectors here", str(directory), f"It should hold some of {known}.")
+    return results
+
+
+def run(argv_dir: Path | str) -> int:
+    """Print a table of all cases; 0 if all are within tolerance, 1 if one is not, 2 if the directory is unusable."""
+    try:
+        results = validate_reference(argv_dir)
+    except UserError as error:
+        Console(stderr=True, soft_wrap=True).print(str(error), markup=False, highlight=False)
+        return UNUSABLE
+    table = Table("file", "case", "largest difference", "tolerance", "", "note", title="Reference vectors")
+    for result in results:
+        difference = "" if result.max_abs_difference is None else f"{result.max_abs_difference:.1e}"
+        mark = "" if result.max_abs_difference is None else "ok" if result.ok else "OVER"
+        table.add_row(result.file, result.case, difference, f"{result.tolerance:.0e}", mark, result.note)
+    compared = [result for result in results if result.max_abs_difference is not None]
+    over = [result for result in compared if not result.ok]
+    console = Console()
+    console.print(table)
+    console.print(
+        f"{len(compared)} cases compared, {len(over)} over tolerance, {len(results) - len(compared)} not compared."
+    )
+    return OVER_TOLERANCE if over or not compared else ALL_WITHIN_TOLERANCE

@@ -1,0 +1,69 @@
+"""Small networks with every path switched on, and the reference vectors where the checkout has them beside it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from runtime.models.spatial_vae import SpatialVAEConfig
+from runtime.models.stdit3 import STDiT3, STDiT3Config
+from runtime.models.t5 import T5Config, T5Encoder
+from runtime.models.temporal_vae import TemporalVAEConfig
+from runtime.models.video_vae import VideoVAE, VideoVAEConfig
+
+REFERENCE = Path(__file__).resolve().parents[2].parent / "shared" / "reference"
+
+DENOISER_CONFIG = STDiT3Config(depth=2, hidden_size=32, num_heads=2, caption_channels=12, model_max_length=7)
+TEXT_CONFIG = T5Config(vocab_size=20, d_model=12, d_kv=4, d_ff=16, num_layers=3, num_heads=2)
+VIDEO_VAE_CONFIG = VideoVAEConfig(
+    spatial=SpatialVAEConfig(block_out_channels=(4, 4, 8, 8), layers_per_block=1, norm_num_groups=2),
+    temporal=TemporalVAEConfig(filters=4, num_res_blocks=2, num_groups=2),
+)
+
+
+@pytest.fixture(autouse=True)
+def deterministic_and_light() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def reference_directory() -> Path:
+    if not REFERENCE.is_dir():
+        pytest.skip(f"no reference vectors at {REFERENCE}")
+    return REFERENCE
+
+
+def randomise(module: nn.Module) -> nn.Module:
+    """Give every parameter a value that matters, those initialised to zero or one too."""
+    for parameter in module.parameters():
+        if parameter.requires_grad:
+            parameter.normal_(0.0, 0.3)
+    return module.eval()
+
+
+@pytest.fixture
+def denoiser() -> STDiT3:
+    model = STDiT3(DENOISER_CONFIG)
+    randomise(model)
+    return model
+
+
+@pytest.fixture
+def text_encoder() -> T5Encoder:
+    model = T5Encoder(TEXT_CONFIG)
+    randomise(model)
+    return model
+
+
+@pytest.fixture
+def video_vae() -> VideoVAE:
+    model = VideoVAE(VIDEO_VAE_CONFIG)
+    randomise(model)
+    return model
