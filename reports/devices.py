@@ -92,7 +92,9 @@ def print_fit(record: FitRecord) -> None:
             f"{p.fitted_spread * 100:.0f} %", f"{p.learned * 100:.0f} %",
         )  # fmt: skip
     console.print(parameters)
-    console.print("learned: the share of its prior spread that the published figures removed. Below 50 % a figure keeps")
+    console.print(
+        "learned: the share of its prior spread that the published figures removed. Below 50 % a figure keeps"
+    )
     console.print("its prior's mark.")
     for text in record.contradictions:
         console.print(f"\ncontradiction: {text}")

@@ -12,7 +12,9 @@ from reports.console import plain_table, table_console
 def print_published(rows: Sequence[PublishedRow], title: str, source: str) -> None:
     """Print every row, then mean and worst error of the calibration and held-out figures."""
     console = table_console()
-    table = plain_table(("case", "quantity", "place", "role"), ("published", "simulated", "error"), f"{source}: {title}")
+    table = plain_table(
+        ("case", "quantity", "place", "role"), ("published", "simulated", "error"), f"{source}: {title}"
+    )
     for row in rows:
         table.add_row(
             row.case, row.quantity, row.place, row.role.replace("_", " "), _shown(row.published, row.quantity),

@@ -1,0 +1,382 @@
+"""What a report says, as plain rows: the terminal, the page and the tests all read these.
+
+A trace that carries its result is quoted from it; one that does not (a measured one) is summed up from its spans, and
+what only a simulation knows (interval, bounds, advice) is then missing, never zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from statistics import median
+from typing import NamedTuple
+
+from profiles.figures import MARKS, Mark
+from profiles.metrics import busy_shares, component_results, step_ends
+from profiles.result import BlockRow, ComponentResult
+from profiles.trace import Span, Trace
+from profiles.units import format_bytes, format_percent, format_seconds
+
+UNKNOWN = "\u2013"
+MINUS = "\u2212"
+"""The dash that people read as "not known", and a minus as wide as the plus."""
+UNITS = {"cpu_and_gpu": "CPU + GPU", "cpu_only": "CPU", "cpu_and_ne": "CPU + ANE", "all": "all"}
+LANE_NAMES = {"load": "Load", "cpu": "CPU", "gpu": "GPU", "ane": "ANE"}
+
+
+class Verdict(NamedTuple):
+    """The answer. `word` is the shortest form, `sentence` the whole one, `sureness` how far it can be trusted."""
+
+    is_killed: bool
+    word: str
+    sentence: str
+    sureness: str | None
+
+
+class Fact(NamedTuple):
+    """One number with its name, and what to read beside it."""
+
+    name: str
+    value: str
+    note: str
+
+
+class ComponentRow(NamedTuple):
+    """Where a component's time goes: total = run + stall + rest (unloading, and waiting for nothing in particular)."""
+
+    component: str
+    total_s: float
+    run_s: float
+    stall_s: float
+    rest_s: float
+    load_s: float
+    num_runs: int
+    num_loads: int
+    loaded_bytes: int
+    peak_bytes: int
+
+
+@dataclass(frozen=True)
+class BlockGroup:
+    """Blocks that cost the same, as one line. Seconds in total are those of the trace's spans; None is unknown.
+
+    marks     share of the block's time, loads and runs, that rests on figures of each mark
+    members   the blocks, if there are several
+    """
+
+    component: str
+    name: str
+    variant: str
+    compute_units: str
+    stored_bytes: int | None
+    working_bytes: int
+    load_cold_s: float | None
+    load_warm_s: float | None
+    run_s: float | None
+    num_loads: int
+    num_runs: int
+    all_loads_s: float
+    all_runs_s: float
+    marks: dict[Mark, float]
+    members: tuple[BlockGroup, ...]
+
+    @property
+    def num_blocks(self) -> int:
+        return max(1, len(self.members))
+
+    @property
+    def main_mark(self) -> tuple[Mark, float] | None:
+        """The kind of figure that most of the block's time rests on, and that share."""
+        return max(self.marks.items(), key=lambda item: item[1], default=None)
+
+
+def kind_word(trace: Trace) -> str:
+    return "Simulated" if trace.kind == "simulated" else "Measured"
+
+
+def labels(traces: list[Trace]) -> list[str]:
+    """A short name for each trace, no two alike: the plan's, with device or kind where those tell them apart."""
+    plans = [trace.plan for trace in traces]
+    devices = {trace.device for trace in traces}
+    kinds = {trace.kind for trace in traces}
+    names = []
+    for trace, plan in zip(traces, plans, strict=True):
+        extra = []
+        if len(traces) > 1 and plans.count(plan) > 1:
+            extra = [trace.device] * (len(devices) > 1) + [kind_word(trace).lower()] * (len(kinds) > 1)
+        names.append(f"{plan} ({', '.join(extra)})" if extra else plan)
+    seen: dict[str, int] = {}
+    unique = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        unique.append(f"{name} #{seen[name]}" if names.count(name) > 1 else name)
+    return unique
+
+
+def total_s(trace: Trace) -> float | None:
+    """Seconds of the whole generation, or None where it was killed before its end."""
+    if trace.kill is not None:
+        return None
+    return trace.result.total_s if trace.result is not None else trace.total_s
+
+
+def verdict(trace: Trace) -> Verdict:
+    """Whether the app survives, and by how much, in plain words."""
+    kill, result = trace.kill, trace.result
+    simulated = trace.kind == "simulated"
+    if kill is not None:
+        over = format_bytes(kill.footprint_bytes - kill.limit_bytes)
+        doing = "while loading" if kill.action == "load" else "while running"
+        who = "iOS kills the app" if simulated else "The app was killed"
+        sentence = (
+            f"{who} after {format_seconds(kill.time_s)}, {doing} block {kill.block} of {kill.component} in step "
+            f"{kill.step}: {format_bytes(kill.footprint_bytes)} is {over} over the limit of "
+            f"{format_bytes(kill.limit_bytes)}."
+        )
+    else:
+        took = format_seconds(total_s(trace) or 0.0)
+        spare = trace.limit_bytes - trace.peak_bytes
+        room = f"{format_bytes(spare)} below the limit" if spare >= 0 else f"{format_bytes(-spare)} over the limit"
+        sentence = (
+            f"{'The generation takes' if simulated else 'The generation took'} {took}; the footprint peaks at "
+            f"{format_bytes(trace.peak_bytes)}, {room} of {format_bytes(trace.limit_bytes)}."
+        )
+    sureness = None
+    if result is not None:
+        share = format_percent(result.kill_share) if result.kill_share > 0 else "none"
+        sureness = f"Killed in {share} of the draws of baseline and limit, neither of which is known exactly."
+    if kill is not None:
+        return Verdict(True, "Would be killed" if simulated else "Killed", sentence, sureness)
+    return Verdict(False, "Fits" if simulated else "Completed", sentence, sureness)
+
+
+def facts(trace: Trace) -> list[Fact]:
+    """The numbers that stand largest: total, peak, free or missing memory, how busy the processors are, what binds."""
+    result = trace.result
+    rows = []
+    total = total_s(trace)
+    if total is not None:
+        rows.append(Fact("Total time", format_seconds(total), interval_text(trace) or "no spread known"))
+    elif trace.kill is not None:
+        rest = f"all of it {format_seconds(result.unlimited_s)} without a limit" if result else "not finished"
+        rows.append(Fact("Killed after", format_seconds(trace.kill.time_s), rest))
+    peak = result.needed_bytes if result is not None else trace.peak_bytes
+    if trace.kill is not None:
+        peak = max(peak, trace.kill.footprint_bytes)
+    spare = trace.limit_bytes - peak
+    room = f"{format_bytes(abs(spare))} {'free' if spare >= 0 else 'missing'}"
+    name = "Peak footprint" if trace.kill is None else "Memory needed"
+    rows.append(Fact(name, format_bytes(peak), f"limit {format_bytes(trace.limit_bytes)}, {room}"))
+    if result is not None:
+        sure = format_percent(result.kill_share) if result.kill_share > 0 else "none"
+        rows.append(Fact("Risk of a kill", sure, "of draws of baseline and limit"))
+    busy = result.busy_share if result is not None else busy_shares(trace)
+    runs = {lane: share for lane, share in busy.items() if lane != "load"}
+    if runs:
+        lane = max(runs, key=lambda key: runs[key])
+        others = [f"{LANE_NAMES.get(key, key)} {format_percent(busy[key])}" for key in busy if key != lane]
+        rows.append(Fact(f"{LANE_NAMES.get(lane, lane)} busy", format_percent(runs[lane]), ", ".join(others)))
+    steps = typical_step_s(trace)
+    if steps is not None:
+        component, seconds, count = steps
+        rows.append(Fact(f"{component.capitalize()} step", format_seconds(seconds), f"median of {count} steps"))
+    return rows
+
+
+def interval_text(trace: Trace) -> str | None:
+    """'90 %: 17 min 10 s to 20 min 30 s', or None where the figures have no spread."""
+    if trace.result is None or trace.result.interval_s is None:
+        return None
+    low, high = trace.result.interval_s
+    return f"90 % interval {format_seconds(low)} to {format_seconds(high)}"
+
+
+def components(trace: Trace) -> dict[str, ComponentResult]:
+    return trace.result.components if trace.result is not None else component_results(trace)
+
+
+def component_rows(trace: Trace) -> list[ComponentRow]:
+    """Where the time goes, one row a component in the order of their ends."""
+    return [
+        ComponentRow(
+            component=name,
+            total_s=part.total_s,
+            run_s=part.run_s,
+            stall_s=min(part.stall_s, max(0.0, part.total_s - part.run_s)),
+            rest_s=max(0.0, part.total_s - part.run_s - part.stall_s),
+            load_s=part.load_s,
+            num_runs=part.num_visits,
+            num_loads=part.num_loads,
+            loaded_bytes=part.loaded_bytes,
+            peak_bytes=part.peak_bytes,
+        )
+        for name, part in components(trace).items()
+    ]
+
+
+def hidden_load_share(spans: list[Span]) -> float | None:
+    """The share of loading time that passes while a block runs; None without loads."""
+    loads = [(span.start_s, span.end_s) for span in spans if span.action == "load"]
+    runs = _merged([(span.start_s, span.end_s) for span in spans if span.action == "run"])
+    total = sum(end - start for start, end in loads)
+    if total <= 0:
+        return None
+    hidden, first = 0.0, 0
+    for start, end in sorted(loads):
+        while first < len(runs) and runs[first][1] <= start:
+            first += 1
+        at = first
+        while at < len(runs) and runs[at][0] < end:
+            hidden += max(0.0, min(end, runs[at][1]) - max(start, runs[at][0]))
+            at += 1
+    return hidden / total
+
+
+def _merged(intervals: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    merged: list[tuple[float, float]] = []
+    for start, end in sorted(intervals):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def main_component(trace: Trace) -> str | None:
+    """The component that is walked step by step: the denoiser, or else the longest-running one with several passes."""
+    steps: dict[str, set[int]] = {}
+    run_s: dict[str, float] = {}
+    for span in trace.spans:
+        if span.action == "run":
+            steps.setdefault(span.component, set()).add(span.step)
+            run_s[span.component] = run_s.get(span.component, 0.0) + span.seconds
+    if not run_s:
+        return None
+    if "denoiser" in run_s:
+        return "denoiser"
+    several = [name for name in run_s if len(steps[name]) > 1]
+    return max(several or run_s, key=lambda name: run_s[name])
+
+
+def typical_step_s(trace: Trace) -> tuple[str, float, int] | None:
+    """Component, median seconds and number of its steps, without the first and its slow first loads and runs."""
+    component = main_component(trace)
+    if component is None:
+        return None
+    ends = step_ends(trace.spans, component)
+    seconds = [later - earlier for earlier, later in pairwise(ends)]
+    return (component, median(seconds), len(seconds)) if seconds else None
+
+
+def mark_rows(trace: Trace) -> list[tuple[Mark, float]]:
+    """The share of the total that rests on figures of each mark, surest first; empty where it is not known."""
+    marks = trace.result.marks if trace.result is not None else {}
+    return [(mark, marks[mark]) for mark in MARKS if marks.get(mark, 0.0) > 0.0]
+
+
+def saved_share(trace: Trace) -> float | None:
+    """How much of what overlap and residency could save at most, this run saves: 1 at the lower bound, 0 one by one."""
+    if trace.result is None:
+        return None
+    bounds = trace.result.bounds
+    possible = bounds.sequential_s - bounds.lower_s
+    if possible <= 1e-9 * max(1.0, bounds.sequential_s):
+        return None
+    return min(1.0, max(0.0, (bounds.sequential_s - trace.result.unlimited_s) / possible))
+
+
+def block_groups(trace: Trace) -> list[BlockGroup]:
+    """One row for each set of blocks of a component whose costs read the same, in order of first use."""
+    members: dict[tuple[str, ...], list[BlockGroup]] = {}
+    for row in _block_rows(trace):
+        key = (
+            row.component, row.variant, row.compute_units, str(row.num_runs),
+            *(UNKNOWN if size is None else format_bytes(size) for size in (row.stored_bytes, row.working_bytes)),
+            *(UNKNOWN if s is None else format_seconds(s) for s in (row.load_cold_s, row.load_warm_s, row.run_s)),
+        )  # fmt: skip
+        members.setdefault(key, []).append(row)
+    return [rows[0] if len(rows) == 1 else _group(rows) for rows in members.values()]
+
+
+def _group(rows: list[BlockGroup]) -> BlockGroup:
+    weights = [row.all_loads_s + row.all_runs_s for row in rows]
+    return replace(
+        rows[0],
+        name=f"{rows[0].name} … {rows[-1].name}",
+        num_loads=sum(row.num_loads for row in rows),
+        num_runs=sum(row.num_runs for row in rows),
+        all_loads_s=sum(row.all_loads_s for row in rows),
+        all_runs_s=sum(row.all_runs_s for row in rows),
+        marks=_weighed([(row.marks, weight) for row, weight in zip(rows, weights, strict=True)]),
+        members=tuple(rows),
+    )
+
+
+def _weighed(parts: list[tuple[dict[Mark, float], float]]) -> dict[Mark, float]:
+    """Shares of several parts as shares of their sum; equally where all weigh nothing."""
+    total = sum(weight for _, weight in parts)
+    shares: dict[Mark, float] = {}
+    for marks, weight in parts:
+        for mark, share in marks.items():
+            shares[mark] = shares.get(mark, 0.0) + share * (weight / total if total > 0 else 1 / len(parts))
+    return {mark: shares[mark] for mark in MARKS if shares.get(mark, 0.0) > 0.0}
+
+
+def _block_rows(trace: Trace) -> list[BlockGroup]:
+    spans: dict[tuple[str, str, str], list[Span]] = {}
+    for span in trace.spans:
+        spans.setdefault((span.component, span.block, span.variant), []).append(span)
+    if trace.result is not None and trace.result.blocks:
+        return [_quoted(row, spans.get((row.component, row.block, row.variant), [])) for row in trace.result.blocks]
+    return [_observed(name, found) for name, found in spans.items()]
+
+
+def _quoted(row: BlockRow, spans: list[Span]) -> BlockGroup:
+    all_loads_s = sum(span.seconds for span in spans if span.action == "load")
+    all_runs_s = sum(span.seconds for span in spans if span.action == "run")
+    return BlockGroup(
+        component=row.component,
+        name=row.block,
+        variant=row.variant,
+        compute_units=UNITS.get(row.compute_units, row.compute_units),
+        stored_bytes=row.stored_bytes,
+        working_bytes=row.working_bytes,
+        load_cold_s=row.load_cold_s,
+        load_warm_s=row.load_warm_s,
+        run_s=row.run_s,
+        num_loads=row.num_loads,
+        num_runs=row.num_runs,
+        all_loads_s=all_loads_s,
+        all_runs_s=all_runs_s,
+        marks=_weighed([(row.load_marks, all_loads_s), (row.run_marks, all_runs_s)]),
+        members=(),
+    )
+
+
+def _observed(name: tuple[str, str, str], spans: list[Span]) -> BlockGroup:
+    """A block known only by what it did: medians of its spans."""
+    component, block, variant = name
+    loads = [span for span in spans if span.action == "load"]
+    runs = [span for span in spans if span.action == "run"]
+    lane = next((LANE_NAMES[span.lane] for span in runs), UNKNOWN)
+    return BlockGroup(
+        component=component,
+        name=block,
+        variant=variant,
+        compute_units=lane,
+        stored_bytes=max((span.bytes for span in loads), default=None),
+        working_bytes=max((span.bytes for span in runs), default=0),
+        load_cold_s=_median_s([span for span in loads if span.cold]),
+        load_warm_s=_median_s([span for span in loads if not span.cold]),
+        run_s=_median_s([span for span in runs if not span.cold]) or _median_s(runs),
+        num_loads=len(loads),
+        num_runs=len(runs),
+        all_loads_s=sum(span.seconds for span in loads),
+        all_runs_s=sum(span.seconds for span in runs),
+        marks={"measured": 1.0},
+        members=(),
+    )
+
+
+def _median_s(spans: list[Span]) -> float | None:
+    return median(span.seconds for span in spans) if spans else None

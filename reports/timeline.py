@@ -1,0 +1,196 @@
+"""What the page's figures are drawn from: spans and memory as columns, places worth zooming to, one steady step.
+
+Drawing, merging of what is narrower than a pixel, and colours are the page's own business (page/page.js).
+"""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import Any, NamedTuple
+
+from msgspec.structs import replace
+
+from profiles.metrics import step_ends
+from profiles.trace import Lane, MemorySample, Span, Trace
+from reports.rows import hidden_load_share, main_component
+
+LANES: tuple[Lane, ...] = ("load", "cpu", "gpu", "ane")
+HOLDERS = ("baseline", "residual", "resident", "loading", "working")
+"""What holds memory, from the bottom of the stack to its top."""
+
+
+class Place(NamedTuple):
+    """A stretch of the run worth looking at."""
+
+    name: str
+    start_s: float
+    end_s: float
+
+
+class Step(NamedTuple):
+    """One pass of a component, from the finish of the one before to its own; spans are those that touch it."""
+
+    component: str
+    step: int
+    start_s: float
+    end_s: float
+    is_steady: bool
+    is_only: bool
+    run_s: float
+    load_s: float
+    hidden_share: float | None
+    spans: tuple[Span, ...]
+
+    @property
+    def seconds(self) -> float:
+        return self.end_s - self.start_s
+
+
+def lanes_of(trace: Trace) -> list[Lane]:
+    """The lanes in which something happens, loading first."""
+    used = {span.lane for span in trace.spans}
+    return [lane for lane in LANES if lane in used]
+
+
+def component_names(traces: list[Trace]) -> list[str]:
+    """Components and stages in order of first appearance, over all traces; a component's place is its colour."""
+    return list(dict.fromkeys(span.component for trace in traces for span in sorted(trace.spans, key=_start)))
+
+
+def span_columns(trace: Trace, components: list[str]) -> dict[str, Any]:
+    """The spans as columns of equal length, in order of their starts. Names are indices into `blocks`."""
+    spans = sorted(trace.spans, key=_start)
+    blocks = list(dict.fromkeys(span.block for span in spans))
+    variants = list(dict.fromkeys(span.variant for span in spans))
+    at = {name: index for index, name in enumerate(blocks)}
+    return {
+        "blocks": blocks,
+        "variants": variants,
+        "lane": [LANES.index(span.lane) for span in spans],
+        "action": [("load", "run", "evict").index(span.action) for span in spans],
+        "component": [components.index(span.component) for span in spans],
+        "step": [span.step for span in spans],
+        "block": [at[span.block] for span in spans],
+        "variant": [variants.index(span.variant) for span in spans],
+        "start": [_round(span.start_s) for span in spans],
+        "end": [_round(span.end_s) for span in spans],
+        "bytes": [span.bytes for span in spans],
+        "cold": [int(span.cold) for span in spans],
+    }
+
+
+def memory_columns(trace: Trace) -> dict[str, list[float]]:
+    """The footprint by holder as columns; of several samples at one moment the largest and the last are kept."""
+    columns: dict[str, list[float]] = {name: [] for name in ("time", *HOLDERS)}
+    for sample in _without_glitches(trace.memory):
+        columns["time"].append(_round(sample.time_s))
+        for holder in HOLDERS:
+            columns[holder].append(getattr(sample, holder))
+    return columns
+
+
+def _without_glitches(memory: list[MemorySample]) -> list[MemorySample]:
+    kept: list[MemorySample] = []
+    moment: list[MemorySample] = []
+    for sample in memory:
+        if moment and sample.time_s != moment[0].time_s:
+            kept += _largest_and_last(moment)
+            moment = []
+        moment.append(sample)
+    return kept + _largest_and_last(moment)
+
+
+def _largest_and_last(moment: list[MemorySample]) -> list[MemorySample]:
+    if not moment:
+        return []
+    largest = max(moment, key=lambda sample: sample.total)
+    return [largest] if largest is moment[-1] or largest.total == moment[-1].total else [largest, moment[-1]]
+
+
+def places(trace: Trace) -> list[Place]:
+    """The whole run, each component, the first and a steady step of the main one, and the moment of a kill."""
+    total = trace.total_s
+    if total <= 0:
+        return []
+    found = [Place("Whole run", 0.0, total)]
+    main = main_component(trace)
+    for name in component_names([trace]):
+        family_spans = [span for span in trace.spans if span.component == name]
+        runs = [span for span in family_spans if span.action != "load"] or family_spans
+        place = Place(title(name), min(s.start_s for s in runs), max(s.end_s for s in runs))
+        if place.end_s - place.start_s < 0.98 * total:
+            found.append(place)
+        if name == main:
+            found += _step_places(trace, name)
+    if trace.kill is not None:
+        end = max(total, trace.kill.time_s)
+        found.append(Place("The kill", max(0.0, end - 0.1 * total), end + 0.005 * total))
+    return found
+
+
+def _step_places(trace: Trace, component: str) -> list[Place]:
+    step = steady_step(trace)
+    starts = [span.start_s for span in trace.spans if span.component == component and span.action == "run"]
+    ends = step_ends(trace.spans, component)
+    if step is None or len(ends) < 2:
+        return []
+    return [
+        Place("First step", min(starts), ends[0]),
+        *([Place(f"Step {step.step}", step.start_s, step.end_s)] if step.is_steady else []),
+    ]
+
+
+def steady_step(trace: Trace) -> Step | None:
+    """A step of median length, among those with neither a first load nor a first run, and of such ones the middle one.
+
+    The last step if none is so; None if nothing ran.
+    """
+    component = main_component(trace)
+    if component is None:
+        return None
+    numbers = sorted({s.step for s in trace.spans if s.component == component and s.action != "load"})
+    ends = dict(zip(numbers, step_ends(trace.spans, component), strict=True))
+    first_run = min(s.start_s for s in trace.spans if s.component == component and s.action == "run")
+    starts = dict(zip(numbers, [first_run, *ends.values()], strict=False))
+    cold = {s.step for s in trace.spans if s.component == component and s.cold}
+    steady = [step for step in numbers if step not in cold and (trace.kill is None or step != numbers[-1])]
+    if steady:
+        middle = median([ends[step] - starts[step] for step in steady])
+        typical = [step for step in steady if abs(ends[step] - starts[step] - middle) <= 0.005 * middle]
+        nearest = min(steady, key=lambda step: abs(ends[step] - starts[step] - middle))
+        chosen = typical[len(typical) // 2] if typical else nearest
+    else:
+        chosen = numbers[-1]
+    start, end = starts[chosen], ends[chosen]
+    spans = tuple(s for s in sorted(trace.spans, key=_start) if s.end_s > start and s.start_s < end)
+    clipped = [_clip(span, start, end) for span in spans]
+    return Step(
+        component=component,
+        step=chosen,
+        start_s=start,
+        end_s=end,
+        is_steady=bool(steady),
+        is_only=len(numbers) == 1 and (trace.kill is None or trace.kill.component != component),
+        run_s=sum(span.seconds for span in clipped if span.action == "run"),
+        load_s=sum(span.seconds for span in clipped if span.action == "load"),
+        hidden_share=hidden_load_share(clipped),
+        spans=spans,
+    )
+
+
+def _clip(span: Span, start: float, end: float) -> Span:
+    return replace(span, start_s=max(start, span.start_s), end_s=min(end, span.end_s))
+
+
+def _start(span: Span) -> tuple[float, float]:
+    return (span.start_s, span.end_s)
+
+
+def _round(seconds: float) -> float:
+    """To a microsecond, which is finer than anything drawn and keeps the file small."""
+    return round(seconds, 6)
+
+
+def title(component: str) -> str:
+    """'Text encoder' for 'text_encoder', 'Decoder, spatial' for 'decoder.spatial'."""
+    return component.replace("_", " ").replace(".", ", ").capitalize()

@@ -1,0 +1,54 @@
+"""The comparison of traces."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from profiles.trace import Trace
+from reports.compare import CompareRow, compare_rows
+
+
+def rows_of(traces: list[Trace]) -> dict[tuple[str, str], CompareRow]:
+    return {(row.section, row.name): row for row in compare_rows(traces)}
+
+
+def test_differences_are_from_the_first_trace(trace: Trace, measured: Trace) -> None:
+    rows = rows_of([trace, measured])
+    assert [tuple(cell) for cell in rows["Time", "total"].cells] == [
+        ("27.0 s", "", 0),
+        ("29.7 s", "+2.70 s (+10 %)", -1),
+    ]
+    assert [tuple(cell) for cell in rows["Time", "typical step"].cells] == [
+        ("4.00 s", "", 0),
+        ("4.40 s", "+400 ms (+10.0 %)", -1),
+    ]
+
+
+def test_simulated_and_measured_are_labelled(trace: Trace, measured: Trace) -> None:
+    assert [cell.value for cell in rows_of([trace, measured])["", "Origin"].cells] == ["Simulated", "Measured"]
+
+
+def test_a_trace_differs_from_itself_in_nothing(trace: Trace) -> None:
+    for row in compare_rows([trace, trace]):
+        assert row.cells[1].difference in ("", "same")
+        assert row.cells[1].better == 0
+
+
+def test_a_killed_run_has_no_total(trace: Trace, killed: Trace) -> None:
+    rows = rows_of([trace, killed])
+    assert rows["Time", "total"].cells[1].value == "–"  # noqa: RUF001
+    assert rows["Time", "total"].cells[1].difference == ""
+    assert [cell.value for cell in rows["Time", "killed after"].cells] == ["–", "11.0 s"]  # noqa: RUF001
+    assert [cell.value for cell in rows["Time", "without a limit"].cells] == ["27.0 s", "27.0 s"]
+
+
+def test_shares_differ_in_points(trace: Trace) -> None:
+    first, *rest = trace.spans
+    slower = replace(trace, spans=[replace(first, start_s=-7), *rest], result=None)
+    cell = rows_of([trace, slower])["Loading", "hidden behind runs"].cells[1]
+    assert tuple(cell) == ("57 %", "−28.6 points", -1)  # noqa: RUF001
+
+
+def test_a_component_that_one_trace_lacks_is_a_dash(trace: Trace) -> None:
+    without = replace(trace, spans=[span for span in trace.spans if span.component != "decoder"], result=None)
+    assert [cell.value for cell in rows_of([trace, without])["Time", "decoder"].cells] == ["4.00 s", "–"]  # noqa: RUF001

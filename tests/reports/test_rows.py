@@ -1,0 +1,201 @@
+"""What reports say, row by row."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from profiles.trace import Trace
+from reports.rows import (
+    block_groups,
+    component_rows,
+    facts,
+    hidden_load_share,
+    interval_text,
+    labels,
+    main_component,
+    mark_rows,
+    saved_share,
+    typical_step_s,
+    verdict,
+)
+from reports.timeline import lanes_of, memory_columns, places, span_columns, steady_step
+
+
+def test_verdict_says_how_long_and_how_much_room(trace: Trace) -> None:
+    answer = verdict(trace)
+    assert (answer.is_killed, answer.word) == (False, "Fits")
+    assert answer.sentence == (
+        "The generation takes 27.0 s; the footprint peaks at 610 MB, 390 MB below the limit of 1.00 GB."
+    )
+    assert answer.sureness == "Killed in 4.0 % of the draws of baseline and limit, neither of which is known exactly."
+
+
+def test_verdict_of_a_kill_names_moment_block_step_and_bytes(killed: Trace) -> None:
+    answer = verdict(killed)
+    assert (answer.is_killed, answer.word) == (True, "Would be killed")
+    assert answer.sentence == (
+        "iOS kills the app after 11.0 s, while loading block b of denoiser in step 1: 1.10 GB is 100 MB over the limit "
+        "of 1.00 GB."
+    )
+
+
+def test_a_measured_run_is_told_as_something_that_happened(measured: Trace, killed: Trace) -> None:
+    assert verdict(measured).word == "Completed"
+    assert verdict(measured).sentence.startswith("The generation took 29.7 s;")
+    assert verdict(measured).sureness is None
+    happened = verdict(replace(killed, kind="measured", result=None))
+    assert (happened.word, happened.sentence[:22]) == ("Killed", "The app was killed aft")
+
+
+def test_facts_quote_the_result(trace: Trace) -> None:
+    assert [tuple(fact) for fact in facts(trace)] == [
+        ("Total time", "27.0 s", "90 % interval 25.0 s to 30.0 s"),
+        ("Peak footprint", "610 MB", "limit 1.00 GB, 390 MB free"),
+        ("Risk of a kill", "4.0 %", "of draws of baseline and limit"),
+        ("GPU busy", "78 %", "CPU 15 %, Load 52 %"),
+        ("Denoiser step", "4.00 s", "median of 3 steps"),
+    ]
+
+
+def test_facts_of_a_kill_say_what_would_be_needed(killed: Trace) -> None:
+    assert [tuple(fact) for fact in facts(killed)][:3] == [
+        ("Killed after", "11.0 s", "all of it 27.0 s without a limit"),
+        ("Memory needed", "1.20 GB", "limit 1.00 GB, 200 MB missing"),
+        ("Risk of a kill", "100 %", "of draws of baseline and limit"),
+    ]
+
+
+def test_what_only_a_simulation_knows_is_missing_from_a_measurement(measured: Trace) -> None:
+    assert interval_text(measured) is None
+    assert mark_rows(measured) == []
+    assert saved_share(measured) is None
+    assert facts(measured)[0].note == "no spread known"
+
+
+def test_component_times_split_into_run_stall_and_rest(trace: Trace) -> None:
+    rows = component_rows(trace)
+    assert [(row.component, row.total_s, row.run_s, row.stall_s, row.rest_s) for row in rows] == [
+        ("text_encoder", 5, 3, 2, 0),
+        ("denoiser", 18, 18, 0, 0),
+        ("decoder", 4, 4, 0, 0),
+    ]
+    assert sum(row.total_s for row in rows) == trace.total_s
+
+
+def test_only_loading_under_a_run_counts_as_hidden(trace: Trace) -> None:
+    assert hidden_load_share(trace.spans) == pytest.approx(12 / 14)
+    assert hidden_load_share([]) is None
+
+
+def test_saved_share_lies_between_one_by_one_and_the_bound(trace: Trace) -> None:
+    assert saved_share(trace) == pytest.approx((39 - 27) / (39 - 25))
+
+
+def test_typical_step_leaves_out_the_first(trace: Trace) -> None:
+    assert typical_step_s(trace) == ("denoiser", 4.0, 3)
+
+
+def test_marks_stand_surest_first(trace: Trace) -> None:
+    assert mark_rows(trace) == [("published", 0.25), ("fitted", 0.5), ("estimated", 0.25)]
+
+
+def test_blocks_that_cost_the_same_share_a_row(trace: Trace) -> None:
+    groups = block_groups(trace)
+    assert [(group.component, group.name, group.num_blocks) for group in groups] == [
+        ("text_encoder", "encode", 1),
+        ("denoiser", "a … b", 2),
+        ("decoder", "decode", 1),
+    ]
+    both = groups[1]
+    assert (both.num_loads, both.num_runs, both.all_loads_s, both.all_runs_s) == (8, 8, 10, 18)
+    assert [member.name for member in both.members] == ["a", "b"]
+    assert both.marks == pytest.approx({"published": 10 / 28, "fitted": 9 / 28, "estimated": 9 / 28})
+
+
+def test_blocks_that_cost_differently_do_not_share_a_row(trace: Trace) -> None:
+    assert trace.result is not None
+    rows = [replace(row, run_s=5.0) if row.block == "b" else row for row in trace.result.blocks]
+    changed = replace(trace, result=replace(trace.result, blocks=rows))
+    assert [group.name for group in block_groups(changed)] == ["encode", "a", "b", "decode"]
+
+
+def test_blocks_of_a_measurement_are_what_they_did(measured: Trace) -> None:
+    encode, both, decode = block_groups(measured)
+    assert (both.name, both.compute_units, both.num_runs) == ("a … b", "GPU", 8)
+    assert (both.load_cold_s, both.load_warm_s, both.run_s) == pytest.approx((2.2, 1.1, 2.2))
+    assert encode.load_warm_s is None
+    assert decode.marks == {"measured": 1.0}
+
+
+def test_a_run_that_did_nothing_has_no_rows() -> None:
+    empty = Trace("measured", "nothing", "Toy phone", "toy", [], [], 1000)
+    assert main_component(empty) is None
+    assert component_rows(empty) == []
+    assert block_groups(empty) == []
+    assert places(empty) == []
+    assert steady_step(empty) is None
+
+
+def test_labels_tell_traces_apart(trace: Trace, measured: Trace) -> None:
+    assert labels([trace]) == ["toy plan"]
+    assert labels([trace, measured]) == ["toy plan (simulated)", "toy plan (measured)"]
+    assert labels([trace, replace(trace, device="Other")]) == ["toy plan (Toy phone)", "toy plan (Other)"]
+    assert labels([trace, trace]) == ["toy plan #1", "toy plan #2"]
+
+
+def test_lanes_are_those_in_use(trace: Trace) -> None:
+    assert lanes_of(trace) == ["load", "cpu", "gpu"]
+
+
+def test_steady_step_is_a_median_one_without_first_loads_or_runs(trace: Trace) -> None:
+    step = steady_step(trace)
+    assert step is not None
+    assert (step.component, step.step, step.start_s, step.end_s) == ("denoiser", 2, 15, 19)
+    assert (step.is_steady, step.run_s, step.load_s, step.hidden_share) == (True, 4, 2, 1)
+    assert [(span.action, span.step, span.block) for span in step.spans] == [
+        ("load", 2, "b"),
+        ("run", 2, "a"),
+        ("load", 3, "a"),
+        ("run", 2, "b"),
+    ]
+
+
+def test_a_run_killed_in_its_first_step_shows_that_step_as_not_steady(killed: Trace) -> None:
+    step = steady_step(killed)
+    assert step is not None
+    assert (step.step, step.is_steady, step.is_only) == (0, False, False)
+
+
+def test_places_to_zoom_to(trace: Trace, killed: Trace) -> None:
+    assert [tuple(place) for place in places(trace)] == [
+        ("Whole run", 0, 27),
+        ("Text encoder", 2, 5),
+        ("Denoiser", 5, 23),
+        ("First step", 5, 11),
+        ("Step 2", 15, 19),
+        ("Decoder", 23, 27),
+    ]
+    assert places(killed)[-1].name == "The kill"
+
+
+def test_span_columns_carry_every_span_in_order_of_start(trace: Trace) -> None:
+    columns = span_columns(trace, ["text_encoder", "denoiser", "decoder"])
+    assert columns["blocks"] == ["encode", "a", "b", "decode"]
+    assert columns["start"] == sorted(span.start_s for span in trace.spans)
+    assert {len(values) for name, values in columns.items() if name not in ("blocks", "variants")} == {20}
+    assert columns["cold"].count(1) == 8
+
+
+def test_memory_columns_keep_the_peak_and_the_last_of_each_moment(trace: Trace) -> None:
+    columns = memory_columns(trace)
+    assert columns["time"] == [0, 2, 5, 5, 8, 23, 27]
+    highest = max(sum(columns[name][i] for name in columns if name != "time") for i in range(7))
+    assert highest == trace.peak_bytes
+
+
+def test_a_component_of_one_pass_is_not_called_a_step(trace: Trace) -> None:
+    first, *_ = [span for span in trace.spans if span.action == "run"]
+    step = steady_step(replace(trace, spans=[trace.spans[0], first], result=None))
+    assert step is not None
+    assert (step.component, step.is_steady, step.is_only) == ("text_encoder", False, True)
