@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from profiles.errors import UserError
@@ -48,17 +48,21 @@ class Parser(argparse.ArgumentParser):
         self.exit(EXIT_UNUSABLE, f"error: {message}\nSee `{self.prog} --help`.\n")
 
 
-def output_path(given: str, default: str, force: bool) -> Path:
+def output_path(given: str, default: str, force: bool, inputs: Sequence[str] = ()) -> Path:
     """Where to write: as given, or the default name where the option stood alone.
 
-    Raises UserError if something is there and must not be overwritten, or if there is no such folder.
+    Raises UserError if something is there and must not be overwritten, --force or not if it is one of `inputs`, or if
+    there is no such folder.
     """
     path = Path(given or default)
-    if path.is_dir():
+    # os.path answers "no" where Path raises: a name that is too long
+    if os.path.isdir(path):
         raise UserError("this is a folder; a file name is needed", str(path))
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise UserError(f"there is no folder {path.parent}", str(path), "Make the folder first.")
-    if path.exists() and not force:
+    if os.path.exists(path) and any(os.path.exists(name) and os.path.samefile(name, path) for name in inputs):
+        raise UserError("this file is read; it cannot be written as well", str(path), "Choose another name.")
+    if os.path.exists(path) and not force:
         raise UserError("the file exists already", str(path), "Choose another name, or overwrite it with --force.")
     return path
 

@@ -55,8 +55,9 @@ def _fit(options: argparse.Namespace) -> None:
 
     device = load_device(options.device)
     prior = prior_profile(device.key)
-    path = output_path(options.output, f"{device.key}.yaml", options.force)
-    cases, planned = read_cases(find_cases(options.cases))
+    cases_file = find_cases(options.cases)
+    path = output_path(options.output, f"{device.key}.yaml", options.force, inputs=[str(cases_file)])
+    cases, planned = read_cases(cases_file)
     found, _ = fit(prior, device, planned, cases.contradictions)
     record = found.profile.fit
     assert record is not None

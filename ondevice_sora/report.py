@@ -26,7 +26,7 @@ def run(options: argparse.Namespace) -> int:
     from reports.html import write_report
 
     default = Path(options.traces[0]).name.removesuffix(".json").removesuffix(".trace") + ".html"
-    path = output_path(options.output, default, options.force)
+    path = output_path(options.output, default, options.force, inputs=options.traces)
     write_report([read_trace(name) for name in options.traces], path)
     print(f"Wrote {path}")
     return EXIT_FITS

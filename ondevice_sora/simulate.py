@@ -47,7 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--thermal", action="store_true", help="apply the device's thermal derating")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the summary")
     parser.add_argument("--report", nargs="?", const="", metavar="HTML", help="write a report (default PLAN.html)")
-    parser.add_argument("--trace", nargs="?", const="", metavar="JSON", help="write the trace (default PLAN.trace.json)")
+    parser.add_argument(
+        "--trace", nargs="?", const="", metavar="JSON", help="write the trace (default PLAN.trace.json)"
+    )
     parser.add_argument(
         "--perfetto",
         nargs="?",
@@ -61,11 +63,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Simulate as the options say. Raises UserError."""
     names = options.plan or [DEFAULT_PLAN]
-    _check_version(options.os)
+    _check_limit(options)
     outputs = _outputs(options, names)
     traces = [_simulate(name, options, with_what_ifs=bool(outputs) or options.json) for name in names]
-    _show(traces, as_json=options.json)
     _write(traces, outputs)
+    _show(traces, as_json=options.json)
+    for path in outputs.values():
+        print(f"Wrote {path}", file=sys.stderr)
     return EXIT_KILLED if any(trace.kill is not None for trace in traces) else EXIT_FITS
 
 
@@ -77,7 +81,13 @@ def _outputs(options: argparse.Namespace, names: list[str]) -> dict[str, Path]:
     for kind in ("trace", "perfetto"):
         if kind in wanted and len(names) > 1:
             raise UserError(f"--{kind} writes one plan, but {len(names)} are given", mend="Give one --plan at a time.")
-    return {kind: output_path(given, f"{stem}{suffixes[kind]}", options.force) for kind, given in wanted.items()}
+    inputs = [*names, options.device]
+    outputs = {
+        kind: output_path(given, f"{stem}{suffixes[kind]}", options.force, inputs) for kind, given in wanted.items()
+    }
+    if len({path.resolve() for path in outputs.values()}) < len(outputs):
+        raise UserError("two outputs have the same name", mend="Give each its own.")
+    return outputs
 
 
 def _simulate(name: str, options: argparse.Namespace, with_what_ifs: bool) -> Trace:
@@ -98,11 +108,14 @@ def _simulate(name: str, options: argparse.Namespace, with_what_ifs: bool) -> Tr
     return answer(plan, document, setting, with_what_ifs=with_what_ifs).trace
 
 
-def _check_version(text: str | None) -> None:
+def _check_limit(options: argparse.Namespace) -> None:
     import re
 
-    if text is not None and not re.fullmatch(r"\d{1,3}(\.\d{1,3})?", text):
-        raise UserError(f"--os: '{text}' is not a version", mend="Write one such as 18 or 18.1.")
+    if options.os is not None and not re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,3})?", options.os):
+        raise UserError(f"--os: '{options.os}' is not a version", mend="Write one such as 18 or 18.1.")
+    for option in ("os", "entitlement"):
+        if getattr(options, option) and options.memory_limit is not None:
+            raise UserError(f"--{option} has no effect with --memory-limit", mend="Give one of the two.")
 
 
 def _show(traces: list[Trace], as_json: bool) -> None:
@@ -136,7 +149,6 @@ def _write(traces: list[Trace], outputs: dict[str, Path]) -> None:
             from reports.html import write_report
 
             write_report(traces, path)
-        print(f"Wrote {path}", file=sys.stderr)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -36,10 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Raises UserError."""
     from profiles.profile import load_profile
-    from simulator.published import compare, find_cases, read_cases
+    from simulator.published import compare, find_cases, profile_of, read_cases
 
     cases, planned = read_cases(find_cases(options.cases))
-    profile, device = load_profile(options.device or cases.device)
+    source = planned[0].source
+    profile, device = load_profile(options.device) if options.device else profile_of(cases.device, source, "$.device")
     if options.leave_one_out:
         from simulator.fit import leave_one_out
 

@@ -85,6 +85,7 @@ class MemoryModel(NamedTuple):
     residual: float
 
 
+MAX_VISITS = 100_000
 Pricer = Callable[[Sequence[BlockSpec]], BlockCosts]
 Reference = dict[str, tuple[tuple[str, ...], ...]]
 
@@ -119,13 +120,24 @@ def build_schedule(
             raise document.error(f"$.components.{name}", f"{model.name} has no such component", nearest(name, known))
     cuts = [
         partition(
-            component, plan.component(component.name), reference.get(component.name), document,
+            component,
+            plan.component(component.name),
+            reference.get(component.name),
+            document,
             f"$.components.{plan.entry(component.name)}.blocks",
         )
         for component in model.components
     ]
     stepped = {component.name for component in model.components if component.passes == "steps"}
-    blocks, uses = _walk(plan, model, cuts, evaluations if evaluations is not None else plan.evaluations())
+    evaluations = evaluations if evaluations is not None else plan.evaluations()
+    count = sum(
+        len(cut) * (evaluations if component.passes == "steps" else component.passes)
+        for component, cut in zip(model.components, cuts, strict=True)
+    )
+    if count > MAX_VISITS:
+        what = f"{count:,} visits of blocks; at most {MAX_VISITS:,} are simulated"
+        raise document.error("$", what, "Cut fewer blocks, or take fewer steps.")
+    blocks, uses = _walk(plan, model, cuts, evaluations)
     costs = price(blocks)
     planner = _LoadPlanner(plan, blocks, uses, costs, memory, document, stepped)
     return planner.schedule(), costs

@@ -51,7 +51,7 @@ class Lpl(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     mode: Literal["off", "fixed", "dynamic"] = "off"
     leap_step: Index | None = None
-    stop_steps: dict[Index, Share] | None = None
+    stop_steps: Annotated[dict[Index, Share], msgspec.Meta(max_length=100)] | None = None
 
 
 class FirstSteps(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -111,10 +111,10 @@ class ComponentPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A whole plan. `components` is keyed by component; `decoder` also sets the defaults of `decoder.temporal`."""
+    """A whole plan. `components` is keyed by component; `decoder` stands for those of its stages that have no entry."""
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=120)]
-    model: str
+    model: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
     description: str = ""
     video: Video | None = None
     text_tokens: Annotated[int, msgspec.Meta(ge=1, le=300)] | None = None
@@ -161,7 +161,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
 
 
 def ready_plans() -> dict[str, Path]:
-    return {path.stem: path for path in sorted(READY.glob("*.yaml"))}
+    return {path.stem: path for path in sorted(READY.glob("*.yaml"), key=lambda path: path.stem)}
 
 
 def find_plan(name: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -36,6 +37,8 @@ def listed_model(name: str, folder: Path) -> tuple[Model, Reference]:
     """
     if name.endswith((".yaml", ".yml", ".json")):
         path = folder / name
+        if not os.path.isfile(path):
+            raise UserError(f"no such file: {path}", mend="A path starts from the folder of the file that names it.")
     elif (MODELS / f"{name}.yaml").is_file():
         path = MODELS / f"{name}.yaml"
     else:

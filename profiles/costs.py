@@ -171,6 +171,25 @@ def figures(costs: Costs) -> dict[str, Figure]:
     return found
 
 
+RANGES = {
+    "_per_s": (1.0, 1e18),
+    "_rate": (0.01, 10.0),
+    "floor": (0.01, 1.0),
+    "time_constant_s": (0.1, 1e6),
+    "charged_share": (0.0, 1.0),
+    "_share": (0.0, 10.0),
+    "held_bytes": (0.0, 16.0),
+    "_bytes": (0.0, 1e15),
+    "_s": (0.0, 1e6),
+}
+"""What is physical, by the end of a figure's name, the most telling first. A rate of zero would never end."""
+
+
+def figure_range(name: str) -> tuple[float, float]:
+    """The least and the largest value that a figure of this name may have."""
+    return next((bounds for end, bounds in RANGES.items() if name.endswith(end)), (0.0, 1e18))
+
+
 def replace_figures(costs: Costs, changes: dict[str, Figure]) -> Costs:
     """`costs` with the figures named in `changes` (dotted names) replaced."""
     grouped: dict[str, dict[str, Figure]] = {}

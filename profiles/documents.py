@@ -61,7 +61,12 @@ class Document:
             pointer = pointer[:cut] if cut > 0 else "$"
         path, line = self.lines.get(pointer, (self.path, 0))
         place = f"{path}:{line}" if line else f"{path}"
+        label = label if len(label) <= 200 else f"{label[:199]}…"
         return f"{place}: {label}" if label else place
+
+    def file_of(self, pointer: str) -> Path:
+        """The file in which a value stands: this one, or one that it extends."""
+        return self.lines.get(pointer, (self.path, 0))[0]
 
     def error(self, pointer: str, what: str, mend: str | None = None) -> UserError:
         return UserError(what, self.where(pointer), mend)
@@ -88,7 +93,7 @@ class Document:
             return self.error(pointer, f"the key '{missing[1]}' is missing", f"Add '{missing[1]}:'.")
         found = _steps(self.data, pointer)[-1] if of_key else _at(self.data, pointer)
         if what.startswith("Invalid enum value"):
-            choices = ", ".join(map(str, _choices(kind, _steps(self.data, pointer))))
+            choices = ", ".join(map(str, _choices(kind, _steps(self.data, pointer), of_key)))
             return self.error(pointer, f"{_shorten(found)} is not one of the choices", f"Choose from: {choices}.")
         if not what.startswith("Expected"):
             return self.error(pointer, what)
@@ -128,8 +133,9 @@ def read_text(path: Path, max_bytes: int = MAX_BYTES) -> str:
         raise UserError("no such file", str(path), _neighbours(path)) from None
     except UnicodeDecodeError as error:
         raise UserError(f"not UTF-8 text (byte {error.start})", str(path), "Save it as UTF-8.") from None
-    except OSError as error:
-        raise UserError(f"cannot be read: {error.strerror or error}", str(path)) from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        what = getattr(error, "strerror", None) or error
+        raise UserError(f"cannot be read: {what}", str(path)) from None
 
 
 def read_yaml(path: str | Path) -> Document:
@@ -234,6 +240,8 @@ def extend(document: Document, library: Path | None = None, seen: tuple[Path, ..
         raise document.error(f"$.{key}", f"{_shorten(base)} is not a file name", "Name one file to start from.")
     base_path = path.parent / base
     chain = (*seen, path.resolve())
+    if len(chain) > MAX_DEPTH:
+        raise document.error(f"$.{key}", f"more than {MAX_DEPTH} files extend each other")
     try:
         if library is not None and not base_path.is_file() and (library / f"{base}.yaml").is_file():
             base_path = library / f"{base}.yaml"
@@ -387,8 +395,12 @@ def _fields(kind: type, steps: list[str | int]) -> list[str]:
     return [field.encode_name for info in _type_at(kind, steps) for field in getattr(info, "fields", ())]
 
 
-def _choices(kind: type, steps: list[str | int]) -> list[Any]:
-    return [value for info in _type_at(kind, steps) for value in getattr(info, "values", ())]
+def _choices(kind: type, steps: list[str | int], of_key: bool) -> list[Any]:
+    """The values that may stand at `steps`, or, of a key, the keys."""
+    found = _type_at(kind, steps[:-1] if of_key else steps)
+    if of_key:
+        found = [info.key_type for info in found if hasattr(info, "key_type")]
+    return [value for info in found for value in getattr(info, "values", ())]
 
 
 def _neighbours(path: Path) -> str | None:

@@ -20,7 +20,7 @@ MARKS: tuple[Mark, ...] = ("measured", "published", "fitted", "estimated")
 
 
 class Figure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    value: Annotated[float, msgspec.Meta(ge=0)]
+    value: Annotated[float, msgspec.Meta(ge=0, le=1e18)]
     mark: Mark
     source: Annotated[str, msgspec.Meta(min_length=1)]
     spread: Annotated[float, msgspec.Meta(ge=0, le=3)] = 0.0

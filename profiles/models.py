@@ -15,7 +15,7 @@ Variant = Literal["plain", "tdtm"]
 STORED_BYTES: dict[Precision, float] = {"float32": 4, "float16": 2, "int8": 1, "int4": 0.505}
 """Bytes of a stored weight. int4 stands for four-bit palettes with their tables: Apple's SDXL comes to 4.04 bits."""
 
-Count = Annotated[float, msgspec.Meta(ge=0)]
+Count = Annotated[float, msgspec.Meta(ge=0, le=1e18)]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.\- ]+$", max_length=80)]
 
 
@@ -33,14 +33,14 @@ class Work(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     convolution_flops: Count = 0.0
     moved_elements: Count = 0.0
     working_elements: Count = 0.0
-    token_merges: Annotated[int, msgspec.Meta(ge=0)] = 0
+    token_merges: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 0
 
 
 class Unit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The smallest piece a model can be cut at. `tdtm` is missing where token merging changes nothing."""
 
     name: Name
-    parameters: Annotated[int, msgspec.Meta(ge=0)]
+    parameters: Annotated[int, msgspec.Meta(ge=0, le=10**11)]
     plain: Work
     tdtm: Work | None = None
 

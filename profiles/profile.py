@@ -8,18 +8,22 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+import numpy as np
 
-from profiles.costs import Costs, Measurement, figures, replace_figures
+from profiles.costs import Array, Costs, Measurement, figure_range, figures, replace_figures
 from profiles.devices import DATA, Device, device_keys, load_device
-from profiles.documents import read_yaml
+from profiles.documents import Document, read_yaml
 from profiles.errors import UserError, nearest
 from profiles.figures import Figure
 
 PROFILES = DATA / "profiles"
 SCALED_FROM = "iphone15pro"
+
+
+Spread = Annotated[float, msgspec.Meta(ge=0, le=3)]
 
 
 class FittedCell(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -28,8 +32,8 @@ class FittedCell(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     case: str
     quantity: str
     place: str
-    published: float
-    simulated: float
+    published: Annotated[float, msgspec.Meta(gt=0)]
+    simulated: Annotated[float, msgspec.Meta(ge=0)]
 
 
 class FittedParameter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,9 +41,9 @@ class FittedParameter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: str
     prior: float
-    prior_spread: float
+    prior_spread: Spread
     fitted: float
-    fitted_spread: float
+    fitted_spread: Spread
     learned: float
 
 
@@ -54,8 +58,22 @@ class FitRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cells: tuple[FittedCell, ...]
     parameters: tuple[FittedParameter, ...]
     correlation: tuple[tuple[float, ...], ...]
-    noise: float
+    noise: Spread
     contradictions: tuple[str, ...] = ()
+
+    def correlation_root(self) -> Array:
+        """The lower Cholesky factor of the correlation matrix. Raises ValueError if there is none."""
+        size = len(self.parameters)
+        if [len(row) for row in self.correlation] != list(range(size)):
+            raise ValueError(f"not a lower triangle for {size} parameters: rows of 0 to {size - 1} figures")
+        matrix = np.eye(size)
+        for row, values in enumerate(self.correlation):
+            matrix[row, :row] = matrix[:row, row] = values
+        try:
+            # Rounding in the file may leave the matrix a hair off positive definite.
+            return np.asarray(np.linalg.cholesky(matrix + 1e-3 * np.eye(size)), dtype=np.float64)
+        except np.linalg.LinAlgError:
+            raise ValueError("no correlation matrix: it is not positive definite") from None
 
 
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -84,12 +102,37 @@ def load_profile(name: str) -> tuple[Profile, Device]:
         if profile.device not in device_keys():
             known = nearest(profile.device, device_keys())
             raise document.error("$.device", f"unknown device '{profile.device}'", known)
+        check_profile(profile, document)
         return profile, load_device(profile.device)
     device = load_device(name)
     path = PROFILES / f"{device.key}.yaml"
     if path.is_file():
         return _shipped(path), device
     return scale_profile(_shipped(PROFILES / f"{SCALED_FROM}.yaml"), load_device(SCALED_FROM), device), device
+
+
+def check_profile(profile: Profile, document: Document) -> None:
+    """What a schema cannot say: figures that are physical, a fit record that agrees with itself. Raises UserError."""
+    known = figures(profile.costs)
+    for name, figure in known.items():
+        low, high = figure_range(name)
+        if not low <= figure.value <= high:
+            raise document.error(
+                f"$.costs.{name}.value", f"{figure.value:g} is out of range", f"Give a number from {low:g} to {high:g}."
+            )
+    if profile.fit is None:
+        return
+    for row, parameter in enumerate(profile.fit.parameters):
+        if parameter.name not in known:
+            raise document.error(
+                f"$.fit.parameters[{row}].name",
+                f"unknown figure '{parameter.name}'",
+                nearest(parameter.name, list(known)),
+            )
+    try:
+        profile.fit.correlation_root()
+    except ValueError as error:
+        raise document.error("$.fit.correlation", str(error), "Write the profile again with `profile fit`.") from None
 
 
 @cache

@@ -7,7 +7,7 @@ seconds from the start of the generation, sizes are bytes.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -15,6 +15,8 @@ from profiles.documents import read_text, write_text
 from profiles.errors import UserError
 from profiles.result import Result
 
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
+Bytes = Annotated[int, msgspec.Meta(ge=0, le=10**18)]
 Lane = Literal["load", "cpu", "gpu", "ane"]
 Action = Literal["load", "run", "evict"]
 FORMAT = "ondevice-sora-trace-1"
@@ -29,9 +31,9 @@ class Span(msgspec.Struct, frozen=True, gc=False):
     step: int
     block: str
     variant: str
-    start_s: float
-    end_s: float
-    bytes: int
+    start_s: Seconds
+    end_s: Seconds
+    bytes: Bytes
     cold: bool = False
 
     @property
@@ -42,12 +44,12 @@ class Span(msgspec.Struct, frozen=True, gc=False):
 class MemorySample(msgspec.Struct, frozen=True, gc=False):
     """What is charged from `time_s` on, by what holds it."""
 
-    time_s: float
-    baseline: int
-    resident: int
-    loading: int
-    working: int
-    residual: int
+    time_s: Seconds
+    baseline: Bytes
+    resident: Bytes
+    loading: Bytes
+    working: Bytes
+    residual: Bytes
 
     @property
     def total(self) -> int:
@@ -57,13 +59,13 @@ class MemorySample(msgspec.Struct, frozen=True, gc=False):
 class Kill(msgspec.Struct, frozen=True):
     """The moment the footprint crossed the limit: what was being done, to which block, and how far over."""
 
-    time_s: float
+    time_s: Seconds
     action: Action
     component: str
     step: int
     block: str
-    footprint_bytes: int
-    limit_bytes: int
+    footprint_bytes: Bytes
+    limit_bytes: Bytes
 
 
 class Trace(msgspec.Struct, frozen=True):
@@ -78,7 +80,7 @@ class Trace(msgspec.Struct, frozen=True):
     model: str
     spans: list[Span]
     memory: list[MemorySample]
-    limit_bytes: int
+    limit_bytes: Annotated[int, msgspec.Meta(ge=1, le=10**18)]
     kill: Kill | None = None
     conditions: dict[str, str] = {}
     result: Result | None = None
@@ -105,8 +107,14 @@ def read_trace(path: str | Path) -> Trace:
     text = read_text(path, max_bytes=500_000_000)
     try:
         trace = msgspec.json.decode(text, type=Trace)
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+    except (msgspec.ValidationError, msgspec.DecodeError, RecursionError) as error:
         raise UserError(f"not a trace: {error}", str(path), "Write one with `simulate --trace FILE`.") from None
     if trace.format != FORMAT:
         raise UserError(f"trace format '{trace.format}' is not '{FORMAT}'", str(path), "Write the trace again.")
+    for index, span in enumerate(trace.spans):
+        if span.end_s < span.start_s:
+            raise UserError(f"spans[{index}] ends before it starts", str(path), "Write the trace again.")
+    for index in range(1, len(trace.memory)):
+        if trace.memory[index].time_s < trace.memory[index - 1].time_s:
+            raise UserError(f"memory[{index}] is earlier than the one before", str(path), "Write the trace again.")
     return trace

@@ -5,7 +5,6 @@ Inside the code there are only bytes and seconds; every conversion is here. MB i
 
 from __future__ import annotations
 
-import math
 import re
 
 _BYTES = {
@@ -20,6 +19,8 @@ _BYTES = {
     "gib": 2**30,
 }
 _SECONDS = {"": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "min": 60.0}
+LARGEST = 1e18
+"""Bytes or seconds: beyond any device, and still exact enough to add up."""
 _QUANTITY = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|\.[0-9]+)\s*([A-Za-z]*)\s*$")
 
 
@@ -34,7 +35,7 @@ def _parse(text: str | int | float, factors: dict[str, float] | dict[str, int], 
             raise ValueError(f"{text!r} is not {kind}. Write {example}.")
         value, factor = float(match[1]), factors[match[2].lower()]
     result = value * factor
-    if not math.isfinite(result) or result < 0:
+    if not 0 <= result <= LARGEST:
         raise ValueError(f"{text!r} is not {kind}. Write {example}.")
     return result
 

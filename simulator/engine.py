@@ -132,7 +132,7 @@ class _Engine:
                 self._over_limit("load", index)
                 return
             seconds = self.load_cold[block] if visit.cold else self.load_warm[block]
-            rate = self.machine.load_rate[self.processor]
+            rate = self.machine.load_rate[self.processor] if self.running is not None else 1.0
             self.loading = activity = _Activity(env, index, seconds, rate, self.running is not None)
             if self.running is not None:
                 self.running.set_slowed(True)

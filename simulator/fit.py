@@ -12,7 +12,7 @@ Needs SciPy: `pip install ondevice-sora[fit]`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
@@ -26,7 +26,7 @@ from profiles.profile import FitRecord, FittedCell, FittedParameter, Profile
 from profiles.result import PublishedRow
 from simulator.evaluate import evaluate
 from simulator.machine import machine_of
-from simulator.published import PlannedCase, compare, prepare_case, rows_of
+from simulator.published import PlannedCase, prepare_case, rows_of
 from simulator.simulation import Prepared
 
 PRIORS = DATA / "priors"
@@ -78,15 +78,22 @@ def leave_one_out(
     prior = prior_profile(device.key)
     _, start = fit(prior, device, cases)
     left_out = [
-        (case_index, index, figure.quantity)
+        (case_index, index)
         for case_index, planned in enumerate(cases)
-        for index, figure in enumerate(planned.case.figures)
+        for index, figure in planned.figures
         if figure.role == "calibration"
     ]
+    if len(left_out) == 1:
+        pointer = f"{cases[left_out[0][0]].pointer}.figures[{left_out[0][1]}]"
+        what = "the only calibration figure cannot be left out"
+        raise cases[0].source.error(pointer, what, "Give a second one that role.")
     rows = []
-    for done, (case_index, index, quantity) in enumerate(left_out, start=1):
+    for done, (case_index, index) in enumerate(left_out, start=1):
         found, _ = fit(prior, device, cases, start=start, skip=(case_index, index))
-        rows += [row for row in compare([cases[case_index]], found.profile, device) if row.quantity == quantity]
+        planned = cases[case_index]
+        prepared = prepare_case(planned, found.profile, device)
+        finish = evaluate(prepared.schedule, prepared.costs, prepared.machine)
+        rows.append(rows_of(planned, prepared, finish)[index])
         progress(done, len(left_out))
     return rows
 
@@ -105,16 +112,19 @@ class _Problem:
         self.cases: list[tuple[PlannedCase, Prepared]] = []
         for case_index, planned in enumerate(cases):
             wanted = tuple(
-                figure
-                for index, figure in enumerate(planned.case.figures)
+                (index, figure)
+                for index, figure in planned.figures
                 if figure.role == "calibration" and (case_index, index) != skip
             )
             if wanted:
-                case = msgspec.structs.replace(planned.case, figures=wanted)
-                reduced = PlannedCase(case, planned.plan, planned.document, planned.source, planned.pointer)
-                self.cases.append((reduced, prepare_case(reduced, prior, device)))
+                if planned.case.device not in (None, device.key):
+                    pointer = f"{planned.pointer}.device"
+                    what = f"a fit of {device.key} cannot use calibration figures of '{planned.case.device}'"
+                    raise planned.source.error(pointer, what, "Give them the role held_out.")
+                self.cases.append((replace(planned, figures=wanted), prepare_case(planned, prior, device)))
         if not self.cases:
-            raise UserError("no case has a figure with role 'calibration'", mend="Give at least one that role.")
+            what = "no case has a figure with role 'calibration'"
+            raise cases[0].source.error("$.cases", what, "Give at least one that role.")
         self.figures = figures(prior.costs)
         self.free = [
             name

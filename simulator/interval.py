@@ -42,13 +42,7 @@ def draw(profile: Profile, count: int, random: np.random.Generator) -> Sample:
     known = figures(profile.costs)
     deviations = {name: figure.spread * random.standard_normal(count) for name, figure in known.items()}
     if profile.fit is not None:
-        size = len(profile.fit.parameters)
-        correlation = np.eye(size)
-        for row, values in enumerate(profile.fit.correlation):
-            correlation[row, :row] = correlation[:row, row] = values
-        # Rounding in the file may leave the matrix a hair off positive definite.
-        root = np.linalg.cholesky(correlation + 1e-3 * np.eye(size))
-        draws = root @ random.standard_normal((size, count))
+        draws = profile.fit.correlation_root() @ random.standard_normal((len(profile.fit.parameters), count))
         for parameter, column in zip(profile.fit.parameters, draws, strict=True):
             beyond = max(0.0, known[parameter.name].spread ** 2 - parameter.fitted_spread**2) ** 0.5
             extra = beyond * random.standard_normal(count)

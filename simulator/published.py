@@ -17,6 +17,7 @@ role       calibration (the fit uses it), held_out (checked, never fitted), cont
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -29,7 +30,7 @@ import msgspec
 from plans.schema import READY, Plan, load_plan, read_plan, ready_plans
 from profiles.devices import DATA, Device
 from profiles.documents import Document, extend, read_yaml
-from profiles.errors import UserError
+from profiles.errors import UserError, nearest
 from profiles.profile import Profile, load_profile
 from profiles.result import PublishedRow, Role
 from simulator.engine import play
@@ -41,15 +42,15 @@ PUBLISHED = SHIPPED / "iphone15pro.yaml"
 
 
 class PublishedFigure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    quantity: Annotated[str, msgspec.Meta(pattern=r"^([a-z_0-9]+_s|peak_bytes)$")]
-    published: Annotated[float, msgspec.Meta(gt=0)]
+    quantity: Annotated[str, msgspec.Meta(max_length=80)]
+    published: Annotated[float, msgspec.Meta(ge=1e-9, le=1e18)]
     place: str
     role: Role = "held_out"
 
 
 class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
-    plan: str | dict[str, Any]
+    plan: Annotated[str, msgspec.Meta(max_length=200)] | dict[str, Any]
     figures: Annotated[tuple[PublishedFigure, ...], msgspec.Meta(min_length=1)]
     device: str | None = None
 
@@ -63,19 +64,27 @@ class CasesFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class PlannedCase:
-    """A case whose plan has been read. `where` names each figure's line for complaints."""
+    """A case whose plan has been read, with some or all of its figures, each with its place in the case.
+
+    `source` and `pointer` name the lines for complaints.
+    """
 
     case: Case
     plan: Plan
     document: Document
     source: Document
     pointer: str
+    figures: tuple[tuple[int, PublishedFigure], ...]
 
 
 def find_cases(name: str) -> Path:
-    """A cases file by path, or a shipped one by name."""
-    shipped = SHIPPED / f"{name}.yaml"
-    return shipped if shipped.is_file() and not Path(name).exists() else Path(name)
+    """A cases file by path, or a shipped one by name. Raises UserError with the nearest shipped one."""
+    if name.endswith((".yaml", ".yml", ".json")) or os.path.exists(name):
+        return Path(name)
+    shipped = {path.stem: path for path in sorted(SHIPPED.glob("*.yaml"))}
+    if name not in shipped:
+        raise UserError(f"no cases file and no shipped one is named '{name}'", mend=nearest(name, list(shipped)))
+    return shipped[name]
 
 
 def read_cases(path: Path = PUBLISHED) -> tuple[CasesFile, list[PlannedCase]]:
@@ -86,14 +95,18 @@ def read_cases(path: Path = PUBLISHED) -> tuple[CasesFile, list[PlannedCase]]:
     for index, case in enumerate(cases.cases):
         pointer = f"$.cases[{index}]"
         plan, plan_document = _plan_of(case, document, f"{pointer}.plan")
-        planned.append(PlannedCase(case, plan, plan_document, document, pointer))
+        planned.append(PlannedCase(case, plan, plan_document, document, pointer, tuple(enumerate(case.figures))))
     return cases, planned
 
 
 def _plan_of(case: Case, document: Document, pointer: str) -> tuple[Plan, Document]:
     if isinstance(case.plan, str):
-        beside = document.path.parent / case.plan
-        return load_plan(beside if case.plan not in ready_plans() and beside.is_file() else case.plan)
+        known = ready_plans()
+        path = known.get(case.plan, document.path.parent / case.plan)
+        if not os.path.isfile(path):
+            what = f"no file beside this one and no ready plan is named '{case.plan}'"
+            raise document.error(pointer, what, nearest(case.plan, list(known)))
+        return load_plan(path)
     lines = {
         "$" + place.removeprefix(pointer): line for place, line in document.lines.items() if place.startswith(pointer)
     }
@@ -113,7 +126,7 @@ def quantity_of(finish: Finish, prepared: Prepared, quantity: str, on_unknown: C
             raise on_unknown(f"the plan has too few denoising steps for '{quantity}'")
         return steps[0] if quantity == "first_step_s" else median(steps[1:])
     family = quantity.removesuffix("_s")
-    if family not in finish.component_s:
+    if family not in finish.component_s or not quantity.endswith("_s"):
         known = ", ".join(f"{name}_s" for name in finish.component_s)
         raise on_unknown(
             f"unknown quantity '{quantity}'; known: total_s, {known}, first_step_s, steady_step_s, peak_bytes"
@@ -128,7 +141,7 @@ def prepare_case(planned: PlannedCase, profile: Profile, device: Device) -> Prep
 
 def rows_of(planned: PlannedCase, prepared: Prepared, finish: Finish) -> list[PublishedRow]:
     rows = []
-    for index, figure in enumerate(planned.case.figures):
+    for index, figure in planned.figures:
         pointer = f"{planned.pointer}.figures[{index}].quantity"
         complain = partial(planned.source.error, pointer)
         simulated = quantity_of(finish, prepared, figure.quantity, complain)
@@ -150,18 +163,24 @@ def compare(cases: Sequence[PlannedCase], profile: Profile, device: Device) -> l
     """Every figure of every case beside the simulated one, on the case's own device if it names one."""
     rows = []
     for planned in cases:
-        if planned.case.device is not None:
-            profile, device = _device_of(planned)
-        prepared = prepare_case(planned, profile, device)
+        own = planned.case.device
+        pointer = f"{planned.pointer}.device"
+        place = profile_of(own, planned.source, pointer) if own is not None else (profile, device)
+        prepared = prepare_case(planned, *place)
         rows += rows_of(planned, prepared, evaluate(prepared.schedule, prepared.costs, prepared.machine))
     return rows
 
 
-def _device_of(planned: PlannedCase) -> tuple[Profile, Device]:
+def profile_of(name: str, source: Document, pointer: str) -> tuple[Profile, Device]:
+    """The device that a cases file names: by key, or a profile file beside it. Raises UserError."""
+    beside = source.path.parent / name
     try:
-        return load_profile(str(planned.case.device))
+        return load_profile(str(beside) if os.path.isfile(beside) else name)
     except UserError as error:
-        raise planned.source.error(f"{planned.pointer}.device", error.what, error.mend) from None
+        if error.where is not None and os.path.isfile(beside):
+            raise
+        what = error.what if error.where is None else f"{error.where}: {error.what}"
+        raise source.error(pointer, what, error.mend) from None
 
 
 def rows_document(rows: Sequence[PublishedRow]) -> dict[str, Any]:

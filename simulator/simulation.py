@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from plans.schedule import MemoryModel, Pricer, Schedule, build_schedule
-from plans.schema import Plan, Video
+from plans.schema import BlockEntry, Plan, Video
 from profiles.catalogue import OPENSORA, Reference, listed_model, opensora_model
-from profiles.costs import BlockCosts, Costs, price
+from profiles.costs import PROCESSORS, BlockCosts, Costs, price
 from profiles.devices import Device
 from profiles.documents import Document
 from profiles.errors import UserError
@@ -71,16 +71,34 @@ def model_of(plan: Plan, document: Document) -> tuple[Model, Reference]:
         try:
             return opensora_model(video.width, video.height, video.frames, tokens, branches)
         except UserError as error:
-            raise document.error("$.video", error.what, error.mend) from None
+            side = error.what.partition(" ")[0]  # the message begins with what it is about: width, height, frames
+            raise document.error(f"$.video.{side}", error.what, error.mend) from None
     for key in ("video", "text_tokens"):
         if getattr(plan, key) is not None:
             raise document.error(f"$.{key}", f"has no effect: {plan.model} lists its units for one shape", "Remove it.")
     try:
-        return listed_model(plan.model, document.path.parent)
+        return listed_model(plan.model, document.file_of("$.model").parent)
     except UserError as error:
         if error.where is None:
             raise document.error("$.model", error.what, error.mend) from None
         raise
+
+
+def _check_processors(plan: Plan, component: str, profile: Profile, document: Document) -> None:
+    """Raises UserError if a block is to run where the profile knows no costs."""
+    settings, pointer = plan.component(component), f"$.components.{plan.entry(component)}"
+    chosen = {f"{pointer}.compute_units": settings.compute_units}
+    for row, entry in enumerate(settings.blocks if isinstance(settings.blocks, tuple) else ()):
+        if isinstance(entry, BlockEntry) and entry.compute_units is not None:
+            chosen[f"{pointer}.blocks[{row}].compute_units"] = entry.compute_units
+    for where, compute_units in chosen.items():
+        if PROCESSORS[compute_units] not in profile.costs.processors:
+            known = [units for units, processor in PROCESSORS.items() if processor in profile.costs.processors]
+            raise document.error(
+                where,
+                f"profile {profile.name} has no costs for '{compute_units}'",
+                f"It has some for: {', '.join(known)}.",
+            )
 
 
 def memory_model(costs: Costs, limit_bytes: int) -> MemoryModel:
@@ -111,6 +129,8 @@ def prepare(plan: Plan, document: Document, setting: Setting, evaluations: int |
     if plan.tdtm.steps != "none" and not model.merges_tokens:
         raise document.error("$.tdtm", f"has no effect: no unit of {model.name} merges tokens", "Remove `tdtm`.")
     profile, device = setting.profile, setting.device
+    for component in model.components:
+        _check_processors(plan, component.name, profile, document)
     memory = memory_model(profile.costs, setting.limit_bytes)
     schedule, costs = build_schedule(plan, model, reference, pricer(profile, device), memory, document, evaluations)
     machine = machine_of(profile.costs, setting.limit_bytes, is_thermal=setting.is_thermal)
