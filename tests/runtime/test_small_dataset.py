@@ -44,6 +44,10 @@ def test_the_same_seed_and_index_give_the_same_clip() -> None:
     assert not np.array_equal(first.frames, other.frames)
 
 
+def test_a_part_of_a_clip_is_that_part() -> None:
+    assert np.array_equal(training_clip(0, 1, 3, first_frame=40).frames, training_clip(0, 1).frames[40:43])
+
+
 def test_a_clip_is_bytes_of_the_stated_shape() -> None:
     frames = training_clip(0, 0).frames
     assert frames.shape == (NUM_FRAMES, 64, 64, 3)

@@ -1,0 +1,104 @@
+"""From tokens to frames: text encoder, denoising steps, decoder, with nothing partitioned."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from runtime.components import TextToVideo
+from runtime.leap import LeapRule
+from runtime.models.stdit3 import PixelSize
+from runtime.sampler import Sample, StepRecord, flow_timesteps, sample
+
+
+@dataclass(frozen=True)
+class VideoRequest:
+    """Shape of the video and how it is sampled. `merged_blocks` None means that TDTM acts on every block."""
+
+    num_frames: int
+    height: int
+    width: int
+    fps: float
+    num_steps: int
+    guidance_scale: float
+    transform: bool = True
+    discrete: bool = False
+    leap: LeapRule | None = None
+    merge_steps: Collection[int] = ()
+    merged_blocks: Collection[str] | None = None
+
+
+@dataclass(frozen=True)
+class Video:
+    """Frames, uint8 [frames, height, width, 3], and how the sampler came to them."""
+
+    frames: NDArray[np.uint8]
+    sample: Sample
+
+
+@torch.no_grad()
+def generate(
+    model: TextToVideo,
+    token_ids: Tensor,
+    token_mask: Tensor,
+    request: VideoRequest,
+    *,
+    seed: int,
+    on_step: Callable[[StepRecord], None] | None = None,
+) -> Video:
+    """One video for one prompt, tokens [1, L]; equal seeds start from equal noise. UserError on a bad request."""
+    times = flow_timesteps(
+        request.num_steps,
+        height=request.height,
+        width=request.width,
+        num_frames=request.num_frames,
+        discrete=request.discrete,
+        transform=request.transform,
+    )
+    caption = model.text_encoder(token_ids, token_mask)
+    no_caption = model.denoiser.y_embedder.y_embedding[None, : caption.shape[1]]
+    captions = torch.cat([caption, no_caption])
+    blocks = model.denoiser.block_names if request.merged_blocks is None else request.merged_blocks
+    fps = torch.tensor([request.fps])
+    pixels = PixelSize(request.height, request.width)
+
+    def denoise(latents: Tensor, timesteps: Tensor, *, step: int, merge: bool) -> Tensor:
+        velocity: Tensor = model.denoiser(
+            latents,
+            timesteps,
+            captions,
+            pixels=pixels,
+            fps=fps,
+            text_mask=token_mask,
+            merged_blocks=blocks if merge else (),
+        )
+        return velocity
+
+    channels = model.denoiser.config.in_channels
+    size = model.decoder.config.latent_size(request.num_frames, request.height, request.width)
+    noise = torch.randn(1, channels, *size, generator=torch.Generator().manual_seed(seed))
+    result = sample(
+        denoise,
+        noise,
+        times,
+        guidance_scale=request.guidance_scale,
+        leap=request.leap,
+        merge_steps=request.merge_steps,
+        on_step=on_step,
+    )
+    return Video(to_frames(model.decoder.decode(result.latent, request.num_frames)[0]), result)
+
+
+def to_frames(video: Tensor) -> NDArray[np.uint8]:
+    """Values -1..1, [3, frames, height, width] -> uint8 [frames, height, width, 3]; what lies outside is clipped."""
+    levels = (video.clamp(-1, 1) + 1) * 127.5
+    frames: NDArray[np.uint8] = levels.round().to(torch.uint8).permute(1, 2, 3, 0).numpy()
+    return frames
+
+
+def from_frames(frames: NDArray[np.uint8]) -> Tensor:
+    """uint8 [frames, height, width, 3] -> values -1..1, [3, frames, height, width]."""
+    return torch.from_numpy(frames).permute(3, 0, 1, 2).float() / 127.5 - 1

@@ -1,0 +1,211 @@
+"""The three networks of the small model as training stages: what each learns from, and by which loss.
+
+Every batch is drawn from (seed, step) alone, so a resumed run sees what an uninterrupted one would have.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from runtime.generation import from_frames
+from runtime.models.stdit3 import PixelSize, STDiT3
+from runtime.models.t5 import T5Encoder
+from runtime.models.temporal_vae import sample_gaussian
+from runtime.models.units import run_units
+from runtime.models.video_vae import VideoVAE
+from runtime.small.dataset import FRAME_SIDE, FRAMES_PER_SECOND, NUM_FRAMES, describe, training_clip, training_scene
+from runtime.small.vocabulary import tokenize
+
+DATA_SEED = 0
+CAPTION_DROP_CHANCE = 0.1
+OBJECT_WEIGHT = 8.0
+
+
+class Stage(Protocol):
+    """Something to train: `module` holds the parameters, `loss` the value to lower at a step and figures to log."""
+
+    name: str
+
+    @property
+    def module(self) -> nn.Module: ...
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, float]]: ...
+
+
+def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Mean divergence of the encoder's Gaussians from the standard one, nats a value."""
+    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
+
+
+def pixel_error(decoded: Tensor, images: Tensor) -> Tensor:
+    """Absolute plus squared error of images [N, 3, H, W], more of it where an object is.
+
+    Objects cover about a twentieth of a frame, and never its corner, which shows the background.
+    """
+    is_object = (images - images[:, :, :1, :1]).abs().amax(dim=1, keepdim=True) > 0.1
+    weights = torch.where(is_object, OBJECT_WEIGHT, 1.0)
+    difference = decoded - images
+    return (weights * (difference.abs() + difference.square())).mean() / weights.mean()
+
+
+def rng_of(stage: str, step: int) -> np.random.Generator:
+    """Random numbers of one step of one stage; also seeds torch, from which noise is drawn."""
+    rng = np.random.default_rng([DATA_SEED, *stage.encode(), step])
+    torch.manual_seed(int(rng.integers(2**62)))
+    return rng
+
+
+@dataclass
+class SpatialStage:
+    """Single frames through the spatial VAE and back: absolute plus squared error, and a little divergence."""
+
+    vae: VideoVAE
+    batch: int
+    kl_weight: float = 1e-4
+    name: str = "spatial"
+
+    @property
+    def module(self) -> nn.Module:
+        return self.vae.spatial_vae
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
+        rng = rng_of(self.name, step)
+        clips = rng.integers(2**31, size=self.batch)
+        frames = [training_clip(DATA_SEED, int(clip), 1, int(rng.integers(NUM_FRAMES))).frames for clip in clips]
+        images = from_frames(np.concatenate(frames)).transpose(0, 1)
+        mean, log_variance = self.vae.spatial_vae.module.encode_moments(images)
+        decoded = run_units(self.vae.spatial_units(), {"latent_frames": sample_gaussian(mean, log_variance)})["images"]
+        error = pixel_error(decoded, images)
+        divergence = kl_divergence(mean, log_variance)
+        figures = {"mse": functional.mse_loss(decoded, images).item(), "kl": divergence.item()}
+        return error + self.kl_weight * divergence, figures
+
+
+@dataclass
+class TemporalStage:
+    """Chunks of 17 frames through the temporal VAE and back, judged as spatial latents and, some frames, as pixels.
+
+    The spatial VAE stays as it is; its decoder passes the gradient of the pixels on.
+    """
+
+    vae: VideoVAE
+    batch: int
+    pixel_frames: int = 2
+    kl_weight: float = 1e-3
+    name: str = "temporal"
+
+    def __post_init__(self) -> None:
+        self.vae.spatial_vae.requires_grad_(False)
+
+    @property
+    def module(self) -> nn.Module:
+        return self.vae.temporal_vae
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
+        rng = rng_of(self.name, step)
+        frames_in_chunk = self.vae.config.chunk_frames
+        clips = [
+            training_clip(
+                DATA_SEED,
+                int(rng.integers(2**31)),
+                frames_in_chunk,
+                int(rng.integers(NUM_FRAMES - frames_in_chunk + 1)),
+            ).frames
+            for _ in range(self.batch)
+        ]
+        video = torch.stack([from_frames(clip) for clip in clips])
+        with torch.no_grad():
+            images = video.transpose(1, 2).flatten(0, 1)
+            latents = self.vae.spatial_vae.module.encode_moments(images)[0]
+            latents = latents.reshape(self.batch, frames_in_chunk, *latents.shape[1:]).transpose(1, 2)
+        mean, log_variance = self.vae.temporal_vae.encode_moments(latents * self.vae.config.latent_scaling)
+        chunk = sample_gaussian(mean, log_variance)
+        decoded = run_units(self.vae.temporal_units(frames_in_chunk), {"latent_chunk": chunk})["latent_frames"]
+        latent_error = functional.mse_loss(decoded, latents) / latents.var()
+        looked_at = torch.from_numpy(rng.choice(frames_in_chunk, self.pixel_frames, replace=False))
+        shown = self.vae.decode_spatial(decoded[:, :, looked_at])
+        truth = video[:, :, looked_at]
+        error = pixel_error(*(part.transpose(1, 2).flatten(0, 1) for part in (shown, truth)))
+        divergence = kl_divergence(mean, log_variance)
+        figures = {
+            "latent": latent_error.item(),
+            "mse": functional.mse_loss(shown, truth).item(),
+            "kl": divergence.item(),
+        }
+        return latent_error + error + self.kl_weight * divergence, figures
+
+
+def encode_clips(vae: VideoVAE, indices: Sequence[int]) -> NDArray[np.float16]:
+    """Latents of training clips, not normalised, [clips, 4, 20, 8, 8]."""
+    with torch.no_grad():
+        latents = [vae.encode(from_frames(training_clip(DATA_SEED, index).frames)[None])[0] for index in indices]
+    encoded: NDArray[np.float16] = torch.stack(latents).numpy().astype(np.float16)
+    return encoded
+
+
+def read_latents(directory: Path) -> NDArray[np.float16]:
+    """All latents that were cached, in the order of the training clips."""
+    return np.concatenate([np.load(file) for file in sorted(directory.glob("*.npy"))])
+
+
+@dataclass
+class DenoiserStage:
+    """Denoiser and text encoder together, by rectified flow: the velocity from noise to data is regressed on.
+
+    Latents come normalised from the cache, `chunks` chunks of 5 latent frames at a time. Times are drawn
+    logit-normally. One caption in ten is replaced by the null caption, under its own mask as when sampling.
+    """
+
+    denoiser: STDiT3
+    text_encoder: T5Encoder
+    latents: NDArray[np.float16]
+    shift: Tensor
+    scale: Tensor
+    batch: int
+    chunks: int
+    name: str
+    chunk_latent_frames: int = 5
+    time_mean: float = 0.3
+    time_deviation: float = 1.2
+
+    @property
+    def module(self) -> nn.Module:
+        return nn.ModuleDict({"denoiser": self.denoiser, "text_encoder": self.text_encoder})
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
+        rng = rng_of(self.name, step)
+        clips = rng.integers(len(self.latents), size=self.batch)
+        num_chunks = self.latents.shape[2] // self.chunk_latent_frames
+        first = rng.integers(num_chunks - self.chunks + 1, size=self.batch) * self.chunk_latent_frames
+        length = self.chunks * self.chunk_latent_frames
+        raw = np.stack(
+            [self.latents[clip, :, start : start + length] for clip, start in zip(clips, first, strict=True)]
+        )
+        data = (torch.from_numpy(raw).float() - self.shift) / self.scale
+        ids, mask = tokenize([describe(training_scene(DATA_SEED, int(clip))[0], rng) for clip in clips])
+        captions = self.text_encoder(ids, mask)
+        dropped = torch.from_numpy(rng.random(self.batch) < CAPTION_DROP_CHANCE)
+        captions = torch.where(dropped[:, None, None], self.denoiser.y_embedder.y_embedding[None], captions)
+
+        times = torch.sigmoid(self.time_mean + self.time_deviation * torch.randn(self.batch))
+        noise = torch.randn_like(data)
+        share = times.reshape(-1, 1, 1, 1, 1)
+        velocity = self.denoiser(
+            (1 - share) * data + share * noise,
+            times * 1000,
+            captions,
+            pixels=PixelSize(FRAME_SIDE, FRAME_SIDE),
+            fps=torch.tensor([float(FRAMES_PER_SECOND)]),
+            text_mask=mask,
+        )[:, : data.shape[1]]
+        errors = (velocity - (data - noise)).square().mean(dim=(1, 2, 3, 4))
+        noisy = times > 0.7
+        figures = {"noisy": errors[noisy].mean().item()} if noisy.any() else {}
+        return errors.mean(), figures

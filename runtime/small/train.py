@@ -1,0 +1,120 @@
+"""Train the small model from nothing: spatial VAE, temporal VAE, latents of the clips, denoiser with text encoder.
+
+    python -m runtime.small.train --out build/small            # everything, resuming where an earlier run stopped
+    python -m runtime.small.train --out build/small --minutes 20   # the same, for at most 20 minutes
+
+Leaves in --out the state and log of every stage, and in --out/model the three components, ready to generate with.
+"""
+
+import argparse
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+
+from runtime.components import DECODER, DENOISER, ENCODER_PREFIXES, TEXT_ENCODER, save_component
+from runtime.models.stdit3 import STDiT3
+from runtime.models.t5 import T5Encoder
+from runtime.models.video_vae import VideoVAE
+from runtime.small import model as small
+from runtime.small.stages import DenoiserStage, SpatialStage, Stage, TemporalStage, encode_clips, read_latents
+from runtime.small.trainer import Schedule, Trainer
+
+SPATIAL = Schedule(num_steps=3000, learning_rate=4e-3)
+TEMPORAL = Schedule(num_steps=1500, learning_rate=3e-3)
+CHUNKS = Schedule(num_steps=3000, learning_rate=3e-3, average_decay=0.999)
+WHOLE = Schedule(num_steps=1500, learning_rate=1.5e-3, average_decay=0.998)
+NUM_CLIPS = 4096
+CLIPS_PER_FILE = 128
+INITIAL_SEED = 1
+
+console = Console()
+
+
+class TimeIsUp(Exception):
+    """The minutes given are spent; what was trained is saved."""
+
+
+def train(directory: Path, limit_s: float = math.inf) -> None:
+    """Train every stage that is not finished yet. Raises TimeIsUp when `limit_s` seconds are over."""
+    deadline = time.monotonic() + limit_s
+
+    def finish(stage: Stage, schedule: Schedule) -> None:
+        if not Trainer(stage, schedule, directory).run(deadline - time.monotonic()):
+            raise TimeIsUp
+
+    torch.manual_seed(INITIAL_SEED)
+    vae = VideoVAE(small.VIDEO_VAE, with_encoder=True)
+    finish(SpatialStage(vae, batch=16), SPATIAL)
+    finish(TemporalStage(vae, batch=6), TEMPORAL)
+    latents_directory = directory / "latents"
+    cache_latents(vae, latents_directory, deadline)
+    latents = read_latents(latents_directory)
+    normalise(vae, latents)
+    save_component(directory / "model" / DECODER, small.VIDEO_VAE, vae, skip=ENCODER_PREFIXES)
+
+    torch.manual_seed(INITIAL_SEED)
+    denoiser, text_encoder = STDiT3(small.DENOISER), T5Encoder(small.TEXT_ENCODER)
+    small.initialise_denoiser(denoiser)
+    small.initialise_text_encoder(text_encoder)
+    for name, schedule, chunks, batch in (("chunks", CHUNKS, 1, 32), ("whole", WHOLE, 4, 16)):
+        finish(
+            DenoiserStage(
+                denoiser, text_encoder, latents, vae.shift[0], vae.scale[0], batch=batch, chunks=chunks, name=name
+            ),
+            schedule,
+        )
+    save_component(directory / "model" / DENOISER, small.DENOISER, denoiser)
+    save_component(directory / "model" / TEXT_ENCODER, small.TEXT_ENCODER, text_encoder)
+    console.print(f"Wrote {directory / 'model'}")
+
+
+def cache_latents(vae: VideoVAE, directory: Path, deadline: float) -> None:
+    """Encode the training clips once, file by file; files that are there are kept."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for first in track(range(0, NUM_CLIPS, CLIPS_PER_FILE), description="latents", console=console):
+        file = directory / f"{first:06d}.npy"
+        if file.is_file():
+            continue
+        if time.monotonic() > deadline:
+            raise TimeIsUp
+        partial = file.with_suffix(".partial")
+        with partial.open("wb") as opened:
+            np.save(opened, encode_clips(vae, range(first, first + CLIPS_PER_FILE)))
+        partial.replace(file)
+
+
+def normalise(vae: VideoVAE, latents: np.ndarray) -> None:
+    """Set the VAE's shift and scale so that normalised latents have mean 0 and deviation 1 in every channel."""
+    values = latents.astype(np.float32)
+    axes = (0, 2, 3, 4)
+    vae.shift.copy_(torch.from_numpy(values.mean(axis=axes))[None, :, None, None, None])
+    vae.scale.copy_(torch.from_numpy(values.std(axis=axes))[None, :, None, None, None])
+
+
+def main() -> int:
+    assert __doc__ is not None
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True, help="folder for states, logs and the model")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop, resumably, after so many minutes")
+    parser.add_argument(
+        "--threads", type=int, default=torch.get_num_threads(), help="CPU threads (default: %(default)s)"
+    )
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    try:
+        train(arguments.out, arguments.minutes * 60)
+    except TimeIsUp:
+        console.print("Stopped after the minutes given; the same command goes on from here.")
+    except KeyboardInterrupt:
+        console.print("Interrupted; the same command goes on from here.")
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
