@@ -267,9 +267,7 @@ def price(
         resident_bytes=tuple(
             round(held * share) for held, share in zip(load_amounts[:, 2].tolist(), charged, strict=True)
         ),
-        working_bytes=tuple(
-            round(_working_bytes(block) * share) for block, share in zip(blocks, charged, strict=True)
-        ),
+        working_bytes=tuple(round(_working_bytes(block) * share) for block, share in zip(blocks, charged, strict=True)),
         stored_bytes=tuple(block.stored_bytes for block in blocks),
         load_marks=tuple(load_marks),
         run_marks=tuple(run_marks),

@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from runtime.errors import UserError
+from profiles.errors import UserError
 from runtime.models import spatial_vae, stdit3, t5
 from runtime.models.config import config_from_mapping
 from runtime.models.spatial_vae import SpatialVAEConfig

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from runtime.errors import UserError
+from profiles.errors import UserError
 
 NUM_TIMESTEPS = 1000
 DRIFTS_WATCHED = 3

@@ -13,7 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from runtime.errors import UserError
+from profiles.errors import UserError
 from runtime.leap import NUM_TIMESTEPS, LeapRule, NoLeap, Observation, drift_cosine
 
 FRAMES_PER_CHUNK = 17

@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from runtime.errors import UserError
+from profiles.errors import UserError
 from runtime.reference import decoder, denoiser, manifest, sampling, text_encoder
 from runtime.reference.files import EXACT, CaseResult, malformed_is_a_user_error
 

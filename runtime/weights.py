@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from runtime.errors import UserError
+from profiles.errors import UserError
 
 NAMES_SHOWN = 12
 INDEX_SUFFIX = ".index.json"

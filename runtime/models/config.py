@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
-from runtime.errors import UserError
+from profiles.errors import UserError
 
 Config = TypeVar("Config")
 

@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from runtime.errors import UserError
+from profiles.errors import UserError
 from runtime.weights import check_fit, fill
 
 # Largest absolute differences that the reference vectors' own description suggests for float32.

@@ -41,10 +41,7 @@ TRIANGLE_CIRCUMRADIUS = 1.2
 REACH = 1.2
 
 Frames = NDArray[np.uint8]
-<<<<<<< HEAD
-=======
 Starts = tuple[tuple[float, float], ...]
->>>>>>> models
 
 
 @dataclass(frozen=True)
@@ -71,11 +68,7 @@ class Clip:
     """A scene, where its objects start (x, y), and its frames, uint8 [frames, height, width, 3]."""
 
     scene: Scene
-<<<<<<< HEAD
-    starts: tuple[tuple[float, float], ...]
-=======
     starts: Starts
->>>>>>> models
     frames: Frames
 
 
@@ -102,13 +95,8 @@ def held_out_scenes() -> list[Scene]:
     return [scene for scene in scenes if is_held_out(scene.objects[0])]
 
 
-<<<<<<< HEAD
-def training_clip(seed: int, index: int, num_frames: int = NUM_FRAMES) -> Clip:
-    """Clip `index` of the endless training set of this seed."""
-=======
 def training_scene(seed: int, index: int) -> tuple[Scene, Starts]:
     """Scene `index` of the endless training set of this seed, and where its objects start."""
->>>>>>> models
     rng = np.random.default_rng([seed, index])
     while True:
         num_objects = 2 if rng.random() < SECOND_OBJECT_CHANCE else 1
@@ -119,9 +107,6 @@ def training_scene(seed: int, index: int) -> tuple[Scene, Starts]:
             continue
         starts = _place(scene, rng)
         if starts is not None:
-<<<<<<< HEAD
-            return Clip(scene, starts, render(scene, starts, num_frames))
-=======
             return scene, starts
 
 
@@ -129,7 +114,6 @@ def training_clip(seed: int, index: int, num_frames: int = NUM_FRAMES, first_fra
     """The clip of `training_scene`, or the frames of it asked for."""
     scene, starts = training_scene(seed, index)
     return Clip(scene, starts, render(scene, starts, num_frames, first_frame))
->>>>>>> models
 
 
 def clip_of(scene: Scene, seed: int, num_frames: int = NUM_FRAMES) -> Clip:
@@ -174,37 +158,22 @@ def coverage(shape: str, radius: float, centres: NDArray[np.float64], side: int 
     return np.clip(0.5 - distance, 0.0, 1.0)
 
 
-<<<<<<< HEAD
-def render(scene: Scene, starts: tuple[tuple[float, float], ...], num_frames: int = NUM_FRAMES) -> Frames:
-    """Frames of the scene, uint8 [num_frames, 64, 64, 3]; later objects hide earlier ones."""
-    frames = np.broadcast_to(np.array(BACKGROUNDS[scene.background]), (num_frames, FRAME_SIDE, FRAME_SIDE, 3))
-    for moving, start in zip(scene.objects, starts, strict=True):
-        covered = coverage(moving.shape, RADII[moving.size], path(moving, start, num_frames))[..., None]
-=======
 def render(scene: Scene, starts: Starts, num_frames: int = NUM_FRAMES, first_frame: int = 0) -> Frames:
     """Frames of the scene, uint8 [num_frames, 64, 64, 3]; later objects hide earlier ones."""
     frames = np.broadcast_to(np.array(BACKGROUNDS[scene.background]), (num_frames, FRAME_SIDE, FRAME_SIDE, 3))
     for moving, start in zip(scene.objects, starts, strict=True):
         centres = path(moving, start, num_frames, first_frame)
         covered = coverage(moving.shape, RADII[moving.size], centres)[..., None]
->>>>>>> models
         frames = (1 - covered) * frames + covered * np.array(COLOURS[moving.colour])
     return np.round(frames * 255).astype(np.uint8)
 
 
-<<<<<<< HEAD
-def path(moving: MovingObject, start: tuple[float, float], num_frames: int = NUM_FRAMES) -> NDArray[np.float64]:
-    """Centre (x, y) in each frame, [num_frames, 2]."""
-    velocity = np.array(DIRECTIONS[moving.direction]) * SPEEDS[moving.speed]
-    return np.array(start) + np.arange(num_frames)[:, None] * velocity
-=======
 def path(
     moving: MovingObject, start: tuple[float, float], num_frames: int = NUM_FRAMES, first_frame: int = 0
 ) -> NDArray[np.float64]:
     """Centre (x, y) in each frame, [num_frames, 2]."""
     velocity = np.array(DIRECTIONS[moving.direction]) * SPEEDS[moving.speed]
     return np.array(start) + (first_frame + np.arange(num_frames))[:, None] * velocity
->>>>>>> models
 
 
 def _pick(rng: np.random.Generator, words: Iterable[str]) -> str:
@@ -222,11 +191,7 @@ def _draw_object(rng: np.random.Generator) -> MovingObject:
     )
 
 
-<<<<<<< HEAD
-def _place(scene: Scene, rng: np.random.Generator) -> tuple[tuple[float, float], ...] | None:
-=======
 def _place(scene: Scene, rng: np.random.Generator) -> Starts | None:
->>>>>>> models
     """Starts that keep every object inside the frame; None if two would touch on the way."""
     starts = tuple(_start(moving, rng) for moving in scene.objects)
     if len(starts) == 2:

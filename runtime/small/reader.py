@@ -95,14 +95,10 @@ def _blends(contrast: NDArray[np.float64], backdrop: NDArray[np.float64]) -> dic
 
 
 def _read_object(colour: str, blend: NDArray[np.float64]) -> SeenObject | None:
-<<<<<<< HEAD
-    """The object of one colour from its share of each pixel [frames, height, width]; None if in less than half the frames or shapeless."""
-=======
     """The object of one colour from its share of each pixel [frames, height, width].
 
     None if it is in less than half the frames, or looks like no shape.
     """
->>>>>>> models
     areas = blend.sum(axis=(1, 2))
     present = np.flatnonzero(areas >= MIN_AREA_PIXELS)
     if len(present) < max(1, len(areas) // 2):

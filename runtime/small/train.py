@@ -35,17 +35,17 @@ INITIAL_SEED = 1
 console = Console()
 
 
-class TimeIsUp(Exception):
+class TimeIsUpError(Exception):
     """The minutes given are spent; what was trained is saved."""
 
 
 def train(directory: Path, limit_s: float = math.inf) -> None:
-    """Train every stage that is not finished yet. Raises TimeIsUp when `limit_s` seconds are over."""
+    """Train every stage that is not finished yet. Raises TimeIsUpError when `limit_s` seconds are over."""
     deadline = time.monotonic() + limit_s
 
     def finish(stage: Stage, schedule: Schedule) -> None:
         if not Trainer(stage, schedule, directory).run(deadline - time.monotonic()):
-            raise TimeIsUp
+            raise TimeIsUpError
 
     torch.manual_seed(INITIAL_SEED)
     vae = VideoVAE(small.VIDEO_VAE, with_encoder=True)
@@ -81,7 +81,7 @@ def cache_latents(vae: VideoVAE, directory: Path, deadline: float) -> None:
         if file.is_file():
             continue
         if time.monotonic() > deadline:
-            raise TimeIsUp
+            raise TimeIsUpError
         partial = file.with_suffix(".partial")
         with partial.open("wb") as opened:
             np.save(opened, encode_clips(vae, range(first, first + CLIPS_PER_FILE)))
@@ -108,7 +108,7 @@ def main() -> int:
     torch.set_num_threads(arguments.threads)
     try:
         train(arguments.out, arguments.minutes * 60)
-    except TimeIsUp:
+    except TimeIsUpError:
         console.print("Stopped after the minutes given; the same command goes on from here.")
     except KeyboardInterrupt:
         console.print("Interrupted; the same command goes on from here.")

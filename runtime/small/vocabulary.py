@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from runtime.errors import UserError
+from profiles.errors import UserError
 from runtime.small.dataset import VOCABULARY
 
 PADDING, END = 0, 1

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from profiles.errors import UserError
 from runtime.components import (
     ENCODER_PREFIXES,
     TextToVideo,
@@ -15,7 +16,6 @@ from runtime.components import (
     save_component,
     video_vae_config,
 )
-from runtime.errors import UserError
 from runtime.generation import VideoRequest, from_frames, generate, to_frames
 from runtime.leap import FixedLeap
 from runtime.models.stdit3 import STDiT3

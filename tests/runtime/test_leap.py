@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from runtime.errors import UserError
+from profiles.errors import UserError
 from runtime.leap import (
     PAPER,
     PUBLISHED_GPU_CODE,

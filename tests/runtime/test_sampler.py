@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from runtime.errors import UserError
+from profiles.errors import UserError
 from runtime.leap import FixedLeap
 from runtime.sampler import StepRecord, flow_timesteps, latent_frames_in_transform, sample
 

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from runtime.errors import UserError
+from profiles.errors import UserError
 from runtime.small.dataset import (
     COLOURS,
     DIRECTIONS,

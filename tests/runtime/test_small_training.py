@@ -173,7 +173,7 @@ def test_training_from_nothing_leaves_a_model_that_generates(tmp_path: Path, mon
 
 
 def test_training_stops_when_its_minutes_are_over(tmp_path: Path) -> None:
-    with pytest.raises(training.TimeIsUp):
+    with pytest.raises(training.TimeIsUpError):
         training.train(tmp_path, limit_s=0.0)
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from runtime.errors import UserError
+from profiles.errors import UserError
 from runtime.models.t5 import T5Encoder
 from runtime.validate_reference import run, validate_reference
 

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from runtime.errors import UserError
+from profiles.errors import UserError
 from runtime.models.t5 import UNUSED_PREFIXES, T5Encoder
 from runtime.weights import MisfitError, load_weights
 
