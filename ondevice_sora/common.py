@@ -62,7 +62,7 @@ def output_path(given: str, default: str, force: bool, inputs: Sequence[str] = (
         raise UserError(f"there is no folder {path.parent}", str(path), "Make the folder first.")
     if os.path.exists(path) and any(os.path.exists(name) and os.path.samefile(name, path) for name in inputs):
         raise UserError("this file is read; it cannot be written as well", str(path), "Choose another name.")
-    if os.path.exists(path) and not force:
+    if os.path.isfile(path) and not force:  # not for /dev/stdout, into which one writes
         raise UserError("the file exists already", str(path), "Choose another name, or overwrite it with --force.")
     return path
 

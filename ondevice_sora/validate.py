@@ -1,8 +1,11 @@
-"""validate: set the simulator against figures that others measured.
+"""validate: set the simulator against figures that others measured, and our networks against reference vectors.
 
 `validate published` simulates every case of a cases file (the shipped one unless --cases names another) and prints the
 published figure, the simulated one, the error and the role. The format is described in simulator/published.py and in
 docs/cases.md. With --leave-one-out every calibration figure is predicted by a fit that has not seen it.
+
+`validate reference DIR` compares networks, sampler and leap rules with the vectors in a folder, case by case; exit
+status 1 says that one lies over its tolerance. It needs PyTorch.
 """
 
 from __future__ import annotations
@@ -10,18 +13,20 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ondevice_sora.common import CASES_HELP, EXIT_FITS
+from ondevice_sora.common import CASES_HELP, EXIT_FAILED, EXIT_FITS
+from profiles.errors import UserError
 
 EXAMPLES = """
 examples:
   ondevice-sora validate published
   ondevice-sora validate published --leave-one-out
   ondevice-sora validate published --cases mine.yaml --json
+  ondevice-sora validate reference vectors/
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", required=True, metavar="published")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="published|reference")
     published = actions.add_parser("published", help="published figures beside simulated ones")
     published.add_argument("--cases", default="iphone15pro", metavar="FILE", help=CASES_HELP)
     published.add_argument("--device", metavar="DEVICE", help="instead of the file's: a device or a profile file")
@@ -31,10 +36,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="refit without each calibration figure, then predict it (needs SciPy)",
     )
     published.add_argument("--json", action="store_true", help="print one JSON document")
+    reference = actions.add_parser(
+        "reference", help="our networks and sampler beside reference vectors (needs PyTorch)"
+    )
+    reference.add_argument("folder", metavar="DIR", help="a folder of reference vectors")
 
 
 def run(options: argparse.Namespace) -> int:
     """Raises UserError."""
+    return _reference(options) if options.action == "reference" else _published(options)
+
+
+def _reference(options: argparse.Namespace) -> int:
+    from reports.reference import print_reference
+
+    try:
+        from runtime.validate_reference import validate_reference
+    except ImportError as error:
+        raise UserError(
+            f"this needs {error.name}, which is not installed", mend="pip install 'ondevice-sora[torch]'"
+        ) from None
+    results = validate_reference(options.folder)
+    print_reference(results)
+    compared = [result for result in results if result.max_abs_difference is not None]
+    return EXIT_FITS if compared and all(result.ok for result in compared) else EXIT_FAILED
+
+
+def _published(options: argparse.Namespace) -> int:
     from profiles.profile import load_profile
     from simulator.published import compare, find_cases, profile_of, read_cases
 

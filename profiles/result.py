@@ -120,3 +120,22 @@ class PublishedRow(msgspec.Struct, frozen=True):
     published: float
     simulated: float
     error: float
+
+
+class CaseResult(msgspec.Struct, frozen=True):
+    """One comparison with a reference vector: the largest absolute difference and the one allowed.
+
+    For exact cases the difference is the number of misfits. A case that could not be compared has no difference and a
+    note that says why; it counts as neither right nor wrong.
+    """
+
+    file: str
+    case: str
+    max_abs_difference: float | None
+    tolerance: float
+    note: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing speaks against it; a difference that is not a number does."""
+        return self.max_abs_difference is None or self.max_abs_difference <= self.tolerance

@@ -8,14 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-from rich.console import Console
-from rich.table import Table
 
 from profiles.errors import UserError
+from profiles.result import CaseResult
 from runtime.reference import decoder, denoiser, manifest, sampling, text_encoder
-from runtime.reference.files import EXACT, CaseResult, malformed_is_a_user_error
-
-__all__ = ["CaseResult", "run", "validate_reference"]
+from runtime.reference.files import EXACT, malformed_is_a_user_error
 
 SUITES: tuple[tuple[tuple[str, ...], Callable[[Path], Iterator[CaseResult]]], ...] = (
     (denoiser.MODEL_FILES, denoiser.model_cases),
@@ -28,8 +25,6 @@ SUITES: tuple[tuple[tuple[str, ...], Callable[[Path], Iterator[CaseResult]]], ..
     (sampling.END_TO_END_FILES, sampling.end_to_end_cases),
     (manifest.FILES, manifest.cases),
 )
-
-ALL_WITHIN_TOLERANCE, OVER_TOLERANCE, UNUSABLE = 0, 1, 2
 
 
 def validate_reference(directory: Path | str) -> list[CaseResult]:
@@ -54,25 +49,3 @@ def validate_reference(directory: Path | str) -> list[CaseResult]:
         known = ", ".join(file for files, _ in SUITES for file in files)
         raise UserError("no reference vectors here", str(directory), f"It should hold some of {known}.")
     return results
-
-
-def run(argv_dir: Path | str) -> int:
-    """Print a table of all cases; 0 if all are within tolerance, 1 if one is not, 2 if the directory is unusable."""
-    try:
-        results = validate_reference(argv_dir)
-    except UserError as error:
-        Console(stderr=True, soft_wrap=True).print(str(error), markup=False, highlight=False)
-        return UNUSABLE
-    table = Table("file", "case", "largest difference", "tolerance", "", "note", title="Reference vectors")
-    for result in results:
-        difference = "" if result.max_abs_difference is None else f"{result.max_abs_difference:.1e}"
-        mark = "" if result.max_abs_difference is None else "ok" if result.ok else "OVER"
-        table.add_row(result.file, result.case, difference, f"{result.tolerance:.0e}", mark, result.note)
-    compared = [result for result in results if result.max_abs_difference is not None]
-    over = [result for result in compared if not result.ok]
-    console = Console()
-    console.print(table)
-    console.print(
-        f"{len(compared)} cases compared, {len(over)} over tolerance, {len(results) - len(compared)} not compared."
-    )
-    return OVER_TOLERANCE if over or not compared else ALL_WITHIN_TOLERANCE

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from profiles.result import CaseResult
 from runtime.models import spatial_vae
 from runtime.models.config import config_from_mapping
 from runtime.models.spatial_vae import SpatialVAEConfig
@@ -19,7 +20,6 @@ from runtime.models.video_vae import VideoVAE, VideoVAEConfig
 from runtime.reference.files import (
     SPATIAL_VAE_TOLERANCE,
     TEMPORAL_VAE_TOLERANCE,
-    CaseResult,
     Tensors,
     build,
     compare,

@@ -6,11 +6,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from profiles.result import CaseResult
 from runtime.models.config import config_from_mapping
 from runtime.models.embeddings import rotary_frequencies, rotary_table
 from runtime.models.stdit3 import IGNORED_SETTINGS, LatentSize, PixelSize, STDiT3, STDiT3Block, STDiT3Config
 from runtime.models.units import State, Unit
-from runtime.reference.files import STDIT3_TOLERANCE, CaseResult, Tensors, build, compare, read_json
+from runtime.reference.files import STDIT3_TOLERANCE, Tensors, build, compare, read_json
 
 MODEL_FILES = ("stdit3_tiny.config.json", "stdit3_tiny.weights.safetensors", "stdit3_tiny.io.safetensors")
 BLOCK_FILES = ("stdit3_block.safetensors",)

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from profiles.errors import UserError
+from profiles.result import CaseResult
 from runtime.weights import check_fit, fill
 
 # Largest absolute differences that the reference vectors' own description suggests for float32.
@@ -25,25 +25,6 @@ COSINE_TOLERANCE = 1e-5
 EXACT = 0.0
 
 Model = TypeVar("Model", bound=nn.Module)
-
-
-@dataclass(frozen=True)
-class CaseResult:
-    """One comparison: the largest absolute difference and the one allowed; for exact cases, the number of misfits.
-
-    A case that could not be compared has no difference and a note that says why; it counts as neither right nor wrong.
-    """
-
-    file: str
-    case: str
-    max_abs_difference: float | None
-    tolerance: float
-    note: str = ""
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing speaks against it; a difference that is not a number does."""
-        return self.max_abs_difference is None or self.max_abs_difference <= self.tolerance
 
 
 def compare(file: str, case: str, got: Tensor, wanted: Tensor, tolerance: float) -> CaseResult:

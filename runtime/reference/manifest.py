@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from profiles.result import CaseResult
 from runtime.models import spatial_vae, stdit3, t5
 from runtime.models.config import config_from_mapping
 from runtime.models.spatial_vae import SpatialVAEConfig
@@ -14,7 +15,7 @@ from runtime.models.stdit3 import STDiT3, STDiT3Config
 from runtime.models.t5 import T5Config, T5Encoder
 from runtime.models.temporal_vae import TemporalVAEConfig
 from runtime.models.video_vae import VideoVAE, VideoVAEConfig
-from runtime.reference.files import EXACT, CaseResult, compare_exactly, read_json
+from runtime.reference.files import EXACT, compare_exactly, read_json
 
 FILES = ("checkpoints.json",)
 

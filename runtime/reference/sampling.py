@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from profiles.result import CaseResult
 from runtime.leap import PUBLISHED_GPU_CODE, FixedLeap, LeapRule, Observation, PlateauLeap, PlateauWatcher, drift_cosine
 from runtime.reference.files import (
     COSINE_TOLERANCE,
     EULER_TOLERANCE,
     TIMESTEP_TOLERANCE,
-    CaseResult,
     Tensors,
     compare,
     compare_exactly,

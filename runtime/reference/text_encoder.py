@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from profiles.result import CaseResult
 from runtime.models.config import config_from_mapping
 from runtime.models.t5 import IGNORED_SETTINGS, T5Config, T5Encoder
-from runtime.reference.files import T5_TOLERANCE, CaseResult, Tensors, build, compare, read_json
+from runtime.reference.files import T5_TOLERANCE, Tensors, build, compare, read_json
 
 FILES = ("t5_tiny.config.json", "t5_tiny.safetensors")
 

@@ -182,6 +182,10 @@ def test_force_overwrites_and_nothing_else_does(run, here):
     assert read_trace(here / "small.trace.json").plan == "small"
 
 
+def test_a_device_is_written_into_without_force(run):
+    assert run("simulate --plan small.yaml --trace /dev/null").err == "Wrote /dev/null\n"
+
+
 def test_the_same_input_gives_the_same_bytes(run, here):
     outputs = "--report {0}.html --trace {0}.json --perfetto {0}.perfetto.json"
     for name in ("first", "second"):

@@ -10,9 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from ondevice_sora.main import main
 from profiles.errors import UserError
 from runtime.models.t5 import T5Encoder
-from runtime.validate_reference import run, validate_reference
+from runtime.validate_reference import validate_reference
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_the_exit_status_tells_whether_all_is_within_tolerance(
     vectors: Path, capsys: pytest.CaptureFixture[str], by: float, status: int
 ) -> None:
     change(vectors, "mine.last_hidden_state", by)
-    assert run(vectors) == status
+    assert main(["validate", "reference", str(vectors)]) == status
     assert ("OVER" in capsys.readouterr().out) == (status == 1)
 
 
@@ -112,7 +113,7 @@ def test_a_malformed_file_is_one_clear_error(
     with pytest.raises(UserError, match=message) as caught:
         validate_reference(vectors)
     assert file.split(".")[0] in str(caught.value)
-    assert run(vectors) == 2
+    assert main(["validate", "reference", str(vectors)]) == 2
     assert "Traceback" not in capsys.readouterr().err
 
 
