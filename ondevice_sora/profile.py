@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ondevice_sora.common import CASES_HELP, EXIT_FITS, output_path
+from profiles.errors import UserError
 
 EXAMPLES = """
 examples:
@@ -58,6 +59,9 @@ def _fit(options: argparse.Namespace) -> None:
     cases_file = find_cases(options.cases)
     path = output_path(options.output, f"{device.key}.yaml", options.force, inputs=[str(cases_file)])
     cases, planned = read_cases(cases_file)
+    if load_device(cases.device).key != device.key:
+        what = f"these cases are of {cases.device}, not of {device.key}"
+        raise UserError(what, str(cases_file), f"Give --device {cases.device}.")
     found, _ = fit(prior, device, planned, cases.contradictions)
     record = found.profile.fit
     assert record is not None

@@ -70,6 +70,9 @@ def _published(options: argparse.Namespace) -> int:
     source = planned[0].source
     profile, device = load_profile(options.device) if options.device else profile_of(cases.device, source, "$.device")
     if options.leave_one_out:
+        if options.device and options.device != device.key:
+            what = "a profile file's costs have no effect with --leave-one-out, which fits its own"
+            raise UserError(what, "--device", "Name a device, or leave one of the two out.")
         from simulator.fit import leave_one_out
 
         rows = leave_one_out(device, planned, progress=_progress)

@@ -275,6 +275,12 @@ def price(
     return _with_measured(priced, blocks, measurements) if measurements else priced
 
 
+def unused_measurements(measurements: Sequence[Measurement], blocks: Sequence[BlockSpec]) -> list[Measurement]:
+    """Measurements of blocks that are not among these."""
+    known = {_block_key(block) for block in blocks}
+    return [measurement for measurement in measurements if _measured_key(measurement) not in known]
+
+
 def _seconds_per_amount(sample: Sample, prefix: str, terms: Sequence[str]) -> Array:
     """Coefficients [term, sample]: a rate per second is turned over, a time stays."""
     return np.stack(

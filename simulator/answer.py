@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import msgspec
 
 from plans.schema import Plan
+from profiles.costs import unused_measurements
 from profiles.documents import Document
 from profiles.figures import MARKS, Mark
 from profiles.metrics import busy_shares, component_results
@@ -83,7 +84,7 @@ def answer(plan: Plan, document: Document, setting: Setting, with_what_ifs: bool
         evaluations=plan.leap_steps(),
         what_ifs=what_ifs(plan, document, setting) if with_what_ifs else [],
         blocks=_block_rows(prepared),
-        notes=_notes(plan, setting),
+        notes=_notes(prepared),
     )
     return Answer(msgspec.structs.replace(trace, result=result), prepared)
 
@@ -160,8 +161,9 @@ def _block_rows(prepared: Prepared) -> list[BlockRow]:
     ]
 
 
-def _notes(plan: Plan, setting: Setting) -> list[str]:
+def _notes(prepared: Prepared) -> list[str]:
     notes = []
+    plan, setting = prepared.plan, prepared.setting
     profile = setting.profile
     if "scaled from" in profile.conditions:
         source = profile.conditions["scaled from"]
@@ -173,6 +175,11 @@ def _notes(plan: Plan, setting: Setting) -> list[str]:
         notes.append(
             "Thermal derating was asked for, although the fitted figures come from runs of minutes and contain it."
         )
+    if plan.memory.budget is not None and plan.memory.budget > setting.limit_bytes:
+        notes.append("The plan's budget is above the memory limit: keeping to it does not keep the app alive.")
+    unused = unused_measurements(profile.measurements, prepared.schedule.blocks)
+    if unused:
+        notes.append(f"Measurements in the profile of blocks that this plan does not have: {len(unused)}.")
     if plan.lpl.mode == "dynamic":
         notes.append("Shown is the median leap step; the interval covers the whole distribution given in the plan.")
     return notes

@@ -76,6 +76,9 @@ def model_of(plan: Plan, document: Document) -> tuple[Model, Reference]:
     for key in ("video", "text_tokens"):
         if getattr(plan, key) is not None:
             raise document.error(f"$.{key}", f"has no effect: {plan.model} lists its units for one shape", "Remove it.")
+    if "$.sampler.guidance" in document.lines:
+        what = f"has no effect: {plan.model} lists its units for the branches it has"
+        raise document.error("$.sampler.guidance", what, "Remove it.")
     try:
         return listed_model(plan.model, document.file_of("$.model").parent)
     except UserError as error:

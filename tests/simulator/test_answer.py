@@ -97,3 +97,35 @@ def test_read_extended_follows_a_ready_plan(tmp_path):
     from plans.schema import READY
 
     assert read_extended(path, READY).data["name"] == "mine"
+
+
+def test_what_does_not_fit_together_is_noted(tmp_path):
+    path = tmp_path / "roomy.yaml"
+    path.write_text("extends: ours-256\nname: roomy\nmemory: {budget: 5 GB}\n")
+    assert any("budget is above the memory limit" in note for note in answer_of(path).result.notes)
+
+
+def test_measured_figures_stand_instead_of_the_models(tmp_path):
+    """One block's run is measured at 100 s: the total grows by what that adds sixteen times over."""
+    import msgspec
+
+    from profiles.costs import Measurement
+    from profiles.figures import Figure
+
+    plan, document = load_plan("app-256-lpl")
+    profile, device = load_profile("iphone15pro")
+    before = answer(plan, document, setting_of(profile, device, plan)).result
+    row = next(row for row in before.blocks if row.block == "spatial_0..temporal_0")
+    measured = Measurement(
+        model="Open-Sora v1.2",
+        component="denoiser",
+        first_unit="spatial_0",
+        last_unit="temporal_0",
+        run_s=Figure(100.0, "measured", "made up"),
+    )
+    stray = msgspec.structs.replace(measured, last_unit="temporal_5")
+    profile = msgspec.structs.replace(profile, measurements=(measured, stray))
+    after = answer(plan, document, setting_of(profile, device, plan)).result
+    assert after.total_s - before.total_s == pytest.approx(16 * (100.0 - row.run_s), rel=1e-6)
+    assert after.marks["measured"] > 0.5
+    assert any("blocks that this plan does not have: 1" in note for note in after.notes)
