@@ -68,6 +68,9 @@ def compare_rows(traces: list[Trace]) -> list[CompareRow]:
     rows.append(_row("Loading", "hidden behind runs", hidden, format_percent, MORE))
     rows.append(_row("Memory", "peak footprint", [float(trace.peak_bytes) for trace in traces], format_bytes, NEITHER))
     rows.append(_row("Memory", "limit", [float(trace.limit_bytes) for trace in traces], format_bytes, NEITHER))
+    risks = [trace.result.kill_share if trace.result is not None else None for trace in traces]
+    if any(risk is not None for risk in risks):
+        rows.append(_row("Memory", "risk of a kill", risks, format_percent))
     busy = [trace.result.busy_share if trace.result is not None else busy_shares(trace) for trace in traces]
     for lane in ("gpu", "ane", "cpu"):
         if any(lane in share for share in busy):
