@@ -20,9 +20,14 @@ CASES_HELP = "a cases file, or a shipped one: iphone15pro (default), apple_sdxl"
 
 def guarded(work: Callable[[], int]) -> int:
     """Run a verb: a user's mistake becomes one message and exit status 2, Ctrl-C exit status 130."""
+    status = EXIT_FITS
     try:
-        status = work()
-        sys.stdout.flush()
+
+        def worked() -> None:
+            nonlocal status
+            status = work()
+
+        shown(worked)
         return status
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -30,10 +35,15 @@ def guarded(work: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
+
+
+def shown(show: Callable[[], None]) -> None:
+    """Print something, to a reader who may leave early (head, less): that changes no exit status."""
+    try:
+        show()
+        sys.stdout.flush()
     except BrokenPipeError:
-        # The reader (head, less) has what it wanted; Python would complain again while closing stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_FITS
 
 
 class Parser(argparse.ArgumentParser):

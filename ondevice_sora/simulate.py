@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ondevice_sora.common import EXIT_FITS, EXIT_KILLED, Parser, guarded, output_path, size_argument
+from ondevice_sora.common import EXIT_FITS, EXIT_KILLED, Parser, guarded, output_path, shown, size_argument
 from profiles.errors import UserError
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     outputs = _outputs(options, names)
     traces = [_simulate(name, options, with_what_ifs=bool(outputs) or options.json) for name in names]
     _write(traces, outputs)
-    _show(traces, as_json=options.json)
+    shown(lambda: _show(traces, as_json=options.json))
     for path in outputs.values():
         print(f"Wrote {path}", file=sys.stderr)
     return EXIT_KILLED if any(trace.kill is not None for trace in traces) else EXIT_FITS

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ondevice_sora.common import CASES_HELP, EXIT_FAILED, EXIT_FITS
+from ondevice_sora.common import CASES_HELP, EXIT_FAILED, EXIT_FITS, shown
 from profiles.errors import UserError
 
 EXAMPLES = """
@@ -57,7 +57,7 @@ def _reference(options: argparse.Namespace) -> int:
             f"this needs {error.name}, which is not installed", mend="pip install 'ondevice-sora[torch]'"
         ) from None
     results = validate_reference(options.folder)
-    print_reference(results)
+    shown(lambda: print_reference(results))
     compared = [result for result in results if result.max_abs_difference is not None]
     return EXIT_FITS if compared and all(result.ok for result in compared) else EXIT_FAILED
 

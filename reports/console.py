@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
-from rich.console import Console
+import rich.console
 from rich.table import Table
 
 PIPE_WIDTH = 120
+
+
+class Console(rich.console.Console):
+    """A console whose reader may leave early (head, less) without changing the exit status."""
+
+    def on_broken_pipe(self) -> None:
+        """Let what is still to be written go nowhere."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def table_console(width: int = PIPE_WIDTH) -> Console:

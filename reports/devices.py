@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console
-
 from profiles.costs import figures
 from profiles.devices import Device
 from profiles.figures import Figure
 from profiles.profile import FitRecord, Profile
 from profiles.units import format_bytes, format_seconds
-from reports.console import plain_table, table_console
+from reports.console import Console, plain_table, table_console
 
 
 def print_catalogue(devices: Sequence[Device]) -> None:

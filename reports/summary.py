@@ -18,7 +18,9 @@ from profiles.units import format_bytes, format_percent, format_seconds
 from reports.rows import LANE_NAMES, ComponentRow, component_rows, interval_text, kind_word, mark_rows, total_s, verdict
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import RenderableType
+
+    from reports.console import Console
 
 PLAIN_WIDTH = 100
 NARROW, NARROWER = 88, 66
@@ -26,7 +28,7 @@ NARROW, NARROWER = 88, 66
 
 def print_summary(trace: Trace, file: TextIO | None = None, width: int | None = None) -> None:
     """Write the summary to `file` (standard output), as wide as the terminal, or 100 columns where there is none."""
-    from rich.console import Console
+    from reports.console import Console
 
     out = file if file is not None else sys.stdout
     # Console asks the environment for colour too; what is not a terminal gets none, whatever FORCE_COLOR says
