@@ -375,7 +375,8 @@ def test_without_a_verb_the_verbs_are_listed(run):
 
 def test_a_reader_who_leaves_early_changes_no_exit_status(tmp_path: Path) -> None:
     (tmp_path / "whole.yaml").write_text("extends: app-256\nname: whole\ncomponents: {denoiser: {blocks: whole}}\n")
-    command = f"{sys.executable} -m ondevice_sora.simulate --plan whole.yaml --json | head -c 1; echo ${{PIPESTATUS[0]}}"
+    simulate = f"{sys.executable} -m ondevice_sora.simulate --plan whole.yaml --json"
+    command = f"{simulate} | head -c 1; echo ${{PIPESTATUS[0]}}"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     run = subprocess.run(
         ["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path, env=environment, check=True
