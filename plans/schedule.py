@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple
 
 from plans.partition import Block, partition
@@ -221,7 +222,13 @@ class _LoadPlanner:
         self.next_use = _next_uses(walk.block)
         self.reach, self.window = self._reach()
         self.residual = self._residual()
-        self.working = [costs.working_bytes[block] for block in walk.block]
+        fixed = memory.baseline
+        self.alone = [fixed + left + costs.working_bytes[b] for left, b in zip(self.residual, walk.block, strict=True)]
+        """for each use, its footprint without any weights"""
+        self.sums = list(accumulate((self.size[block] for block in walk.block), initial=0))
+        """bytes of all uses before each"""
+        self.repeats = list(accumulate(reversed(self.next_use), min))[::-1]
+        """for each use, the first use after it at which a block of it or of a later use comes back"""
 
     def schedule(self) -> Schedule:
         keep = {}
@@ -268,16 +275,16 @@ class _LoadPlanner:
                 total += round(self.size[block] * share)
         return left
 
-    def _demand(self, index: int, last: int) -> int:
+    def demand(self, index: int, last: int) -> int:
         """Footprint, at most, until use `index` has finished, with the uses up to `last` loaded or loading."""
-        size = self.size
-        demand = self.memory.baseline + self.residual[index] + self.working[index]
-        if last == index:
-            held = largest = size[self.walk.block[index]]
+        size, blocks = self.size, self.walk.block
+        if self.repeats[index] > last:
+            held = self.sums[last + 1] - self.sums[index]
         else:
-            sizes = [size[block] for block in set(self.walk.block[index : last + 1])]
-            held, largest = sum(sizes), max(sizes)
-        return demand + round(largest * self.memory.transient) + held
+            held = sum([size[block] for block in set(blocks[index : last + 1])])
+        if self.memory.transient:
+            held += round(max([size[block] for block in blocks[index : last + 1]]) * self.memory.transient)
+        return self.alone[index] + held
 
     def _kept_positions(self, walked: _WalkedPass) -> Kept:
         settings = self.settings[walked.component]
@@ -287,8 +294,8 @@ class _LoadPlanner:
         second = first[min(1, len(first) - 1)]
         first_pass = FirstPass(
             resident=tuple(self.size[self.walk.block[i]] for i in first),
-            demand=tuple(self._demand(i, self.reach[i]) for i in first),
-            alone=self._demand(second, second),
+            demand=tuple(self.demand(i, self.reach[i]) for i in first),
+            alone=self.demand(second, second),
             baseline=self.memory.baseline + self.residual[first[0]],
             available=self.budget if self.budget is not None else self.memory.available,
         )
@@ -299,16 +306,16 @@ class _LoadPlanner:
     def _sweep(self, keep: dict[str, Kept]) -> tuple[list[int], list[bool], int]:
         """For each use, how far ahead loads may be and whether its block is kept for the next; the largest demand."""
         sweep = _Sweep(self, keep)
-        started: tuple[object, ...] = ()
+        started: object = None
         number = 0
         while number < len(self.walk.passes):
             walked = self.walk.passes[number]
             copies = self._num_copies(number)
-            state = sweep.state(walked.first) if copies >= 0 else ()
-            if copies > 0 and state == started:
+            state = sweep.state(walked.first) if copies >= 0 else None
+            if copies > 0 and state is not None and state == started:
                 sweep.copy_pass(self.walk.passes[number - 1], copies)
                 number += copies
-                started = ()
+                started = None
                 continue
             started = state
             sweep.sweep_pass(walked)
@@ -342,7 +349,7 @@ class _LoadPlanner:
         """The complaint that a use cannot be kept to the budget, with its block and the bytes missing."""
         number = self.walk.block[index]
         block = self.blocks[number]
-        needed = self._demand(index, index) + kept_bytes
+        needed = self.demand(index, index) + kept_bytes
         assert self.budget is not None
         parts = [
             f"{format_bytes(self.memory.baseline)} baseline",
@@ -381,9 +388,7 @@ class _LoadPlanner:
                     loaded.add(packages[used])
                 if first_run:
                     ran.add(used)
-                visits.append(
-                    Visit(used, step[index], loads, cold, first_run, gate, not keeps[index], index == last)
-                )
+                visits.append(Visit(used, step[index], loads, cold, first_run, gate, not keeps[index], index == last))
                 if keeps[index]:
                     resident.add(used)
                 else:
@@ -393,8 +398,8 @@ class _LoadPlanner:
     def _passes(self, visits: Sequence[Visit]) -> tuple[Pass, ...]:
         """The passes, compared by what their visits do, with gates taken relative to the visit."""
         found: list[Pass] = []
-        num_same, following = 0, ((-1,),)
-        actions: tuple[tuple[int, ...], ...]
+        num_same = 0
+        following: tuple[tuple[int, ...], ...] = ()
         for walked in reversed(self.walk.passes):
             own = visits[walked.first : walked.first + walked.length]
             actions = tuple(
@@ -406,8 +411,21 @@ class _LoadPlanner:
         return tuple(reversed(found))
 
 
+class _Kept(NamedTuple):
+    """A block held for a later use; the use it is held from; whether that may be given up."""
+
+    after: int
+    use: int
+    block: int
+    is_soft: bool
+
+
 class _Sweep:
-    """The sweep under way: what is decided so far, and which blocks are kept for a later use."""
+    """The sweep under way: what is decided so far, and which blocks are kept for a later use.
+
+    A block lies in the window of a use exactly if its next use does; nothing else is asked of `kept`, by block, and
+    of the bytes it comes to.
+    """
 
     def __init__(self, planner: _LoadPlanner, keep: dict[str, Kept]) -> None:
         self.planner = planner
@@ -416,54 +434,80 @@ class _Sweep:
         self.ahead = list(range(count))
         self.keeps = [False] * count
         self.needed = 0
-        self.kept: dict[int, tuple[int, bool, int]] = {}
-        """block -> (next use, may be given up, the use it is kept from)"""
+        self.kept: dict[int, _Kept] = {}
+        self.kept_bytes = 0
+        self.hard_bytes = 0
         self.given_up: list[int] = []
         """uses whose block was given up after all, by the pass swept last"""
 
-    def state(self, start: int) -> tuple[object, ...]:
-        """What the sweep carries into a pass, relative to where it starts; in the order kept, which decides ties."""
-        return tuple((block, after - start, soft, use - start) for block, (after, soft, use) in self.kept.items())
+    def state(self, start: int) -> object:
+        """What the sweep carries into a pass, relative to where it starts."""
+        return {entry._replace(after=entry.after - start, use=entry.use - start) for entry in self.kept.values()}
 
     def sweep_pass(self, walked: _WalkedPass) -> None:
         """Raises UserError if the budget cannot be kept."""
-        planner, kept, keeps = self.planner, self.kept, self.keeps
-        size, blocks, next_use = planner.size, planner.walk.block, planner.next_use
+        planner, kept, keeps, ahead = self.planner, self.kept, self.keeps, self.ahead
+        size, blocks, next_use, reach = planner.size, planner.walk.block, planner.next_use, planner.reach
+        demand_of = planner.demand
         budget = planner.budget
         soft_cap = budget if budget is not None else planner.memory.available
         positions = self.keep[walked.component]
-        soft = positions is None
-        releases = self._app_releases(walked)
+        if self._app_releases(walked):
+            positions = frozenset()
+        is_soft = positions is None
         count = len(blocks)
         self.given_up = []
-        for position in range(walked.length):
-            index = walked.first + position
+        for position, index in enumerate(range(walked.first, walked.first + walked.length)):
             block = blocks[index]
-            kept.pop(block, None)
-            last = self.ahead[index] = planner.reach[index] if budget is None else self._fitting(index, budget)
-            demand = planner._demand(index, last)
-            extra = 0
+            if block in kept:
+                self._drop(block)
+            last = reach[index]
+            demand = demand_of(index, last)
+            if budget is not None:
+                while (
+                    demand + self.hard_bytes - (self._in_window(index, last, True) if self.hard_bytes else 0) > budget
+                ):
+                    if last == index:
+                        raise planner.refuse(index, self.hard_bytes)
+                    last -= 1
+                    demand = demand_of(index, last)
+            ahead[index] = last
             if kept:
-                window = set(blocks[index : last + 1])
-                held = [other for other in kept if other not in window]
-                extra = sum([size[other] for other in held])
-                if demand + extra > soft_cap:
-                    softly = [other for other in held if kept[other][1]]
-                    for other in sorted(softly, key=lambda b: -kept[b][0]):
-                        if demand + extra <= soft_cap:
-                            break
-                        extra -= size[other]
-                        use = kept.pop(other)[2]
+                demand += self.kept_bytes - (self._in_window(index, last) if last > index else 0)
+                if demand > soft_cap:
+                    later = [entry for entry in kept.values() if entry.is_soft and entry.after > last]
+                    later.sort()
+                    while demand > soft_cap and later:
+                        _, use, other, _ = later.pop()
+                        demand -= size[other]
+                        self._drop(other)
                         keeps[use] = False
                         self.given_up.append(use)
-            if demand + extra > self.needed:
-                self.needed = demand + extra
+            if demand > self.needed:
+                self.needed = demand
             following = next_use[index]
-            if following < count:
-                wanted = positions is None or (position in positions and not releases)
-                if wanted or following <= last:
-                    keeps[index] = True
-                    kept[block] = (following, soft, index)
+            if following < count and (positions is None or position in positions or following <= last):
+                keeps[index] = True
+                kept[block] = _Kept(following, index, block, is_soft)
+                self.kept_bytes += size[block]
+                if not is_soft:
+                    self.hard_bytes += size[block]
+
+    def _drop(self, block: int) -> None:
+        size = self.planner.size[block]
+        self.kept_bytes -= size
+        if not self.kept.pop(block).is_soft:
+            self.hard_bytes -= size
+
+    def _in_window(self, index: int, last: int, only_hard: bool = False) -> int:
+        """Bytes of the kept blocks that uses index + 1 .. last take."""
+        blocks, kept, size = self.planner.walk.block, self.kept, self.planner.size
+        held = 0
+        for use in range(index + 1, last + 1):
+            entry = kept.get(blocks[use])
+            if entry is not None and entry.after == use and not (only_hard and entry.is_soft):
+                held += size[entry.block]
+        return held
 
     def copy_pass(self, walked: _WalkedPass, copies: int) -> None:
         """Decide the `copies` passes after `walked`, the pass swept last, as that one was decided."""
@@ -481,28 +525,16 @@ class _Sweep:
             self.ahead[first : first + length] = [first + offset for offset in ahead]
             self.keeps[first : first + length] = settled if copy < copies else keeps
         shift = copies * length
-        self.kept = {b: (after + shift, soft, use + shift) for b, (after, soft, use) in self.kept.items()}
+        self.kept = {
+            entry.block: entry._replace(after=entry.after + shift, use=entry.use + shift)
+            for entry in self.kept.values()
+        }
 
     def _app_releases(self, walked: _WalkedPass) -> bool:
         """The app releases what it kept on the step where LPL would have leapt, even with LPL off."""
         planner = self.planner
         is_app = planner.settings[walked.component].keep == "app"
         return is_app and planner.plan.lpl.mode == "off" and walked.step == APP_LPL_STEP
-
-    def _fitting(self, index: int, budget: int) -> int:
-        """The farthest use that may be loading before `index` has finished within the budget.
-
-        Raises UserError if not even the use itself fits.
-        """
-        planner, kept = self.planner, self.kept
-        size, blocks = planner.size, planner.walk.block
-        fixed = {block: size[block] for block, (_, soft, _) in kept.items() if not soft}
-        fixed_bytes = sum(fixed.values())
-        for last in range(planner.reach[index], index - 1, -1):
-            counted = sum([fixed.get(block, 0) for block in set(blocks[index : last + 1])]) if fixed else 0
-            if planner._demand(index, last) + fixed_bytes - counted <= budget:
-                return last
-        raise planner.refuse(index, fixed_bytes)
 
 
 def _next_uses(blocks: list[int]) -> list[int]:
