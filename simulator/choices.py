@@ -1,7 +1,8 @@
 """What the planner decides of a component: where to cut it, how far to load ahead, what to keep.
 
-A choice is made of plain tuples, so that a search can compare and count choices; `with_choices` turns them into a plan.
-Units keep the compute units that the starting plan gave them, hence no block crosses from one choice of them to another.
+A choice is made of plain tuples, so that a search can compare and count choices; `with_choices` turns them into a
+plan. Units keep the compute units that the starting plan gave them, hence no block crosses from one choice of them to
+another.
 """
 
 from __future__ import annotations

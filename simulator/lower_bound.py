@@ -17,11 +17,12 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
+from itertools import pairwise
 
 from profiles.costs import BlockCosts, Processor
 from profiles.errors import UserError
 from profiles.units import format_bytes
-from simulator.choices import Part
+from simulator.choices import Choice, Part
 from simulator.problem import Place, Problem
 
 INFINITY = float("inf")
@@ -99,7 +100,7 @@ def _least(
     edges = [*sorted(part.forced), part.count]
     run: dict[Processor, float] = {}
     first: dict[Processor, float] = {}
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         processor = part.spec(problem.model.name, start, start + 1, False).processor
         run[processor] = run.get(processor, 0.0) + table.cheapest(costs.run_s[:, 0].tolist(), start, end)
         first[processor] = first.get(processor, 0.0) + table.cheapest(costs.first_run_s[:, 0].tolist(), start, end)
@@ -136,21 +137,20 @@ def check_units(problem: Problem, table: _Table, place: Place) -> None:
 
 
 def too_big(problem: Problem, part: Part, start: int, needed: int) -> UserError:
+    smallest = smallest_budget(problem)
     return UserError(
         f"unit '{part.name_of(start)}' of {part.component.name} needs {format_bytes(needed)} even as a block of its "
         f"own, {format_bytes(needed - problem.budget)} more than the budget of {format_bytes(problem.budget)}",
         "--memory",
-        f"The smallest budget that works is {smallest_budget(problem)} bytes ({format_bytes(smallest_budget(problem))}).",
+        f"The smallest budget that works is {smallest} bytes ({format_bytes(smallest)}).",
     )
 
 
 def smallest_budget(problem: Problem) -> int:
-    """Bytes that the plan of single units, loaded when needed and never kept, needs on every device: no plan needs less.
+    """Bytes that a plan of single units, loaded when needed and never kept, needs: no plan needs less.
 
     A block needs at least the sum of its units' weights and the largest of their working memories.
     """
-    from simulator.choices import Choice
-
     choices = tuple(Choice(tuple(range(part.count)), 0, "none") for part in problem.parts)
     generous = Problem(
         problem.plan, problem.document, problem.model, problem.reference, problem.parts, problem.start, problem.places,

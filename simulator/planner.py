@@ -7,7 +7,7 @@ Small problems are enumerated whole, so that the answer is the optimum. For othe
     polish   one boundary, window or resident set changed at a time, until nothing improves
 
 Deterministic: same problem, same candidates in the same order; only where the time runs out depends on the machine.
-The best so far survives Ctrl-C and the deadline. How far it may be from the optimum is said by simulator/lower_bound.py.
+The best so far survives Ctrl-C and the deadline. How far it may be from the optimum, simulator/lower_bound.py says.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Found:
         return 0.0 if self.ending == "optimum" else self.best.score / self.bound - 1.0
 
 
-class _TimeIsUp(Exception):
+class _TimeIsUpError(Exception):
     pass
 
 
@@ -77,7 +77,7 @@ class _Search:
     def try_(self, choices: Choices, packages: Packages = "shared") -> bool:
         """Score a candidate; whether it is the best so far."""
         if self.deadline is not None and time.monotonic() > self.deadline and self.best is not None:
-            raise _TimeIsUp
+            raise _TimeIsUpError
         scored = self.problem.score(choices, packages)
         if self.progress is not None:
             self.progress(self.phase, self.best, len(self.problem.seen))
@@ -98,7 +98,7 @@ class _Search:
             self.phase = "polish"
             self._polish()
             return "converged"
-        except _TimeIsUp:
+        except _TimeIsUpError:
             return "time"
         except KeyboardInterrupt:
             if self.best is None:

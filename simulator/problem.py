@@ -54,9 +54,13 @@ class BlockPrices:
             ]
             for key, *row in zip(missing, *columns, strict=True):
                 rows[key] = tuple(row)
-        warm, cold, run, first, unload, *rest = zip(*(rows[key] for key in keys), strict=True)
-        seconds_by_block = [np.array([column], dtype=np.float64).T for column in (warm, cold, run, first, unload)]
-        return BlockCosts(*seconds_by_block, *rest)
+        found = [rows[key] for key in keys]
+        table = np.array([row[:5] for row in found], dtype=np.float64)
+        resident, working, stored, load_marks, run_marks = zip(*(row[5:] for row in found), strict=True)
+        return BlockCosts(
+            table[:, 0:1], table[:, 1:2], table[:, 2:3], table[:, 3:4], table[:, 4:5],
+            resident, working, stored, load_marks, run_marks,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
