@@ -35,6 +35,7 @@ DRAWS = 40
 MORE_BYTES = 100_000_000
 FASTER = 1.1
 NEXT_BEST = 6
+SAME_S = 1e-6
 DOUBTFUL = 0.1
 """A conclusion is doubtful if this share of the draws says otherwise."""
 
@@ -192,7 +193,7 @@ def _next_best(problem: Problem, setting: Setting, total_s: float) -> Iterator[_
             for choice in moves(part, own, WINDOWS, move):
                 choices = (*problem.start[:index], choice, *problem.start[index + 1 :])
                 scored = problem.score(choices, problem.plan.tdtm.packages)
-                if scored is None:
+                if scored is None or abs(scored.score - total_s) < SAME_S:
                     continue
                 if choice.starts != own.starts:
                     kind = f"{len(choice.starts)} blocks instead of {len(own.starts)}"
@@ -208,10 +209,9 @@ def _next_best(problem: Problem, setting: Setting, total_s: float) -> Iterator[_
                 name = part.component.name
                 if (name, key) not in found or scored.score < found[name, key][0]:
                     found[name, key] = (scored.score, f"{name}: {kind}", choices)
-    for score, title, choices in sorted(found.values(), key=lambda entry: entry[0])[:NEXT_BEST]:
-        note = "no change in time" if abs(score - total_s) < 1e-6 else ""
+    for _, title, choices in sorted(found.values(), key=lambda entry: entry[0])[:NEXT_BEST]:
         plan = problem.plan_of(choices, problem.plan.tdtm.packages)
-        yield _Change("next-best plans, one thing changed", title, plan, setting, note)
+        yield _Change("next-best plans, one thing changed", title, plan, setting)
 
 
 def _keep_name(keep: object) -> object:
@@ -222,7 +222,7 @@ def _flips(reasons: list[Reason]) -> list[str]:
     """Changes of which the draws do not agree whether they are faster."""
     lines = []
     for reason in reasons:
-        if reason.saved_s is None or reason.better_share is None or abs(reason.saved_s) < 1e-6:
+        if reason.saved_s is None or reason.better_share is None or abs(reason.saved_s) < SAME_S:
             continue
         against = 1.0 - reason.better_share if reason.saved_s > 0 else reason.better_share
         if against > DOUBTFUL:
