@@ -26,7 +26,9 @@ from simulator.problem import Packages, Problem, Scored
 WINDOWS = (0, 1, 2, 3, 4, 6, 8)
 EXHAUSTIVE = 20_000
 """Problems of at most so many plans are enumerated."""
-GROUPS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 30, 40, 60)
+GROUPS = (*range(1, 25), 26, 28, 30, 35, 40, 60)
+STARTS = 6
+"""Plans that are polished, each with another number of blocks in the component walked most often."""
 FINALISTS = 8
 WORTHWHILE = 1e-9
 """Relative: less than this is rounding, no improvement."""
@@ -96,7 +98,8 @@ class _Search:
             self.phase = "seed"
             self._seed()
             self.phase = "polish"
-            self._polish()
+            for start in self._starts():
+                self._polish(start)
             return "converged"
         except _TimeIsUpError:
             return "time"
@@ -126,27 +129,33 @@ class _Search:
             if self.best is before:
                 break
 
-    def _polish(self) -> None:
-        problem = self.problem
-        improved = True
+    def _starts(self) -> list[Scored]:
+        """The best plans so far, each with another number of blocks in the component that is walked most often."""
+        parts = self.problem.parts
+        most = max(range(len(parts)), key=lambda index: parts[index].num_passes)
+        best: dict[int, Scored] = {}
+        for scored in sorted(filter(None, self.problem.seen.values()), key=lambda scored: scored.score):
+            best.setdefault(len(scored.choices[most].starts), scored)
+        return list(best.values())[:STARTS]
+
+    def _polish(self, start: Scored) -> None:
+        """Walk the moves of every component, taking each that helps and going on from there, until none does."""
+        here, improved = start, True
         while improved:
             improved = False
-            for index, part in enumerate(problem.parts):
-                improved |= self._descend(index, part)
+            for index, part in enumerate(self.problem.parts):
+                for move in range(part.count + 1):
+                    for choice in moves(part, here.choices[index], self.windows, move):
+                        choices = (*here.choices[:index], choice, *here.choices[index + 1 :])
+                        self.try_(choices)
+                        scored = self.problem.score(choices)
+                        if scored is not None and scored.score < here.score * (1 - WORTHWHILE):
+                            here, improved = scored, True
 
-    def _descend(self, index: int, part: Part) -> bool:
-        """Walk the moves of a component, taking each that helps and going on from there; whether any did."""
-        improved = False
-        assert self.best is not None
-        for move in range(_num_moves(part)):
-            for choice in moves(part, self.best.choices[index], self.windows, move):
-                improved |= self._try_at(index, choice)
-        return improved
-
-    def _try_at(self, index: int, choice: Choice) -> bool:
+    def _try_at(self, index: int, choice: Choice) -> None:
         assert self.best is not None
         choices = self.best.choices
-        return self.try_((*choices[:index], choice, *choices[index + 1 :]), "shared")
+        self.try_((*choices[:index], choice, *choices[index + 1 :]))
 
 
 def search(
@@ -200,10 +209,6 @@ def _cuts(problem: Problem, part: Part, start: Choice) -> list[tuple[int, ...]]:
         if part.count in best:
             found[best[part.count][1]] = None
     return list(found)
-
-
-def _num_moves(part: Part) -> int:
-    return part.count + 1
 
 
 def moves(part: Part, choice: Choice, windows: tuple[int, ...], move: int) -> Iterator[Choice]:
