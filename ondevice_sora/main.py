@@ -11,7 +11,7 @@ from profiles.errors import nearest
 
 VERBS = {
     "simulate": "predict how a plan runs on a device",
-    "plan": "list, show and check plans; print their JSON Schema",
+    "plan": "search for the fastest plan, explain one; list and show plans; print their JSON Schema",
     "profile": "list and show device profiles; fit one to published figures",
     "validate": "compare the simulator with published figures",
     "report": "one HTML page from one or more traces",

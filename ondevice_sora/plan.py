@@ -1,27 +1,32 @@
-"""plan: list the ready plans, show a plan with everything it inherits, or print the JSON Schema for editors."""
+"""plan: find the fastest plan that fits, explain one; list the ready plans, show one; print the JSON Schema."""
 
 from __future__ import annotations
 
 import argparse
 
 from ondevice_sora.common import EXIT_FITS, output_path
+from ondevice_sora.plan_search import add_explain_arguments, add_search_arguments, run_explain, run_search
 
 EXAMPLES = """
 examples:
   ondevice-sora plan list
   ondevice-sora plan show app-256-all
   ondevice-sora plan schema -o plan.schema.json
+  ondevice-sora plan search --device iphone15pro --model opensora-256 --memory '3.3 GB' -o best.yaml
+  ondevice-sora plan explain ours-256
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", required=True, metavar="list|show|schema")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="list|show|schema|search|explain")
     actions.add_parser("list", help="ready plans, by name")
     show = actions.add_parser("show", help="a plan with everything it inherits, as YAML")
     show.add_argument("plan", help="a plan file or a ready plan")
     schema = actions.add_parser("schema", help="the JSON Schema of plan files, for editors")
     schema.add_argument("-o", "--output", metavar="JSON", help="write it to a file")
     schema.add_argument("--force", action="store_true", help="overwrite the file if it exists")
+    add_search_arguments(actions.add_parser("search", help="the fastest plan that fits a device's memory"))
+    add_explain_arguments(actions.add_parser("explain", help="what bounds a plan, and what would change it"))
 
 
 def run(options: argparse.Namespace) -> int:
@@ -30,6 +35,10 @@ def run(options: argparse.Namespace) -> int:
 
     from plans.schema import json_schema, load_plan, plan_data, ready_plans
 
+    if options.action == "search":
+        return run_search(options)
+    if options.action == "explain":
+        return run_explain(options)
     if options.action == "list":
         for name, path in ready_plans().items():
             print(f"{name:16} {load_plan(path)[0].name}")

@@ -16,14 +16,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple
 
 from plans.partition import Block, partition
-from plans.policies import APP_LPL_STEP, FirstPass, Kept, app_window, kept_positions
+from plans.policies import APP_LPL_STEP, OPTIMAL, FirstPass, Kept, app_window, kept_positions
 from plans.schema import Plan
 from profiles.costs import BlockCosts, BlockSpec
 from profiles.documents import Document
-from profiles.errors import nearest
+from profiles.errors import UserError, nearest
 from profiles.models import Model, Variant
 from profiles.units import format_bytes
 
@@ -90,13 +91,26 @@ Pricer = Callable[[Sequence[BlockSpec]], BlockCosts]
 Reference = dict[str, tuple[tuple[str, ...], ...]]
 
 
-class _Use(NamedTuple):
-    """A visit before anything is decided about loading."""
+class _Walk(NamedTuple):
+    """Every use in order, before anything is decided about loading: parallel lists, and the passes they form.
 
-    block: int
+    A walk is long (a thousand uses) and a search makes many, hence lists instead of a record a use.
+    """
+
+    block: list[int]
+    step: list[int]
+    position: list[int]
+    passes: list[_WalkedPass]
+
+
+class _WalkedPass(NamedTuple):
+    """Passes with the same `pattern` use the same blocks in the same order."""
+
+    component: str
     step: int
-    position: int
+    first: int
     length: int
+    pattern: int
 
 
 def build_schedule(
@@ -137,36 +151,48 @@ def build_schedule(
     if count > MAX_VISITS:
         what = f"{count:,} visits of blocks; at most {MAX_VISITS:,} are simulated"
         raise document.error("$", what, "Cut fewer blocks, or take fewer steps.")
-    blocks, uses = _walk(plan, model, cuts, evaluations)
+    blocks, walk = _walk(plan, model, cuts, evaluations)
     costs = price(blocks)
-    planner = _LoadPlanner(plan, blocks, uses, costs, memory, document, stepped)
+    planner = _LoadPlanner(plan, blocks, walk, costs, memory, document, stepped)
     return planner.schedule(), costs
 
 
 def _walk(
     plan: Plan, model: Model, cuts: list[tuple[Block, ...]], evaluations: int
-) -> tuple[tuple[BlockSpec, ...], list[_Use]]:
+) -> tuple[tuple[BlockSpec, ...], _Walk]:
     """Every block in every variant used, and the uses in order."""
     blocks: list[BlockSpec] = []
-    uses: list[_Use] = []
+    walk = _Walk([], [], [], [])
+    num_patterns = 0
     for component, cut in zip(model.components, cuts, strict=True):
         precision = plan.component(component.name).precision
         numbers: dict[tuple[int, Variant], int] = {}
+        patterns: dict[bool, tuple[int, list[int]]] = {}
         stepped = component.passes == "steps"
+        positions = list(range(len(cut)))
         for step in range(evaluations if component.passes == "steps" else component.passes):
             merging = stepped and plan.merges(step)
-            for block in cut:
-                variant: Variant = "tdtm" if merging and any(unit.tdtm for unit in block.units) else "plain"
-                number = numbers.setdefault((block.index, variant), len(blocks))
-                if number == len(blocks):
-                    blocks.append(
-                        BlockSpec(
-                            model.name, component.name, block.index, block.name, block.units, variant, precision,
-                            block.compute_units,
-                        )
-                    )  # fmt: skip
-                uses.append(_Use(number, step, block.index, len(cut)))
-    return tuple(blocks), uses
+            if merging not in patterns:
+                used = []
+                for block in cut:
+                    variant: Variant = "tdtm" if merging and any(unit.tdtm for unit in block.units) else "plain"
+                    number = numbers.setdefault((block.index, variant), len(blocks))
+                    if number == len(blocks):
+                        blocks.append(
+                            BlockSpec(
+                                model.name, component.name, block.index, block.name, block.units, variant, precision,
+                                block.compute_units,
+                            )
+                        )  # fmt: skip
+                    used.append(number)
+                patterns[merging] = (num_patterns, used)
+                num_patterns += 1
+            pattern, used = patterns[merging]
+            walk.passes.append(_WalkedPass(component.name, step, len(walk.block), len(cut), pattern))
+            walk.block.extend(used)
+            walk.step.extend([step] * len(cut))
+            walk.position.extend(positions)
+    return tuple(blocks), walk
 
 
 class _LoadPlanner:
@@ -174,153 +200,165 @@ class _LoadPlanner:
 
     One sweep over the uses in order. `kept` holds the blocks that stay resident for a later use; where the budget is
     crossed, a plan with fixed residents gives up prefetching there, and an `optimal` one gives up the resident whose
-    next use is farthest away (Belady's MIN), back to its last use.
+    next use is farthest away (Belady's MIN), back to its last use. A pass that starts as the one before it started,
+    with the same uses ahead, ends the same: the sweep copies it.
     """
 
     def __init__(
         self,
         plan: Plan,
         blocks: tuple[BlockSpec, ...],
-        uses: list[_Use],
+        walk: _Walk,
         costs: BlockCosts,
         memory: MemoryModel,
         document: Document,
         stepped: set[str],
     ) -> None:
-        self.plan, self.blocks, self.uses, self.costs = plan, blocks, uses, costs
+        self.plan, self.blocks, self.walk, self.costs = plan, blocks, walk, costs
         self.memory, self.document, self.stepped = memory, document, stepped
         self.budget = plan.memory.budget
         self.size = costs.resident_bytes
-        self.packages = [self._package(block) for block in blocks]
-        self.next_use = _next_uses(uses)
-        self.reach = self._reach()
+        self.settings = {name: plan.component(name) for name in dict.fromkeys(p.component for p in walk.passes)}
+        self.next_use = _next_uses(walk.block)
+        self.reach, self.window = self._reach()
         self.residual = self._residual()
+        fixed = memory.baseline
+        self.alone = [fixed + left + costs.working_bytes[b] for left, b in zip(self.residual, walk.block, strict=True)]
+        """for each use, its footprint without any weights"""
+        self.sums = list(accumulate((self.size[block] for block in walk.block), initial=0))
+        """bytes of all uses before each"""
+        self.repeats = list(accumulate(reversed(self.next_use), min))[::-1]
+        """for each use, the first use after it at which a block of it or of a later use comes back"""
 
     def schedule(self) -> Schedule:
         keep = {}
-        for name in dict.fromkeys(block.component for block in self.blocks):
-            keep[name] = self._kept_positions(name)
+        for walked in self.walk.passes:
+            if walked.component not in keep:
+                keep[walked.component] = self._kept_positions(walked)
         ahead, keeps, needed = self._sweep(keep)
         visits = tuple(self._visits(ahead, keeps))
-        return Schedule(self.plan, self.blocks, visits, _passes(visits), needed)
+        return Schedule(self.plan, self.blocks, visits, self._passes(visits), needed)
 
-    def _package(self, block: BlockSpec) -> tuple[str, ...]:
-        separate = self.plan.tdtm.packages == "separate"
-        return (block.component, str(block.index), block.variant if separate else "")
+    def _reach(self) -> tuple[list[int], int]:
+        """For each use, the last use that may be loaded or loading before this one has finished, budget aside.
 
-    def _reach(self) -> list[int]:
-        """For each use, the last use that may be loaded or loading before this one has finished, budget aside."""
-        reach = list(range(len(self.uses)))
-        for index, use in enumerate(self.uses):
-            component = self.blocks[use.block].component
-            prefetch = self.plan.component(component).prefetch
+        And the longest window of any use.
+        """
+        windows: list[int] = []
+        for walked in self.walk.passes:
+            prefetch = self.settings[walked.component].prefetch
             if prefetch == "app":
-                prefetch = app_window(use.position, use.length, use.step, component in self.stepped)
-            for earlier in range(max(0, index - prefetch), index):
+                stepped, length = walked.component in self.stepped, walked.length
+                windows += [app_window(position, length, walked.step, stepped) for position in range(length)]
+            else:
+                windows += [prefetch] * walked.length
+        reach = list(range(len(windows)))
+        unset = len(windows)
+        for index in range(len(windows) - 1, -1, -1):
+            earliest = max(0, index - windows[index])
+            for earlier in range(earliest, min(unset, index)):
                 reach[earlier] = index
-        return reach
+            unset = min(unset, earliest)
+        return reach, max(windows, default=0)
 
     def _residual(self) -> list[int]:
         """Bytes left behind by unloaded blocks before each use, at most."""
+        share = self.memory.residual
+        if share == 0.0:
+            return [0] * len(self.walk.block)
         seen: set[int] = set()
         left, total = [], 0
-        for use in self.uses:
+        for block in self.walk.block:
             left.append(total)
-            if use.block not in seen:
-                seen.add(use.block)
-                total += round(self.size[use.block] * self.memory.residual)
+            if block not in seen:
+                seen.add(block)
+                total += round(self.size[block] * share)
         return left
 
-    def _demand(self, index: int, last: int) -> int:
+    def demand(self, index: int, last: int) -> int:
         """Footprint, at most, until use `index` has finished, with the uses up to `last` loaded or loading."""
-        window = {self.uses[i].block for i in range(index, last + 1)}
-        transient = round(max(self.size[block] for block in window) * self.memory.transient)
-        fixed = self.memory.baseline + self.residual[index] + self.costs.working_bytes[self.uses[index].block]
-        return fixed + transient + sum(self.size[block] for block in window)
+        size, blocks = self.size, self.walk.block
+        if self.repeats[index] > last:
+            held = self.sums[last + 1] - self.sums[index]
+        else:
+            held = sum([size[block] for block in set(blocks[index : last + 1])])
+        if self.memory.transient:
+            held += round(max([size[block] for block in blocks[index : last + 1]]) * self.memory.transient)
+        return self.alone[index] + held
 
-    def _kept_positions(self, component: str) -> Kept:
-        settings = self.plan.component(component)
-        indices = [i for i, use in enumerate(self.uses) if self.blocks[use.block].component == component]
-        first = indices[: self.uses[indices[0]].length]
+    def _kept_positions(self, walked: _WalkedPass) -> Kept:
+        settings = self.settings[walked.component]
+        if settings.keep in ("none", "optimal"):
+            return frozenset() if settings.keep == "none" else OPTIMAL
+        first = range(walked.first, walked.first + walked.length)
         second = first[min(1, len(first) - 1)]
         first_pass = FirstPass(
-            resident=tuple(self.size[self.uses[i].block] for i in first),
-            demand=tuple(self._demand(i, self.reach[i]) for i in first),
-            alone=self._demand(second, second),
+            resident=tuple(self.size[self.walk.block[i]] for i in first),
+            demand=tuple(self.demand(i, self.reach[i]) for i in first),
+            alone=self.demand(second, second),
             baseline=self.memory.baseline + self.residual[first[0]],
             available=self.budget if self.budget is not None else self.memory.available,
         )
-        names = [tuple(unit.name for unit in self.blocks[self.uses[i].block].units) for i in first]
-        pointer = f"$.components.{self.plan.entry(component)}.keep"
+        names = [tuple(unit.name for unit in self.blocks[self.walk.block[i]].units) for i in first]
+        pointer = f"$.components.{self.plan.entry(walked.component)}.keep"
         return kept_positions(settings, names, first_pass, self.document, pointer)
 
     def _sweep(self, keep: dict[str, Kept]) -> tuple[list[int], list[bool], int]:
         """For each use, how far ahead loads may be and whether its block is kept for the next; the largest demand."""
-        count = len(self.uses)
-        keeps = [False] * count
-        ahead = list(range(count))
-        kept: dict[int, tuple[int, bool, int]] = {}
-        """block -> (next use, may be given up, the use it is kept from)"""
-        needed = 0
-        soft_cap = self.budget if self.budget is not None else self.memory.available
-        for index, use in enumerate(self.uses):
-            kept.pop(use.block, None)
-            fixed_bytes = sum(self.size[b] for b, (_, soft, _) in kept.items() if not soft)
-            last = self._fitting(index, fixed_bytes, kept)
-            ahead[index] = last
-            demand = self._demand(index, last)
-            window = {self.uses[i].block for i in range(index, last + 1)}
-            later = {block: entry for block, entry in kept.items() if block not in window}
-            extra = sum(self.size[block] for block in later)
-            for block in sorted((b for b, e in later.items() if e[1]), key=lambda b: -later[b][0]):
-                if demand + extra <= soft_cap:
-                    break
-                extra -= self.size[block]
-                keeps[kept.pop(block)[2]] = False
-            needed = max(needed, demand + extra)
-            following = self.next_use[index]
-            if following < count:
-                positions = keep[self.blocks[use.block].component]
-                soft = positions is None
-                wanted = soft or (positions is not None and use.position in positions and not self._app_releases(use))
-                if wanted or following <= last:
-                    keeps[index] = True
-                    kept[use.block] = (following, soft, index)
-        return ahead, keeps, needed
+        sweep = _Sweep(self, keep)
+        started: object = None
+        number = 0
+        while number < len(self.walk.passes):
+            walked = self.walk.passes[number]
+            copies = self._num_copies(number)
+            state = sweep.state(walked.first) if copies >= 0 else None
+            if copies > 0 and state is not None and state == started:
+                sweep.copy_pass(self.walk.passes[number - 1], copies)
+                number += copies
+                started = None
+                continue
+            started = state
+            sweep.sweep_pass(walked)
+            number += 1
+        return sweep.ahead, sweep.keeps, sweep.needed
 
-    def _app_releases(self, use: _Use) -> bool:
-        """The app releases what it kept on the step where LPL would have leapt, even with LPL off."""
-        settings = self.plan.component(self.blocks[use.block].component)
-        return settings.keep == "app" and self.plan.lpl.mode == "off" and use.step == APP_LPL_STEP
+    def _num_copies(self, number: int) -> int:
+        """How many passes, from this one on, look at the same as the pass before this one; -1 if none ever will.
 
-    def _fitting(self, index: int, fixed_bytes: int, kept: dict[int, tuple[int, bool, int]]) -> int:
-        """The farthest use that may be loading before `index` has finished within the budget."""
-        if self.budget is None:
-            return self.reach[index]
-        for last in range(self.reach[index], index - 1, -1):
-            counted = sum(
-                self.size[block]
-                for block in {self.uses[i].block for i in range(index, last + 1)}
-                if block in kept and not kept[block][1]
-            )
-            if self._demand(index, last) + fixed_bytes - counted <= self.budget:
-                return last
-        self._refuse(index, fixed_bytes)
-        raise AssertionError("unreachable")
+        They are those in the same run of equal passes, from its third on, up to where a window reaches beyond the run.
+        """
+        passes = self.walk.passes
+        walked = passes[number]
+        settings = self.settings[walked.component]
+        if settings.keep == "app" or settings.prefetch == "app":
+            return -1
+        before = 0
+        while before < 2 and number - before > 0 and passes[number - before - 1].pattern == walked.pattern:
+            before += 1
+        if before == 0:
+            return -1
+        last = number
+        while last + 1 < len(passes) and passes[last + 1].pattern == walked.pattern:
+            last += 1
+        if before == 1:
+            return 0
+        beyond = -(-max(1, self.window) // walked.length)
+        return max(0, last - number + 1 - beyond)
 
-    def _refuse(self, index: int, kept_bytes: int) -> None:
-        use = self.uses[index]
-        block = self.blocks[use.block]
-        needed = self._demand(index, index) + kept_bytes
+    def refuse(self, index: int, kept_bytes: int) -> UserError:
+        """The complaint that a use cannot be kept to the budget, with its block and the bytes missing."""
+        number = self.walk.block[index]
+        block = self.blocks[number]
+        needed = self.demand(index, index) + kept_bytes
         assert self.budget is not None
         parts = [
             f"{format_bytes(self.memory.baseline)} baseline",
-            f"{format_bytes(self.size[use.block])} weights",
-            f"{format_bytes(self.costs.working_bytes[use.block])} working memory",
+            f"{format_bytes(self.size[number])} weights",
+            f"{format_bytes(self.costs.working_bytes[number])} working memory",
         ]
         if kept_bytes:
             parts.append(f"{format_bytes(kept_bytes)} kept resident")
-        raise self.document.error(
+        return self.document.error(
             "$.memory.budget",
             f"block '{block.name}' of {block.component} needs {format_bytes(needed)} ({', '.join(parts)}), "
             f"{format_bytes(needed - self.budget)} more than the budget of {format_bytes(self.budget)}",
@@ -328,60 +366,184 @@ class _LoadPlanner:
         )
 
     def _visits(self, ahead: list[int], keeps: list[bool]) -> list[Visit]:
+        separate = self.plan.tdtm.packages == "separate"
+        packages = [(block.component, block.index, block.variant if separate else "") for block in self.blocks]
         resident: set[int] = set()
-        packages: set[tuple[str, ...]] = set()
+        loaded: set[tuple[str, int, str]] = set()
         ran: set[int] = set()
         visits = []
-        for index, use in enumerate(self.uses):
-            loads = use.block not in resident
-            gate = index - 1
-            while gate >= 0 and ahead[gate] >= index:
-                gate -= 1
-            package = self.packages[use.block]
-            visits.append(
-                Visit(
-                    block=use.block,
-                    step=use.step,
-                    loads=loads,
-                    cold=loads and package not in packages,
-                    first_run=use.block not in ran,
-                    gate=gate,
-                    evicts=not keeps[index],
-                    ends_pass=use.position == use.length - 1,
-                )
-            )
-            packages.add(package)
-            ran.add(use.block)
-            if keeps[index]:
-                resident.add(use.block)
-            else:
-                resident.discard(use.block)
+        block, step = self.walk.block, self.walk.step
+        for walked in self.walk.passes:
+            last = walked.first + walked.length - 1
+            for index in range(walked.first, last + 1):
+                used = block[index]
+                loads = used not in resident
+                cold = False
+                gate = index - 1
+                while gate >= 0 and ahead[gate] >= index:
+                    gate -= 1
+                first_run = used not in ran
+                if loads:
+                    cold = packages[used] not in loaded
+                    loaded.add(packages[used])
+                if first_run:
+                    ran.add(used)
+                visits.append(Visit(used, step[index], loads, cold, first_run, gate, not keeps[index], index == last))
+                if keeps[index]:
+                    resident.add(used)
+                else:
+                    resident.discard(used)
         return visits
 
-
-def _passes(visits: Sequence[Visit]) -> tuple[Pass, ...]:
-    """The passes, compared by what their visits do, with gates taken relative to the visit."""
-    found: list[Pass] = []
-    actions: list[tuple[tuple[int, ...], ...]] = []
-    first = 0
-    for index, visit in enumerate(visits):
-        if visit.ends_pass:
-            own = [(i - v.gate, *v[2:5], v.block, v.evicts) for i, v in enumerate(visits[first : index + 1], first)]
-            actions.append(tuple(own))
-            found.append(Pass(first, index + 1 - first, sum(v.loads for v in visits[first : index + 1]), 0))
-            first = index + 1
-    for number in range(len(found) - 2, -1, -1):
-        if actions[number] == actions[number + 1]:
-            found[number] = found[number]._replace(num_same_after=found[number + 1].num_same_after + 1)
-    return tuple(found)
+    def _passes(self, visits: Sequence[Visit]) -> tuple[Pass, ...]:
+        """The passes, compared by what their visits do, with gates taken relative to the visit."""
+        found: list[Pass] = []
+        num_same = 0
+        following: tuple[tuple[int, ...], ...] = ()
+        for walked in reversed(self.walk.passes):
+            own = visits[walked.first : walked.first + walked.length]
+            actions = tuple(
+                (i - v.gate, v.loads, v.cold, v.first_run, v.block, v.evicts) for i, v in enumerate(own, walked.first)
+            )
+            num_same = num_same + 1 if actions == following else 0
+            following = actions
+            found.append(Pass(walked.first, walked.length, sum(v.loads for v in own), num_same))
+        return tuple(reversed(found))
 
 
-def _next_uses(uses: list[_Use]) -> list[int]:
+class _Kept(NamedTuple):
+    """A block held for a later use; the use it is held from; whether that may be given up."""
+
+    after: int
+    use: int
+    block: int
+    is_soft: bool
+
+
+class _Sweep:
+    """The sweep under way: what is decided so far, and which blocks are kept for a later use.
+
+    A block lies in the window of a use exactly if its next use does; nothing else is asked of `kept`, by block, and
+    of the bytes it comes to.
+    """
+
+    def __init__(self, planner: _LoadPlanner, keep: dict[str, Kept]) -> None:
+        self.planner = planner
+        self.keep = keep
+        count = len(planner.walk.block)
+        self.ahead = list(range(count))
+        self.keeps = [False] * count
+        self.needed = 0
+        self.kept: dict[int, _Kept] = {}
+        self.kept_bytes = 0
+        self.hard_bytes = 0
+        self.given_up: list[int] = []
+        """uses whose block was given up after all, by the pass swept last"""
+
+    def state(self, start: int) -> object:
+        """What the sweep carries into a pass, relative to where it starts."""
+        return {entry._replace(after=entry.after - start, use=entry.use - start) for entry in self.kept.values()}
+
+    def sweep_pass(self, walked: _WalkedPass) -> None:
+        """Raises UserError if the budget cannot be kept."""
+        planner, kept, keeps, ahead = self.planner, self.kept, self.keeps, self.ahead
+        size, blocks, next_use, reach = planner.size, planner.walk.block, planner.next_use, planner.reach
+        demand_of = planner.demand
+        budget = planner.budget
+        soft_cap = budget if budget is not None else planner.memory.available
+        positions = self.keep[walked.component]
+        if self._app_releases(walked):
+            positions = frozenset()
+        is_soft = positions is None
+        count = len(blocks)
+        self.given_up = []
+        for position, index in enumerate(range(walked.first, walked.first + walked.length)):
+            block = blocks[index]
+            if block in kept:
+                self._drop(block)
+            last = reach[index]
+            demand = demand_of(index, last)
+            if budget is not None:
+                while (
+                    demand + self.hard_bytes - (self._in_window(index, last, True) if self.hard_bytes else 0) > budget
+                ):
+                    if last == index:
+                        raise planner.refuse(index, self.hard_bytes)
+                    last -= 1
+                    demand = demand_of(index, last)
+            ahead[index] = last
+            if kept:
+                demand += self.kept_bytes - (self._in_window(index, last) if last > index else 0)
+                if demand > soft_cap:
+                    later = [entry for entry in kept.values() if entry.is_soft and entry.after > last]
+                    later.sort()
+                    while demand > soft_cap and later:
+                        _, use, other, _ = later.pop()
+                        demand -= size[other]
+                        self._drop(other)
+                        keeps[use] = False
+                        self.given_up.append(use)
+            if demand > self.needed:
+                self.needed = demand
+            following = next_use[index]
+            if following < count and (positions is None or position in positions or following <= last):
+                keeps[index] = True
+                kept[block] = _Kept(following, index, block, is_soft)
+                self.kept_bytes += size[block]
+                if not is_soft:
+                    self.hard_bytes += size[block]
+
+    def _drop(self, block: int) -> None:
+        size = self.planner.size[block]
+        self.kept_bytes -= size
+        if not self.kept.pop(block).is_soft:
+            self.hard_bytes -= size
+
+    def _in_window(self, index: int, last: int, only_hard: bool = False) -> int:
+        """Bytes of the kept blocks that uses index + 1 .. last take."""
+        blocks, kept, size = self.planner.walk.block, self.kept, self.planner.size
+        held = 0
+        for use in range(index + 1, last + 1):
+            entry = kept.get(blocks[use])
+            if entry is not None and entry.after == use and not (only_hard and entry.is_soft):
+                held += size[entry.block]
+        return held
+
+    def copy_pass(self, walked: _WalkedPass, copies: int) -> None:
+        """Decide the `copies` passes after `walked`, the pass swept last, as that one was decided."""
+        start, length = walked.first, walked.length
+        ahead = [last - start for last in self.ahead[start : start + length]]
+        keeps = self.keeps[start : start + length]
+        # What a pass gives up of the pass before it, it gives up of each copy before it too.
+        settled = keeps.copy()
+        for use in self.given_up:
+            if use < start:
+                settled[use - start + length] = False
+        self.keeps[start : start + length] = settled
+        for copy in range(1, copies + 1):
+            first = start + copy * length
+            self.ahead[first : first + length] = [first + offset for offset in ahead]
+            self.keeps[first : first + length] = settled if copy < copies else keeps
+        shift = copies * length
+        self.kept = {
+            entry.block: entry._replace(after=entry.after + shift, use=entry.use + shift)
+            for entry in self.kept.values()
+        }
+
+    def _app_releases(self, walked: _WalkedPass) -> bool:
+        """The app releases what it kept on the step where LPL would have leapt, even with LPL off."""
+        planner = self.planner
+        is_app = planner.settings[walked.component].keep == "app"
+        return is_app and planner.plan.lpl.mode == "off" and walked.step == APP_LPL_STEP
+
+
+def _next_uses(blocks: list[int]) -> list[int]:
     """For each use, the next use of the same block; the number of uses if there is none."""
-    end = len(uses)
+    end = len(blocks)
     following: dict[int, int] = {}
     result = [end] * end
     for index in range(end - 1, -1, -1):
-        result[index] = following.get(uses[index].block, end)
-        following[uses[index].block] = index
+        block = blocks[index]
+        result[index] = following.get(block, end)
+        following[block] = index
     return result

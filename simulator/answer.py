@@ -78,7 +78,7 @@ def answer(plan: Plan, document: Document, setting: Setting, with_what_ifs: bool
         busy_share=busy_shares(whole),
         bounded_by=bounded_by(components),
         advice=advice(document, prepared, components, unlimited, outcome.kill),
-        marks=_mark_shares(prepared, unlimited),
+        marks=mark_shares(prepared, unlimited),
         bounds=bounds_of(prepared.schedule, prepared.costs),
         num_evaluations=shown,
         evaluations=plan.leap_steps(),
@@ -107,7 +107,7 @@ def bounded_by(components: dict[str, ComponentResult]) -> str:
     return f"{what} ({format_percent(share)} of the total)"
 
 
-def _mark_shares(prepared: Prepared, outcome: Outcome) -> dict[Mark, float]:
+def mark_shares(prepared: Prepared, outcome: Outcome) -> dict[Mark, float]:
     """How much of the total rests on figures of each mark: runs by theirs, the rest of the time by the loads' marks."""
     costs, schedule = prepared.costs, prepared.schedule
     rows: dict[tuple[str, str, str], int] = {

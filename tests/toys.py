@@ -32,6 +32,8 @@ class Toy:
     unload_s: float = 0.0
     size: int = 100
     sizes: tuple[int, ...] = ()
+    slowness: tuple[float, ...] = ()
+    """a factor for each block's seconds"""
     working: int = 10
     baseline: int = 0
     limit: int = 10**9
@@ -69,8 +71,10 @@ class Toy:
         return Model("toy", "made up", (Component("denoiser", "steps", units),))
 
     def price(self, blocks: Sequence[BlockSpec]) -> BlockCosts:
+        factors = np.array([[self.slowness[block.index] if self.slowness else 1.0] for block in blocks])
+
         def column(seconds: float) -> np.ndarray:
-            return np.full((len(blocks), 1), seconds)
+            return factors * seconds
 
         sizes = self.sizes or (self.size,) * self.blocks
         return BlockCosts(

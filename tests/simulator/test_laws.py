@@ -1,7 +1,7 @@
 """Laws that hold for every profile and plan, drawn at random."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from toys import Toy
 
@@ -48,10 +48,17 @@ def toys(draw, interference=True, thermal=True):
     )
 
 
-@given(toys())
-def test_the_recurrence_equals_the_engine(toy):
-    total = toy.play(is_limited=False).total_s
-    assert toy.evaluate().total_s == pytest.approx(total, rel=1e-9, abs=1e-9)
+@settings(max_examples=300)
+@given(toys(), st.one_of(st.none(), st.integers(0, 9000)))
+def test_the_recurrence_equals_the_engine(toy, budget):
+    toy = toy.with_(budget=budget)
+    try:
+        toy.schedule()
+    except UserError:
+        return
+    outcome, finish = toy.play(is_limited=False), toy.evaluate()
+    assert finish.total_s == pytest.approx(outcome.total_s, rel=1e-9, abs=1e-9)
+    assert finish.peak_bytes == outcome.peak_bytes
 
 
 @given(toys(thermal=False))

@@ -1,0 +1,134 @@
+"""The planner's answer on a terminal: the plan found beside the others, the gap, what the gain rests on, the front."""
+
+from __future__ import annotations
+
+from profiles.planned import Explanation, FrontPoint, PlannedRow, Planning
+from profiles.units import format_bytes, format_percent, format_seconds
+from reports.console import plain_table, table_console
+
+ENDINGS = {
+    "optimum": "every plan was tried: this is the optimum",
+    "converged": "no plan one step away is faster",
+    "time": "the time was up",
+    "interrupted": "interrupted: the best so far",
+}
+SHOWN = 12
+"""Points of a front that are printed; the JSON has them all."""
+
+
+def print_planning(planning: Planning) -> None:
+    """Print the comparison and what it means."""
+    console = table_console()
+    families = list(dict.fromkeys(family for row in planning.rows for family in row.component_s))
+    right = ("total", *families, "peak", "packages", "stored")
+    if planning.risk is not None:
+        right = (*right, f"at {format_percent(planning.risk)}", "killed in")
+    devices = list(dict.fromkeys(row.device for row in planning.rows))
+    for device in devices:
+        rows = [row for row in planning.rows if row.device == device]
+        table = plain_table(("plan",), right, title=f"{device} · simulated")
+        for row in rows:
+            table.add_row(*_cells(row, families))
+        console.print(table)
+        console.print()
+        for line in gain_lines(rows):
+            console.print(line)
+        console.print()
+    for line in gap_lines(planning):
+        console.print(line)
+
+
+def _cells(row: PlannedRow, families: list[str]) -> list[str]:
+    name = row.name if row.verdict == "fits" else f"{row.name} (killed)"
+    cells = [name, format_seconds(row.total_s)]
+    cells += [format_seconds(row.component_s[family]) if family in row.component_s else "" for family in families]
+    cells += [format_bytes(row.peak_bytes), str(row.num_packages), format_bytes(row.stored_bytes)]
+    if row.quantile_s is not None and row.kill_share is not None:
+        cells += [format_seconds(row.quantile_s), format_percent(row.kill_share)]
+    return cells
+
+
+def gain_lines(rows: list[PlannedRow]) -> list[str]:
+    """How much faster the first row is than each other one, and on what figures the difference rests."""
+    found, *others = rows
+    lines = []
+    for other in others:
+        saved = other.total_s - found.total_s
+        word = "faster" if saved >= 0 else "slower"
+        line = f"{format_seconds(abs(saved))} ({format_percent(abs(saved) / other.total_s)}) {word} than {other.name}"
+        marks = {**other.seconds_by_mark, **found.seconds_by_mark}
+        parts = [
+            f"{other.seconds_by_mark.get(mark, 0.0) - found.seconds_by_mark.get(mark, 0.0):+.1f} s {mark}"
+            for mark in sorted(marks)
+        ]
+        lines.append(f"{line}; seconds saved by figures: {', '.join(parts)}.")
+    return lines
+
+
+def gap_lines(planning: Planning) -> list[str]:
+    """The budget, the bound, and how the search ended."""
+    several = len({row.device for row in planning.rows}) > 1
+    bound = "1 (each device's bound)" if several else format_seconds(planning.bound)
+    return [
+        f"budget   {format_bytes(planning.budget_bytes)}, {planning.budget_source}",
+        f"bound    {bound}: no plan within the budget is faster; the plan found is at most "
+        f"{format_percent(planning.gap)} above the optimum",
+        f"search   {planning.num_evaluated:,} plans in {format_seconds(planning.search_s)}; {ENDINGS[planning.ending]}",
+    ]
+
+
+def print_front(planning: Planning) -> None:
+    """Print the Pareto fronts, evenly thinned to SHOWN points each."""
+    console = table_console()
+    for title, points in (
+        ("fastest plans by peak memory", planning.memory_front),
+        ("fastest plans by storage", planning.storage_front),
+        ("fastest plans by number of packages", planning.package_front),
+    ):
+        table = plain_table((), ("total", "peak", "packages", "stored"), title=f"{title} ({len(points)} on the front)")
+        for point in thinned(points):
+            table.add_row(
+                format_seconds(point.total_s), format_bytes(point.peak_bytes), str(point.num_packages),
+                format_bytes(point.stored_bytes),
+            )  # fmt: skip
+        console.print()
+        console.print(table)
+
+
+def thinned(points: list[FrontPoint]) -> list[FrontPoint]:
+    """At most SHOWN points, the first and the last among them."""
+    if len(points) <= SHOWN:
+        return points
+    return [points[round(index * (len(points) - 1) / (SHOWN - 1))] for index in range(SHOWN)]
+
+
+def print_explanation(explanation: Explanation) -> None:
+    """Print what a plan's time goes to, what each thing is worth, and what could be otherwise."""
+    console = table_console()
+    console.print(
+        f"{explanation.plan} on {explanation.device} · simulated\n"
+        f"{format_seconds(explanation.total_s)}, at least {format_seconds(explanation.bound_s)} for any plan within "
+        f"{format_bytes(explanation.budget_bytes)}; peak {format_bytes(explanation.peak_bytes)}"
+    )
+    table = plain_table(
+        ("component",), ("time", "run", "slowed by loads", "stall", "other", "loads", "again"), title=" "
+    )
+    for row in explanation.components:
+        seconds = (row.total_s, row.run_s, row.interference_s, row.stall_s, row.other_s, row.load_s, row.reload_s)
+        table.add_row(row.component, *(format_seconds(max(0.0, value)) for value in seconds))
+    console.print(table)
+    for row in explanation.components:
+        console.print(f"{row.component}: {row.bounded_by}")
+    for group in dict.fromkeys(reason.group for reason in explanation.reasons):
+        table = plain_table((group,), ("saves", "peak", "faster in"), title=" ")
+        for reason in explanation.reasons:
+            if reason.group == group:
+                saved = "" if reason.saved_s is None else f"{reason.saved_s:+.2f} s"
+                peak = "" if reason.peak_change_bytes is None else f"{reason.peak_change_bytes / 1e6:+.0f} MB"
+                share = "" if reason.better_share is None else f"{format_percent(reason.better_share)} of draws"
+                title = f"{reason.title} ({reason.note})" if reason.note else reason.title
+                table.add_row(title, saved, peak, share)
+        console.print(table)
+    console.print()
+    for line in explanation.flips or ["No conclusion above flips in more than one draw in ten."]:
+        console.print(line)

@@ -1,0 +1,225 @@
+"""From a plan to a better one: the budget, the search, the choice among finalists, and the plans to set it beside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import numpy as np
+from msgspec.structs import replace
+
+from plans.schema import ComponentPlan, Memory, Plan, load_plan
+from profiles.documents import Document
+from profiles.errors import UserError
+from profiles.figures import ByteCount, Mark
+from profiles.planned import FrontPoint, PlannedRow, Planning
+from profiles.result import Verdict
+from profiles.units import format_bytes, format_percent
+from simulator.advice import HEADROOM
+from simulator.answer import mark_shares
+from simulator.choices import parts_of
+from simulator.engine import play
+from simulator.evaluate import evaluate
+from simulator.interval import SAMPLES, draw, spread_of
+from simulator.planner import FINALISTS, Found, Progress, search
+from simulator.problem import Problem, Scored, problem_of
+from simulator.simulation import Setting, model_of, prepare
+
+DRAWS = 2_000
+"""Draws of baseline and limit for the margin that --risk keeps."""
+
+
+def budget_for(settings: Sequence[Setting], memory: int | None, risk: float | None) -> tuple[int, str]:
+    """The bytes that a plan may use on every device, and where they come from. Raises UserError beyond a limit."""
+    tightest = min(settings, key=lambda setting: setting.limit_bytes)
+    if memory is not None:
+        if memory > tightest.limit_bytes:
+            raise UserError(
+                f"{format_bytes(memory)} is above the limit of {format_bytes(tightest.limit_bytes)} on "
+                f"{tightest.device.name}: iOS would end the app",
+                "--memory",
+                f"Allow {format_bytes(tightest.limit_bytes)} or less, or give the app the entitlement in the plan.",
+            )
+        return memory, "given with --memory"
+    if risk is None:
+        return int(tightest.limit_bytes * HEADROOM), f"{format_percent(HEADROOM)} of the limit"
+    budgets = [_safe_budget(setting, risk) for setting in settings]
+    return min(budgets), f"kept in {format_percent(risk)} of the draws of baseline and limit"
+
+
+def _safe_budget(setting: Setting, risk: float) -> int:
+    random = np.random.default_rng(20250204)
+    baseline = setting.profile.costs.baseline_bytes.value
+    drawn = draw(setting.profile, DRAWS, random)["baseline_bytes"]
+    limits = setting.limit_bytes * np.exp(setting.limit_spread * random.standard_normal(DRAWS))
+    return int(min(setting.limit_bytes, np.quantile(limits - (drawn - baseline), 1.0 - risk)))
+
+
+def find_plan_for(
+    plan: Plan,
+    document: Document,
+    settings: Sequence[Setting],
+    budget: tuple[int, str],
+    risk: float | None = None,
+    seconds: float | None = None,
+    progress: Progress | None = None,
+    budgets: int = 0,
+) -> tuple[Planning, Plan]:
+    """The search's answer and the plan found. `budgets` smaller budgets are searched too, for the Pareto front.
+
+    Raises UserError if no plan fits.
+    """
+    share = None if seconds is None else seconds / (1 + budgets / 2)
+    problem = problem_of(plan, document, settings, budget[0])
+    found = search(problem, share, progress=progress)
+    chosen = _choose(problem, found, document, risk)
+    best = replace(problem.plan_of(chosen.choices, chosen.packages), name=f"found within {format_bytes(budget[0])}")
+    tried = list(found.fitting)
+    if budgets and found.ending != "interrupted":
+        tried += _smaller_budgets(plan, document, settings, problem, found, budgets, share, progress)
+    rows = []
+    for name, other, source in [("found", best, document), *_others(plan, document, budget[0])]:
+        for setting in settings:
+            try:
+                rows.append(_row(name, other, source, setting, risk))
+            except UserError:
+                continue  # refused on this device: the budget does not hold it
+    answer = Planning(
+        budget_bytes=budget[0],
+        budget_source=budget[1],
+        score=chosen.score,
+        bound=found.bound,
+        gap=chosen.score / found.bound - 1.0 if found.ending != "optimum" or chosen is not found.best else 0.0,
+        ending=found.ending,
+        num_evaluated=found.num_evaluated,
+        search_s=found.seconds,
+        risk=risk,
+        rows=rows,
+        memory_front=front(tried, "peak_bytes"),
+        storage_front=front(tried, "stored_bytes"),
+        package_front=front(tried, "num_packages"),
+    )
+    return answer, best
+
+
+def _choose(problem: Problem, found: Found, document: Document, risk: float | None) -> Scored:
+    """The best finalist: by score, or by the quantile of its total (relative to each device's bound) under --risk."""
+    if risk is None:
+        return found.best
+    quantiles = []
+    for scored in found.finalists[:FINALISTS]:
+        plan = problem.plan_of(scored.choices, scored.packages)
+        values = [
+            _quantile(plan, document, place.setting, risk)[0] / scale
+            for place, scale in zip(problem.places, problem.scale, strict=True)
+        ]
+        quantiles.append(sum(values) / len(values))
+    return found.finalists[int(np.argmin(quantiles))]
+
+
+def _quantile(plan: Plan, document: Document, setting: Setting, risk: float) -> tuple[float, float]:
+    """The total at a quantile of the costs' spread, and the share of draws in which the app is killed."""
+    outcomes = [(p, prepare(plan, document, setting, count)) for count, p in plan.leap_steps().items()]
+    prepared = outcomes[-1][1]
+    peak = evaluate(prepared.schedule, prepared.costs, prepared.machine).peak_bytes
+    spread = spread_of(outcomes, peak, SAMPLES)
+    return float(np.quantile(spread.totals_s, risk)), spread.kill_share
+
+
+def _smaller_budgets(
+    plan: Plan,
+    document: Document,
+    settings: Sequence[Setting],
+    problem: Problem,
+    found: Found,
+    budgets: int,
+    seconds: float | None,
+    progress: Progress | None,
+) -> Iterable[Scored]:
+    """Plans for evenly spaced budgets from the smallest that works up to the one searched already."""
+    from simulator.lower_bound import smallest_budget
+
+    smallest = smallest_budget(problem)
+    for number in range(budgets):
+        budget = smallest + (problem.budget - smallest) * number // budgets
+        other = problem_of(plan, document, settings, budget)
+        other.start = found.best.choices
+        part = None if seconds is None else seconds / 2 / budgets
+        smaller = search(other, part, progress=progress)
+        yield from smaller.fitting
+        if smaller.ending == "interrupted":
+            return
+
+
+def front(tried: Iterable[Scored], held: Literal["peak_bytes", "stored_bytes", "num_packages"]) -> list[FrontPoint]:
+    """The plans that no other one beats in both score and `held`, fastest first; seconds are those of device one."""
+    points: list[FrontPoint] = []
+    least = float("inf")
+    for scored in sorted(tried, key=lambda scored: (scored.score, getattr(scored, held))):
+        if getattr(scored, held) < least:
+            least = getattr(scored, held)
+            points.append(FrontPoint(scored.totals_s[0], scored.peak_bytes, scored.stored_bytes, scored.num_packages))
+    return points
+
+
+def _others(plan: Plan, document: Document, budget: int) -> list[tuple[str, Plan, Document]]:
+    """The plan started from; the paper's policy on its blocks; the reference app's plan of that size, if there is one.
+
+    The paper loads one block ahead and keeps the first that fit in what the first step leaves free (App. A.1); the
+    budget is its free memory.
+    """
+    model, reference = model_of(plan, document)
+    parts, _ = parts_of(plan, model, reference, document)
+    components: dict[str, ComponentPlan] = {}
+    for part in parts:
+        name = part.component.name
+        keep: Literal["paper", "none"] = "paper" if part.component.passes == "steps" else "none"
+        components[name] = replace(plan.component(name), prefetch=1, keep=keep)
+    memory = Memory(budget=ByteCount(budget), entitlement=plan.memory.entitlement)
+    others = [
+        ("start", plan, document),
+        ("paper's policy", replace(plan, components=components, memory=memory), document),
+    ]
+    if plan.model == "opensora" and plan.video is not None and plan.video.width == plan.video.height:
+        try:
+            app, source = load_plan(f"app-{plan.video.width}-all")
+        except UserError:
+            return others
+        if app.video == plan.video:
+            others.append(("reference app", app, source))
+    return others
+
+
+def _row(name: str, plan: Plan, document: Document, setting: Setting, risk: float | None) -> PlannedRow:
+    prepared = prepare(plan, document, setting)
+    schedule, costs = prepared.schedule, prepared.costs
+    outcome = play(schedule, costs, prepared.machine, is_limited=False)
+    finish = evaluate(schedule, costs, prepared.machine)
+    verdict: Verdict = "killed" if outcome.peak_bytes > setting.limit_bytes else "fits"
+    separate = plan.tdtm.packages == "separate"
+    packages = {
+        (block.component, block.index, block.variant if separate else ""): held
+        for block, held in zip(schedule.blocks, costs.stored_bytes, strict=True)
+    }
+    blocks = {(block.component, block.index) for block in schedule.blocks}
+    quantile, kill_share = _quantile(plan, document, setting, risk) if risk is not None else (None, None)
+    seconds: dict[Mark, float] = {
+        mark: share * outcome.total_s for mark, share in mark_shares(prepared, outcome).items()
+    }
+    return PlannedRow(
+        name=name,
+        device=setting.device.name,
+        verdict=verdict,
+        total_s=outcome.total_s,
+        component_s=finish.component_s,
+        quantile_s=quantile,
+        kill_share=kill_share,
+        peak_bytes=outcome.peak_bytes,
+        stored_bytes=sum(packages.values()),
+        num_packages=len(packages),
+        num_blocks={
+            component: sum(1 for owner, _ in blocks if owner == component)
+            for component in dict.fromkeys(block.component for block in schedule.blocks)
+        },
+        seconds_by_mark=seconds,
+    )

@@ -1,0 +1,162 @@
+"""A planning problem: what is fixed, what is free, and the exact evaluation of one candidate.
+
+The model is built and each distinct block is priced once; a candidate then costs its schedule and the recurrence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from plans.schedule import MemoryModel, Pricer, Schedule, build_schedule
+from plans.schema import Plan
+from profiles.catalogue import Reference
+from profiles.costs import BlockCosts, BlockSpec
+from profiles.documents import Document
+from profiles.errors import UserError
+from profiles.models import Model
+from simulator.choices import Choices, Part, parts_of, with_choices
+from simulator.evaluate import Finish, evaluate
+from simulator.machine import Machine, machine_of
+from simulator.simulation import Setting, memory_model, model_of, pricer
+
+Packages = Literal["shared", "separate"]
+BlockKey = tuple[str, str, str, str, str, str]
+
+
+class BlockPrices:
+    """A pricer that remembers: each distinct block is priced once."""
+
+    def __init__(self, price: Pricer) -> None:
+        self.price = price
+        self.rows: dict[BlockKey, tuple[Any, ...]] = {}
+
+    def __call__(self, blocks: Sequence[BlockSpec]) -> BlockCosts:
+        """Prices at the figures' values, one sample."""
+        rows = self.rows
+        keys = [
+            (b.component, b.units[0].name, b.units[-1].name, b.variant, b.precision, b.compute_units) for b in blocks
+        ]
+        missing = {key: block for key, block in zip(keys, blocks, strict=True) if key not in rows}
+        if missing:
+            costs = self.price(list(missing.values()))
+            seconds = (costs.load_warm_s, costs.load_cold_s, costs.run_s, costs.first_run_s, costs.unload_s)
+            columns = [array[:, 0].tolist() for array in seconds]
+            columns += [
+                costs.resident_bytes,
+                costs.working_bytes,
+                costs.stored_bytes,
+                costs.load_marks,
+                costs.run_marks,
+            ]
+            for key, *row in zip(missing, *columns, strict=True):
+                rows[key] = tuple(row)
+        found = [rows[key] for key in keys]
+        table = np.array([row[:5] for row in found], dtype=np.float64)
+        resident, working, stored, load_marks, run_marks = zip(*(row[5:] for row in found), strict=True)
+        return BlockCosts(
+            table[:, 0:1], table[:, 1:2], table[:, 2:3], table[:, 3:4], table[:, 4:5],
+            resident, working, stored, load_marks, run_marks,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Place:
+    """A device to plan for: its machine, what a schedule must know of it, and its prices."""
+
+    setting: Setting
+    machine: Machine
+    memory: MemoryModel
+    prices: BlockPrices
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A candidate and what it comes to.
+
+    `score` is what the search minimises: seconds, or for several devices the mean of the seconds relative to each
+    device's lower bound.
+    """
+
+    score: float
+    choices: Choices
+    packages: Packages
+    totals_s: tuple[float, ...]
+    peak_bytes: int
+    needed_bytes: int
+    stored_bytes: int
+    num_packages: int
+
+
+@dataclass
+class Problem:
+    """What is planned for: `budget` bytes on every one of `places`. `scale` holds one divisor of seconds a place."""
+
+    plan: Plan
+    document: Document
+    model: Model
+    reference: Reference
+    parts: tuple[Part, ...]
+    start: Choices
+    places: tuple[Place, ...]
+    budget: int
+    scale: tuple[float, ...] = (1.0,)
+    seen: dict[tuple[Choices, Packages], Scored | None] = field(default_factory=dict)
+
+    def plan_of(self, choices: Choices, packages: Packages) -> Plan:
+        return with_choices(self.plan, self.parts, choices, self.budget, packages)
+
+    def schedule(self, choices: Choices, packages: Packages, place: Place) -> tuple[Schedule, BlockCosts]:
+        """Raises UserError if the budget cannot be kept."""
+        plan = self.plan_of(choices, packages)
+        return build_schedule(plan, self.model, self.reference, place.prices, place.memory, self.document)
+
+    def finish(self, choices: Choices, packages: Packages, place: Place) -> tuple[Finish, Schedule, BlockCosts]:
+        """Raises UserError if the budget cannot be kept."""
+        schedule, costs = self.schedule(choices, packages, place)
+        return evaluate(schedule, costs, place.machine), schedule, costs
+
+    def score(self, choices: Choices, packages: Packages = "shared") -> Scored | None:
+        """The candidate's score; None if a device's budget cannot be kept."""
+        key = (choices, packages)
+        if key not in self.seen:
+            self.seen[key] = self._score(choices, packages)
+        return self.seen[key]
+
+    def _score(self, choices: Choices, packages: Packages) -> Scored | None:
+        totals, peak, needed, stored, num_packages = [], 0, 0, 0, 0
+        for place in self.places:
+            try:
+                finish, schedule, costs = self.finish(choices, packages, place)
+            except UserError:
+                return None
+            totals.append(finish.total_s)
+            peak, needed = max(peak, finish.peak_bytes), max(needed, schedule.needed_bytes)
+            package_bytes = {
+                (block.component, block.index, block.variant if packages == "separate" else ""): held
+                for block, held in zip(schedule.blocks, costs.stored_bytes, strict=True)
+            }
+            stored, num_packages = sum(package_bytes.values()), len(package_bytes)
+        relative = [total / scale for total, scale in zip(totals, self.scale, strict=True)]
+        return Scored(
+            sum(relative) / len(relative), choices, packages, tuple(totals), peak, needed, stored, num_packages
+        )
+
+
+def problem_of(plan: Plan, document: Document, settings: Sequence[Setting], budget: int) -> Problem:
+    """The problem of planning for one or more devices within a budget. Raises UserError."""
+    model, reference = model_of(plan, document)
+    parts, start = parts_of(plan, model, reference, document)
+    places = tuple(
+        Place(
+            setting,
+            machine_of(setting.profile.costs, setting.limit_bytes, is_thermal=setting.is_thermal),
+            memory_model(setting.profile.costs, setting.limit_bytes),
+            BlockPrices(pricer(setting.profile, setting.device)),
+        )
+        for setting in settings
+    )
+    return Problem(plan, document, model, reference, parts, start, places, budget, (1.0,) * len(places))
