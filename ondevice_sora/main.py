@@ -12,7 +12,8 @@ from profiles.errors import nearest
 VERBS = {
     "simulate": "predict how a plan runs on a device",
     "plan": "list, show and check plans; print their JSON Schema",
-    "profile": "list and show device profiles; fit one to published figures",
+    "profile": "list and show device profiles; fit one to published figures, or capture one here",
+    "generate": "run a plan on this machine from a block store",
     "validate": "compare the simulator with published figures",
     "report": "one HTML page from one or more traces",
 }

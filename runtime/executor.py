@@ -74,7 +74,7 @@ class Executor:
         self.budget = schedule.plan.memory.budget
         by_name = {network.name: network for network in networks}
         self._blocks = [
-            _RuntimeBlock(
+            RuntimeBlock(
                 by_name[spec.component], store.block(spec.component, spec.units[0].name, spec.units[-1].name),
                 spec.variant, [unit.name for unit in spec.units],
             )
@@ -413,7 +413,7 @@ class Executor:
         )  # fmt: skip
 
 
-class _RuntimeBlock:
+class RuntimeBlock:
     """A block in one variant: its units, where its weights belong, and what it hands on."""
 
     def __init__(self, network: Network, stored: StoredBlock, variant: str, names: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -22,8 +23,11 @@ from plans.schedule import MemoryModel, Pricer, Schedule, build_schedule
 from plans.schema import Plan
 from profiles import models
 from profiles.costs import BlockCosts, BlockSpec
+from profiles.costs import price as price_blocks
+from profiles.devices import Device
 from profiles.documents import Document, write_yaml
 from profiles.models import Component, Model, Variant, Work
+from profiles.profile import Profile
 from runtime.models.units import Unit
 
 FLOAT32_BYTES = 4
@@ -150,6 +154,16 @@ def stored_pricer(working: Mapping[tuple[str, str, str, Variant], int] | None = 
         )  # fmt: skip
 
     return price
+
+
+def profile_pricer(profile: Profile, device: Device) -> Pricer:
+    """Prices from a profile, as the simulator's: what a captured profile measured, bytes of working memory included."""
+    return partial(
+        price_blocks,
+        costs=profile.costs,
+        measurements=profile.measurements,
+        dram_bytes_per_s=device.hardware.dram_bytes_per_s.value,
+    )
 
 
 def schedule_run(
