@@ -12,7 +12,8 @@ from profiles.errors import nearest
 VERBS = {
     "simulate": "predict how a plan runs on a device",
     "plan": "search for the fastest plan, explain one; list and show plans; print their JSON Schema",
-    "profile": "list and show device profiles; fit one to published figures",
+    "profile": "list and show device profiles; fit one to published figures, or capture one here",
+    "run": "run a plan on this machine from a block store, and measure it",
     "validate": "compare the simulator with published figures",
     "report": "one HTML page from one or more traces",
 }

@@ -1,4 +1,4 @@
-"""profile: what is known of each device - list them, show one with its sources, or fit costs to published figures."""
+"""profile: what is known of each device - list, show, fit to published figures, or capture one on this machine."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ examples:
   ondevice-sora profile list
   ondevice-sora profile show iphone15pro
   ondevice-sora profile fit --device iphone15pro -o iphone15pro.yaml
+  ondevice-sora profile capture --device host --store blocks -o host.yaml
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", required=True, metavar="list|show|fit")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="list|show|fit|capture")
     actions.add_parser("list", help="the device catalogue")
     show = actions.add_parser(
         "show", help="a device's hardware, limits and costs, each figure with its mark and source"
@@ -27,6 +28,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     fit.add_argument("--cases", default="iphone15pro", metavar="FILE", help=CASES_HELP)
     fit.add_argument("-o", "--output", default="", metavar="YAML", help="default DEVICE.yaml")
     fit.add_argument("--force", action="store_true", help="overwrite the file if it exists")
+    capture = actions.add_parser("capture", help="measure the blocks of a store on this machine (needs PyTorch)")
+    capture.add_argument("--device", choices=["host"], default="host", help="this machine")
+    capture.add_argument(
+        "--store", required=True, metavar="DIR", help="a block store; if DIR holds none, a stand-in is written there"
+    )
+    capture.add_argument("-o", "--output", default="", metavar="YAML", help="default host.yaml")
+    capture.add_argument("--repeats", type=_count, default=5, help="samples of each figure (default 5)")
+    capture.add_argument("--threads", type=_count, help="threads that run a block (default PyTorch's)")
+    capture.add_argument("--width", type=_count, default=1152, help="stand-in: channels (default 1152, STDiT3-XL's)")
+    capture.add_argument("--depth", type=_count, default=3, help="stand-in: pairs of blocks (default 3)")
+    capture.add_argument("--units-per-block", type=_count, default=2, help="stand-in: how it is cut (default 2)")
+    capture.add_argument("--force", action="store_true", help="overwrite the file if it exists")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on.")
+    return int(text)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -41,6 +60,8 @@ def run(options: argparse.Namespace) -> int:
         from reports.devices import print_profile
 
         print_profile(*load_profile(options.device))
+    elif options.action == "capture":
+        _capture(options)
     else:
         _fit(options)
     return EXIT_FITS
@@ -72,4 +93,41 @@ def _fit(options: argparse.Namespace) -> None:
     )
     write_yaml(path, profile_data(found.profile), comment)
     print_fit(record)
+    print(f"Wrote {path}")
+
+
+def _capture(options: argparse.Namespace) -> None:
+    import sys
+    from pathlib import Path
+
+    from profiles.documents import write_yaml
+    from profiles.profile import profile_data
+    from reports.devices import print_profile
+
+    path = output_path(options.output, "host.yaml", options.force)
+    try:
+        from runtime.capture import capture
+        from runtime.models.stdit3 import LatentSize, STDiT3Config
+        from runtime.standin import write_standin
+        from runtime.store import MANIFEST, Store
+    except ModuleNotFoundError as error:
+        raise UserError(f"this needs {error.name}", mend="Install it: pip install 'ondevice-sora[torch]'.") from None
+
+    directory = Path(options.store)
+    if not (directory / MANIFEST).is_file():
+        if options.width % 16:
+            raise UserError(f"{options.width} channels do not divide among 16 heads", "--width")
+        config = STDiT3Config(depth=options.depth, hidden_size=options.width)
+        write_standin(directory, config, LatentSize(4, 4, 4), units_per_block=options.units_per_block)
+        print(f"Wrote {directory}: a stand-in of {options.depth} pairs of blocks, {options.width} channels")
+    profile = capture(
+        Store.open(directory),
+        repeats=options.repeats,
+        threads=options.threads,
+        on_block=lambda name: print(f"measuring {name}", file=sys.stderr),
+    )
+    comment = "Written by `ondevice-sora profile capture`: measured on the machine it names, not on a phone."
+    write_yaml(path, profile_data(profile), comment)
+    assert profile.hardware is not None
+    print_profile(profile, profile.hardware)
     print(f"Wrote {path}")

@@ -99,7 +99,10 @@ class Costs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Measurement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What was measured of one block, named by its first and last unit. Whatever is missing, the model fills in."""
+    """What was measured of one block, named by its first and last unit. Whatever is missing, the model fills in.
+
+    `samples` are what the figures were worked out from, by name and in their units.
+    """
 
     model: str
     component: str
@@ -115,6 +118,7 @@ class Measurement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unload_s: Figure | None = None
     resident_bytes: Figure | None = None
     working_bytes: Figure | None = None
+    samples: dict[str, tuple[float, ...]] = {}
 
 
 @dataclass(frozen=True)

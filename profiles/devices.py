@@ -41,11 +41,11 @@ class MemoryLimit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Hardware(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Peak rates. A figure that nobody has published is missing, never zero."""
+    """Peak rates. A figure that nobody has published is missing, never zero; the catalogue has every GPU's."""
 
     ram_bytes: Figure
-    gpu_flops_per_s: Figure
     dram_bytes_per_s: Figure
+    gpu_flops_per_s: Figure | None = None
     storage_read_bytes_per_s: Figure | None = None
     ane_ops_per_s: Figure | None = None
     ane_max_package_bytes: Figure | None = None

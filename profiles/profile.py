@@ -77,10 +77,14 @@ class FitRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Costs and measurements of one device, under stated conditions."""
+    """Costs and measurements of one device, under stated conditions.
+
+    `hardware` describes a device that the catalogue does not have, such as the machine a profile was captured on.
+    """
 
     device: str
     costs: Costs
+    hardware: Device | None = None
     conditions: dict[str, str] = {}
     measurements: tuple[Measurement, ...] = ()
     fit: FitRecord | None = None
@@ -99,6 +103,11 @@ def load_profile(name: str) -> tuple[Profile, Device]:
     if name.endswith((".yaml", ".yml", ".json")) or "/" in name:
         document = read_yaml(name)
         profile = msgspec.structs.replace(document.convert(Profile), name=name)
+        if profile.hardware is not None:
+            if profile.device in device_keys():
+                raise document.error("$.hardware", f"the catalogue describes '{profile.device}'", "Remove `hardware`.")
+            check_profile(profile, document)
+            return profile, msgspec.structs.replace(profile.hardware, key=profile.device)
         if profile.device not in device_keys():
             known = nearest(profile.device, device_keys())
             raise document.error("$.device", f"unknown device '{profile.device}'", known)
@@ -149,7 +158,10 @@ def scale_profile(profile: Profile, source: Device, target: Device) -> Profile:
     with memory bandwidth, bytes read with storage bandwidth where the target's is known. Fixed times and byte figures
     stay. The figures' spread grows by 0.15, an assumption: peaks are not what programs reach.
     """
-    compute = target.hardware.gpu_flops_per_s.value / source.hardware.gpu_flops_per_s.value
+    target_gpu, source_gpu = target.hardware.gpu_flops_per_s, source.hardware.gpu_flops_per_s
+    assert target_gpu is not None, "the catalogue has every GPU's"
+    assert source_gpu is not None
+    compute = target_gpu.value / source_gpu.value
     memory = target.hardware.dram_bytes_per_s.value / source.hardware.dram_bytes_per_s.value
     storage = 1.0
     if target.hardware.storage_read_bytes_per_s and source.hardware.storage_read_bytes_per_s:

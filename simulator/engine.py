@@ -18,8 +18,8 @@ import simpy
 
 from plans.schedule import Schedule
 from profiles.costs import BlockCosts, Processor
+from profiles.ledger import Ledger
 from profiles.trace import Action, Kill, Lane, MemorySample, Span
-from simulator.ledger import Ledger
 from simulator.machine import LANES, Machine
 
 Process = Generator[simpy.Event, Any, None]

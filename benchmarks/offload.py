@@ -1,0 +1,402 @@
+"""Running a model that does not fit in memory: ours against what users would run instead.
+
+    python benchmarks/offload.py --dir /var/tmp/offload --tokens 64
+
+The model is the 28 pairs of blocks of STDiT3-XL at full width (4.8 GB in float32, random weights), one pair a block.
+Every contender walks all blocks `--steps` times in a fresh process, with the same files, threads and inputs, the page
+cache cold: the pages of a block just used are dropped, inside the timed region, so that the cache stays a few blocks
+large, as on a device that small. Contenders take turns over `--repeats` rounds. Prints medians of the steady steps (all
+but the first two, for the peer that records its order in the first), ratios to the sequential one, the peak of resident
+memory, and the lower bound: what loads or runs alone take, each measured in its own process.
+
+    inmem         all weights in memory: the runs alone
+    load          our reads alone
+    sequential    safetensors: load_file, run, free
+    ours          the executor; its prefetch and keep are options
+    accelerate    disk_offload            (needs accelerate)
+    diffusers     group offload to disk   (needs diffusers)
+    aircanvas     StreamingEngine on cpu  (needs aircanvas; as many resident blocks as --peer-resident)
+
+Peers come from wherever PYTHONPATH has them; one that is missing is left out with the reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from plans.schema import ComponentPlan, Memory, Plan, Sampler
+from profiles.documents import Document
+from profiles.figures import ByteCount
+from runtime import footprint
+from runtime.executor import Executor
+from runtime.models.stdit3 import STDiT3Block, STDiT3Config
+from runtime.models.units import Unit
+from runtime.networks import Network, cut, listed_model, schedule_run, stored_pricer
+from runtime.reading import FileReader, drop_pages
+from runtime.store import Store, write_store
+
+CONFIG = STDiT3Config()
+BATCH, FRAMES, TEXT_TOKENS = 2, 4, 16
+CONTENDERS = ("inmem", "load", "sequential", "ours", "accelerate", "diffusers", "aircanvas")
+NEEDS = {"accelerate": "accelerate", "diffusers": "diffusers", "aircanvas": "aircanvas"}
+WARM_UP_STEPS = 2
+
+
+class Pair(nn.Module):
+    """A spatial and a temporal block of STDiT3: 170 MB at full width."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spatial = STDiT3Block(CONFIG, temporal=False)
+        self.temporal = STDiT3Block(CONFIG, temporal=True)
+
+    def forward(self, hidden: Tensor, caption: Tensor, bias: Tensor, t_mlp: Tensor, rotary: Tensor) -> Tensor:
+        hidden = self.spatial(hidden, caption, bias, t_mlp)
+        out: Tensor = self.temporal(hidden, caption, bias, t_mlp, rotary)
+        return out
+
+
+class Stack(nn.Module):
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList([Pair() for _ in range(depth)])
+
+    def forward(self, hidden: Tensor, caption: Tensor, bias: Tensor, t_mlp: Tensor, rotary: Tensor) -> Tensor:
+        for block in self.blocks:
+            hidden = block(hidden, caption, bias, t_mlp, rotary)
+        return hidden
+
+
+READS = ("hidden", "caption", "bias", "t_mlp", "rotary")
+
+
+def empty_stack(depth: int) -> Stack:
+    with torch.device("meta"):
+        return Stack(depth).eval().requires_grad_(False)
+
+
+def network_of(stack: Stack) -> Network:
+    units = (
+        Unit(f"pair_{i}", READS, ("hidden",), block, {f"blocks.{i}": block}) for i, block in enumerate(stack.blocks)
+    )
+    return Network("denoiser", "steps", tuple(units))
+
+
+def inputs(tokens: int) -> dict[str, Tensor]:
+    """`tokens` in all, over BATCH samples and FRAMES frames."""
+    generator = torch.Generator().manual_seed(0)
+    patches, width = max(1, tokens // (BATCH * FRAMES)), CONFIG.hidden_size
+
+    def noise(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    return {
+        "hidden": noise(BATCH, FRAMES, patches, width),
+        "caption": noise(BATCH, TEXT_TOKENS, width),
+        "bias": torch.zeros(BATCH, 1, 1, TEXT_TOKENS),
+        "t_mlp": noise(BATCH, 1, 6 * width) * 0.1,
+        "rotary": torch.stack([noise(FRAMES, CONFIG.head_channels).cos(), noise(FRAMES, CONFIG.head_channels).sin()]),
+    }
+
+
+def plan_of(options: argparse.Namespace) -> Plan:
+    component = ComponentPlan(blocks="unit", compute_units="cpu_only", prefetch=options.prefetch, keep=options.keep)
+    budget = ByteCount(options.budget) if options.budget else None
+    return Plan(
+        "offload", "stack", sampler=Sampler(options.steps), memory=Memory(budget), components={"denoiser": component}
+    )
+
+
+def prepare(directory: Path, depth: int) -> Store:
+    """Write the store, block by block, unless it is there; then names that peers expect, linked to the same files."""
+    try:
+        store = Store.open(directory)
+        if len(store.manifest.blocks) == depth:
+            return store
+    except Exception:
+        pass
+    torch.manual_seed(0)
+    with torch.no_grad():
+        stack = Stack(depth).requires_grad_(False)
+    network = network_of(stack)
+    model = listed_model("stack", [network])
+    document = Document({}, {}, Path("offload"))
+    plan = Plan("offload", "stack", components={"denoiser": ComponentPlan(blocks="unit")})
+    return write_store(directory, model, [network], cut(plan, model, document))
+
+
+# Contenders: each yields nothing until it is set up, then one output a step.
+
+
+def run_inmem(options: argparse.Namespace, store: Store, state: dict[str, Tensor]) -> Iterator[Tensor]:
+    stack = empty_stack(options.depth)
+    for block in store.manifest.blocks:
+        weights = {name: tensor.clone() for name, tensor in load_file(store.path(block)).items()}
+        stack.load_state_dict(weights, strict=False, assign=True)
+        drop_pages(store.path(block))
+    yield torch.empty(0)
+    for _ in range(options.steps):
+        yield stack(*(state[name] for name in READS))
+
+
+def run_load(options: argparse.Namespace, store: Store, state: dict[str, Tensor]) -> Iterator[Tensor]:
+    from runtime.buffers import Buffer
+
+    buffer = Buffer(max(block.data_bytes for block in store.manifest.blocks))
+    reader = FileReader(store)
+    yield torch.empty(0)
+    for _ in range(options.steps):
+        for block in store.manifest.blocks:
+            assert buffer.view is not None
+            reader.read(block, buffer.view, lambda _: None)
+        yield torch.empty(0)
+
+
+def run_sequential(options: argparse.Namespace, store: Store, state: dict[str, Tensor]) -> Iterator[Tensor]:
+    stack = empty_stack(options.depth)
+    absent = dict(stack.state_dict())
+    yield torch.empty(0)
+    for _ in range(options.steps):
+        hidden = state["hidden"]
+        for block, stored in zip(stack.blocks, store.manifest.blocks, strict=True):
+            weights = load_file(store.path(stored))
+            stack.load_state_dict(weights, strict=False, assign=True)
+            hidden = block(hidden, *(state[name] for name in READS[1:]))
+            stack.load_state_dict({name: absent[name] for name in weights}, strict=False, assign=True)
+            del weights
+            drop_pages(store.path(stored))
+        yield hidden
+
+
+def run_ours(options: argparse.Namespace, store: Store, state: dict[str, Tensor]) -> Iterator[Tensor]:
+    network = network_of(empty_stack(options.depth))
+    plan = plan_of(options)
+    model = listed_model("stack", [network])
+    working = {(("denoiser", u.name, u.name, "plain")): options.working for u in network.plain}
+    schedule, costs = schedule_run(
+        plan,
+        model,
+        Document({}, {}, Path("offload")),
+        price=stored_pricer(working),  # type: ignore[arg-type]
+    )
+    reader = FileReader(store, direct=not options.buffered, drop_cache=True)
+    executor = Executor(schedule, costs, [network], store, reader=reader)
+    yield torch.empty(0)
+    with executor:
+        for _ in range(options.steps):
+            yield executor.play("denoiser", state)["hidden"]
+
+
+def dropping(stack: Stack, paths: Callable[[int], list[Path]]) -> None:
+    """Drop the pages of a block's files after it ran, for peers that read through the page cache."""
+
+    def hook_of(index: int) -> Callable[..., None]:
+        found = paths(index)
+
+        def drop(*_: Any) -> None:
+            for path in found:
+                drop_pages(path)
+
+        return drop
+
+    for index, block in enumerate(stack.blocks):
+        block.register_forward_hook(hook_of(index))
+
+
+def run_accelerate(options: argparse.Namespace, store: Store, state: dict[str, Tensor]) -> Iterator[Tensor]:
+    from accelerate import disk_offload
+    from accelerate.utils import offload_weight, save_offload_index
+
+    folder = options.dir / "accelerate"
+    if not (folder / "index.json").is_file():
+        folder.mkdir(exist_ok=True)
+        index: dict[str, Any] = {}
+        for block in store.manifest.blocks:
+            for name, tensor in load_file(store.path(block)).items():
+                index = offload_weight(tensor, name, str(folder), index=index)
+        save_offload_index(index, str(folder))
+        os.sync()
+    stack = empty_stack(options.depth)
+    disk_offload(stack, str(folder), execution_device=torch.device("cpu"))
+    dropping(stack, lambda i: sorted(folder.glob(f"blocks.{i}.*.dat")))
+    for path in folder.glob("*.dat"):
+        drop_pages(path)
+    yield torch.empty(0)
+    for _ in range(options.steps):
+        yield stack(*(state[name] for name in READS))
+
+
+def run_diffusers(options: argparse.Namespace, store: Store, state: dict[str, Tensor]) -> Iterator[Tensor]:
+    from diffusers.hooks import apply_group_offloading
+
+    folder = options.dir / "diffusers"
+    stack = empty_stack(options.depth)
+    for block in store.manifest.blocks:
+        stack.load_state_dict(load_file(store.path(block)), strict=False, assign=True)
+    apply_group_offloading(
+        stack,
+        onload_device=torch.device("cpu"),
+        offload_device=torch.device("cpu"),
+        offload_type="block_level",
+        num_blocks_per_group=1,
+        offload_to_disk_path=str(folder),
+    )
+    os.sync()
+    files = sorted(folder.glob("*.safetensors"), key=lambda path: path.stat().st_mtime_ns)
+    dropping(stack, lambda i: [files[i]] if len(files) == options.depth else files)
+    for path in files:
+        drop_pages(path)
+    for block in store.manifest.blocks:
+        drop_pages(store.path(block))
+    yield torch.empty(0)
+    for _ in range(options.steps):
+        yield stack(*(state[name] for name in READS))
+
+
+def run_aircanvas(options: argparse.Namespace, store: Store, state: dict[str, Tensor]) -> Iterator[Tensor]:
+    from aircanvas.sharding.manifest import BlockShard, Manifest
+    from aircanvas.streaming.engine import StreamingEngine
+
+    folder = options.dir / "aircanvas"
+    folder.mkdir(exist_ok=True)
+    shards = []
+    for index, block in enumerate(store.manifest.blocks):
+        name = f"block_{index:04}.safetensors"
+        (folder / name).unlink(missing_ok=True)
+        os.link(store.path(block), folder / name)
+        (folder / f"{name}.done").touch()
+        shards.append(BlockShard(f"blocks.{index}", name, block.data_bytes))
+    save_file({}, folder / "resident.safetensors")
+    (folder / "resident.safetensors.done").touch()
+    manifest = Manifest("stack", None, "", "Stack", "stack", None, "source", tuple(shards))
+    stack = empty_stack(options.depth)
+    engine = StreamingEngine(
+        stack, manifest, folder, device="cpu", resident_blocks=min(options.peer_resident, options.depth)
+    )
+    dropping(stack, lambda i: [store.path(store.manifest.blocks[i])])
+    for block in store.manifest.blocks:
+        drop_pages(store.path(block))
+    yield torch.empty(0)
+    for _ in range(options.steps):
+        yield stack(*(state[name] for name in READS))
+    engine.close()
+
+
+RUNS = {
+    "inmem": run_inmem, "load": run_load, "sequential": run_sequential, "ours": run_ours,
+    "accelerate": run_accelerate, "diffusers": run_diffusers, "aircanvas": run_aircanvas,
+}  # fmt: skip
+
+
+def child(options: argparse.Namespace) -> None:
+    """Run one contender here and print seconds of each step, bytes and a digest of the output as JSON."""
+    torch.set_num_threads(options.threads)
+    store = Store.open(options.dir / "store")
+    state = inputs(options.tokens)
+    before = footprint.resident_bytes() or 0
+    seconds = []
+    with torch.no_grad():
+        steps = RUNS[options.child](options, store, state)
+        next(steps)
+        gc.collect()
+        footprint.trim_heap()
+        footprint.reset_peak()
+        out = torch.empty(0)
+        for _ in range(options.steps):
+            start = time.perf_counter()
+            out = next(steps)
+            seconds.append(time.perf_counter() - start)
+        peak = footprint.peak_bytes() or 0
+    digest = hashlib.sha256(out.contiguous().numpy().tobytes()).hexdigest() if out.numel() else None
+    print(json.dumps({"seconds": seconds, "peak_bytes": peak, "added_bytes": peak - before, "digest": digest}))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dir", type=Path, required=True, help="where blocks are written (5 GB; peers 10 GB more)")
+    parser.add_argument("--tokens", type=int, default=64)
+    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--depth", type=int, default=28)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--prefetch", type=int, default=1)
+    parser.add_argument("--keep", type=lambda text: int(text) if text.isdigit() else text, default="none")
+    parser.add_argument("--budget", type=int, default=0, help="bytes")
+    parser.add_argument("--working", type=int, default=50_000_000, help="bytes a run is taken to need")
+    parser.add_argument("--buffered", action="store_true", help="ours reads through the page cache")
+    parser.add_argument("--peer-resident", type=int, default=4)
+    parser.add_argument("--contenders", default=",".join(CONTENDERS))
+    parser.add_argument("--json", type=Path, help="write all figures here")
+    parser.add_argument("--child", choices=CONTENDERS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        child(options)
+        return
+    options.dir.mkdir(parents=True, exist_ok=True)
+    depth_store = prepare(options.dir / "store", options.depth)
+    gc.collect()
+    for block in depth_store.manifest.blocks:
+        drop_pages(depth_store.path(block))
+    report(options, measure(options))
+
+
+def measure(options: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in options.contenders.split(",")}
+    given = sys.argv[1:]
+    for repeat in range(options.repeats):
+        for name in list(found):
+            run = subprocess.run(
+                [sys.executable, __file__, *given, "--child", name], capture_output=True, text=True, check=False
+            )
+            if run.returncode:
+                reason = (run.stderr.strip().splitlines() or ["no output"])[-1]
+                print(f"{name}: left out: {reason}", file=sys.stderr)
+                found.pop(name)
+                continue
+            found[name].append(json.loads(run.stdout.splitlines()[-1]))
+            print(f"round {repeat + 1}: {name}: {found[name][-1]['seconds']}", file=sys.stderr)
+    return found
+
+
+def report(options: argparse.Namespace, found: dict[str, list[dict[str, Any]]]) -> None:
+    steady = {name: [s for run in runs for s in run["seconds"][WARM_UP_STEPS:]] for name, runs in found.items() if runs}
+    base = steady.get("sequential")
+    size = sum(block.data_bytes for block in Store.open(options.dir / "store").manifest.blocks)
+    print(f"{options.depth} blocks, {size / 1e9:.2f} GB, {options.tokens} tokens, {options.threads} threads")
+    print(f"steps {WARM_UP_STEPS + 1}..{options.steps} of {options.repeats} rounds; ratios of medians to sequential")
+    print(f"{'contender':12} {'step s (min med max)':>24} {'ratio':>7} {'peak MB':>9} {'added MB':>9}")
+    for name, seconds in steady.items():
+        ratio = f"{median(seconds) / median(base):7.2f}" if base else "      -"
+        peak = max(run["peak_bytes"] for run in found[name]) / 1e6
+        added = max(run["added_bytes"] for run in found[name]) / 1e6
+        spread = f"{min(seconds):7.2f} {median(seconds):7.2f} {max(seconds):7.2f}"
+        print(f"{name:12} {spread:>24} {ratio} {peak:9.0f} {added:9.0f}")
+    if "inmem" in steady and "load" in steady:
+        bound = max(median(steady["inmem"]), median(steady["load"]))
+        first = median(steady["load"]) / options.depth
+        print(f"lower bound: max(loads, runs) {bound:.2f} s a step, and {first:.2f} s once for the first load")
+        if "ours" in steady:
+            print(f"ours over the bound: {median(steady['ours']) / bound:.2f}")
+    digests = {run["digest"] for name, runs in found.items() if name != "load" for run in runs}
+    print("outputs: " + ("all equal, bit for bit" if len(digests) == 1 else f"{len(digests)} different ones"))
+    if options.json:
+        options.json.write_text(json.dumps({"options": vars(options), "found": found}, default=str, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""run: run a plan on this machine, its blocks loaded from a block store, and write what happened as a trace."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ondevice_sora.common import EXIT_FITS, output_path
+from profiles.errors import UserError
+
+EXAMPLES = """
+examples:
+  ondevice-sora profile capture --device host --store blocks -o host.yaml
+  ondevice-sora run --plan plan.yaml --store blocks --device host.yaml --trace measured.json
+
+The plan's `model` is the store's model.yaml, its components say compute_units: cpu_only. With --device, the working
+memory that the profile measured counts against the budget. `simulate --plan plan.yaml --device host.yaml` predicts
+the same run.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--plan", required=True, metavar="PLAN", help="a plan file")
+    parser.add_argument("--store", required=True, metavar="DIR", help="the block store, cut as the plan says")
+    parser.add_argument("--device", metavar="YAML", help="a profile captured here: working memory of the blocks")
+    parser.add_argument("--threads", type=int, metavar="N", help="threads that run a block (default PyTorch's)")
+    parser.add_argument("--buffered", action="store_true", help="read through the page cache, not directly")
+    parser.add_argument("--verify", action="store_true", help="compare each block with its checksum at its first load")
+    parser.add_argument(
+        "--trace", nargs="?", const="", metavar="JSON", help="write the trace (default PLAN.measured.json)"
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite the file if it exists")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Raises UserError."""
+    from plans.schema import load_plan
+    from profiles.profile import load_profile
+    from profiles.trace import write_trace
+    from profiles.units import format_bytes, format_seconds
+
+    try:
+        import torch
+
+        from runtime.executor import Executor
+        from runtime.networks import listed_model, profile_pricer, schedule_run
+        from runtime.reading import FileReader
+        from runtime.standin import inputs_of, networks_of
+        from runtime.store import Store
+    except ModuleNotFoundError as error:
+        raise UserError(f"this needs {error.name}", mend="Install it: pip install 'ondevice-sora[torch]'.") from None
+
+    path = None
+    if options.trace is not None:
+        path = output_path(options.trace, f"{Path(options.plan).stem}.measured.json", options.force, [options.plan])
+    plan, document = load_plan(options.plan)
+    store = Store.open(Path(options.store))
+    networks = networks_of(store)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    price = profile_pricer(*load_profile(options.device)) if options.device else None
+    schedule, costs = schedule_run(plan, listed_model(store.manifest.model, networks), document, price=price)
+    reader = FileReader(store, direct=not options.buffered, verify=options.verify)
+    inputs = inputs_of(store)
+    with Executor(schedule, costs, networks, store, reader=reader) as executor:
+        for number in range(len(schedule.passes)):
+            first = schedule.visits[schedule.passes[number].first]
+            component = schedule.blocks[first.block].component
+            executor.play(component, inputs[component])
+    trace = executor.trace()
+    print(f"{plan.name}: measured on this machine, inputs of noise")
+    print(f"  total            {format_seconds(trace.total_s)}")
+    print(f"  peak, by ledger  {format_bytes(trace.peak_bytes)}")
+    measured = executor.measured_peak_bytes
+    print(f"  peak, measured   {format_bytes(measured) if measured is not None else 'unknown on this system'}")
+    print(f"  budget           {format_bytes(plan.memory.budget) if plan.memory.budget is not None else 'none'}")
+    if path is not None:
+        write_trace(trace, path)
+        print(f"Wrote {path}")
+    return EXIT_FITS

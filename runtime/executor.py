@@ -1,0 +1,456 @@
+"""Play a schedule in real time: a loader thread reads blocks into buffers, the calling thread runs and evicts them.
+
+    with Executor(schedule, costs, networks, store) as run:
+        caption = run.play("text_encoder", state)
+        for step in ...:
+            velocity = run.play("denoiser", state)
+        run.end_early("denoiser")           # LPL: what was still to come is not loaded
+        video = run.play("decoder", state)
+    write_trace(run.trace(), "measured.json")
+
+Nothing about loading is decided here: the loader takes the visits that load, in order, and starts one when visit `gate`
+has finished; the runner takes all visits, runs each when its block is loaded, and evicts what the visit says. A block
+has weights only while it runs: its modules' parameters are then views into the buffer, copied nowhere.
+
+Whatever goes wrong in either thread, the runner raises one error that names the block, and leaving the `with` ends the
+loader, takes the weights away from the modules and gives the memory back.
+"""
+
+from __future__ import annotations
+
+import platform
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+
+import torch
+from torch import Tensor
+
+from plans.schedule import Schedule
+from profiles.costs import BlockCosts
+from profiles.errors import UserError
+from profiles.ledger import Ledger
+from profiles.trace import Action, Lane, Span, Trace
+from profiles.units import format_bytes
+from runtime import footprint
+from runtime.buffers import Buffer
+from runtime.holdings import assign
+from runtime.models.units import State, Unit, run_units
+from runtime.networks import Network, Slot, weight_slots
+from runtime.reading import CancelledLoadError, FileReader, Reader
+from runtime.store import Store, StoredBlock
+
+NO_LIMIT = 10**18
+STALL_S = 60.0
+CLOSE_S = 5.0
+
+
+class BlockError(RuntimeError):
+    """Something broke while a block was loaded or run; the cause is attached."""
+
+
+class Executor:
+    """One generation. `stall_s` is how long a load may go without progress before the run is given up."""
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        costs: BlockCosts,
+        networks: Sequence[Network],
+        store: Store,
+        *,
+        reader: Reader | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+        stall_s: float = STALL_S,
+        close_s: float = CLOSE_S,
+        device: str = "host",
+    ) -> None:
+        """Raises UserError if the store was cut otherwise than the plan says, or there is no memory for buffers."""
+        self.schedule, self.visits, self.costs = schedule, schedule.visits, costs
+        self.store = store
+        self.reader = reader or FileReader(store)
+        self.device, self.clock, self.stall_s, self.close_s = device, clock, stall_s, close_s
+        self.budget = schedule.plan.memory.budget
+        by_name = {network.name: network for network in networks}
+        self._blocks = [
+            RuntimeBlock(
+                by_name[spec.component], store.block(spec.component, spec.units[0].name, spec.units[-1].name),
+                spec.variant, [unit.name for unit in spec.units],
+            )
+            for spec in schedule.blocks
+        ]  # fmt: skip
+        separate = schedule.plan.tdtm.packages == "separate"
+        names = [block.stored.file + (f" {block.variant}" if separate else "") for block in self._blocks]
+        self._assigned = assign(schedule, names.__getitem__, lambda block: self._blocks[block].stored.data_bytes)
+        self._trims = self.budget is not None and sum(self._assigned.buffer_bytes) > self.budget - max(
+            costs.working_bytes, default=0
+        )
+        self._views: dict[tuple[str, int], list[Tensor]] = {}
+        self._buffers: list[Buffer] = []
+        self._spans: list[Span] = []
+        self._condition = threading.Condition()
+        self._finished = self._loaded = self._unwanted = -1
+        self._held: set[int] = set()
+        """the visits whose loads are in memory now"""
+        self._loading: int | None = None
+        self._progress_s = 0.0
+        self._failure: BaseException | None = None
+        self._stopping = False
+        self._abandoned = False
+        self._pass = 0
+        self.num_cancelled = 0
+        footprint.trim_heap()
+        self._before_bytes = footprint.resident_bytes()
+        self._measured_peak_bytes: int | None = None
+        self._ledger = Ledger(0, self.budget if self.budget is not None else NO_LIMIT)
+        self._thread = threading.Thread(target=self._load_all, name="loader", daemon=True)
+        self._start_s = clock()
+
+    def __enter__(self) -> Executor:
+        try:
+            self._buffers = [Buffer(size) for size in self._assigned.buffer_bytes]
+            self._peak_is_ours = footprint.reset_peak()
+            self._start_s = self.clock()
+            self._thread.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def play(self, component: str, state: Mapping[str, Tensor]) -> State:
+        """Run the schedule's next pass; returns what the component's last unit writes.
+
+        Raises UserError for what the user can mend (a broken file, no memory, a stalled disk), BlockError for the rest,
+        ValueError if the schedule's next pass is another component's.
+        """
+        if self._pass >= len(self.schedule.passes):
+            raise ValueError(f"the schedule is at its end; there is no further pass of {component}")
+        current = self.schedule.passes[self._pass]
+        expected = self.schedule.blocks[self.visits[current.first].block].component
+        if component != expected:
+            raise ValueError(f"the schedule's next pass is of {expected}, not of {component}")
+        self._pass += 1
+        now: State = dict(state)
+        with torch.no_grad():
+            for index in range(current.first, current.first + current.length):
+                self._await(index)
+                now = self._run(index, now)
+                self._finish(index)
+        return now
+
+    def end_early(self, component: str) -> None:
+        """Skip the component's remaining passes: loads under way for them break off, what is loaded is evicted."""
+        passes, last = self.schedule.passes, self._finished
+        while self._pass < len(passes) and self._component(passes[self._pass].first) == component:
+            last = passes[self._pass].first + passes[self._pass].length - 1
+            self._pass += 1
+        with self._condition:
+            self._unwanted = max(self._unwanted, last)
+            self._condition.notify_all()
+            self._wait(lambda: self._loading is None or self._loading > last, "could not be broken off")
+            self._raise_failure()
+            for index in range(self._finished + 1, last + 1):
+                holding = self._assigned.holdings[index]
+                if index == holding.until and holding.start in self._held:
+                    self._evict(index)
+            self._finished = max(self._finished, last)
+            self._condition.notify_all()
+
+    def trace(self, conditions: Mapping[str, str] | None = None) -> Trace:
+        """What happened, as a measured trace. Memory is the ledger's, without the process as it was before."""
+        plan = self.schedule.plan
+        facts = {
+            "machine": f"{platform.system()} {platform.release()}, {platform.machine()}",
+            "threads": str(torch.get_num_threads()),
+            "torch": str(torch.__version__),
+        }
+        if isinstance(self.reader, FileReader):
+            facts["loads"] = ", ".join(f"{count} {way}" for way, count in self.reader.ways.items() if count) or "none"
+        if self.measured_peak_bytes is not None:
+            facts["measured peak bytes above the process"] = str(self.measured_peak_bytes)
+        return Trace(
+            kind="measured",
+            plan=plan.name,
+            device=self.device,
+            model=self.store.manifest.model,
+            spans=sorted(self._spans, key=lambda span: span.end_s),
+            memory=list(self._ledger.samples),
+            limit_bytes=int(self.budget) if self.budget is not None else footprint.physical_bytes(),
+            conditions={**facts, **(conditions or {})},
+        )
+
+    @property
+    def ledger_peak_bytes(self) -> int:
+        return self._ledger.peak_bytes
+
+    @property
+    def ledger_bytes(self) -> int:
+        return self._ledger.total_bytes
+
+    @property
+    def measured_peak_bytes(self) -> int | None:
+        """The most that the system charged the process during the run, above what it had before; None if unknown."""
+        if self._measured_peak_bytes is not None:
+            return self._measured_peak_bytes
+        peak = footprint.peak_bytes()
+        if peak is None or self._before_bytes is None or not getattr(self, "_peak_is_ours", False):
+            return None
+        return max(0, peak - self._before_bytes)
+
+    def close(self) -> None:
+        """End the loader, take the weights away and give the memory back. Done by leaving the `with`; safe to repeat.
+
+        A read that hangs in the system cannot be ended: the loader then frees the buffers itself if it ever returns.
+        """
+        if self._measured_peak_bytes is None:
+            self._measured_peak_bytes = self.measured_peak_bytes
+        with self._condition:
+            self._stopping = True
+            self._condition.notify_all()
+        try:
+            if self._thread.is_alive():
+                self._thread.join(self.close_s)
+        finally:
+            for block in self._blocks:
+                block.unbind()
+            self._views.clear()
+            with self._condition:
+                self._abandoned = self._thread.is_alive()
+            if not self._abandoned:
+                self._release()
+
+    # The loader's side
+
+    def _load_all(self) -> None:
+        try:
+            for index, visit in enumerate(self.visits):
+                if visit.loads and not self._load(index):
+                    return
+        except BaseException as error:  # whatever it is, the runner raises it
+            with self._condition:
+                self._failure = error
+        finally:
+            with self._condition:
+                self._loading = None
+                self._condition.notify_all()
+                abandoned = self._abandoned
+            if abandoned:
+                self._release()
+
+    def _load(self, index: int) -> bool:
+        """Load for one visit. False if the run is over."""
+        visit, holding = self.visits[index], self._assigned.holdings[index]
+        stored = self._blocks[visit.block].stored
+        is_read = index in self._assigned.reads
+        size = stored.data_bytes if is_read else 0
+        with self._condition:
+            self._condition.wait_for(lambda: self._stopping or self._finished >= visit.gate or index <= self._unwanted)
+            if self._stopping:
+                return False
+            if index <= self._unwanted:
+                return True
+            self._loading = index
+            start_s = self._progress_s = self.clock()
+            self._charge("load", index, loading=size)
+
+        def progress(num_bytes: int) -> None:
+            self._progress_s = self.clock()
+            if self._stopping or index <= self._unwanted:
+                raise CancelledLoadError
+
+        try:
+            if is_read:
+                buffer = self._buffers[holding.buffer]
+                assert buffer.view is not None
+                self.reader.read(stored, buffer.view, progress)
+        except CancelledLoadError:
+            with self._condition:
+                self.num_cancelled += 1
+                self._charge("load", index, loading=-size)
+                self._loading = None
+                self._condition.notify_all()
+            return True
+        except (UserError, KeyboardInterrupt):
+            raise
+        except MemoryError:
+            raise self._out_of_memory("load", index) from None
+        except BaseException as error:
+            raise BlockError(f"loading {self._label(index)} failed: {error!r}") from error
+        with self._condition:
+            self._charge("load", index, loading=-size, resident=size)
+            self._record("load", index, start_s, size, visit.cold)
+            if is_read:
+                self._held.add(index)
+            self._loaded = index
+            self._loading = None
+            self._condition.notify_all()
+        return True
+
+    # The runner's side
+
+    def _await(self, index: int) -> None:
+        with self._condition:
+            self._raise_failure()
+            if self.visits[index].loads:
+                self._wait(lambda: self._loaded >= index, "is stalled")
+            self._raise_failure()
+
+    def _wait(self, is_done: Callable[[], bool], complaint: str) -> None:
+        """Wait for the loader, as long as it makes progress. Raises UserError if it makes none for `stall_s`."""
+        since = self.clock()
+        while not is_done() and self._failure is None:
+            if not self._thread.is_alive():
+                raise BlockError("the loader has ended before its last load")
+            still = self.clock() - max(since, self._progress_s)
+            if still >= self.stall_s:
+                label = self._label(self._loading) if self._loading is not None else "the next block"
+                raise UserError(
+                    f"the load of {label} {complaint}: no bytes for {still:.3g} s",
+                    str(self.store.directory),
+                    "Check the disk, or allow more time.",
+                )
+            self._condition.wait(min(1.0, max(0.001, (self.stall_s - still) / 2)))
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _run(self, index: int, state: State) -> State:
+        visit = self.visits[index]
+        block, holding = self._blocks[visit.block], self._assigned.holdings[index]
+        working = self.costs.working_bytes[visit.block]
+        buffer = self._buffers[holding.buffer]
+        with self._condition:
+            start_s = self.clock()
+            self._charge("run", index, working=working)
+        try:
+            block.bind(self._tensors(block.stored, holding.buffer, buffer))
+            state = block.run(state, buffer)
+        except UserError:
+            raise
+        except (MemoryError, RuntimeError) as error:
+            if isinstance(error, MemoryError) or "allocate memory" in str(error):
+                raise self._out_of_memory("run", index) from error
+            raise BlockError(f"running {self._label(index)} failed: {error}") from error
+        except Exception as error:
+            raise BlockError(f"running {self._label(index)} failed: {error!r}") from error
+        finally:
+            block.unbind()
+        with self._condition:
+            self._charge("run", index, working=-working)
+            self._record("run", index, start_s, working, visit.first_run)
+        return state
+
+    def _tensors(self, stored: StoredBlock, number: int, buffer: Buffer) -> list[Tensor]:
+        key = (stored.file, number)
+        if key not in self._views:
+            self._views[key] = buffer.tensors(stored.tensors)
+        return self._views[key]
+
+    def _finish(self, index: int) -> None:
+        with self._condition:
+            if index == self._assigned.holdings[index].until:
+                self._evict(index)
+            self._finished = index
+            self._condition.notify_all()
+
+    def _evict(self, index: int) -> None:
+        """Give a holding's bytes back. The buffer's pages stay for its next block unless the budget is too tight."""
+        holding = self._assigned.holdings[index]
+        start_s = self.clock()
+        self._held.discard(holding.start)
+        if self._trims or not holding.keep:
+            self._buffers[holding.buffer].give_back(holding.keep)
+        self._charge("evict", index, resident=-holding.size)
+        self._record("evict", index, start_s, holding.size, False)
+
+    # Shared
+
+    def _charge(self, action: Action, index: int, resident: int = 0, loading: int = 0, working: int = 0) -> None:
+        fits = self._ledger.charge(self.clock() - self._start_s, resident=resident, loading=loading, working=working)
+        if not fits:
+            over = self._ledger.total_bytes - self._ledger.limit_bytes
+            raise BlockError(f"{action} of {self._label(index)} would exceed the budget by {format_bytes(over)}")
+
+    def _record(self, action: Action, index: int, start_s: float, size: int, is_cold: bool) -> None:
+        visit = self.visits[index]
+        spec = self.schedule.blocks[visit.block]
+        lane: Lane = "load" if action == "load" else "cpu"
+        begin, end = start_s - self._start_s, self.clock() - self._start_s
+        self._spans.append(
+            Span(lane, action, spec.component, visit.step, spec.name, spec.variant, begin, end, size, is_cold)
+        )
+
+    def _out_of_memory(self, action: Action, index: int) -> UserError:
+        size = self._blocks[self.visits[index].block].stored.data_bytes
+        return UserError(
+            f"out of memory in the {action} of {self._label(index)} ({format_bytes(size)} of weights)",
+            mend="Cut the blocks smaller, prefetch or keep fewer, or close other programs.",
+        )
+
+    def _label(self, index: int) -> str:
+        visit = self.visits[index]
+        spec = self.schedule.blocks[visit.block]
+        return f"block '{spec.name}' of {spec.component}, step {visit.step}"
+
+    def _component(self, index: int) -> str:
+        return self.schedule.blocks[self.visits[index].block].component
+
+    def _release(self) -> None:
+        for buffer in self._buffers:
+            buffer.release()
+        self._buffers = []
+        held = self._ledger.samples[-1]
+        self._ledger.charge(
+            max(held.time_s, self.clock() - self._start_s),
+            resident=-held.resident, loading=-held.loading, working=-held.working,
+        )  # fmt: skip
+
+
+class RuntimeBlock:
+    """A block in one variant: its units, where its weights belong, and what it hands on."""
+
+    def __init__(self, network: Network, stored: StoredBlock, variant: str, names: Sequence[str]) -> None:
+        self.stored, self.variant = stored, variant
+        units = network.units("tdtm" if variant == "tdtm" else "plain")
+        start = next(i for i, unit in enumerate(units) if unit.name == names[0])
+        self.units: tuple[Unit, ...] = units[start : start + len(names)]
+        later = units[start + len(names) :]
+        self.hands_on = {name for unit in later for name in unit.reads} if later else set()
+        self.hands_on |= set(units[-1].writes)
+        slots = dict(pair for unit in self.units for pair in weight_slots(unit))
+        known = {entry.name for entry in stored.tensors}
+        if known != set(slots):
+            differing = ", ".join(sorted(known ^ set(slots))[:5])
+            raise UserError(f"block '{stored.name}' has other weights than the network: {differing}", stored.file)
+        self.slots: list[Slot] = [slots[entry.name] for entry in stored.tensors]
+        self.absent = [_absent(slot) for slot in self.slots]
+
+    def bind(self, tensors: Sequence[Tensor]) -> None:
+        for slot, tensor in zip(self.slots, tensors, strict=True):
+            slot.put(tensor)
+
+    def unbind(self) -> None:
+        for slot, tensor in zip(self.slots, self.absent, strict=True):
+            slot.put(tensor)
+
+    def run(self, state: State, buffer: Buffer) -> State:
+        """The state after the block, without what nobody reads later; nothing in it lies in the buffer."""
+        after = run_units(self.units, state)
+        kept = {name: tensor for name, tensor in after.items() if name in self.hands_on}
+        return {name: tensor.clone() if buffer.contains(tensor) else tensor for name, tensor in kept.items()}
+
+
+def _absent(slot: Slot) -> Tensor:
+    """A tensor without data in the weight's place: using a block that is not bound fails at once."""
+    tensor = slot.get()
+    if tensor.is_meta:
+        return tensor
+    bare = torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
+    return torch.nn.Parameter(bare, requires_grad=False) if slot.is_parameter else bare
