@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from profiles.errors import UserError
@@ -56,6 +57,17 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> None:  # type: ignore[override]
         self.exit(EXIT_UNUSABLE, f"error: {message}\nSee `{self.prog} --help`.\n")
+
+
+@contextmanager
+def needing(extra: str) -> Iterator[None]:
+    """Say which extra of ours has a package that is not installed. Raises UserError."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"this needs {error.name}, which is not installed", mend=f"pip install 'ondevice-sora[{extra}]'"
+        ) from None
 
 
 def output_path(given: str, default: str, force: bool, inputs: Sequence[str] = ()) -> Path:

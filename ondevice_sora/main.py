@@ -13,6 +13,7 @@ VERBS = {
     "simulate": "predict how a plan runs on a device",
     "plan": "list, show and check plans; print their JSON Schema",
     "profile": "list and show device profiles; fit one to published figures",
+    "generate": "make a video from a prompt, here, with the small model",
     "validate": "compare the simulator with published figures",
     "report": "one HTML page from one or more traces",
 }
