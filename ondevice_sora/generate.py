@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ondevice_sora.common import EXIT_FITS, needing, output_path
+from ondevice_sora.common import EXIT_FITS, needing, output_path, progress_bar, whole_number
 from profiles.errors import UserError
 
 if TYPE_CHECKING:
@@ -42,30 +42,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"a plan file or a ready plan: video, sampler, LPL, TDTM (default {DEFAULT_PLAN})",
     )
     parser.add_argument("--weights", type=Path, metavar="DIR", help="the model's folder (default: the shipped one)")
-    parser.add_argument("--seed", type=seed_argument, default=0, metavar="N", help="of the noise (default %(default)s)")
+    parser.add_argument(
+        "--seed", type=whole_number(0, 2**63 - 1), default=0, metavar="N", help="of the noise (default %(default)s)"
+    )
     parser.add_argument("-o", "--output", metavar="FILE", help="the video, .mp4 or .gif (default: named by the prompt)")
     parser.add_argument("--gif", action="store_true", help="write a GIF as well")
     parser.add_argument(
         "--scale",
-        type=scale_argument,
+        type=whole_number(1, 16),
         metavar="N",
         help=f"enlarge every pixel to N by N (default: to at least {SHOWN_SIDE_PIXELS} pixels a side)",
     )
     parser.add_argument("--force", action="store_true", help="overwrite files that exist")
-
-
-def seed_argument(text: str) -> int:
-    """A seed for argparse: 0 to 2^63 - 1."""
-    if not re.fullmatch(r"[0-9]{1,19}", text) or int(text) >= 2**63:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 2^63 - 1.")
-    return int(text)
-
-
-def scale_argument(text: str) -> int:
-    """A factor for argparse: 1 to 16."""
-    if not re.fullmatch(r"[0-9]{1,2}", text) or not 1 <= int(text) <= 16:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 16.")
-    return int(text)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -133,16 +121,10 @@ def _outputs(options: argparse.Namespace) -> dict[str, Path]:
 
 def _generate(model: TextToVideo, token_ids: Tensor, token_mask: Tensor, request: VideoRequest, seed: int) -> Video:
     """Generate with a bar on the terminal, a tick a step."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
     from runtime.generation import generate
 
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
-        task = progress.add_task("steps", total=request.num_steps)
-        return generate(model, token_ids, token_mask, request, seed=seed, on_step=lambda _: progress.advance(task))
+    with progress_bar("steps", request.num_steps) as advance:
+        return generate(model, token_ids, token_mask, request, seed=seed, on_step=lambda _: advance(1))
 
 
 def _sentence(record: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ VERBS = {
     "plan": "list, show and check plans; print their JSON Schema",
     "profile": "list and show device profiles; fit one to published figures",
     "generate": "make a video from a prompt, here, with the small model",
+    "evaluate": "measure what LPL and TDTM do to the small model's videos",
     "validate": "compare the simulator with published figures",
     "report": "one HTML page from one or more traces",
 }

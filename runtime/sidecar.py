@@ -49,11 +49,16 @@ def sidecar(
         "denoiser_s": timings.denoiser_s,
         "decoder_s": timings.decoder_s,
         "total_s": timings.total_s,
-        "machine": {
-            "processor": platform.machine(),
-            "system": platform.system(),
-            "torch": torch.__version__,
-            "threads": torch.get_num_threads(),
-        },
+        "machine": machine(),
         "notes": list(NOTES),
+    }
+
+
+def machine() -> dict[str, str | int]:
+    """Where the times were taken."""
+    return {
+        "processor": platform.machine(),
+        "system": platform.system(),
+        "torch": str(torch.__version__),
+        "threads": torch.get_num_threads(),
     }

@@ -191,7 +191,7 @@ def test_a_frame_size_that_patches_do_not_divide_is_padded_not_refused(generate)
         (["-o", "out.gif", "--gif"], "--gif has no effect"),
         (["-o", "nowhere/out.mp4"], "there is no folder nowhere"),
         (["--seed", "-1"], "'-1' is not a whole number"),
-        (["--seed", str(2**63)], "from 0 to 2^63 - 1"),
+        (["--seed", str(2**63)], "from 0 to 9223372036854775807"),
         (["--scale", "0"], "from 1 to 16"),
     ],
 )
