@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from profiles.errors import UserError
@@ -58,6 +60,17 @@ class Parser(argparse.ArgumentParser):
         self.exit(EXIT_UNUSABLE, f"error: {message}\nSee `{self.prog} --help`.\n")
 
 
+@contextmanager
+def needing(extra: str) -> Iterator[None]:
+    """Say which extra of ours has a package that is not installed. Raises UserError."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"this needs {error.name}, which is not installed", mend=f"pip install 'ondevice-sora[{extra}]'"
+        ) from None
+
+
 def output_path(given: str, default: str, force: bool, inputs: Sequence[str] = ()) -> Path:
     """Where to write: as given, or the default name where the option stood alone.
 
@@ -75,6 +88,39 @@ def output_path(given: str, default: str, force: bool, inputs: Sequence[str] = (
     if os.path.isfile(path) and not force:  # not for /dev/stdout, into which one writes
         raise UserError("the file exists already", str(path), "Choose another name, or overwrite it with --force.")
     return path
+
+
+@contextmanager
+def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on the terminal, none where nobody is looking; what it gives advances it by a count."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda count: progress.advance(task, count)
+
+
+def whole_number(low: int, high: int) -> Callable[[str], int]:
+    """A type for argparse: a whole number in this range."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,19}", text) or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low} to {high}.")
+        return int(text)
+
+    return read
 
 
 def size_argument(text: str) -> int:

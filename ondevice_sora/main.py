@@ -14,6 +14,8 @@ VERBS = {
     "plan": "search for the fastest plan, explain one; list and show plans; print their JSON Schema",
     "profile": "list and show device profiles; fit one to published figures, or capture one here",
     "run": "run a plan on this machine from a block store, and measure it",
+    "generate": "make a video from a prompt, here, with the small model",
+    "evaluate": "measure what LPL and TDTM do to the small model's videos",
     "validate": "compare the simulator with published figures",
     "report": "one HTML page from one or more traces",
 }

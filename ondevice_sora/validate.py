@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ondevice_sora.common import CASES_HELP, EXIT_FAILED, EXIT_FITS, shown
+from ondevice_sora.common import CASES_HELP, EXIT_FAILED, EXIT_FITS, needing, shown
 from profiles.errors import UserError
 
 EXAMPLES = """
@@ -50,12 +50,8 @@ def run(options: argparse.Namespace) -> int:
 def _reference(options: argparse.Namespace) -> int:
     from reports.reference import print_reference
 
-    try:
+    with needing("torch"):
         from runtime.validate_reference import validate_reference
-    except ImportError as error:
-        raise UserError(
-            f"this needs {error.name}, which is not installed", mend="pip install 'ondevice-sora[torch]'"
-        ) from None
     results = validate_reference(options.folder)
     shown(lambda: print_reference(results))
     compared = [result for result in results if result.max_abs_difference is not None]

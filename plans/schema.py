@@ -20,6 +20,7 @@ from profiles.figures import ByteCount
 from profiles.models import Precision
 
 READY = Path(__file__).parent / "ready"
+CURVATURE_RULES = ("curvature", "bent_curvature")
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Steps = Annotated[int, msgspec.Meta(ge=1, le=1000)]
@@ -45,13 +46,20 @@ class Lpl(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Linear Proportional Leap.
 
     fixed    leap at step index `leap_step`: leap_step + 1 network evaluations
-    dynamic  leap when consecutive drifts agree; `stop_steps` gives the probability of each leap step, as measured on
-             prompts like yours (it depends on the video, which no simulation sees)
+    dynamic  leap when the drifts say so. A generation goes by `rule`. No simulation sees the video, so it needs
+             `stop_steps`, the probability of each leap step, as measured on prompts like yours
+
+    paper           the paper's rule: the drifts' cosine stops growing, watched after half the steps
+    gpu_code        the published GPU code's: the same of one row of the drift, from step 14
+    curvature       ours: the estimated error of the result, relative to it, is at most `accepted_error`
+    bent_curvature  the same, and the leap follows the estimated curve instead of the last drift
     """
 
     mode: Literal["off", "fixed", "dynamic"] = "off"
     leap_step: Index | None = None
     stop_steps: Annotated[dict[Index, Share], msgspec.Meta(max_length=100)] | None = None
+    rule: Literal["paper", "gpu_code", "curvature", "bent_curvature"] | None = None
+    accepted_error: Annotated[float, msgspec.Meta(gt=0, le=10)] | None = None
 
 
 class FirstSteps(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -193,20 +201,7 @@ def read_plan(document: Document) -> tuple[Plan, Document]:
 def check_plan(plan: Plan, document: Document) -> None:
     """What a schema cannot say: steps that do not exist, probabilities that do not add up, options without effect."""
     lpl, steps = plan.lpl, plan.sampler.steps
-    if lpl.mode == "fixed" and lpl.leap_step is None:
-        raise document.error("$.lpl", "mode 'fixed' needs a leap_step", "Add `leap_step: 15`, for instance.")
-    if lpl.mode != "fixed" and lpl.leap_step is not None:
-        raise document.error(
-            "$.lpl.leap_step", f"has no effect with mode '{lpl.mode}'", "Remove it, or write mode: fixed."
-        )
-    if lpl.mode == "dynamic" and not lpl.stop_steps:
-        raise document.error(
-            "$.lpl", "mode 'dynamic' needs stop_steps", "Add `stop_steps: {17: 0.6, 18: 0.4}`, for instance."
-        )
-    if lpl.mode != "dynamic" and lpl.stop_steps is not None:
-        raise document.error(
-            "$.lpl.stop_steps", f"has no effect with mode '{lpl.mode}'", "Remove it, or write mode: dynamic."
-        )
+    _check_lpl(lpl, document)
     for evaluations in plan.leap_steps():
         if evaluations > steps:
             where = "$.lpl.leap_step" if lpl.mode == "fixed" else "$.lpl.stop_steps"
@@ -229,6 +224,33 @@ def check_plan(plan: Plan, document: Document) -> None:
             )
     if len(set(listed)) != len(listed):
         raise document.error("$.tdtm.steps", "a step is listed twice")
+
+
+def _check_lpl(lpl: Lpl, document: Document) -> None:
+    """Each mode needs its keys and has no use for another's."""
+    if lpl.mode == "fixed" and lpl.leap_step is None:
+        raise document.error("$.lpl", "mode 'fixed' needs a leap_step", "Add `leap_step: 15`, for instance.")
+    if lpl.mode == "dynamic" and not lpl.stop_steps and lpl.rule is None:
+        raise document.error(
+            "$.lpl",
+            "mode 'dynamic' needs stop_steps, to be simulated, or a rule, to generate with",
+            "Add `stop_steps: {17: 0.6, 18: 0.4}` or `rule: paper`, for instance.",
+        )
+    for key, mode in (("leap_step", "fixed"), ("stop_steps", "dynamic"), ("rule", "dynamic")):
+        if lpl.mode != mode and getattr(lpl, key) is not None:
+            raise document.error(
+                f"$.lpl.{key}", f"has no effect with mode '{lpl.mode}'", f"Remove it, or write mode: {mode}."
+            )
+    if lpl.rule in CURVATURE_RULES:
+        if lpl.accepted_error is None:
+            raise document.error(
+                "$.lpl", f"rule '{lpl.rule}' needs an accepted_error", "Add `accepted_error: 0.05`, for instance."
+            )
+    elif lpl.accepted_error is not None:
+        which = f"rule '{lpl.rule}'" if lpl.rule else f"mode '{lpl.mode}' and no rule"
+        raise document.error(
+            "$.lpl.accepted_error", f"has no effect with {which}", "Remove it, or write rule: curvature."
+        )
 
 
 @cache

@@ -3,31 +3,63 @@
 from __future__ import annotations
 
 import os
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
+
+import msgspec
 
 from profiles.devices import DATA
 from profiles.documents import read_yaml
 from profiles.errors import UserError, nearest
 from profiles.models import Model
-from profiles.opensora import opensora, reference_partition
+from profiles.opensora import OpenSoraConfig, opensora, reference_partition
 
 MODELS = DATA / "models"
-OPENSORA = "opensora"
+ARCHITECTURES = DATA / "architectures"
 Reference = dict[str, tuple[tuple[str, ...], ...]]
 
 
+class VideoShape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Pixels and frames."""
+
+    width: int
+    height: int
+    frames: int
+
+
+class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A model of Open-Sora's classes, and the video and text length that it is described at unless told otherwise."""
+
+    name: str
+    source: str
+    video: VideoShape
+    text_tokens: int
+    config: OpenSoraConfig = OpenSoraConfig()
+
+
+def architecture_names() -> list[str]:
+    return sorted(path.stem for path in ARCHITECTURES.glob("*.yaml"))
+
+
 def model_names() -> list[str]:
-    return sorted([OPENSORA, *(path.stem for path in MODELS.glob("*.yaml"))])
+    return sorted([*architecture_names(), *(path.stem for path in MODELS.glob("*.yaml"))])
+
+
+@cache
+def architecture(name: str) -> Architecture | None:
+    """The architecture of that name, None if there is none."""
+    if name not in architecture_names():
+        return None
+    return read_yaml(ARCHITECTURES / f"{name}.yaml").convert(Architecture)
 
 
 @lru_cache(maxsize=32)
-def opensora_model(
-    width: int, height: int, frames: int, text_tokens: int, guidance_batch: int = 2
+def described_model(
+    of: Architecture, width: int, height: int, frames: int, text_tokens: int, guidance_batch: int = 2
 ) -> tuple[Model, Reference]:
-    """Open-Sora v1.2 for a shape, and the partition of the reference app."""
-    model = opensora(width, height, frames, text_tokens, guidance_batch=guidance_batch)
-    return model, reference_partition(model)
+    """An architecture's model for a shape, and the partition of the reference app."""
+    model = opensora(width, height, frames, text_tokens, guidance_batch=guidance_batch, config=of.config)
+    return msgspec.structs.replace(model, name=of.name, source=of.source), reference_partition(model)
 
 
 def listed_model(name: str, folder: Path) -> tuple[Model, Reference]:

@@ -12,7 +12,8 @@ import math
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -306,6 +307,24 @@ def write_text(path: str | Path, text: str) -> None:
     finally:
         if temporary and os.path.exists(temporary):
             os.unlink(temporary)
+
+
+@contextmanager
+def written_together(paths: Sequence[Path]) -> Iterator[list[Path]]:
+    """Temporary names beside `paths`, with their suffixes, to write to; renamed if the block ends well, else removed.
+
+    So an interruption leaves the old files or none, never half of one. Raises UserError if one cannot be written.
+    """
+    temporary = [path.with_name(f".{path.stem}.part{path.suffix}") for path in paths]
+    try:
+        yield temporary
+        for written, path in zip(temporary, paths, strict=True):
+            os.replace(written, path)
+    except OSError as error:
+        raise UserError(f"cannot be written: {error.strerror or error}", str(paths[0])) from None
+    finally:
+        for written in temporary:
+            written.unlink(missing_ok=True)
 
 
 def write_json(path: str | Path, data: Any) -> None:

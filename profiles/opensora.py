@@ -137,9 +137,7 @@ def opensora(
     Raises UserError for a side that is no multiple of 8 or outside 64..2048, frames outside 1..1000, text_tokens
     outside 1..300, a guidance_batch other than 1 or 2. Odd latent sides are allowed: the denoiser zero-pads them.
     """
-    _check_side("width", width, config)
-    _check_side("height", height, config)
-    _check_range("frames", frames, 1, LARGEST_FRAMES)
+    check_video(width, height, frames, config)
     _check_range("text_tokens", text_tokens, 1, config.text_encoder.tokens)
     _check_range("guidance_batch", guidance_batch, 1, 2)
     factor = config.decoder.side_factor
@@ -164,6 +162,13 @@ def opensora(
             Component("decoder.spatial", sum(batches.values()), _spatial_decoder(config, video, batches)),
         ),
     )
+
+
+def check_video(width: int, height: int, frames: int, config: OpenSoraConfig = OPENSORA_V1_2) -> None:
+    """Raise UserError, beginning with what it is about, for a side or a length that the model cannot have."""
+    _check_side("width", width, config)
+    _check_side("height", height, config)
+    _check_range("frames", frames, 1, LARGEST_FRAMES)
 
 
 def reference_partition(model: Model) -> dict[str, tuple[tuple[str, ...], ...]]:

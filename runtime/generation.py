@@ -1,7 +1,9 @@
 """From tokens to frames: text encoder, denoising steps, decoder, with nothing partitioned."""
 
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -32,11 +34,29 @@ class VideoRequest:
 
 
 @dataclass(frozen=True)
+class Timings:
+    """Wall-clock seconds of each component; a step's are those of its network evaluation and of what follows it."""
+
+    text_encoder_s: float
+    steps_s: tuple[float, ...]
+    decoder_s: float
+
+    @property
+    def denoiser_s(self) -> float:
+        return sum(self.steps_s)
+
+    @property
+    def total_s(self) -> float:
+        return self.text_encoder_s + self.denoiser_s + self.decoder_s
+
+
+@dataclass(frozen=True)
 class Video:
     """Frames, uint8 [frames, height, width, 3], and how the sampler came to them."""
 
     frames: NDArray[np.uint8]
     sample: Sample
+    timings: Timings
 
 
 @torch.no_grad()
@@ -58,6 +78,7 @@ def generate(
         discrete=request.discrete,
         transform=request.transform,
     )
+    instants = [time.perf_counter()]
     caption = model.text_encoder(token_ids, token_mask)
     no_caption = model.denoiser.y_embedder.y_embedding[None, : caption.shape[1]]
     captions = torch.cat([caption, no_caption])
@@ -80,6 +101,13 @@ def generate(
     channels = model.denoiser.config.in_channels
     size = model.decoder.config.latent_size(request.num_frames, request.height, request.width)
     noise = torch.randn(1, channels, *size, generator=torch.Generator().manual_seed(seed))
+
+    def step_done(record: StepRecord) -> None:
+        instants.append(time.perf_counter())
+        if on_step is not None:
+            on_step(record)
+
+    instants.append(time.perf_counter())
     result = sample(
         denoise,
         noise,
@@ -87,9 +115,12 @@ def generate(
         guidance_scale=request.guidance_scale,
         leap=request.leap,
         merge_steps=request.merge_steps,
-        on_step=on_step,
+        on_step=step_done,
     )
-    return Video(to_frames(model.decoder.decode(result.latent, request.num_frames)[0]), result)
+    frames = to_frames(model.decoder.decode(result.latent, request.num_frames)[0])
+    instants.append(time.perf_counter())
+    text_encoder_s, *steps_s, decoder_s = (after - before for before, after in pairwise(instants))
+    return Video(frames, result, Timings(text_encoder_s, tuple(steps_s), decoder_s))
 
 
 def to_frames(video: Tensor) -> NDArray[np.uint8]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from plans.schedule import MemoryModel, Pricer, Schedule, build_schedule
-from plans.schema import BlockEntry, Plan, Video
-from profiles.catalogue import OPENSORA, Reference, listed_model, opensora_model
+from plans.schema import BlockEntry, Plan
+from profiles.catalogue import Reference, architecture, described_model, listed_model
 from profiles.costs import PROCESSORS, BlockCosts, Costs, price
 from profiles.devices import Device
 from profiles.documents import Document
@@ -15,9 +15,6 @@ from profiles.errors import UserError
 from profiles.models import Model
 from profiles.profile import Profile
 from simulator.machine import Machine, machine_of
-
-DEFAULT_VIDEO = Video(width=256, height=256, frames=68)
-DEFAULT_TEXT_TOKENS = 300
 
 
 @dataclass(frozen=True)
@@ -64,15 +61,17 @@ def setting_of(
 
 def model_of(plan: Plan, document: Document) -> tuple[Model, Reference]:
     """The plan's model at the plan's shape. Raises UserError where a listed model is asked for another shape."""
-    if plan.model == OPENSORA:
-        video = plan.video or DEFAULT_VIDEO
-        tokens = plan.text_tokens if plan.text_tokens is not None else DEFAULT_TEXT_TOKENS
+    described = architecture(plan.model)
+    if described is not None:
+        video = plan.video or described.video
+        tokens = plan.text_tokens if plan.text_tokens is not None else described.text_tokens
         branches = 2 if plan.sampler.guidance != 1.0 else 1
         try:
-            return opensora_model(video.width, video.height, video.frames, tokens, branches)
+            return described_model(described, video.width, video.height, video.frames, tokens, branches)
         except UserError as error:
-            side = error.what.partition(" ")[0]  # the message begins with what it is about: width, height, frames
-            raise document.error(f"$.video.{side}", error.what, error.mend) from None
+            about = error.what.partition(" ")[0]  # the message begins with it: width, height, frames, text_tokens
+            where = "$.text_tokens" if about == "text_tokens" else f"$.video.{about}"
+            raise document.error(where, error.what, error.mend) from None
     for key in ("video", "text_tokens"):
         if getattr(plan, key) is not None:
             raise document.error(f"$.{key}", f"has no effect: {plan.model} lists its units for one shape", "Remove it.")
@@ -131,6 +130,9 @@ def prepare(plan: Plan, document: Document, setting: Setting, evaluations: int |
         raise document.error("$.lpl", f"LPL leaps along a rectified flow, which {model.name} is not", "Remove `lpl`.")
     if plan.tdtm.steps != "none" and not model.merges_tokens:
         raise document.error("$.tdtm", f"has no effect: no unit of {model.name} merges tokens", "Remove `tdtm`.")
+    if plan.lpl.mode == "dynamic" and not plan.lpl.stop_steps:
+        what = "a simulation of dynamic LPL needs stop_steps: it does not see the video that the rule looks at"
+        raise document.error("$.lpl", what, "Add `stop_steps: {17: 0.6, 18: 0.4}`, for instance.")
     profile, device = setting.profile, setting.device
     for component in model.components:
         _check_processors(plan, component.name, profile, document)

@@ -59,7 +59,7 @@ def measure(
     return {name: (counts[name], total) for name in ATTRIBUTES}
 
 
-def wilson_interval(right: int, total: int) -> tuple[float, float]:
+def wilson_interval(right: float, total: int) -> tuple[float, float]:
     """95 % interval of a share (Wilson's score interval)."""
     z = CONFIDENT_DEVIATIONS
     share, spread = right / total, 1 + z * z / total

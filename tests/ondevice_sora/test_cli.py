@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -337,7 +338,7 @@ def examples() -> Iterator[tuple[str, str]]:
 
 
 def parse(command: str) -> None:
-    program, *arguments = command.split()
+    program, *arguments = shlex.split(command)
     verb = "simulate" if program == "simulate" else arguments.pop(0)
     parser = Parser()
     import_module(f"ondevice_sora.{verb}").add_arguments(parser)

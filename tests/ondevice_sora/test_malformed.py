@@ -278,6 +278,10 @@ plan("a leap step without effect", TOY + "lpl:\n  leap_step: 2\n", "5: lpl.leap_
 plan("stop steps without effect", TOY + "lpl:\n  mode: fixed\n  leap_step: 2\n  stop_steps: {2: 1}\n",
      "7: lpl.stop_steps: has no effect with mode 'fixed'")
 plan("dynamic without stop steps", TOY + "lpl: {mode: dynamic}\n", "4: lpl: mode 'dynamic' needs stop_steps")
+plan("a simulation by a rule alone", "name: x\nmodel: small\n\nlpl: {mode: dynamic, rule: paper}\n",
+     "4: lpl: a simulation of dynamic LPL needs stop_steps")
+plan("too many tokens for the small model", "name: x\nmodel: small\ntext_tokens: 60\n",
+     "3: text_tokens: text_tokens 60 is out of range", "from 1 to 24")
 plan("dynamic with no stop step", TOY + "lpl: {mode: dynamic, stop_steps: {}}\n",
      "4: lpl: mode 'dynamic' needs stop_steps")
 plan("probabilities of 0.7", TOY + "lpl:\n  mode: dynamic\n  stop_steps: {1: 0.4, 2: 0.3}\n",

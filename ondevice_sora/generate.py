@@ -1,0 +1,142 @@
+"""generate: make a video from a prompt, on this machine, with the small model and the sampler of the plan.
+
+Writes the video (MP4, or GIF), a PNG contact sheet and a JSON sidecar with the plan, the seed, the drifts' cosines of
+every step and the timings. It needs PyTorch and imageio.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ondevice_sora.common import EXIT_FITS, needing, output_path, progress_bar, whole_number
+from profiles.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from runtime.components import TextToVideo
+    from runtime.generation import Video, VideoRequest
+
+DEFAULT_PLAN = "small"
+VIDEO_SUFFIXES = (".mp4", ".gif")
+SHOWN_SIDE_PIXELS = 256
+EXAMPLES = """
+examples:
+  ondevice-sora generate "a red circle moving left"
+  ondevice-sora generate "a large green square moving up slowly on a black background" --seed 7 --gif
+  ondevice-sora generate "a blue triangle moving right" --plan plan.yaml -o triangle.mp4
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("prompt", metavar="PROMPT", help="what to show, such as: a red circle moving left")
+    parser.add_argument(
+        "--plan",
+        default=DEFAULT_PLAN,
+        metavar="PLAN",
+        help=f"a plan file or a ready plan: video, sampler, LPL, TDTM (default {DEFAULT_PLAN})",
+    )
+    parser.add_argument("--weights", type=Path, metavar="DIR", help="the model's folder (default: the shipped one)")
+    parser.add_argument(
+        "--seed", type=whole_number(0, 2**63 - 1), default=0, metavar="N", help="of the noise (default %(default)s)"
+    )
+    parser.add_argument("-o", "--output", metavar="FILE", help="the video, .mp4 or .gif (default: named by the prompt)")
+    parser.add_argument("--gif", action="store_true", help="write a GIF as well")
+    parser.add_argument(
+        "--scale",
+        type=whole_number(1, 16),
+        metavar="N",
+        help=f"enlarge every pixel to N by N (default: to at least {SHOWN_SIDE_PIXELS} pixels a side)",
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite files that exist")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Raises UserError."""
+    from plans.schema import load_plan
+
+    with needing("generate"):
+        import imageio_ffmpeg  # noqa: F401  # found missing before the work, not after it
+        import PIL  # noqa: F401
+        from imageio import v3  # noqa: F401
+
+        from runtime.pictures import contact_sheet, enlarged, write_png, write_video
+        from runtime.sidecar import sidecar
+        from runtime.small.shipped import load_small, small_request, weights_digest
+        from runtime.small.vocabulary import tokenize
+    from profiles.documents import write_json, written_together
+
+    plan, document = load_plan(options.plan)
+    token_ids, token_mask = tokenize([options.prompt])
+    outputs = _outputs(options)
+    try:
+        request = small_request(plan)
+    except UserError as error:
+        raise error if error.where else UserError(error.what, str(document.path), error.mend) from None
+    began = time.perf_counter()
+    model = load_small(options.weights)
+    load_s = time.perf_counter() - began
+    video = _generate(model, token_ids, token_mask, request, options.seed)
+    record = sidecar(
+        prompt=options.prompt,
+        seed=options.seed,
+        plan=plan,
+        request=request,
+        video=video,
+        weights=weights_digest(options.weights),
+        load_s=load_s,
+    )
+    scale = options.scale or -(-SHOWN_SIDE_PIXELS // min(request.width, request.height))
+    with written_together(list(outputs.values())) as files:
+        for file in files:
+            if file.suffix in VIDEO_SUFFIXES:
+                write_video(file, enlarged(video.frames, scale), request.fps)
+            elif file.suffix == ".png":
+                write_png(file, enlarged(contact_sheet(video.frames)[None], scale)[0])
+            else:
+                write_json(file, record)
+    print(_sentence(record))
+    for path in outputs.values():
+        print(f"Wrote {path}", file=sys.stderr)
+    return EXIT_FITS
+
+
+def _outputs(options: argparse.Namespace) -> dict[str, Path]:
+    """Suffix -> where to write, checked before anything is computed."""
+    stem = "-".join(re.findall(r"[a-z0-9]+", options.prompt.lower()))[:80]
+    video = Path(options.output or f"{stem}.mp4")
+    if video.suffix not in VIDEO_SUFFIXES:
+        raise UserError(f"'{video.suffix}' is no kind of video written here", str(video), "Write .mp4 or .gif.")
+    if options.gif and video.suffix == ".gif":
+        raise UserError("--gif has no effect: the video is a GIF already", mend="Leave it out, or write -o NAME.mp4.")
+    suffixes = [video.suffix, *([".gif"] if options.gif else []), ".png", ".json"]
+    inputs = [options.plan]
+    return {suffix: output_path(str(video.with_suffix(suffix)), "", options.force, inputs) for suffix in suffixes}
+
+
+def _generate(model: TextToVideo, token_ids: Tensor, token_mask: Tensor, request: VideoRequest, seed: int) -> Video:
+    """Generate with a bar on the terminal, a tick a step."""
+    from runtime.generation import generate
+
+    with progress_bar("steps", request.num_steps) as advance:
+        return generate(model, token_ids, token_mask, request, seed=seed, on_step=lambda _: advance(1))
+
+
+def _sentence(record: dict[str, Any]) -> str:
+    """'18 of 30 network evaluations in 0.9 s, leapt at step 17 (estimated error 4.1 %); 1.2 s in all'."""
+    from profiles.units import format_percent, format_seconds
+
+    leapt = ""
+    if record["leap_step"] is not None:
+        error = record["leap_estimated_error"]
+        leapt = f", leapt at step {record['leap_step']}"
+        leapt += "" if error is None else f" (estimated error {format_percent(error)})"
+    return (
+        f"{record['num_evaluations']} of {len(record['timesteps'])} network evaluations in "
+        f"{format_seconds(record['denoiser_s'])}{leapt}; {format_seconds(record['total_s'])} in all"
+    )

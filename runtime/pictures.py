@@ -1,0 +1,50 @@
+"""Frames as files: MP4, GIF, PNG. Frames are uint8 [frames, height, width, 3] everywhere."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+Frames = NDArray[np.uint8]
+Picture = NDArray[np.uint8]
+
+SEPARATOR_PIXELS = 2
+SEPARATOR_LEVEL = 255
+EVEN_SIDE = 2  # H.264 in yuv420p halves the colour's resolution
+
+
+def write_video(path: Path, frames: Frames, fps: float) -> None:
+    """Write an MP4 (H.264) or a GIF, as the suffix says. A GIF counts in hundredths of a second: 24 frames a second
+    become 25."""
+    from imageio import v3
+
+    if path.suffix == ".gif":
+        v3.imwrite(path, frames, plugin="pillow", extension=".gif", duration=round(100 / fps) * 10, loop=0)
+    else:
+        v3.imwrite(path, frames, plugin="FFMPEG", fps=fps, codec="libx264", quality=8, macro_block_size=EVEN_SIDE)
+
+
+def write_png(path: Path, picture: Picture) -> None:
+    """Write a picture, uint8 [height, width, 3]."""
+    from imageio import v3
+
+    v3.imwrite(path, picture, plugin="pillow", extension=".png")
+
+
+def enlarged(frames: Frames, factor: int) -> Frames:
+    """Every pixel as a square of `factor` by `factor`."""
+    return frames.repeat(factor, axis=1).repeat(factor, axis=2)
+
+
+def contact_sheet(frames: Frames, count: int = 8, columns: int = 4) -> Picture:
+    """`count` frames from the first to the last, at even distances, in rows of `columns` with lines between."""
+    chosen = frames[np.unique(np.linspace(0, len(frames) - 1, count).round().astype(int))]
+    columns = min(columns, len(chosen))
+    rows = math.ceil(len(chosen) / columns)
+    height, width = frames.shape[1] + SEPARATOR_PIXELS, frames.shape[2] + SEPARATOR_PIXELS
+    sheet = np.full((rows * height, columns * width, 3), SEPARATOR_LEVEL, np.uint8)
+    for index, frame in enumerate(chosen):
+        top, left = index // columns * height, index % columns * width
+        sheet[top : top + height - SEPARATOR_PIXELS, left : left + width - SEPARATOR_PIXELS] = frame
+    return sheet[:-SEPARATOR_PIXELS, :-SEPARATOR_PIXELS]

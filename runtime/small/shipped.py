@@ -1,0 +1,67 @@
+"""The small model as it ships, and what a plan must be to run on it."""
+
+import hashlib
+from pathlib import Path
+
+from plans.schema import Plan
+from profiles.catalogue import architecture
+from profiles.errors import UserError
+from profiles.opensora import check_video
+from runtime.components import DECODER, DENOISER, TEXT_ENCODER, TextToVideo, load_text_to_video
+from runtime.generation import VideoRequest
+from runtime.request import request_of
+from runtime.small.model import REQUEST
+from runtime.small.vocabulary import MAX_TOKENS, VOCABULARY_SIZE
+
+SMALL = "small"
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+def load_small(directory: Path | None = None) -> TextToVideo:
+    """The small model from `directory`, by default as shipped.
+
+    Other sizes of the same classes will do, if they read our words. Raises UserError if there are no weights, or if
+    they do not fit.
+    """
+    if directory is None and not (WEIGHTS / DENOISER).is_dir():
+        raise UserError(
+            "this installation has no weights of the small model",
+            str(WEIGHTS),
+            "Give a folder of them with --weights, or train them: python -m runtime.small.train --out build/small",
+        )
+    folder = directory or WEIGHTS
+    model = load_text_to_video(folder)
+    words, tokens = model.text_encoder.config.vocab_size, model.denoiser.config.model_max_length
+    if words != VOCABULARY_SIZE or tokens < MAX_TOKENS:
+        raise UserError(
+            f"this model reads {tokens} tokens out of {words}, the small model {MAX_TOKENS} out of {VOCABULARY_SIZE}",
+            str(folder),
+            "Point to weights that runtime.small.train has written.",
+        )
+    return model
+
+
+def small_request(plan: Plan) -> VideoRequest:
+    """What the plan asks of the small model. Raises UserError for another model or a shape that it cannot have."""
+    if plan.model != SMALL:
+        raise UserError(
+            f"plan '{plan.name}' is for the model '{plan.model}', and only '{SMALL}' generates here",
+            mend=f"Choose a plan with `model: {SMALL}`, such as the ready plan '{SMALL}'.",
+        )
+    request = request_of(plan, REQUEST)
+    described = architecture(SMALL)
+    assert described is not None
+    check_video(request.width, request.height, request.num_frames, described.config)
+    return request
+
+
+def weights_digest(directory: Path | None = None) -> str:
+    """SHA-256 over the files of the three components, the same for the same weights wherever they lie."""
+    folder = directory or WEIGHTS
+    digest = hashlib.sha256()
+    for component in (TEXT_ENCODER, DENOISER, DECODER):
+        for file in sorted((folder / component).iterdir()):
+            if file.is_file():
+                digest.update(f"{component}/{file.name}\0{file.stat().st_size}\0".encode())
+                digest.update(file.read_bytes())
+    return digest.hexdigest()
