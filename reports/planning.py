@@ -130,5 +130,6 @@ def print_explanation(explanation: Explanation) -> None:
                 table.add_row(title, saved, peak, share)
         console.print(table)
     console.print()
-    for line in explanation.flips or ["No conclusion above flips in more than one draw in ten."]:
+    flips = explanation.flips or ["No conclusion above flips in more than one draw in ten."]
+    for line in [*flips, *explanation.notes]:
         console.print(line)
