@@ -12,7 +12,7 @@ examples:
   ondevice-sora plan list
   ondevice-sora plan show app-256-all
   ondevice-sora plan schema -o plan.schema.json
-  ondevice-sora plan search --device iphone15pro --model opensora-256 --memory '3.3 GB' -o best.yaml
+  ondevice-sora plan search --device iphone15pro --model opensora-256 --memory 3.3GB -o best.yaml
   ondevice-sora plan explain ours-256
 """
 

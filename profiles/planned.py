@@ -109,3 +109,4 @@ class Explanation(msgspec.Struct, frozen=True):
     components: list[ComponentReason]
     reasons: list[Reason]
     flips: list[str]
+    notes: list[str]

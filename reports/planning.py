@@ -85,7 +85,7 @@ def print_front(planning: Planning) -> None:
         ("fastest plans by storage", planning.storage_front),
         ("fastest plans by number of packages", planning.package_front),
     ):
-        table = plain_table((), ("total", "peak", "packages", "stored"), title=f"{title} ({len(points)} on the front)")
+        table = plain_table((), ("total", "peak", "packages", "stored"), title=title)
         for point in thinned(points):
             table.add_row(
                 format_seconds(point.total_s), format_bytes(point.peak_bytes), str(point.num_packages),
@@ -130,5 +130,6 @@ def print_explanation(explanation: Explanation) -> None:
                 table.add_row(title, saved, peak, share)
         console.print(table)
     console.print()
-    for line in explanation.flips or ["No conclusion above flips in more than one draw in ten."]:
+    flips = explanation.flips or ["No conclusion above flips in more than one draw in ten."]
+    for line in [*flips, *explanation.notes]:
         console.print(line)

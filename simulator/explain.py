@@ -40,6 +40,9 @@ DOUBTFUL = 0.1
 """A conclusion is doubtful if this share of the draws says otherwise."""
 
 
+NO_BUDGET = "The plan has no memory.budget: more memory and next-best plans are shown for plans that have one."
+
+
 @dataclass(frozen=True)
 class _Change:
     group: str
@@ -85,6 +88,7 @@ def explain(plan: Plan, document: Document, setting: Setting) -> Explanation:
         components=_components(prepared),
         reasons=reasons,
         flips=_flips(reasons),
+        notes=[] if plan.memory.budget is not None else [NO_BUDGET],
     )
 
 

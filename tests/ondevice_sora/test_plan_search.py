@@ -99,6 +99,11 @@ def test_explanation_adds_up(best, capsys):
     assert explanation["bound_s"] <= explanation["total_s"]
 
 
+def test_explanation_of_a_plan_without_budget_says_what_it_leaves_out(capsys):
+    assert main(["plan", "explain", "app-192"]) == 0
+    assert "The plan has no memory.budget" in capsys.readouterr().out
+
+
 def test_explanation_is_readable(capsys):
     assert main(["plan", "explain", "ours-192"]) == 0
     shown = capsys.readouterr().out
