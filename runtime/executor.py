@@ -10,7 +10,8 @@
 
 Nothing about loading is decided here: the loader takes the visits that load, in order, and starts one when visit `gate`
 has finished; the runner takes all visits, runs each when its block is loaded, and evicts what the visit says. A block
-has weights only while it runs: its modules' parameters are then views into the buffer, copied nowhere.
+has weights only while it runs: its modules' parameters are then views into the buffer, copied nowhere. Weights that the
+modules held before are dropped on entering the `with`.
 
 Whatever goes wrong in either thread, the runner raises one error that names the block, and leaving the `with` ends the
 loader, takes the weights away from the modules and gives the memory back.
@@ -37,9 +38,9 @@ from runtime import footprint
 from runtime.buffers import Buffer
 from runtime.holdings import assign
 from runtime.models.units import State, Unit, run_units
-from runtime.networks import Network, Slot, weight_slots
+from runtime.networks import HeldSlot, Network, Slot, weight_slots
 from runtime.reading import CancelledLoadError, FileReader, Reader
-from runtime.store import Store, StoredBlock
+from runtime.store import VECTOR_BYTES, Store, StoredBlock
 
 NO_LIMIT = 10**18
 STALL_S = 60.0
@@ -100,14 +101,17 @@ class Executor:
         self._abandoned = False
         self._pass = 0
         self.num_cancelled = 0
-        footprint.trim_heap()
-        self._before_bytes = footprint.resident_bytes()
+        self._before_bytes: int | None = None
         self._measured_peak_bytes: int | None = None
         self._ledger = Ledger(0, self.budget if self.budget is not None else NO_LIMIT)
         self._thread = threading.Thread(target=self._load_all, name="loader", daemon=True)
         self._start_s = clock()
 
     def __enter__(self) -> Executor:
+        for block in self._blocks:
+            block.unbind()
+        footprint.trim_heap()
+        self._before_bytes = footprint.resident_bytes()
         try:
             self._buffers = [Buffer(size) for size in self._assigned.buffer_bytes]
             self._peak_is_ours = footprint.reset_peak()
@@ -123,8 +127,10 @@ class Executor:
     ) -> None:
         self.close()
 
-    def play(self, component: str, state: Mapping[str, Tensor]) -> State:
+    def play(self, component: str, state: Mapping[str, Tensor], units: Sequence[Unit] | None = None) -> State:
         """Run the schedule's next pass; returns what the component's last unit writes.
+
+        `units` stand instead of the network's in this pass: same names and weights, another shape (a shorter chunk).
 
         Raises UserError for what the user can mend (a broken file, no memory, a stalled disk), BlockError for the rest,
         ValueError if the schedule's next pass is another component's.
@@ -140,7 +146,7 @@ class Executor:
         with torch.no_grad():
             for index in range(current.first, current.first + current.length):
                 self._await(index)
-                now = self._run(index, now)
+                now = self._run(index, now, units)
                 self._finish(index)
         return now
 
@@ -321,7 +327,7 @@ class Executor:
         if self._failure is not None:
             raise self._failure
 
-    def _run(self, index: int, state: State) -> State:
+    def _run(self, index: int, state: State, units: Sequence[Unit] | None) -> State:
         visit = self.visits[index]
         block, holding = self._blocks[visit.block], self._assigned.holdings[index]
         working = self.costs.working_bytes[visit.block]
@@ -331,7 +337,7 @@ class Executor:
             self._charge("run", index, working=working)
         try:
             block.bind(self._tensors(block.stored, holding.buffer, buffer))
-            state = block.run(state, buffer)
+            state = block.run(state, buffer, units)
         except UserError:
             raise
         except (MemoryError, RuntimeError) as error:
@@ -420,7 +426,8 @@ class RuntimeBlock:
         self.stored, self.variant = stored, variant
         units = network.units("tdtm" if variant == "tdtm" else "plain")
         start = next(i for i, unit in enumerate(units) if unit.name == names[0])
-        self.units: tuple[Unit, ...] = units[start : start + len(names)]
+        self.span = slice(start, start + len(names))
+        self.units: tuple[Unit, ...] = units[self.span]
         later = units[start + len(names) :]
         self.hands_on = {name for unit in later for name in unit.reads} if later else set()
         self.hands_on |= set(units[-1].writes)
@@ -429,28 +436,33 @@ class RuntimeBlock:
         if known != set(slots):
             differing = ", ".join(sorted(known ^ set(slots))[:5])
             raise UserError(f"block '{stored.name}' has other weights than the network: {differing}", stored.file)
-        self.slots: list[Slot] = [slots[entry.name] for entry in stored.tensors]
+        self.slots: list[Slot | HeldSlot] = [slots[entry.name] for entry in stored.tensors]
+        self.aligned = [entry.start % VECTOR_BYTES == 0 for entry in stored.tensors]
         self.absent = [_absent(slot) for slot in self.slots]
 
     def bind(self, tensors: Sequence[Tensor]) -> None:
-        for slot, tensor in zip(self.slots, tensors, strict=True):
-            slot.put(tensor)
+        """Put weights in their places. Few and small ones lie off VECTOR_BYTES; these are copied.
+
+        Matrix products may round otherwise where a weight lies otherwise, and a whole model's weights are aligned.
+        """
+        for slot, tensor, is_aligned in zip(self.slots, tensors, self.aligned, strict=True):
+            slot.put(tensor if is_aligned else tensor.clone())
 
     def unbind(self) -> None:
         for slot, tensor in zip(self.slots, self.absent, strict=True):
             slot.put(tensor)
 
-    def run(self, state: State, buffer: Buffer) -> State:
+    def run(self, state: State, buffer: Buffer, units: Sequence[Unit] | None = None) -> State:
         """The state after the block, without what nobody reads later; nothing in it lies in the buffer."""
-        after = run_units(self.units, state)
+        after = run_units(self.units if units is None else units[self.span], state)
         kept = {name: tensor for name, tensor in after.items() if name in self.hands_on}
         return {name: tensor.clone() if buffer.contains(tensor) else tensor for name, tensor in kept.items()}
 
 
-def _absent(slot: Slot) -> Tensor:
+def _absent(slot: Slot | HeldSlot) -> Tensor:
     """A tensor without data in the weight's place: using a block that is not bound fails at once."""
     tensor = slot.get()
-    if tensor.is_meta:
+    if tensor.is_meta or isinstance(slot, HeldSlot):
         return tensor
     bare = torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
     return torch.nn.Parameter(bare, requires_grad=False) if slot.is_parameter else bare

@@ -50,6 +50,29 @@ class Timings:
         return self.text_encoder_s + self.denoiser_s + self.decoder_s
 
 
+class Stopwatch:
+    """Takes the instants of a generation: its start, the text encoder's end, each step's, and the decoder's."""
+
+    def __init__(self, on_step: Callable[[StepRecord], None] | None = None) -> None:
+        self.on_step = on_step
+        self.instants = [time.perf_counter()]
+
+    def lap(self) -> None:
+        self.instants.append(time.perf_counter())
+
+    def step_done(self, record: StepRecord) -> None:
+        """A step's end; then whoever follows the steps is told."""
+        self.lap()
+        if self.on_step is not None:
+            self.on_step(record)
+
+    def timings(self) -> Timings:
+        """The decoder ends now."""
+        self.lap()
+        text_encoder_s, *steps_s, decoder_s = (after - before for before, after in pairwise(self.instants))
+        return Timings(text_encoder_s, tuple(steps_s), decoder_s)
+
+
 @dataclass(frozen=True)
 class Video:
     """Frames, uint8 [frames, height, width, 3], and how the sampler came to them."""
@@ -78,7 +101,7 @@ def generate(
         discrete=request.discrete,
         transform=request.transform,
     )
-    instants = [time.perf_counter()]
+    watch = Stopwatch(on_step)
     caption = model.text_encoder(token_ids, token_mask)
     no_caption = model.denoiser.y_embedder.y_embedding[None, : caption.shape[1]]
     captions = torch.cat([caption, no_caption])
@@ -102,12 +125,7 @@ def generate(
     size = model.decoder.config.latent_size(request.num_frames, request.height, request.width)
     noise = torch.randn(1, channels, *size, generator=torch.Generator().manual_seed(seed))
 
-    def step_done(record: StepRecord) -> None:
-        instants.append(time.perf_counter())
-        if on_step is not None:
-            on_step(record)
-
-    instants.append(time.perf_counter())
+    watch.lap()
     result = sample(
         denoise,
         noise,
@@ -115,12 +133,10 @@ def generate(
         guidance_scale=request.guidance_scale,
         leap=request.leap,
         merge_steps=request.merge_steps,
-        on_step=step_done,
+        on_step=watch.step_done,
     )
     frames = to_frames(model.decoder.decode(result.latent, request.num_frames)[0])
-    instants.append(time.perf_counter())
-    text_encoder_s, *steps_s, decoder_s = (after - before for before, after in pairwise(instants))
-    return Video(frames, result, Timings(text_encoder_s, tuple(steps_s), decoder_s))
+    return Video(frames, result, watch.timings())
 
 
 def to_frames(video: Tensor) -> NDArray[np.uint8]:

@@ -76,19 +76,32 @@ class Slot:
             self.module._buffers[self.attribute] = tensor
 
 
+@dataclass(frozen=True)
+class HeldSlot:
+    """A weight that a unit's function holds itself (`Unit.buffers`), a few numbers: filled by copying, and kept."""
+
+    tensor: Tensor
+
+    def get(self) -> Tensor:
+        return self.tensor
+
+    def put(self, tensor: Tensor) -> None:
+        if tensor is not self.tensor:
+            self.tensor.copy_(tensor)
+
+
 def weights(unit: Unit) -> Iterator[tuple[str, Tensor]]:
     """Checkpoint name and tensor of every weight of a unit, tied ones under each name."""
     for name, tensor in unit.tensors():
         yield name, tensor.detach()
 
 
-def weight_slots(unit: Unit) -> Iterator[tuple[str, Slot]]:
-    """Checkpoint name and place of every weight. Raises ValueError for a weight that no module registers.
-
-    Such a weight (`Unit.buffers`) is held by the unit's function itself; nobody else can put another in its place.
-    """
-    if unit.buffers:
-        raise ValueError(f"unit {unit.name} holds {', '.join(unit.buffers)} in its function; register it in a module")
+def weight_slots(unit: Unit) -> Iterator[tuple[str, Slot | HeldSlot]]:
+    """Checkpoint name and place of every weight. Raises ValueError for one that its function holds without memory."""
+    for name, tensor in unit.buffers.items():
+        if tensor.is_meta:
+            raise ValueError(f"unit {unit.name} holds {name} on the meta device, where nothing can be put")
+        yield name, HeldSlot(tensor)
     for prefix, module in unit.modules.items():
         for name in module.state_dict():
             path, _, attribute = name.rpartition(".")

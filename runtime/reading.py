@@ -20,7 +20,7 @@ from profiles.units import format_bytes
 from runtime.buffers import READ_ALIGNMENT
 from runtime.store import Store, StoredBlock, block_error, header_bytes
 
-REQUEST_BYTES = 8 << 20
+REQUEST_BYTES = 32 << 20
 F_NOCACHE = 48
 """macOS: do not keep the pages of this file (fcntl.h)."""
 

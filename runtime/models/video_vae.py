@@ -102,26 +102,26 @@ class VideoVAE(nn.Module):
     def decode_spatial(self, latent_frames: Tensor) -> Tensor:
         """The spatial VAE's latents [B, C, T, H', W'] to video [B, 3, T, 8 H', 8 W']."""
         units = self.spatial_units()
-        batches = [run_units(units, {"latent_frames": batch})["images"] for batch in self._batches(latent_frames)]
-        return _unfold_frames(torch.cat(batches), latent_frames.shape[0])
+        batches = [run_units(units, {"latent_frames": batch})["images"] for batch in self.batches(latent_frames)]
+        return unfold_frames(torch.cat(batches), latent_frames.shape[0])
 
     def encode(self, video: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Video [B, 3, T, H, W] to normalised latents: a draw with a generator given, else the mean."""
         latent_batches = []
-        for batch in self._batches(video):
+        for batch in self.batches(video):
             mean, log_variance = self.spatial_vae.module.encode_moments(batch)
             latent_batches.append(mean if generator is None else sample_gaussian(mean, log_variance, generator))
-        frames = _unfold_frames(torch.cat(latent_batches), video.shape[0]) * self.config.latent_scaling
+        frames = unfold_frames(torch.cat(latent_batches), video.shape[0]) * self.config.latent_scaling
         latents = []
         for chunk in torch.split(frames, self.config.chunk_frames, dim=2):
             mean, log_variance = self.temporal_vae.encode_moments(chunk)
             latents.append(mean if generator is None else sample_gaussian(mean, log_variance, generator))
         return (torch.cat(latents, dim=2) - self.shift) / self.scale
 
-    def _batches(self, video: Tensor) -> Iterator[Tensor]:
+    def batches(self, video: Tensor) -> Iterator[Tensor]:
         """Frames of [B, C, T, H, W] as images, sample after sample, `batch_frames` at a time."""
         yield from torch.split(video.transpose(1, 2).flatten(0, 1), self.config.batch_frames)
 
 
-def _unfold_frames(images: Tensor, num_samples: int) -> Tensor:
+def unfold_frames(images: Tensor, num_samples: int) -> Tensor:
     return images.reshape(num_samples, -1, *images.shape[1:]).transpose(1, 2)

@@ -41,11 +41,15 @@ def reference_directory() -> Path:
 
 
 def randomise(module: nn.Module) -> nn.Module:
-    """Give every parameter a value that matters, those initialised to zero or one too."""
+    """Give every parameter a value that matters, those initialised to zero or one too; for inference, as when loaded.
+
+    PyTorch folds batched products otherwise where a weight requires gradients, even with them off, and then rounds
+    otherwise.
+    """
     for parameter in module.parameters():
         if parameter.requires_grad:
             parameter.normal_(0.0, 0.3)
-    return module.eval()
+    return module.eval().requires_grad_(False)
 
 
 @pytest.fixture

@@ -1,0 +1,123 @@
+"""A whole text-to-video model in blocks: the sampler, LPL and TDTM over an executor, instead of over modules in memory.
+
+The components' passes follow from the video: text encoder once, denoiser once a step, `decoder.temporal` once a chunk
+and `decoder.spatial` once a batch of frames. What no unit holds (the caption that stands for none, the scale of the
+latents) stays in memory: a few megabytes at published sizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from plans.schema import Plan
+from profiles.errors import UserError
+from runtime.components import DENOISER, TEXT_ENCODER, TextToVideo
+from runtime.executor import Executor
+from runtime.generation import Stopwatch, Video, VideoRequest, to_frames
+from runtime.models.stdit3 import LatentSize, PixelSize
+from runtime.models.video_vae import unfold_frames
+from runtime.networks import Network
+from runtime.sampler import StepRecord, flow_timesteps, sample
+
+TEMPORAL, SPATIAL = "decoder.temporal", "decoder.spatial"
+
+
+@dataclass(frozen=True)
+class PartitionedVideo:
+    """The networks of a model for one video, and what they need beside their blocks."""
+
+    model: TextToVideo
+    request: VideoRequest
+    networks: tuple[Network, ...]
+    no_caption: Tensor
+
+    @classmethod
+    def of(cls, model: TextToVideo, request: VideoRequest) -> PartitionedVideo:
+        config = model.decoder.config
+        size = LatentSize(*config.latent_size(request.num_frames, request.height, request.width))
+        pixels = PixelSize(request.height, request.width)
+        merged = model.denoiser.block_names if request.merged_blocks is None else tuple(request.merged_blocks)
+        chunks = config.chunks(size.frames, request.num_frames)
+        networks = (
+            Network(TEXT_ENCODER, 1, tuple(model.text_encoder.units())),
+            Network(
+                DENOISER,
+                "steps",
+                tuple(model.denoiser.units(size, pixels)),
+                tuple(model.denoiser.units(size, pixels, merged_blocks=merged)),
+                frozenset(merged),
+            ),
+            Network(TEMPORAL, len(chunks), tuple(model.decoder.temporal_units(chunks[0][1]))),
+            Network(SPATIAL, -(-request.num_frames // config.batch_frames), tuple(model.decoder.spatial_units())),
+        )
+        return cls(model, request, networks, model.denoiser.y_embedder.y_embedding.clone())
+
+    def generate(
+        self,
+        executor: Executor,
+        token_ids: Tensor,
+        token_mask: Tensor,
+        *,
+        seed: int,
+        on_step: Callable[[StepRecord], None] | None = None,
+    ) -> Video:
+        """As runtime.generation.generate, bit for bit. Raises UserError if the plan is for another video."""
+        request, config = self.request, self.model.decoder.config
+        plan = executor.schedule.plan
+        merge_steps = merging_steps(plan, request.num_steps)
+        if plan.sampler.steps != request.num_steps:
+            raise UserError(f"the plan has {plan.sampler.steps} steps, the request {request.num_steps}", plan.name)
+        times = flow_timesteps(
+            request.num_steps,
+            height=request.height,
+            width=request.width,
+            num_frames=request.num_frames,
+            discrete=request.discrete,
+            transform=request.transform,
+        )
+        watch = Stopwatch(on_step)
+        state = self.model.text_encoder.initial_state(token_ids, token_mask)
+        caption = executor.play(TEXT_ENCODER, state)["caption"]
+        captions = torch.cat([caption, self.no_caption[None, : caption.shape[1]]])
+        fps = torch.tensor([request.fps])
+
+        def denoise(latents: Tensor, timesteps: Tensor, *, step: int, merge: bool) -> Tensor:
+            state = self.model.denoiser.initial_state(latents, timesteps, captions, fps=fps, text_mask=token_mask)
+            return executor.play(DENOISER, state)["velocity"]
+
+        size = config.latent_size(request.num_frames, request.height, request.width)
+        channels = self.model.denoiser.config.in_channels
+        noise = torch.randn(1, channels, *size, generator=torch.Generator().manual_seed(seed))
+        watch.lap()
+        with torch.no_grad():
+            result = sample(
+                denoise,
+                noise,
+                times,
+                guidance_scale=request.guidance_scale,
+                leap=request.leap,
+                merge_steps=merge_steps,
+                on_step=watch.step_done,
+            )
+            executor.end_early(DENOISER)
+            video = self._decode(executor, result.latent)
+        return Video(to_frames(video[0]), result, watch.timings())
+
+    def _decode(self, executor: Executor, latent: Tensor) -> Tensor:
+        decoder, num_frames = self.model.decoder, self.request.num_frames
+        decoded = []
+        for chunk, chunk_frames in decoder.config.chunks(latent.shape[2], num_frames):
+            units = decoder.temporal_units(chunk_frames)
+            decoded.append(executor.play(TEMPORAL, {"latent_chunk": latent[:, :, chunk]}, units)["latent_frames"])
+        batches = decoder.batches(torch.cat(decoded, dim=2))
+        images = [executor.play(SPATIAL, {"latent_frames": batch})["images"] for batch in batches]
+        return unfold_frames(torch.cat(images), latent.shape[0])
+
+
+def merging_steps(plan: Plan, num_steps: int) -> Collection[int]:
+    """The steps on which the plan merges tokens."""
+    return [step for step in range(num_steps) if plan.merges(step)]
