@@ -82,7 +82,6 @@ def run(options: argparse.Namespace) -> int:
         import skimage  # noqa: F401
         from imageio import v3  # noqa: F401
 
-        from runtime.sidecar import machine
         from runtime.small.aggregate import rows
         from runtime.small.configurations import ACCEPTED_ERRORS, configurations
         from runtime.small.evaluation import chosen_scenes, open_folder, read_all, run_evaluation, strips_in
@@ -116,7 +115,7 @@ def run(options: argparse.Namespace) -> int:
         plan=plan.name,
         num_steps=plan.sampler.steps,
         weights_sha256=digest,
-        machine=machine(),
+        machines=tuple(sorted({record.machine for found in records.values() for record in found})),
         rows=tuple(rows(known, records)),
         strips=tuple(strips_in(options.output, everything, scenes[: options.strips])),
     )

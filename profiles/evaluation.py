@@ -42,7 +42,8 @@ DEFINITIONS = {
 class Measured(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One video: how it was made, and how it compares with the full-step video of the same prompt and seed.
 
-    `mse` is in squared levels of 0..255. The `full_*` seconds are those of the full-step run just before it.
+    `mse` is in squared levels of 0..255. The `full_*` seconds are those of the full-step run just before it,
+    on the same `machine`.
     """
 
     configuration: str
@@ -64,6 +65,7 @@ class Measured(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     flickering: float
     is_dynamic: bool
     motion: float
+    machine: str
 
 
 class Interval(msgspec.Struct, frozen=True):
@@ -108,7 +110,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     plan: str
     num_steps: int
     weights_sha256: str
-    machine: dict[str, str | int]
+    machines: tuple[str, ...]
     rows: tuple[Row, ...]
     strips: tuple[Strip, ...]
     definitions: dict[str, str] = msgspec.field(default_factory=lambda: dict(DEFINITIONS))

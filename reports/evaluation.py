@@ -20,8 +20,9 @@ from reports.markup import Html, el, join, text
 from reports.rows import UNKNOWN
 
 Write = Callable[[float], str]
-TABLE_WIDTH = 150
+TABLE_WIDTH = 180
 SAME = "same"
+UNTIL = "\u2009\u2026\u2009"
 ANOTHER_MODEL = "another model"
 FOUND_PREFIXES = ("fixed_", "tdtm_", "together_")
 
@@ -43,7 +44,7 @@ def findings(results: Evaluation) -> list[str]:
             continue
         said.append(
             f"{row.title}: the denoiser is {_with_interval(row.time_ratio, _ratio)} times as fast, PSNR "
-            f"{_with_interval(row.psnr_db, _decibels)}, SSIM {_with_interval(row.ssim, _hundredths)}."
+            f"{_with_interval(row.psnr_db, _decibels)}, SSIM {_with_interval(row.ssim, _thousandths)}."
         )
     for row in results.rows:
         gain = row.gain_over_fixed_db
@@ -113,7 +114,7 @@ def _signed_decibels(value: float) -> str:
     return f"{value:+.2f} dB"
 
 
-def _hundredths(value: float) -> str:
+def _thousandths(value: float) -> str:
     return f"{value:.3f}"
 
 
@@ -125,18 +126,26 @@ def _number(interval: Interval) -> str:
     return _value(interval, _one_decimal)
 
 
+def _percent_number(share: float) -> str:
+    return f"{share * 100:.1f}"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}"
+
+
 COLUMNS: tuple[tuple[str, Callable[[Row], Interval | None], Write], ...] = (
     ("evaluations", lambda row: row.evaluations, _one_decimal),
     ("time ratio", lambda row: row.time_ratio, _ratio),
     ("whole", lambda row: row.whole_time_ratio, _ratio),
-    ("PSNR", lambda row: row.psnr_db, _decibels),
-    ("SSIM", lambda row: row.ssim, _hundredths),
-    ("over fixed", lambda row: row.gain_over_fixed_db, _signed_decibels),
-    ("shape", lambda row: row.adherence["shape"], _percent),
-    ("colour", lambda row: row.adherence["colour"], _percent),
-    ("direction", lambda row: row.adherence["direction"], _percent),
-    ("flickering", lambda row: row.flickering, _hundredths),
-    ("dynamic", lambda row: row.dynamic_degree, _percent),
+    ("PSNR, dB", lambda row: row.psnr_db, _one_decimal),
+    ("SSIM", lambda row: row.ssim, _thousandths),
+    ("over fixed, dB", lambda row: row.gain_over_fixed_db, _signed),
+    ("shape, %", lambda row: row.adherence["shape"], _percent_number),
+    ("colour, %", lambda row: row.adherence["colour"], _percent_number),
+    ("direction, %", lambda row: row.adherence["direction"], _percent_number),
+    ("flickering", lambda row: row.flickering, _thousandths),
+    ("dynamic", lambda row: row.dynamic_degree, _ratio),
     ("motion", lambda row: row.motion_pixels, _ratio),
 )
 PUBLISHED_HEADINGS = ("evaluations", "speed-up", "flickering", "dynamic", "ours: evaluations", "time ratio", "dynamic ")
@@ -154,20 +163,18 @@ def _with_interval(interval: Interval, write: Write) -> str:
     return _value(interval, write) + (f" ({bounds})" if bounds else "")
 
 
-def _bounds(interval: Interval | None, write: Write) -> str:
+def _bounds(interval: Interval | None, write: Write, between: str = " to ") -> str:
     if interval is None or interval.low is None or interval.high is None:
         return ""
-    return f"{write(interval.low)} to {write(interval.high)}"
+    return f"{write(interval.low)}{between}{write(interval.high)}"
 
 
 def _sample(results: Evaluation) -> str:
     counts = {(row.num_prompts, row.num_videos) for row in results.rows}
     prompts, videos = max(counts, default=(0, 0))
     less = "" if len(counts) < 2 else "; some configurations have fewer"
-    machine = results.machine
     return (
-        f"{prompts} held-out prompts, {videos} videos a configuration{less}; "
-        f"{machine['system']} {machine['processor']}, {machine['threads']} threads, torch {machine['torch']}"
+        f"{prompts} held-out prompts, {videos} videos a configuration{less}; times from {'; '.join(results.machines)}"
     )
 
 
@@ -189,13 +196,17 @@ def _table(results: Evaluation) -> Html:
             "tr",
             el("th", row.title, scope="row"),
             *(
-                el("td", _value(interval(row), write), el("span", _bounds(interval(row), write), class_="interval"))
+                el(
+                    "td",
+                    _value(interval(row), write),
+                    el("span", _bounds(interval(row), write, UNTIL), class_="interval"),
+                )
                 for _, interval, write in COLUMNS
             ),
         )
         for row in results.rows
     ]
-    table = el("table", el("thead", head), el("tbody", *rows))
+    table = el("table", el("thead", head), el("tbody", *rows), class_="measured")
     about = "95 % intervals beneath. Every video is compared with the full-step one of its prompt and seed."
     return _section("All configurations", about, el("div", table, class_="scroll"))
 

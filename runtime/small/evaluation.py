@@ -18,6 +18,7 @@ from profiles.evaluation import ATTRIBUTES, FORMAT, Measured, Strip
 from runtime.components import TextToVideo
 from runtime.generation import Video, generate
 from runtime.pictures import Frames, contact_sheet, write_png
+from runtime.sidecar import machine
 from runtime.small.adherence import adherence
 from runtime.small.configurations import FULL, Configuration
 from runtime.small.dataset import Scene, describe, held_out_scenes
@@ -177,6 +178,7 @@ def _measure(configuration: Configuration, index: int, scene: Scene, seed: int, 
         flickering=temporal_flickering(video.frames),
         is_dynamic=is_dynamic(magnitudes, min(request.width, request.height)),
         motion=float(magnitudes.mean()) if len(magnitudes) else 0.0,
+        machine="{system} {processor}, torch {torch}, threads: {threads}".format(**machine()),
     )
 
 

@@ -55,7 +55,11 @@ def test_every_example_is_read_and_simulated(page, kind, text, tmp_path, monkeyp
 
 
 def test_each_page_has_an_example():
-    assert {page for page, _, _ in BLOCKS} == {page.name for page in PAGES} >= {"plan.md", "cases.md", "profile.md"}
+    assert (
+        {page for page, _, _ in BLOCKS}
+        == {page.name for page in PAGES}
+        >= {"plan.md", "cases.md", "profile.md", "generate.md"}
+    )
 
 
 def keys(kind: type) -> Iterator[str]:

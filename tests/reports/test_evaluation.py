@@ -22,8 +22,7 @@ def row(name, title="a title", **changes):
 
 
 def results(*rows, strips=()):
-    machine = {"processor": "toy", "system": "Linux", "torch": "2", "threads": 1}
-    return Evaluation("toy", 30, "abc", machine, rows, tuple(strips))
+    return Evaluation("toy", 30, "abc", ("a toy",), rows, tuple(strips))
 
 
 @pytest.mark.parametrize(

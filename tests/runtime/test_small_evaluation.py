@@ -52,6 +52,7 @@ def record(name, scene, *, seed=0, evaluations=30, seconds=3.0, mse=0.0, right=T
         configuration=name, plan={}, scene=scene, prompt="", seed=seed, num_evaluations=evaluations, leap_step=None,
         leap_estimated_error=None, cosines=(), denoiser_s=seconds, total_s=seconds + 1, full_denoiser_s=3.0,
         full_total_s=4.0, mse=mse, ssim=1.0, right=shown, flickering=1.0, is_dynamic=False, motion=0.5,
+        machine="a toy",
     )  # fmt: skip
 
 
