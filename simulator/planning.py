@@ -52,7 +52,7 @@ def _safe_budget(setting: Setting, risk: float) -> int:
     baseline = setting.profile.costs.baseline_bytes.value
     drawn = draw(setting.profile, DRAWS, random)["baseline_bytes"]
     limits = setting.limit_bytes * np.exp(setting.limit_spread * random.standard_normal(DRAWS))
-    return int(min(setting.limit_bytes, np.quantile(limits - (drawn - baseline), 1.0 - risk)))
+    return min(setting.limit_bytes, int(float(np.quantile(limits - (drawn - baseline), 1.0 - risk))))
 
 
 def find_plan_for(
