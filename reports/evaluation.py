@@ -24,7 +24,6 @@ TABLE_WIDTH = 180
 SAME = "same"
 UNTIL = "\u2009\u2026\u2009"
 ANOTHER_MODEL = "another model"
-FOUND_PREFIXES = ("fixed_", "tdtm_", "together_")
 
 
 def findings(results: Evaluation) -> list[str]:

@@ -100,7 +100,6 @@ class Executor:
         self._stopping = False
         self._abandoned = False
         self._pass = 0
-        self.num_cancelled = 0
         self._before_bytes: int | None = None
         self._measured_peak_bytes: int | None = None
         self._ledger = Ledger(0, self.budget if self.budget is not None else NO_LIMIT)
@@ -277,7 +276,6 @@ class Executor:
                 self.reader.read(stored, buffer.view, progress)
         except CancelledLoadError:
             with self._condition:
-                self.num_cancelled += 1
                 self._charge("load", index, loading=-size)
                 self._loading = None
                 self._condition.notify_all()

@@ -32,6 +32,17 @@ class VideoRequest:
     merge_steps: Collection[int] = ()
     merged_blocks: Collection[str] | None = None
 
+    def timesteps(self) -> tuple[float, ...]:
+        """The times handed to the network at each step, 1000 to 0. Raises UserError on a bad request."""
+        return flow_timesteps(
+            self.num_steps,
+            height=self.height,
+            width=self.width,
+            num_frames=self.num_frames,
+            discrete=self.discrete,
+            transform=self.transform,
+        )
+
 
 @dataclass(frozen=True)
 class Timings:
@@ -93,14 +104,7 @@ def generate(
     on_step: Callable[[StepRecord], None] | None = None,
 ) -> Video:
     """One video for one prompt, tokens [1, L]; equal seeds start from equal noise. UserError on a bad request."""
-    times = flow_timesteps(
-        request.num_steps,
-        height=request.height,
-        width=request.width,
-        num_frames=request.num_frames,
-        discrete=request.discrete,
-        transform=request.transform,
-    )
+    times = request.timesteps()
     watch = Stopwatch(on_step)
     caption = model.text_encoder(token_ids, token_mask)
     no_caption = model.denoiser.y_embedder.y_embedding[None, : caption.shape[1]]
@@ -121,9 +125,7 @@ def generate(
         )
         return velocity
 
-    channels = model.denoiser.config.in_channels
-    size = model.decoder.config.latent_size(request.num_frames, request.height, request.width)
-    noise = torch.randn(1, channels, *size, generator=torch.Generator().manual_seed(seed))
+    noise = starting_noise(model, request, seed)
 
     watch.lap()
     result = sample(
@@ -137,6 +139,13 @@ def generate(
     )
     frames = to_frames(model.decoder.decode(result.latent, request.num_frames)[0])
     return Video(frames, result, watch.timings())
+
+
+def starting_noise(model: TextToVideo, request: VideoRequest, seed: int) -> Tensor:
+    """The latent that a generation starts from, [1, channels, frames, height, width]: the same for the same seed."""
+    channels = model.denoiser.config.in_channels
+    size = model.decoder.config.latent_size(request.num_frames, request.height, request.width)
+    return torch.randn(1, channels, *size, generator=torch.Generator().manual_seed(seed))
 
 
 def to_frames(video: Tensor) -> NDArray[np.uint8]:

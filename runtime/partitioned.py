@@ -17,11 +17,11 @@ from plans.schema import Plan
 from profiles.errors import UserError
 from runtime.components import DENOISER, TEXT_ENCODER, TextToVideo
 from runtime.executor import Executor
-from runtime.generation import Stopwatch, Video, VideoRequest, to_frames
+from runtime.generation import Stopwatch, Video, VideoRequest, starting_noise, to_frames
 from runtime.models.stdit3 import LatentSize, PixelSize
 from runtime.models.video_vae import unfold_frames
 from runtime.networks import Network
-from runtime.sampler import StepRecord, flow_timesteps, sample
+from runtime.sampler import StepRecord, sample
 
 TEMPORAL, SPATIAL = "decoder.temporal", "decoder.spatial"
 
@@ -66,19 +66,12 @@ class PartitionedVideo:
         on_step: Callable[[StepRecord], None] | None = None,
     ) -> Video:
         """As runtime.generation.generate, bit for bit. Raises UserError if the plan is for another video."""
-        request, config = self.request, self.model.decoder.config
+        request = self.request
         plan = executor.schedule.plan
         merge_steps = merging_steps(plan, request.num_steps)
         if plan.sampler.steps != request.num_steps:
             raise UserError(f"the plan has {plan.sampler.steps} steps, the request {request.num_steps}", plan.name)
-        times = flow_timesteps(
-            request.num_steps,
-            height=request.height,
-            width=request.width,
-            num_frames=request.num_frames,
-            discrete=request.discrete,
-            transform=request.transform,
-        )
+        times = request.timesteps()
         watch = Stopwatch(on_step)
         state = self.model.text_encoder.initial_state(token_ids, token_mask)
         caption = executor.play(TEXT_ENCODER, state)["caption"]
@@ -89,9 +82,7 @@ class PartitionedVideo:
             state = self.model.denoiser.initial_state(latents, timesteps, captions, fps=fps, text_mask=token_mask)
             return executor.play(DENOISER, state)["velocity"]
 
-        size = config.latent_size(request.num_frames, request.height, request.width)
-        channels = self.model.denoiser.config.in_channels
-        noise = torch.randn(1, channels, *size, generator=torch.Generator().manual_seed(seed))
+        noise = starting_noise(self.model, request, seed)
         watch.lap()
         with torch.no_grad():
             result = sample(

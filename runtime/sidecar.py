@@ -8,7 +8,6 @@ import torch
 
 from plans.schema import Plan, plan_data
 from runtime.generation import Video, VideoRequest
-from runtime.sampler import flow_timesteps
 
 FORMAT = "ondevice-sora generation 1"
 NOTES = (
@@ -21,14 +20,7 @@ def sidecar(
     *, prompt: str, seed: int, plan: Plan, request: VideoRequest, video: Video, weights: str, load_s: float
 ) -> dict[str, Any]:
     """The document, ready for JSON. `weights` is the digest of the files, `load_s` what reading them took."""
-    timesteps = flow_timesteps(
-        request.num_steps,
-        height=request.height,
-        width=request.width,
-        num_frames=request.num_frames,
-        discrete=request.discrete,
-        transform=request.transform,
-    )
+    timesteps = request.timesteps()
     steps, timings = video.sample.steps, video.timings
     return {
         "format": FORMAT,

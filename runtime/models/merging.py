@@ -9,11 +9,6 @@ import torch
 from torch import Tensor
 
 
-def merged_length(num_frames: int) -> int:
-    """Number of frames after merging: half, rounded up."""
-    return (num_frames + 1) // 2
-
-
 def merge_frames(x_BTSC: Tensor) -> Tensor:
     """Average frames 2k and 2k+1: [B, T, S, C] -> [B, ceil(T / 2), S, C]."""
     if x_BTSC.shape[1] % 2:
