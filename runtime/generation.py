@@ -1,7 +1,7 @@
 """From tokens to frames: text encoder, denoising steps, decoder, with nothing partitioned."""
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from runtime.components import TextToVideo
-from runtime.leap import LeapRule
+from runtime.leap import LeapRule, Observation
 from runtime.models.stdit3 import PixelSize
-from runtime.sampler import Sample, StepRecord, flow_timesteps, sample
+from runtime.sampler import Sample, StepRecord, flow_timesteps, replay, sample
 
 
 @dataclass(frozen=True)
@@ -139,6 +139,20 @@ def generate(
     )
     frames = to_frames(model.decoder.decode(result.latent, request.num_frames)[0])
     return Video(frames, result, watch.timings())
+
+
+@torch.no_grad()
+def generate_from(walked: Video, seen: Sequence[Observation], model: TextToVideo, request: VideoRequest) -> Video:
+    """The video of `request`, which differs by its leap alone from the run that `walked` all steps and was `seen`.
+
+    The steps are not run again: their times are those of the walked run. The decoder is.
+    """
+    result = replay(seen, request.timesteps(), leap=request.leap, merge_steps=request.merge_steps)
+    began = time.perf_counter()
+    frames = to_frames(model.decoder.decode(result.latent, request.num_frames)[0])
+    decoder_s = time.perf_counter() - began
+    steps_s = walked.timings.steps_s[: len(result.steps)]
+    return Video(frames, result, Timings(walked.timings.text_encoder_s, steps_s, decoder_s))
 
 
 def starting_noise(model: TextToVideo, request: VideoRequest, seed: int) -> Tensor:

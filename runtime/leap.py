@@ -63,6 +63,21 @@ class NoLeap:
         return _FixedWatcher(None)
 
 
+class Recording:
+    """Walk all steps of one run and keep what was seen, so that rules can be tried on it afterwards."""
+
+    def __init__(self) -> None:
+        self.seen: list[Observation] = []
+
+    def start(self, num_steps: int) -> Watcher:
+        self.seen.clear()
+        return self
+
+    def observe(self, seen: Observation) -> Verdict:
+        self.seen.append(seen)
+        return Verdict(False, seen.drift)
+
+
 @dataclass(frozen=True)
 class FixedLeap:
     """Leap at a step known beforehand, counted from 0: `step` + 1 network evaluations."""

@@ -140,6 +140,20 @@ def sample(
     return Sample(latent, tuple(records))
 
 
+def replay(
+    seen: Sequence[Observation], timesteps: Sequence[float], *, leap: LeapRule | None, merge_steps: Collection[int] = ()
+) -> Sample:
+    """What `sample` would have done with `leap`, told by what a whole run without one saw.
+
+    A leap changes nothing that comes before it, so no network runs; the result is the same to the bit.
+    """
+
+    def recall(latents: Tensor, timesteps: Tensor, *, step: int, merge: bool) -> Tensor:
+        return torch.cat([seen[step].drift] * 2)
+
+    return sample(recall, seen[0].latent, timesteps, guidance_scale=1.0, leap=leap, merge_steps=merge_steps)
+
+
 def _guided_drift(
     denoise: Denoiser, latent: Tensor, timestep: float, guidance_scale: float, step: int, merge: bool
 ) -> Tensor:

@@ -2,21 +2,25 @@
 
 A folder of results has `videos/CONFIGURATION/SCENE-SEED.json`, each written whole, and `strips/` with a few videos'
 frames. What is there and was made by the same plan is not made again. The full-step video is made anew whenever one is
-to be compared with it, so that both are timed one after the other.
+to be compared with it, so that both are timed one after the other. Configurations that differ by their leap alone share
+one run that walks all steps: a leap changes nothing before it, so its steps are that run's, and so are their times.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 
-from plans.schema import plan_data
+from plans.schema import Lpl, Plan, plan_data
 from profiles.documents import read_text, write_json, write_text, written_together
 from profiles.errors import UserError
 from profiles.evaluation import ATTRIBUTES, FORMAT, Measured, Strip
 from runtime.components import TextToVideo
-from runtime.generation import Video, generate
+from runtime.generation import Video, generate, generate_from
+from runtime.leap import Observation, Recording
 from runtime.pictures import Frames, contact_sheet, write_png
 from runtime.sidecar import machine
 from runtime.small.adherence import adherence
@@ -96,16 +100,19 @@ def run_evaluation(
             if not pending:
                 continue
             if not is_warm:  # the first run of a process is slower: allocations, thread pools
-                _generated(model, wanted[0], scene, seed)
+                _walked(model, wanted[0].plan, scene, seed)
                 is_warm = True
-            full = _generated(model, wanted[0], scene, seed)
-            for each in pending:
-                video = full if each.name == FULL else _generated(model, each, scene, seed)
-                if keeps_strip:
-                    _write_strip(strip_file(folder, each.name, index, seed), video.frames)
-                measured = _measure(each, index, scene, seed, video, full)
-                _write_measured(folder, measured)
-                on_video(1)
+            full, full_seen = _walked(model, wanted[0].plan, scene, seed)
+            for walk, sharing in _by_walk(pending):
+                is_full = walk == _walk_of(wanted[0].plan)
+                walked, seen = (full, full_seen) if is_full else _walked(model, walk, scene, seed)
+                for each in sharing:
+                    is_walk = each.plan.lpl == walk.lpl
+                    video = walked if is_walk else generate_from(walked, seen, model, small_request(each.plan))
+                    if keeps_strip:
+                        _write_strip(strip_file(folder, each.name, index, seed), video.frames)
+                    _write_measured(folder, _measure(each, index, scene, seed, video, full))
+                    on_video(1)
 
 
 def read_measured(folder: Path, configuration: Configuration, scene: int, seed: int) -> Measured | None:
@@ -149,9 +156,30 @@ def strip_file(folder: Path, configuration: str, scene: int, seed: int) -> Path:
     return folder / "strips" / configuration / f"{scene:03d}-{seed}.png"
 
 
-def _generated(model: TextToVideo, configuration: Configuration, scene: Scene, seed: int) -> Video:
+def _walk_of(plan: Plan) -> Plan:
+    """The plan whose run walks all the steps that this one leaps over."""
+    return replace(plan, lpl=Lpl())
+
+
+def _by_walk(wanted: Sequence[Configuration]) -> list[tuple[Plan, list[Configuration]]]:
+    """Configurations that share a walk, together."""
+    walks: list[tuple[Plan, list[Configuration]]] = []
+    for each in wanted:
+        walk = _walk_of(each.plan)
+        sharing = next((sharing for plan, sharing in walks if plan == walk), None)
+        if sharing is None:
+            walks.append((walk, [each]))
+        else:
+            sharing.append(each)
+    return walks
+
+
+def _walked(model: TextToVideo, plan: Plan, scene: Scene, seed: int) -> tuple[Video, list[Observation]]:
+    """The video of all steps of a plan, and what was seen on the way."""
     ids, mask = tokenize([describe(scene)])
-    return generate(model, ids, mask, small_request(configuration.plan), seed=seed)
+    recording = Recording()
+    request = dataclasses.replace(small_request(plan), leap=recording)
+    return generate(model, ids, mask, request, seed=seed), recording.seen
 
 
 def _measure(configuration: Configuration, index: int, scene: Scene, seed: int, video: Video, full: Video) -> Measured:

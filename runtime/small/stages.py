@@ -5,7 +5,6 @@ Every batch is drawn from (seed, step) alone, so a resumed run sees what an unin
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -17,7 +16,7 @@ from torch.nn import functional
 from runtime.generation import from_frames
 from runtime.models.stdit3 import PixelSize, STDiT3
 from runtime.models.t5 import T5Encoder
-from runtime.models.temporal_vae import sample_gaussian
+from runtime.models.temporal_vae import TemporalVAE, sample_gaussian
 from runtime.models.units import run_units
 from runtime.models.video_vae import VideoVAE
 from runtime.small.dataset import FRAME_SIDE, FRAMES_PER_SECOND, NUM_FRAMES, describe, training_clip, training_scene
@@ -90,69 +89,63 @@ class SpatialStage:
 
 @dataclass
 class TemporalStage:
-    """Chunks of 17 frames through the temporal VAE and back, judged as spatial latents and, some frames, as pixels.
+    """Chunks of 17 frames, as the spatial VAE encoded them, through the temporal VAE and back: squared error.
 
-    The spatial VAE stays as it is; its decoder passes the gradient of the pixels on.
+    `frame_latents` [clips, frames, 4, 8, 8] come from the cache; errors are shares of their variance. The decoder sees
+    each channel under noise of `noise_share` of the channel's own deviation: a denoiser never lands exactly, and no
+    channel can hide from the noise by growing, or fall silent, as channels do under a divergence.
     """
 
-    vae: VideoVAE
+    temporal_vae: TemporalVAE
+    frame_latents: NDArray[np.float16]
+    chunk_frames: int
     batch: int
-    pixel_frames: int = 2
-    kl_weight: float = 1e-3
+    noise_share: float = 0.15
     name: str = "temporal"
 
     def __post_init__(self) -> None:
-        self.vae.spatial_vae.requires_grad_(False)
+        self.variance = float(self.frame_latents.astype(np.float32).var())
 
     @property
     def module(self) -> nn.Module:
-        return self.vae.temporal_vae
+        return self.temporal_vae
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         rng = rng_of(self.name, step)
-        frames_in_chunk = self.vae.config.chunk_frames
-        clips = [
-            training_clip(
-                DATA_SEED,
-                int(rng.integers(2**31)),
-                frames_in_chunk,
-                int(rng.integers(NUM_FRAMES - frames_in_chunk + 1)),
-            ).frames
-            for _ in range(self.batch)
+        clips, frames = self.frame_latents.shape[:2]
+        firsts = rng.integers(frames - self.chunk_frames + 1, size=self.batch)
+        chunks = [
+            self.frame_latents[clip, first : first + self.chunk_frames]
+            for clip, first in zip(rng.integers(clips, size=self.batch), firsts, strict=True)
         ]
-        video = torch.stack([from_frames(clip) for clip in clips])
-        with torch.no_grad():
-            images = video.transpose(1, 2).flatten(0, 1)
-            latents = self.vae.spatial_vae.module.encode_moments(images)[0]
-            latents = latents.reshape(self.batch, frames_in_chunk, *latents.shape[1:]).transpose(1, 2)
-        mean, log_variance = self.vae.temporal_vae.encode_moments(latents * self.vae.config.latent_scaling)
-        chunk = sample_gaussian(mean, log_variance)
-        decoded = run_units(self.vae.temporal_units(frames_in_chunk), {"latent_chunk": chunk})["latent_frames"]
-        latent_error = functional.mse_loss(decoded, latents) / latents.var()
-        looked_at = torch.from_numpy(rng.choice(frames_in_chunk, self.pixel_frames, replace=False))
-        shown = self.vae.decode_spatial(decoded[:, :, looked_at])
-        truth = video[:, :, looked_at]
-        error = pixel_error(*(part.transpose(1, 2).flatten(0, 1) for part in (shown, truth)))
-        divergence = kl_divergence(mean, log_variance)
-        figures = {
-            "latent": latent_error.item(),
-            "mse": functional.mse_loss(shown, truth).item(),
-            "kl": divergence.item(),
-        }
-        return latent_error + error + self.kl_weight * divergence, figures
+        latents = torch.from_numpy(np.stack(chunks)).float().transpose(1, 2)
+        mean, _ = self.temporal_vae.encode_moments(latents)
+        deviation = mean.std(dim=(0, 2, 3, 4), keepdim=True)
+        chunk = mean + self.noise_share * deviation * torch.randn_like(mean)
+        ones, zeros = torch.ones(1), torch.zeros(1)
+        units = self.temporal_vae.decode_units(self.chunk_frames, scale=ones, shift=zeros)
+        decoded = run_units(units, {"latent_chunk": chunk})["latent_frames"]
+        error = functional.mse_loss(decoded, latents) / self.variance
+        return error, {"deviation": deviation.mean().item()}
 
 
-def encode_clips(vae: VideoVAE, indices: Sequence[int]) -> NDArray[np.float16]:
-    """Latents of training clips, not normalised, [clips, 4, 20, 8, 8]."""
+def encode_frames(vae: VideoVAE, indices: Sequence[int]) -> NDArray[np.float16]:
+    """Means that the spatial VAE encodes the frames of training clips to, [clips, 68, 4, 8, 8]."""
     with torch.no_grad():
-        latents = [vae.encode(from_frames(training_clip(DATA_SEED, index).frames)[None])[0] for index in indices]
-    encoded: NDArray[np.float16] = torch.stack(latents).numpy().astype(np.float16)
+        clips = [from_frames(training_clip(DATA_SEED, index).frames).transpose(0, 1) for index in indices]
+        latents = torch.stack([vae.spatial_vae.module.encode_moments(clip)[0] for clip in clips])
+    encoded: NDArray[np.float16] = latents.numpy().astype(np.float16)
     return encoded
 
 
-def read_latents(directory: Path) -> NDArray[np.float16]:
-    """All latents that were cached, in the order of the training clips."""
-    return np.concatenate([np.load(file) for file in sorted(directory.glob("*.npy"))])
+def encode_clips(vae: VideoVAE, frame_latents: NDArray[np.float16]) -> NDArray[np.float16]:
+    """Latents of clips from `encode_frames`, not normalised, [clips, 4, 20, 8, 8]."""
+    frames = torch.from_numpy(frame_latents).float().transpose(1, 2)
+    with torch.no_grad():
+        chunks = torch.split(frames, vae.config.chunk_frames, dim=2)
+        latents = torch.cat([vae.temporal_vae.encode_moments(chunk)[0] for chunk in chunks], dim=2)
+    encoded: NDArray[np.float16] = latents.numpy().astype(np.float16)
+    return encoded
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Train the small model from nothing: spatial VAE, temporal VAE, latents of the clips, denoiser with text encoder.
+"""Train the small model from nothing: spatial VAE, temporal VAE, then the denoiser with its text encoder.
 
     python -m runtime.small.train --out build/small            # everything, resuming where an earlier run stopped
     python -m runtime.small.train --out build/small --minutes 20   # the same, for at most 20 minutes
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
@@ -21,13 +22,13 @@ from runtime.models.stdit3 import STDiT3
 from runtime.models.t5 import T5Encoder
 from runtime.models.video_vae import VideoVAE
 from runtime.small import model as small
-from runtime.small.stages import DenoiserStage, SpatialStage, Stage, TemporalStage, encode_clips, read_latents
+from runtime.small.stages import DenoiserStage, SpatialStage, Stage, TemporalStage, encode_clips, encode_frames
 from runtime.small.trainer import Schedule, Trainer
 
-SPATIAL = Schedule(num_steps=3000, learning_rate=4e-3)
-TEMPORAL = Schedule(num_steps=1500, learning_rate=3e-3)
-CHUNKS = Schedule(num_steps=3000, learning_rate=3e-3, average_decay=0.999)
-WHOLE = Schedule(num_steps=1500, learning_rate=1.5e-3, average_decay=0.998)
+SPATIAL = Schedule(num_steps=3000, learning_rate=4e-3, optimiser="adamw")
+TEMPORAL = Schedule(num_steps=800, learning_rate=0.02)
+CHUNKS = Schedule(num_steps=2500, learning_rate=0.02)
+WHOLE = Schedule(num_steps=1200, learning_rate=0.01)
 NUM_CLIPS = 4096
 CLIPS_PER_FILE = 128
 INITIAL_SEED = 1
@@ -50,10 +51,10 @@ def train(directory: Path, limit_s: float = math.inf) -> None:
     torch.manual_seed(INITIAL_SEED)
     vae = VideoVAE(small.VIDEO_VAE, with_encoder=True)
     finish(SpatialStage(vae, batch=16), SPATIAL)
-    finish(TemporalStage(vae, batch=6), TEMPORAL)
-    latents_directory = directory / "latents"
-    cache_latents(vae, latents_directory, deadline)
-    latents = read_latents(latents_directory)
+    cache_frames(vae, directory / "frames", deadline)
+    frame_latents = read_frames(directory / "frames")
+    finish(TemporalStage(vae.temporal_vae, frame_latents, vae.config.chunk_frames, batch=8), TEMPORAL)
+    latents = cached_latents(vae, frame_latents, directory / "latents.npy")
     normalise(vae, latents)
     save_component(directory / "model" / DECODER, small.VIDEO_VAE, vae, skip=ENCODER_PREFIXES)
 
@@ -73,22 +74,41 @@ def train(directory: Path, limit_s: float = math.inf) -> None:
     console.print(f"Wrote {directory / 'model'}")
 
 
-def cache_latents(vae: VideoVAE, directory: Path, deadline: float) -> None:
-    """Encode the training clips once, file by file; files that are there are kept."""
+def save_array(file: Path, values: NDArray[np.float16]) -> None:
+    partial = file.with_suffix(".partial")
+    with partial.open("wb") as opened:
+        np.save(opened, values)
+    partial.replace(file)
+
+
+def cache_frames(vae: VideoVAE, directory: Path, deadline: float) -> None:
+    """Encode the frames of the training clips once, file by file; files that are there are kept."""
     directory.mkdir(parents=True, exist_ok=True)
-    for first in track(range(0, NUM_CLIPS, CLIPS_PER_FILE), description="latents", console=console):
+    for first in track(range(0, NUM_CLIPS, CLIPS_PER_FILE), description="frames", console=console):
         file = directory / f"{first:06d}.npy"
         if file.is_file():
             continue
         if time.monotonic() > deadline:
             raise TimeIsUpError
-        partial = file.with_suffix(".partial")
-        with partial.open("wb") as opened:
-            np.save(opened, encode_clips(vae, range(first, first + CLIPS_PER_FILE)))
-        partial.replace(file)
+        save_array(file, encode_frames(vae, range(first, first + CLIPS_PER_FILE)))
 
 
-def normalise(vae: VideoVAE, latents: np.ndarray) -> None:
+def read_frames(directory: Path) -> NDArray[np.float16]:
+    """All frames that were cached, in the order of the training clips."""
+    return np.concatenate([np.load(file) for file in sorted(directory.glob("*.npy"))])
+
+
+def cached_latents(vae: VideoVAE, frame_latents: NDArray[np.float16], file: Path) -> NDArray[np.float16]:
+    """Latents of the training clips, not normalised, [clips, 4, 20, 8, 8]; encoded once."""
+    if not file.is_file():
+        firsts = track(range(0, len(frame_latents), CLIPS_PER_FILE), description="latents", console=console)
+        parts = [encode_clips(vae, frame_latents[first : first + CLIPS_PER_FILE]) for first in firsts]
+        save_array(file, np.concatenate(parts))
+    latents: NDArray[np.float16] = np.load(file)
+    return latents
+
+
+def normalise(vae: VideoVAE, latents: NDArray[np.float16]) -> None:
     """Set the VAE's shift and scale so that normalised latents have mean 0 and deviation 1 in every channel."""
     values = latents.astype(np.float32)
     axes = (0, 2, 3, 4)

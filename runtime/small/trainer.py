@@ -13,6 +13,7 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
+from runtime.small.optimisers import Optimiser, Rule
 from runtime.small.stages import Stage
 
 LOG_EVERY_STEPS = 25
@@ -28,6 +29,7 @@ class Schedule:
     learning_rate: float
     warmup_steps: int = 100
     average_decay: float = 0.998
+    optimiser: Rule = "muon"
 
     def rate(self, step: int) -> float:
         """Learning rate at a step."""
@@ -46,14 +48,8 @@ class Trainer:
         self.state_file = directory / f"{stage.name}.state.pt"
         self.log_file = directory / f"{stage.name}.log.jsonl"
         directory.mkdir(parents=True, exist_ok=True)
-        self.parameters = [parameter for parameter in stage.module.parameters() if parameter.requires_grad]
-        matrices = [parameter for parameter in self.parameters if parameter.ndim >= 2]
-        vectors = [parameter for parameter in self.parameters if parameter.ndim < 2]
-        self.optimizer = torch.optim.AdamW(
-            [{"params": matrices, "weight_decay": 0.01}, {"params": vectors, "weight_decay": 0.0}],
-            lr=schedule.learning_rate,
-            betas=(0.9, 0.99),
-        )
+        self.optimiser = Optimiser(stage.module, schedule.optimiser)
+        self.parameters = self.optimiser.parameters
         self.averages = [parameter.detach().clone() for parameter in self.parameters]
         self.step = 0
         self.seconds = 0.0
@@ -111,15 +107,13 @@ class Trainer:
         self.stage.module.eval()
 
     def _train_step(self) -> dict[str, float]:
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.schedule.rate(self.step)
-        self.optimizer.zero_grad()
+        self.optimiser.zero_grad()
         loss, figures = self.stage.loss(self.step)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, GRADIENT_CLIP)
         if not torch.isfinite(norm):
             raise FloatingPointError(f"{self.stage.name}: the gradient at step {self.step} is not finite")
-        self.optimizer.step()
+        self.optimiser.step(self.schedule.rate(self.step))
         # Early averages would remember the first random weights for long; they start short and lengthen.
         decay = min(self.schedule.average_decay, (1 + self.step) / (10 + self.step))
         torch._foreach_lerp_(self.averages, [parameter.detach() for parameter in self.parameters], 1 - decay)
@@ -143,7 +137,7 @@ class Trainer:
             "seconds": self.seconds + elapsed_s,
             "parameters": [parameter.detach() for parameter in self.parameters],
             "averages": self.averages,
-            "optimizer": self.optimizer.state_dict(),
+            "optimiser": self.optimiser.state(),
         }
         torch.save(state, partial)
         os.replace(partial, self.state_file)
@@ -156,7 +150,7 @@ class Trainer:
                 parameter.copy_(saved)
         averages: list[Tensor] = state["averages"]
         self.averages = averages
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimiser.restore(state["optimiser"])
         # Steps after the last save are run again, so their lines would come twice.
         lines = self.log_file.read_text().splitlines(keepends=True) if self.log_file.is_file() else []
         self.log_file.write_text("".join(line for line in lines if json.loads(line)["step"] <= self.step))

@@ -4,16 +4,20 @@ import json
 import math
 
 import pytest
+import torch
 from msgspec.structs import replace
 from tiny import PLAN, save_tiny_model
 
 from plans.schema import Plan, load_plan
 from profiles.errors import UserError
 from profiles.evaluation import Measured
+from runtime.generation import generate, generate_from
 from runtime.small import evaluation
 from runtime.small.aggregate import rows
 from runtime.small.configurations import configurations
-from runtime.small.shipped import load_small
+from runtime.small.dataset import describe
+from runtime.small.shipped import load_small, small_request
+from runtime.small.vocabulary import tokenize
 
 
 def small_plan(steps: int = 30) -> Plan:
@@ -125,16 +129,16 @@ def tiny_known(tmp_path):
 
 @pytest.fixture
 def made(monkeypatch):
-    """The configurations generated, in order."""
-    names = []
-    generated = evaluation._generated
+    """For each walk over all steps: on how many of them it merges."""
+    merging = []
+    walked = evaluation._walked
 
-    def counted(model, configuration, scene, seed):
-        names.append(configuration.name)
-        return generated(model, configuration, scene, seed)
+    def counted(model, plan, scene, seed):
+        merging.append(sum(plan.merges(step) for step in range(plan.sampler.steps)))
+        return walked(model, plan, scene, seed)
 
-    monkeypatch.setattr(evaluation, "_generated", counted)
-    return names
+    monkeypatch.setattr(evaluation, "_walked", counted)
+    return merging
 
 
 def test_a_run_goes_on_where_it_stopped(model, tiny_known, tmp_path, made):
@@ -149,10 +153,10 @@ def test_a_run_goes_on_where_it_stopped(model, tiny_known, tmp_path, made):
     evaluation.open_folder(folder, "digest")
     with pytest.raises(KeyboardInterrupt):
         evaluation.run_evaluation(model, folder, wanted, scenes, 1, on_video=stop)
-    assert made == ["full", "full", "fixed_3"], "one to warm up"
+    assert made == [0, 0], "one to warm up; the leap shares the full video's walk"
     made.clear()
     evaluation.run_evaluation(model, folder, wanted, scenes, 1)
-    assert made == ["full", "full", "tdtm_all"], "the full video again, to compare with and to time"
+    assert made == [0, 0, 5], "the full video again, to compare with and to time"
     made.clear()
     evaluation.run_evaluation(model, folder, wanted, scenes, 1)
     assert made == []
@@ -164,6 +168,19 @@ def test_a_run_goes_on_where_it_stopped(model, tiny_known, tmp_path, made):
     assert records["fixed_3"][0].mse > 0 < records["tdtm_all"][0].mse
 
 
+def test_a_leap_out_of_a_shared_walk_equals_a_leap_that_was_run(model, tiny_known):
+    ((_, scene),) = evaluation.chosen_scenes(1)
+    leaping = tiny_known["fixed_3"].plan
+    walked, seen = evaluation._walked(model, tiny_known["full"].plan, scene, 0)
+    shared = generate_from(walked, seen, model, small_request(leaping))
+    ids, mask = tokenize([describe(scene)])
+    run = generate(model, ids, mask, small_request(leaping), seed=0)
+    assert (shared.frames == run.frames).all()
+    assert torch.equal(shared.sample.latent, run.sample.latent)
+    assert shared.sample.steps == run.sample.steps
+    assert shared.timings.steps_s == walked.timings.steps_s[:3]
+
+
 def test_a_result_of_another_plan_is_made_again(model, tiny_known, tmp_path, made):
     folder, scenes = tmp_path / "out", evaluation.chosen_scenes(1)
     evaluation.run_evaluation(model, folder, [tiny_known["full"]], scenes, 1)
@@ -171,7 +188,7 @@ def test_a_result_of_another_plan_is_made_again(model, tiny_known, tmp_path, mad
     full = tiny_known["full"]
     plan = replace(full.plan, sampler=replace(full.plan.sampler, guidance=2.0))
     evaluation.run_evaluation(model, folder, [type(full)(full.name, full.title, plan)], scenes, 1)
-    assert made == ["full", "full"]
+    assert made == [0, 0]
 
 
 def test_a_folder_of_other_weights_or_other_things_is_refused(tmp_path):

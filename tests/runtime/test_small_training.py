@@ -9,15 +9,24 @@ import torch
 from torch import Tensor, nn
 
 from runtime.components import load_text_to_video
-from runtime.generation import generate
+from runtime.generation import from_frames, generate
 from runtime.models.stdit3 import STDiT3
 from runtime.models.t5 import T5Encoder
 from runtime.models.video_vae import VideoVAE
 from runtime.small import model as small
 from runtime.small import train as training
 from runtime.small.adherence import adherence, wilson_interval
-from runtime.small.dataset import MovingObject, Scene, clip_of, describe, held_out_scenes
-from runtime.small.stages import DenoiserStage, SpatialStage, TemporalStage, pixel_error
+from runtime.small.dataset import MovingObject, Scene, clip_of, describe, held_out_scenes, training_clip
+from runtime.small.optimisers import Optimiser, Rule
+from runtime.small.stages import (
+    DATA_SEED,
+    DenoiserStage,
+    SpatialStage,
+    TemporalStage,
+    encode_clips,
+    encode_frames,
+    pixel_error,
+)
 from runtime.small.trainer import Schedule, Trainer
 from runtime.small.vocabulary import tokenize
 
@@ -120,11 +129,49 @@ def test_pixel_error_counts_objects_eight_times() -> None:
     assert pixel_error(images, images) == 0
 
 
+def frame_latents() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(2, 20, 4, 8, 8)).astype(np.float16)
+
+
 def test_the_loss_of_a_step_depends_on_the_step_alone() -> None:
     vae = VideoVAE(small.VIDEO_VAE, with_encoder=True)
-    for stage in (SpatialStage(vae, batch=2), TemporalStage(vae, batch=1)):
+    for stage in (SpatialStage(vae, batch=2), TemporalStage(vae.temporal_vae, frame_latents(), 17, batch=1)):
         first, again, other = (stage.loss(step)[0].item() for step in (3, 3, 4))
         assert first == again != other
+
+
+def test_clips_encoded_in_two_stages_equal_clips_encoded_at_once() -> None:
+    vae = VideoVAE(small.VIDEO_VAE, with_encoder=True)
+    at_once = vae.encode(from_frames(training_clip(DATA_SEED, 5).frames)[None]).detach().numpy()
+    in_two = encode_clips(vae, encode_frames(vae, [5])).astype(np.float32)
+    assert in_two.shape == (1, 4, 20, 8, 8)
+    assert in_two == pytest.approx(at_once, abs=float(5e-3 * np.abs(at_once).max()))
+
+
+@pytest.mark.parametrize("rule", ["adamw", "muon"])
+def test_every_parameter_is_moved_by_its_gradient_only(rule: Rule) -> None:
+    torch.manual_seed(0)
+    module = nn.ModuleDict({"seen": nn.Conv2d(2, 4, 3), "words": nn.Embedding(3, 2), "unused": nn.Linear(2, 2)})
+    before = {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
+    optimiser = Optimiser(module, rule)
+    optimiser.zero_grad()
+    image = module["words"](torch.tensor([[0, 1, 2]] * 3)).permute(2, 0, 1)[None]
+    module["seen"](image).square().sum().backward()
+    optimiser.step(0.01)
+    moved = {name for name, parameter in module.named_parameters() if not torch.equal(parameter, before[name])}
+    assert moved == {"seen.weight", "seen.bias", "words.weight"}
+
+
+def test_muon_moves_every_direction_of_a_kernel_about_alike() -> None:
+    torch.manual_seed(0)
+    conv = nn.Conv3d(4, 8, 3, bias=False)
+    before = conv.weight.detach().flatten(1).clone()
+    optimiser = Optimiser(conv, "muon")
+    conv(torch.randn(1, 4, 5, 5, 5) * torch.logspace(-3, 0, 4).reshape(1, 4, 1, 1, 1)).square().sum().backward()
+    optimiser.step(0.1)
+    gains = torch.linalg.svdvals(conv.weight.detach().flatten(1) - before * (1 - 0.1 * 0.01))
+    assert gains.min() > 0.05
+    assert gains.max() < 0.15
 
 
 def denoiser_stage(latents: np.ndarray, chunks: int = 1) -> DenoiserStage:
@@ -157,10 +204,11 @@ def test_training_from_nothing_leaves_a_model_that_generates(tmp_path: Path, mon
     monkeypatch.setattr(training, "NUM_CLIPS", 2)
     monkeypatch.setattr(training, "CLIPS_PER_FILE", 1)
     training.train(tmp_path)
-    written = {path: path.stat().st_mtime_ns for path in tmp_path.glob("latents/*")}
-    assert len(written) == 2
+    cached = [*tmp_path.glob("frames/*"), tmp_path / "latents.npy"]
+    written = {path: path.stat().st_mtime_ns for path in cached}
+    assert len(written) == 3
     training.train(tmp_path)
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("latents/*")} == written
+    assert {path: path.stat().st_mtime_ns for path in cached} == written
 
     model = load_text_to_video(tmp_path / "model")
     size_bytes = sum(path.stat().st_size for path in (tmp_path / "model").rglob("*.safetensors"))
@@ -168,7 +216,7 @@ def test_training_from_nothing_leaves_a_model_that_generates(tmp_path: Path, mon
     ids, mask = tokenize(["a red circle moving left"])
     request = small.VideoRequest(17, 64, 64, 24, num_steps=2, guidance_scale=4.0, transform=False)
     assert generate(model, ids, mask, request, seed=0).frames.shape == (17, 64, 64, 3)
-    latents = np.concatenate([np.load(path) for path in sorted(written)]).astype(np.float32)
+    latents = np.load(tmp_path / "latents.npy").astype(np.float32)
     assert model.decoder.scale.flatten().tolist() == pytest.approx(latents.std(axis=(0, 2, 3, 4)).tolist(), rel=1e-3)
 
 
