@@ -68,30 +68,31 @@ class Reading:
 
 def read_clip(frames: Frames) -> Reading:
     """Read a clip, uint8 [frames, height, width, 3]; at most one object is read for each colour."""
-    pixels = frames.astype(np.float64) / 255
-    border = np.concatenate([pixels[:, 0], pixels[:, -1], pixels[:, :, 0], pixels[:, :, -1]], axis=1)
-    backdrop = np.median(border.reshape(-1, 3), axis=0)
+    edges = [frames[:, 0], frames[:, -1], frames[:, :, 0], frames[:, :, -1]]
+    backdrop = np.median(np.concatenate(edges, axis=1).reshape(-1, 3), axis=0) / 255
     background = min(BACKGROUNDS, key=lambda name: float(np.square(backdrop - np.array(BACKGROUNDS[name])).sum()))
-    seen = [
-        (float(blend.sum()), _read_object(colour, blend))
-        for colour, blend in _blends(pixels - backdrop, backdrop).items()
-    ]
+    # Frame by frame, since arrays of whole clips fall out of the processor's cache.
+    blends = np.stack([_blend(frame, backdrop) for frame in frames], axis=1)
+    seen = [(float(blend.sum()), _read_object(colour, blend)) for colour, blend in zip(COLOURS, blends, strict=True)]
     found = [(area, one) for area, one in seen if one is not None]
     return Reading(tuple(one for _, one in sorted(found, key=lambda pair: -pair[0])), background)
 
 
-def _blends(contrast: NDArray[np.float64], backdrop: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    """For each colour, how much of it each pixel holds, 0..1, where it is the colour that explains the pixel best."""
+def _blend(frame: NDArray[np.uint8], backdrop: NDArray[np.float64]) -> NDArray[np.float64]:
+    """For each colour, how much of it each pixel holds, 0..1, where it is the colour that explains the pixel best.
+
+    uint8 [height, width, 3] -> [colours, height, width].
+    """
+    contrast = frame / 255 - backdrop
     axes = np.array([np.array(rgb) - backdrop for rgb in COLOURS.values()])
     lengths = np.linalg.norm(axes, axis=1)
     along = contrast @ axes.T
     alignment = along / (np.linalg.norm(contrast, axis=-1, keepdims=True) * lengths + 1e-9)
     share = np.clip(along / lengths**2, 0.0, 1.0)
-    best = alignment.argmax(axis=-1)
-    clear = (alignment.max(axis=-1) > MIN_ALIGNMENT)[..., None] & (share > MIN_BLEND)
-    chosen = best[..., None] == np.arange(len(COLOURS))
-    weights = np.where(clear & chosen, share, 0.0)
-    return {colour: weights[..., index] for index, colour in enumerate(COLOURS)}
+    is_best = alignment.argmax(axis=-1)[..., None] == np.arange(len(COLOURS))
+    is_clear = (alignment > MIN_ALIGNMENT) & (share > MIN_BLEND)
+    blend: NDArray[np.float64] = np.where(is_best & is_clear, share, 0.0).transpose(2, 0, 1)
+    return blend
 
 
 def _read_object(colour: str, blend: NDArray[np.float64]) -> SeenObject | None:

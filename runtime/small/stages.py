@@ -129,11 +129,13 @@ class TemporalStage:
         return error, {"deviation": deviation.mean().item()}
 
 
-def encode_frames(vae: VideoVAE, indices: Sequence[int]) -> NDArray[np.float16]:
+def encode_frames(vae: VideoVAE, indices: Sequence[int], centred: bool = False) -> NDArray[np.float16]:
     """Means that the spatial VAE encodes the frames of training clips to, [clips, 68, 4, 8, 8]."""
     with torch.no_grad():
-        clips = [from_frames(training_clip(DATA_SEED, index).frames).transpose(0, 1) for index in indices]
-        latents = torch.stack([vae.spatial_vae.module.encode_moments(clip)[0] for clip in clips])
+        clips = [training_clip(DATA_SEED, index, centred=centred).frames for index in indices]
+        latents = torch.stack(
+            [vae.spatial_vae.module.encode_moments(from_frames(clip).transpose(0, 1))[0] for clip in clips]
+        )
     encoded: NDArray[np.float16] = latents.numpy().astype(np.float16)
     return encoded
 
@@ -152,8 +154,8 @@ def encode_clips(vae: VideoVAE, frame_latents: NDArray[np.float16]) -> NDArray[n
 class DenoiserStage:
     """Denoiser and text encoder together, by rectified flow: the velocity from noise to data is regressed on.
 
-    Latents come normalised from the cache, `chunks` chunks of 5 latent frames at a time. Times are drawn
-    logit-normally. One caption in ten is replaced by the null caption, under its own mask as when sampling.
+    Latents come from the cache, of centred clips or of others, `chunks` chunks of 5 latent frames at a time. Times are
+    drawn logit-normally. One caption in ten is replaced by the null caption, under its own mask as when sampling.
     """
 
     denoiser: STDiT3
@@ -163,6 +165,7 @@ class DenoiserStage:
     scale: Tensor
     batch: int
     chunks: int
+    centred: bool
     name: str
     chunk_latent_frames: int = 5
     time_mean: float = 0.3
@@ -182,7 +185,7 @@ class DenoiserStage:
             [self.latents[clip, :, start : start + length] for clip, start in zip(clips, first, strict=True)]
         )
         data = (torch.from_numpy(raw).float() - self.shift) / self.scale
-        ids, mask = tokenize([describe(training_scene(DATA_SEED, int(clip))[0], rng) for clip in clips])
+        ids, mask = tokenize([describe(training_scene(DATA_SEED, int(clip), self.centred)[0], rng) for clip in clips])
         captions = self.text_encoder(ids, mask)
         dropped = torch.from_numpy(rng.random(self.batch) < CAPTION_DROP_CHANCE)
         captions = torch.where(dropped[:, None, None], self.denoiser.y_embedder.y_embedding[None], captions)

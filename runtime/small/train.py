@@ -3,11 +3,13 @@
     python -m runtime.small.train --out build/small            # everything, resuming where an earlier run stopped
     python -m runtime.small.train --out build/small --minutes 20   # the same, for at most 20 minutes
 
-Leaves in --out the state and log of every stage, and in --out/model the three components, ready to generate with.
+Leaves in --out the state and log of every stage, and in --out/model the three components, ready to generate with, and
+the logs.
 """
 
 import argparse
 import math
+import shutil
 import time
 from pathlib import Path
 
@@ -27,9 +29,10 @@ from runtime.small.trainer import Schedule, Trainer
 
 SPATIAL = Schedule(num_steps=3000, learning_rate=4e-3, optimiser="adamw")
 TEMPORAL = Schedule(num_steps=800, learning_rate=0.02)
-CHUNKS = Schedule(num_steps=2500, learning_rate=0.02)
-WHOLE = Schedule(num_steps=1200, learning_rate=0.01)
+CHUNKS = Schedule(num_steps=1600, learning_rate=0.02)
+WHOLE = Schedule(num_steps=1000, learning_rate=0.015)
 NUM_CLIPS = 4096
+NUM_CENTRED_CLIPS = 2048
 CLIPS_PER_FILE = 128
 INITIAL_SEED = 1
 
@@ -51,10 +54,9 @@ def train(directory: Path, limit_s: float = math.inf) -> None:
     torch.manual_seed(INITIAL_SEED)
     vae = VideoVAE(small.VIDEO_VAE, with_encoder=True)
     finish(SpatialStage(vae, batch=16), SPATIAL)
-    cache_frames(vae, directory / "frames", deadline)
-    frame_latents = read_frames(directory / "frames")
-    finish(TemporalStage(vae.temporal_vae, frame_latents, vae.config.chunk_frames, batch=8), TEMPORAL)
-    latents = cached_latents(vae, frame_latents, directory / "latents.npy")
+    anywhere = cached_frames(vae, directory / "frames", NUM_CLIPS, False, deadline)
+    finish(TemporalStage(vae.temporal_vae, anywhere, vae.config.chunk_frames, batch=8), TEMPORAL)
+    latents = cached_latents(vae, anywhere, directory / "latents.npy")
     normalise(vae, latents)
     save_component(directory / "model" / DECODER, small.VIDEO_VAE, vae, skip=ENCODER_PREFIXES)
 
@@ -62,15 +64,15 @@ def train(directory: Path, limit_s: float = math.inf) -> None:
     denoiser, text_encoder = STDiT3(small.DENOISER), T5Encoder(small.TEXT_ENCODER)
     small.initialise_denoiser(denoiser)
     small.initialise_text_encoder(text_encoder)
-    for name, schedule, chunks, batch in (("chunks", CHUNKS, 1, 32), ("whole", WHOLE, 4, 16)):
-        finish(
-            DenoiserStage(
-                denoiser, text_encoder, latents, vae.shift[0], vae.scale[0], batch=batch, chunks=chunks, name=name
-            ),
-            schedule,
-        )
+    learners = denoiser, text_encoder
+    normal = vae.shift[0], vae.scale[0]
+    finish(DenoiserStage(*learners, latents, *normal, batch=32, chunks=1, centred=False, name="chunks"), CHUNKS)
+    centred = cached_frames(vae, directory / "centred_frames", NUM_CENTRED_CLIPS, True, deadline)
+    latents = cached_latents(vae, centred, directory / "centred_latents.npy")
+    finish(DenoiserStage(*learners, latents, *normal, batch=16, chunks=4, centred=True, name="whole"), WHOLE)
     save_component(directory / "model" / DENOISER, small.DENOISER, denoiser)
     save_component(directory / "model" / TEXT_ENCODER, small.TEXT_ENCODER, text_encoder)
+    keep_logs(directory, directory / "model" / "training")
     console.print(f"Wrote {directory / 'model'}")
 
 
@@ -81,27 +83,26 @@ def save_array(file: Path, values: NDArray[np.float16]) -> None:
     partial.replace(file)
 
 
-def cache_frames(vae: VideoVAE, directory: Path, deadline: float) -> None:
-    """Encode the frames of the training clips once, file by file; files that are there are kept."""
+def cached_frames(
+    vae: VideoVAE, directory: Path, num_clips: int, centred: bool, deadline: float
+) -> NDArray[np.float16]:
+    """Latents of every frame of the training clips, encoded once, file by file; files that are there are kept."""
     directory.mkdir(parents=True, exist_ok=True)
-    for first in track(range(0, NUM_CLIPS, CLIPS_PER_FILE), description="frames", console=console):
+    parts = []
+    for first in track(range(0, num_clips, CLIPS_PER_FILE), description=directory.name, console=console):
         file = directory / f"{first:06d}.npy"
-        if file.is_file():
-            continue
-        if time.monotonic() > deadline:
-            raise TimeIsUpError
-        save_array(file, encode_frames(vae, range(first, first + CLIPS_PER_FILE)))
-
-
-def read_frames(directory: Path) -> NDArray[np.float16]:
-    """All frames that were cached, in the order of the training clips."""
-    return np.concatenate([np.load(file) for file in sorted(directory.glob("*.npy"))])
+        if not file.is_file():
+            if time.monotonic() > deadline:
+                raise TimeIsUpError
+            save_array(file, encode_frames(vae, range(first, first + CLIPS_PER_FILE), centred))
+        parts.append(np.load(file))
+    return np.concatenate(parts)
 
 
 def cached_latents(vae: VideoVAE, frame_latents: NDArray[np.float16], file: Path) -> NDArray[np.float16]:
     """Latents of the training clips, not normalised, [clips, 4, 20, 8, 8]; encoded once."""
     if not file.is_file():
-        firsts = track(range(0, len(frame_latents), CLIPS_PER_FILE), description="latents", console=console)
+        firsts = track(range(0, len(frame_latents), CLIPS_PER_FILE), description=file.stem, console=console)
         parts = [encode_clips(vae, frame_latents[first : first + CLIPS_PER_FILE]) for first in firsts]
         save_array(file, np.concatenate(parts))
     latents: NDArray[np.float16] = np.load(file)
@@ -114,6 +115,13 @@ def normalise(vae: VideoVAE, latents: NDArray[np.float16]) -> None:
     axes = (0, 2, 3, 4)
     vae.shift.copy_(torch.from_numpy(values.mean(axis=axes))[None, :, None, None, None])
     vae.scale.copy_(torch.from_numpy(values.std(axis=axes))[None, :, None, None, None])
+
+
+def keep_logs(directory: Path, beside_model: Path) -> None:
+    """Copy the log of every stage to the model that came of them."""
+    beside_model.mkdir(parents=True, exist_ok=True)
+    for log in directory.glob("*.log.jsonl"):
+        shutil.copyfile(log, beside_model / log.name)
 
 
 def main() -> int:

@@ -179,7 +179,9 @@ def denoiser_stage(latents: np.ndarray, chunks: int = 1) -> DenoiserStage:
     small.initialise_denoiser(denoiser)
     small.initialise_text_encoder(text_encoder)
     zeros, ones = torch.zeros(4, 1, 1, 1), torch.ones(4, 1, 1, 1)
-    return DenoiserStage(denoiser, text_encoder, latents, zeros, ones, batch=4, chunks=chunks, name="test")
+    return DenoiserStage(
+        denoiser, text_encoder, latents, zeros, ones, batch=4, chunks=chunks, centred=False, name="test"
+    )
 
 
 def test_the_velocity_regressed_on_is_data_minus_noise() -> None:
@@ -202,17 +204,20 @@ def test_training_from_nothing_leaves_a_model_that_generates(tmp_path: Path, mon
     for name in ("SPATIAL", "TEMPORAL", "CHUNKS", "WHOLE"):
         monkeypatch.setattr(training, name, Schedule(num_steps=1, learning_rate=1e-3))
     monkeypatch.setattr(training, "NUM_CLIPS", 2)
+    monkeypatch.setattr(training, "NUM_CENTRED_CLIPS", 1)
     monkeypatch.setattr(training, "CLIPS_PER_FILE", 1)
     training.train(tmp_path)
-    cached = [*tmp_path.glob("frames/*"), tmp_path / "latents.npy"]
+    cached = [*tmp_path.glob("*frames/*.npy"), *tmp_path.glob("*latents.npy")]
     written = {path: path.stat().st_mtime_ns for path in cached}
-    assert len(written) == 3
+    assert len(written) == 5
     training.train(tmp_path)
     assert {path: path.stat().st_mtime_ns for path in cached} == written
 
     model = load_text_to_video(tmp_path / "model")
     size_bytes = sum(path.stat().st_size for path in (tmp_path / "model").rglob("*.safetensors"))
     assert size_bytes < 25_000_000
+    logs = {log.name for log in (tmp_path / "model" / "training").iterdir()}
+    assert logs == {f"{stage}.log.jsonl" for stage in ("spatial", "temporal", "chunks", "whole")}
     ids, mask = tokenize(["a red circle moving left"])
     request = small.VideoRequest(17, 64, 64, 24, num_steps=2, guidance_scale=4.0, transform=False)
     assert generate(model, ids, mask, request, seed=0).frames.shape == (17, 64, 64, 3)
