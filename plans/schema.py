@@ -13,10 +13,10 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from profiles.costs import ComputeUnits
 from profiles.documents import Document, read_extended
 from profiles.errors import UserError, nearest
 from profiles.figures import ByteCount
+from profiles.measurements import ComputeUnits
 from profiles.models import Precision
 
 READY = Path(__file__).parent / "ready"
