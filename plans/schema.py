@@ -35,7 +35,7 @@ class Video(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     frames: Annotated[int, msgspec.Meta(ge=1, le=1000)]
 
 
-class Sampler(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Sampler(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Rectified-flow sampling: `steps` network evaluations if nothing ends them early, classifier-free guidance."""
 
     steps: Steps = 30

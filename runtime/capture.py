@@ -254,11 +254,11 @@ def _costs(found: Samples, source: str) -> Costs:
         return Figure(value, "estimated", why)
 
     packages = {(block.component, block.name): block.stored_bytes for block in found.blocks}
-    warm = {key: typical(found.loads[key]["load_warm_s"]) for key in packages}
+    warm = {key: typical(values) for key in packages if (values := found.loads[key]["load_warm_s"])}
     fixed_s, slope = line((packages[key], seconds) for key, seconds in warm.items())
     cold = [typical(found.loads[key]["load_cold_s"]) - seconds for key, seconds in warm.items()]
-    later = {block: typical(found.of_run(block)["run_s"]) for block in found.blocks}
-    first = [typical(found.of_run(block)["first_run_s"]) - run_s for block, run_s in later.items()]
+    runs = [(found.of_run(block)["first_run_s"], found.of_run(block)["run_s"]) for block in found.blocks]
+    first = [typical(once) - typical(later) for once, later in runs if once and later]
     residuals = [abs(fixed_s + slope * packages[key] - seconds) / seconds for key, seconds in warm.items()]
     flops, moved = matmul_flops_per_s(), copied_bytes_per_s()
     rate = measured(flops, f"float32 matrix product of side {MATMUL_SIDE}")
@@ -327,7 +327,7 @@ def _hardware(source: str, copied_bytes_per_s: float) -> Device:
     memory = Figure(footprint.physical_bytes(), "measured", f"{source}: physical memory")
     return Device(
         name=f"this machine ({platform.machine()}, {os.cpu_count()} cores)",
-        chip=_processor_name(),
+        chip=processor_name(),
         system=f"{platform.system()} {platform.release()}",
         hardware=Hardware(
             ram_bytes=memory,
@@ -343,7 +343,7 @@ def _hardware(source: str, copied_bytes_per_s: float) -> Device:
 def _conditions(store: Store, trials: Trials, threads: int) -> dict[str, str]:
     return {
         "os": f"{platform.system()} {platform.release()}",
-        "processor": f"{_processor_name()}, {os.cpu_count()} cores",
+        "processor": f"{processor_name()}, {os.cpu_count()} cores",
         "threads": str(threads),
         "torch": str(torch.__version__),
         "file system": _file_system(store.directory),
@@ -353,7 +353,7 @@ def _conditions(store: Store, trials: Trials, threads: int) -> dict[str, str]:
     }
 
 
-def _processor_name() -> str:
+def processor_name() -> str:
     try:
         with open("/proc/cpuinfo") as stream:
             for line in stream:

@@ -116,6 +116,7 @@ class Executor:
         entered_s = self.clock()
         for block in self._blocks:
             block.unbind()
+        footprint.settle_heap()
         footprint.trim_heap()
         self._before_bytes = footprint.resident_bytes()
         try:
