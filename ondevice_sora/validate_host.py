@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import shutil
 import sys
@@ -226,7 +227,9 @@ class Validation:
 
     def _hash(self, store: Store, what: str = "") -> str:
         """Of what is run: the weights, the partition unless nothing is partitioned, and the plan."""
-        blocks = "".join(block.checksum for block in store.manifest.blocks) if what else str(store.manifest.origin)
+        blocks = (
+            "".join(block.checksum for block in store.manifest.blocks) if what else json.dumps(store.manifest.origin)
+        )
         return hashlib.sha256(f"{blocks}{what}".encode()).hexdigest()[:12]
 
     def _row(self, plan: Path, predicted: Predicted, runs: list[Trial], whole: str, captured: list[Trial]) -> PlanRow:
@@ -320,8 +323,6 @@ def _conclude(rows: list[PlanRow], validation: Validation, options: argparse.Nam
     }
     write_json(validation.out / "agreement.json", document)
     if options.json:
-        import json
-
         print(json.dumps(document, indent=1))
     else:
         from reports.agreement import print_agreement
@@ -342,8 +343,6 @@ def _conclude_search(rows: list[PlanRow], validation: Validation, options: argpa
     document = {"rows": [msgspec.to_builtins(row) for row in rows]}
     write_json(validation.out / "search.json", document)
     if options.json:
-        import json
-
         print(json.dumps(document, indent=1))
     else:
         shown(lambda: print_search(rows))
