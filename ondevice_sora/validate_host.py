@@ -42,7 +42,7 @@ LATENT_SIZES = {"stand-in": (4, 4, 8), "few tokens": (2, 4, 4)}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("host-validation"), metavar="DIR",
-                        help="runs, profiles, traces (default %(default)s); stores take 4 GB meanwhile")  # fmt: skip
+                        help="runs, traces, pages (default %(default)s); stores take 4 GB meanwhile")  # fmt: skip
     parser.add_argument("--plans", type=whole_number(1, 30), default=DEFAULT_PLANS, metavar="N",
                         help="how many plans to run (default %(default)s, at most 30)")  # fmt: skip
     parser.add_argument("--rounds", type=whole_number(1, 99), default=3, metavar="N",
@@ -330,8 +330,23 @@ def _conclude(rows: list[PlanRow], validation: Validation, options: argparse.Nam
         shown(lambda: print_agreement(rows, found))
     if not options.keep_stores:
         validation.remove_stores()
-    print(f"Wrote {validation.out / 'agreement.json'}", file=sys.stderr)
+    for path in (validation.out / "agreement.json", *_write_pages(rows, validation)):
+        print(f"Wrote {path}", file=sys.stderr)
     return EXIT_FITS if all(check.ok for check in found) else EXIT_FAILED
+
+
+def _write_pages(rows: list[PlanRow], validation: Validation) -> list[Path]:
+    """Pages that set prediction and measurement side by side: of the plan with the median error and of the worst."""
+    from profiles.trace import read_trace
+    from reports.html import write_report
+
+    ordered = sorted(range(len(rows)), key=lambda index: abs(rows[index].time_error))
+    pages = []
+    for name, index in (("median", ordered[len(ordered) // 2]), ("worst", ordered[-1])):
+        stem = validation.out / "traces" / validation.plans[index].key
+        pages.append(validation.out / f"{name}.html")
+        write_report([read_trace(f"{stem}.simulated.json"), read_trace(f"{stem}.measured.json")], pages[-1])
+    return pages
 
 
 def _conclude_search(rows: list[PlanRow], validation: Validation, options: argparse.Namespace) -> int:

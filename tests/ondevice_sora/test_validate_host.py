@@ -25,6 +25,8 @@ def test_a_plan_is_captured_predicted_run_and_compared_and_nothing_is_done_twice
     assert "ok    plans whose result is not bit for bit 0, at most 0" in shown
     document = json.loads((out / "agreement.json").read_text())
     (row,) = document["rows"]
+    for page in ("median", "worst"):
+        assert "How far the prediction is off" in (out / f"{page}.html").read_text()
     assert row["is_equal"] and len(row["measured_s"]) == 1
     (simulated,), (measured,) = ((out / "traces").glob(f"*.{kind}.json") for kind in ("simulated", "measured"))
     assert prediction_of([read_trace(simulated), read_trace(measured)]) is not None
