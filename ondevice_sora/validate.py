@@ -4,6 +4,8 @@
 published figure, the simulated one, the error and the role. The format is described in simulator/published.py and in
 docs/cases.md. With --leave-one-out every calibration figure is predicted by a fit that has not seen it.
 
+`validate host` captures this machine, then predicts and runs many plans on it (ondevice_sora/validate_host.py).
+
 `validate reference DIR` compares networks, sampler and leap rules with the vectors in a folder, case by case; exit
 status 1 says that one lies over its tolerance. It needs PyTorch.
 """
@@ -13,6 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from ondevice_sora import validate_host
 from ondevice_sora.common import CASES_HELP, EXIT_FAILED, EXIT_FITS, needing, shown
 from profiles.errors import UserError
 
@@ -22,11 +25,12 @@ examples:
   ondevice-sora validate published --leave-one-out
   ondevice-sora validate published --cases mine.yaml --json
   ondevice-sora validate reference vectors/
+  ondevice-sora validate host --out host-validation
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", required=True, metavar="published|reference")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="published|reference|host")
     published = actions.add_parser("published", help="published figures beside simulated ones")
     published.add_argument("--cases", default="iphone15pro", metavar="FILE", help=CASES_HELP)
     published.add_argument("--device", metavar="DEVICE", help="instead of the file's: a device or a profile file")
@@ -40,10 +44,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "reference", help="our networks and sampler beside reference vectors (needs PyTorch)"
     )
     reference.add_argument("folder", metavar="DIR", help="a folder of reference vectors")
+    host = actions.add_parser("host", help="plans predicted and run on this machine (needs PyTorch)")
+    validate_host.add_arguments(host)
 
 
 def run(options: argparse.Namespace) -> int:
     """Raises UserError."""
+    if options.action == "host":
+        return validate_host.run(options)
     return _reference(options) if options.action == "reference" else _published(options)
 
 
