@@ -22,6 +22,7 @@ from profiles.documents import Document
 from profiles.figures import ByteCount
 from profiles.models import Component, Model, Precision, Variant
 
+Packages = Literal["shared", "separate"]
 Keep = Literal["none", "app", "paper", "optimal"] | int | tuple[str, ...]
 
 
@@ -87,9 +88,7 @@ def parts_of(plan: Plan, model: Model, reference: Reference, document: Document)
     return tuple(parts), tuple(choices)
 
 
-def with_choices(
-    plan: Plan, parts: tuple[Part, ...], choices: Choices, budget: int, packages: Literal["shared", "separate"]
-) -> Plan:
+def with_choices(plan: Plan, parts: tuple[Part, ...], choices: Choices, budget: int, packages: Packages) -> Plan:
     """The plan with everything decided as chosen, held to a budget."""
     components = {}
     for part, choice in zip(parts, choices, strict=True):

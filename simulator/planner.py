@@ -19,9 +19,9 @@ from itertools import product
 from math import prod
 
 from profiles.errors import UserError
-from simulator.choices import Choice, Choices, Keep, Part, all_choices, num_choices
+from simulator.choices import Choice, Choices, Keep, Packages, Part, all_choices, num_choices
 from simulator.lower_bound import lower_bound, smallest_budget, table_of
-from simulator.problem import Packages, Problem, Scored
+from simulator.problem import Problem, Scored
 
 WINDOWS = (0, 1, 2, 3, 4, 6, 8)
 EXHAUSTIVE = 20_000

@@ -1,14 +1,13 @@
 """The search finds the optimum where every plan can be played, and elsewhere says how far from it it may be."""
 
-import random
 from itertools import combinations
 
 import pytest
+from instances import instance
 from msgspec.structs import replace
 
 from plans.schedule import build_schedule
-from plans.schema import Plan, Sampler, load_plan
-from profiles.documents import Document, write_yaml
+from plans.schema import load_plan
 from profiles.errors import UserError
 from profiles.models import Component, Model
 from profiles.profile import load_profile
@@ -22,39 +21,6 @@ from simulator.simulation import prepare, setting_of
 
 WINDOWS = (0, 1, 2)
 INSTANCES = 300
-
-
-def instance(seed, folder, most_units=5):
-    """A random model of one or two components, and a random budget between the smallest and everything in memory."""
-    draw = random.Random(seed)
-    counts = draw.choice([(n,) for n in range(2, most_units + 1)] + [(1, 2), (1, 3), (2, 1), (2, 2), (3, 1)])
-    components = []
-    for number, count in enumerate(counts):
-        is_last = number == len(counts) - 1
-        units = [
-            {
-                "name": f"u{i}",
-                "parameters": draw.randint(1, 60) * 10**6,
-                "plain": {
-                    "matmul_flops": draw.choice([0, 1, 5, 20, 100]) * 1e10,
-                    "working_elements": draw.randint(0, 20) * 10**6,
-                },
-            }
-            for i in range(count)
-        ]
-        passes = "steps" if is_last else draw.choice([1, 2])
-        components.append({"name": ("encoder", "denoiser")[is_last], "passes": passes, "units": units})
-    path = folder / f"model{seed}.yaml"
-    write_yaml(path, {"name": "random", "source": "made up", "components": components})
-    plan = Plan(name="random", model=path.name, sampler=Sampler(steps=draw.randint(1, 4)))
-    document = Document({}, {}, folder / "plan.yaml")
-    profile, device = load_profile("iphone15pro")
-    setting = setting_of(profile, device, plan)
-    problem = problem_of(plan, document, [setting], 10**12)
-    smallest = smallest_budget(problem)
-    whole = sum(unit["parameters"] * 4 for component in components for unit in component["units"])
-    problem.budget = smallest + int(draw.random() * whole)
-    return problem
 
 
 def all_plans(problem):
