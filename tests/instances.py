@@ -3,7 +3,7 @@
 import random
 from pathlib import Path
 
-from plans.schema import Plan, Sampler
+from plans.schema import FirstSteps, Plan, Sampler, Tdtm
 from profiles.documents import Document, write_yaml
 from profiles.profile import load_profile
 from simulator.lower_bound import smallest_budget
@@ -15,6 +15,7 @@ def instance(seed: int, folder: Path, most_units: int = 5) -> Problem:
     """A random model of one or two components, and a random budget between the smallest and everything in memory."""
     draw = random.Random(seed)
     counts = draw.choice([(n,) for n in range(2, most_units + 1)] + [(1, 2), (1, 3), (2, 1), (2, 2), (3, 1)])
+    merges = draw.random() < 0.3
     components = []
     for number, count in enumerate(counts):
         is_last = number == len(counts) - 1
@@ -29,11 +30,16 @@ def instance(seed: int, folder: Path, most_units: int = 5) -> Problem:
             }
             for i in range(count)
         ]
+        if is_last and merges:
+            for unit in units[1:]:
+                unit["tdtm"] = {**unit["plain"], "matmul_flops": unit["plain"]["matmul_flops"] / 2}
         passes = "steps" if is_last else draw.choice([1, 2])
         components.append({"name": ("encoder", "denoiser")[is_last], "passes": passes, "units": units})
     path = folder / f"model{seed}.yaml"
     write_yaml(path, {"name": "random", "source": "made up", "components": components})
-    plan = Plan(name="random", model=path.name, sampler=Sampler(steps=draw.randint(1, 4)))
+    steps = draw.randint(1, 4)
+    tdtm = Tdtm(steps=FirstSteps(draw.randint(1, steps))) if merges and counts[-1] > 1 else Tdtm()
+    plan = Plan(name="random", model=path.name, sampler=Sampler(steps=steps), tdtm=tdtm)
     document = Document({}, {}, folder / "plan.yaml")
     profile, device = load_profile("iphone15pro")
     setting = setting_of(profile, device, plan)
