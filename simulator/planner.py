@@ -7,7 +7,8 @@ Small problems are enumerated whole, so that the answer is the optimum. For othe
     polish   one boundary, window or resident set changed at a time, until nothing improves
 
 Deterministic: same problem, same candidates in the same order; only where the time runs out depends on the machine.
-The best so far survives Ctrl-C and the deadline. How far it may be from the optimum, simulator/lower_bound.py says.
+What is in `problem.seen` is not scored again, hence a search that was cut short goes on where it was. The best so far
+survives Ctrl-C and the deadline. How far it may be from the optimum, simulator/lower_bound.py says.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ WORTHWHILE = 1e-9
 """Relative: less than this is rounding, no improvement."""
 
 Progress = Callable[[str, Scored | None, int], None]
-"""Called with the phase, the best so far and the number of plans evaluated."""
+"""Called with the phase, the best so far and the number of plans evaluated; it may raise KeyboardInterrupt."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ class _Search:
         self.began = time.monotonic()
         self.deadline = None if seconds is None else self.began + seconds
         self.best: Scored | None = None
+        self.tried: list[Scored] = []
+        """what fitted, in order; `problem.seen` may hold what an earlier search came to later"""
         self.phase = "start"
 
     def try_(self, choices: Choices, packages: Packages = "shared") -> bool:
@@ -81,12 +84,14 @@ class _Search:
         if self.deadline is not None and time.monotonic() > self.deadline and self.best is not None:
             raise _TimeIsUpError
         scored = self.problem.score(choices, packages)
+        is_best = scored is not None and (self.best is None or scored.score < self.best.score * (1 - WORTHWHILE))
+        if scored is not None:
+            self.tried.append(scored)
+        if is_best:
+            self.best = scored
         if self.progress is not None:
             self.progress(self.phase, self.best, len(self.problem.seen))
-        if scored is None or (self.best is not None and scored.score >= self.best.score * (1 - WORTHWHILE)):
-            return False
-        self.best = scored
-        return True
+        return is_best
 
     def run(self) -> str:
         try:
@@ -134,7 +139,7 @@ class _Search:
         parts = self.problem.parts
         most = max(range(len(parts)), key=lambda index: parts[index].num_passes)
         best: dict[int, Scored] = {}
-        for scored in sorted(filter(None, self.problem.seen.values()), key=lambda scored: scored.score):
+        for scored in sorted(self.tried, key=lambda scored: scored.score):
             best.setdefault(len(scored.choices[most].starts), scored)
         return list(best.values())[:STARTS]
 
@@ -181,10 +186,12 @@ def search(
     ending = under_way.run()
     assert under_way.best is not None
     fitting = [scored for scored in problem.seen.values() if scored is not None]
-    # Candidates are counted as found first in case of a tie, as the search does.
-    finalists = sorted(fitting, key=lambda scored: (scored is not under_way.best, scored.score))[:FINALISTS]
+    # A search that goes on after another may be cut short before it comes to the other's best. Of equals, the first.
+    known = min(fitting, key=lambda scored: scored.score)
+    best = known if known.score < under_way.best.score * (1 - WORTHWHILE) else under_way.best
+    finalists = sorted(fitting, key=lambda scored: (scored is not best, scored.score))[:FINALISTS]
     elapsed = time.monotonic() - under_way.began
-    return Found(under_way.best, bound, len(problem.seen), elapsed, ending, tuple(finalists), tuple(fitting))
+    return Found(best, bound, len(problem.seen), elapsed, ending, tuple(finalists), tuple(fitting))
 
 
 def _cuts(problem: Problem, part: Part, start: Choice) -> list[tuple[int, ...]]:

@@ -91,6 +91,10 @@ class Scored:
     num_packages: int
 
 
+Seen = dict[tuple[Choices, Packages], Scored | None]
+"""Every candidate scored so far; None where a budget cannot be kept."""
+
+
 @dataclass
 class Problem:
     """What is planned for: `budget` bytes on every one of `places`. `scale` holds one divisor of seconds a place."""
@@ -104,7 +108,7 @@ class Problem:
     places: tuple[Place, ...]
     budget: int
     scale: tuple[float, ...] = (1.0,)
-    seen: dict[tuple[Choices, Packages], Scored | None] = field(default_factory=dict)
+    seen: Seen = field(default_factory=dict)
     candidates: dict[int, Candidates] = field(default_factory=dict)
 
     def plan_of(self, choices: Choices, packages: Packages) -> Plan:
