@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
@@ -22,15 +23,12 @@ from simulator.answer import mark_shares
 from simulator.choices import parts_of
 from simulator.engine import play
 from simulator.evaluate import evaluate
-from simulator.interval import SAMPLES, draw, spread_of
+from simulator.interval import allowed_peaks, kill_share, spread_of
 from simulator.lower_bound import smallest_budget
 from simulator.planner import FINALISTS, Found, Progress, search
 from simulator.problem import Problem, Scored, problem_of
 from simulator.search_state import Known
 from simulator.simulation import Setting, model_of, prepare
-
-DRAWS = 2_000
-"""Draws of baseline and limit for the margin that --risk keeps."""
 
 
 def budget_for(settings: Sequence[Setting], memory: int | None, risk: float | None) -> tuple[int, str]:
@@ -52,11 +50,7 @@ def budget_for(settings: Sequence[Setting], memory: int | None, risk: float | No
 
 
 def _safe_budget(setting: Setting, risk: float) -> int:
-    random = np.random.default_rng(20250204)
-    baseline = setting.profile.costs.baseline_bytes.value
-    drawn = draw(setting.profile, DRAWS, random)["baseline_bytes"]
-    limits = setting.limit_bytes * np.exp(setting.limit_spread * random.standard_normal(DRAWS))
-    return min(setting.limit_bytes, int(float(np.quantile(limits - (drawn - baseline), 1.0 - risk))))
+    return min(setting.limit_bytes, math.floor(np.quantile(allowed_peaks(setting), 1.0 - risk, method="lower")))
 
 
 def find_plan_for(
@@ -134,20 +128,17 @@ def _choose(problem: Problem, found: Found, document: Document, risk: float | No
     for scored in found.finalists[:FINALISTS]:
         plan = problem.plan_of(scored.choices, scored.packages)
         values = [
-            _quantile(plan, document, place.setting, risk)[0] / scale
+            _quantile(plan, document, place.setting, risk) / scale
             for place, scale in zip(problem.places, problem.scale, strict=True)
         ]
         quantiles.append(sum(values) / len(values))
     return found.finalists[int(np.argmin(quantiles))]
 
 
-def _quantile(plan: Plan, document: Document, setting: Setting, risk: float) -> tuple[float, float]:
-    """The total at a quantile of the costs' spread, and the share of draws in which the app is killed."""
+def _quantile(plan: Plan, document: Document, setting: Setting, risk: float) -> float:
+    """The total at a quantile of the costs' spread."""
     outcomes = [(p, prepare(plan, document, setting, count)) for count, p in plan.leap_steps().items()]
-    prepared = outcomes[-1][1]
-    peak = evaluate(prepared.schedule, prepared.costs, prepared.machine).peak_bytes
-    spread = spread_of(outcomes, peak, SAMPLES)
-    return float(np.quantile(spread.totals_s, risk)), spread.kill_share
+    return float(np.quantile(spread_of(outcomes).totals_s, risk))
 
 
 def _smaller_budgets(
@@ -226,7 +217,6 @@ def _row(name: str, plan: Plan, document: Document, setting: Setting, risk: floa
         for block, held in zip(schedule.blocks, costs.stored_bytes, strict=True)
     }
     blocks = _blocks(schedule, costs)
-    quantile, kill_share = _quantile(plan, document, setting, risk) if risk is not None else (None, None)
     seconds: dict[Mark, float] = {
         mark: share * outcome.total_s for mark, share in mark_shares(prepared, outcome).items()
     }
@@ -236,8 +226,8 @@ def _row(name: str, plan: Plan, document: Document, setting: Setting, risk: floa
         verdict=verdict,
         total_s=outcome.total_s,
         component_s=finish.component_s,
-        quantile_s=quantile,
-        kill_share=kill_share,
+        quantile_s=_quantile(plan, document, setting, risk) if risk is not None else None,
+        kill_share=kill_share(setting, outcome.peak_bytes) if risk is not None else None,
         peak_bytes=outcome.peak_bytes,
         stored_bytes=sum(packages.values()),
         num_packages=len(packages),
