@@ -19,14 +19,15 @@ from dataclasses import dataclass
 from itertools import product
 from math import prod
 
+from plans.columns import HAS_COMPILER
 from profiles.errors import UserError
 from simulator.choices import Choice, Choices, Keep, Packages, Part, all_choices, num_choices
 from simulator.lower_bound import lower_bound, smallest_budget, table_of
 from simulator.problem import Problem, Scored
 
 WINDOWS = (0, 1, 2, 3, 4, 6, 8)
-EXHAUSTIVE = 20_000
-"""Problems of at most so many plans are enumerated."""
+EXHAUSTIVE = 300_000 if HAS_COMPILER else 20_000
+"""Problems of at most so many plans are enumerated: ten units that are walked again and again, where it is compiled."""
 GROUPS = (*range(1, 25), 26, 28, 30, 35, 40, 60)
 STARTS = 6
 """Plans that are polished, each with another number of blocks in the component walked most often."""
@@ -44,7 +45,7 @@ class Found:
 
     ending      optimum (every plan was tried), converged (nothing nearby is better), time, interrupted
     finalists   the best few plans by score, the best one first
-    fitting     every plan that fitted: what the Pareto front is of
+    fitting     every plan that fitted, or of all plans the best by peak and storage: what the Pareto front is of
     """
 
     best: Scored
@@ -77,28 +78,52 @@ class _Search:
         self.best: Scored | None = None
         self.tried: list[Scored] = []
         """what fitted, in order; `problem.seen` may hold what an earlier search came to later"""
+        self.enumerated: dict[tuple[int, int, int], Scored] = {}
+        """of every plan, the best by peak memory, storage and packages"""
+        self.num_enumerated = 0
         self.phase = "start"
 
     def try_(self, choices: Choices, packages: Packages = "shared") -> bool:
         """Score a candidate; whether it is the best so far."""
-        if self.deadline is not None and time.monotonic() > self.deadline and self.best is not None:
-            raise _TimeIsUpError
+        self._check_time()
         scored = self.problem.score(choices, packages)
-        is_best = scored is not None and (self.best is None or scored.score < self.best.score * (1 - WORTHWHILE))
         if scored is not None:
             self.tried.append(scored)
+        return self._compare(scored)
+
+    def _check_time(self) -> None:
+        if self.deadline is not None and time.monotonic() > self.deadline and self.best is not None:
+            raise _TimeIsUpError
+
+    def _compare(self, scored: Scored | None) -> bool:
+        is_best = scored is not None and (self.best is None or scored.score < self.best.score * (1 - WORTHWHILE))
         if is_best:
             self.best = scored
         if self.progress is not None:
-            self.progress(self.phase, self.best, len(self.problem.seen))
+            self.progress(self.phase, self.best, self.num_evaluated)
         return is_best
+
+    @property
+    def num_evaluated(self) -> int:
+        return len(self.problem.seen) + self.num_enumerated
+
+    def _enumerate(self) -> None:
+        """Try every plan; too many to remember each."""
+        for choices in product(*(list(all_choices(part, self.windows)) for part in self.problem.parts)):
+            self._check_time()
+            scored = self.problem.score_anew(choices)
+            self.num_enumerated += 1
+            if scored is not None:
+                key = (scored.peak_bytes, scored.stored_bytes, scored.num_packages)
+                if key not in self.enumerated or scored.score < self.enumerated[key].score:
+                    self.enumerated[key] = scored
+            self._compare(scored)
 
     def run(self) -> str:
         try:
             if prod(num_choices(part, self.windows) for part in self.problem.parts) <= EXHAUSTIVE:
                 self.phase = "every plan"
-                for choices in product(*(list(all_choices(part, self.windows)) for part in self.problem.parts)):
-                    self.try_(choices)
+                self._enumerate()
                 return "optimum"
             self.phase = "seed"
             self._seed()
@@ -141,7 +166,21 @@ class _Search:
         best: dict[int, Scored] = {}
         for scored in sorted(self.tried, key=lambda scored: scored.score):
             best.setdefault(len(scored.choices[most].starts), scored)
-        return list(best.values())[:STARTS]
+        starts = list(best.values())[:STARTS]
+        return [*starts, *filter(None, (self._listed(start, most) for start in starts))]
+
+    def _listed(self, start: Scored, index: int) -> Scored | None:
+        """The same with the best listed residents: from `optimal` ones no single step leads there."""
+        part, choice = self.problem.parts[index], start.choices[index]
+        best: Scored | None = None
+        for other in moves(part, choice, self.windows, part.count):
+            if isinstance(other.keep, tuple) and other.keep != choice.keep:
+                choices = (*start.choices[:index], other, *start.choices[index + 1 :])
+                self.try_(choices)
+                scored = self.problem.score(choices)
+                if scored is not None and (best is None or scored.score < best.score):
+                    best = scored
+        return best
 
     def _polish(self, start: Scored) -> None:
         """Walk the moves of every component, taking each that helps and going on from there, until none does."""
@@ -185,13 +224,13 @@ def search(
     under_way = _Search(problem, seconds, windows, progress)
     ending = under_way.run()
     assert under_way.best is not None
-    fitting = [scored for scored in problem.seen.values() if scored is not None]
+    fitting = [*under_way.enumerated.values(), *(scored for scored in problem.seen.values() if scored is not None)]
     # A search that goes on after another may be cut short before it comes to the other's best. Of equals, the first.
     known = min(fitting, key=lambda scored: scored.score)
     best = known if known.score < under_way.best.score * (1 - WORTHWHILE) else under_way.best
     finalists = sorted(fitting, key=lambda scored: (scored is not best, scored.score))[:FINALISTS]
     elapsed = time.monotonic() - under_way.began
-    return Found(best, bound, len(problem.seen), elapsed, ending, tuple(finalists), tuple(fitting))
+    return Found(best, bound, under_way.num_evaluated, elapsed, ending, tuple(finalists), tuple(fitting))
 
 
 def _cuts(problem: Problem, part: Part, start: Choice) -> list[tuple[int, ...]]:

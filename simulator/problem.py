@@ -123,10 +123,11 @@ class Problem:
         """The candidate's score; None if a device's budget cannot be kept."""
         key = (choices, packages)
         if key not in self.seen:
-            self.seen[key] = self._score(choices, packages)
+            self.seen[key] = self.score_anew(choices, packages)
         return self.seen[key]
 
-    def _score(self, choices: Choices, packages: Packages) -> Scored | None:
+    def score_anew(self, choices: Choices, packages: Packages = "shared") -> Scored | None:
+        """The same, not remembered."""
         played = []
         for place in self.places:
             found = self.play(choices, packages, place)

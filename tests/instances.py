@@ -11,10 +11,12 @@ from simulator.problem import Problem, problem_of
 from simulator.simulation import setting_of
 
 
-def instance(seed: int, folder: Path, most_units: int = 5) -> Problem:
+def instance(seed: int, folder: Path, most_units: int = 5, num_units: int | None = None) -> Problem:
     """A random model of one or two components, and a random budget between the smallest and everything in memory."""
     draw = random.Random(seed)
     counts = draw.choice([(n,) for n in range(2, most_units + 1)] + [(1, 2), (1, 3), (2, 1), (2, 2), (3, 1)])
+    if num_units is not None:
+        counts = (num_units,)
     merges = draw.random() < 0.3
     components = []
     for number, count in enumerate(counts):

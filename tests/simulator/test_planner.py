@@ -6,6 +6,7 @@ import pytest
 from instances import instance
 from msgspec.structs import replace
 
+from plans.columns import HAS_COMPILER
 from plans.schedule import build_schedule
 from plans.schema import load_plan
 from profiles.errors import UserError
@@ -68,6 +69,22 @@ def test_search_finds_the_optimum_of_small_instances(block, tmp_path):
         assert found.best.score == pytest.approx(brute_force(problem), rel=1e-9), seed
         assert found.bound <= found.best.score * (1 + 1e-9), seed
         assert found.best.peak_bytes <= problem.budget
+
+
+@pytest.mark.skipif(not HAS_COMPILER, reason="numba is not installed: this would take minutes")
+@pytest.mark.parametrize("seed", range(12))
+def test_search_finds_the_optimum_of_up_to_ten_units(seed, tmp_path):
+    """Every plan once more, by the evaluator; the engine plays the best one."""
+    units = (7, 7, 7, 7, 7, 8, 8, 8, 8, 9, 9, 10)[seed]
+    problem = instance(seed, tmp_path, num_units=units)
+    place = problem.places[0]
+    played = (problem.play(choices, "shared", place) for choices in all_plans(problem))
+    best = min(found.total_s for found in played if found is not None)
+    found = search(problem, windows=WINDOWS)
+    assert found.ending == "optimum"
+    assert found.best.score == pytest.approx(best, rel=1e-9)
+    schedule, costs = problem.schedule(found.best.choices, "shared", place)
+    assert play(schedule, costs, place.machine).total_s == pytest.approx(best, rel=1e-9)
 
 
 @pytest.fixture(scope="module")
