@@ -184,7 +184,7 @@ class _Component:
         table = self.groups[0].table
         units = [row for row, (start, end) in enumerate(table.bounds) if end == start + 1]
         sizes = np.array([table.costs.resident_bytes[row] for row in units], dtype=float)
-        working = np.array([table.costs.working_bytes[row] for row in units])
+        working = self._working(table.costs)
         most = np.where(working == working.max(), sizes, 0.0)
         last = np.zeros(len(units))
         last[np.flatnonzero(working == working.max())[-1]] = 1.0
@@ -228,19 +228,34 @@ class _Component:
             return None
         table, costs = group.table, group.table.costs
         sizes = np.array(costs.resident_bytes, dtype=float)
-        units = [row for row, (start, end) in enumerate(table.bounds) if end == start + 1]
-        own = sizes[units]
-        before = np.concatenate([[0.0], np.cumsum(own)])
-        working = np.array([costs.working_bytes[row] for row in units])
-        missing = np.maximum(0.0, before[-1] - (self.room - working))
-        to_come = np.maximum(0.0, missing - (before[-1] - before[1:]))
-        gone = np.maximum(0.0, missing - before[:-1])
+        missing = np.maximum(0.0, table.cheapest(sizes.tolist()) - (self.room - self._working(costs)))
+        after, before = self._most_bytes(sizes)
+        to_come, gone = np.maximum(0.0, missing - after), np.maximum(0.0, missing - before)
         absent = float(share @ (to_come + gone + (times - 1) * missing))
         seen = np.concatenate([[0.0], np.cumsum(share)])
         covered = np.array(
             [size * (1.0 - (seen[end] - seen[start])) for size, (start, end) in zip(sizes, table.bounds, strict=True)]
         )
         return times, price[group.last] * costs.load_warm_s[:, 0], covered, absent
+
+    def _working(self, costs: BlockCosts) -> Array:
+        """For each unit, the least working memory of any block that it could run in (measured blocks may need less)."""
+        least = np.full(self.part.count, INFINITY)
+        for start, end, working, fits in zip(self.starts, self.ends, costs.working_bytes, self.fits, strict=True):
+            if fits:
+                least[start:end] = np.minimum(least[start:end], working)
+        return least
+
+    def _most_bytes(self, sizes: Array) -> tuple[Array, Array]:
+        """For each unit, the bytes at most of the blocks after its own, and of those before it."""
+        count = self.part.count
+        after, before = np.zeros(count + 1), np.zeros(count + 1)
+        blocks = list(zip(self.starts.tolist(), self.ends.tolist(), sizes.tolist(), strict=True))
+        for start, end, size in reversed(blocks):
+            after[start] = max(after[start], after[start + 1], size + after[end])
+        for start, end, size in sorted(blocks, key=lambda block: block[1]):
+            before[end] = max(before[end], before[end - 1], size + before[start])
+        return after[1:], before[:-1]
 
 
 def check_units(problem: Problem, table: _Table, place: Place) -> None:
