@@ -1,4 +1,4 @@
-"""plan: find the fastest plan that fits, explain one; list the ready plans, show one; print the JSON Schema."""
+"""plan: search, explain, sweep a grid of plans; list the ready ones, show one; print the JSON Schema."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 
 from ondevice_sora.common import EXIT_FITS, output_path
 from ondevice_sora.plan_search import add_explain_arguments, add_search_arguments, run_explain, run_search
+from ondevice_sora.plan_sweep import add_sweep_arguments, run_sweep
 
 EXAMPLES = """
 examples:
@@ -14,11 +15,12 @@ examples:
   ondevice-sora plan schema -o plan.schema.json
   ondevice-sora plan search --device iphone15pro --model opensora-256 --memory 3.3GB -o best.yaml
   ondevice-sora plan explain ours-256
+  ondevice-sora plan sweep grid.yaml -o grid.parquet
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", required=True, metavar="list|show|schema|search|explain")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="list|show|schema|search|explain|sweep")
     actions.add_parser("list", help="ready plans, by name")
     show = actions.add_parser("show", help="a plan with everything it inherits, as YAML")
     show.add_argument("plan", help="a plan file or a ready plan")
@@ -27,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     schema.add_argument("--force", action="store_true", help="overwrite the file if it exists")
     add_search_arguments(actions.add_parser("search", help="the fastest plan that fits a device's memory"))
     add_explain_arguments(actions.add_parser("explain", help="what bounds a plan, and what would change it"))
+    add_sweep_arguments(actions.add_parser("sweep", help="every combination of a grid simulated, as one table"))
 
 
 def run(options: argparse.Namespace) -> int:
@@ -39,6 +42,8 @@ def run(options: argparse.Namespace) -> int:
         return run_search(options)
     if options.action == "explain":
         return run_explain(options)
+    if options.action == "sweep":
+        return run_sweep(options)
     if options.action == "list":
         for name, path in ready_plans().items():
             print(f"{name:16} {load_plan(path)[0].name}")

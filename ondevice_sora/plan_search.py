@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from ondevice_sora.common import EXIT_FITS, EXIT_INTERRUPTED, output_path, size_argument
 from profiles.errors import UserError
@@ -15,13 +17,17 @@ from profiles.errors import UserError
 if TYPE_CHECKING:
     from plans.schema import Plan
     from profiles.documents import Document
+    from profiles.planned import Planning
     from simulator.problem import Scored
+    from simulator.search_state import Known
+    from simulator.simulation import Setting
 
 MODELS = {"opensora-256": "ours-256", "opensora-192": "ours-192"}
 """Where a search for a model starts: everything on."""
 DEFAULT_DEVICE = "iphone15pro"
 DEFAULT_SECONDS = 60.0
 SMALLER_BUDGETS = 6
+SAVED_EVERY_S = 5.0
 
 
 def add_search_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +38,7 @@ def add_search_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", default="opensora-256", metavar="MODEL",
         help="opensora-256 (default), opensora-192, or a plan whose video, sampler, LPL, TDTM, precision and compute "
-        "units are kept",
+        "units are kept; several, separated by commas, are searched one after the other and shown in one table",
     )  # fmt: skip
     parser.add_argument("--memory", type=size_argument, metavar="SIZE", help="the footprint to keep to, e.g. '3.3 GB'")
     parser.add_argument(
@@ -46,8 +52,14 @@ def add_search_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pareto", nargs="?", const="", metavar="JSON", help="show the fronts; with a name, write them as JSON too"
     )
+    parser.add_argument(
+        "--report", nargs="?", const="", metavar="HTML", help="write a page (default MODEL.search.html)"
+    )
+    parser.add_argument(
+        "--state", metavar="FILE", help="keep what was tried in this file, and go on from it if it is there"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the tables")
-    parser.add_argument("--force", action="store_true", help="overwrite files that exist")
+    parser.add_argument("--force", action="store_true", help="overwrite files that exist; --state is kept up anyway")
 
 
 def add_explain_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,51 +99,108 @@ def run_search(options: argparse.Namespace) -> int:
     """Raises UserError."""
     import msgspec
 
-    from plans.schema import load_plan, plan_data
+    from plans.schema import plan_data
     from profiles.documents import write_json, write_yaml
-    from profiles.profile import load_profile
-    from simulator.planning import budget_for, find_plan_for
-    from simulator.simulation import setting_of
 
     if options.device is not None and options.devices is not None:
         raise UserError("--device and --devices are both given", mend="Give one of the two.")
-    names = [name.strip() for name in (options.devices or options.device or DEFAULT_DEVICE).split(",")]
-    source = MODELS.get(options.model, options.model)
-    inputs = [source, *names]
-    output = output_path(options.output, "", options.force, inputs) if options.output else None
-    fronts = output_path(options.pareto, "", options.force, inputs) if options.pareto else None
-    if output is not None and fronts is not None and output.resolve() == fronts.resolve():
-        raise UserError("two outputs have the same name", mend="Give each its own.")
-    plan, document = load_plan(source)
-    settings = []
-    for name in names:
-        profile, device = load_profile(name)
-        settings.append(setting_of(profile, device, plan))
-    budget = budget_for(settings, options.memory, options.risk)
-    progress = _Progress(sys.stderr.isatty())
-    answer, best = find_plan_for(
-        plan, document, settings, budget, options.risk, options.seconds, progress,
-        SMALLER_BUDGETS if options.pareto is not None else 0,
-    )  # fmt: skip
-    progress.end()
+    devices = [name.strip() for name in (options.devices or options.device or DEFAULT_DEVICE).split(",")]
+    models = [name.strip() for name in options.model.split(",")]
+    outputs = _outputs(options, models, devices)
+    plannings: dict[str, Planning] = {}
+    for model in models:
+        searched = _search(model, devices, options)
+        plannings[model] = answer = searched.answer
+        if "output" in outputs:
+            comment = f"Found by `ondevice-sora plan search` for {', '.join(devices)}: "
+            comment += f"{answer.rows[0].total_s:.6f} s predicted."
+            found = _movable(searched.best, searched.document, outputs["output"])
+            write_yaml(outputs["output"], plan_data(found), comment)
+        if answer.ending == "interrupted":
+            break
+        if "report" in outputs:
+            _write_report(searched, outputs["report"])
+    answers = list(plannings.values())
     if options.json:
-        print(msgspec.json.format(msgspec.json.encode(answer), indent=1).decode())
+        document = answers[0] if len(models) == 1 else {"results": plannings}
+        print(msgspec.json.format(msgspec.json.encode(document), indent=1).decode())
     else:
         from reports.planning import print_front, print_planning
 
-        print_planning(answer)
+        print_planning(plannings)
         if options.pareto is not None:
-            print_front(answer)
-    if output is not None:
-        found = answer.rows[0]
-        comment = f"Found by `ondevice-sora plan search` for {', '.join(names)}: {found.total_s:.6f} s predicted."
-        write_yaml(output, plan_data(_movable(best, document, output)), comment)
-        print(f"Wrote {output}", file=sys.stderr)
-    if fronts is not None:
-        data = msgspec.to_builtins(answer)
-        write_json(fronts, {key: data[key] for key in ("memory_front", "storage_front", "package_front")})
-        print(f"Wrote {fronts}", file=sys.stderr)
-    return EXIT_INTERRUPTED if answer.ending == "interrupted" else EXIT_FITS
+            for planning in answers:
+                print_front(planning)
+    if "pareto" in outputs:
+        data = msgspec.to_builtins(answers[0])
+        write_json(outputs["pareto"], {key: data[key] for key in ("memory_front", "storage_front", "package_front")})
+    for path in outputs.values():
+        if path.exists():
+            print(f"Wrote {path}", file=sys.stderr)
+    return EXIT_INTERRUPTED if answers[-1].ending == "interrupted" else EXIT_FITS
+
+
+def _outputs(options: argparse.Namespace, models: list[str], devices: list[str]) -> dict[str, Path]:
+    """Where to write what was asked for, checked before the search. Raises UserError."""
+    defaults = {"output": "", "pareto": "", "report": f"{Path(models[0]).stem}.search.html"}
+    asked = {
+        name: given for name in defaults if (given := getattr(options, name)) or (name == "report" and given == "")
+    }
+    if len(models) > 1 and (asked or options.state):
+        raise UserError("several models are searched, and one file is asked for", "--model", "Name one model.")
+    inputs = [*(MODELS.get(model, model) for model in models), *devices, *([options.state] if options.state else [])]
+    outputs = {name: output_path(given, defaults[name], options.force, inputs) for name, given in asked.items()}
+    if len({path.resolve() for path in outputs.values()}) < len(outputs):
+        raise UserError("two outputs have the same name", mend="Give each its own.")
+    return outputs
+
+
+class _Searched(NamedTuple):
+    model: str
+    answer: Planning
+    best: Plan
+    document: Document
+    settings: list[Setting]
+
+
+def _search(model: str, devices: list[str], options: argparse.Namespace) -> _Searched:
+    """Raises UserError, and KeyboardInterrupt if there is no plan yet."""
+    from plans.schema import load_plan
+    from profiles.profile import load_profile
+    from simulator.planning import budget_for, find_plan_for
+    from simulator.search_state import fingerprint, load_state, save_state
+    from simulator.simulation import setting_of
+
+    plan, document = load_plan(MODELS.get(model, model))
+    settings = []
+    for name in devices:
+        profile, device = load_profile(name)
+        settings.append(setting_of(profile, device, plan))
+    budget = budget_for(settings, options.memory, options.risk)
+    known: Known = {}
+    about = fingerprint(plan, settings)
+    if options.state:
+        known = load_state(Path(options.state), about)
+    with _Progress(lambda: save_state(Path(options.state), about, known) if options.state else None) as progress:
+        answer, best = find_plan_for(
+            plan, document, settings, budget, options.risk, options.seconds, progress,
+            SMALLER_BUDGETS if options.pareto is not None or options.report is not None else 0, known,
+        )  # fmt: skip
+    return _Searched(model, answer, best, document, settings)
+
+
+def _write_report(searched: _Searched, path: Path) -> None:
+    """Raises UserError."""
+    from profiles.planned import SearchReport
+    from reports.search_page import write_search
+    from simulator.explain import explain
+    from simulator.sensitivity import sensitivities
+    from simulator.whatif import what_ifs
+
+    about = (searched.best, searched.document, searched.settings[0])
+    write_search(
+        SearchReport(searched.model, searched.answer, explain(*about), sensitivities(*about), what_ifs(*about)), path
+    )
 
 
 def _movable(plan: Plan, document: Document, output: Path) -> Plan:
@@ -145,22 +214,47 @@ def _movable(plan: Plan, document: Document, output: Path) -> Plan:
 
 
 class _Progress:
-    """One line that is overwritten, a few times a second, where somebody is looking."""
+    """One line that is overwritten, a few times a second, where somebody is looking; `save` is called now and then.
 
-    def __init__(self, is_shown: bool) -> None:
-        self.is_shown = is_shown
+    Ctrl-C is taken note of and raised from the next call, when there is a plan: never in the middle of anything. A
+    second Ctrl-C ends the program at once.
+    """
+
+    def __init__(self, save: Callable[[], None]) -> None:
+        self.save = save
+        self.is_shown = sys.stderr.isatty()
         self.shown_at = 0.0
+        self.saved_at = time.monotonic()
+        self.is_interrupted = False
+
+    def __enter__(self) -> Self:
+        self.before = signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        signal.signal(signal.SIGINT, self.before)
+        if self.shown_at:
+            print(file=sys.stderr)
+        self.save()
+
+    def _note(self, *_: object) -> None:
+        self.is_interrupted = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def __call__(self, phase: str, best: Scored | None, num_evaluated: int) -> None:
+        if best is None:
+            return
+        if self.is_interrupted:
+            self.is_interrupted = False
+            raise KeyboardInterrupt
         now = time.monotonic()
-        if self.is_shown and best is not None and now - self.shown_at > 0.2:
+        if self.is_shown and now - self.shown_at > 0.2:
             self.shown_at = now
             totals = ", ".join(f"{total:.2f} s" for total in best.totals_s)
             print(f"\r{phase}: {num_evaluated:,} plans, best {totals}   ", end="", file=sys.stderr, flush=True)
-
-    def end(self) -> None:
-        if self.is_shown and self.shown_at:
-            print(file=sys.stderr)
+        if now - self.saved_at > SAVED_EVERY_S:
+            self.save()
+            self.saved_at = time.monotonic()
 
 
 def run_explain(options: argparse.Namespace) -> int:

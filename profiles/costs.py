@@ -138,6 +138,11 @@ class BlockCosts:
     load_marks: tuple[MarkShares, ...]
     run_marks: tuple[MarkShares, ...]
 
+    @property
+    def seconds(self) -> tuple[Array, Array, Array, Array, Array]:
+        """Warm and cold loads, runs, first runs and unloading."""
+        return self.load_warm_s, self.load_cold_s, self.run_s, self.first_run_s, self.unload_s
+
 
 def figures(costs: Costs) -> dict[str, Figure]:
     """Every figure of `costs` by dotted name."""

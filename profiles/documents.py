@@ -260,6 +260,22 @@ def extend(document: Document, library: Path | None = None, seen: tuple[Path, ..
     return Document(data, lines, path)
 
 
+def overlaid(document: Document, over: Document, pointers: dict[str, str]) -> Document:
+    """`document` with parts of another laid over it: `pointers` says from where in `over` to which top-level key.
+
+    Mappings are merged key by key, as `extends` does it; complaints name the lines of the file that a value came from.
+    """
+    data, lines = document.data, dict(document.lines)
+    for source, key in pointers.items():
+        moved = {
+            f"$.{key}{pointer.removeprefix(source)}": line
+            for pointer, line in over.lines.items()
+            if pointer == source or pointer.startswith((f"{source}.", f"{source}["))
+        }
+        data = _merge(data, {key: _at(over.data, source)}, "$", lines, moved)
+    return Document(data, lines, document.path)
+
+
 def _merge(base: Any, over: Any, pointer: str, lines: dict[str, Any], over_lines: dict[str, Any]) -> Any:
     if pointer in over_lines:
         lines[pointer] = over_lines[pointer]

@@ -8,7 +8,17 @@ from __future__ import annotations
 import msgspec
 
 from profiles.figures import Mark
-from profiles.result import Verdict
+from profiles.result import Verdict, WhatIf
+
+
+class PlannedBlock(msgspec.Struct, frozen=True):
+    """A block of a plan: its weights in memory, how often a generation runs it, and how often it loads it."""
+
+    component: str
+    name: str
+    resident_bytes: int
+    num_runs: int
+    num_loads: int
 
 
 class PlannedRow(msgspec.Struct, frozen=True):
@@ -31,6 +41,7 @@ class PlannedRow(msgspec.Struct, frozen=True):
     stored_bytes: int
     num_packages: int
     num_blocks: dict[str, int]
+    blocks: list[PlannedBlock]
     seconds_by_mark: dict[Mark, float]
 
 
@@ -110,3 +121,23 @@ class Explanation(msgspec.Struct, frozen=True):
     reasons: list[Reason]
     flips: list[str]
     notes: list[str]
+
+
+class Sensitivity(msgspec.Struct, frozen=True):
+    """The plan's total with one figure of the costs lower and higher by its spread (relative)."""
+
+    figure: str
+    mark: Mark
+    spread: float
+    low_s: float
+    high_s: float
+
+
+class SearchReport(msgspec.Struct, frozen=True):
+    """All that the page of a search shows. From `explanation` on it is about the plan found on the first device."""
+
+    model: str
+    planning: Planning
+    explanation: Explanation
+    sensitivities: list[Sensitivity]
+    what_ifs: list[WhatIf]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from profiles.figures import Mark
 from profiles.planned import Explanation, FrontPoint, PlannedRow, Planning
 from profiles.units import format_bytes, format_percent, format_seconds
 from reports.console import plain_table, table_console
@@ -12,40 +13,63 @@ ENDINGS = {
     "time": "the time was up",
     "interrupted": "interrupted: the best so far",
 }
+TABLE_WIDTH = 180
+MARKS_SHOWN: tuple[Mark, ...] = ("fitted", "estimated")
 SHOWN = 12
 """Points of a front that are printed; the JSON has them all."""
 
 
-def print_planning(planning: Planning) -> None:
-    """Print the comparison and what it means."""
-    console = table_console()
-    families = list(dict.fromkeys(family for row in planning.rows for family in row.component_s))
-    right = ("total", *families, "peak", "packages", "stored")
-    if planning.risk is not None:
-        right = (*right, f"at {format_percent(planning.risk)}", "killed in")
-    devices = list(dict.fromkeys(row.device for row in planning.rows))
-    for device in devices:
-        rows = [row for row in planning.rows if row.device == device]
-        table = plain_table(("plan",), right, title=f"{device} · simulated")
-        for row in rows:
-            table.add_row(*_cells(row, families))
-        console.print(table)
+def print_planning(plannings: dict[str, Planning]) -> None:
+    """Print the plans found beside the others, by model, in one table; then what each search comes to."""
+    console = table_console(TABLE_WIDTH)
+    every = [row for planning in plannings.values() for row in planning.rows]
+    families = list(dict.fromkeys(family for row in every for family in row.component_s))
+    right = ("total", *families, "peak", "packages", "found saves", *MARKS_SHOWN)
+    risks = [planning.risk for planning in plannings.values() if planning.risk is not None]
+    if risks:
+        right = (*right, f"at {format_percent(risks[0])}", "killed in")
+    table = plain_table(("plan",), right, title="simulated; of the seconds saved, those that rest on figures of a mark")
+    for model, planning in plannings.items():
+        for device in dict.fromkeys(row.device for row in planning.rows):
+            rows = [row for row in planning.rows if row.device == device]
+            table.add_row(f"{model} on {device}")
+            for row in rows:
+                table.add_row(*_cells(row, rows[0], families))
+    console.print(table)
+    for model, planning in plannings.items():
         console.print()
-        for line in gain_lines(rows):
+        if len(plannings) > 1:
+            console.print(model)
+        for device in dict.fromkeys(row.device for row in planning.rows):
+            for line in gain_lines([row for row in planning.rows if row.device == device]):
+                console.print(line)
+        for line in gap_lines(planning):
             console.print(line)
-        console.print()
-    for line in gap_lines(planning):
-        console.print(line)
 
 
-def _cells(row: PlannedRow, families: list[str]) -> list[str]:
+def _cells(row: PlannedRow, found: PlannedRow, families: list[str]) -> list[str]:
     name = row.name if row.verdict == "fits" else f"{row.name} (killed)"
-    cells = [name, format_seconds(row.total_s)]
+    cells = [f"  {name}", format_seconds(row.total_s)]
     cells += [format_seconds(row.component_s[family]) if family in row.component_s else "" for family in families]
-    cells += [format_bytes(row.peak_bytes), str(row.num_packages), format_bytes(row.stored_bytes)]
+    cells += [format_bytes(row.peak_bytes), str(row.num_packages)]
+    saved = saved_by_mark(row, found)
+    shown = ["", *[""] * len(MARKS_SHOWN)]
+    if row is not found:
+        shown = [f"{seconds:+.1f} s" for seconds in (sum(saved.values()), *(saved.get(m, 0.0) for m in MARKS_SHOWN))]
+    cells += shown
     if row.quantile_s is not None and row.kill_share is not None:
         cells += [format_seconds(row.quantile_s), format_percent(row.kill_share)]
     return cells
+
+
+def saved_by_mark(other: PlannedRow, found: PlannedRow) -> dict[Mark, float]:
+    """The seconds that `found` saves over `other`, by the mark of the figures that they rest on."""
+    marks = sorted({**other.seconds_by_mark, **found.seconds_by_mark})
+    return {mark: other.seconds_by_mark.get(mark, 0.0) - found.seconds_by_mark.get(mark, 0.0) for mark in marks}
+
+
+def rests_on(saved: dict[Mark, float]) -> str:
+    return ", ".join(f"{seconds:+.1f} s {mark}" for mark, seconds in saved.items())
 
 
 def gain_lines(rows: list[PlannedRow]) -> list[str]:
@@ -56,12 +80,7 @@ def gain_lines(rows: list[PlannedRow]) -> list[str]:
         saved = other.total_s - found.total_s
         word = "faster" if saved >= 0 else "slower"
         line = f"{format_seconds(abs(saved))} ({format_percent(abs(saved) / other.total_s)}) {word} than {other.name}"
-        marks = {**other.seconds_by_mark, **found.seconds_by_mark}
-        parts = [
-            f"{other.seconds_by_mark.get(mark, 0.0) - found.seconds_by_mark.get(mark, 0.0):+.1f} s {mark}"
-            for mark in sorted(marks)
-        ]
-        lines.append(f"{line}; seconds saved by figures: {', '.join(parts)}.")
+        lines.append(f"{line}; seconds saved by figures: {rests_on(saved_by_mark(other, found))}.")
     return lines
 
 

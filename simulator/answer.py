@@ -17,7 +17,7 @@ from profiles.units import format_percent
 from simulator.advice import advice
 from simulator.bounds import bounds_of
 from simulator.engine import Outcome, play
-from simulator.interval import spread_of
+from simulator.interval import kill_share, spread_of
 from simulator.simulation import Prepared, Setting, prepare
 from simulator.whatif import what_ifs
 
@@ -59,7 +59,7 @@ def answer(plan: Plan, document: Document, setting: Setting, with_what_ifs: bool
         conditions={"profile": setting.profile.name, **setting.profile.conditions},
     )
     whole = msgspec.structs.replace(trace, spans=unlimited.spans, memory=unlimited.memory)
-    spread = spread_of(outcomes, unlimited.peak_bytes)
+    spread = spread_of(outcomes)
     components = component_results(whole)
     result = Result(
         verdict="killed" if outcome.kill else "fits",
@@ -72,7 +72,7 @@ def answer(plan: Plan, document: Document, setting: Setting, with_what_ifs: bool
         limit_bytes=setting.limit_bytes,
         limit_source=setting.limit_source,
         budget_bytes=int(plan.memory.budget) if plan.memory.budget is not None else None,
-        kill_share=spread.kill_share,
+        kill_share=kill_share(setting, unlimited.peak_bytes),
         killed_at_s=outcome.kill.time_s if outcome.kill else None,
         killed_by=_killed_by(outcome.kill) if outcome.kill else None,
         busy_share=busy_shares(whole),

@@ -23,6 +23,7 @@ from profiles.figures import ByteCount
 from profiles.measurements import ComputeUnits
 from profiles.models import Component, Model, Precision, Variant
 
+Packages = Literal["shared", "separate"]
 Keep = Literal["none", "app", "paper", "optimal"] | int | tuple[str, ...]
 
 
@@ -88,9 +89,7 @@ def parts_of(plan: Plan, model: Model, reference: Reference, document: Document)
     return tuple(parts), tuple(choices)
 
 
-def with_choices(
-    plan: Plan, parts: tuple[Part, ...], choices: Choices, budget: int, packages: Literal["shared", "separate"]
-) -> Plan:
+def with_choices(plan: Plan, parts: tuple[Part, ...], choices: Choices, budget: int, packages: Packages) -> Plan:
     """The plan with everything decided as chosen, held to a budget."""
     components = {}
     for part, choice in zip(parts, choices, strict=True):

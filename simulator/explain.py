@@ -94,7 +94,7 @@ def explain(plan: Plan, document: Document, setting: Setting) -> Explanation:
 
 def _draws(plan: Plan, document: Document, setting: Setting) -> Array:
     outcomes = [(p, prepare(plan, document, setting, count)) for count, p in plan.leap_steps().items()]
-    return spread_of(outcomes, 0, DRAWS).totals_s
+    return spread_of(outcomes, DRAWS).totals_s
 
 
 def _components(prepared: Prepared) -> list[ComponentReason]:

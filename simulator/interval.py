@@ -17,19 +17,19 @@ from profiles.costs import Array, Sample, figures, price
 from profiles.profile import Profile
 from simulator.evaluate import evaluate
 from simulator.machine import machine_of
-from simulator.simulation import Prepared
+from simulator.simulation import Prepared, Setting
 
 SAMPLES = 100
+MEMORY_DRAWS = 2_000
 LEVEL = 0.90
 SMALLEST = 0.05
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Sampled totals [sample] in seconds, and the share of samples in which the app is killed."""
+    """Sampled totals [sample] in seconds."""
 
     totals_s: Array
-    kill_share: float
 
     def interval(self) -> tuple[float, float]:
         """The central 90 % of the totals, in seconds."""
@@ -60,7 +60,7 @@ def _moved(name: str, value: float, deviation: Array) -> Array:
     return value * np.maximum(1.0 + deviation, SMALLEST)
 
 
-def spread_of(outcomes: Sequence[tuple[float, Prepared]], needed_bytes: int, count: int = SAMPLES) -> Spread:
+def spread_of(outcomes: Sequence[tuple[float, Prepared]], count: int = SAMPLES) -> Spread:
     """Totals over the spread of costs and of LPL's outcomes, given as (probability, prepared plan)."""
     random = np.random.default_rng(20250204)
     profile = outcomes[0][1].setting.profile
@@ -83,7 +83,22 @@ def spread_of(outcomes: Sequence[tuple[float, Prepared]], needed_bytes: int, cou
             )
             totals[column] = evaluate(prepared.schedule, costs, machine, index).total_s
     totals *= np.exp(noise * random.standard_normal(count))
-    baseline = profile.costs.baseline_bytes.value
-    needed = needed_bytes - baseline + sample["baseline_bytes"]
-    limits = setting.limit_bytes * np.exp(setting.limit_spread * random.standard_normal(count))
-    return Spread(totals, float(np.mean(needed > limits)))
+    return Spread(totals)
+
+
+def allowed_peaks(setting: Setting) -> Array:
+    """For each draw of baseline and limit, the highest peak with which the app lives, bytes [MEMORY_DRAWS].
+
+    A peak is told at the baseline's own value. The share of draws that a peak exceeds is the risk of a kill; the budget
+    that keeps a risk is a quantile.
+    """
+    random = np.random.default_rng(20250204)
+    drawn = draw(setting.profile, MEMORY_DRAWS, random)["baseline_bytes"]
+    limits = setting.limit_bytes * np.exp(setting.limit_spread * random.standard_normal(MEMORY_DRAWS))
+    allowed: Array = limits - (drawn - setting.profile.costs.baseline_bytes.value)
+    return allowed
+
+
+def kill_share(setting: Setting, peak_bytes: int) -> float:
+    """The share of draws of baseline and limit in which an app with this peak is killed."""
+    return float(np.mean(allowed_peaks(setting) < peak_bytes))

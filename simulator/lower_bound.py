@@ -1,31 +1,43 @@
 """A time that no plan within the planner's freedom can beat: any cuts, windows and residents within the budget.
 
 Runs follow each other in passes. While a load and a run overlap for o seconds, they progress by load_rate * o and
-run_rate * o; whatever a pass loads therefore costs it at least (1 - run_rate) / load_rate seconds a second of load
-while there are runs to hide it behind, and a full second beyond. What must be loaded by the end of each pass:
+run_rate * o; hiding a second of load therefore costs at least slope = (1 - run_rate) / load_rate seconds, and a pass
+with L seconds of loads and R of runs takes at least
 
-    first pass     every block once, cold: the cheapest cut of blocks that fit
-    later passes   between two visits to the unit with the largest working memory every block is used once, and at the
-                   first of them no more is in memory than the budget leaves: the rest is loaded again, at the fewest
-                   seconds a byte of any block that fits
+    p * L + R * (1 - max(0, p - slope) * load_rate / run_rate)      for any price p from slope to 1
 
-Loads may be done earlier than needed, so each is hidden where that costs least. Not counted, and therefore the bound's
-slack: that a window must fit beside the residents, blocks that are whole, unloading, heat, the first load's wait.
+which is the loader's bound for p = 1 and the runner's for p = slope. A load that is to be done by the end of a pass
+may be done in any before it, so prices never rise from pass to pass. With prices chosen, each component is bounded by a
+shortest path over all its blocks that fit, the same cut for all that it costs:
+
+    first pass     every block once, cold; a block beside which the next one does not fit hides no load
+    later passes   at the run of a unit no more is in memory than the budget leaves, so the rest is absent and must be
+                   loaded again. A block is absent between two of its runs but not during its own; what a second of
+                   its loading buys is weighed against a price of absence, which is chosen to raise the bound (a
+                   Lagrange multiplier)
+
+Not counted, and therefore the bound's slack: that residents are whole blocks and loads need room before their run,
+unloading, heat, the first load's wait.
 """
 
 from __future__ import annotations
 
-import heapq
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
 
-from profiles.costs import BlockCosts, Processor
+import numpy as np
+
+from profiles.costs import Array, BlockCosts
 from profiles.errors import UserError
 from profiles.units import format_bytes
 from simulator.choices import Choice, Part
 from simulator.problem import Place, Problem
 
 INFINITY = float("inf")
+GOLDEN = (5**0.5 - 1) / 2
+PAIRED = 100
+"""Components of more units are bounded without looking at which blocks lie beside which: that would take too long."""
+SECTIONS = 16
+"""Steps of a golden section: the bound is then within a thousandth of its best."""
 
 
 @dataclass(frozen=True)
@@ -68,59 +80,182 @@ def table_of(problem: Problem, part: Part, place: Place, merging: bool) -> _Tabl
 
 def lower_bound(problem: Problem, place: Place) -> float:
     """Seconds that no choice can beat on this device. Raises UserError if some unit fits in no block."""
-    passes: list[tuple[dict[Processor, float], float]] = []
-    for part in problem.parts:
+    components = [_Component.of(problem, part, place) for part in problem.parts]
+    slopes = np.concatenate([component.slopes for component in components])
+    ends = np.cumsum([len(component.slopes) for component in components])
+    firsts = [0, *(int(end) for end in ends[:-1])]
+    best = 0.0
+    for dear in (0, *(first + 1 for first in firsts)):
+        price = np.minimum.accumulate(np.concatenate([np.ones(dear), np.minimum(slopes[dear:], 1.0)]))
+        total = sum(
+            component.least(price[first : first + len(component.slopes)])
+            for component, first in zip(components, firsts, strict=True)
+        )
+        best = max(best, total)
+    return best
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Passes in a row that use the same blocks: `first` to `last`, and the table of their blocks."""
+
+    table: _Table
+    first: int
+    last: int
+
+
+class _Component:
+    """What a component costs at least, whatever its cut, given the price of a load second in each of its passes."""
+
+    def __init__(self, part: Part, place: Place, groups: list[_Group], room: int) -> None:
+        self.part, self.place, self.groups, self.room = part, place, groups, room
+        self.fits = np.all([group.table.fits for group in groups], axis=0)
+        spec = groups[0].table
+        processors = [part.spec("", start, start + 1, False).processor for start in range(part.count)]
+        load_rates = {name: place.machine.load_rate[name] for name in processors}
+        run_rates = {name: place.machine.run_rate[name] for name in processors}
+        self.slope = {name: (1.0 - run_rates[name]) / load_rates[name] for name in load_rates}
+        self.cap = {name: load_rates[name] / run_rates[name] for name in load_rates}
+        self.processor = [processors[start] for start, _ in spec.bounds]
+        self.slopes = np.full(part.num_passes, min(self.slope.values()))
+        self.starts, self.ends = (np.array(column) for column in zip(*spec.bounds, strict=True))
+        held = np.array(spec.costs.resident_bytes, dtype=float)
+        self.sizes = self._square(held, INFINITY)
+        self.left_over = self._square(room - held - np.array(spec.costs.working_bytes), -INFINITY)
+
+    @classmethod
+    def of(cls, problem: Problem, part: Part, place: Place) -> _Component:
         stepped = part.component.passes == "steps"
-        tables: dict[bool, tuple[dict[Processor, float], dict[Processor, float], float, float, float]] = {}
-        for step in range(part.num_passes):
-            merging = stepped and problem.plan.merges(step)
-            is_new = merging not in tables
-            if is_new:
-                tables[merging] = _least(problem, part, place, merging)
-            run, first, cold, reload, reload_at_first = tables[merging]
-            if step == 0:
-                passes.append((first, cold))
-            elif is_new:
-                passes.append((run, 0.0))
+        tables: dict[bool, _Table] = {}
+        groups: list[_Group] = []
+        merging = [stepped and problem.plan.merges(step) for step in range(part.num_passes)]
+        for step, merges in enumerate(merging):
+            if merges not in tables:
+                tables[merges] = table_of(problem, part, place, merges)
+                check_units(problem, tables[merges], place)
+            if step > 0 and merging[step - 1] == merges:
+                groups[-1] = replace(groups[-1], last=step)
             else:
-                passes.append((run, reload_at_first if step == 1 else reload))
-    return _hide(passes, place)
+                groups.append(_Group(tables[merges], step, step))
+        return cls(part, place, groups, problem.budget - place.memory.baseline)
 
+    def least(self, price: Array) -> float:
+        """Seconds of its runs and loads at least; a second of load by the end of a pass costs `price` of that pass."""
+        base = price[0] * self.groups[0].table.costs.load_cold_s[:, 0]
+        for group in self.groups:
+            costs = group.table.costs
+            first_run, run = costs.first_run_s[:, 0], costs.run_s[:, 0]
+            for step in range(group.first, group.last + 1):
+                spare = {name: max(0.0, price[step] - self.slope[name]) * self.cap[name] for name in self.slope}
+                left = np.array([1.0 - spare[name] for name in self.processor])
+                seconds = first_run if step == 0 else np.minimum(first_run, run) if step == group.first else run
+                base = base + left * seconds
+        spare = {name: max(0.0, price[0] - self.slope[name]) * self.cap[name] for name in self.slope}
+        self.alone = np.array([spare[name] for name in self.processor]) * self.groups[0].table.costs.first_run_s[:, 0]
+        self.alone_square = self._square(self.alone, 0.0)
+        best = self._cheapest(base)
+        for share in self._shares():
+            best = max(best, self._with_reloads(base, price, share))
+        return best
 
-def _least(
-    problem: Problem, part: Part, place: Place, merging: bool
-) -> tuple[dict[Processor, float], dict[Processor, float], float, float, float]:
-    """For one pass, in seconds at least:
+    def _cheapest(self, price: Array) -> float:
+        """The least sum over a cut. In the first pass a block beside which the next does not fit hides no load:
 
-    runs by processor, first runs by processor, cold loads, loads again in a later pass, and in the second pass.
-    """
-    table = table_of(problem, part, place, merging)
-    costs = table.costs
-    check_units(problem, table, place)
-    edges = [*sorted(part.forced), part.count]
-    run: dict[Processor, float] = {}
-    first: dict[Processor, float] = {}
-    for start, end in pairwise(edges):
-        processor = part.spec(problem.model.name, start, start + 1, False).processor
-        run[processor] = run.get(processor, 0.0) + table.cheapest(costs.run_s[:, 0].tolist(), start, end)
-        first[processor] = first.get(processor, 0.0) + table.cheapest(costs.first_run_s[:, 0].tolist(), start, end)
-    cold = table.cheapest(costs.load_cold_s[:, 0].tolist())
-    sizes = [float(held) for held in costs.resident_bytes]
-    rates = [
-        seconds / held
-        for seconds, held, fits in zip(costs.load_warm_s[:, 0].tolist(), sizes, table.fits, strict=True)
-        if fits and held > 0
-    ]
-    whole = table.cheapest(sizes)
-    reload = reload_at_first = 0.0
-    for unit in range(part.count):
-        own = [row for row, (start, end) in enumerate(table.bounds) if start <= unit < end and table.fits[row]]
-        working = min(costs.working_bytes[row] for row in own)
-        missing = whole - (problem.budget - place.memory.baseline - working)
-        after = sum(sizes[row] for row, (start, end) in enumerate(table.bounds) if end == start + 1 and start > unit)
-        reload = max(reload, missing * min(rates, default=0.0))
-        reload_at_first = max(reload_at_first, (missing - after) * min(rates, default=0.0))
-    return run, first, cold, reload, reload_at_first
+        it costs `alone` more.
+        """
+        if self.part.count > PAIRED or not self.alone.any():
+            return replace(self.groups[0].table, fits=self.fits.tolist()).cheapest(price.tolist())
+        total = self._square(np.where(self.fits, price, INFINITY), INFINITY)
+        for start in range(1, self.part.count):
+            before = total[:start, start]
+            beside = self.left_over[:start, start, None] >= self.sizes[None, start, start + 1 :]
+            paired = np.where(beside, before[:, None], before[:, None] + self.alone_square[:start, start, None])
+            total[start, start + 1 :] += paired.min(axis=0)
+        return float(total[:, -1].min())
+
+    def _square(self, values: Array, empty: float) -> Array:
+        """Values of blocks by start and end."""
+        square = np.full((self.part.count + 1, self.part.count + 1), empty)
+        square[self.starts, self.ends] = values
+        return square
+
+    def _shares(self) -> list[Array]:
+        """Moments to look at memory: a weight for each unit's run, adding up to one."""
+        table = self.groups[0].table
+        units = [row for row, (start, end) in enumerate(table.bounds) if end == start + 1]
+        sizes = np.array([table.costs.resident_bytes[row] for row in units], dtype=float)
+        working = self._working(table.costs)
+        most = np.where(working == working.max(), sizes, 0.0)
+        last = np.zeros(len(units))
+        last[np.flatnonzero(working == working.max())[-1]] = 1.0
+        return [share / share.sum() for share in (sizes, most, last) if share.sum() > 0]
+
+    def _with_reloads(self, base: Array, price: Array, share: Array) -> float:
+        """The best bound over the price of a byte's absence: concave in it, hence a golden section."""
+        terms = [term for group in self.groups if (term := self._absences(group, price, share)) is not None]
+        if not terms:
+            return 0.0
+
+        def bound(worth: float) -> float:
+            blocks, needed = base, 0.0
+            for times, seconds, covered, absent in terms:
+                blocks = blocks + times * np.minimum(0.0, seconds - worth * covered)
+                needed += worth * absent
+            return self._cheapest(blocks) + needed
+
+        rates = np.concatenate([seconds[covered > 0] / covered[covered > 0] for _, seconds, covered, _ in terms])
+        if not rates.size:
+            return 0.0
+        low, high = 0.0, float(rates.max())
+        best = 0.0
+        for _ in range(SECTIONS):
+            left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
+            at_left, at_right = bound(left), bound(right)
+            best = max(best, at_left, at_right)
+            if at_left < at_right:
+                low = left
+            else:
+                high = right
+        return best
+
+    def _absences(self, group: _Group, price: Array, share: Array) -> tuple[int, Array, Array, float] | None:
+        """For a group of more than one pass: how often at most a block is loaded again, what that costs, the bytes
+
+        that it accounts for, and the bytes that are absent over all passes, both weighted by moments.
+        """
+        times = group.last - group.first
+        if times == 0:
+            return None
+        table, costs = group.table, group.table.costs
+        sizes = np.array(costs.resident_bytes, dtype=float)
+        missing = np.maximum(0.0, table.cheapest(sizes.tolist()) - (self.room - self._working(costs)))
+        after, before = self._most_bytes(sizes)
+        to_come, gone = np.maximum(0.0, missing - after), np.maximum(0.0, missing - before)
+        absent = float(share @ (to_come + gone + (times - 1) * missing))
+        seen = np.concatenate([[0.0], np.cumsum(share)])
+        covered = np.array(
+            [size * (1.0 - (seen[end] - seen[start])) for size, (start, end) in zip(sizes, table.bounds, strict=True)]
+        )
+        return times, price[group.last] * costs.load_warm_s[:, 0], covered, absent
+
+    def _working(self, costs: BlockCosts) -> Array:
+        """For each unit, the least working memory of any block that it could run in (measured blocks may need less)."""
+        least = np.full(self.part.count, INFINITY)
+        for start, end, working, fits in zip(self.starts, self.ends, costs.working_bytes, self.fits, strict=True):
+            if fits:
+                least[start:end] = np.minimum(least[start:end], working)
+        return least
+
+    def _most_bytes(self, sizes: Array) -> tuple[Array, Array]:
+        """For each unit, the bytes at most of the blocks after its own, and of those before it."""
+        count = self.part.count
+        after, before = np.zeros(count + 1), np.zeros(count + 1)
+        blocks = list(zip(self.starts.tolist(), self.ends.tolist(), sizes.tolist(), strict=True))
+        for start, end, size in reversed(blocks):
+            after[start] = max(after[start], after[start + 1], size + after[end])
+        for start, end, size in sorted(blocks, key=lambda block: block[1]):
+            before[end] = max(before[end], before[end - 1], size + before[start])
+        return after[1:], before[:-1]
 
 
 def check_units(problem: Problem, table: _Table, place: Place) -> None:
@@ -157,29 +292,3 @@ def smallest_budget(problem: Problem) -> int:
         10**18,
     )  # fmt: skip
     return max(generous.schedule(choices, "shared", place)[0].needed_bytes for place in problem.places)
-
-
-def _hide(passes: list[tuple[dict[Processor, float], float]], place: Place) -> float:
-    """Seconds of all runs, and of the loads where hiding them costs least, none later than its pass."""
-    machine = place.machine
-    slots: list[list[float]] = []
-    total = 0.0
-    for run, load in passes:
-        for processor, seconds in run.items():
-            load_rate, run_rate = machine.load_rate[processor], machine.run_rate[processor]
-            total += seconds
-            slope = (1.0 - run_rate) / load_rate
-            if slope < 1.0:
-                heapq.heappush(slots, [slope, seconds * load_rate / run_rate])
-        left = max(0.0, load)
-        while left > 0.0 and slots:
-            slope, room = slots[0]
-            taken = min(room, left)
-            total += taken * slope
-            left -= taken
-            if taken < room:
-                slots[0][1] = room - taken
-            else:
-                heapq.heappop(slots)
-        total += left
-    return total

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from profiles.costs import Costs, Processor, Sample, figures
 from profiles.trace import Lane
+from simulator.recurrence import after
 
 LANES: dict[Processor, Lane] = {"cpu": "cpu", "gpu": "gpu", "ane": "ane"}
 
@@ -27,8 +27,7 @@ class Thermal:
 
     def after(self, heat: float, seconds: float, is_busy: bool) -> float:
         """Heat after so many seconds of running or of rest."""
-        decay = math.exp(-seconds / self.time_constant_s)
-        return 1.0 - (1.0 - heat) * decay if is_busy else heat * decay
+        return after(heat, seconds, self.time_constant_s, is_busy)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ Small problems are enumerated whole, so that the answer is the optimum. For othe
     polish   one boundary, window or resident set changed at a time, until nothing improves
 
 Deterministic: same problem, same candidates in the same order; only where the time runs out depends on the machine.
-The best so far survives Ctrl-C and the deadline. How far it may be from the optimum, simulator/lower_bound.py says.
+What is in `problem.seen` is not scored again, hence a search that was cut short goes on where it was. The best so far
+survives Ctrl-C and the deadline. How far it may be from the optimum, simulator/lower_bound.py says.
 """
 
 from __future__ import annotations
@@ -18,14 +19,15 @@ from dataclasses import dataclass
 from itertools import product
 from math import prod
 
+from plans.columns import HAS_COMPILER
 from profiles.errors import UserError
-from simulator.choices import Choice, Choices, Keep, Part, all_choices, num_choices
+from simulator.choices import Choice, Choices, Keep, Packages, Part, all_choices, num_choices
 from simulator.lower_bound import lower_bound, smallest_budget, table_of
-from simulator.problem import Packages, Problem, Scored
+from simulator.problem import Problem, Scored
 
 WINDOWS = (0, 1, 2, 3, 4, 6, 8)
-EXHAUSTIVE = 20_000
-"""Problems of at most so many plans are enumerated."""
+EXHAUSTIVE = 300_000 if HAS_COMPILER else 20_000
+"""Problems of at most so many plans are enumerated: ten units that are walked again and again, where it is compiled."""
 GROUPS = (*range(1, 25), 26, 28, 30, 35, 40, 60)
 STARTS = 6
 """Plans that are polished, each with another number of blocks in the component walked most often."""
@@ -34,7 +36,7 @@ WORTHWHILE = 1e-9
 """Relative: less than this is rounding, no improvement."""
 
 Progress = Callable[[str, Scored | None, int], None]
-"""Called with the phase, the best so far and the number of plans evaluated."""
+"""Called with the phase, the best so far and the number of plans evaluated; it may raise KeyboardInterrupt."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Found:
 
     ending      optimum (every plan was tried), converged (nothing nearby is better), time, interrupted
     finalists   the best few plans by score, the best one first
-    fitting     every plan that fitted: what the Pareto front is of
+    fitting     every plan that fitted, or of all plans the best by peak and storage: what the Pareto front is of
     """
 
     best: Scored
@@ -74,26 +76,54 @@ class _Search:
         self.began = time.monotonic()
         self.deadline = None if seconds is None else self.began + seconds
         self.best: Scored | None = None
+        self.tried: list[Scored] = []
+        """what fitted, in order; `problem.seen` may hold what an earlier search came to later"""
+        self.enumerated: dict[tuple[int, int, int], Scored] = {}
+        """of every plan, the best by peak memory, storage and packages"""
+        self.num_enumerated = 0
         self.phase = "start"
 
     def try_(self, choices: Choices, packages: Packages = "shared") -> bool:
         """Score a candidate; whether it is the best so far."""
+        self._check_time()
+        scored = self.problem.score(choices, packages)
+        if scored is not None:
+            self.tried.append(scored)
+        return self._compare(scored)
+
+    def _check_time(self) -> None:
         if self.deadline is not None and time.monotonic() > self.deadline and self.best is not None:
             raise _TimeIsUpError
-        scored = self.problem.score(choices, packages)
+
+    def _compare(self, scored: Scored | None) -> bool:
+        is_best = scored is not None and (self.best is None or scored.score < self.best.score * (1 - WORTHWHILE))
+        if is_best:
+            self.best = scored
         if self.progress is not None:
-            self.progress(self.phase, self.best, len(self.problem.seen))
-        if scored is None or (self.best is not None and scored.score >= self.best.score * (1 - WORTHWHILE)):
-            return False
-        self.best = scored
-        return True
+            self.progress(self.phase, self.best, self.num_evaluated)
+        return is_best
+
+    @property
+    def num_evaluated(self) -> int:
+        return len(self.problem.seen) + self.num_enumerated
+
+    def _enumerate(self) -> None:
+        """Try every plan; too many to remember each."""
+        for choices in product(*(list(all_choices(part, self.windows)) for part in self.problem.parts)):
+            self._check_time()
+            scored = self.problem.score_anew(choices)
+            self.num_enumerated += 1
+            if scored is not None:
+                key = (scored.peak_bytes, scored.stored_bytes, scored.num_packages)
+                if key not in self.enumerated or scored.score < self.enumerated[key].score:
+                    self.enumerated[key] = scored
+            self._compare(scored)
 
     def run(self) -> str:
         try:
             if prod(num_choices(part, self.windows) for part in self.problem.parts) <= EXHAUSTIVE:
                 self.phase = "every plan"
-                for choices in product(*(list(all_choices(part, self.windows)) for part in self.problem.parts)):
-                    self.try_(choices)
+                self._enumerate()
                 return "optimum"
             self.phase = "seed"
             self._seed()
@@ -134,9 +164,23 @@ class _Search:
         parts = self.problem.parts
         most = max(range(len(parts)), key=lambda index: parts[index].num_passes)
         best: dict[int, Scored] = {}
-        for scored in sorted(filter(None, self.problem.seen.values()), key=lambda scored: scored.score):
+        for scored in sorted(self.tried, key=lambda scored: scored.score):
             best.setdefault(len(scored.choices[most].starts), scored)
-        return list(best.values())[:STARTS]
+        starts = list(best.values())[:STARTS]
+        return [*starts, *filter(None, (self._listed(start, most) for start in starts))]
+
+    def _listed(self, start: Scored, index: int) -> Scored | None:
+        """The same with the best listed residents: from `optimal` ones no single step leads there."""
+        part, choice = self.problem.parts[index], start.choices[index]
+        best: Scored | None = None
+        for other in moves(part, choice, self.windows, part.count):
+            if isinstance(other.keep, tuple) and other.keep != choice.keep:
+                choices = (*start.choices[:index], other, *start.choices[index + 1 :])
+                self.try_(choices)
+                scored = self.problem.score(choices)
+                if scored is not None and (best is None or scored.score < best.score):
+                    best = scored
+        return best
 
     def _polish(self, start: Scored) -> None:
         """Walk the moves of every component, taking each that helps and going on from there, until none does."""
@@ -180,11 +224,13 @@ def search(
     under_way = _Search(problem, seconds, windows, progress)
     ending = under_way.run()
     assert under_way.best is not None
-    fitting = [scored for scored in problem.seen.values() if scored is not None]
-    # Candidates are counted as found first in case of a tie, as the search does.
-    finalists = sorted(fitting, key=lambda scored: (scored is not under_way.best, scored.score))[:FINALISTS]
+    fitting = [*under_way.enumerated.values(), *(scored for scored in problem.seen.values() if scored is not None)]
+    # A search that goes on after another may be cut short before it comes to the other's best. Of equals, the first.
+    known = min(fitting, key=lambda scored: scored.score)
+    best = known if known.score < under_way.best.score * (1 - WORTHWHILE) else under_way.best
+    finalists = sorted(fitting, key=lambda scored: (scored is not best, scored.score))[:FINALISTS]
     elapsed = time.monotonic() - under_way.began
-    return Found(under_way.best, bound, len(problem.seen), elapsed, ending, tuple(finalists), tuple(fitting))
+    return Found(best, bound, under_way.num_evaluated, elapsed, ending, tuple(finalists), tuple(fitting))
 
 
 def _cuts(problem: Problem, part: Part, start: Choice) -> list[tuple[int, ...]]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
 from msgspec.structs import replace
 
+from plans.schedule import Schedule
 from plans.schema import ComponentPlan, Memory, Plan, load_plan
+from profiles.costs import BlockCosts
 from profiles.documents import Document
 from profiles.errors import UserError
 from profiles.figures import ByteCount, Mark
-from profiles.planned import FrontPoint, PlannedRow, Planning
+from profiles.planned import FrontPoint, PlannedBlock, PlannedRow, Planning
 from profiles.result import Verdict
 from profiles.units import format_bytes, format_percent
 from simulator.advice import HEADROOM
@@ -20,13 +23,12 @@ from simulator.answer import mark_shares
 from simulator.choices import parts_of
 from simulator.engine import play
 from simulator.evaluate import evaluate
-from simulator.interval import SAMPLES, draw, spread_of
+from simulator.interval import allowed_peaks, kill_share, spread_of
+from simulator.lower_bound import smallest_budget
 from simulator.planner import FINALISTS, Found, Progress, search
 from simulator.problem import Problem, Scored, problem_of
+from simulator.search_state import Known
 from simulator.simulation import Setting, model_of, prepare
-
-DRAWS = 2_000
-"""Draws of baseline and limit for the margin that --risk keeps."""
 
 
 def budget_for(settings: Sequence[Setting], memory: int | None, risk: float | None) -> tuple[int, str]:
@@ -48,11 +50,7 @@ def budget_for(settings: Sequence[Setting], memory: int | None, risk: float | No
 
 
 def _safe_budget(setting: Setting, risk: float) -> int:
-    random = np.random.default_rng(20250204)
-    baseline = setting.profile.costs.baseline_bytes.value
-    drawn = draw(setting.profile, DRAWS, random)["baseline_bytes"]
-    limits = setting.limit_bytes * np.exp(setting.limit_spread * random.standard_normal(DRAWS))
-    return min(setting.limit_bytes, int(float(np.quantile(limits - (drawn - baseline), 1.0 - risk))))
+    return min(setting.limit_bytes, math.floor(np.quantile(allowed_peaks(setting), 1.0 - risk, method="lower")))
 
 
 def find_plan_for(
@@ -64,33 +62,48 @@ def find_plan_for(
     seconds: float | None = None,
     progress: Progress | None = None,
     budgets: int = 0,
+    known: Known | None = None,
 ) -> tuple[Planning, Plan]:
     """The search's answer and the plan found. `budgets` smaller budgets are searched too, for the Pareto front.
 
-    Raises UserError if no plan fits.
+    `known` holds the candidates scored before and takes those scored now. Ctrl-C ends the work with what there is: the
+    best plan so far and the rows done. Raises UserError if no plan fits, KeyboardInterrupt before there is any plan.
     """
+    known = {} if known is None else known
     share = None if seconds is None else seconds / (1 + budgets / 2)
     problem = problem_of(plan, document, settings, budget[0])
+    problem.seen = known.setdefault(budget[0], {})
     found = search(problem, share, progress=progress)
-    chosen = _choose(problem, found, document, risk)
-    best = replace(problem.plan_of(chosen.choices, chosen.packages), name=f"found within {format_bytes(budget[0])}")
-    tried = list(found.fitting)
-    if budgets and found.ending != "interrupted":
-        tried += _smaller_budgets(plan, document, settings, problem, found, budgets, share, progress)
-    rows = []
-    for name, other, source in [("found", best, document), *_others(plan, document, budget[0])]:
-        for setting in settings:
-            try:
-                rows.append(_row(name, other, source, setting, risk))
-            except UserError:
-                continue  # refused on this device: the budget does not hold it
+    chosen, tried, rows = found.best, list(found.fitting), []
+    is_interrupted = found.ending == "interrupted"
+    try:
+        if not is_interrupted:
+            chosen = _choose(problem, found, document, risk)
+            for smaller in _smaller_budgets(plan, document, settings, problem, found, budgets, share, progress, known):
+                tried += smaller.fitting
+                is_interrupted = is_interrupted or smaller.ending == "interrupted"
+        best = _plan_of(problem, chosen)
+        if not is_interrupted:
+            for name, other, source in [("found", best, document), *_others(plan, document, budget[0])]:
+                for setting in settings:
+                    if progress is not None:
+                        progress("comparison", chosen, len(problem.seen))
+                    try:
+                        rows.append(_row(name, other, source, setting, risk))
+                    except UserError:
+                        continue  # refused on this device: the budget does not hold it
+    except KeyboardInterrupt:
+        is_interrupted = True
+        best = _plan_of(problem, chosen)
+    if not any(row.name == "found" for row in rows):
+        rows = [_row("found", best, document, setting, None) for setting in settings]
     answer = Planning(
         budget_bytes=budget[0],
         budget_source=budget[1],
         score=chosen.score,
         bound=found.bound,
         gap=chosen.score / found.bound - 1.0 if found.ending != "optimum" or chosen is not found.best else 0.0,
-        ending=found.ending,
+        ending="interrupted" if is_interrupted else found.ending,
         num_evaluated=found.num_evaluated,
         search_s=found.seconds,
         risk=risk,
@@ -102,6 +115,11 @@ def find_plan_for(
     return answer, best
 
 
+def _plan_of(problem: Problem, chosen: Scored) -> Plan:
+    plan = problem.plan_of(chosen.choices, chosen.packages)
+    return replace(plan, name=f"found within {format_bytes(problem.budget)}")
+
+
 def _choose(problem: Problem, found: Found, document: Document, risk: float | None) -> Scored:
     """The best finalist: by score, or by the quantile of its total (relative to each device's bound) under --risk."""
     if risk is None:
@@ -110,20 +128,17 @@ def _choose(problem: Problem, found: Found, document: Document, risk: float | No
     for scored in found.finalists[:FINALISTS]:
         plan = problem.plan_of(scored.choices, scored.packages)
         values = [
-            _quantile(plan, document, place.setting, risk)[0] / scale
+            _quantile(plan, document, place.setting, risk) / scale
             for place, scale in zip(problem.places, problem.scale, strict=True)
         ]
         quantiles.append(sum(values) / len(values))
     return found.finalists[int(np.argmin(quantiles))]
 
 
-def _quantile(plan: Plan, document: Document, setting: Setting, risk: float) -> tuple[float, float]:
-    """The total at a quantile of the costs' spread, and the share of draws in which the app is killed."""
+def _quantile(plan: Plan, document: Document, setting: Setting, risk: float) -> float:
+    """The total at a quantile of the costs' spread."""
     outcomes = [(p, prepare(plan, document, setting, count)) for count, p in plan.leap_steps().items()]
-    prepared = outcomes[-1][1]
-    peak = evaluate(prepared.schedule, prepared.costs, prepared.machine).peak_bytes
-    spread = spread_of(outcomes, peak, SAMPLES)
-    return float(np.quantile(spread.totals_s, risk)), spread.kill_share
+    return float(np.quantile(spread_of(outcomes).totals_s, risk))
 
 
 def _smaller_budgets(
@@ -135,18 +150,18 @@ def _smaller_budgets(
     budgets: int,
     seconds: float | None,
     progress: Progress | None,
-) -> Iterable[Scored]:
-    """Plans for evenly spaced budgets from the smallest that works up to the one searched already."""
-    from simulator.lower_bound import smallest_budget
-
+    known: Known,
+) -> Iterator[Found]:
+    """Searches for evenly spaced budgets from the smallest that works up to the one searched already."""
     smallest = smallest_budget(problem)
     for number in range(budgets):
         budget = smallest + (problem.budget - smallest) * number // budgets
         other = problem_of(plan, document, settings, budget)
         other.start = found.best.choices
+        other.seen = known.setdefault(budget, {})
         part = None if seconds is None else seconds / 2 / budgets
         smaller = search(other, part, progress=progress)
-        yield from smaller.fitting
+        yield smaller
         if smaller.ending == "interrupted":
             return
 
@@ -201,8 +216,7 @@ def _row(name: str, plan: Plan, document: Document, setting: Setting, risk: floa
         (block.component, block.index, block.variant if separate else ""): held
         for block, held in zip(schedule.blocks, costs.stored_bytes, strict=True)
     }
-    blocks = {(block.component, block.index) for block in schedule.blocks}
-    quantile, kill_share = _quantile(plan, document, setting, risk) if risk is not None else (None, None)
+    blocks = _blocks(schedule, costs)
     seconds: dict[Mark, float] = {
         mark: share * outcome.total_s for mark, share in mark_shares(prepared, outcome).items()
     }
@@ -212,14 +226,30 @@ def _row(name: str, plan: Plan, document: Document, setting: Setting, risk: floa
         verdict=verdict,
         total_s=outcome.total_s,
         component_s=finish.component_s,
-        quantile_s=quantile,
-        kill_share=kill_share,
+        quantile_s=_quantile(plan, document, setting, risk) if risk is not None else None,
+        kill_share=kill_share(setting, outcome.peak_bytes) if risk is not None else None,
         peak_bytes=outcome.peak_bytes,
         stored_bytes=sum(packages.values()),
         num_packages=len(packages),
         num_blocks={
-            component: sum(1 for owner, _ in blocks if owner == component)
-            for component in dict.fromkeys(block.component for block in schedule.blocks)
+            component: sum(1 for block in blocks if block.component == component)
+            for component in dict.fromkeys(block.component for block in blocks)
         },
+        blocks=blocks,
         seconds_by_mark=seconds,
     )
+
+
+def _blocks(schedule: Schedule, costs: BlockCosts) -> list[PlannedBlock]:
+    """The blocks in order, both variants of one taken together."""
+    runs: dict[tuple[str, int], int] = {}
+    loads: dict[tuple[str, int], int] = {}
+    for visit in schedule.visits:
+        key = (schedule.blocks[visit.block].component, schedule.blocks[visit.block].index)
+        runs[key] = runs.get(key, 0) + 1
+        loads[key] = loads.get(key, 0) + visit.loads
+    found = {(block.component, block.index): number for number, block in enumerate(schedule.blocks)}
+    return [
+        PlannedBlock(key[0], schedule.blocks[number].name, costs.resident_bytes[number], runs[key], loads[key])
+        for key, number in found.items()
+    ]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -18,12 +18,12 @@ from profiles.costs import BlockCosts, BlockSpec
 from profiles.documents import Document
 from profiles.errors import UserError
 from profiles.models import Model
-from simulator.choices import Choices, Part, parts_of, with_choices
-from simulator.evaluate import Finish, evaluate
+from simulator.candidates import Candidates, Played
+from simulator.choices import Choices, Packages, Part, parts_of, with_choices
+from simulator.evaluate import evaluate
 from simulator.machine import Machine, machine_of
 from simulator.simulation import Setting, memory_model, model_of, pricer
 
-Packages = Literal["shared", "separate"]
 BlockKey = tuple[str, str, str, str, str, str]
 
 
@@ -91,6 +91,10 @@ class Scored:
     num_packages: int
 
 
+Seen = dict[tuple[Choices, Packages], Scored | None]
+"""Every candidate scored so far; None where a budget cannot be kept."""
+
+
 @dataclass
 class Problem:
     """What is planned for: `budget` bytes on every one of `places`. `scale` holds one divisor of seconds a place."""
@@ -104,7 +108,8 @@ class Problem:
     places: tuple[Place, ...]
     budget: int
     scale: tuple[float, ...] = (1.0,)
-    seen: dict[tuple[Choices, Packages], Scored | None] = field(default_factory=dict)
+    seen: Seen = field(default_factory=dict)
+    candidates: dict[int, Candidates] = field(default_factory=dict)
 
     def plan_of(self, choices: Choices, packages: Packages) -> Plan:
         return with_choices(self.plan, self.parts, choices, self.budget, packages)
@@ -114,36 +119,43 @@ class Problem:
         plan = self.plan_of(choices, packages)
         return build_schedule(plan, self.model, self.reference, place.prices, place.memory, self.document)
 
-    def finish(self, choices: Choices, packages: Packages, place: Place) -> tuple[Finish, Schedule, BlockCosts]:
-        """Raises UserError if the budget cannot be kept."""
-        schedule, costs = self.schedule(choices, packages, place)
-        return evaluate(schedule, costs, place.machine), schedule, costs
-
     def score(self, choices: Choices, packages: Packages = "shared") -> Scored | None:
         """The candidate's score; None if a device's budget cannot be kept."""
         key = (choices, packages)
         if key not in self.seen:
-            self.seen[key] = self._score(choices, packages)
+            self.seen[key] = self.score_anew(choices, packages)
         return self.seen[key]
 
-    def _score(self, choices: Choices, packages: Packages) -> Scored | None:
-        totals, peak, needed, stored, num_packages = [], 0, 0, 0, 0
+    def score_anew(self, choices: Choices, packages: Packages = "shared") -> Scored | None:
+        """The same, not remembered."""
+        played = []
         for place in self.places:
-            try:
-                finish, schedule, costs = self.finish(choices, packages, place)
-            except UserError:
+            found = self.play(choices, packages, place)
+            if found is None:
                 return None
-            totals.append(finish.total_s)
-            peak, needed = max(peak, finish.peak_bytes), max(needed, schedule.needed_bytes)
-            package_bytes = {
-                (block.component, block.index, block.variant if packages == "separate" else ""): held
-                for block, held in zip(schedule.blocks, costs.stored_bytes, strict=True)
-            }
-            stored, num_packages = sum(package_bytes.values()), len(package_bytes)
-        relative = [total / scale for total, scale in zip(totals, self.scale, strict=True)]
-        return Scored(
-            sum(relative) / len(relative), choices, packages, tuple(totals), peak, needed, stored, num_packages
-        )
+            played.append(found)
+        totals = tuple([found.total_s for found in played])
+        score = sum([total / scale for total, scale in zip(totals, self.scale, strict=True)]) / len(totals)
+        peak, needed = max([found.peak_bytes for found in played]), max([found.needed_bytes for found in played])
+        return Scored(score, choices, packages, totals, peak, needed, played[-1].stored_bytes, played[-1].num_packages)
+
+    def play(self, choices: Choices, packages: Packages, place: Place) -> Played | None:
+        """What the candidate comes to on one device; None if the budget cannot be kept."""
+        candidates = self.candidates.get(id(place))
+        if candidates is None:
+            candidates = self.candidates[id(place)] = Candidates(self.plan, self.model.name, self.parts, place)
+        if candidates.can_play(choices):
+            return candidates.play(choices, packages, self.budget)
+        try:
+            schedule, costs = self.schedule(choices, packages, place)
+        except UserError:
+            return None
+        finish = evaluate(schedule, costs, place.machine)
+        stored = {
+            (block.component, block.index, block.variant if packages == "separate" else ""): held
+            for block, held in zip(schedule.blocks, costs.stored_bytes, strict=True)
+        }
+        return Played(finish.total_s, finish.peak_bytes, schedule.needed_bytes, sum(stored.values()), len(stored))
 
 
 def problem_of(plan: Plan, document: Document, settings: Sequence[Setting], budget: int) -> Problem:

@@ -40,7 +40,7 @@ def test_a_text_only_simulation_loads_nothing_heavy(package):
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         for path in (ROOT / package).rglob("*.py")
     )
-    heavy = "{'torch', 'plotly', 'coremltools', 'scipy'}"
+    heavy = "{'torch', 'plotly', 'coremltools', 'scipy', 'numba', 'distributed', 'pyarrow'}"
     code = f"import sys, {', '.join(names)}; print(sorted({heavy} & set(sys.modules)))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert run.stdout.strip() == "[]"

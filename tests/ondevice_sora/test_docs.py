@@ -18,6 +18,7 @@ from profiles.figures import Figure
 from profiles.models import Model
 from profiles.profile import Profile, load_profile
 from profiles.result import Result
+from simulator.grid import read_grid
 from simulator.published import CasesFile, read_cases
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -49,6 +50,8 @@ def test_every_example_is_read_and_simulated(page, kind, text, tmp_path, monkeyp
     elif kind == "model":
         (tmp_path / "plan.yaml").write_text("name: x\nmodel: model.yaml\ntdtm: {steps: all}\n")
         assert main(["simulate", "--plan", "plan.yaml"]) in (0, 3)
+    elif kind == "grid":
+        assert {cell.technique for cell in read_grid("grid.yaml")} == {"as planned", "all steps"}
     else:
         pytest.fail(f"{page}: a YAML block needs a kind, as in ```yaml plan")
     assert capsys.readouterr().err == ""
