@@ -150,12 +150,25 @@ def encode_clips(vae: VideoVAE, frame_latents: NDArray[np.float16]) -> NDArray[n
     return encoded
 
 
+@dataclass(frozen=True)
+class Bucket:
+    """Pieces of clips that make up one batch: their latent frames, how many, and the share of steps that see them.
+
+    Single frames show many scenes for the same work, chunks show motion, whole clips show what must last.
+    """
+
+    latent_frames: int
+    batch: int
+    share: float = 1.0
+
+
 @dataclass
 class DenoiserStage:
     """Denoiser and text encoder together, by rectified flow: the velocity from noise to data is regressed on.
 
-    Latents come from the cache, of centred clips or of others, `chunks` chunks of 5 latent frames at a time. Times are
-    drawn logit-normally. One caption in ten is replaced by the null caption, under its own mask as when sampling.
+    Latents come from the cache, of centred clips or of others; each step draws a bucket and cuts pieces of its length,
+    from where a chunk begins if they are as long. Times are drawn logit-normally. One caption in ten is replaced by
+    the null caption, under its own mask as when sampling.
     """
 
     denoiser: STDiT3
@@ -163,8 +176,7 @@ class DenoiserStage:
     latents: NDArray[np.float16]
     shift: Tensor
     scale: Tensor
-    batch: int
-    chunks: int
+    buckets: Sequence[Bucket]
     centred: bool
     name: str
     chunk_latent_frames: int = 5
@@ -177,20 +189,22 @@ class DenoiserStage:
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         rng = rng_of(self.name, step)
-        clips = rng.integers(len(self.latents), size=self.batch)
-        num_chunks = self.latents.shape[2] // self.chunk_latent_frames
-        first = rng.integers(num_chunks - self.chunks + 1, size=self.batch) * self.chunk_latent_frames
-        length = self.chunks * self.chunk_latent_frames
+        shares = np.array([bucket.share for bucket in self.buckets])
+        bucket = self.buckets[rng.choice(len(shares), p=shares / shares.sum())]
+        length, batch = bucket.latent_frames, bucket.batch
+        clips = rng.integers(len(self.latents), size=batch)
+        stride = min(length, self.chunk_latent_frames)
+        first = rng.integers((self.latents.shape[2] - length) // stride + 1, size=batch) * stride
         raw = np.stack(
             [self.latents[clip, :, start : start + length] for clip, start in zip(clips, first, strict=True)]
         )
         data = (torch.from_numpy(raw).float() - self.shift) / self.scale
         ids, mask = tokenize([describe(training_scene(DATA_SEED, int(clip), self.centred)[0], rng) for clip in clips])
         captions = self.text_encoder(ids, mask)
-        dropped = torch.from_numpy(rng.random(self.batch) < CAPTION_DROP_CHANCE)
+        dropped = torch.from_numpy(rng.random(batch) < CAPTION_DROP_CHANCE)
         captions = torch.where(dropped[:, None, None], self.denoiser.y_embedder.y_embedding[None], captions)
 
-        times = torch.sigmoid(self.time_mean + self.time_deviation * torch.randn(self.batch))
+        times = torch.sigmoid(self.time_mean + self.time_deviation * torch.randn(batch))
         noise = torch.randn_like(data)
         share = times.reshape(-1, 1, 1, 1, 1)
         velocity = self.denoiser(
@@ -203,5 +217,7 @@ class DenoiserStage:
         )[:, : data.shape[1]]
         errors = (velocity - (data - noise)).square().mean(dim=(1, 2, 3, 4))
         noisy = times > 0.7
-        figures = {"noisy": errors[noisy].mean().item()} if noisy.any() else {}
+        figures = {f"frames_{length}": errors.mean().item()}
+        if noisy.any():
+            figures["noisy"] = errors[noisy].mean().item()
         return errors.mean(), figures

@@ -24,13 +24,17 @@ from runtime.models.stdit3 import STDiT3
 from runtime.models.t5 import T5Encoder
 from runtime.models.video_vae import VideoVAE
 from runtime.small import model as small
-from runtime.small.stages import DenoiserStage, SpatialStage, Stage, TemporalStage, encode_clips, encode_frames
+from runtime.small.stages import Bucket, DenoiserStage, SpatialStage, Stage, TemporalStage, encode_clips, encode_frames
 from runtime.small.trainer import Schedule, Trainer
 
 SPATIAL = Schedule(num_steps=3000, learning_rate=4e-3, optimiser="adamw")
 TEMPORAL = Schedule(num_steps=800, learning_rate=0.02)
 CHUNKS = Schedule(num_steps=1600, learning_rate=0.02)
 WHOLE = Schedule(num_steps=1000, learning_rate=0.015)
+MIXED = Schedule(num_steps=8000, learning_rate=0.015)
+CHUNK_BUCKETS = (Bucket(latent_frames=5, batch=32),)
+WHOLE_BUCKETS = (Bucket(latent_frames=20, batch=16),)
+MIXED_BUCKETS = (Bucket(1, 128, share=0.25), Bucket(5, 32, share=0.25), Bucket(20, 8, share=0.5))
 NUM_CLIPS = 4096
 NUM_CENTRED_CLIPS = 2048
 CLIPS_PER_FILE = 128
@@ -66,10 +70,11 @@ def train(directory: Path, limit_s: float = math.inf) -> None:
     small.initialise_text_encoder(text_encoder)
     learners = denoiser, text_encoder
     normal = vae.shift[0], vae.scale[0]
-    finish(DenoiserStage(*learners, latents, *normal, batch=32, chunks=1, centred=False, name="chunks"), CHUNKS)
+    finish(DenoiserStage(*learners, latents, *normal, CHUNK_BUCKETS, centred=False, name="chunks"), CHUNKS)
     centred = cached_frames(vae, directory / "centred_frames", NUM_CENTRED_CLIPS, True, deadline)
     latents = cached_latents(vae, centred, directory / "centred_latents.npy")
-    finish(DenoiserStage(*learners, latents, *normal, batch=16, chunks=4, centred=True, name="whole"), WHOLE)
+    finish(DenoiserStage(*learners, latents, *normal, WHOLE_BUCKETS, centred=True, name="whole"), WHOLE)
+    finish(DenoiserStage(*learners, latents, *normal, MIXED_BUCKETS, centred=True, name="mixed"), MIXED)
     save_component(directory / "model" / DENOISER, small.DENOISER, denoiser)
     save_component(directory / "model" / TEXT_ENCODER, small.TEXT_ENCODER, text_encoder)
     keep_logs(directory, directory / "model" / "training")

@@ -1,6 +1,8 @@
 """Training: resuming equals not having stopped, and the stages leave a model that loads."""
 
 import json
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from runtime.small.dataset import MovingObject, Scene, clip_of, describe, held_o
 from runtime.small.optimisers import Optimiser, Rule
 from runtime.small.stages import (
     DATA_SEED,
+    Bucket,
     DenoiserStage,
     SpatialStage,
     TemporalStage,
@@ -174,20 +177,26 @@ def test_muon_moves_every_direction_of_a_kernel_about_alike() -> None:
     assert gains.max() < 0.15
 
 
-def denoiser_stage(latents: np.ndarray, chunks: int = 1) -> DenoiserStage:
+def denoiser_stage(latents: np.ndarray, buckets: Sequence[Bucket] = (Bucket(5, 4),)) -> DenoiserStage:
     denoiser, text_encoder = STDiT3(small.DENOISER), T5Encoder(small.TEXT_ENCODER)
     small.initialise_denoiser(denoiser)
     small.initialise_text_encoder(text_encoder)
     zeros, ones = torch.zeros(4, 1, 1, 1), torch.ones(4, 1, 1, 1)
-    return DenoiserStage(
-        denoiser, text_encoder, latents, zeros, ones, batch=4, chunks=chunks, centred=False, name="test"
-    )
+    return DenoiserStage(denoiser, text_encoder, latents, zeros, ones, buckets, centred=False, name="test")
 
 
 def test_the_velocity_regressed_on_is_data_minus_noise() -> None:
     """At the start the network answers zero, so the loss is the mean square of the target: data squared plus one."""
     latents = np.full((3, 4, 20, 8, 8), 3.0, np.float16)
     assert denoiser_stage(latents).loss(0)[0].item() == pytest.approx(3**2 + 1, rel=0.05)
+
+
+def test_each_step_draws_a_bucket_by_its_share() -> None:
+    latents = np.zeros((3, 4, 20, 8, 8), np.float16)
+    stage = denoiser_stage(latents, [Bucket(1, 3, share=0.2), Bucket(5, 2, share=0.0), Bucket(20, 1, share=0.8)])
+    drawn = Counter(name for step in range(40) for name in stage.loss(step)[1] if name.startswith("frames_"))
+    assert set(drawn) == {"frames_1", "frames_20"}
+    assert drawn["frames_20"] > drawn["frames_1"]
 
 
 def test_the_gradient_reaches_denoiser_and_text_encoder() -> None:
@@ -201,7 +210,7 @@ def test_the_gradient_reaches_denoiser_and_text_encoder() -> None:
 
 
 def test_training_from_nothing_leaves_a_model_that_generates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("SPATIAL", "TEMPORAL", "CHUNKS", "WHOLE"):
+    for name in ("SPATIAL", "TEMPORAL", "CHUNKS", "WHOLE", "MIXED"):
         monkeypatch.setattr(training, name, Schedule(num_steps=1, learning_rate=1e-3))
     monkeypatch.setattr(training, "NUM_CLIPS", 2)
     monkeypatch.setattr(training, "NUM_CENTRED_CLIPS", 1)
@@ -217,7 +226,7 @@ def test_training_from_nothing_leaves_a_model_that_generates(tmp_path: Path, mon
     size_bytes = sum(path.stat().st_size for path in (tmp_path / "model").rglob("*.safetensors"))
     assert size_bytes < 25_000_000
     logs = {log.name for log in (tmp_path / "model" / "training").iterdir()}
-    assert logs == {f"{stage}.log.jsonl" for stage in ("spatial", "temporal", "chunks", "whole")}
+    assert logs == {f"{stage}.log.jsonl" for stage in ("spatial", "temporal", "chunks", "whole", "mixed")}
     ids, mask = tokenize(["a red circle moving left"])
     request = small.VideoRequest(17, 64, 64, 24, num_steps=2, guidance_scale=4.0, transform=False)
     assert generate(model, ids, mask, request, seed=0).frames.shape == (17, 64, 64, 3)
