@@ -26,7 +26,7 @@ class PlannedRow(msgspec.Struct, frozen=True):
 
     total_s       without a limit, where the plan is killed
     quantile_s    the total at the asked-for quantile of the costs' spread; null if none was asked for
-    kill_share    share of the draws of baseline and limit in which the app is killed; null likewise
+    kill_share    share of the draws of baseline and limit in which the app is killed
     seconds_by_mark   how much of the total rests on figures of each mark
     """
 
@@ -36,7 +36,7 @@ class PlannedRow(msgspec.Struct, frozen=True):
     total_s: float
     component_s: dict[str, float]
     quantile_s: float | None
-    kill_share: float | None
+    kill_share: float
     peak_bytes: int
     stored_bytes: int
     num_packages: int

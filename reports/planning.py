@@ -24,10 +24,10 @@ def print_planning(plannings: dict[str, Planning]) -> None:
     console = table_console(TABLE_WIDTH)
     every = [row for planning in plannings.values() for row in planning.rows]
     families = list(dict.fromkeys(family for row in every for family in row.component_s))
-    right = ("total", *families, "peak", "packages", "found saves", *MARKS_SHOWN)
+    right = ("total", *families, "peak", "packages", "killed in", "found saves", *MARKS_SHOWN)
     risks = [planning.risk for planning in plannings.values() if planning.risk is not None]
     if risks:
-        right = (*right, f"at {format_percent(risks[0])}", "killed in")
+        right = (*right, f"at {format_percent(risks[0])}")
     table = plain_table(("plan",), right, title="simulated; of the seconds saved, those that rest on figures of a mark")
     for model, planning in plannings.items():
         for device in dict.fromkeys(row.device for row in planning.rows):
@@ -51,14 +51,14 @@ def _cells(row: PlannedRow, found: PlannedRow, families: list[str]) -> list[str]
     name = row.name if row.verdict == "fits" else f"{row.name} (killed)"
     cells = [f"  {name}", format_seconds(row.total_s)]
     cells += [format_seconds(row.component_s[family]) if family in row.component_s else "" for family in families]
-    cells += [format_bytes(row.peak_bytes), str(row.num_packages)]
+    cells += [format_bytes(row.peak_bytes), str(row.num_packages), format_percent(row.kill_share)]
     saved = saved_by_mark(row, found)
     shown = ["", *[""] * len(MARKS_SHOWN)]
     if row is not found:
         shown = [f"{seconds:+.1f} s" for seconds in (sum(saved.values()), *(saved.get(m, 0.0) for m in MARKS_SHOWN))]
     cells += shown
-    if row.quantile_s is not None and row.kill_share is not None:
-        cells += [format_seconds(row.quantile_s), format_percent(row.kill_share)]
+    if row.quantile_s is not None:
+        cells.append(format_seconds(row.quantile_s))
     return cells
 
 

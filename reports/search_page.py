@@ -74,14 +74,17 @@ def _header(report: SearchReport) -> Html:
 
 def _policies(planning: Planning) -> Html:
     families = list(dict.fromkeys(family for row in planning.rows for family in row.component_s))
-    heads = ("Total", *families, "Peak", "Packages", "Found saves")
+    heads = ("Total", *families, "Peak", "Killed in", "Packages", "Found saves")
     sections = []
     for device in dict.fromkeys(row.device for row in planning.rows):
         rows = [row for row in planning.rows if row.device == device]
         body = [_policy(row, rows[0], families) for row in rows]
         head = el("thead", el("tr", el("th", device), *(el("th", name, scope="col") for name in heads)))
         sections.append(el("div", el("table", head, el("tbody", *body), class_="policies"), class_="scroll"))
-    about = "Per component, everything on. Beneath a saving: the seconds of it that rest on figures of each mark."
+    about = (
+        "Per component, everything on. Killed in: the share of draws of baseline and limit. Beneath a saving: the "
+        "seconds of it that rest on figures of each mark."
+    )
     return _section("Beside the other policies", about, *sections)
 
 
@@ -98,6 +101,7 @@ def _policy(row: PlannedRow, found: PlannedRow, families: Sequence[str]) -> Html
         el("td", format_seconds(row.total_s)),
         *(el("td", format_seconds(row.component_s[f]) if f in row.component_s else "") for f in families),
         el("td", format_bytes(row.peak_bytes)),
+        el("td", format_percent(row.kill_share)),
         el("td", row.num_packages),
         el("td", *saving),
         class_="found" if is_found else None,

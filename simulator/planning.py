@@ -227,7 +227,7 @@ def _row(name: str, plan: Plan, document: Document, setting: Setting, risk: floa
         total_s=outcome.total_s,
         component_s=finish.component_s,
         quantile_s=_quantile(plan, document, setting, risk) if risk is not None else None,
-        kill_share=kill_share(setting, outcome.peak_bytes) if risk is not None else None,
+        kill_share=kill_share(setting, outcome.peak_bytes),
         peak_bytes=outcome.peak_bytes,
         stored_bytes=sum(packages.values()),
         num_packages=len(packages),
