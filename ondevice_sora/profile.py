@@ -1,11 +1,16 @@
-"""profile: what is known of each device - list, show, fit to published figures, or capture one on this machine."""
+"""profile: what is known of each device - list, show, fit to published figures, capture one, or import a capture."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ondevice_sora.common import CASES_HELP, EXIT_FITS, output_path
 from profiles.errors import UserError
+
+if TYPE_CHECKING:
+    from profiles.captured import Capture
 
 EXAMPLES = """
 examples:
@@ -13,11 +18,12 @@ examples:
   ondevice-sora profile show iphone15pro
   ondevice-sora profile fit --device iphone15pro -o iphone15pro.yaml
   ondevice-sora profile capture --device host --store blocks -o host.yaml
+  ondevice-sora profile import capture.json -o phone.yaml
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", required=True, metavar="list|show|fit|capture")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="list|show|fit|capture|import")
     actions.add_parser("list", help="the device catalogue")
     show = actions.add_parser(
         "show", help="a device's hardware, limits and costs, each figure with its mark and source"
@@ -40,6 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     capture.add_argument("--depth", type=_count, default=3, help="stand-in: pairs of blocks (default 3)")
     capture.add_argument("--units-per-block", type=_count, default=2, help="stand-in: how it is cut (default 2)")
     capture.add_argument("--force", action="store_true", help="overwrite the file if it exists")
+    imported = actions.add_parser("import", help="make a profile of a capture file, as the phone's harness writes it")
+    imported.add_argument("capture", metavar="JSON", help="the capture file")
+    imported.add_argument("-o", "--output", default="", metavar="YAML", help="default: the capture's name with .yaml")
+    imported.add_argument("--force", action="store_true", help="overwrite the file if it exists")
 
 
 def _count(text: str) -> int:
@@ -62,6 +72,8 @@ def run(options: argparse.Namespace) -> int:
         print_profile(*load_profile(options.device))
     elif options.action == "capture":
         _capture(options)
+    elif options.action == "import":
+        _import(options)
     else:
         _fit(options)
     return EXIT_FITS
@@ -98,7 +110,6 @@ def _fit(options: argparse.Namespace) -> None:
 
 def _capture(options: argparse.Namespace) -> None:
     import sys
-    from pathlib import Path
 
     from profiles.documents import write_yaml
     from profiles.profile import profile_data
@@ -130,4 +141,32 @@ def _capture(options: argparse.Namespace) -> None:
     write_yaml(path, profile_data(profile), comment)
     assert profile.hardware is not None
     print_profile(profile, profile.hardware)
+    print(f"Wrote {path}")
+
+
+def _import(options: argparse.Namespace) -> None:
+    from profiles.captured import read_capture
+
+    default = Path(options.capture).with_suffix(".yaml").name
+    path = output_path(options.output, default, options.force, inputs=[options.capture])
+    capture = read_capture(options.capture)
+    _write_captured(capture, path, options.capture)
+
+
+def _write_captured(capture: Capture, path: Path, capture_name: str) -> None:
+    """Write the profile of a capture, and print what was measured and what to bear in mind."""
+    from profiles.captured import profile_of
+    from profiles.documents import write_yaml
+    from profiles.profile import profile_data
+    from reports.devices import print_measurements
+
+    profile, notes = profile_of(capture)
+    comment = (
+        f"Made of {capture_name} by `ondevice-sora profile import`; measured on {capture.conditions.device_model}.\n"
+        "Blocks that were not measured cost what the device's own profile says."
+    )
+    write_yaml(path, profile_data(profile), comment)
+    print_measurements(profile)
+    for note in notes:
+        print(f"note: {note}")
     print(f"Wrote {path}")
