@@ -1,4 +1,4 @@
-"""profile: what is known of each device - list, show, fit to published figures, capture one, or import a capture."""
+"""profile: what is known of each device - list, show, fit to published figures, capture, import; estimate packages."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ondevice_sora.common import CASES_HELP, EXIT_FITS, output_path
+from ondevice_sora.profile_estimate import add_estimate_arguments, run_estimate
 from profiles.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,11 +20,12 @@ examples:
   ondevice-sora profile fit --device iphone15pro -o iphone15pro.yaml
   ondevice-sora profile capture --device host --store blocks -o host.yaml
   ondevice-sora profile import capture.json -o phone.yaml
+  ondevice-sora profile estimate unet/ vae/ --passes unet=steps -o estimated
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", required=True, metavar="list|show|fit|capture|import")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="list|show|fit|capture|import|estimate")
     actions.add_parser("list", help="the device catalogue")
     show = actions.add_parser(
         "show", help="a device's hardware, limits and costs, each figure with its mark and source"
@@ -50,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     imported.add_argument("capture", metavar="JSON", help="the capture file")
     imported.add_argument("-o", "--output", default="", metavar="YAML", help="default: the capture's name with .yaml")
     imported.add_argument("--force", action="store_true", help="overwrite the file if it exists")
+    add_estimate_arguments(actions.add_parser("estimate", help="what Core ML packages would cost on a device"))
 
 
 def _count(text: str) -> int:
@@ -74,6 +77,8 @@ def run(options: argparse.Namespace) -> int:
         _capture(options)
     elif options.action == "import":
         _import(options)
+    elif options.action == "estimate":
+        return run_estimate(options)
     else:
         _fit(options)
     return EXIT_FITS
