@@ -111,18 +111,26 @@ def compute_constant_outputs(package: Path) -> None:
 
 def _compute_precision(ct: Any, precision: Precision) -> Any:
     if precision == "float16":
-        return ct.transform.FP16ComputePrecision(op_selector=lambda operation: not _stays_float32(operation))
+        known: dict[Any, bool] = {}
+        return ct.transform.FP16ComputePrecision(op_selector=lambda operation: not _stays_float32(operation, known))
     if precision == "mixed":
         return ct.transform.FP16ComputePrecision(op_selector=lambda operation: operation.op_type in PRODUCTS)
     return ct.precision.FLOAT32
 
 
-def _stays_float32(operation: Any) -> bool:
-    """Whether an operation makes an angle or a mean square: one of these itself, or read by nothing else."""
-    if operation.op_type in FLOAT32_OPERATIONS:
-        return True
-    readers = [reader for output in operation.outputs for reader in output.child_ops]
-    return operation.op_type in FLOAT32_FEEDERS and bool(readers) and all(_stays_float32(each) for each in readers)
+def _stays_float32(operation: Any, known: dict[Any, bool]) -> bool:
+    """Whether an operation makes an angle or a mean square: one of these itself, or read by nothing else.
+
+    `known` holds what was found already.
+    """
+    if operation not in known:
+        readers = [reader for output in operation.outputs for reader in output.child_ops]
+        known[operation] = operation.op_type in FLOAT32_OPERATIONS or (
+            operation.op_type in FLOAT32_FEEDERS
+            and bool(readers)
+            and all(_stays_float32(reader, known) for reader in readers)
+        )
+    return known[operation]
 
 
 def _with_int8_weights(model: Any) -> Any:
