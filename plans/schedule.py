@@ -219,16 +219,19 @@ class _LoadPlanner:
         self.budget = plan.memory.budget
         self.size = costs.resident_bytes
         self.settings = {name: plan.component(name) for name in dict.fromkeys(p.component for p in walk.passes)}
-        self.next_use = _next_uses(walk.block)
+        self.packages = _packages(blocks, plan.tdtm.packages == "separate")
+        self.uses = [self.packages[block] for block in walk.block]
+        """for each use, its package: what is loaded, kept and evicted. Variants that share one share all of that"""
+        self.next_use = _next_uses(self.uses)
         self.reach, self.window = self._reach()
         self.residual = self._residual()
         fixed = memory.baseline
         self.alone = [fixed + left + costs.working_bytes[b] for left, b in zip(self.residual, walk.block, strict=True)]
         """for each use, its footprint without any weights"""
-        self.sums = list(accumulate((self.size[block] for block in walk.block), initial=0))
+        self.sums = list(accumulate((self.size[package] for package in self.uses), initial=0))
         """bytes of all uses before each"""
         self.repeats = list(accumulate(reversed(self.next_use), min))[::-1]
-        """for each use, the first use after it at which a block of it or of a later use comes back"""
+        """for each use, the first use after it at which a package of it or of a later use comes back"""
 
     def schedule(self) -> Schedule:
         keep = {}
@@ -277,13 +280,13 @@ class _LoadPlanner:
 
     def demand(self, index: int, last: int) -> int:
         """Footprint, at most, until use `index` has finished, with the uses up to `last` loaded or loading."""
-        size, blocks = self.size, self.walk.block
+        size, uses = self.size, self.uses
         if self.repeats[index] > last:
             held = self.sums[last + 1] - self.sums[index]
         else:
-            held = sum([size[block] for block in set(blocks[index : last + 1])])
+            held = sum([size[package] for package in set(uses[index : last + 1])])
         if self.memory.transient:
-            held += round(max([size[block] for block in blocks[index : last + 1]]) * self.memory.transient)
+            held += round(max([size[package] for package in uses[index : last + 1]]) * self.memory.transient)
         return self.alone[index] + held
 
     def _kept_positions(self, walked: _WalkedPass) -> Kept:
@@ -366,33 +369,31 @@ class _LoadPlanner:
         )
 
     def _visits(self, ahead: list[int], keeps: list[bool]) -> list[Visit]:
-        separate = self.plan.tdtm.packages == "separate"
-        packages = [(block.component, block.index, block.variant if separate else "") for block in self.blocks]
         resident: set[int] = set()
-        loaded: set[tuple[str, int, str]] = set()
+        loaded: set[int] = set()
         ran: set[int] = set()
         visits = []
         block, step = self.walk.block, self.walk.step
         for walked in self.walk.passes:
             last = walked.first + walked.length - 1
             for index in range(walked.first, last + 1):
-                used = block[index]
-                loads = used not in resident
+                used, package = block[index], self.uses[index]
+                loads = package not in resident
                 cold = False
                 gate = index - 1
                 while gate >= 0 and ahead[gate] >= index:
                     gate -= 1
                 first_run = used not in ran
                 if loads:
-                    cold = packages[used] not in loaded
-                    loaded.add(packages[used])
+                    cold = package not in loaded
+                    loaded.add(package)
                 if first_run:
                     ran.add(used)
                 visits.append(Visit(used, step[index], loads, cold, first_run, gate, not keeps[index], index == last))
                 if keeps[index]:
-                    resident.add(used)
+                    resident.add(package)
                 else:
-                    resident.discard(used)
+                    resident.discard(package)
         return visits
 
     def _passes(self, visits: Sequence[Visit]) -> tuple[Pass, ...]:
@@ -412,25 +413,25 @@ class _LoadPlanner:
 
 
 class _Kept(NamedTuple):
-    """A block held for a later use; the use it is held from; whether that may be given up."""
+    """A package held for a later use; the use it is held from; whether that may be given up."""
 
     after: int
     use: int
-    block: int
+    package: int
     is_soft: bool
 
 
 class _Sweep:
-    """The sweep under way: what is decided so far, and which blocks are kept for a later use.
+    """The sweep under way: what is decided so far, and which packages are kept for a later use.
 
-    A block lies in the window of a use exactly if its next use does; nothing else is asked of `kept`, by block, and
-    of the bytes it comes to.
+    A package lies in the window of a use exactly if its next use does; nothing else is asked of `kept`, by package,
+    and of the bytes it comes to.
     """
 
     def __init__(self, planner: _LoadPlanner, keep: dict[str, Kept]) -> None:
         self.planner = planner
         self.keep = keep
-        count = len(planner.walk.block)
+        count = len(planner.uses)
         self.ahead = list(range(count))
         self.keeps = [False] * count
         self.needed = 0
@@ -438,7 +439,7 @@ class _Sweep:
         self.kept_bytes = 0
         self.hard_bytes = 0
         self.given_up: list[int] = []
-        """uses whose block was given up after all, by the pass swept last"""
+        """uses whose package was given up after all, by the pass swept last"""
 
     def state(self, start: int) -> object:
         """What the sweep carries into a pass, relative to where it starts."""
@@ -447,7 +448,7 @@ class _Sweep:
     def sweep_pass(self, walked: _WalkedPass) -> None:
         """Raises UserError if the budget cannot be kept."""
         planner, kept, keeps, ahead = self.planner, self.kept, self.keeps, self.ahead
-        size, blocks, next_use, reach = planner.size, planner.walk.block, planner.next_use, planner.reach
+        size, uses, next_use, reach = planner.size, planner.uses, planner.next_use, planner.reach
         demand_of = planner.demand
         budget = planner.budget
         soft_cap = budget if budget is not None else planner.memory.available
@@ -455,12 +456,12 @@ class _Sweep:
         if self._app_releases(walked):
             positions = frozenset()
         is_soft = positions is None
-        count = len(blocks)
+        count = len(uses)
         self.given_up = []
         for position, index in enumerate(range(walked.first, walked.first + walked.length)):
-            block = blocks[index]
-            if block in kept:
-                self._drop(block)
+            package = uses[index]
+            if package in kept:
+                self._drop(package)
             last = reach[index]
             demand = demand_of(index, last)
             if budget is not None:
@@ -488,25 +489,25 @@ class _Sweep:
             following = next_use[index]
             if following < count and (positions is None or position in positions or following <= last):
                 keeps[index] = True
-                kept[block] = _Kept(following, index, block, is_soft)
-                self.kept_bytes += size[block]
+                kept[package] = _Kept(following, index, package, is_soft)
+                self.kept_bytes += size[package]
                 if not is_soft:
-                    self.hard_bytes += size[block]
+                    self.hard_bytes += size[package]
 
-    def _drop(self, block: int) -> None:
-        size = self.planner.size[block]
+    def _drop(self, package: int) -> None:
+        size = self.planner.size[package]
         self.kept_bytes -= size
-        if not self.kept.pop(block).is_soft:
+        if not self.kept.pop(package).is_soft:
             self.hard_bytes -= size
 
     def _in_window(self, index: int, last: int, only_hard: bool = False) -> int:
-        """Bytes of the kept blocks that uses index + 1 .. last take."""
-        blocks, kept, size = self.planner.walk.block, self.kept, self.planner.size
+        """Bytes of the kept packages that uses index + 1 .. last take."""
+        uses, kept, size = self.planner.uses, self.kept, self.planner.size
         held = 0
         for use in range(index + 1, last + 1):
-            entry = kept.get(blocks[use])
+            entry = kept.get(uses[use])
             if entry is not None and entry.after == use and not (only_hard and entry.is_soft):
-                held += size[entry.block]
+                held += size[entry.package]
         return held
 
     def copy_pass(self, walked: _WalkedPass, copies: int) -> None:
@@ -526,7 +527,7 @@ class _Sweep:
             self.keeps[first : first + length] = settled if copy < copies else keeps
         shift = copies * length
         self.kept = {
-            entry.block: entry._replace(after=entry.after + shift, use=entry.use + shift)
+            entry.package: entry._replace(after=entry.after + shift, use=entry.use + shift)
             for entry in self.kept.values()
         }
 
@@ -537,13 +538,22 @@ class _Sweep:
         return is_app and planner.plan.lpl.mode == "off" and walked.step == APP_LPL_STEP
 
 
-def _next_uses(blocks: list[int]) -> list[int]:
-    """For each use, the next use of the same block; the number of uses if there is none."""
-    end = len(blocks)
+def _packages(blocks: Sequence[BlockSpec], are_separate: bool) -> list[int]:
+    """For each block, the first block whose package it shares: itself, or its variant that came first."""
+    first: dict[tuple[str, int, str], int] = {}
+    return [
+        first.setdefault((block.component, block.index, block.variant if are_separate else ""), number)
+        for number, block in enumerate(blocks)
+    ]
+
+
+def _next_uses(packages: list[int]) -> list[int]:
+    """For each use, the next use of the same package; the number of uses if there is none."""
+    end = len(packages)
     following: dict[int, int] = {}
     result = [end] * end
     for index in range(end - 1, -1, -1):
-        block = blocks[index]
-        result[index] = following.get(block, end)
-        following[block] = index
+        package = packages[index]
+        result[index] = following.get(package, end)
+        following[package] = index
     return result

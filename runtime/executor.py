@@ -252,8 +252,7 @@ class Executor:
         """Load for one visit. False if the run is over."""
         visit, holding = self.visits[index], self._assigned.holdings[index]
         stored = self._blocks[visit.block].stored
-        is_read = index in self._assigned.reads
-        size = stored.data_bytes if is_read else 0
+        size = stored.data_bytes
         with self._condition:
             self._condition.wait_for(lambda: self._stopping or self._finished >= visit.gate or index <= self._unwanted)
             if self._stopping:
@@ -270,10 +269,9 @@ class Executor:
                 raise CancelledLoadError
 
         try:
-            if is_read:
-                buffer = self._buffers[holding.buffer]
-                assert buffer.view is not None
-                self.reader.read(stored, buffer.view, progress)
+            buffer = self._buffers[holding.buffer]
+            assert buffer.view is not None
+            self.reader.read(stored, buffer.view, progress)
         except CancelledLoadError:
             with self._condition:
                 self._charge("load", index, loading=-size)
@@ -289,8 +287,7 @@ class Executor:
         with self._condition:
             self._charge("load", index, loading=-size, resident=size)
             self._record("load", index, start_s, size, visit.cold)
-            if is_read:
-                self._held.add(index)
+            self._held.add(index)
             self._loaded = index
             self._loading = None
             self._condition.notify_all()

@@ -56,10 +56,12 @@ class Writer:
         self.weights += data + b"\0" * (-len(data) % 64)
         return offset
 
-    def operation(self, kind: str, output: str, dtype: str, shape: tuple[int, ...], **inputs: Any) -> Any:
+    def operation(
+        self, kind: str, output: str, dtype: str, shape: tuple[int, ...], inputs: Any = None, **more: Any
+    ) -> Any:
         """An operation; inputs are names, lists of names, or inline values `(dtype, shape, values)`."""
         operation = self.block.operations.add(type=kind)
-        for key, given in inputs.items():
+        for key, given in {**(inputs or {}), **more}.items():
             for each in given if isinstance(given, list) else [given]:
                 argument = operation.inputs[key].arguments.add()
                 if isinstance(each, str):

@@ -50,11 +50,11 @@ IMMEDIATE_DTYPES = {
 """Which types each field of a TensorValue holds."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Constant:
     """A value fixed in the package: in the program itself, or in the weight file (`extent`).
 
-    Two constants with equal `extent` are one tensor on disk.
+    Two constants with equal `extent` are one tensor on disk. A constant is equal to itself only.
     """
 
     name: str

@@ -40,8 +40,9 @@ def spatial_position(grid_height: int, grid_width: int, num_channels: int, scale
 
 
 def rotary_frequencies(head_channels: int) -> Tensor:
-    """The frequencies that a checkpoint stores as `rope.freqs`: 10000^(-2k/d), [d / 2]."""
-    return 1.0 / (10000.0 ** (torch.arange(0, head_channels, 2, dtype=torch.float32) / head_channels))
+    """The frequencies that a checkpoint stores as `rope.freqs`: 10000^(-2k/d), [d / 2], whatever the default device."""
+    exponents = torch.arange(0, head_channels, 2, dtype=torch.float32, device="cpu") / head_channels
+    return 1.0 / (10000.0**exponents)
 
 
 def rotary_table(frequencies: Tensor, num_positions: int) -> Tensor:

@@ -147,6 +147,15 @@ class CrossAttention(nn.Module):
         return out
 
 
+def scaled_normal(rows: int, channels: int) -> Tensor:
+    """Values to train from, of variance 1 / channels: [rows, channels].
+
+    None are drawn on the meta device: PyTorch imports a computer algebra system for that, 75 MB of memory.
+    """
+    values = torch.empty(rows, channels)
+    return values if values.is_meta else values.normal_().div_(channels**0.5)
+
+
 def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     return x * (1 + scale) + shift
 
@@ -158,7 +167,7 @@ class STDiT3Block(nn.Module):
         super().__init__()
         self.temporal = temporal
         channels = config.hidden_size
-        self.scale_shift_table = nn.Parameter(torch.randn(6, channels) / channels**0.5)
+        self.scale_shift_table = nn.Parameter(scaled_normal(6, channels))
         self.attn = SelfAttention(channels, config.num_heads, config.qk_norm)
         self.cross_attn = CrossAttention(channels, config.num_heads)
         self.mlp = Linear2(channels, int(channels * config.mlp_ratio), channels)
@@ -211,7 +220,7 @@ class FinalLayer(nn.Module):
 
     def __init__(self, config: STDiT3Config) -> None:
         super().__init__()
-        self.scale_shift_table = nn.Parameter(torch.randn(2, config.hidden_size) / config.hidden_size**0.5)
+        self.scale_shift_table = nn.Parameter(scaled_normal(2, config.hidden_size))
         self.linear = nn.Linear(config.hidden_size, math.prod(config.patch_size) * config.out_channels)
 
     def forward(self, x_BTSC: Tensor, t_BC: Tensor, t_zero_BC: Tensor | None, frame_mask_BT: Tensor | None) -> Tensor:
@@ -266,9 +275,7 @@ class CaptionEmbedder(nn.Module):
 
     def __init__(self, config: STDiT3Config) -> None:
         super().__init__()
-        self.register_buffer(
-            "y_embedding", torch.randn(config.model_max_length, config.caption_channels) / config.caption_channels**0.5
-        )
+        self.register_buffer("y_embedding", scaled_normal(config.model_max_length, config.caption_channels))
         self.y_proj = Linear2(config.caption_channels, config.hidden_size, config.hidden_size)
 
     def forward(self, caption: Tensor) -> Tensor:

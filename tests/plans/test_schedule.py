@@ -94,6 +94,15 @@ def test_variants_in_two_packages_are_cold_twice_and_in_one_once(toy):
     assert cold_loads("shared") == 3
 
 
+def test_the_other_variant_of_a_resident_package_needs_no_load(toy):
+    def later_loads(packages):
+        merged = toy.with_(steps=3, keep=2, tdtm=Tdtm(steps=(1,), packages=packages))
+        return loads(merged)[3:]
+
+    assert later_loads("shared") == [(1, "b2"), (2, "b2")]
+    assert later_loads("separate") == [(1, "b0"), (1, "b1"), (1, "b2"), (2, "b2")]
+
+
 def test_gates_lie_before_their_visits_so_that_nothing_can_deadlock(toy):
     schedule, _ = toy.with_(blocks=5, steps=4, prefetch=3, keep="optimal", budget=410).schedule()
     assert all(visit.gate < index for index, visit in enumerate(schedule.visits))

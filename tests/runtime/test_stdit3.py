@@ -1,11 +1,16 @@
 """Laws of the denoiser that hold for any weights."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
 from runtime.models.merging import merge_frames, unmerge_frames
 from runtime.models.stdit3 import LatentSize, PixelSize, STDiT3, STDiT3Config
 
+ROOT = Path(__file__).parents[2]
 PIXELS = PixelSize(24, 32)
 FPS = torch.tensor([24.0])
 TIMESTEP = torch.tensor([400.0, 900.0])
@@ -90,3 +95,14 @@ def test_patches_longer_than_a_frame_come_back_in_place() -> None:
     video = torch.arange(4 * 4 * 6 * 6, dtype=torch.float32).reshape(1, 4, 4, 6, 6)
     patches = video.reshape(1, 4, 2, 2, 3, 2, 2, 3).permute(0, 2, 4, 6, 3, 5, 7, 1).reshape(1, 2, 6, -1)
     assert torch.equal(model.unpatchify(patches, LatentSize(2, 3, 2)), video)
+
+
+def test_a_network_without_weights_costs_no_memory_of_its_own() -> None:
+    """PyTorch imports sympy, 75 MB, for many an operation on the meta device; none of them is needed here."""
+    code = (
+        "import sys, torch; from runtime.models.stdit3 import STDiT3, STDiT3Config\n"
+        "with torch.device('meta'): STDiT3(STDiT3Config(depth=1))\n"
+        "print('sympy' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert run.stdout.strip() == "False"

@@ -83,9 +83,10 @@ def test_spans_follow_each_other_on_every_lane_and_never_go_back(toy):
 
 @given(toys())
 def test_no_block_runs_before_it_is_loaded_nor_after_it_is_evicted(toy):
+    """Variants that share a package are loaded and evicted as one."""
     resident = set()
     for span in toy.play(is_limited=False).spans:
-        key = (span.block, span.variant)
+        key = (span.block, span.variant if toy.tdtm.packages == "separate" else "")
         if span.action == "load":
             assert key not in resident
             resident.add(key)
@@ -183,3 +184,22 @@ def test_passes_that_are_not_replayed_end_when_the_engine_says(
         if span.action != "load":
             ends[span.step] = span.end_s
     assert [finish for _, _, finish in toy.evaluate().passes] == pytest.approx(list(ends.values()), rel=1e-9, abs=1e-9)
+
+
+@given(toys(thermal=False), st.one_of(st.none(), st.integers(0, 9000)))
+def test_variants_that_share_packages_are_loaded_as_if_there_were_one(toy, budget):
+    """TDTM changes no load, gate or eviction of a plan with shared packages."""
+    merging = toy.with_(budget=budget, tdtm=Tdtm(steps=FirstSteps(1), packages="shared"))
+    try:
+        merged = merging.schedule()[0]
+        plain = merging.with_(tdtm=Tdtm()).schedule()[0]
+    except UserError:
+        return
+    count = len({block.index for block in merged.blocks})
+    moves = [
+        [(visit.loads, visit.cold, visit.gate, visit.evicts) for visit in schedule.visits]
+        for schedule in (merged, plain)
+    ]
+    if toy.residual == 0.0:  # what is left behind is counted for each variant
+        assert moves[0] == moves[1]
+    assert sum(visit.cold for visit in merged.visits) == count
