@@ -249,11 +249,11 @@ def _inside(folder: Path, relative: str, where: str) -> Path:
 def _bytes_of(path: Path, limit: int) -> bytes:
     try:
         with open_regular(path) as stream:
-            data: bytes = stream.read(limit + 1)
+            if os.fstat(stream.fileno()).st_size > limit:
+                raise PackageError(f"has more than {limit} bytes", str(path))
+            data: bytes = stream.read(limit)
     except OSError as error:
         raise PackageError(f"cannot be read: {error.strerror or error}", str(path)) from None
-    if len(data) > limit:
-        raise PackageError(f"has more than {limit} bytes", str(path))
     return data
 
 
