@@ -11,7 +11,8 @@ from ondevice_sora.common import EXIT_FITS, needing, whole_number
 from profiles.errors import UserError
 
 if TYPE_CHECKING:
-    from runtime.coreml.estimate import Described, Passes
+    from runtime.coreml.estimate import Described
+    from runtime.coreml.folders import Passes
 
 FILES = ("model.yaml", "profile.yaml", "plan.yaml")
 DEFAULT_STEPS = 30
@@ -20,19 +21,22 @@ DEFAULT_STEPS = 30
 def add_estimate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "paths", nargs="+", metavar="PATH",
-        help="packages, or folders of them: a folder is a component, its packages are its blocks in order of name",
+        help="an export, packages, or folders of them: a folder is a component, its packages its blocks in order",
     )  # fmt: skip
     parser.add_argument("--device", default="iphone15pro", help="a device or a profile file (default iphone15pro)")
     parser.add_argument(
-        "--compute-units", choices=["cpu_only", "cpu_and_gpu", "cpu_and_ne"], default="cpu_and_gpu",
-        help="where they would run (default cpu_and_gpu)",
+        "--compute-units", choices=["cpu_only", "cpu_and_gpu", "cpu_and_ne"],
+        help="where they would run (default: as an export's plan says, else cpu_and_gpu)",
     )  # fmt: skip
     parser.add_argument(
         "--passes", action="append", type=_passes, default=[], metavar="COMPONENT=N",
-        help="walks of a component in a generation: a number, or `steps` (default 1); may be repeated",
+        help="walks of a component in a generation: a number, or `steps` (default: as an export says, else 1)",
     )  # fmt: skip
     parser.add_argument(
-        "--steps", type=whole_number(1, 1000), default=DEFAULT_STEPS, help="denoising steps of the plan written"
+        "--steps",
+        type=whole_number(1, 1000),
+        default=DEFAULT_STEPS,
+        help="denoising steps of the plan written (an export has its own)",
     )
     parser.add_argument("--name", default="", help="the model's name (default: that of the first path)")
     parser.add_argument(
@@ -62,12 +66,12 @@ def run_estimate(options: argparse.Namespace) -> int:
         from runtime.coreml.estimate import describe
         from runtime.coreml.folders import find_packages
 
-        packages = find_packages([Path(path) for path in options.paths])
+        found = find_packages([Path(path) for path in options.paths])
     described = describe(
-        packages,
+        found,
         profile,
         device,
-        options.compute_units,
+        compute_units=options.compute_units,
         name=options.name or Path(options.paths[0]).resolve().name,
         passes=dict(options.passes),
         steps=options.steps,

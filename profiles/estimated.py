@@ -10,7 +10,7 @@ from profiles.models import Precision, Variant
 
 
 class EstimatedFunction(msgspec.Struct, frozen=True):
-    """One function of one package; bytes and seconds, on the compute units that it was estimated for.
+    """One function of one package; bytes and seconds, on the block's compute units.
 
     operations      number by type, weights and views included
     *_flops         two a multiply-add, by operator class
@@ -41,9 +41,9 @@ class EstimatedFunction(msgspec.Struct, frozen=True):
 
 
 class EstimatedPackage(msgspec.Struct, frozen=True):
-    """One package.
+    """One block: a package, or two where the variants do not share one (`path` is the first).
 
-    file_bytes    of its program and weight file
+    file_bytes    of programs and weight files
     weight_bytes  of its weights on disk, each once
     parameters    weights as counted before compression
     held_bytes    of its weights once loaded, by compute units: the GPU holds compressed ones dequantised
@@ -51,6 +51,7 @@ class EstimatedPackage(msgspec.Struct, frozen=True):
     """
 
     path: str
+    compute_units: ComputeUnits
     precision: Precision
     file_bytes: int
     weight_bytes: int
@@ -62,6 +63,5 @@ class EstimatedPackage(msgspec.Struct, frozen=True):
 
 class Estimate(msgspec.Struct, frozen=True):
     device: str
-    compute_units: ComputeUnits
     packages: list[EstimatedPackage]
     notes: list[str]

@@ -11,18 +11,18 @@ from reports.console import plain_table, table_console
 
 SHOWN_OPERATIONS = 12
 SHOWN_NOTES = 20
-UNITS = {"cpu_only": "the CPU", "cpu_and_gpu": "CPU and GPU", "cpu_and_ne": "CPU and Neural Engine"}
+UNITS = {"cpu_only": "CPU", "cpu_and_gpu": "CPU+GPU", "cpu_and_ne": "CPU+ANE"}
 
 
 def print_estimate(estimate: Estimate) -> None:
     """Print the tables, the operations, and the notes."""
     console = table_console()
     right = ("TFLOP", "on disk", "held", "working", "first load", "later loads", "run")
-    table = plain_table(("package", "precision"), right)
-    table.title = f"{estimate.device} · {UNITS[estimate.compute_units]} · estimated, not run"
+    title = f"{estimate.device} · estimated from the packages, not run"
+    table = plain_table(("package", "on", "weights"), right, title)
     for package in estimate.packages:
         for number, function in enumerate(package.functions):
-            table.add_row(*_cells(estimate, package, function, is_first=number == 0))
+            table.add_row(*_cells(package, function, is_first=number == 0))
     if len(estimate.packages) > 1:
         table.add_row(*_totals(estimate))
     console.print(table)
@@ -31,12 +31,13 @@ def print_estimate(estimate: Estimate) -> None:
         console.print(line)
 
 
-def _cells(estimate: Estimate, package: EstimatedPackage, row: EstimatedFunction, *, is_first: bool) -> list[str]:
+def _cells(package: EstimatedPackage, row: EstimatedFunction, *, is_first: bool) -> list[str]:
     variant = "" if row.variant == "plain" else f" ({row.variant})"
-    shared = [format_bytes(package.weight_bytes), format_bytes(package.held_bytes[estimate.compute_units])]
+    shared = [format_bytes(package.weight_bytes), format_bytes(package.held_bytes[package.compute_units])]
     loads = [format_seconds(row.load_cold_s), format_seconds(row.load_warm_s)]
     return [
         f"{row.component} {row.unit}{variant}",
+        UNITS[package.compute_units] if is_first else "",
         package.precision if is_first else "",
         f"{row.flops / 1e12:.3g}",
         *(shared if is_first else ("", "")),
@@ -49,9 +50,9 @@ def _cells(estimate: Estimate, package: EstimatedPackage, row: EstimatedFunction
 def _totals(estimate: Estimate) -> list[str]:
     """Every package once."""
     plain = [package.functions[0] for package in estimate.packages]
-    held = sum(package.held_bytes[estimate.compute_units] for package in estimate.packages)
+    held = sum(package.held_bytes[package.compute_units] for package in estimate.packages)
     return [
-        "each once", "", f"{sum(row.flops for row in plain) / 1e12:.3g}",
+        "each once", "", "", f"{sum(row.flops for row in plain) / 1e12:.3g}",
         format_bytes(sum(package.weight_bytes for package in estimate.packages)), format_bytes(held),
         f"{format_bytes(max(row.working_bytes for row in plain))} at most",
         format_seconds(sum(row.load_cold_s for row in plain)), format_seconds(sum(row.load_warm_s for row in plain)),

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
+
+from msgspec.structs import replace
 
 from profiles.costs import BlockSpec, ComputeUnits, Measurement, activation_bytes, price
 from profiles.devices import Device
@@ -17,16 +19,18 @@ from profiles.errors import UserError, nearest
 from profiles.estimated import Estimate, EstimatedFunction, EstimatedPackage
 from profiles.figures import Figure
 from profiles.models import STORED_BYTES, Component, Model, Precision, Unit, Variant, Work
+from profiles.operators import mean_work
 from profiles.packages import package_rules
 from profiles.profile import Profile
 from runtime.coreml.counting import Counted, count
 from runtime.coreml.errors import PackageError
-from runtime.coreml.folders import FoundPackage
-from runtime.coreml.package import Operation
+from runtime.coreml.folders import Found, FoundBlock, Passes
+from runtime.coreml.package import Operation, Package
 from runtime.coreml.types import TensorType
 from runtime.coreml.weights import Weights, weights_of
 
-Passes = int | Literal["steps"]
+DEFAULT_UNITS: ComputeUnits = "cpu_and_gpu"
+LARGEST_WORK = 1e18
 RESIDENT_TOLERANCE = 0.005
 """Beyond this relative difference a package's held weights are told to the profile, since the model's would be off."""
 MODEL_FILE = "model.yaml"
@@ -44,77 +48,84 @@ class Described:
 
 @dataclass(frozen=True)
 class _Counted:
-    found: FoundPackage
+    """A block with its weights and what each variant does; `tail` is what the last pass does instead."""
+
+    found: FoundBlock
     weights: Weights
     works: dict[Variant, Counted]
+    tail: Counted | None
+    compute_units: ComputeUnits
 
 
 def describe(
-    packages: Sequence[FoundPackage],
+    found: Found,
     profile: Profile,
     device: Device,
-    compute_units: ComputeUnits,
     *,
     name: str,
-    passes: Mapping[str, Passes],
-    steps: int,
+    compute_units: ComputeUnits | None = None,
+    passes: Mapping[str, Passes] | None = None,
+    steps: int = 30,
 ) -> Described:
     """Everything that is known of the packages on the device.
 
-    `passes` says of components how often they are walked in a generation; once, of those that it leaves out. Raises
-    UserError for a package that cannot be counted, or for passes of a component that there is not.
+    compute_units   of all blocks; without, as an export's plan says, else CPU and GPU
+    passes          how often components are walked in a generation; without, as an export says, else once
+    steps           of the plan; an export has its own
+
+    Raises UserError for a package that cannot be counted, or for passes of a component that there is not.
     """
-    counted = [_count(found) for found in packages]
-    components = list(dict.fromkeys(each.found.component for each in counted))
-    for component in passes:
+    counted = [_count(block, compute_units) for block in found.blocks]
+    components: dict[str, list[_Counted]] = {}
+    for each in counted:
+        components.setdefault(each.found.component, []).append(each)
+    walked = {**found.passes, **(passes or {})}
+    for component in passes or ():
         if component not in components:
-            raise UserError(f"there is no component '{component}'", "--passes", nearest(component, components))
-    precisions = {name: _precision([each for each in counted if each.found.component == name]) for name in components}
+            raise UserError(f"there is no component '{component}'", "--passes", nearest(component, list(components)))
+    precisions = {component: _precision(blocks) for component, blocks in components.items()}
     model = Model(
         name=name,
         source="counted from the operations of Core ML packages by `ondevice-sora profile estimate`",
         components=tuple(
-            Component(
-                component,
-                passes.get(component, 1),
-                tuple(_unit(each, precisions[component]) for each in counted if each.found.component == component),
-            )
-            for component in components
+            Component(component, walked.get(component, 1), tuple(
+                _unit(each, precisions[component], walked.get(component, 1)) for each in blocks
+            ))
+            for component, blocks in components.items()
         ),
-    )
+        is_rectified_flow=found.plan is not None,
+    )  # fmt: skip
     held = profile.costs.loads.compressed_held_bytes.value
-    measurements = [
-        measurement
-        for each in counted
-        for measurement in _measurements(each, model, precisions[each.found.component], compute_units, held)
-    ]
-    described = Profile(
-        device=profile.device,
-        costs=profile.costs,
-        hardware=profile.hardware,
-        conditions=profile.conditions,
-        measurements=(*profile.measurements, *measurements),
-        fit=profile.fit,
-    )
-    rows = [
-        _row(each, model, precisions[each.found.component], compute_units, described, device, held) for each in counted
-    ]
+    specs = {
+        (each.found.component, each.found.unit, variant): _spec(each, model, unit, precisions[component.name], variant)
+        for component in model.components
+        for each, unit in zip(components[component.name], component.units, strict=True)
+        for variant in each.works
+    }
+    measurements = [m for each in counted for m in _measurements(each, model.name, precisions, held)]
+    described = replace(profile, measurements=(*profile.measurements, *measurements), name="")
+    rows = [_row(each, specs, described, device, held) for each in counted]
     notes = []
-    if not any(each == "steps" for each in passes.values()):
+    if "steps" not in walked.values():
         notes.append("no component is walked every step: say which with --passes, e.g. --passes denoiser=steps")
     return Described(
-        model, described, _plan(model, precisions, compute_units, steps),
-        Estimate(device.name, compute_units, rows, notes),
-    )  # fmt: skip
+        model, described, _plan(model, components, precisions, found.plan, steps), Estimate(device.name, rows, notes)
+    )
 
 
-def _count(found: FoundPackage) -> _Counted:
+def _count(found: FoundBlock, compute_units: ComputeUnits | None) -> _Counted:
     """Raises PackageError with the package's path."""
     try:
         works = {variant: count(function) for variant, function in found.functions.items()}
+        tail = None if found.tail is None else count(found.tail)
+        for counted in (*works.values(), *filter(None, [tail])):
+            if max(counted.flops, counted.moved_bytes, counted.peak_bytes) > LARGEST_WORK:
+                raise PackageError("one run would do more than 1e18 operations, or move or hold as many bytes")
     except PackageError as error:
-        raise PackageError(error.what, f"{found.path}: {error.where}", error.mend) from None
-    return _Counted(found, weights_of(found.package.functions), works)
+        place = f"{found.path}: {error.where}" if error.where else str(found.path)
+        raise PackageError(error.what, place, error.mend) from None
+    units = compute_units or found.compute_units or DEFAULT_UNITS
+    return _Counted(found, weights_of(found.packages), works, tail, units)
 
 
 def _precision(counted: Sequence[_Counted]) -> Precision:
@@ -125,34 +136,36 @@ def _precision(counted: Sequence[_Counted]) -> Precision:
     return max(sizes, key=lambda precision: sizes[precision])
 
 
-def _unit(each: _Counted, precision: Precision) -> Unit:
+def _unit(each: _Counted, precision: Precision, passes: Passes) -> Unit:
+    """A unit whose bytes at the component's precision are the package's."""
     width = activation_bytes(precision)
-    works = {
-        variant: Work(
-            matmul_flops=float(counted.matmul_flops),
-            attention_flops=float(counted.attention_flops),
-            convolution_flops=float(counted.convolution_flops),
-            moved_elements=counted.moved_bytes / width,
-            working_elements=counted.peak_bytes / width,
-            token_merges=counted.token_merges if variant == "tdtm" else 0,
-        )
-        for variant, counted in each.works.items()
-    }
+    works = {variant: _work(counted, width, variant) for variant, counted in each.works.items()}
+    if each.tail is not None and isinstance(passes, int) and passes > 1:
+        works["plain"] = mean_work([(works["plain"], passes - 1), (_work(each.tail, width, "plain"), 1)])
     parameters = round(each.weights.stored_bytes / STORED_BYTES[precision])
     return Unit(each.found.unit, parameters, works["plain"], works.get("tdtm"))
 
 
-def _spec(each: _Counted, model: Model, precision: Precision, units: ComputeUnits, variant: Variant) -> BlockSpec:
-    component = next(component for component in model.components if component.name == each.found.component)
-    unit = next(unit for unit in component.units if unit.name == each.found.unit)
-    return BlockSpec(model.name, component.name, 0, unit.name, (unit,), variant, precision, units)
+def _work(counted: Counted, width: int, variant: Variant) -> Work:
+    return Work(
+        matmul_flops=float(counted.matmul_flops),
+        attention_flops=float(counted.attention_flops),
+        convolution_flops=float(counted.convolution_flops),
+        moved_elements=counted.moved_bytes / width,
+        working_elements=counted.peak_bytes / width,
+        token_merges=counted.token_merges if variant == "tdtm" else 0,
+    )
 
 
-def _measurements(
-    each: _Counted, model: Model, precision: Precision, units: ComputeUnits, held: float
-) -> list[Measurement]:
-    """What the package holds, where its weights are not all of the component's precision."""
-    own = each.weights.held_bytes(held)[units]
+def _spec(each: _Counted, model: Model, unit: Unit, precision: Precision, variant: Variant) -> BlockSpec:
+    component = each.found.component
+    return BlockSpec(model.name, component, 0, unit.name, (unit,), variant, precision, each.compute_units)
+
+
+def _measurements(each: _Counted, model: str, precisions: Mapping[str, Precision], held: float) -> list[Measurement]:
+    """What the block holds, where its weights are not all of the component's precision."""
+    precision = precisions[each.found.component]
+    own = each.weights.held_bytes(held)[each.compute_units]
     parameters = round(each.weights.stored_bytes / STORED_BYTES[precision])
     per_weight = {"float32": 4.0, "float16": 2.0}.get(precision, held)
     if abs(own - parameters * per_weight) <= RESIDENT_TOLERANCE * max(own, 1):
@@ -160,13 +173,13 @@ def _measurements(
     source = "counted from the package: weights of several precisions, or compressed ones"
     return [
         Measurement(
-            model=model.name,
+            model=model,
             component=each.found.component,
             first_unit=each.found.unit,
             last_unit=each.found.unit,
             variant=variant,
             precision=precision,
-            compute_units=units,
+            compute_units=each.compute_units,
             resident_bytes=Figure(float(own), "estimated", source),
         )
         for variant in each.works
@@ -175,17 +188,14 @@ def _measurements(
 
 def _row(
     each: _Counted,
-    model: Model,
-    precision: Precision,
-    units: ComputeUnits,
+    specs: Mapping[tuple[str, str, Variant], BlockSpec],
     profile: Profile,
     device: Device,
     held: float,
 ) -> EstimatedPackage:
-    variants = list(each.works)
-    specs = [_spec(each, model, precision, units, variant) for variant in variants]
+    own = [specs[each.found.component, each.found.unit, variant] for variant in each.works]
     dram = device.hardware.dram_bytes_per_s.value
-    costs = price(specs, profile.costs, measurements=profile.measurements, dram_bytes_per_s=dram)
+    costs = price(own, profile.costs, measurements=profile.measurements, dram_bytes_per_s=dram)
     functions = [
         EstimatedFunction(
             component=each.found.component,
@@ -206,25 +216,30 @@ def _row(
         )
         for index, (variant, counted) in enumerate(each.works.items())
     ]
-    package = each.found.package
+    ane_notes = _ane_notes(each) if each.compute_units == "cpu_and_ne" else []
     return EstimatedPackage(
         path=str(each.found.path),
+        compute_units=each.compute_units,
         precision=each.weights.precision,
-        file_bytes=package.model_bytes + package.weight_bytes,
+        file_bytes=sum(map(_file_bytes, each.found.packages)),
         weight_bytes=each.weights.stored_bytes,
         parameters=each.weights.parameters,
         held_bytes=each.weights.held_bytes(held),
         functions=functions,
-        notes=[*_size_notes(each, units), *_count_notes(each), *(_ane_notes(each) if units == "cpu_and_ne" else ())],
+        notes=[*_size_notes(each), *_count_notes(each), *ane_notes],
     )
 
 
-def _size_notes(each: _Counted, units: ComputeUnits) -> list[str]:
-    size = each.found.package.model_bytes + each.found.package.weight_bytes
+def _file_bytes(package: Package) -> int:
+    return package.model_bytes + package.weight_bytes
+
+
+def _size_notes(each: _Counted) -> list[str]:
+    size = max(map(_file_bytes, each.found.packages))
     return [
         f"larger than {limit.limit_bytes.value:.4g} bytes: {limit.effect} ({limit.limit_bytes.source})"
         for limit in package_rules().size_limits
-        if limit.compute_units == units and size > limit.limit_bytes.value
+        if limit.compute_units == each.compute_units and size > limit.limit_bytes.value
     ]
 
 
@@ -256,19 +271,29 @@ def _makes(operation: Operation, dtypes: Sequence[str]) -> bool:
     return any(isinstance(out.type, TensorType) and out.type.dtype in dtypes for out in operation.outputs)
 
 
-def _plan(model: Model, precisions: Mapping[str, Precision], units: ComputeUnits, steps: int) -> dict[str, Any]:
-    """Every package a block, loaded one ahead; to be edited by whoever knows the model."""
+def _plan(
+    model: Model,
+    components: Mapping[str, Sequence[_Counted]],
+    precisions: Mapping[str, Precision],
+    exported: Mapping[str, Any] | None,
+    steps: int,
+) -> dict[str, Any]:
+    """An export's own plan for its blocks; else one that loads one package ahead, a start to edit."""
+    base: dict[str, Any] = {"sampler": {"steps": steps}, **(exported or {})}
+    settings = base.pop("components", {})
+    for key in ("video", "text_tokens", "description"):
+        base.pop(key, None)
     return {
+        **base,
         "name": model.name,
         "model": MODEL_FILE,
-        "sampler": {"steps": steps},
         "components": {
-            component.name: {
-                "blocks": "unit",
-                "precision": precisions[component.name],
-                "compute_units": units,
-                "prefetch": 1,
+            name: {
+                **settings.get(name, settings.get(name.partition(".")[0], {"prefetch": 1})),
+                "blocks": [{"units": each.found.unit, "compute_units": each.compute_units} for each in blocks],
+                "precision": precisions[name],
+                "compute_units": blocks[0].compute_units,
             }
-            for component in model.components
+            for name, blocks in components.items()
         },
     }

@@ -1,46 +1,69 @@
 """Find packages in folders, and say which component and unit of a model each is.
 
-A folder with packages is a component named after it; its packages are the component's units, in the order of their
-names with numbers counted (part2 before part10). Folders one level below are components too. A package given by itself
-belongs to the component `model`.
+A folder that `export` wrote says so itself, in its manifest. Any other folder with packages is a component named after
+it; its packages are the component's units, in the order of their names with numbers counted (part2 before part10).
+Folders one level below are components too. A package given by itself belongs to the component `model`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
+from profiles.costs import ComputeUnits
 from profiles.errors import UserError
 from profiles.models import Variant
+from runtime.coreml.manifest import MANIFEST, ExportedBlock, ExportManifest, read_manifest
 from runtime.coreml.package import Function, Package, read_package
 
 SUFFIX = ".mlpackage"
 LOOSE = "model"
 MAX_PACKAGES = 5_000
 MAX_COMPONENTS = 50
+Passes = int | Literal["steps"]
 
 
 @dataclass(frozen=True)
-class FoundPackage:
-    """A package and the unit it is. `functions` are its variants: the default one, and one named `tdtm`."""
+class FoundBlock:
+    """A unit of a component: a package, or two where the variants do not share one.
+
+    `functions` are its variants; `tail` is what runs instead in the last pass, where that one is shorter.
+    """
 
     component: str
     unit: str
-    path: Path
-    package: Package
+    packages: tuple[Package, ...]
     functions: dict[Variant, Function]
+    tail: Function | None = None
+    compute_units: ComputeUnits | None = None
+
+    @property
+    def path(self) -> Path:
+        return self.packages[0].path
 
     @property
     def others(self) -> list[str]:
-        """Functions that are no variant of the unit."""
-        described = {function.name for function in self.functions.values()}
-        return [name for name in self.package.functions if name not in described]
+        """Functions that are not described."""
+        described = {function.name for function in (*self.functions.values(), *filter(None, [self.tail]))}
+        return [name for package in self.packages for name in package.functions if name not in described]
 
 
-def find_packages(paths: Sequence[Path]) -> list[FoundPackage]:
-    """All packages below `paths`, component by component. Raises UserError."""
+@dataclass(frozen=True)
+class Found:
+    """Blocks in order, component by component; of an export also its passes and its plan."""
+
+    blocks: list[FoundBlock]
+    passes: dict[str, Passes] = field(default_factory=dict)
+    plan: dict[str, Any] | None = None
+
+
+def find_packages(paths: Sequence[Path]) -> Found:
+    """All packages below `paths`. Raises UserError."""
+    if len(paths) == 1 and (paths[0] / MANIFEST).is_file():
+        return _exported(paths[0], read_manifest(paths[0]))
     components: dict[str, list[Path]] = {}
     for path in paths:
         for component, listed in _listed(path):
@@ -53,8 +76,31 @@ def find_packages(paths: Sequence[Path]) -> list[FoundPackage]:
         for path in packages:
             name = _fresh_name(path.name.removesuffix(SUFFIX), names)
             package = read_package(path)
-            found.append(FoundPackage(component, name, path, package, _variants(package)))
-    return found
+            found.append(FoundBlock(component, name, (package,), _variants(package)))
+    return Found(found)
+
+
+def _exported(directory: Path, manifest: ExportManifest) -> Found:
+    """Each block is a unit named after its first one, so that a plan's lists of blocks to keep stay true."""
+    passes = {component.name: component.passes for component in manifest.components}
+    return Found([_exported_block(directory, block) for block in manifest.blocks], passes, manifest.plan)
+
+
+def _exported_block(directory: Path, block: ExportedBlock) -> FoundBlock:
+    packages = {each.file: read_package(directory / each.file) for each in block.packages}
+    variants: dict[Variant, Function] = {}
+    tail = None
+    for each in block.functions:
+        if each.package not in packages:
+            raise UserError(f"{block.name}: '{each.package}' is none of its packages", str(directory / MANIFEST))
+        function = packages[each.package].function(each.function)
+        if each.kind == "tail":
+            tail = function
+        else:
+            variants[each.kind] = function
+    if "plain" not in variants:
+        raise UserError(f"{block.name} has no function 'plain'", str(directory / MANIFEST), "Export the plan again.")
+    return FoundBlock(block.component, block.first_unit, tuple(packages.values()), variants, tail, block.compute_units)
 
 
 def _listed(path: Path) -> list[tuple[str, list[Path]]]:

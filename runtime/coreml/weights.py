@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from profiles.costs import ComputeUnits
 from profiles.models import Precision
-from runtime.coreml.package import Constant, Function, Operation
+from runtime.coreml.errors import PackageError
+from runtime.coreml.package import Constant, Operation, Package
 from runtime.coreml.types import DTYPE_BITS, TensorType
 
 COMPRESSED = "constexpr_"
@@ -39,11 +40,14 @@ class Weights:
         return {"cpu_only": unpacked, "cpu_and_gpu": unpacked, "cpu_and_ne": self.stored_bytes}
 
 
-def weights_of(functions: Mapping[str, Function]) -> Weights:
-    """The weights of a package's functions together: what they share counts once."""
+def weights_of(packages: Sequence[Package]) -> Weights:
+    """The weights of packages together; what a package's functions share counts once.
+
+    Raises PackageError if tensors lie over each other, so that they come to more than the file has.
+    """
     stored = parameters = plain = compressed = 0
     by_precision: Counter[Precision] = Counter()
-    for constant, unpacking, name in _unique(functions):
+    for constant, unpacking, name in _unique(packages):
         size = constant.stored_bytes
         stored += size
         kind = constant.type
@@ -58,11 +62,13 @@ def weights_of(functions: Mapping[str, Function]) -> Weights:
             parameters += count
             compressed += count
             by_precision["int4" if size * 8 <= 4 * count else "int8"] += size
+    if stored > sum(package.weight_bytes for package in packages):
+        raise PackageError(f"its weights come to {stored} bytes, more than their file has", str(packages[0].path))
     precision: Precision = max(by_precision, key=lambda each: by_precision[each], default="float32")
     return Weights(stored, parameters, plain, compressed, precision)
 
 
-def _unique(functions: Mapping[str, Function]) -> list[tuple[Constant, Operation | None, str]]:
+def _unique(packages: Sequence[Package]) -> list[tuple[Constant, Operation | None, str]]:
     """Each tensor of the weight file once, with the operation that unpacks it and by which input."""
     found: dict[tuple[str, int], tuple[Constant, Operation | None, str]] = {}
 
@@ -70,7 +76,7 @@ def _unique(functions: Mapping[str, Function]) -> list[tuple[Constant, Operation
         if isinstance(constant, Constant) and constant.extent is not None:
             found.setdefault((str(constant.extent.path), constant.extent.start), (constant, unpacking, name))
 
-    for function in functions.values():
+    for function in (function for package in packages for function in package.functions.values()):
         for operation in function.walk():
             unpacking = operation if operation.type.startswith(COMPRESSED) else None
             for name, arguments in operation.inputs.items():

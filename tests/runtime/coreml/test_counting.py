@@ -284,7 +284,7 @@ def test_compressed_weights_are_held_unpacked_by_the_gpu(tmp_path):
     writer.operation("linear", "y", "fp16", (2, 64), x="x", weight="w", bias="b")
     writer.outputs("y")
     package = read_package(writer.save(tmp_path / "toy.mlpackage"))
-    weights = weights_of(package.functions)
+    weights = weights_of([package])
     assert weights.stored_bytes == 64 * 32 + 64 * 2 + 64 * 2
     assert (weights.parameters, weights.precision) == (64 * 32 + 64, "int8")
     assert weights.held_bytes(2.0) == {
@@ -306,5 +306,5 @@ def test_four_bit_palettes_count_as_int4(tmp_path):
     writer.weight("lut", np.zeros((1, 1, 16, 1), np.float16), "fp16")
     writer.operation("constexpr_lut_to_dense", "w", "fp16", (64, 32), indices="indices", lut="lut")
     writer.operation("linear", "y", "fp16", (2, 64), x="x", weight="w")
-    weights = weights_of(read_package(writer.save(tmp_path / "toy.mlpackage")).functions)
+    weights = weights_of([read_package(writer.save(tmp_path / "toy.mlpackage"))])
     assert (weights.precision, weights.parameters, weights.stored_bytes) == ("int4", 2048, 1024 + 32)

@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -43,11 +44,11 @@ def folder(tmp_path, monkeypatch):
 
 def test_folders_are_components_and_packages_their_units_in_order_of_number(folder):
     found = find_packages([folder])
-    assert [(each.component, each.unit) for each in found] == [
+    assert [(each.component, each.unit) for each in found.blocks] == [
         ("decoder", "decoder"), ("denoiser", "part1"), ("denoiser", "part2"), ("denoiser", "part10"),
     ]  # fmt: skip
     given = find_packages([folder / "denoiser", folder / "decoder/decoder.mlpackage"])
-    assert [each.component for each in given] == ["denoiser"] * 3 + ["model"]
+    assert [each.component for each in given.blocks] == ["denoiser"] * 3 + ["model"]
 
 
 def test_names_are_made_fit_for_a_model(tmp_path):
@@ -55,7 +56,10 @@ def test_names_are_made_fit_for_a_model(tmp_path):
     folder.mkdir()
     linear_package(folder / "ü..1.mlpackage")
     linear_package(folder / "ö..1.mlpackage")
-    assert [(each.component, each.unit) for each in find_packages([folder])] == [("a b", "__1"), ("a b", "__1_2")]
+    assert [(each.component, each.unit) for each in find_packages([folder]).blocks] == [
+        ("a b", "__1"),
+        ("a b", "__1_2"),
+    ]
 
 
 @pytest.mark.parametrize("make", [lambda path: None, Path.mkdir])
@@ -158,8 +162,6 @@ def test_a_package_over_a_limit_says_so(folder, capsys, monkeypatch):
 
 
 def _lowered(rules, figure):
-    import msgspec
-
     limit = msgspec.structs.replace(rules.size_limits[0], limit_bytes=msgspec.structs.replace(figure, value=1000.0))
     return msgspec.structs.replace(rules, size_limits=(limit,))
 
@@ -167,7 +169,7 @@ def _lowered(rules, figure):
 def test_the_table_says_what_is_estimated(folder, capsys):
     assert main(["profile", "estimate", "app"]) == 0
     out = capsys.readouterr().out
-    assert "iPhone 15 Pro · CPU and GPU · estimated, not run" in out
+    assert "iPhone 15 Pro · estimated from the packages, not run" in out
     assert "denoiser part10" in out
     assert "note: no component is walked every step" in out
 
@@ -197,3 +199,104 @@ def test_a_damaged_package_is_one_message_with_its_path(folder, capsys):
     shutil.rmtree(folder / "denoiser/part2.mlpackage/Data")
     assert main(["profile", "estimate", "app"]) == 2
     assert "part2.mlpackage" in capsys.readouterr().err
+
+
+def exported(folder: Path) -> Path:
+    """An export's folder with two blocks of a denoiser, as its manifest says; the packages are matrices."""
+    from runtime.coreml.manifest import ExportedBlock, ExportedFunction, packaged
+
+    blocks = []
+    for number, names in enumerate((("input", "input"), ("spatial_0", "temporal_0"))):
+        file = f"denoiser.{number:03}.mlpackage"
+        matrix_package(folder / file)
+        blocks.append(
+            ExportedBlock(
+                "denoiser", number, *names, "float32", "cpu_only" if number else "cpu_and_gpu", "",
+                (packaged(folder, file),), (ExportedFunction("plain", file, "main", (), ()),),
+            )
+        )  # fmt: skip
+    manifest = {
+        "format": "ondevice-sora-export-1", "complete": True, "model": "opensora", "plan_sha256": "", "made_with": "",
+        "plan": {
+            "name": "ours", "model": "opensora", "video": {"width": 64, "height": 64, "frames": 5}, "text_tokens": 4,
+            "sampler": {"steps": 7}, "components": {"denoiser": {"prefetch": 0, "keep": ["spatial_0"]}},
+        },
+        "weights": {"description": "", "seed": 0}, "text_tokens": 4, "origin": {},
+        "sampling": {
+            "timesteps": [], "time_scale": 1, "guidance": 7, "fps": 8, "latent_channels": 4, "latent_shape": [],
+        },
+        "decoding": {
+            "num_frames": 5, "height": 64, "width": 64, "chunk_latent_frames": 5, "chunk_frames": [5],
+            "batch_frames": 4,
+        },
+        "no_caption": {"file": "no_caption.bin", "shape": [], "checksum": ""},
+        "components": [{"name": "denoiser", "passes": "steps", "reads": [], "writes": []}],
+        "blocks": [msgspec.to_builtins(block) for block in blocks],
+    }  # fmt: skip
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def test_an_export_brings_its_plan_passes_and_compute_units(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exported(tmp_path / "exported")
+    assert main(["profile", "estimate", "exported", "-o", "out"]) == 0
+    assert "note:" not in capsys.readouterr().out
+    assert main(["simulate", "--device", "out/profile.yaml", "--plan", "out/plan.yaml", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    rows = {row["block"]: (row["compute_units"], row["num_loads"], row["num_runs"]) for row in result["blocks"]}
+    assert rows == {"input": ("cpu_and_gpu", 7, 7), "spatial_0": ("cpu_only", 1, 7)}
+
+
+@pytest.mark.parametrize("file", ["../outside.mlpackage", "/etc", "", "a/b"])
+def test_an_exports_manifest_may_not_leave_its_folder(tmp_path, file):
+    path = exported(tmp_path / "exported") / "manifest.json"
+    data = json.loads(path.read_text())
+    data["blocks"][0]["packages"][0]["file"] = file
+    path.write_text(json.dumps(data))
+    with pytest.raises(UserError, match="is not beside the manifest"):
+        find_packages([tmp_path / "exported"])
+
+
+def test_the_last_pass_of_a_stage_may_be_shorter(tmp_path):
+    """Of five passes four are whole: the unit's work is the mean."""
+    from profiles.profile import load_profile
+    from runtime.coreml.estimate import describe
+    from runtime.coreml.folders import Found, FoundBlock
+    from runtime.coreml.package import read_package
+
+    package = read_package(matrix_package(tmp_path / "whole.mlpackage"))
+    tail = read_package(linear_package(tmp_path / "tail.mlpackage")).function()
+    block = FoundBlock("decoder", "a", (package,), {"plain": package.function()}, tail)
+    described = describe(Found([block], {"decoder": 5}), *load_profile("iphone15pro"), name="x")
+    work = described.model.components[0].units[0].plain
+    assert work.matmul_flops == (4 * 2 * 2 * 512 * 512 + 2 * 2 * 3 * 4) / 5
+    assert work.working_elements == 2 * 2 * 512
+
+
+def test_weights_that_lie_over_each_other_are_refused(folder, capsys):
+    """Two descriptions of one place would make more bytes than the file has."""
+    writer = Writer()
+    writer.input("x", "fp32", (2, 512))
+    for number in range(3):
+        writer.weight(f"w{number}", np.zeros((64, 512), np.float32), "fp32")
+        start = writer.block.operations[-1].attributes["val"].blobFileValue.offset
+        writer.weights[start + 16 : start + 24] = (64 + 4 * number).to_bytes(8, "little")
+        writer.operation("linear", f"y{number}", "fp32", (2, 64), x="x", weight=f"w{number}")
+        del writer.weights[start + 64 + 4096 :]
+    writer.weights += bytes(64 * 512 * 4)
+    writer.outputs("y2")
+    writer.save(folder / "overlapping.mlpackage")
+    assert main(["profile", "estimate", "app/overlapping.mlpackage"]) == 2
+    assert "its weights come to 393216 bytes, more than their file has" in capsys.readouterr().err
+
+
+def test_absurd_work_is_refused(folder, capsys):
+    writer = Writer()
+    writer.input("x", "fp32", (2**20, 2**19))
+    writer.input("y", "fp32", (2**19, 2**20))
+    writer.operation("matmul", "z", "fp32", (2**20, 2**20), x="x", y="y")
+    writer.outputs("z")
+    writer.save(folder / "absurd.mlpackage")
+    assert main(["profile", "estimate", "app/absurd.mlpackage"]) == 2
+    assert "absurd.mlpackage: one run would do more than 1e18 operations" in capsys.readouterr().err

@@ -268,11 +268,11 @@ def examine(package: Path) -> str:
     profile, device = load_profile("iphone15pro")
     try:
         found = find_packages([package])
-        for function in found[0].package.functions.values():
+        for function in found.blocks[0].packages[0].functions.values():
             for constant in function.all_constants():
                 if not constant.stored_bytes > 1 << 20:
                     constant.array()
-        described = describe(found, profile, device, "cpu_and_ne", name="fuzzed", passes={}, steps=1)
+        described = describe(found, profile, device, compute_units="cpu_and_ne", name="fuzzed")
     except UserError as error:
         for text in (error.what, error.where or "", error.mend or ""):
             assert "\n" not in text and text.isprintable(), repr(text)[:500]
