@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ondevice_sora.common import CASES_HELP, EXIT_FITS, output_path
 from ondevice_sora.profile_estimate import add_estimate_arguments, run_estimate
+from ondevice_sora.profile_phone import PHONE_ONLY, add_phone_arguments, run_phone_capture
 from profiles.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ examples:
   ondevice-sora profile show iphone15pro
   ondevice-sora profile fit --device iphone15pro -o iphone15pro.yaml
   ondevice-sora profile capture --device host --store blocks -o host.yaml
+  ondevice-sora profile capture --device iphone --blocks exported -o phone.yaml
   ondevice-sora profile import capture.json -o phone.yaml
   ondevice-sora profile estimate unet/ vae/ --passes unet=steps -o estimated
 """
@@ -36,18 +38,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     fit.add_argument("--cases", default="iphone15pro", metavar="FILE", help=CASES_HELP)
     fit.add_argument("-o", "--output", default="", metavar="YAML", help="default DEVICE.yaml")
     fit.add_argument("--force", action="store_true", help="overwrite the file if it exists")
-    capture = actions.add_parser("capture", help="measure the blocks of a store on this machine (needs PyTorch)")
-    capture.add_argument("--device", choices=["host"], default="host", help="this machine")
+    capture = actions.add_parser("capture", help="measure blocks: a store's on this machine, or packages on a phone")
     capture.add_argument(
-        "--store", required=True, metavar="DIR", help="a block store; if DIR holds none, a stand-in is written there"
+        "--device", default="host",
+        help="host (default): this machine; iphone: the phone that is connected; or that phone's key in the catalogue",
+    )  # fmt: skip
+    capture.add_argument(
+        "--store", metavar="DIR", help="host: a block store; if DIR holds none, a stand-in is written there"
     )
-    capture.add_argument("-o", "--output", default="", metavar="YAML", help="default host.yaml")
+    capture.add_argument("-o", "--output", default="", metavar="YAML", help="default host.yaml, or as --device says")
     capture.add_argument("--repeats", type=_count, default=5, help="samples of each figure (default 5)")
     capture.add_argument("--threads", type=_count, help="threads that run a block (default PyTorch's)")
-    capture.add_argument("--width", type=_count, default=1152, help="stand-in: channels (default 1152, STDiT3-XL's)")
-    capture.add_argument("--depth", type=_count, default=3, help="stand-in: pairs of blocks (default 3)")
-    capture.add_argument("--units-per-block", type=_count, default=2, help="stand-in: how it is cut (default 2)")
+    capture.add_argument("--width", type=_count, help="stand-in: channels (default 1152, STDiT3-XL's)")
+    capture.add_argument("--depth", type=_count, help="stand-in: pairs of blocks (default 3)")
+    capture.add_argument("--units-per-block", type=_count, help="stand-in: how it is cut (default 2)")
     capture.add_argument("--force", action="store_true", help="overwrite the file if it exists")
+    add_phone_arguments(capture)
     imported = actions.add_parser("import", help="make a profile of a capture file, as the phone's harness writes it")
     imported.add_argument("capture", metavar="JSON", help="the capture file")
     imported.add_argument("-o", "--output", default="", metavar="YAML", help="default: the capture's name with .yaml")
@@ -73,6 +79,8 @@ def run(options: argparse.Namespace) -> int:
         from reports.devices import print_profile
 
         print_profile(*load_profile(options.device))
+    elif options.action == "capture" and options.device != "host":
+        return run_phone_capture(options, _write_captured)
     elif options.action == "capture":
         _capture(options)
     elif options.action == "import":
@@ -120,6 +128,12 @@ def _capture(options: argparse.Namespace) -> None:
     from profiles.profile import profile_data
     from reports.devices import print_profile
 
+    for name in PHONE_ONLY:
+        if getattr(options, name) is not None:
+            what = f"--{name.replace('_', '-')} has no effect on this machine"
+            raise UserError(what, mend="Leave it out, or capture on a phone with --device iphone.")
+    if not options.store:
+        raise UserError("--store is missing", mend="Give a folder for the blocks, e.g. --store blocks.")
     path = output_path(options.output, "host.yaml", options.force)
     try:
         from runtime.capture import capture
@@ -131,11 +145,12 @@ def _capture(options: argparse.Namespace) -> None:
 
     directory = Path(options.store)
     if not (directory / MANIFEST).is_file():
-        if options.width % 16:
-            raise UserError(f"{options.width} channels do not divide among 16 heads", "--width")
-        config = STDiT3Config(depth=options.depth, hidden_size=options.width)
-        write_standin(directory, config, LatentSize(4, 4, 4), units_per_block=options.units_per_block)
-        print(f"Wrote {directory}: a stand-in of {options.depth} pairs of blocks, {options.width} channels")
+        width, depth = options.width or 1152, options.depth or 3
+        if width % 16:
+            raise UserError(f"{width} channels do not divide among 16 heads", "--width")
+        config = STDiT3Config(depth=depth, hidden_size=width)
+        write_standin(directory, config, LatentSize(4, 4, 4), units_per_block=options.units_per_block or 2)
+        print(f"Wrote {directory}: a stand-in of {depth} pairs of blocks, {width} channels")
     profile = capture(
         Store.open(directory),
         repeats=options.repeats,
@@ -158,7 +173,7 @@ def _import(options: argparse.Namespace) -> None:
     _write_captured(capture, path, options.capture)
 
 
-def _write_captured(capture: Capture, path: Path, capture_name: str) -> None:
+def _write_captured(capture: Capture, path: Path, source: Path | str) -> None:
     """Write the profile of a capture, and print what was measured and what to bear in mind."""
     from profiles.captured import profile_of
     from profiles.documents import write_yaml
@@ -167,7 +182,7 @@ def _write_captured(capture: Capture, path: Path, capture_name: str) -> None:
 
     profile, notes = profile_of(capture)
     comment = (
-        f"Made of {capture_name} by `ondevice-sora profile import`; measured on {capture.conditions.device_model}.\n"
+        f"Made of {source} by `ondevice-sora profile import`; measured on {capture.conditions.device_model}.\n"
         "Blocks that were not measured cost what the device's own profile says."
     )
     write_yaml(path, profile_data(profile), comment)

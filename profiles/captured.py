@@ -10,14 +10,14 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from profiles.costs import PROCESSORS, ComputeUnits, Measurement, figures, replace_figures
 from profiles.devices import Device, device_keys
-from profiles.documents import Document, read_json
-from profiles.errors import nearest
+from profiles.documents import Document, read_json, write_json
+from profiles.errors import UserError, nearest
 from profiles.figures import Figure, sampled
 from profiles.models import Name, Precision, Variant
 from profiles.profile import SCALED_FROM, Profile, load_profile, scale_profile
@@ -129,11 +129,11 @@ class Capture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `baseline_bytes` is the footprint of the app with no model loaded. `failures` are not read.
     """
 
-    format: Literal["ondevice-sora-capture-1"]
     device: Name
     model: str
     conditions: CaptureConditions
     blocks: Annotated[tuple[CapturedBlock, ...], msgspec.Meta(max_length=20_000)]
+    format: str = FORMAT
     hardware: Device | None = None
     baseline_bytes: ByteSamples = ()
     failures: tuple[Failure, ...] = ()
@@ -149,6 +149,53 @@ def read_capture(path: str | Path) -> Capture:
     capture = document.convert(Capture)
     _check(capture, document)
     return capture
+
+
+def write_capture(path: str | Path, capture: Capture) -> None:
+    """Write the capture as JSON; what is empty is left out. Raises UserError."""
+    write_json(path, _without_empty(msgspec.to_builtins(capture)))
+
+
+def _without_empty(value: Any) -> Any:
+    if isinstance(value, dict):
+        kept = {key: _without_empty(inner) for key, inner in value.items()}
+        return {key: inner for key, inner in kept.items() if inner not in (None, "", {}, [], ())}
+    return [_without_empty(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+
+
+def with_memory_of(capture: Capture, harness: Capture) -> tuple[Capture, list[str]]:
+    """The capture with the memory figures and thermal states that a harness reported of the same blocks, and notes.
+
+    Raises UserError if the harness's capture is of another device, model or package.
+    """
+    for what in ("device", "model"):
+        ours, theirs = getattr(capture, what), getattr(harness, what)
+        if ours != theirs:
+            raise UserError(f"the memory figures are of {what} '{theirs}', not '{ours}'", "--memory")
+    reported = {block.key: block for block in harness.blocks if _byte_lists(block)}
+    blocks = []
+    for block in capture.blocks:
+        found = reported.pop(block.key, None)
+        if found is None:
+            blocks.append(block)
+            continue
+        if found.sha256 and block.sha256 and found.sha256 != block.sha256:
+            raise UserError(f"the memory figures of {block.label} are of another package", "--memory")
+        states = found.thermal_states or block.thermal_states
+        blocks.append(msgspec.structs.replace(block, memory=found.memory, thermal_states=states))
+    notes = [f"memory figures of a block that was not captured: {block.label}" for block in reported.values()]
+    told = harness.conditions
+    conditions = msgspec.structs.replace(
+        capture.conditions,
+        thermal_state=told.thermal_state,
+        low_power_mode=told.low_power_mode,
+        free_bytes=told.free_bytes,
+        tools={**capture.conditions.tools, **told.tools},
+    )
+    merged = msgspec.structs.replace(
+        capture, blocks=tuple(blocks), conditions=conditions, baseline_bytes=harness.baseline_bytes
+    )
+    return merged, notes
 
 
 def _check(capture: Capture, document: Document) -> None:
