@@ -26,7 +26,7 @@ import torch
 
 from profiles.costs import Costs, LoadCosts, Measurement, ProcessorCosts, ThermalCosts
 from profiles.devices import Device, Hardware, MemoryLimit
-from profiles.figures import Figure, sampled
+from profiles.figures import Figure
 from profiles.models import Variant
 from profiles.profile import Profile
 from runtime import footprint
@@ -40,6 +40,8 @@ from runtime.store import Store, StoredBlock
 
 MATMUL_SIDE = 1024
 COPY_BYTES = 1 << 28
+MAD_TO_SIGMA = 1.4826
+"""The median absolute deviation of a normal distribution times this is its standard deviation."""
 DEVICE = "host"
 
 
@@ -242,7 +244,13 @@ def _measurement(store: Store, samples: Samples, loads: Samples, source: str) ->
 
 
 def _figure(samples: Samples, name: str, source: str) -> Figure | None:
-    return sampled(samples.values.get(name, ()), source)
+    values = samples.values.get(name)
+    if not values:
+        return None
+    middle = median(values)
+    spread = median(abs(value - middle) for value in values) * MAD_TO_SIGMA / middle if middle > 0 else 0.0
+    noun = "sample" if len(values) == 1 else "samples, median"
+    return Figure(float(f"{middle:.6g}"), "measured", f"{source}: {len(values)} {noun}", min(3.0, round(spread, 4)))
 
 
 def _costs(found: Sequence[Samples], source: str) -> Costs:
