@@ -13,6 +13,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from plans.schema import BlockEntry, Plan, Sampler, plan_data
 from profiles.costs import BlockSpec, ComputeUnits, Measurement, activation_bytes, price
 from profiles.devices import Device
 from profiles.errors import UserError, nearest
@@ -275,25 +276,26 @@ def _plan(
     model: Model,
     components: Mapping[str, Sequence[_Counted]],
     precisions: Mapping[str, Precision],
-    exported: Mapping[str, Any] | None,
+    exported: Plan | None,
     steps: int,
 ) -> dict[str, Any]:
     """An export's own plan for its blocks; else one that loads one package ahead, a start to edit."""
-    base: dict[str, Any] = {"sampler": {"steps": steps}, **(exported or {})}
-    settings = base.pop("components", {})
-    for key in ("video", "text_tokens", "description"):
-        base.pop(key, None)
-    return {
-        **base,
-        "name": model.name,
-        "model": MODEL_FILE,
-        "components": {
-            name: {
-                **settings.get(name, settings.get(name.partition(".")[0], {"prefetch": 1})),
-                "blocks": [{"units": each.found.unit, "compute_units": each.compute_units} for each in blocks],
-                "precision": precisions[name],
-                "compute_units": blocks[0].compute_units,
-            }
+    base = exported or Plan(model.name, MODEL_FILE, sampler=Sampler(steps))
+    plan = replace(
+        base,
+        name=model.name,
+        model=MODEL_FILE,
+        description="",
+        video=None,
+        text_tokens=None,
+        components={
+            name: replace(
+                base.component(name),
+                blocks=tuple(BlockEntry(each.found.unit, each.compute_units) for each in blocks),
+                precision=precisions[name],
+                compute_units=blocks[0].compute_units,
+            )
             for name, blocks in components.items()
         },
-    }
+    )
+    return {**plan_data(plan), "sampler": {"steps": base.sampler.steps}}

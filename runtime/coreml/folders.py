@@ -11,9 +11,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from plans.schema import Plan
 from profiles.costs import ComputeUnits
+from profiles.documents import Document
 from profiles.errors import UserError
 from profiles.models import Variant
 from runtime.coreml.manifest import MANIFEST, ExportedBlock, ExportManifest, read_manifest
@@ -57,7 +59,7 @@ class Found:
 
     blocks: list[FoundBlock]
     passes: dict[str, Passes] = field(default_factory=dict)
-    plan: dict[str, Any] | None = None
+    plan: Plan | None = None
 
 
 def find_packages(paths: Sequence[Path]) -> Found:
@@ -83,7 +85,8 @@ def find_packages(paths: Sequence[Path]) -> Found:
 def _exported(directory: Path, manifest: ExportManifest) -> Found:
     """Each block is a unit named after its first one, so that a plan's lists of blocks to keep stay true."""
     passes = {component.name: component.passes for component in manifest.components}
-    return Found([_exported_block(directory, block) for block in manifest.blocks], passes, manifest.plan)
+    plan = Document(manifest.plan, {}, directory / MANIFEST).convert(Plan)
+    return Found([_exported_block(directory, block) for block in manifest.blocks], passes, plan)
 
 
 def _exported_block(directory: Path, block: ExportedBlock) -> FoundBlock:

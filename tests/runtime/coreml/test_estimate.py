@@ -219,7 +219,8 @@ def exported(folder: Path) -> Path:
         "format": "ondevice-sora-export-1", "complete": True, "model": "opensora", "plan_sha256": "", "made_with": "",
         "plan": {
             "name": "ours", "model": "opensora", "video": {"width": 64, "height": 64, "frames": 5}, "text_tokens": 4,
-            "sampler": {"steps": 7}, "components": {"denoiser": {"prefetch": 0, "keep": ["spatial_0"]}},
+            "sampler": {"steps": 7, "guidance": 4.0},
+            "components": {"denoiser": {"prefetch": 0, "keep": ["spatial_0"]}},
         },
         "weights": {"description": "", "seed": 0}, "text_tokens": 4, "origin": {},
         "sampling": {
@@ -255,6 +256,15 @@ def test_an_exports_manifest_may_not_leave_its_folder(tmp_path, file):
     data["blocks"][0]["packages"][0]["file"] = file
     path.write_text(json.dumps(data))
     with pytest.raises(UserError, match="is not beside the manifest"):
+        find_packages([tmp_path / "exported"])
+
+
+def test_an_exports_plan_is_checked(tmp_path):
+    path = exported(tmp_path / "exported") / "manifest.json"
+    data = json.loads(path.read_text())
+    data["plan"]["components"] = {"denoiser": {"prefetch": "often"}}
+    path.write_text(json.dumps(data))
+    with pytest.raises(UserError, match=r"components\.denoiser\.prefetch"):
         find_packages([tmp_path / "exported"])
 
 
