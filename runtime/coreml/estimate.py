@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
 from plans.schema import BlockEntry, Plan, Sampler, plan_data
@@ -96,6 +97,7 @@ def describe(
         ),
         is_rectified_flow=found.plan is not None,
     )  # fmt: skip
+    _check(model, found)
     held = profile.costs.loads.compressed_held_bytes.value
     specs = {
         (each.found.component, each.found.unit, variant): _spec(each, model, unit, precisions[component.name], variant)
@@ -112,6 +114,17 @@ def describe(
     return Described(
         model, described, _plan(model, components, precisions, found.plan, steps), Estimate(device.name, rows, notes)
     )
+
+
+def _check(model: Model, found: Found) -> None:
+    """Raises UserError for a model that a model file could not hold, such as one with passes below one."""
+    names = [(block.component, block.unit) for block in found.blocks]
+    try:
+        msgspec.convert(msgspec.to_builtins(model), Model)
+    except msgspec.ValidationError as error:
+        raise UserError(f"these packages make no model: {error}", str(found.blocks[0].path.parent)) from None
+    if len(set(names)) < len(names):
+        raise UserError("two blocks begin with the same unit", str(found.blocks[0].path.parent))
 
 
 def _count(found: FoundBlock, compute_units: ComputeUnits | None) -> _Counted:

@@ -18,7 +18,7 @@ from profiles.costs import ComputeUnits
 from profiles.documents import Document
 from profiles.errors import UserError
 from profiles.models import Variant
-from runtime.coreml.manifest import MANIFEST, ExportedBlock, ExportManifest, read_manifest
+from runtime.coreml.manifest import EXPORT_AGAIN, MANIFEST, ExportedBlock, ExportManifest, read_manifest
 from runtime.coreml.package import Function, Package, read_package
 
 SUFFIX = ".mlpackage"
@@ -84,6 +84,8 @@ def find_packages(paths: Sequence[Path]) -> Found:
 
 def _exported(directory: Path, manifest: ExportManifest) -> Found:
     """Each block is a unit named after its first one, so that a plan's lists of blocks to keep stay true."""
+    if not manifest.blocks:
+        raise UserError("the export has no blocks yet", str(directory), EXPORT_AGAIN)
     passes = {component.name: component.passes for component in manifest.components}
     plan = Document(manifest.plan, {}, directory / MANIFEST).convert(Plan)
     return Found([_exported_block(directory, block) for block in manifest.blocks], passes, plan)
@@ -102,7 +104,7 @@ def _exported_block(directory: Path, block: ExportedBlock) -> FoundBlock:
         else:
             variants[each.kind] = function
     if "plain" not in variants:
-        raise UserError(f"{block.name} has no function 'plain'", str(directory / MANIFEST), "Export the plan again.")
+        raise UserError(f"{block.name} has no function 'plain'", str(directory / MANIFEST), EXPORT_AGAIN)
     return FoundBlock(block.component, block.first_unit, tuple(packages.values()), variants, tail, block.compute_units)
 
 

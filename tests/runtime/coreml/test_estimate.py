@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 from pathlib import Path
 
@@ -18,7 +19,11 @@ from ondevice_sora.main import main
 from profiles.catalogue import listed_model
 from profiles.errors import UserError
 from profiles.packages import package_rules
-from runtime.coreml.folders import find_packages
+from profiles.profile import load_profile
+from runtime.coreml.estimate import describe
+from runtime.coreml.folders import Found, FoundBlock, find_packages
+from runtime.coreml.manifest import ExportedBlock, ExportedFunction, packaged
+from runtime.coreml.package import read_package
 
 
 def matrix_package(path: Path, dtype: str = "fp32", function: str = "main") -> Path:
@@ -203,8 +208,6 @@ def test_a_damaged_package_is_one_message_with_its_path(folder, capsys):
 
 def exported(folder: Path) -> Path:
     """An export's folder with two blocks of a denoiser, as its manifest says; the packages are matrices."""
-    from runtime.coreml.manifest import ExportedBlock, ExportedFunction, packaged
-
     blocks = []
     for number, names in enumerate((("input", "input"), ("spatial_0", "temporal_0"))):
         file = f"denoiser.{number:03}.mlpackage"
@@ -268,13 +271,32 @@ def test_an_exports_plan_is_checked(tmp_path):
         find_packages([tmp_path / "exported"])
 
 
+def test_an_altered_manifest_is_described_or_refused(tmp_path):
+    """Any value of an export's manifest replaced by another one, seeded."""
+    folder = exported(tmp_path / "exported")
+    profile, device = load_profile("iphone15pro")
+    original = (folder / "manifest.json").read_text()
+    refused = 0
+    for number in range(120):
+        chance = random.Random(number)
+        place = data = json.loads(original)
+        while True:
+            step = chance.choice(list(place) if isinstance(place, dict) else range(len(place)))
+            if not place[step] or not isinstance(place[step], (dict, list)) or chance.random() < 0.2:
+                break
+            place = place[step]
+        place[step] = chance.choice([None, -1, 0, 10**12, "", "tdtm", "x" * 200, "../x", [], {}, [0], True, "steps"])
+        (folder / "manifest.json").write_text(json.dumps(data))
+        try:
+            describe(find_packages([folder]), profile, device, name="x")
+        except UserError as error:
+            refused += 1
+            assert "\n" not in error.what
+    assert 40 < refused < 120
+
+
 def test_the_last_pass_of_a_stage_may_be_shorter(tmp_path):
     """Of five passes four are whole: the unit's work is the mean."""
-    from profiles.profile import load_profile
-    from runtime.coreml.estimate import describe
-    from runtime.coreml.folders import Found, FoundBlock
-    from runtime.coreml.package import read_package
-
     package = read_package(matrix_package(tmp_path / "whole.mlpackage"))
     tail = read_package(linear_package(tmp_path / "tail.mlpackage")).function()
     block = FoundBlock("decoder", "a", (package,), {"plain": package.function()}, tail)
