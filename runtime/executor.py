@@ -33,7 +33,7 @@ from profiles.costs import BlockCosts
 from profiles.errors import UserError
 from profiles.ledger import Ledger
 from profiles.trace import Action, Lane, Span, Trace
-from profiles.units import format_bytes
+from profiles.units import format_bytes, format_seconds
 from runtime import footprint
 from runtime.buffers import Buffer
 from runtime.holdings import assign
@@ -52,7 +52,12 @@ class BlockError(RuntimeError):
 
 
 class Executor:
-    """One generation. `stall_s` is how long a load may go without progress before the run is given up."""
+    """One generation. `stall_s` is how long a load may go without progress before the run is given up.
+
+    `baseline_bytes` is what a run is known to add to the process beside weights and working memory: the ledger and the
+    trace start from it. Entering the `with` takes `setup_s`, mostly to have the system provide the buffers' pages; the
+    trace begins after it.
+    """
 
     def __init__(
         self,
@@ -66,6 +71,7 @@ class Executor:
         stall_s: float = STALL_S,
         close_s: float = CLOSE_S,
         device: str = "host",
+        baseline_bytes: int = 0,
     ) -> None:
         """Raises UserError if the store was cut otherwise than the plan says, or there is no memory for buffers."""
         self.schedule, self.visits, self.costs = schedule, schedule.visits, costs
@@ -84,9 +90,8 @@ class Executor:
         separate = schedule.plan.tdtm.packages == "separate"
         names = [block.stored.file + (f" {block.variant}" if separate else "") for block in self._blocks]
         self._assigned = assign(schedule, names.__getitem__, lambda block: self._blocks[block].stored.data_bytes)
-        self._trims = self.budget is not None and sum(self._assigned.buffer_bytes) > self.budget - max(
-            costs.working_bytes, default=0
-        )
+        beside = baseline_bytes + max(costs.working_bytes, default=0)
+        self._trims = self.budget is not None and sum(self._assigned.buffer_bytes) > self.budget - beside
         self._views: dict[tuple[str, int], list[Tensor]] = {}
         self._buffers: list[Buffer] = []
         self._spans: list[Span] = []
@@ -102,19 +107,26 @@ class Executor:
         self._pass = 0
         self._before_bytes: int | None = None
         self._measured_peak_bytes: int | None = None
-        self._ledger = Ledger(0, self.budget if self.budget is not None else NO_LIMIT)
+        self._ledger = Ledger(baseline_bytes, self.budget if self.budget is not None else NO_LIMIT)
+        self.setup_s = 0.0
         self._thread = threading.Thread(target=self._load_all, name="loader", daemon=True)
         self._start_s = clock()
 
     def __enter__(self) -> Executor:
+        entered_s = self.clock()
         for block in self._blocks:
             block.unbind()
+        footprint.settle_heap()
         footprint.trim_heap()
         self._before_bytes = footprint.resident_bytes()
         try:
-            self._buffers = [Buffer(size) for size in self._assigned.buffer_bytes]
             self._peak_is_ours = footprint.reset_peak()
+            self._buffers = [Buffer(size) for size in self._assigned.buffer_bytes]
+            if not self._trims:
+                for buffer in self._buffers:
+                    buffer.populate()
             self._start_s = self.clock()
+            self.setup_s = self._start_s - entered_s
             self._thread.start()
         except BaseException:
             self.close()
@@ -168,12 +180,13 @@ class Executor:
             self._condition.notify_all()
 
     def trace(self, conditions: Mapping[str, str] | None = None) -> Trace:
-        """What happened, as a measured trace. Memory is the ledger's, without the process as it was before."""
+        """What happened after the set-up, as a measured trace; memory is the ledger's, above the process as it was."""
         plan = self.schedule.plan
         facts = {
             "machine": f"{platform.system()} {platform.release()}, {platform.machine()}",
             "threads": str(torch.get_num_threads()),
             "torch": str(torch.__version__),
+            "set-up": format_seconds(self.setup_s),
         }
         if isinstance(self.reader, FileReader):
             facts["loads"] = ", ".join(f"{count} {way}" for way, count in self.reader.ways.items() if count) or "none"
@@ -196,7 +209,8 @@ class Executor:
 
     @property
     def ledger_bytes(self) -> int:
-        return self._ledger.total_bytes
+        """What is charged now, beside the baseline."""
+        return self._ledger.total_bytes - self._ledger.baseline_bytes
 
     @property
     def measured_peak_bytes(self) -> int | None:
@@ -332,7 +346,7 @@ class Executor:
             self._charge("run", index, working=working)
         try:
             block.bind(self._tensors(block.stored, holding.buffer, buffer))
-            state = block.run(state, buffer, units)
+            state = self._compute(index, block, state, buffer, units)
         except UserError:
             raise
         except (MemoryError, RuntimeError) as error:
@@ -347,6 +361,11 @@ class Executor:
             self._charge("run", index, working=-working)
             self._record("run", index, start_s, working, visit.first_run)
         return state
+
+    def _compute(
+        self, index: int, block: RuntimeBlock, state: State, buffer: Buffer, units: Sequence[Unit] | None
+    ) -> State:
+        return block.run(state, buffer, units)
 
     def _tensors(self, stored: StoredBlock, number: int, buffer: Buffer) -> list[Tensor]:
         key = (stored.file, number)
