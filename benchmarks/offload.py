@@ -43,6 +43,7 @@ from plans.schema import ComponentPlan, Memory, Plan, Sampler
 from profiles.documents import Document
 from profiles.figures import ByteCount
 from runtime import footprint
+from runtime.backends.torch_blocks import TorchBlocks
 from runtime.executor import Executor
 from runtime.models.stdit3 import STDiT3Block, STDiT3Config
 from runtime.models.units import Unit
@@ -195,7 +196,7 @@ def run_ours(options: argparse.Namespace, store: Store, state: dict[str, Tensor]
         price=stored_pricer(working),  # type: ignore[arg-type]
     )
     reader = FileReader(store, direct=not options.buffered, drop_cache=True)
-    executor = Executor(schedule, costs, [network], store, reader=reader)
+    executor = Executor(schedule, costs, TorchBlocks(schedule, [network], store, reader=reader))
     yield torch.empty(0)
     with executor:
         for _ in range(options.steps):

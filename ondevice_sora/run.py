@@ -41,11 +41,12 @@ def run(options: argparse.Namespace) -> int:
 
     try:
         import torch
+        from runtime.standin import inputs_of, networks_of
 
+        from runtime.backends.torch_blocks import TorchBlocks
         from runtime.executor import Executor
         from runtime.networks import listed_model, profile_pricer, schedule_run
         from runtime.reading import FileReader
-        from runtime.standin import inputs_of, networks_of
         from runtime.store import Store
     except ModuleNotFoundError as error:
         raise UserError(f"this needs {error.name}", mend="Install it: pip install 'ondevice-sora[torch]'.") from None
@@ -62,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
     schedule, costs = schedule_run(plan, listed_model(store.manifest.model, networks), document, price=price)
     reader = FileReader(store, direct=not options.buffered, verify=options.verify)
     inputs = inputs_of(store)
-    with Executor(schedule, costs, networks, store, reader=reader) as executor:
+    with Executor(schedule, costs, TorchBlocks(schedule, networks, store, reader=reader)) as executor:
         for number in range(len(schedule.passes)):
             first = schedule.visits[schedule.passes[number].first]
             component = schedule.blocks[first.block].component

@@ -6,16 +6,17 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from runtime.standin import inputs_of, networks_of, write_standin
 
 from plans.schema import load_plan
 from profiles.documents import write_yaml
 from profiles.errors import UserError
 from profiles.profile import load_profile, profile_data
+from runtime.backends.torch_blocks import TorchBlocks
 from runtime.capture import capture
 from runtime.executor import Executor
 from runtime.models.stdit3 import LatentSize, STDiT3Config
 from runtime.networks import profile_pricer, schedule_run
-from runtime.standin import inputs_of, networks_of, write_standin
 from runtime.store import Store
 from simulator.simulation import prepare, setting_of
 
@@ -68,7 +69,7 @@ def test_the_captured_profile_simulates_and_prices_what_the_executor_runs(store:
     assert costs.resident_bytes == tuple(
         store.block("denoiser", spec.units[0].name, spec.units[-1].name).data_bytes for spec in schedule.blocks
     )
-    with Executor(schedule, costs, networks_of(store), store) as run:
+    with Executor(schedule, costs, TorchBlocks(schedule, networks_of(store), store)) as run:
         for _ in range(2):
             run.play("denoiser", inputs_of(store)["denoiser"])
     assert run.trace().peak_bytes <= schedule.needed_bytes
