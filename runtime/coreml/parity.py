@@ -47,14 +47,17 @@ def validate_export(
 ) -> list[ParityRow]:
     """Check every block of an export. `on_block` is called with 1 after each.
 
-    `weights` is the folder it was exported from; not needed if they were drawn from a seed, or ship. Raises UserError
-    if the export is not whole, or was made from other weights.
+    `weights` is the folder it was exported from, by default as recorded; none is needed for weights out of a seed.
+    Raises UserError if the export is not whole, or was made from other weights.
     """
     manifest = read_manifest(directory)
     if not manifest.complete:
         raise UserError("the export is not complete", str(directory / MANIFEST), "Run the export again to go on.")
     plan, document = read_plan(Document(manifest.plan, {}, directory / MANIFEST))
-    workshop = workshop_of(Commission(plan, document, weights, manifest.weights.seed or 0))
+    seed = manifest.weights.seed
+    if seed is None and weights is None:
+        weights = Path(manifest.weights.description)
+    workshop = workshop_of(Commission(plan, document, weights, seed or 0))
     made: dict[str, State] = {}
     rows: list[ParityRow] = []
     for component, blocks in workshop.cuts.items():
