@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from ondevice_sora.common import CASES_HELP, EXIT_FITS, output_path
+from ondevice_sora.common import CASES_HELP, EXIT_FITS, needing, output_path
 from profiles.errors import UserError
 
+TEXT_TOKENS = 16
+"""Caption tokens of a stand-in."""
 EXAMPLES = """
 examples:
   ondevice-sora profile list
@@ -34,11 +36,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--store", required=True, metavar="DIR", help="a block store; if DIR holds none, a stand-in is written there"
     )
     capture.add_argument("-o", "--output", default="", metavar="YAML", help="default host.yaml")
-    capture.add_argument("--repeats", type=_count, default=5, help="samples of each figure (default 5)")
+    capture.add_argument("--repeats", type=_count, default=3, help="processes of each kind of run (default 3)")
     capture.add_argument("--threads", type=_count, help="threads that run a block (default PyTorch's)")
     capture.add_argument("--width", type=_count, default=1152, help="stand-in: channels (default 1152, STDiT3-XL's)")
     capture.add_argument("--depth", type=_count, default=3, help="stand-in: pairs of blocks (default 3)")
-    capture.add_argument("--units-per-block", type=_count, default=2, help="stand-in: how it is cut (default 2)")
+    capture.add_argument(
+        "--units-per-block",
+        type=_count,
+        default=1,
+        help="stand-in: how it is cut (default 1, from which any plan is priced)",
+    )
     capture.add_argument("--force", action="store_true", help="overwrite the file if it exists")
 
 
@@ -105,26 +112,26 @@ def _capture(options: argparse.Namespace) -> None:
     from reports.devices import print_profile
 
     path = output_path(options.output, "host.yaml", options.force)
-    try:
+    with needing("torch"):
+        from plans.schema import ComponentPlan, UnitsPerBlock
         from runtime.capture import capture
         from runtime.models.stdit3 import LatentSize, STDiT3Config
-        from runtime.standin import write_standin
         from runtime.store import MANIFEST, Store
-    except ModuleNotFoundError as error:
-        raise UserError(f"this needs {error.name}", mend="Install it: pip install 'ondevice-sora[torch]'.") from None
+        from runtime.subjects import StandIn, write_subject
 
     directory = Path(options.store)
     if not (directory / MANIFEST).is_file():
         if options.width % 16:
             raise UserError(f"{options.width} channels do not divide among 16 heads", "--width")
         config = STDiT3Config(depth=options.depth, hidden_size=options.width)
-        write_standin(directory, config, LatentSize(4, 4, 4), units_per_block=options.units_per_block)
+        cut = ComponentPlan(blocks=UnitsPerBlock(options.units_per_block))
+        write_subject(directory, StandIn(config, LatentSize(4, 4, 4), TEXT_TOKENS), {"denoiser": cut})
         print(f"Wrote {directory}: a stand-in of {options.depth} pairs of blocks, {options.width} channels")
     profile = capture(
         Store.open(directory),
-        repeats=options.repeats,
+        rounds=options.repeats,
         threads=options.threads,
-        on_block=lambda name: print(f"measuring {name}", file=sys.stderr),
+        on_trial=lambda name: print(name, file=sys.stderr),
     )
     comment = "Written by `ondevice-sora profile capture`: measured on the machine it names, not on a phone."
     write_yaml(path, profile_data(profile), comment)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import shutil
 import sys
@@ -26,15 +27,17 @@ from profiles.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from plans.schema import Plan
     from profiles.agreement import PlanRow
     from profiles.trace import Trace
-    from runtime.host_plans import HostPlan
     from runtime.store import Store
     from runtime.trial import Trial
     from simulator.simulation import Prepared
 
 DEFAULT_PLANS = 24
 STANDIN_TEXT_TOKENS = 16
+LATENT_SIZES = {"stand-in": (4, 4, 8), "few tokens": (2, 4, 4)}
+"""64 and 16 tokens, both guidance branches counted."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +53,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--depth", type=whole_number(1, 28), default=4, metavar="N",
                         help="pairs of blocks of the stand-in (default %(default)s)")  # fmt: skip
     parser.add_argument("--weights", type=Path, metavar="DIR", help="of the small model (default: shipped, or random)")
+    parser.add_argument("--search", action="store_true",
+                        help="instead: a plan found by `plan search` against the default and the paper's")  # fmt: skip
+    parser.add_argument("--search-seconds", type=whole_number(1, 3600), default=30, metavar="N",
+                        help="that the search may take (default %(default)s)")  # fmt: skip
     parser.add_argument("--keep-stores", action="store_true", help="do not remove the stores at the end")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
 
@@ -61,8 +68,9 @@ def run(options: argparse.Namespace) -> int:
     if options.width % 16:
         raise UserError(f"{options.width} channels do not divide among 16 heads", "--width", "Give a multiple of 16.")
     validation = Validation(options)
-    rows = validation.rows()
-    return _conclude(rows, validation, options)
+    if options.search:
+        return _conclude_search(validation.search_rows(), validation, options)
+    return _conclude(validation.rows(), validation, options)
 
 
 @dataclass(frozen=True)
@@ -92,22 +100,61 @@ class Validation:
         from runtime.host_plans import grouped
 
         subjects = list(dict.fromkeys(plan.subject for plan in self.plans))
-        self.stores = {key: self._store(*key) for key in grouped(self.plans)}
+        stores = {key: self._store(*key) for key in grouped(self.plans)}
         units = {subject: self._store(subject, 1) for subject in subjects}
         captured = {subject: self._capture(subject, units[subject]) for subject in subjects}
-        predicted = [self._predict(plan, captured[plan.subject][0]) for plan in self.plans]
-        wholes = [self._whole(plan) for plan in self.plans]
+        files = [self._plan_file(plan.key, plan.plan(self._store(plan.subject, plan.blocks))) for plan in self.plans]
+        predicted = [predict(file, captured[plan.subject][0]) for file, plan in zip(files, self.plans, strict=True)]
+        wholes = []
+        for plan, file in zip(self.plans, files, strict=True):
+            asked = repr((plan.subject, plan.steps, plan.leap_step, plan.tdtm))
+            wholes.append(self._whole(stores[(plan.subject, plan.blocks)], file, asked))
         runs: list[list[Trial]] = [[] for _ in self.plans]
         for number in range(self.options.rounds):
             for index, plan in enumerate(self.plans):
-                profile = captured[plan.subject][0]
                 self._say(f"round {number + 1} of {self.options.rounds}, plan {index + 1} of {len(self.plans)}")
-                runs[index].append(self._trial(plan, f"run {number}", profile=profile))
+                store, profile = stores[(plan.subject, plan.blocks)], captured[plan.subject][0]
+                runs[index].append(self._trial(store, files[index], f"run {number}", profile=profile))
         return [
-            self._row(plan, self.stores[(plan.subject, plan.blocks)], predicted[i], runs[i], wholes[i],
-                      captured[plan.subject][1])
+            self._row(files[i], predicted[i], runs[i], wholes[i], captured[plan.subject][1])
             for i, plan in enumerate(self.plans)
-        ]  # fmt: skip
+        ]
+
+    def search_rows(self) -> list[PlanRow]:
+        """The default, the paper's policy and a plan found for this machine, as captured, all in one budget."""
+        from plans.schema import load_plan
+        from runtime.host_plans import policies
+        from runtime.subjects import store_for
+
+        store = self._store("few tokens", 1)
+        profile, captured = self._capture("few tokens", store)
+        plans = policies(store)
+        files = [self._plan_file(f"search-{name}", plan) for name, plan in plans.items()]
+        files.append(self._search(files[0], profile, int(plans["default"].memory.budget or 0)))
+        predicted = [predict(file, profile) for file in files]
+        whole = self._whole(store, files[0], "search")
+        stores = [store_for(store, *load_plan(file)) for file in files]
+        runs: list[list[Trial]] = [[] for _ in files]
+        for number in range(self.options.rounds):
+            for index, file in enumerate(files):
+                self._say(f"round {number + 1} of {self.options.rounds}, {file.stem}")
+                runs[index].append(self._trial(stores[index], file, f"run {number}", profile=profile))
+        return [self._row(files[i], predicted[i], runs[i], whole, captured) for i in range(len(files))]
+
+    def _search(self, base: Path, profile: Path, budget: int) -> Path:
+        """What `plan search` finds for this machine, as a user would ask it. Raises UserError if it finds nothing."""
+        import subprocess
+
+        path = self.out / "plans" / f"{self.machine}-search-found.yaml"
+        if not path.is_file():
+            self._say("plan search")
+            command = [sys.executable, "-m", "ondevice_sora.main", "plan", "search", "--device", str(profile),
+                       "--model", str(base), "--memory", str(budget), "-o", str(path),
+                       "--seconds", str(self.options.search_seconds)]  # fmt: skip
+            ended = subprocess.run(command, capture_output=True, text=True, check=False)
+            if ended.returncode:
+                raise UserError(f"plan search failed: {(ended.stderr.strip().splitlines() or ['no output'])[-1]}")
+        return path
 
     def _store(self, subject: Any, blocks: int) -> Store:
         from plans.schema import ComponentPlan, UnitsPerBlock
@@ -131,7 +178,7 @@ class Validation:
             shipped = WEIGHTS if (WEIGHTS / "denoiser").is_dir() else None
             return SmallModel(self.options.weights or shipped)
         config = STDiT3Config(depth=self.options.depth, hidden_size=self.options.width)
-        return StandIn(config, LatentSize(4, 4, 8), STANDIN_TEXT_TOKENS)
+        return StandIn(config, LatentSize(*LATENT_SIZES[name]), STANDIN_TEXT_TOKENS)
 
     def _capture(self, subject: str, store: Store) -> tuple[Path, list[Trial]]:
         """The captured profile's file, and the trials that it rests on."""
@@ -154,63 +201,51 @@ class Validation:
         write_yaml(path, profile_data(profile_of(store, trials, self.threads)), "Written by `validate host`.")
         return path, trials[ALONE] + trials[BESIDE]
 
-    def _predict(self, plan: HostPlan, profile: Path) -> Predicted:
-        from plans.schema import load_plan
-        from profiles.profile import load_profile
-        from simulator.answer import answer
-        from simulator.simulation import setting_of
-
-        parsed, document = load_plan(self._plan_file(plan))
-        known, device = load_profile(str(profile))
-        found = answer(parsed, document, setting_of(known, device, parsed))
-        return Predicted(found.prepared, found.trace)
-
-    def _plan_file(self, plan: HostPlan) -> Path:
+    def _plan_file(self, key: str, plan: Plan) -> Path:
         from plans.schema import plan_data
         from profiles.documents import write_yaml
 
-        path = self.out / "plans" / f"{plan.key}.yaml"
-        write_yaml(path, plan_data(plan.plan(self.stores[(plan.subject, plan.blocks)])), "Written by `validate host`.")
+        path = self.out / "plans" / f"{key}.yaml"
+        write_yaml(path, plan_data(plan), "Written by `validate host`.")
         return path
 
-    def _whole(self, plan: HostPlan) -> str:
-        """Digest of the unpartitioned model's result: the same for all plans with the same steps, LPL and TDTM."""
-        asked = hashlib.sha256(repr((plan.subject, plan.steps, plan.leap_step, plan.tdtm)).encode()).hexdigest()[:12]
-        return self._trial(plan, f"whole {asked}", mode="whole").digest
+    def _whole(self, store: Store, plan: Path, asked: str) -> str:
+        """Digest of the unpartitioned model's result: the same for all plans that ask for the same video."""
+        short = hashlib.sha256(asked.encode()).hexdigest()[:12]
+        return self._trial(store, plan, f"whole {short}", mode="whole").digest
 
-    def _trial(self, plan: HostPlan, name: str, *, mode: str = "", profile: Path | None = None) -> Trial:
+    def _trial(self, store: Store, plan: Path, name: str, *, mode: str = "", profile: Path | None = None) -> Trial:
         from runtime.trial import in_process, read_trial
 
-        store = self.stores[(plan.subject, plan.blocks)]
-        of = self._hash(store, "" if mode else plan.key)
+        of = self._hash(store, "" if mode else plan.read_text(encoding="utf-8"))
         file = self.out / "trials" / f"{self.machine}-{of}-{name.replace(' ', '-')}.json"
         if file.is_file():
             return read_trial(file)
-        path = self._plan_file(plan)
-        return in_process(store.directory, path, file, threads=self.threads, profile=profile, mode=mode)
+        if mode:
+            self._say(f"{mode}, as {plan.stem}")
+        return in_process(store.directory, plan, file, threads=self.threads, profile=profile, mode=mode)
 
     def _hash(self, store: Store, what: str = "") -> str:
         """Of what is run: the weights, the partition unless nothing is partitioned, and the plan."""
-        blocks = "".join(block.checksum for block in store.manifest.blocks) if what else str(store.manifest.origin)
+        blocks = (
+            "".join(block.checksum for block in store.manifest.blocks) if what else json.dumps(store.manifest.origin)
+        )
         return hashlib.sha256(f"{blocks}{what}".encode()).hexdigest()[:12]
 
-    def _row(
-        self, plan: HostPlan, store: Store, predicted: Predicted, runs: list[Trial], whole: str, captured: list[Trial]
-    ) -> PlanRow:
+    def _row(self, plan: Path, predicted: Predicted, runs: list[Trial], whole: str, captured: list[Trial]) -> PlanRow:
         from profiles.agreement import PlanRow
         from profiles.trace import write_trace
 
         traces = [trial.trace for trial in runs if trial.trace is not None]
-        write_trace(predicted.trace, self.out / "traces" / f"{plan.key}.simulated.json")
+        write_trace(predicted.trace, self.out / "traces" / f"{plan.stem}.simulated.json")
         middle = sorted(traces, key=lambda trace: trace.total_s)[len(traces) // 2]
-        write_trace(middle, self.out / "traces" / f"{plan.key}.measured.json")
+        write_trace(middle, self.out / "traces" / f"{plan.stem}.measured.json")
         added = [trial.added_bytes for trial in runs if trial.added_bytes is not None]
         prepared = predicted.prepared
         budget = prepared.plan.memory.budget
         return PlanRow(
-            plan=plan.name,
-            model=store.manifest.model,
-            detail=plan.key,
+            plan=prepared.plan.name,
+            model=prepared.model.name,
             predicted_s=predicted.trace.total_s,
             measured_s=tuple(trace.total_s for trace in traces),
             predicted_bytes=prepared.schedule.needed_bytes,
@@ -225,6 +260,19 @@ class Validation:
 
     def remove_stores(self) -> None:
         shutil.rmtree(self.out / "stores", ignore_errors=True)
+
+
+def predict(plan: Path, profile: Path) -> Predicted:
+    """Simulate a plan on the machine that a profile was captured of. Raises UserError."""
+    from plans.schema import load_plan
+    from profiles.profile import load_profile
+    from simulator.answer import answer
+    from simulator.simulation import setting_of
+
+    parsed, document = load_plan(plan)
+    known, device = load_profile(str(profile))
+    found = answer(parsed, document, setting_of(known, device, parsed))
+    return Predicted(found.prepared, found.trace)
 
 
 def _rescaled_s(prepared: Prepared, captured: Sequence[Trial], runs: Sequence[Trial]) -> float:
@@ -275,8 +323,6 @@ def _conclude(rows: list[PlanRow], validation: Validation, options: argparse.Nam
     }
     write_json(validation.out / "agreement.json", document)
     if options.json:
-        import json
-
         print(json.dumps(document, indent=1))
     else:
         from reports.agreement import print_agreement
@@ -286,3 +332,21 @@ def _conclude(rows: list[PlanRow], validation: Validation, options: argparse.Nam
         validation.remove_stores()
     print(f"Wrote {validation.out / 'agreement.json'}", file=sys.stderr)
     return EXIT_FITS if all(check.ok for check in found) else EXIT_FAILED
+
+
+def _conclude_search(rows: list[PlanRow], validation: Validation, options: argparse.Namespace) -> int:
+    import msgspec
+
+    from profiles.documents import write_json
+    from reports.agreement import print_search
+
+    document = {"rows": [msgspec.to_builtins(row) for row in rows]}
+    write_json(validation.out / "search.json", document)
+    if options.json:
+        print(json.dumps(document, indent=1))
+    else:
+        shown(lambda: print_search(rows))
+    if not options.keep_stores:
+        validation.remove_stores()
+    print(f"Wrote {validation.out / 'search.json'}", file=sys.stderr)
+    return EXIT_FITS if all(row.is_equal and row.is_within_budget for row in rows) else EXIT_FAILED

@@ -25,7 +25,6 @@ class PlanRow(msgspec.Struct, frozen=True):
 
     plan: str
     model: str
-    detail: str
     predicted_s: float
     measured_s: tuple[float, ...]
     predicted_bytes: int

@@ -44,6 +44,28 @@ def print_agreement(rows: Sequence[PlanRow], found: Sequence[Check]) -> None:
         console.print(check_line(check))
 
 
+def print_search(rows: Sequence[PlanRow]) -> None:
+    """Print a search's plan beside others, each as a ratio to the first: predicted and measured."""
+    first = rows[0]
+    console = table_console(WIDTH)
+    headings = ("predicted", "to the first", "measured", "to the first", "runs apart", "peak", "budget", "")
+    table = plain_table(("plan",), headings)
+    for row in rows:
+        table.add_row(
+            row.plan,
+            f"{row.predicted_s:.3f} s",
+            f"{row.predicted_s / first.predicted_s:.3f}",
+            f"{row.total_s:.3f} s",
+            f"{row.total_s / first.total_s:.3f}",
+            f"{row.repeat_spread:.1%}",
+            "unknown" if row.measured_bytes is None else format_bytes(row.measured_bytes),
+            "none" if row.budget_bytes is None else format_bytes(row.budget_bytes),
+            remark(row),
+        )
+    console.print(table)
+    console.print(f"measured: median of {len(first.measured_s)} processes; peak: what a run adds to its process.")
+
+
 def distribution(rows: Sequence[PlanRow]) -> list[str]:
     """Median, 90th percentile and largest absolute error of all plans and of each model's."""
     lines = []

@@ -14,10 +14,15 @@ from plans.schema import ComponentPlan, FirstSteps, Lpl, Memory, Plan, Sampler, 
 from profiles.figures import ByteCount
 from runtime.store import MODEL, Store
 
-HEADROOM_BYTES = {"stand-in": 60_000_000, "small": 120_000_000}
+SubjectName = Literal["stand-in", "small", "few tokens"]
+"""`few tokens` is the stand-in with so few that loading takes longer than running: where a plan matters most."""
+FAMILIES: dict[SubjectName, tuple[str, ...]] = {
+    "stand-in": ("denoiser",),
+    "small": ("text_encoder", "denoiser", "decoder"),
+    "few tokens": ("denoiser",),
+}
+HEADROOM_BYTES = 60_000_000
 """What a run adds beside its blocks, at most: libraries' code and scratch, and working memory."""
-FAMILIES = {"stand-in": ("denoiser",), "small": ("text_encoder", "denoiser", "decoder")}
-SubjectName = Literal["stand-in", "small"]
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ class HostPlan:
         largest = max(block.data_bytes for block in store.manifest.blocks)
         budget = None
         if self.room is not None:
-            budget = ByteCount(HEADROOM_BYTES[self.subject] + self.room * largest)
+            budget = ByteCount(HEADROOM_BYTES + self.room * largest)
         merging = FirstSteps(self.tdtm) if isinstance(self.tdtm, int) else self.tdtm
         return Plan(
             name=self.name,
@@ -126,6 +131,27 @@ PLANS = [
     _small(4, 2, "none", steps=6),
     _stand_in(3, 1, 1, steps=6, leap_step=3, tdtm="all"),
 ]
+
+
+SEARCH_STEPS = 6
+SEARCH_ROOM = 5
+
+
+def policies(store: Store) -> dict[str, Plan]:
+    """What a plan found by search is set against, in the same budget: every block loaded anew, and the paper's."""
+    largest = max(block.data_bytes for block in store.manifest.blocks)
+
+    def plan(name: str, keep: Literal["none", "paper"]) -> Plan:
+        component = ComponentPlan(blocks="unit", compute_units="cpu_only", prefetch=1, keep=keep)
+        return Plan(
+            name=name,
+            model=str((store.directory / MODEL).resolve()),
+            sampler=Sampler(SEARCH_STEPS),
+            memory=Memory(ByteCount(HEADROOM_BYTES + SEARCH_ROOM * largest)),
+            components=dict.fromkeys(FAMILIES["few tokens"], component),
+        )
+
+    return {"default": plan("default: nothing kept", "none"), "paper": plan("the paper's policy", "paper")}
 
 
 def grouped(plans: list[HostPlan]) -> Mapping[tuple[SubjectName, int], list[HostPlan]]:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from plans.schema import ComponentPlan, Plan
+from profiles.catalogue import listed_model
 from profiles.documents import Document
 from profiles.errors import UserError
 from runtime.components import DENOISER, TextToVideo
@@ -24,16 +25,19 @@ from runtime.models.stdit3 import LatentSize, PixelSize, STDiT3, STDiT3Config
 from runtime.models.t5 import T5Encoder
 from runtime.models.units import State, run_units
 from runtime.models.video_vae import VideoVAE
-from runtime.networks import Network, cut, listed_model
+from runtime.networks import Network, cut
+from runtime.networks import listed_model as described
 from runtime.partitioned import PartitionedVideo, merging_steps
 from runtime.request import leap_rule, request_of
 from runtime.sampler import flow_timesteps, sample
 from runtime.small import model as small
 from runtime.small.shipped import load_small
 from runtime.small.vocabulary import EXAMPLE, tokenize
-from runtime.store import Store, write_store
+from runtime.store import MANIFEST, MODEL, Store, partition_hash, write_store
 
 STAND_IN, SMALL = "stdit3", "small"
+CUTS = "cuts"
+"""Folder of a store for stores of the same model cut otherwise."""
 SMALL_NAME = "small model of Open-Sora's classes"
 """As profiles/ describes it: what is captured of a store of it prices plans with `model: small`."""
 BATCH = 2
@@ -186,10 +190,26 @@ def write_subject(directory: Path, subject: Subject, components: Mapping[str, Co
     Raises UserError as write_store, or for blocks that are not the subject's.
     """
     stored = subject.stored()
-    model = listed_model(stored.name, stored.networks, "listed from its units, to be measured")
+    model = described(stored.name, stored.networks, "listed from its units, to be measured")
     plan = Plan(stored.name, stored.name, components=dict(components))
     cuts = cut(plan, model, Document({}, {}, directory))
     return write_store(directory, model, stored.networks, cuts, stored.origin)
+
+
+def store_for(store: Store, plan: Plan, document: Document) -> Store:
+    """The store itself if it is cut as the plan says, else one beneath it that is, written if it is not there yet.
+
+    Raises UserError as write_store, or for blocks that are not the model's.
+    """
+    model = listed_model(MODEL, store.directory)[0]
+    partition = partition_hash(store.manifest.model, cut(plan, model, document))
+    if partition == store.manifest.partition:
+        return store
+    folder = store.directory / CUTS / partition[:12]
+    if (folder / MANIFEST).is_file():
+        return Store.open(folder)
+    folder.parent.mkdir(exist_ok=True)
+    return write_subject(folder, subject_of(store), plan.components)
 
 
 def subject_of(store: Store) -> Subject:

@@ -39,7 +39,7 @@ from runtime.models.units import State, Unit
 from runtime.networks import listed_model, profile_memory, profile_pricer, schedule_run
 from runtime.reading import FileReader, drop_pages
 from runtime.store import Store
-from runtime.subjects import subject_of
+from runtime.subjects import store_for, subject_of
 
 REFERENCE_SIDE = 768
 REFERENCE_REPEATS = 5
@@ -86,10 +86,10 @@ class ProbingBlocks(TorchBlocks):
 def run_trial(store_directory: Path, plan_path: Path, profile: str | None, *, is_probe: bool, is_whole: bool) -> Trial:
     """Raises UserError for a plan that does not fit the store or this machine."""
     plan, document = load_plan(plan_path)
-    store = Store.open(store_directory)
-    subject = subject_of(store)
+    subject = subject_of(Store.open(store_directory))
     if is_whole:
         return Trial(digest_of(subject.whole(plan)))
+    store = store_for(Store.open(store_directory), plan, document)
     playable = subject.playable(plan)
     price, memory = None, None
     if profile is not None:

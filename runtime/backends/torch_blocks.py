@@ -32,6 +32,7 @@ class TorchBlocks:
         """Raises UserError if the store was cut otherwise than the plan says."""
         self.store = store
         self.reader = reader or FileReader(store)
+        self._visits = schedule.visits
         by_name = {network.name: network for network in networks}
         self._blocks = [
             RuntimeBlock(
@@ -69,6 +70,7 @@ class TorchBlocks:
         if populate:
             for buffer in self.buffers:
                 buffer.populate()
+        self._make_views(assignment)
 
     def load(self, block: int, holding: Holding, progress: Progress) -> None:
         view = self.buffers[holding.buffer].view
@@ -78,7 +80,7 @@ class TorchBlocks:
     def run(self, block: int, holding: Holding, state: State, units: Sequence[Unit] | None) -> State:
         found, buffer = self._blocks[block], self.buffers[holding.buffer]
         try:
-            found.bind(self._tensors(found.stored, holding.buffer))
+            found.bind(self._views[found.stored.file, holding.buffer])
             return found.run(state, buffer, units)
         finally:
             found.unbind()
@@ -98,11 +100,16 @@ class TorchBlocks:
             return {}
         return {"loads": ", ".join(f"{count} {way}" for way, count in self.reader.ways.items() if count) or "none"}
 
-    def _tensors(self, stored: StoredBlock, number: int) -> list[Tensor]:
-        key = (stored.file, number)
-        if key not in self._views:
-            self._views[key] = self.buffers[number].tensors(stored.tensors)
-        return self._views[key]
+    def _make_views(self, assignment: Assignment) -> None:
+        """Views of every block in every buffer that it comes to lie in.
+
+        Made during the run, these small things that stay would lie between activations, and hold on to the heap around
+        them: 15 to 20 MB with the small model's 39 units.
+        """
+        for visit, holding in zip(self._visits, assignment.holdings, strict=True):
+            stored = self._blocks[visit.block].stored
+            if (stored.file, holding.buffer) not in self._views:
+                self._views[stored.file, holding.buffer] = self.buffers[holding.buffer].tensors(stored.tensors)
 
 
 class RuntimeBlock:
