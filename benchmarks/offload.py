@@ -1,6 +1,10 @@
 """Running a model that does not fit in memory: ours against what users would run instead.
 
-    python benchmarks/offload.py --dir /var/tmp/offload --tokens 64
+    python benchmarks/offload.py --dir /var/tmp/offload
+
+Three regimes: where a load takes about as long as a run (`equal`, 64 tokens on two cores), where running takes three
+times as long (`run`, 192), and where loading takes twice as long and half the blocks may stay (`load`, 16). Which it
+really is on this machine, the lower bound's two figures tell.
 
 The model is the 28 pairs of blocks of STDiT3-XL at full width (4.8 GB in float32, random weights), one pair a block.
 Every contender walks all blocks `--steps` times in a fresh process, with the same files, threads and inputs, the page
@@ -15,7 +19,7 @@ memory, and the lower bound: what loads or runs alone take, each measured in its
     ours          the executor; its prefetch and keep are options
     accelerate    disk_offload            (needs accelerate)
     diffusers     group offload to disk   (needs diffusers)
-    aircanvas     StreamingEngine on cpu  (needs aircanvas; as many resident blocks as --peer-resident)
+    aircanvas     StreamingEngine on cpu  (needs aircanvas; 4 resident blocks, in `load` as many as ours)
 
 Peers come from wherever PYTHONPATH has them; one that is missing is left out with the reason.
 """
@@ -31,6 +35,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -39,10 +44,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from plans.schema import ComponentPlan, Memory, Plan, Sampler
+from plans.schema import ComponentPlan, Plan, Sampler
 from profiles.documents import Document
-from profiles.figures import ByteCount
 from runtime import footprint
+from runtime.backends.torch_blocks import TorchBlocks
 from runtime.executor import Executor
 from runtime.models.stdit3 import STDiT3Block, STDiT3Config
 from runtime.models.units import Unit
@@ -55,6 +60,25 @@ BATCH, FRAMES, TEXT_TOKENS = 2, 4, 16
 CONTENDERS = ("inmem", "load", "sequential", "ours", "accelerate", "diffusers", "aircanvas")
 NEEDS = {"accelerate": "accelerate", "diffusers": "diffusers", "aircanvas": "aircanvas"}
 WARM_UP_STEPS = 2
+
+
+@dataclass(frozen=True)
+class Regime:
+    """How much there is to run, which share of the blocks may stay, and who is worth waiting for."""
+
+    tokens: int
+    kept_share: float = 0.0
+    contenders: tuple[str, ...] = CONTENDERS
+
+
+REGIMES = {
+    "equal": Regime(64),
+    "run": Regime(192),
+    "load": Regime(16, 0.5, ("inmem", "load", "sequential", "ours", "aircanvas")),
+}
+PEER_RESIDENT = 4
+WORKING_BYTES = 50_000_000
+"""what a run is taken to need"""
 
 
 class Pair(nn.Module):
@@ -115,11 +139,13 @@ def inputs(tokens: int) -> dict[str, Tensor]:
 
 
 def plan_of(options: argparse.Namespace) -> Plan:
-    component = ComponentPlan(blocks="unit", compute_units="cpu_only", prefetch=options.prefetch, keep=options.keep)
-    budget = ByteCount(options.budget) if options.budget else None
-    return Plan(
-        "offload", "stack", sampler=Sampler(options.steps), memory=Memory(budget), components={"denoiser": component}
-    )
+    keep = num_kept(options)
+    component = ComponentPlan(blocks="unit", compute_units="cpu_only", prefetch=1, keep=keep or "none")
+    return Plan("offload", "stack", sampler=Sampler(options.steps), components={"denoiser": component})
+
+
+def num_kept(options: argparse.Namespace) -> int:
+    return round(options.depth * REGIMES[options.regime].kept_share)
 
 
 def prepare(directory: Path, depth: int) -> Store:
@@ -187,7 +213,7 @@ def run_ours(options: argparse.Namespace, store: Store, state: dict[str, Tensor]
     network = network_of(empty_stack(options.depth))
     plan = plan_of(options)
     model = listed_model("stack", [network])
-    working = {(("denoiser", u.name, u.name, "plain")): options.working for u in network.plain}
+    working = {("denoiser", u.name, u.name, "plain"): WORKING_BYTES for u in network.plain}
     schedule, costs = schedule_run(
         plan,
         model,
@@ -195,7 +221,7 @@ def run_ours(options: argparse.Namespace, store: Store, state: dict[str, Tensor]
         price=stored_pricer(working),  # type: ignore[arg-type]
     )
     reader = FileReader(store, direct=not options.buffered, drop_cache=True)
-    executor = Executor(schedule, costs, [network], store, reader=reader)
+    executor = Executor(schedule, costs, TorchBlocks(schedule, [network], store, reader=reader))
     yield torch.empty(0)
     with executor:
         for _ in range(options.steps):
@@ -286,7 +312,7 @@ def run_aircanvas(options: argparse.Namespace, store: Store, state: dict[str, Te
     manifest = Manifest("stack", None, "", "Stack", "stack", None, "source", tuple(shards))
     stack = empty_stack(options.depth)
     engine = StreamingEngine(
-        stack, manifest, folder, device="cpu", resident_blocks=min(options.peer_resident, options.depth)
+        stack, manifest, folder, device="cpu", resident_blocks=min(num_kept(options) or PEER_RESIDENT, options.depth)
     )
     dropping(stack, lambda i: [store.path(store.manifest.blocks[i])])
     for block in store.manifest.blocks:
@@ -307,7 +333,7 @@ def child(options: argparse.Namespace) -> None:
     """Run one contender here and print seconds of each step, bytes and a digest of the output as JSON."""
     torch.set_num_threads(options.threads)
     store = Store.open(options.dir / "store")
-    state = inputs(options.tokens)
+    state = inputs(REGIMES[options.regime].tokens)
     before = footprint.resident_bytes() or 0
     seconds = []
     with torch.no_grad():
@@ -323,79 +349,117 @@ def child(options: argparse.Namespace) -> None:
             seconds.append(time.perf_counter() - start)
         peak = footprint.peak_bytes() or 0
     digest = hashlib.sha256(out.contiguous().numpy().tobytes()).hexdigest() if out.numel() else None
-    print(json.dumps({"seconds": seconds, "peak_bytes": peak, "added_bytes": peak - before, "digest": digest}))
+    print(json.dumps({"seconds": seconds, "peak_bytes": peak, "before_bytes": before, "digest": digest}))
+
+
+Found = dict[str, list[dict[str, Any]]]
+"""Finished runs by contender: seconds of each step, bytes, digest."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dir", type=Path, required=True, help="where blocks are written (5 GB; peers 10 GB more)")
-    parser.add_argument("--tokens", type=int, default=64)
-    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--regimes", default=",".join(REGIMES), help="default: %(default)s")
+    parser.add_argument("--contenders", default=",".join(CONTENDERS), help="default: %(default)s")
+    parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--depth", type=int, default=28)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--prefetch", type=int, default=1)
-    parser.add_argument("--keep", type=lambda text: int(text) if text.isdigit() else text, default="none")
-    parser.add_argument("--budget", type=int, default=0, help="bytes")
-    parser.add_argument("--working", type=int, default=50_000_000, help="bytes a run is taken to need")
     parser.add_argument("--buffered", action="store_true", help="ours reads through the page cache")
-    parser.add_argument("--peer-resident", type=int, default=4)
-    parser.add_argument("--contenders", default=",".join(CONTENDERS))
-    parser.add_argument("--json", type=Path, help="write all figures here")
     parser.add_argument("--child", choices=CONTENDERS, help=argparse.SUPPRESS)
+    parser.add_argument("--regime", choices=REGIMES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         child(options)
         return
     options.dir.mkdir(parents=True, exist_ok=True)
-    depth_store = prepare(options.dir / "store", options.depth)
+    store = prepare(options.dir / "store", options.depth)
     gc.collect()
-    for block in depth_store.manifest.blocks:
-        drop_pages(depth_store.path(block))
-    report(options, measure(options))
+    for block in store.manifest.blocks:
+        drop_pages(store.path(block))
+    regimes = options.regimes.split(",")
+    found = {regime: measure(options, regime) for regime in regimes}
+    for regime in regimes:
+        report(options, regime, found[regime])
 
 
-def measure(options: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in options.contenders.split(",")}
+def measure(options: argparse.Namespace, regime: str) -> Found:
+    """Every contender's runs, those that a file in --dir has not already."""
+    wanted = [name for name in REGIMES[regime].contenders if name in options.contenders.split(",")]
+    way = "-buffered" if options.buffered else ""
+    file = options.dir / f"{regime}-{options.depth}-{options.steps}-{options.threads}{way}.json"
+    found: Found = json.loads(file.read_text()) if file.is_file() else {}
     given = sys.argv[1:]
     for repeat in range(options.repeats):
-        for name in list(found):
-            run = subprocess.run(
-                [sys.executable, __file__, *given, "--child", name], capture_output=True, text=True, check=False
-            )
+        for name in list(wanted):
+            if len(found.get(name, [])) > repeat:
+                continue
+            command = [sys.executable, __file__, *given, "--child", name, "--regime", regime]
+            run = subprocess.run(command, capture_output=True, text=True, check=False)
             if run.returncode:
                 reason = (run.stderr.strip().splitlines() or ["no output"])[-1]
                 print(f"{name}: left out: {reason}", file=sys.stderr)
-                found.pop(name)
+                wanted.remove(name)
                 continue
-            found[name].append(json.loads(run.stdout.splitlines()[-1]))
-            print(f"round {repeat + 1}: {name}: {found[name][-1]['seconds']}", file=sys.stderr)
-    return found
+            found.setdefault(name, []).append(json.loads(run.stdout.splitlines()[-1]))
+            file.write_text(json.dumps(found, indent=1))
+            print(f"{regime}, round {repeat + 1}: {name}: {found[name][-1]['seconds']}", file=sys.stderr)
+    return {name: found[name] for name in wanted if name in found}
 
 
-def report(options: argparse.Namespace, found: dict[str, list[dict[str, Any]]]) -> None:
-    steady = {name: [s for run in runs for s in run["seconds"][WARM_UP_STEPS:]] for name, runs in found.items() if runs}
-    base = steady.get("sequential")
-    size = sum(block.data_bytes for block in Store.open(options.dir / "store").manifest.blocks)
-    print(f"{options.depth} blocks, {size / 1e9:.2f} GB, {options.tokens} tokens, {options.threads} threads")
+def report(options: argparse.Namespace, regime: str, found: Found) -> None:
+    """Print medians of the steady steps, ratios, memory, the bound, and what ours is asked to reach in this regime."""
+    steady = {name: [s for run in runs for s in run["seconds"][WARM_UP_STEPS:]] for name, runs in found.items()}
+    middle = {name: median(seconds) for name, seconds in steady.items()}
+    blocks = Store.open(options.dir / "store").manifest.blocks
+    tokens, kept = REGIMES[regime].tokens, round(options.depth * REGIMES[regime].kept_share)
+    size = sum(block.data_bytes for block in blocks)
+    print(
+        f"\n{regime}: {options.depth} blocks, {size / 1e9:.2f} GB, {tokens} tokens, {options.threads} threads, "
+        f"{kept} blocks kept"
+    )
     print(f"steps {WARM_UP_STEPS + 1}..{options.steps} of {options.repeats} rounds; ratios of medians to sequential")
-    print(f"{'contender':12} {'step s (min med max)':>24} {'ratio':>7} {'peak MB':>9} {'added MB':>9}")
+    print(f"{'contender':12} {'step s (min med max)':>24} {'ratio':>7} {'peak MB':>9} {'before MB':>9}")
     for name, seconds in steady.items():
-        ratio = f"{median(seconds) / median(base):7.2f}" if base else "      -"
+        ratio = f"{middle[name] / middle['sequential']:7.2f}" if "sequential" in middle else "      -"
         peak = max(run["peak_bytes"] for run in found[name]) / 1e6
-        added = max(run["added_bytes"] for run in found[name]) / 1e6
-        spread = f"{min(seconds):7.2f} {median(seconds):7.2f} {max(seconds):7.2f}"
-        print(f"{name:12} {spread:>24} {ratio} {peak:9.0f} {added:9.0f}")
-    if "inmem" in steady and "load" in steady:
-        bound = max(median(steady["inmem"]), median(steady["load"]))
-        first = median(steady["load"]) / options.depth
-        print(f"lower bound: max(loads, runs) {bound:.2f} s a step, and {first:.2f} s once for the first load")
-        if "ours" in steady:
-            print(f"ours over the bound: {median(steady['ours']) / bound:.2f}")
+        before = max(run["before_bytes"] for run in found[name]) / 1e6
+        spread = f"{min(seconds):7.2f} {middle[name]:7.2f} {max(seconds):7.2f}"
+        print(f"{name:12} {spread:>24} {ratio} {peak:9.0f} {before:9.0f}")
+    if "inmem" in middle and "load" in middle:
+        print(f"alone, a step: loads {middle['load']:.2f} s, runs {middle['inmem']:.2f} s")
+    for line in asked(options.depth, kept, regime, middle):
+        print(line)
+    if "ours" in found:
+        buffers = 2 * max(block.data_bytes for block in blocks) if not kept else None
+        peak = max(run["peak_bytes"] for run in found["ours"])
+        before = max(run["before_bytes"] for run in found["ours"])
+        if buffers is not None:
+            print(f"ours: {(peak - before - buffers) / 1e6:.0f} MB beside two blocks and the interpreter")
     digests = {run["digest"] for name, runs in found.items() if name != "load" for run in runs}
     print("outputs: " + ("all equal, bit for bit" if len(digests) == 1 else f"{len(digests)} different ones"))
-    if options.json:
-        options.json.write_text(json.dumps({"options": vars(options), "found": found}, default=str, indent=1))
+
+
+def asked(depth: int, kept: int, regime: str, middle: dict[str, float]) -> list[str]:
+    """What ours is to reach, each with the figure; only of contenders that ran."""
+    if "ours" not in middle:
+        return []
+    ours = middle["ours"]
+    wanted = []
+    if "sequential" in middle and regime != "load":
+        wanted.append(("to sequential", ours / middle["sequential"], {"equal": 0.33, "run": 0.60}[regime], False))
+    if "accelerate" in middle and regime == "equal":
+        wanted.append(("accelerate's disk offload to ours", middle["accelerate"] / ours, 3.0, True))
+    if "aircanvas" in middle and regime != "load":
+        wanted.append(("aircanvas to ours", middle["aircanvas"] / ours, {"equal": 1.15, "run": 1.0}[regime], True))
+    if "inmem" in middle and "load" in middle:
+        bound, most = max(middle["load"] * (depth - kept) / depth, middle["inmem"]), 1.15 if kept else 1.1
+        wanted.append(("to max(loads, runs)", ours / bound, most, False))
+    return [
+        f"{'ok' if (value >= bound if is_least else value <= bound) else 'OVER':5} ours: {name} {value:.2f}, "
+        f"{'at least' if is_least else 'at most'} {bound:.2f}"
+        for name, value, bound, is_least in wanted
+    ]
 
 
 if __name__ == "__main__":

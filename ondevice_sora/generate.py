@@ -1,7 +1,8 @@
 """generate: make a video from a prompt, on this machine, with the small model and the sampler of the plan.
 
 Writes the video (MP4, or GIF), a PNG contact sheet and a JSON sidecar with the plan, the seed, the drifts' cosines of
-every step and the timings. It needs PyTorch and imageio.
+every step and the timings. The model runs whole; with --trace it runs block by block, as the plan says, to the same
+bits. It needs PyTorch and imageio.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ondevice_sora.common import EXIT_FITS, needing, output_path, progress_bar, whole_number
@@ -19,11 +21,15 @@ from profiles.errors import UserError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from plans.schema import Plan
+    from profiles.documents import Document
+    from profiles.trace import Trace
     from runtime.components import TextToVideo
     from runtime.generation import Video, VideoRequest
 
 DEFAULT_PLAN = "small"
 VIDEO_SUFFIXES = (".mp4", ".gif")
+TRACE = ".trace.json"
 SHOWN_SIDE_PIXELS = 256
 EXAMPLES = """
 examples:
@@ -53,6 +59,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"enlarge every pixel to N by N (default: to at least {SHOWN_SIDE_PIXELS} pixels a side)",
     )
+    parser.add_argument(
+        "--trace", nargs="?", const="", metavar="JSON",
+        help="run block by block, loaded as the plan says, and write the measured trace (default VIDEO.trace.json)",
+    )  # fmt: skip
     parser.add_argument("--force", action="store_true", help="overwrite files that exist")
 
 
@@ -70,6 +80,7 @@ def run(options: argparse.Namespace) -> int:
         from runtime.small.shipped import load_small, small_request, weights_digest
         from runtime.small.vocabulary import tokenize
     from profiles.documents import write_json, written_together
+    from profiles.trace import write_trace
 
     plan, document = load_plan(options.plan)
     token_ids, token_mask = tokenize([options.prompt])
@@ -81,7 +92,8 @@ def run(options: argparse.Namespace) -> int:
     began = time.perf_counter()
     model = load_small(options.weights)
     load_s = time.perf_counter() - began
-    video = _generate(model, token_ids, token_mask, request, options.seed)
+    trace_path = outputs.pop(TRACE, None)
+    video, trace = _generate(model, token_ids, token_mask, request, options.seed, plan, document, trace_path)
     record = sidecar(
         prompt=options.prompt,
         seed=options.seed,
@@ -90,6 +102,7 @@ def run(options: argparse.Namespace) -> int:
         video=video,
         weights=weights_digest(options.weights),
         load_s=load_s,
+        in_blocks=trace is not None,
     )
     scale = options.scale or -(-SHOWN_SIDE_PIXELS // min(request.width, request.height))
     with written_together(list(outputs.values())) as files:
@@ -100,6 +113,9 @@ def run(options: argparse.Namespace) -> int:
                 write_png(file, enlarged(contact_sheet(video.frames)[None], scale)[0])
             else:
                 write_json(file, record)
+    if trace is not None and trace_path is not None:
+        write_trace(trace, trace_path)
+        outputs[TRACE] = trace_path
     print(_sentence(record))
     for path in outputs.values():
         print(f"Wrote {path}", file=sys.stderr)
@@ -116,15 +132,39 @@ def _outputs(options: argparse.Namespace) -> dict[str, Path]:
         raise UserError("--gif has no effect: the video is a GIF already", mend="Leave it out, or write -o NAME.mp4.")
     suffixes = [video.suffix, *([".gif"] if options.gif else []), ".png", ".json"]
     inputs = [options.plan]
-    return {suffix: output_path(str(video.with_suffix(suffix)), "", options.force, inputs) for suffix in suffixes}
+    outputs = {suffix: output_path(str(video.with_suffix(suffix)), "", options.force, inputs) for suffix in suffixes}
+    if options.trace is not None:
+        trace = output_path(options.trace, str(video.with_suffix(TRACE)), options.force, inputs)
+        if trace in outputs.values():
+            raise UserError("two outputs have the same name", str(trace), "Give the trace another.")
+        outputs[TRACE] = trace
+    return outputs
 
 
-def _generate(model: TextToVideo, token_ids: Tensor, token_mask: Tensor, request: VideoRequest, seed: int) -> Video:
-    """Generate with a bar on the terminal, a tick a step."""
+def _generate(
+    model: TextToVideo, token_ids: Tensor, token_mask: Tensor, request: VideoRequest, seed: int, plan: Plan,
+    document: Document, trace: Path | None,
+) -> tuple[Video, Trace | None]:  # fmt: skip
+    """Generate with a bar on the terminal, a tick a step; block by block if a trace is asked for.
+
+    The blocks lie beside the trace meanwhile, on a disk rather than in a temporary folder that may be memory.
+    """
     from runtime.generation import generate
+    from runtime.partitioned import generate_in_blocks
+    from runtime.subjects import SMALL_NAME
 
     with progress_bar("steps", request.num_steps) as advance:
-        return generate(model, token_ids, token_mask, request, seed=seed, on_step=lambda _: advance(1))
+
+        def on_step(_: object) -> None:
+            advance(1)
+
+        if trace is None:
+            return generate(model, token_ids, token_mask, request, seed=seed, on_step=on_step), None
+        with TemporaryDirectory(prefix=".blocks-", dir=trace.parent) as folder:
+            return generate_in_blocks(
+                model, token_ids, token_mask, request, name=SMALL_NAME, plan=plan, document=document,
+                folder=Path(folder), seed=seed, on_step=on_step,
+            )  # fmt: skip
 
 
 def _sentence(record: dict[str, Any]) -> str:

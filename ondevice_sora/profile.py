@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ondevice_sora.common import CASES_HELP, EXIT_FITS, output_path
+from ondevice_sora.common import CASES_HELP, EXIT_FITS, needing, output_path
 from ondevice_sora.profile_estimate import add_estimate_arguments, run_estimate
 from ondevice_sora.profile_phone import PHONE_ONLY, add_phone_arguments, run_phone_capture
 from profiles.errors import UserError
@@ -14,6 +14,8 @@ from profiles.errors import UserError
 if TYPE_CHECKING:
     from profiles.captured import Capture
 
+TEXT_TOKENS = 16
+"""Caption tokens of a stand-in."""
 EXAMPLES = """
 examples:
   ondevice-sora profile list
@@ -47,11 +49,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--store", metavar="DIR", help="host: a block store; if DIR holds none, a stand-in is written there"
     )
     capture.add_argument("-o", "--output", default="", metavar="YAML", help="default host.yaml, or as --device says")
-    capture.add_argument("--repeats", type=_count, default=5, help="samples of each figure (default 5)")
+    capture.add_argument(
+        "--repeats", type=_count, default=3,
+        help="processes of each kind of run; on a phone, later loads and runs of a block (default 3)",
+    )  # fmt: skip
     capture.add_argument("--threads", type=_count, help="threads that run a block (default PyTorch's)")
     capture.add_argument("--width", type=_count, help="stand-in: channels (default 1152, STDiT3-XL's)")
     capture.add_argument("--depth", type=_count, help="stand-in: pairs of blocks (default 3)")
-    capture.add_argument("--units-per-block", type=_count, help="stand-in: how it is cut (default 2)")
+    capture.add_argument(
+        "--units-per-block", type=_count, help="stand-in: how it is cut (default 1, from which any plan is priced)"
+    )
     capture.add_argument("--force", action="store_true", help="overwrite the file if it exists")
     add_phone_arguments(capture)
     imported = actions.add_parser("import", help="make a profile of a capture file, as the phone's harness writes it")
@@ -135,13 +142,12 @@ def _capture(options: argparse.Namespace) -> None:
     if not options.store:
         raise UserError("--store is missing", mend="Give a folder for the blocks, e.g. --store blocks.")
     path = output_path(options.output, "host.yaml", options.force)
-    try:
+    with needing("torch"):
+        from plans.schema import ComponentPlan, UnitsPerBlock
         from runtime.capture import capture
         from runtime.models.stdit3 import LatentSize, STDiT3Config
-        from runtime.standin import write_standin
         from runtime.store import MANIFEST, Store
-    except ModuleNotFoundError as error:
-        raise UserError(f"this needs {error.name}", mend="Install it: pip install 'ondevice-sora[torch]'.") from None
+        from runtime.subjects import StandIn, write_subject
 
     directory = Path(options.store)
     if not (directory / MANIFEST).is_file():
@@ -149,13 +155,14 @@ def _capture(options: argparse.Namespace) -> None:
         if width % 16:
             raise UserError(f"{width} channels do not divide among 16 heads", "--width")
         config = STDiT3Config(depth=depth, hidden_size=width)
-        write_standin(directory, config, LatentSize(4, 4, 4), units_per_block=options.units_per_block or 2)
+        cut = ComponentPlan(blocks=UnitsPerBlock(options.units_per_block or 1))
+        write_subject(directory, StandIn(config, LatentSize(4, 4, 4), TEXT_TOKENS), {"denoiser": cut})
         print(f"Wrote {directory}: a stand-in of {depth} pairs of blocks, {width} channels")
     profile = capture(
         Store.open(directory),
-        repeats=options.repeats,
+        rounds=options.repeats,
         threads=options.threads,
-        on_block=lambda name: print(f"measuring {name}", file=sys.stderr),
+        on_trial=lambda name: print(name, file=sys.stderr),
     )
     comment = "Written by `ondevice-sora profile capture`: measured on the machine it names, not on a phone."
     write_yaml(path, profile_data(profile), comment)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
-from ondevice_sora.common import EXIT_FITS, output_path
-from profiles.errors import UserError
+from ondevice_sora.common import EXIT_FITS, needing, output_path
 
 EXAMPLES = """
 examples:
@@ -14,15 +14,20 @@ examples:
   ondevice-sora run --plan plan.yaml --store blocks --device host.yaml --trace measured.json
 
 The plan's `model` is the store's model.yaml, its components say compute_units: cpu_only. With --device, the working
-memory that the profile measured counts against the budget. `simulate --plan plan.yaml --device host.yaml` predicts
-the same run.
+memory and the baseline that the profile measured count against the budget. `simulate --plan plan.yaml --device
+host.yaml` predicts the same run.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plan", required=True, metavar="PLAN", help="a plan file")
-    parser.add_argument("--store", required=True, metavar="DIR", help="the block store, cut as the plan says")
-    parser.add_argument("--device", metavar="YAML", help="a profile captured here: working memory of the blocks")
+    parser.add_argument(
+        "--store",
+        required=True,
+        metavar="DIR",
+        help="a block store; cut otherwise than the plan says, it is cut so beneath",
+    )
+    parser.add_argument("--device", metavar="YAML", help="a profile captured here: what counts against the budget")
     parser.add_argument("--threads", type=int, metavar="N", help="threads that run a block (default PyTorch's)")
     parser.add_argument("--buffered", action="store_true", help="read through the page cache, not directly")
     parser.add_argument("--verify", action="store_true", help="compare each block with its checksum at its first load")
@@ -39,36 +44,40 @@ def run(options: argparse.Namespace) -> int:
     from profiles.trace import write_trace
     from profiles.units import format_bytes, format_seconds
 
-    try:
+    with needing("torch"):
         import torch
 
+        from runtime.backends.torch_blocks import TorchBlocks
         from runtime.executor import Executor
-        from runtime.networks import listed_model, profile_pricer, schedule_run
+        from runtime.networks import listed_model, profile_memory, profile_pricer, schedule_run
         from runtime.reading import FileReader
-        from runtime.standin import inputs_of, networks_of
         from runtime.store import Store
-    except ModuleNotFoundError as error:
-        raise UserError(f"this needs {error.name}", mend="Install it: pip install 'ondevice-sora[torch]'.") from None
+        from runtime.subjects import store_for, subject_of
 
     path = None
     if options.trace is not None:
         path = output_path(options.trace, f"{Path(options.plan).stem}.measured.json", options.force, [options.plan])
     plan, document = load_plan(options.plan)
-    store = Store.open(Path(options.store))
-    networks = networks_of(store)
+    given = Store.open(Path(options.store))
+    store = store_for(given, plan, document)
+    if store is not given:
+        print(f"Blocks cut as the plan says: {store.directory}", file=sys.stderr)
+    playable = subject_of(store).playable(plan)
     if options.threads:
         torch.set_num_threads(options.threads)
-    price = profile_pricer(*load_profile(options.device)) if options.device else None
-    schedule, costs = schedule_run(plan, listed_model(store.manifest.model, networks), document, price=price)
+    price, memory = None, None
+    if options.device:
+        known = load_profile(options.device)
+        price, memory = profile_pricer(*known), profile_memory(known[0])
+    model = listed_model(store.manifest.model, playable.networks)
+    schedule, costs = schedule_run(plan, model, document, price=price, memory=memory)
     reader = FileReader(store, direct=not options.buffered, verify=options.verify)
-    inputs = inputs_of(store)
-    with Executor(schedule, costs, networks, store, reader=reader) as executor:
-        for number in range(len(schedule.passes)):
-            first = schedule.visits[schedule.passes[number].first]
-            component = schedule.blocks[first.block].component
-            executor.play(component, inputs[component])
+    blocks = TorchBlocks(schedule, playable.networks, store, reader)
+    baseline = 0 if memory is None else memory.baseline
+    with Executor(schedule, costs, blocks, baseline_bytes=baseline) as executor:
+        playable.generate(executor)
     trace = executor.trace()
-    print(f"{plan.name}: measured on this machine, inputs of noise")
+    print(f"{plan.name}: measured on this machine, from noise")
     print(f"  total            {format_seconds(trace.total_s)}")
     print(f"  peak, by ledger  {format_bytes(trace.peak_bytes)}")
     measured = executor.measured_peak_bytes

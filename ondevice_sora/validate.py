@@ -4,6 +4,8 @@
 published figure, the simulated one, the error and the role. The format is described in simulator/published.py and in
 docs/cases.md. With --leave-one-out every calibration figure is predicted by a fit that has not seen it.
 
+`validate host` captures this machine, then predicts and runs many plans on it (ondevice_sora/validate_host.py).
+
 `validate reference DIR` compares networks, sampler and leap rules with the vectors in a folder, case by case; exit
 status 1 says that one lies over its tolerance. It needs PyTorch.
 
@@ -18,6 +20,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from ondevice_sora import validate_host
 from ondevice_sora.common import CASES_HELP, EXIT_FAILED, EXIT_FITS, needing, progress_bar, shown
 from profiles.errors import UserError
 
@@ -28,11 +31,12 @@ examples:
   ondevice-sora validate published --cases mine.yaml --json
   ondevice-sora validate reference vectors/
   ondevice-sora validate export exported/
+  ondevice-sora validate host --out host-validation
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", required=True, metavar="published|reference|export")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="published|reference|export|host")
     published = actions.add_parser("published", help="published figures beside simulated ones")
     published.add_argument("--cases", default="iphone15pro", metavar="FILE", help=CASES_HELP)
     published.add_argument("--device", metavar="DEVICE", help="instead of the file's: a device or a profile file")
@@ -49,11 +53,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     export = actions.add_parser("export", help="exported blocks beside PyTorch's (needs PyTorch and coremltools)")
     export.add_argument("folder", type=Path, metavar="DIR", help="an export's folder")
     export.add_argument("--weights", type=Path, metavar="DIR", help="the folder of weights that it was made from")
+    host = actions.add_parser("host", help="plans predicted and run on this machine (needs PyTorch)")
+    validate_host.add_arguments(host)
 
 
 def run(options: argparse.Namespace) -> int:
     """Raises UserError."""
-    return {"published": _published, "reference": _reference, "export": _export}[options.action](options)
+    actions = {"published": _published, "reference": _reference, "export": _export, "host": validate_host.run}
+    return actions[options.action](options)
 
 
 def _reference(options: argparse.Namespace) -> int:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from plans.schema import BlockEntry, ComponentPlan, UnitsPerBlock
-from profiles.costs import ComputeUnits
 from profiles.documents import Document
 from profiles.errors import nearest
+from profiles.measurements import ComputeUnits
 from profiles.models import Component, Unit
 
 

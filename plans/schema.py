@@ -13,10 +13,10 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from profiles.costs import ComputeUnits
 from profiles.documents import Document, read_extended
 from profiles.errors import UserError, nearest
 from profiles.figures import ByteCount
+from profiles.measurements import ComputeUnits
 from profiles.models import Precision
 
 READY = Path(__file__).parent / "ready"
@@ -35,7 +35,7 @@ class Video(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     frames: Annotated[int, msgspec.Meta(ge=1, le=1000)]
 
 
-class Sampler(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Sampler(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Rectified-flow sampling: `steps` network evaluations if nothing ends them early, classifier-free guidance."""
 
     steps: Steps = 30

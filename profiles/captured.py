@@ -14,11 +14,12 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from profiles.costs import PROCESSORS, ComputeUnits, Measurement, figures, replace_figures
+from profiles.costs import PROCESSORS, figures, replace_figures
 from profiles.devices import Device, device_keys
 from profiles.documents import Document, read_json, write_json
 from profiles.errors import UserError, nearest
 from profiles.figures import Figure, sampled
+from profiles.measurements import ComputeUnits, Measurement
 from profiles.models import Name, Precision, Variant
 from profiles.profile import SCALED_FROM, Profile, load_profile, scale_profile
 

@@ -10,7 +10,7 @@ coefficients price every block with one matrix product:
 
 A first load is charged for the bytes it reads and the bytes it writes, since specialising turns the one into the other.
 A run is never faster than the weights and activations can cross the memory bus once. Where a block was measured on the
-device, its measured figures stand instead of the model's.
+device, or all parts of it were, the measured figures stand instead of the model's (profiles/measurements.py).
 
 Known errors: a class has one throughput, whatever the shapes; activations are priced at the precision of the weights,
 float32 beside
@@ -28,9 +28,9 @@ import numpy as np
 import numpy.typing as npt
 
 from profiles.figures import Figure, Mark
+from profiles.measurements import ComputeUnits, MeasuredBlocks, Measurement, put_together
 from profiles.models import STORED_BYTES, Precision, Unit, Variant, Work
 
-ComputeUnits = Literal["cpu_only", "cpu_and_gpu", "cpu_and_ne"]
 Processor = Literal["cpu", "gpu", "ane"]
 PROCESSORS: dict[ComputeUnits, Processor] = {"cpu_only": "cpu", "cpu_and_gpu": "gpu", "cpu_and_ne": "ane"}
 Array = npt.NDArray[np.float64]
@@ -96,29 +96,6 @@ class Costs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     loads: LoadCosts
     processors: dict[Processor, ProcessorCosts]
     thermal: ThermalCosts
-
-
-class Measurement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What was measured of one block, named by its first and last unit. Whatever is missing, the model fills in.
-
-    `samples` are what the figures were worked out from, by name and in their units.
-    """
-
-    model: str
-    component: str
-    first_unit: str
-    last_unit: str
-    variant: Variant = "plain"
-    precision: Precision = "float32"
-    compute_units: ComputeUnits = "cpu_and_gpu"
-    load_warm_s: Figure | None = None
-    load_cold_s: Figure | None = None
-    run_s: Figure | None = None
-    first_run_s: Figure | None = None
-    unload_s: Figure | None = None
-    resident_bytes: Figure | None = None
-    working_bytes: Figure | None = None
-    samples: dict[str, tuple[float, ...]] = {}
 
 
 @dataclass(frozen=True)
@@ -276,13 +253,14 @@ def price(
         load_marks=tuple(load_marks),
         run_marks=tuple(run_marks),
     )
-    return _with_measured(priced, blocks, measurements) if measurements else priced
+    return _with_measured(priced, blocks, costs, measurements) if measurements else priced
 
 
 def unused_measurements(measurements: Sequence[Measurement], blocks: Sequence[BlockSpec]) -> list[Measurement]:
-    """Measurements of blocks that are not among these."""
-    known = {_block_key(block) for block in blocks}
-    return [measurement for measurement in measurements if _measured_key(measurement) not in known]
+    """Measurements of which none of these blocks takes its figures."""
+    measured = MeasuredBlocks(measurements)
+    used = {id(part) for block in blocks for part in measured.parts(block)}
+    return [measurement for measurement in measurements if id(measurement) not in used]
 
 
 def _seconds_per_amount(sample: Sample, prefix: str, terms: Sequence[str]) -> Array:
@@ -306,15 +284,20 @@ def _mark_shares(amounts: Array, seconds: Array, marks: Sequence[Mark]) -> list[
     return shares
 
 
-def _with_measured(priced: BlockCosts, blocks: Sequence[BlockSpec], measurements: Sequence[Measurement]) -> BlockCosts:
-    """The price list with measured figures where a block was measured."""
-    measured = {_measured_key(measurement): measurement for measurement in measurements}
+def _with_measured(
+    priced: BlockCosts, blocks: Sequence[BlockSpec], costs: Costs, measurements: Sequence[Measurement]
+) -> BlockCosts:
+    """The price list with measured figures where a block or all parts of it were measured."""
+    measured = MeasuredBlocks(measurements)
+    load_fixed_s, specialise_fixed_s = costs.loads.load_fixed_s.value, costs.loads.specialise_fixed_s.value
     resident, working = list(priced.resident_bytes), list(priced.working_bytes)
     load_marks, run_marks = list(priced.load_marks), list(priced.run_marks)
     for row, block in enumerate(blocks):
-        found = measured.get(_block_key(block))
-        if found is None:
+        parts = measured.parts(block)
+        if not parts:
             continue
+        dispatch_s = costs.processors[block.processor].dispatch_s.value
+        found = put_together(parts, load_fixed_s, specialise_fixed_s, dispatch_s)
         extra_first = priced.first_run_s[row] - priced.run_s[row]
         for array, figure in (
             (priced.load_warm_s, found.load_warm_s),
@@ -374,12 +357,3 @@ def _run_amounts(block: BlockSpec) -> tuple[float, ...]:
 def _working_bytes(block: BlockSpec) -> int:
     works: list[Work] = [unit.work(block.variant) for unit in block.units]
     return round(max(work.working_elements for work in works) * activation_bytes(block.precision))
-
-
-def _measured_key(m: Measurement) -> tuple[str, ...]:
-    return (m.model, m.component, m.first_unit, m.last_unit, m.variant, m.precision, m.compute_units)
-
-
-def _block_key(block: BlockSpec) -> tuple[str, ...]:
-    first, last = block.units[0].name, block.units[-1].name
-    return (block.model, block.component, first, last, block.variant, block.precision, block.compute_units)

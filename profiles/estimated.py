@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from profiles.costs import ComputeUnits
 from profiles.figures import Mark
+from profiles.measurements import ComputeUnits
 from profiles.models import Precision, Variant
 
 

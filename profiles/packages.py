@@ -6,10 +6,10 @@ from functools import cache
 
 import msgspec
 
-from profiles.costs import ComputeUnits
 from profiles.devices import DATA
 from profiles.documents import read_yaml
 from profiles.figures import Figure
+from profiles.measurements import ComputeUnits
 
 
 class SizeLimit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -17,6 +17,7 @@ from profiles.errors import UserError
 from profiles.trace import Trace
 from reports import sections
 from reports.markup import Html, el, join, json_for_script, text
+from reports.prediction_section import prediction_section
 from reports.rows import kind_word, labels, verdict
 from reports.timeline import LANES, component_names, lanes_of, memory_columns, span_columns, steady_step, title
 
@@ -103,6 +104,7 @@ def _several(traces: list[Trace], names: list[str]) -> Html:
     return join(
         [
             sections.comparison_header(traces, names),
+            prediction_section(traces),
             sections.comparison_table(traces, names),
             sections.timeline(traces, names),
             *details,

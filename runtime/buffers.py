@@ -23,11 +23,11 @@ READ_ALIGNMENT = 4096
 
 
 class Buffer:
-    """At least `size` bytes, aligned to HUGE_PAGE_BYTES. `view` is all of it as writable bytes."""
+    """`size` bytes, rounded up for direct reads, aligned to HUGE_PAGE_BYTES. `view` is all of it as writable bytes."""
 
     def __init__(self, size: int) -> None:
         """Raises UserError if the system has no address space or memory left."""
-        self.capacity = max(1, -(-size // HUGE_PAGE_BYTES)) * HUGE_PAGE_BYTES
+        self.capacity = max(1, -(-size // READ_ALIGNMENT)) * READ_ALIGNMENT
         self._map, self._offset, self._address = _mapping(self.capacity)
         self.view: memoryview | None = memoryview(self._map)[self._offset : self._offset + self.capacity]
 
@@ -48,6 +48,11 @@ class Buffer:
     def contains(self, tensor: Tensor) -> bool:
         """Whether the tensor's memory lies in this buffer, and will change with the next block read into it."""
         return self._address <= tensor.data_ptr() < self._address + self.capacity
+
+    def populate(self) -> None:
+        """Have the system provide all pages now, by writing to each, rather than during the first read."""
+        assert self.view is not None, "the buffer was released"
+        self.view[::READ_ALIGNMENT] = bytes(self.capacity // READ_ALIGNMENT)
 
     def give_back(self, keep_bytes: int = 0) -> None:
         """Return the pages past the first `keep_bytes` to the system; they read as zero until written again."""
@@ -76,7 +81,8 @@ def _mapping(capacity: int) -> tuple[mmap.mmap, int, int]:
     address = ctypes.addressof(anchor)
     offset = -address % HUGE_PAGE_BYTES
     del anchor
-    if hasattr(mmap, "MADV_HUGEPAGE"):
+    huge = capacity // HUGE_PAGE_BYTES * HUGE_PAGE_BYTES
+    if huge and hasattr(mmap, "MADV_HUGEPAGE"):
         with contextlib.suppress(OSError):  # a kernel without huge pages: slower, not wrong
-            mapping.madvise(mmap.MADV_HUGEPAGE, offset, capacity)
+            mapping.madvise(mmap.MADV_HUGEPAGE, offset, huge)
     return mapping, offset, address + offset

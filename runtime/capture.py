@@ -1,22 +1,27 @@
 """Measure what blocks cost on this machine, and write it as a profile that `simulate --device FILE` takes.
 
-Per block and variant: cold loads (a fresh buffer, the file's pages out of the page cache), warm loads (the buffer
-used before, as in every later step), first and later runs, working memory and what stays after the eviction; then loads
-while the block runs over and over, and runs while it is read over and over. Figures are medians; samples are kept.
+Nothing is timed but the executor itself, in processes of their own, on the store's blocks as they are cut: `alone`
+loads each block when it is needed, so that no load and run go on together; `beside` loads one ahead; `probe` takes the
+memory that runs need instead of their time. Where token merging changes a block, every second step merges.
 
-Working memory is the growth of the process's resident peak over one run, with the heap trimmed before; where the
-system does not tell, the figure is missing. The simulator's baseline is zero here: a budget on this machine counts what
-the run adds to the process.
+    load_warm_s, load_cold_s   later loads of a block alone, and the first; the page cache has none of it
+    run_s, first_run_s         later runs of a variant alone, and the first
+    working_bytes              most growth of the process's resident memory over any later run
+    load_rate, run_rate        speed while the other goes on, from how much longer overlapping ones took
+    load_fixed_s, dispatch_s   what is spent once a load and once a run: a block of several parts spends it once
+    baseline_bytes             what a run adds to the process beside buffers and working memory
+
+A figure of seconds is the mean of its samples without outliers (runtime/observed.py), which are kept.
 """
 
 from __future__ import annotations
 
-import gc
 import os
 import platform
-import threading
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -24,254 +29,237 @@ from statistics import median
 
 import torch
 
-from profiles.costs import Costs, LoadCosts, Measurement, ProcessorCosts, ThermalCosts
+from plans.schedule import Schedule
+from plans.schema import BlockEntry, ComponentPlan, Plan, Sampler, Tdtm, plan_data
+from profiles.catalogue import listed_model
+from profiles.costs import BlockSpec, Costs, LoadCosts, ProcessorCosts, ThermalCosts
 from profiles.devices import Device, Hardware, MemoryLimit
+from profiles.documents import Document, write_yaml
 from profiles.figures import Figure
-from profiles.models import Variant
+from profiles.measurements import Measurement
+from profiles.models import Model
 from profiles.profile import Profile
 from runtime import footprint
-from runtime.buffers import Buffer
-from runtime.executor import RuntimeBlock
-from runtime.models.units import State
-from runtime.networks import Network
-from runtime.reading import FileReader, drop_pages
-from runtime.standin import inputs_of, networks_of
-from runtime.store import Store, StoredBlock
+from runtime.networks import schedule_run, stored_pricer
+from runtime.observed import Activity, activities, line, spread, typical
+from runtime.reading import FileReader
+from runtime.store import MODEL, Store
+from runtime.trial import Trial, in_process
 
 MATMUL_SIDE = 1024
 COPY_BYTES = 1 << 28
-MAD_TO_SIGMA = 1.4826
-"""The median absolute deviation of a normal distribution times this is its standard deviation."""
+STEPS = 6
+MERGED_STEPS = (1, 3, 5)
 DEVICE = "host"
+ALONE, BESIDE, PROBE = "alone", "beside", "probe"
+
+Trials = Mapping[str, Sequence[Trial]]
+"""The trials of each of the capture's runs."""
+
+
+def capture(
+    store: Store, *, rounds: int = 3, threads: int | None = None, on_trial: Callable[[str], None] | None = None
+) -> Profile:
+    """The profile of this machine for the blocks of a store. Raises UserError if a run of it fails."""
+    threads = threads or torch.get_num_threads()
+    trials: dict[str, list[Trial]] = {name: [] for name in (ALONE, BESIDE, PROBE)}
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(rounds):
+            for name in trials:
+                if on_trial is not None:
+                    on_trial(f"round {number + 1} of {rounds}: {name}")
+                trials[name].append(capture_trial(store, name, Path(folder), threads))
+    return profile_of(store, trials, threads)
+
+
+def capture_trial(store: Store, name: str, folder: Path, threads: int) -> Trial:
+    """One of the capture's runs, in a process of its own; files go to `folder`."""
+    plan = folder / f"{name}.yaml"
+    write_yaml(plan, plan_data(capture_plan(store, name)))
+    mode = PROBE if name == PROBE else ""
+    return in_process(store.directory, plan, folder / f"{name}.json", threads=threads, mode=mode)
+
+
+def capture_plan(store: Store, name: str) -> Plan:
+    """The plan of one of the capture's runs: the store's own blocks, nothing kept."""
+    blocks: dict[str, list[BlockEntry]] = defaultdict(list)
+    for block in store.manifest.blocks:
+        blocks[block.component].append(BlockEntry(block.name))
+    prefetch = 1 if name == BESIDE else 0
+    return Plan(
+        name=name,
+        model=str((store.directory / MODEL).resolve()),
+        sampler=Sampler(steps=STEPS),
+        tdtm=Tdtm(MERGED_STEPS if _model(store).merges_tokens else "none"),
+        components={
+            component: ComponentPlan(blocks=tuple(entries), compute_units="cpu_only", prefetch=prefetch)
+            for component, entries in blocks.items()
+        },
+    )
+
+
+def profile_of(store: Store, trials: Trials, threads: int) -> Profile:
+    """What the trials of a capture say of this machine."""
+    found = samples_of(store, trials)
+    source = f"profile capture, {date.today().isoformat()}"
+    costs = _costs(found, source)
+    return Profile(
+        device=DEVICE,
+        costs=costs,
+        hardware=_hardware(source, costs.processors["cpu"].moved_bytes_per_s.value),
+        conditions=_conditions(store, trials, threads),
+        measurements=tuple(_measurement(block, found, source) for block in found.blocks),
+    )
 
 
 @dataclass
 class Samples:
-    """What was measured of one block in one variant; seconds and bytes by figure."""
+    """Seconds and bytes by what was measured. Loads are a package's, whatever the variant: it is the same file."""
 
-    block: StoredBlock
-    variant: Variant
-    values: dict[str, list[float]] = field(default_factory=dict)
+    blocks: tuple[BlockSpec, ...] = ()
+    loads: dict[tuple[str, str], dict[str, list[float]]] = field(default_factory=lambda: defaultdict(_lists))
+    runs: dict[tuple[str, str, str], dict[str, list[float]]] = field(default_factory=lambda: defaultdict(_lists))
+    unload_s: list[float] = field(default_factory=list)
+    dispatch_s: list[float] = field(default_factory=list)
+    baseline_bytes: list[float] = field(default_factory=list)
+    load_rate: float = 1.0
+    run_rate: float = 1.0
 
-    def add(self, name: str, value: float) -> None:
-        self.values.setdefault(name, []).append(value)
+    def of_load(self, block: BlockSpec) -> dict[str, list[float]]:
+        return self.loads[(block.component, block.name)]
 
-    def median(self, name: str) -> float | None:
-        found = self.values.get(name)
-        return median(found) if found else None
-
-
-def capture(
-    store: Store, *, repeats: int = 5, threads: int | None = None, on_block: Callable[[str], None] | None = None
-) -> Profile:
-    """The profile of this machine for the blocks of a store. Raises UserError if a block cannot be read."""
-    before = torch.get_num_threads()
-    if threads is not None:
-        torch.set_num_threads(threads)
-    try:
-        with torch.no_grad():
-            return _profile(store, measure(store, networks_of(store), inputs_of(store), repeats, on_block), repeats)
-    finally:
-        torch.set_num_threads(before)
+    def of_run(self, block: BlockSpec) -> dict[str, list[float]]:
+        return self.runs[(block.component, block.name, block.variant)]
 
 
-def measure(
-    store: Store,
-    networks: Sequence[Network],
-    inputs: dict[str, State],
-    repeats: int,
-    on_block: Callable[[str], None] | None = None,
-) -> list[Samples]:
-    """All samples of all blocks, each variant that differs; states are handed on from block to block."""
-    found = []
-    reused = Buffer(max(block.data_bytes for block in store.manifest.blocks))
-    for network in networks:
-        state = dict(inputs[network.name])
-        for stored in store.manifest.blocks:
-            if stored.component != network.name:
-                continue
-            if on_block is not None:
-                on_block(stored.name)
-            after = state
-            for variant in _variants(network, stored):
-                samples = Samples(stored, variant)
-                if variant == "plain":
-                    _measure_loads(samples, store, reused, repeats)
-                outcome = _measure_runs(samples, store, network, reused, state, repeats)
-                after = outcome if variant == "plain" else after
-                found.append(samples)
-            state = after
-    reused.release()
+def _lists() -> dict[str, list[float]]:
+    return defaultdict(list)
+
+
+def samples_of(store: Store, trials: Trials) -> Samples:
+    """Every sample of a capture's trials, by block."""
+    found = Samples()
+    for trial in trials[PROBE]:
+        for component, name, variant, held in trial.working_bytes:
+            found.runs[(component, name, variant)]["working_bytes"].append(float(held))
+    overlapping: list[tuple[BlockSpec, Activity]] = []
+    for run in (ALONE, BESIDE):
+        schedule = _schedule(store, capture_plan(store, run), found)
+        starts = {walked.first for walked in schedule.passes}
+        found.blocks = schedule.blocks
+        for trial in trials[run]:
+            assert trial.trace is not None
+            if trial.added_bytes is not None:
+                found.baseline_bytes.append(float(max(0, trial.added_bytes - schedule.needed_bytes)))
+            spans = iter(sorted((s for s in trial.trace.spans if s.action == "run"), key=lambda span: span.end_s))
+            for activity in activities(schedule, trial.trace):
+                visit = schedule.visits[activity.visit]
+                block = schedule.blocks[visit.block]
+                if activity.action == "evict":
+                    found.unload_s.append(activity.seconds)
+                    continue
+                is_first = visit.cold if activity.action == "load" else visit.first_run
+                if activity.action == "run":
+                    gap = activity.seconds - next(spans).seconds
+                    if activity.is_alone and activity.visit not in starts:
+                        found.dispatch_s.append(max(0.0, gap))
+                if not activity.is_alone:
+                    if not is_first:
+                        overlapping.append((block, activity))
+                elif activity.action == "load":
+                    found.of_load(block)["load_cold_s" if is_first else "load_warm_s"].append(activity.seconds)
+                else:
+                    found.of_run(block)["first_run_s" if is_first else "run_s"].append(activity.seconds)
+    found.load_rate = _rate(found, overlapping, "load")
+    found.run_rate = _rate(found, overlapping, "run")
     return found
 
 
-def _variants(network: Network, stored: StoredBlock) -> tuple[Variant, ...]:
-    names = [unit.name for unit in network.plain]
-    covered = range(names.index(stored.first_unit), names.index(stored.last_unit) + 1)
-    return ("plain", "tdtm") if any(network.merges(index) for index in covered) else ("plain",)
+def _rate(found: Samples, overlapping: Sequence[tuple[BlockSpec, Activity]], action: str) -> float:
+    """Speed while the other activity goes on, relative to alone: the work not done beside it over the time beside it.
+
+    An activity of `seconds`, `overlap_s` of them beside the other, does seconds - overlap_s + rate * overlap_s of what
+    it does alone in its own time.
+    """
+    done = beside = 0.0
+    for block, activity in overlapping:
+        if activity.action != action:
+            continue
+        alone = found.of_load(block)["load_warm_s"] if action == "load" else found.of_run(block)["run_s"]
+        if alone:
+            done += typical(alone) - (activity.seconds - activity.overlap_s)
+            beside += activity.overlap_s
+    return min(1.0, max(0.1, done / beside)) if beside > 0 else 1.0
 
 
-def _measure_loads(samples: Samples, store: Store, reused: Buffer, repeats: int) -> None:
-    stored = samples.block
-    footprint.trim_heap()
-    for _ in range(repeats):
-        drop_pages(store.path(stored))
-        before = footprint.resident_bytes()
-        fresh = Buffer(stored.data_bytes)
-        samples.add("load_cold_s", _load_seconds(FileReader(store, drop_cache=True), stored, fresh))
-        loaded = footprint.resident_bytes()
-        fresh.release()
-        after = footprint.resident_bytes()
-        if before is not None and loaded is not None and after is not None:
-            samples.add("resident_bytes", max(0, loaded - before))
-            samples.add("residual_bytes", max(0, after - before))
-    reader = FileReader(store, drop_cache=True)
-    _load_seconds(reader, stored, reused)
-    for _ in range(repeats):
-        samples.add("load_warm_s", _load_seconds(reader, stored, reused))
+def _schedule(store: Store, plan: Plan, found: Samples) -> Schedule:
+    """The schedule of a capture's run, with the working memory that its probes measured."""
+    units = {(block.component, block.name): (block.first_unit, block.last_unit) for block in store.manifest.blocks}
+    working = {
+        (component, *units[(component, block)], variant): round(typical(samples["working_bytes"]))
+        for (component, block, variant), samples in found.runs.items()
+        if samples["working_bytes"]
+    }
+    price = stored_pricer(working)  # type: ignore[arg-type]
+    return schedule_run(plan, _model(store), Document({}, {}, store.directory), price=price)[0]
 
 
-def _measure_runs(
-    samples: Samples, store: Store, network: Network, buffer: Buffer, state: State, repeats: int
-) -> State:
-    """Runs alone and beside loads; the state after the block."""
-    stored = samples.block
-    names = [unit.name for unit in network.plain]
-    first, last = names.index(stored.first_unit), names.index(stored.last_unit)
-    block = RuntimeBlock(network, stored, samples.variant, names[first : last + 1])
-    reader = FileReader(store, drop_cache=True)
-    reader.read(stored, _view(buffer), lambda _: None)
-    block.bind(buffer.tensors(stored.tensors))
-    try:
-        for number in range(repeats + 1):
-            start = time.perf_counter()
-            after = block.run(state, buffer)
-            samples.add("run_s" if number else "first_run_s", time.perf_counter() - start)
-        for _ in range(repeats):
-            del after
-            gc.collect()
-            footprint.trim_heap()
-            before, is_ours = footprint.resident_bytes(), footprint.reset_peak()
-            after = block.run(state, buffer)
-            peak = footprint.peak_bytes()
-            if is_ours and before is not None and peak is not None:
-                samples.add("working_bytes", max(0, peak - before))
-        _measure_interference(samples, reader, block, buffer, state, repeats)
-    finally:
-        block.unbind()
-    return after
+def _model(store: Store) -> Model:
+    return listed_model(MODEL, store.directory)[0]
 
 
-def _measure_interference(
-    samples: Samples, reader: FileReader, block: RuntimeBlock, buffer: Buffer, state: State, repeats: int
-) -> None:
-    """Reads over and over in one thread, runs over and over in this one; only what overlapped throughout counts."""
-    stored = samples.block
-    beside = Buffer(stored.data_bytes)
-    done = threading.Event()
-    loads: list[tuple[float, float]] = []
+def _measurement(block: BlockSpec, found: Samples, source: str) -> Measurement:
+    loads, runs = found.of_load(block), found.of_run(block)
 
-    def read() -> None:
-        while not done.is_set():
-            start = time.perf_counter()
-            reader.read(stored, _view(beside), lambda _: None)
-            loads.append((start, time.perf_counter()))
+    def figure(samples: Mapping[str, list[float]], name: str) -> Figure | None:
+        values = samples.get(name)
+        if not values:
+            return None
+        noun = "sample" if len(values) == 1 else "samples, mean without outliers"
+        deviation = min(3.0, round(spread(values), 4))
+        return Figure(float(f"{typical(values):.6g}"), "measured", f"{source}: {len(values)} {noun}", deviation)
 
-    reader.read(stored, _view(beside), lambda _: None)
-    thread = threading.Thread(target=read, daemon=True)
-    begin = time.perf_counter()
-    thread.start()
-    end = begin
-    try:
-        count = 0
-        while count < repeats or len(loads) < repeats:
-            start = time.perf_counter()
-            block.run(state, buffer)
-            end = time.perf_counter()
-            samples.add("run_while_loading_s", end - start)
-            count += 1
-            if not thread.is_alive():
-                break
-    finally:
-        done.set()
-        thread.join()
-        beside.release()
-    for start, stop in loads:
-        if start >= begin and stop <= end:
-            samples.add("load_while_running_s", stop - start)
-
-
-def _load_seconds(reader: FileReader, stored: StoredBlock, buffer: Buffer) -> float:
-    start = time.perf_counter()
-    reader.read(stored, _view(buffer), lambda _: None)
-    return time.perf_counter() - start
-
-
-def _view(buffer: Buffer) -> memoryview:
-    assert buffer.view is not None
-    return buffer.view
-
-
-def _profile(store: Store, found: Sequence[Samples], repeats: int) -> Profile:
-    source = f"profile capture, {date.today().isoformat()}"
-    loads = {samples.block.name: samples for samples in found if samples.variant == "plain"}
-    return Profile(
-        device=DEVICE,
-        costs=_costs(found, source),
-        hardware=_hardware(source),
-        conditions=_conditions(store, repeats),
-        measurements=tuple(_measurement(store, samples, loads[samples.block.name], source) for samples in found),
-    )
-
-
-def _measurement(store: Store, samples: Samples, loads: Samples, source: str) -> Measurement:
-    """Both variants of a block read the same file, so they share the loads' figures."""
     return Measurement(
-        model=store.manifest.model,
-        component=samples.block.component,
-        first_unit=samples.block.first_unit,
-        last_unit=samples.block.last_unit,
-        variant=samples.variant,
+        model=block.model,
+        component=block.component,
+        first_unit=block.units[0].name,
+        last_unit=block.units[-1].name,
+        variant=block.variant,
         compute_units="cpu_only",
-        load_warm_s=_figure(loads, "load_warm_s", source),
-        load_cold_s=_figure(loads, "load_cold_s", source),
-        run_s=_figure(samples, "run_s", source),
-        first_run_s=_figure(samples, "first_run_s", source),
-        resident_bytes=Figure(samples.block.data_bytes, "measured", f"{source}: size of the block's file"),
-        working_bytes=_figure(samples, "working_bytes", source),
-        samples={name: tuple(round(value, 7) for value in values) for name, values in samples.values.items()},
+        load_warm_s=figure(loads, "load_warm_s"),
+        load_cold_s=figure(loads, "load_cold_s"),
+        run_s=figure(runs, "run_s"),
+        first_run_s=figure(runs, "first_run_s"),
+        resident_bytes=Figure(block.stored_bytes, "measured", f"{source}: size of the block's file"),
+        working_bytes=figure(runs, "working_bytes"),
+        samples={
+            name: tuple(round(value, 7) for value in values)
+            for name, values in (*(loads.items() if block.variant == "plain" else ()), *runs.items())
+            if values
+        },
     )
 
 
-def _figure(samples: Samples, name: str, source: str) -> Figure | None:
-    values = samples.values.get(name)
-    if not values:
-        return None
-    middle = median(values)
-    spread = median(abs(value - middle) for value in values) * MAD_TO_SIGMA / middle if middle > 0 else 0.0
-    noun = "sample" if len(values) == 1 else "samples, median"
-    return Figure(float(f"{middle:.6g}"), "measured", f"{source}: {len(values)} {noun}", min(3.0, round(spread, 4)))
+def _costs(found: Samples, source: str) -> Costs:
+    """Costs for blocks of which not all parts were measured, and what holds for all.
 
-
-def _costs(found: Sequence[Samples], source: str) -> Costs:
-    """Costs for blocks that were not measured, and what holds for all: interference and residual.
-
-    The fixed part of a load is not told apart from the rest: bytes over the median rate. What a run costs cannot be
-    said for blocks without operation counts; that is what `measurements` are for.
+    What a run costs cannot be said for blocks without operation counts; that is what `measurements` are for.
     """
 
-    def measured(value: float, note: str) -> Figure:
-        return Figure(float(f"{value:.6g}"), "measured", f"{source}: {note}")
+    def measured(value: float, note: str, samples: Sequence[float] = ()) -> Figure:
+        deviation = min(3.0, round(spread(samples), 4)) if len(samples) > 1 else 0.0
+        return Figure(float(f"{value:.6g}"), "measured", f"{source}: {note}", deviation)
 
     def assumed(value: float, why: str) -> Figure:
         return Figure(value, "estimated", why)
 
-    plain = [samples for samples in found if samples.variant == "plain"]
-    warm = median(s.block.data_bytes / (s.median("load_warm_s") or 1.0) for s in plain)
-    extra = [(s.median("load_cold_s") or 0.0) - (s.median("load_warm_s") or 0.0) for s in plain]
-    specialise = median(2 * s.block.data_bytes / max(e, 1e-6) for s, e in zip(plain, extra, strict=True))
-    first = [(s.median("first_run_s") or 0.0) - (s.median("run_s") or 0.0) for s in found]
-    residual = [(s.median("residual_bytes") or 0.0) / s.block.data_bytes for s in plain]
+    packages = {(block.component, block.name): block.stored_bytes for block in found.blocks}
+    warm = {key: typical(values) for key in packages if (values := found.loads[key]["load_warm_s"])}
+    fixed_s, slope = line((packages[key], seconds) for key, seconds in warm.items())
+    cold = [typical(found.loads[key]["load_cold_s"]) - seconds for key, seconds in warm.items()]
+    runs = [(found.of_run(block)["first_run_s"], found.of_run(block)["run_s"]) for block in found.blocks]
+    first = [typical(once) - typical(later) for once, later in runs if once and later]
+    residuals = [abs(fixed_s + slope * packages[key] - seconds) / seconds for key, seconds in warm.items()]
     flops, moved = matmul_flops_per_s(), copied_bytes_per_s()
     rate = measured(flops, f"float32 matrix product of side {MATMUL_SIDE}")
     same = assumed(rate.value, "taken to be that of a matrix product")
@@ -280,45 +268,37 @@ def _costs(found: Sequence[Samples], source: str) -> Costs:
         attention_flops_per_s=same,
         convolution_flops_per_s=same,
         moved_bytes_per_s=measured(moved, f"copy of {COPY_BYTES >> 20} MiB, read and written"),
-        dispatch_s=assumed(0.0, "contained in the measured runs"),
+        dispatch_s=measured(median(found.dispatch_s or [0.0]), "between a visit and the next", found.dispatch_s),
         first_run_s=measured(max(0.0, median(first)), "first runs less later ones, median of all blocks"),
         token_merge_s=assumed(0.0, "contained in the measured runs"),
-        load_rate=measured(_rate(found, "load_warm_s", "load_while_running_s"), "loads alone to loads beside runs"),
-        run_rate=measured(_rate(found, "run_s", "run_while_loading_s"), "runs alone to runs beside loads"),
+        load_rate=measured(found.load_rate, "loads beside runs to loads alone"),
+        run_rate=measured(found.run_rate, "runs beside loads to runs alone"),
         charged_share=assumed(1.0, "all memory of a process counts"),
     )
+    note = f"line through the loads of {len(warm)} blocks; median residual {median(residuals):.1%}"
     loads = LoadCosts(
-        load_fixed_s=assumed(0.0, "contained in the rate"),
-        read_bytes_per_s=measured(warm, "warm loads, median of all blocks"),
+        load_fixed_s=measured(fixed_s, note),
+        read_bytes_per_s=measured(min(1e18, 1.0 / slope if slope > 0 else 1e18), note),
         prepare_bytes_per_s=assumed(1e18, "weights are used where they were read"),
-        specialise_fixed_s=assumed(0.0, "contained in the rate"),
-        specialise_bytes_per_s=measured(min(1e18, specialise), "cold loads less warm ones: pages of a fresh buffer"),
+        specialise_fixed_s=measured(max(0.0, median(cold)), "first loads less later ones, median of all blocks"),
+        specialise_bytes_per_s=assumed(1e18, "contained in the fixed part"),
         compressed_held_bytes=assumed(4.0, "no compressed weights here"),
         transient_share=assumed(0.0, "reads go straight to where the weights stay"),
-        unload_s=assumed(0.0, "buffers stay for the next block"),
-        residual_share=measured(median(residual), "memory left after the eviction, median of all blocks"),
+        unload_s=measured(typical(found.unload_s or [0.0]), "evictions", found.unload_s),
+        residual_share=assumed(0.0, "buffers are counted while the schedule can need them"),
     )
     thermal = ThermalCosts(
         floor=assumed(1.0, "no derating was looked for"), time_constant_s=assumed(300.0, "assumed"), contained=True
     )
+    baseline = found.baseline_bytes or [0.0]
     return Costs(
-        baseline_bytes=assumed(0.0, "a budget here counts what the run adds to the process"),
+        baseline_bytes=measured(
+            round(median(baseline)), "what runs add to the process beside weights and working memory", baseline
+        ),
         loads=loads,
         processors={"cpu": processor},
         thermal=thermal,
     )
-
-
-def _rate(found: Sequence[Samples], alone: str, beside: str) -> float:
-    """Speed beside the other activity relative to alone: the median over blocks; 1 if nothing overlapped."""
-    loads = {samples.block.name: samples for samples in found if samples.variant == "plain"}
-    ratios = []
-    for samples in found:
-        quiet = samples.median(alone) or loads[samples.block.name].median(alone)
-        busy = samples.median(beside)
-        if quiet and busy:
-            ratios.append(quiet / busy)
-    return min(10.0, max(0.01, median(ratios))) if ratios else 1.0
 
 
 def matmul_flops_per_s(repeats: int = 5) -> float:
@@ -343,17 +323,15 @@ def _best(work: Callable[[], object], repeats: int) -> float:
     return min(seconds)
 
 
-def _hardware(source: str) -> Device:
+def _hardware(source: str, copied_bytes_per_s: float) -> Device:
     memory = Figure(footprint.physical_bytes(), "measured", f"{source}: physical memory")
     return Device(
         name=f"this machine ({platform.machine()}, {os.cpu_count()} cores)",
-        chip=_processor_name(),
+        chip=processor_name(),
         system=f"{platform.system()} {platform.release()}",
         hardware=Hardware(
             ram_bytes=memory,
-            dram_bytes_per_s=Figure(
-                float(f"{copied_bytes_per_s():.4g}"), "measured", f"{source}: copy of {COPY_BYTES >> 20} MiB"
-            ),
+            dram_bytes_per_s=Figure(copied_bytes_per_s, "measured", f"{source}: copy of {COPY_BYTES >> 20} MiB"),
         ),
         memory_limits=(
             MemoryLimit(limit_bytes=memory),
@@ -362,20 +340,20 @@ def _hardware(source: str) -> Device:
     )
 
 
-def _conditions(store: Store, repeats: int) -> dict[str, str]:
+def _conditions(store: Store, trials: Trials, threads: int) -> dict[str, str]:
     return {
         "os": f"{platform.system()} {platform.release()}",
-        "processor": f"{_processor_name()}, {os.cpu_count()} cores",
-        "threads": str(torch.get_num_threads()),
+        "processor": f"{processor_name()}, {os.cpu_count()} cores",
+        "threads": str(threads),
         "torch": str(torch.__version__),
         "file system": _file_system(store.directory),
         "loads": "direct" if FileReader(store).direct else "buffered, pages dropped after each",
-        "repeats": f"{repeats} each after one warm-up; medians, spread from the median absolute deviation",
+        "repeats": f"{len(trials[ALONE])} processes each of {STEPS} steps; spread from the median absolute deviation",
         "model": store.manifest.model,
     }
 
 
-def _processor_name() -> str:
+def processor_name() -> str:
     try:
         with open("/proc/cpuinfo") as stream:
             for line in stream:

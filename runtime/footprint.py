@@ -12,6 +12,10 @@ import sys
 from functools import cache
 from typing import Any
 
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""malloc.h"""
+MMAP_THRESHOLD_BYTES, TRIM_THRESHOLD_BYTES = 1 << 20, 4 << 20
+
 
 def resident_bytes() -> int | None:
     """Bytes of this process in memory now."""
@@ -31,6 +35,19 @@ def reset_peak() -> bool:
     except OSError:
         return False
     return True
+
+
+def settle_heap() -> None:
+    """Have the C library return large freed tensors to the system at once, where it can be told to (glibc).
+
+    Left alone it raises both thresholds to the sizes it sees, up to 32 and 64 MiB, and what a process holds depends on
+    the order of events: 98 to 120 MB in runs of one plan of the small model, 54 with these settings, in the same time.
+    Tensors below 1 MiB still come from the heap: mapped anew as well, they made runs take twice as long.
+    """
+    library = _library()
+    if library is not None and hasattr(library, "mallopt"):
+        library.mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)
+        library.mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD_BYTES)
 
 
 def trim_heap() -> None:

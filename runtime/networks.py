@@ -31,6 +31,7 @@ from profiles.profile import Profile
 from runtime.models.units import Unit
 
 FLOAT32_BYTES = 4
+UNLIMITED = 10**15
 
 
 @dataclass(frozen=True)
@@ -186,6 +187,12 @@ def profile_pricer(profile: Profile, device: Device) -> Pricer:
     )
 
 
+def profile_memory(profile: Profile) -> MemoryModel:
+    """What a schedule needs to know of a captured profile."""
+    baseline = round(profile.costs.baseline_bytes.value)
+    return MemoryModel(baseline=baseline, available=UNLIMITED, transient=0.0, residual=0.0)
+
+
 def schedule_run(
     plan: Plan,
     model: Model,
@@ -197,8 +204,9 @@ def schedule_run(
 ) -> tuple[Schedule, BlockCosts]:
     """The schedule that the executor plays. Raises UserError for a plan that this machine cannot run as it says.
 
-    The budget counts what the run adds to the process as it was before, so the baseline is zero. With dynamic LPL all
-    steps are scheduled, for the video decides; the executor ends early.
+    The budget counts what the run adds to the process as it was before: `memory.baseline` is what it adds beside
+    weights and working memory, nothing unless given. With dynamic LPL all steps are scheduled, for the video decides;
+    the executor ends early.
     """
     for name, settings in plan.components.items():
         where = f"$.components.{name}"
@@ -210,7 +218,7 @@ def schedule_run(
             raise document.error(f"{where}.precision", what, "Write precision: float32.")
     if evaluations is None:
         evaluations = plan.sampler.steps if plan.lpl.mode == "dynamic" else plan.evaluations()
-    memory = memory or MemoryModel(baseline=0, available=10**15, transient=0.0, residual=0.0)
+    memory = memory or MemoryModel(baseline=0, available=UNLIMITED, transient=0.0, residual=0.0)
     return build_schedule(plan, model, {}, price or stored_pricer(), memory, document, evaluations)
 
 

@@ -9,19 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from plans.schema import Plan
+from profiles.documents import Document
 from profiles.errors import UserError
+from profiles.trace import Trace
+from runtime.backends.torch_blocks import TorchBlocks
 from runtime.components import DENOISER, TEXT_ENCODER, TextToVideo
 from runtime.executor import Executor
 from runtime.generation import Stopwatch, Video, VideoRequest, starting_noise, to_frames
 from runtime.models.stdit3 import LatentSize, PixelSize
 from runtime.models.video_vae import unfold_frames
-from runtime.networks import Network
+from runtime.networks import Network, cut, listed_model, schedule_run
+from runtime.reading import drop_pages
 from runtime.sampler import StepRecord, sample
+from runtime.store import write_store
 
 TEMPORAL, SPATIAL = "decoder.temporal", "decoder.spatial"
 
@@ -107,6 +113,35 @@ class PartitionedVideo:
         batches = decoder.batches(torch.cat(decoded, dim=2))
         images = [executor.play(SPATIAL, {"latent_frames": batch})["images"] for batch in batches]
         return unfold_frames(torch.cat(images), latent.shape[0])
+
+
+def generate_in_blocks(
+    model: TextToVideo,
+    token_ids: Tensor,
+    token_mask: Tensor,
+    request: VideoRequest,
+    *,
+    name: str,
+    plan: Plan,
+    document: Document,
+    folder: Path,
+    seed: int,
+    on_step: Callable[[StepRecord], None] | None = None,
+) -> tuple[Video, Trace]:
+    """One video with the model cut, stored in `folder` and loaded as the plan says, and the trace of it.
+
+    The model has no weights afterwards. `name` is the model's in the trace. Raises UserError for a plan that cannot be
+    kept to here, and as the executor does.
+    """
+    video = PartitionedVideo.of(model, request)
+    described = listed_model(name, video.networks)
+    schedule, costs = schedule_run(plan, described, document)
+    store = write_store(folder, described, video.networks, cut(plan, described, document))
+    for block in store.manifest.blocks:
+        drop_pages(store.path(block))
+    with Executor(schedule, costs, TorchBlocks(schedule, video.networks, store)) as executor:
+        result = video.generate(executor, token_ids, token_mask, seed=seed, on_step=on_step)
+    return result, executor.trace()
 
 
 def merging_steps(plan: Plan, num_steps: int) -> Collection[int]:

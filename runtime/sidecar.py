@@ -10,16 +10,28 @@ from plans.schema import Plan, plan_data
 from runtime.generation import Video, VideoRequest
 
 FORMAT = "ondevice-sora generation 1"
-NOTES = (
-    "Ran whole, in float32: what the plan says of components, packages and memory tells a phone how to load the model.",
-    "Cosines are with the previous step's drift. Times run from 1000, noise, to 0, data; dt is in units of 1000.",
+WHOLE = (
+    "Ran whole, in float32: what the plan says of components, packages and memory tells a phone how to load the model."
 )
+IN_BLOCKS = "Ran block by block, in float32, loaded and kept as the plan says: the trace has every load and run."
+NOTES = ("Cosines are with the previous step's drift. Times run from 1000, noise, to 0, data; dt is in units of 1000.",)
 
 
 def sidecar(
-    *, prompt: str, seed: int, plan: Plan, request: VideoRequest, video: Video, weights: str, load_s: float
+    *,
+    prompt: str,
+    seed: int,
+    plan: Plan,
+    request: VideoRequest,
+    video: Video,
+    weights: str,
+    load_s: float,
+    in_blocks: bool = False,
 ) -> dict[str, Any]:
-    """The document, ready for JSON. `weights` is the digest of the files, `load_s` what reading them took."""
+    """The document, ready for JSON. `weights` is the digest of the files, `load_s` what reading them took.
+
+    `in_blocks`: the model ran as the plan partitions it, not whole.
+    """
     timesteps = request.timesteps()
     steps, timings = video.sample.steps, video.timings
     return {
@@ -42,7 +54,7 @@ def sidecar(
         "decoder_s": timings.decoder_s,
         "total_s": timings.total_s,
         "machine": machine(),
-        "notes": list(NOTES),
+        "notes": [IN_BLOCKS if in_blocks else WHOLE, *NOTES],
     }
 
 

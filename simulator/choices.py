@@ -17,9 +17,10 @@ from msgspec.structs import replace
 from plans.partition import partition
 from plans.schema import BlockEntry, ComponentPlan, Memory, Plan
 from profiles.catalogue import Reference
-from profiles.costs import BlockSpec, ComputeUnits
+from profiles.costs import BlockSpec
 from profiles.documents import Document
 from profiles.figures import ByteCount
+from profiles.measurements import ComputeUnits
 from profiles.models import Component, Model, Precision, Variant
 
 Keep = Literal["none", "app", "paper", "optimal"] | int | tuple[str, ...]

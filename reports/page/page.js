@@ -236,21 +236,23 @@ function envelope(time, values, width) {
   x.push(time[time.length - 1]); low.push(values[values.length - 1]); high.push(values[values.length - 1]);
   return [x, low, high];
 }
+const FARTHEST_LIMIT = 10; // times the most that is held: drawn farther up, it would flatten the curve
 const DASHES = ["solid", "dash", "dot"];
 function memoryFigure(div) {
   const color = theme(), width = widthOf(div), inner = width - LEFT - RIGHT, span = view[1] - view[0], perPixel = span / inner;
   const several = DATA.traces.length > 1, data = [];
   const layout = baseLayout(color, width, width < 560 ? 250 : 300, {l: LEFT, r: RIGHT, t: 22, b: 42, pad: 0});
   const from = view[0] - span * 0.5, to = view[1] + span * 0.5;
-  let top = 0;
+  let top = 0, held = 0;
+  DATA.traces.forEach(({memory}) => memory.time.forEach((_, i) => { held = Math.max(held, HOLDERS.reduce((sum, holder) => sum + memory[holder][i], 0)); }));
+  const isDrawn = limit => limit <= FARTHEST_LIMIT * held;
   DATA.traces.forEach((trace, number) => {
     const memory = trace.memory, kept = thin(memory, from, to, perPixel);
     const time = kept.map(i => Math.max(memory.time[i], 0));
     const totals = kept.map(i => HOLDERS.reduce((sum, holder) => sum + memory[holder][i], 0));
     const end = trace.kill ? trace.kill.time : trace.total;
     if (time.length && end > time[time.length - 1] && end <= to) { time.push(end); kept.push(kept[kept.length - 1]); totals.push(totals[totals.length - 1]); }
-    for (let i = 0; i < memory.time.length; i++) top = Math.max(top, HOLDERS.reduce((sum, holder) => sum + memory[holder][i], 0));
-    top = Math.max(top, trace.limit, trace.kill ? trace.kill.bytes : 0, trace.budget || 0);
+    top = Math.max(top, held, isDrawn(trace.limit) ? trace.limit : 0, trace.kill ? trace.kill.bytes : 0, trace.budget || 0);
     if (!several) {
       for (const holder of HOLDERS) {
         if (!memory[holder].some(v => v > 0)) continue;
@@ -288,9 +290,10 @@ function memoryFigure(div) {
   const late = DATA.traces.some(trace => trace.kill && trace.kill.time > view[0] + 0.6 * span && trace.kill.time <= view[1]);
   [...limits].sort((a, b) => b[0] - a[0]).forEach(([limit, who], place) => {
     const atLeft = Boolean(place % 2) !== late;
-    layout.shapes.push({type: "line", xref: "paper", x0: 0, x1: 1, y0: limit / 1e9, y1: limit / 1e9, line: {color: color("bad"), width: 1.5, dash: "dash"}});
-    const whose = limits.size > 1 ? " of " + who.map(LETTER).join(", ") : "";
-    layout.annotations.push({xref: "paper", x: atLeft ? 0 : 1, xanchor: atLeft ? "left" : "right", y: limit / 1e9, yanchor: "bottom", text: `limit${whose} ${bytes(limit)}`, showarrow: false,
+    const whose = limits.size > 1 ? " of " + who.map(LETTER).join(", ") : "", drawn = isDrawn(limit);
+    if (drawn) layout.shapes.push({type: "line", xref: "paper", x0: 0, x1: 1, y0: limit / 1e9, y1: limit / 1e9, line: {color: color("bad"), width: 1.5, dash: "dash"}});
+    const at = drawn ? {y: limit / 1e9} : {y: 1, yref: "paper"}, words = `limit${whose} ${bytes(limit)}`;
+    layout.annotations.push({xref: "paper", x: atLeft ? 0 : 1, xanchor: atLeft ? "left" : "right", ...at, yanchor: "bottom", text: drawn ? words : `${words}, far above`, showarrow: false,
       font: {color: color("bad"), size: 12}});
   });
   const budget = several ? null : DATA.traces[0].budget;

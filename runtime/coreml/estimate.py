@@ -15,11 +15,12 @@ import msgspec
 from msgspec.structs import replace
 
 from plans.schema import BlockEntry, Plan, Sampler, plan_data
-from profiles.costs import BlockSpec, ComputeUnits, Measurement, activation_bytes, price
+from profiles.costs import BlockSpec, activation_bytes, price
 from profiles.devices import Device
 from profiles.errors import UserError, nearest
 from profiles.estimated import Estimate, EstimatedFunction, EstimatedPackage
 from profiles.figures import Figure
+from profiles.measurements import ComputeUnits, Measurement
 from profiles.models import STORED_BYTES, Component, Model, Precision, Unit, Variant, Work
 from profiles.operators import mean_work
 from profiles.packages import package_rules

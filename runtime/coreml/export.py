@@ -59,7 +59,9 @@ OnBlock = Callable[[ExportedBlock, bool], None]
 
 
 @dataclass(frozen=True)
-class _Job:
+class Job:
+    """One block to make."""
+
     commission: Commission
     directory: Path
     component: str
@@ -105,7 +107,7 @@ def export_plan(
             ):
                 finish(known, False)
             else:
-                todo.append(_Job(commission, directory, component, number))
+                todo.append(Job(commission, directory, component, number))
         for block in _made(todo, jobs):
             finish(block, True)
         manifest = replace(manifest, complete=True)
@@ -125,16 +127,16 @@ def feature_types(function: Function) -> dict[str, tuple[FeatureType, tuple[int,
     return found
 
 
-def _made(todo: list[_Job], jobs: int) -> Iterator[ExportedBlock]:
+def _made(todo: list[Job], jobs: int) -> Iterator[ExportedBlock]:
     """The blocks, in whatever order they get finished."""
     if jobs == 1:
-        yield from map(_make, todo)
+        yield from map(make_block, todo)
         return
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(min(jobs, max(1, len(todo))), mp_context=context, initializer=torch.set_num_threads,
                                initargs=(1,))  # fmt: skip
     try:
-        futures = [pool.submit(_make, job) for job in todo]
+        futures = [pool.submit(make_block, job) for job in todo]
         for future in as_completed(futures):
             yield future.result()
     finally:
@@ -151,7 +153,7 @@ def workshop_of(commission: Commission) -> Workshop:
     return _latest[0][1]
 
 
-def _make(job: _Job) -> ExportedBlock:
+def make_block(job: Job) -> ExportedBlock:
     """Convert one block and put its packages in their places."""
     workshop = workshop_of(job.commission)
     plan, block = job.commission.plan, workshop.cuts[job.component][job.number]

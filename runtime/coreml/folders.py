@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Literal
 
 from plans.schema import Plan
-from profiles.costs import ComputeUnits
 from profiles.documents import Document
 from profiles.errors import UserError
+from profiles.measurements import ComputeUnits
 from profiles.models import Variant
 from runtime.coreml.manifest import EXPORT_AGAIN, MANIFEST, ExportedBlock, ExportManifest, read_manifest
 from runtime.coreml.package import Function, Package, read_package

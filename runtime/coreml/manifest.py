@@ -19,9 +19,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from plans.schema import Plan, plan_data
-from profiles.costs import ComputeUnits
 from profiles.documents import read_text, write_text
 from profiles.errors import UserError
+from profiles.measurements import ComputeUnits
 from profiles.models import Precision
 
 MANIFEST = "manifest.json"

@@ -47,24 +47,27 @@ def validate_export(
 ) -> list[ParityRow]:
     """Check every block of an export. `on_block` is called with 1 after each.
 
-    `weights` is the folder it was exported from; not needed if they were drawn from a seed, or ship. Raises UserError
-    if the export is not whole, or was made from other weights.
+    `weights` is the folder it was exported from, by default as recorded; none is needed for weights out of a seed.
+    Raises UserError if the export is not whole, or was made from other weights.
     """
     manifest = read_manifest(directory)
     if not manifest.complete:
         raise UserError("the export is not complete", str(directory / MANIFEST), "Run the export again to go on.")
     plan, document = read_plan(Document(manifest.plan, {}, directory / MANIFEST))
-    workshop = workshop_of(Commission(plan, document, weights, manifest.weights.seed or 0))
+    seed = manifest.weights.seed
+    if seed is None and weights is None:
+        weights = Path(manifest.weights.description)
+    workshop = workshop_of(Commission(plan, document, weights, seed or 0))
     made: dict[str, State] = {}
     rows: list[ParityRow] = []
     for component, blocks in workshop.cuts.items():
-        states = _first_states(workshop, component, made)
+        states = first_states(workshop, component, made)
         for number, block in enumerate(blocks):
             exported = manifest.block(component, block.units[0].name, block.units[-1].name)
             if exported.source != source_of(workshop, component, number):
                 what = f"block '{exported.name}' of {component} was made from other weights or sizes than these"
                 raise UserError(what, str(directory / MANIFEST), "Give the folder of its weights with --weights.")
-            rows += _compare(directory, workshop, exported, states)
+            rows += compare_block(directory, workshop, exported, states)
             if on_block is not None:
                 on_block(1)
         made[component] = states["plain"]
@@ -82,7 +85,7 @@ def relative_error(found: Tensor, expected: Tensor) -> float:
     return float(difference / scale) if scale else float(difference)
 
 
-def _first_states(workshop: Workshop, component: str, made: Mapping[str, State]) -> dict[FunctionKind, State]:
+def first_states(workshop: Workshop, component: str, made: Mapping[str, State]) -> dict[FunctionKind, State]:
     """What a component's first block reads, for each kind of walk; `made` has what other components wrote."""
     generator = torch.Generator().manual_seed(0)
     shapes = {kind: walk.state for kind, walk in workshop.walks[component].items()}
@@ -113,7 +116,7 @@ def _first_states(workshop: Workshop, component: str, made: Mapping[str, State])
     return {kind: {"latent_frames": frames[: len(state["latent_frames"])]} for kind, state in shapes.items()}
 
 
-def _compare(
+def compare_block(
     directory: Path, workshop: Workshop, exported: ExportedBlock, states: dict[FunctionKind, State]
 ) -> list[ParityRow]:
     """The rows of one block; moves `states` past it."""

@@ -14,7 +14,7 @@ run with a PackageError that names it and where it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -23,7 +23,7 @@ from torch import Tensor
 from runtime.coreml.errors import PackageError
 from runtime.coreml.operations import OPERATIONS, TORCH_DTYPES, Arguments, Implementation
 from runtime.coreml.package import Argument, Constant, Function, Operation, Value
-from runtime.coreml.types import TensorType
+from runtime.coreml.types import TensorType, ValueType
 
 CONSTEXPR = "constexpr_"
 Held = Tensor | str
@@ -46,16 +46,41 @@ class Program:
     def is_loaded(self) -> bool:
         return self._held is not None
 
-    def load(self) -> None:
-        """Read the constants and make the weights. Raises PackageError if the weight file has changed."""
+    @property
+    def held(self) -> dict[Hashable, int]:
+        """Bytes of each tensor that a load brings into memory, decompressed; equal keys are one tensor on disk."""
+        found: dict[Hashable, int] = {}
+        for each in self.function.operations:
+            if each.type.startswith(CONSTEXPR):
+                found[_key(each)] = sum(_num_bytes(value.type) for value in each.outputs)
+                continue
+            found.update((_key(c), _num_bytes(c.type)) for c in _arguments(each) if isinstance(c, Constant))
+        return found
+
+    def load(self, cache: dict[Hashable, list[Held]] | None = None) -> None:
+        """Read the constants and make the weights. Functions that load with one cache share the tensors they share.
+
+        Raises PackageError if the weight file has changed.
+        """
+        made = {} if cache is None else cache
         self._held = None
-        weights: dict[Argument, Held] = {}
+        held: dict[Argument, Held] = {}
         for index, each in enumerate(self.function.operations):
             if each.type.startswith(CONSTEXPR):
-                weights.update(self._outcome(index, {**weights, **_constants(_arguments(each))}))
-        needed = [used for each in self.function.operations if not each.type.startswith(CONSTEXPR)
-                  for used in _arguments(each)]  # fmt: skip
-        self._held = {**weights, **_constants([*needed, *self.function.outputs])}
+                key = _key(each)
+                if key not in made:
+                    given = held.copy()
+                    given.update((c, _value_of(c)) for c in _arguments(each) if isinstance(c, Constant))
+                    made[key] = list(self._outcome(index, given).values())
+                held.update(zip(each.outputs, made[key], strict=True))
+        used = [c for each in self.function.operations if not each.type.startswith(CONSTEXPR) for c in _arguments(each)]
+        for constant in (*used, *self.function.outputs):
+            if isinstance(constant, Constant) and constant not in held:
+                key = _key(constant)
+                if key not in made:
+                    made[key] = [_value_of(constant)]
+                held[constant] = made[key][0]
+        self._held = held
 
     def evict(self) -> None:
         self._held = None
@@ -165,9 +190,17 @@ def _arguments(each: Operation) -> list[Argument]:
     return [argument for several in _named(each).values() for argument in several]
 
 
-def _constants(arguments: Iterable[Argument]) -> dict[Argument, Held]:
-    """The values of the constants among them, read now."""
-    return {each: _value_of(each) for each in dict.fromkeys(arguments) if isinstance(each, Constant)}
+def _key(made: Constant | Operation) -> Hashable:
+    """Equal for what comes out of the same bytes in the same way."""
+    if isinstance(made, Constant):
+        return (made.extent, made.type) if made.extent is not None else made
+    given = tuple((name, tuple(_key(c) if isinstance(c, Constant) else c for c in several))
+                  for name, several in sorted(made.inputs.items()))  # fmt: skip
+    return made.type, given, tuple(value.type for value in made.outputs), () if made.inputs else made.name
+
+
+def _num_bytes(kind: ValueType) -> int:
+    return (kind.num_bytes or 0) if isinstance(kind, TensorType) else 0
 
 
 def _value_of(constant: Constant) -> Held:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from profiles.costs import ComputeUnits
+from profiles.measurements import ComputeUnits
 from profiles.models import Precision
 from runtime.coreml.errors import PackageError
 from runtime.coreml.package import Constant, Operation, Package

@@ -79,11 +79,8 @@ class Workshop:
             raise document.error("$.model", f"'{plan.model}' is not exported here", f"Models that are: {listed}.")
         shape = plan.video or described.video
         check_video(shape.width, shape.height, shape.frames, described.config)
-        defaults = small.REQUEST if plan.model == "small" else OPENSORA_REQUEST
         self.plan = plan
-        self.request = replace(
-            request_of(plan, defaults), width=shape.width, height=shape.height, num_frames=shape.frames
-        )
+        self.request = request_of_plan(plan)
         self.text_tokens = described.text_tokens if plan.text_tokens is None else plan.text_tokens
         model, self.source = model_and_source(commission)
         longest = model.denoiser.config.model_max_length
@@ -172,6 +169,15 @@ class Workshop:
         if request.num_frames % batch:
             spatial["tail"] = batch_walk(request.num_frames % batch)
         return {TEXT_ENCODER: {"plain": encoder}, DENOISER: denoiser, TEMPORAL: temporal, SPATIAL: spatial}
+
+
+def request_of_plan(plan: Plan) -> VideoRequest:
+    """What the plan asks of its model, in the model's own shape if it has none."""
+    described = architecture(plan.model)
+    assert described is not None, "a commission's model has an architecture"
+    shape = plan.video or described.video
+    defaults = small.REQUEST if plan.model == "small" else OPENSORA_REQUEST
+    return replace(request_of(plan, defaults), width=shape.width, height=shape.height, num_frames=shape.frames)
 
 
 def model_and_source(commission: Commission) -> tuple[TextToVideo, WeightSource]:

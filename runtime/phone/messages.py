@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from profiles.costs import ComputeUnits
+from profiles.measurements import ComputeUnits
 
 
 class Phone(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from profiles.captured import CapturedBlock
 from profiles.catalogue import architecture
-from profiles.costs import ComputeUnits
+from profiles.measurements import ComputeUnits
 from profiles.models import Precision, Variant
 from runtime.coreml.folders import find_packages
 from runtime.coreml.manifest import MANIFEST, packaged, read_manifest

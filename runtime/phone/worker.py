@@ -33,7 +33,7 @@ from coremltools.models.ml_program.experimental.remote_device import (
     DeviceType,
 )
 
-from profiles.costs import ComputeUnits
+from profiles.measurements import ComputeUnits
 from runtime.phone.messages import Installed, Phone, Reply, Request
 
 COMPUTE_UNITS: dict[ComputeUnits, ComputeUnit] = {

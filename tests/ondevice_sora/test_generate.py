@@ -15,6 +15,7 @@ from imageio_ffmpeg import get_ffmpeg_exe
 from tiny import PLAN, TEXT_CONFIG, save_tiny_model
 
 from ondevice_sora.main import main
+from profiles.trace import read_trace
 from runtime import generation
 from runtime.small import shipped
 
@@ -232,3 +233,34 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch, capsys, package)
     error = capsys.readouterr().err
     assert f"this needs {package}, which is not installed" in error
     assert "pip install 'ondevice-sora[generate]'" in error
+
+
+BLOCKS = """components:
+  text_encoder: {blocks: unit, compute_units: cpu_only}
+  denoiser: {blocks: {units_per_block: 2}, compute_units: cpu_only, keep: optimal}
+  decoder: {blocks: unit, compute_units: cpu_only, prefetch: 2}
+"""
+
+
+def test_with_a_trace_it_runs_block_by_block_to_the_same_frames(generate, capsys):
+    plan(BLOCKS)
+    assert generate("-o", "whole.gif", "--scale", "1") == 0
+    assert generate("-o", "blocks.gif", "--scale", "1", "--trace", "measured.json") == 0
+    assert "Wrote measured.json" in capsys.readouterr().err
+    assert np.array_equal(v3.imread("whole.gif", plugin="pillow"), v3.imread("blocks.gif", plugin="pillow"))
+    trace = read_trace("measured.json")
+    assert trace.kind == "measured"
+    assert {span.component for span in trace.spans} == {
+        "text_encoder", "denoiser", "decoder.temporal", "decoder.spatial",
+    }  # fmt: skip
+    assert "block by block" in json.loads(Path("blocks.json").read_text())["notes"][0]
+    assert written() == {f"{name}.{suffix}" for name in ("whole", "blocks") for suffix in ("gif", "png", "json")} | {
+        "measured.json"
+    }
+
+
+def test_a_plan_that_cannot_run_here_block_by_block_is_said_so(generate, capsys):
+    plan("components: {denoiser: {blocks: whole, compute_units: cpu_and_gpu}}")
+    assert generate("--trace") == 2
+    assert "Write compute_units: cpu_only." in capsys.readouterr().err
+    assert written() == set()

@@ -148,7 +148,7 @@ def long() -> Trace:
 def test_page_shows_without_a_complaint_or_a_request(
     page: Page, trace: Trace, killed: Trace, measured: Trace, width: int, scheme: str
 ) -> None:
-    for traces in ([trace], [killed], [trace, measured, killed]):
+    for traces in ([trace], [killed], [trace, measured], [trace, measured, killed]):
         page.shown = []
         page.open(traces, width, scheme)
         assert page.problems() == []
@@ -160,6 +160,13 @@ def test_page_shows_without_a_complaint_or_a_request(
         assert memory.find_elements(By.CSS_SELECTOR, ".scatterlayer .js-line, .scatterlayer .js-fill")
         assert "limit 1.00 GB" in memory.text
         assert ("killed, 1.10 GB" in memory.text) == (killed in traces)
+
+
+def test_a_limit_far_above_does_not_flatten_the_curve(page: Page, trace: Trace) -> None:
+    page.open([replace(trace, limit_bytes=25 * 10**9)])
+    (memory,) = page.plots("memory")
+    assert page.js("return arguments[0].layout.yaxis.range[1]", memory) < 1
+    assert "limit 25.0 GB, far above" in memory.text
 
 
 def test_memory_is_stacked_by_holder(page: Page, trace: Trace) -> None:

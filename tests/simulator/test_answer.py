@@ -109,8 +109,8 @@ def test_measured_figures_stand_instead_of_the_models(tmp_path):
     """One block's run is measured at 100 s: the total grows by what that adds sixteen times over."""
     import msgspec
 
-    from profiles.costs import Measurement
     from profiles.figures import Figure
+    from profiles.measurements import Measurement
 
     plan, document = load_plan("app-256-lpl")
     profile, device = load_profile("iphone15pro")

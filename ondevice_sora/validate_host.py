@@ -1,0 +1,352 @@
+"""`validate host`: capture this machine, then predict and run many plans on it, and say how well the two agree.
+
+A stand-in with STDiT3-XL's block width (random weights, fewer blocks, few tokens) and the small model are stored,
+captured, and run under plans that differ in partition, windows, residency, budgets, LPL and TDTM: each run in a process
+of its own, the page cache without its files. Every plan is predicted from the capture before any of them runs.
+
+Finished runs are kept in --out, by plan and machine: interrupted, the same command goes on. Exit status 1 says that a
+figure is over its bound.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from ondevice_sora.common import EXIT_FAILED, EXIT_FITS, needing, shown, whole_number
+from profiles.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from plans.schema import Plan
+    from profiles.agreement import PlanRow
+    from profiles.trace import Trace
+    from runtime.store import Store
+    from runtime.trial import Trial
+    from simulator.simulation import Prepared
+
+DEFAULT_PLANS = 24
+STANDIN_TEXT_TOKENS = 16
+LATENT_SIZES = {"stand-in": (4, 4, 8), "few tokens": (2, 4, 4)}
+"""64 and 16 tokens, both guidance branches counted."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, default=Path("host-validation"), metavar="DIR",
+                        help="runs, profiles, traces (default %(default)s); stores take 4 GB meanwhile")  # fmt: skip
+    parser.add_argument("--plans", type=whole_number(1, 30), default=DEFAULT_PLANS, metavar="N",
+                        help="how many plans to run (default %(default)s, at most 30)")  # fmt: skip
+    parser.add_argument("--rounds", type=whole_number(1, 99), default=3, metavar="N",
+                        help="runs of each plan, and of the capture (default %(default)s)")  # fmt: skip
+    parser.add_argument("--threads", type=whole_number(1, 1024), metavar="N", help="that run a block (default: cores)")
+    parser.add_argument("--width", type=whole_number(16, 1152), default=1152, metavar="N",
+                        help="channels of the stand-in (default %(default)s, STDiT3-XL's)")  # fmt: skip
+    parser.add_argument("--depth", type=whole_number(1, 28), default=4, metavar="N",
+                        help="pairs of blocks of the stand-in (default %(default)s)")  # fmt: skip
+    parser.add_argument("--weights", type=Path, metavar="DIR", help="of the small model (default: shipped, or random)")
+    parser.add_argument("--search", action="store_true",
+                        help="instead: a plan found by `plan search` against the default and the paper's")  # fmt: skip
+    parser.add_argument("--search-seconds", type=whole_number(1, 3600), default=30, metavar="N",
+                        help="that the search may take (default %(default)s)")  # fmt: skip
+    parser.add_argument("--keep-stores", action="store_true", help="do not remove the stores at the end")
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Raises UserError."""
+    with needing("torch"):
+        import torch  # noqa: F401
+    if options.width % 16:
+        raise UserError(f"{options.width} channels do not divide among 16 heads", "--width", "Give a multiple of 16.")
+    validation = Validation(options)
+    if options.search:
+        return _conclude_search(validation.search_rows(), validation, options)
+    return _conclude(validation.rows(), validation, options)
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """A plan made ready for this machine, and its simulation."""
+
+    prepared: Prepared
+    trace: Trace
+
+
+class Validation:
+    """The work of the verb, step by step; what is found done in the folder is not done again."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        from runtime.host_plans import host_plans
+
+        self.out: Path = options.out
+        self.options = options
+        self.threads = options.threads or os.cpu_count() or 1
+        self.plans = host_plans(options.plans)
+        self.machine = _machine(self.threads)
+        for folder in ("stores", "plans", "trials", "traces"):
+            (self.out / folder).mkdir(parents=True, exist_ok=True)
+
+    def rows(self) -> list[PlanRow]:
+        """One row a plan, in order. Raises UserError if a run fails."""
+        from runtime.host_plans import grouped
+
+        subjects = list(dict.fromkeys(plan.subject for plan in self.plans))
+        stores = {key: self._store(*key) for key in grouped(self.plans)}
+        units = {subject: self._store(subject, 1) for subject in subjects}
+        captured = {subject: self._capture(subject, units[subject]) for subject in subjects}
+        files = [self._plan_file(plan.key, plan.plan(self._store(plan.subject, plan.blocks))) for plan in self.plans]
+        predicted = [predict(file, captured[plan.subject][0]) for file, plan in zip(files, self.plans, strict=True)]
+        wholes = []
+        for plan, file in zip(self.plans, files, strict=True):
+            asked = repr((plan.subject, plan.steps, plan.leap_step, plan.tdtm))
+            wholes.append(self._whole(stores[(plan.subject, plan.blocks)], file, asked))
+        runs: list[list[Trial]] = [[] for _ in self.plans]
+        for number in range(self.options.rounds):
+            for index, plan in enumerate(self.plans):
+                self._say(f"round {number + 1} of {self.options.rounds}, plan {index + 1} of {len(self.plans)}")
+                store, profile = stores[(plan.subject, plan.blocks)], captured[plan.subject][0]
+                runs[index].append(self._trial(store, files[index], f"run {number}", profile=profile))
+        return [
+            self._row(files[i], predicted[i], runs[i], wholes[i], captured[plan.subject][1])
+            for i, plan in enumerate(self.plans)
+        ]
+
+    def search_rows(self) -> list[PlanRow]:
+        """The default, the paper's policy and a plan found for this machine, as captured, all in one budget."""
+        from plans.schema import load_plan
+        from runtime.host_plans import policies
+        from runtime.subjects import store_for
+
+        store = self._store("few tokens", 1)
+        profile, captured = self._capture("few tokens", store)
+        plans = policies(store)
+        files = [self._plan_file(f"search-{name}", plan) for name, plan in plans.items()]
+        files.append(self._search(files[0], profile, int(plans["default"].memory.budget or 0)))
+        predicted = [predict(file, profile) for file in files]
+        whole = self._whole(store, files[0], "search")
+        stores = [store_for(store, *load_plan(file)) for file in files]
+        runs: list[list[Trial]] = [[] for _ in files]
+        for number in range(self.options.rounds):
+            for index, file in enumerate(files):
+                self._say(f"round {number + 1} of {self.options.rounds}, {file.stem}")
+                runs[index].append(self._trial(stores[index], file, f"run {number}", profile=profile))
+        return [self._row(files[i], predicted[i], runs[i], whole, captured) for i in range(len(files))]
+
+    def _search(self, base: Path, profile: Path, budget: int) -> Path:
+        """What `plan search` finds for this machine, as a user would ask it. Raises UserError if it finds nothing."""
+        import subprocess
+
+        path = self.out / "plans" / f"{self.machine}-search-found.yaml"
+        if not path.is_file():
+            self._say("plan search")
+            command = [sys.executable, "-m", "ondevice_sora.main", "plan", "search", "--device", str(profile),
+                       "--model", str(base), "--memory", str(budget), "-o", str(path),
+                       "--seconds", str(self.options.search_seconds)]  # fmt: skip
+            ended = subprocess.run(command, capture_output=True, text=True, check=False)
+            if ended.returncode:
+                raise UserError(f"plan search failed: {(ended.stderr.strip().splitlines() or ['no output'])[-1]}")
+        return path
+
+    def _store(self, subject: Any, blocks: int) -> Store:
+        from plans.schema import ComponentPlan, UnitsPerBlock
+        from runtime.host_plans import FAMILIES, store_folder
+        from runtime.store import MANIFEST, Store
+        from runtime.subjects import write_subject
+
+        folder = store_folder(self.out / "stores", subject, blocks)
+        if (folder / MANIFEST).is_file():
+            return Store.open(folder)
+        self._say(f"writing {folder}")
+        cut = ComponentPlan(blocks=UnitsPerBlock(blocks))
+        return write_subject(folder, self._subject(subject), dict.fromkeys(FAMILIES[subject], cut))
+
+    def _subject(self, name: str) -> Any:
+        from runtime.models.stdit3 import LatentSize, STDiT3Config
+        from runtime.small.shipped import WEIGHTS
+        from runtime.subjects import SmallModel, StandIn
+
+        if name == "small":
+            shipped = WEIGHTS if (WEIGHTS / "denoiser").is_dir() else None
+            return SmallModel(self.options.weights or shipped)
+        config = STDiT3Config(depth=self.options.depth, hidden_size=self.options.width)
+        return StandIn(config, LatentSize(*LATENT_SIZES[name]), STANDIN_TEXT_TOKENS)
+
+    def _capture(self, subject: str, store: Store) -> tuple[Path, list[Trial]]:
+        """The captured profile's file, and the trials that it rests on."""
+        from profiles.documents import write_yaml
+        from profiles.profile import profile_data
+        from runtime.capture import ALONE, BESIDE, PROBE, capture_trial, profile_of
+        from runtime.trial import read_trial
+
+        trials: dict[str, list[Trial]] = {name: [] for name in (ALONE, BESIDE, PROBE)}
+        for number in range(self.options.rounds):
+            for name in trials:
+                file = self.out / "trials" / f"{self.machine}-capture-{self._hash(store)}-{name}-{number}.json"
+                if not file.is_file():
+                    self._say(f"capture of the {subject}, round {number + 1} of {self.options.rounds}: {name}")
+                    folder = self.out / "plans"
+                    capture_trial(store, name, folder, self.threads)
+                    os.replace(folder / f"{name}.json", file)
+                trials[name].append(read_trial(file))
+        path = self.out / f"host-{subject}.yaml"
+        write_yaml(path, profile_data(profile_of(store, trials, self.threads)), "Written by `validate host`.")
+        return path, trials[ALONE] + trials[BESIDE]
+
+    def _plan_file(self, key: str, plan: Plan) -> Path:
+        from plans.schema import plan_data
+        from profiles.documents import write_yaml
+
+        path = self.out / "plans" / f"{key}.yaml"
+        write_yaml(path, plan_data(plan), "Written by `validate host`.")
+        return path
+
+    def _whole(self, store: Store, plan: Path, asked: str) -> str:
+        """Digest of the unpartitioned model's result: the same for all plans that ask for the same video."""
+        short = hashlib.sha256(asked.encode()).hexdigest()[:12]
+        return self._trial(store, plan, f"whole {short}", mode="whole").digest
+
+    def _trial(self, store: Store, plan: Path, name: str, *, mode: str = "", profile: Path | None = None) -> Trial:
+        from runtime.trial import in_process, read_trial
+
+        of = self._hash(store, "" if mode else plan.read_text(encoding="utf-8"))
+        file = self.out / "trials" / f"{self.machine}-{of}-{name.replace(' ', '-')}.json"
+        if file.is_file():
+            return read_trial(file)
+        if mode:
+            self._say(f"{mode}, as {plan.stem}")
+        return in_process(store.directory, plan, file, threads=self.threads, profile=profile, mode=mode)
+
+    def _hash(self, store: Store, what: str = "") -> str:
+        """Of what is run: the weights, the partition unless nothing is partitioned, and the plan."""
+        blocks = (
+            "".join(block.checksum for block in store.manifest.blocks) if what else json.dumps(store.manifest.origin)
+        )
+        return hashlib.sha256(f"{blocks}{what}".encode()).hexdigest()[:12]
+
+    def _row(self, plan: Path, predicted: Predicted, runs: list[Trial], whole: str, captured: list[Trial]) -> PlanRow:
+        from profiles.agreement import PlanRow
+        from profiles.trace import write_trace
+
+        traces = [trial.trace for trial in runs if trial.trace is not None]
+        write_trace(predicted.trace, self.out / "traces" / f"{plan.stem}.simulated.json")
+        middle = sorted(traces, key=lambda trace: trace.total_s)[len(traces) // 2]
+        write_trace(middle, self.out / "traces" / f"{plan.stem}.measured.json")
+        added = [trial.added_bytes for trial in runs if trial.added_bytes is not None]
+        prepared = predicted.prepared
+        budget = prepared.plan.memory.budget
+        return PlanRow(
+            plan=prepared.plan.name,
+            model=prepared.model.name,
+            predicted_s=predicted.trace.total_s,
+            measured_s=tuple(trace.total_s for trace in traces),
+            predicted_bytes=prepared.schedule.needed_bytes,
+            measured_bytes=max(added) if added else None,
+            budget_bytes=None if budget is None else int(budget),
+            rescaled_s=_rescaled_s(prepared, captured, runs),
+            is_equal=all(trial.digest == whole for trial in runs),
+        )
+
+    def _say(self, what: str) -> None:
+        print(what, file=sys.stderr, flush=True)
+
+    def remove_stores(self) -> None:
+        shutil.rmtree(self.out / "stores", ignore_errors=True)
+
+
+def predict(plan: Path, profile: Path) -> Predicted:
+    """Simulate a plan on the machine that a profile was captured of. Raises UserError."""
+    from plans.schema import load_plan
+    from profiles.profile import load_profile
+    from simulator.answer import answer
+    from simulator.simulation import setting_of
+
+    parsed, document = load_plan(plan)
+    known, device = load_profile(str(profile))
+    found = answer(parsed, document, setting_of(known, device, parsed))
+    return Predicted(found.prepared, found.trace)
+
+
+def _rescaled_s(prepared: Prepared, captured: Sequence[Trial], runs: Sequence[Trial]) -> float:
+    """Predicted with the costs as the machine was when the plan ran, by its reference read and work beside each."""
+    from dataclasses import replace
+
+    from simulator.engine import play
+
+    loads = _drift([trial.reference_load_s for trial in captured], [trial.reference_load_s for trial in runs])
+    work = _drift([trial.reference_run_s for trial in captured], [trial.reference_run_s for trial in runs])
+    costs = prepared.costs
+    scaled = replace(
+        costs,
+        load_warm_s=costs.load_warm_s * loads,
+        load_cold_s=costs.load_cold_s * loads,
+        run_s=costs.run_s * work,
+        first_run_s=costs.first_run_s * work,
+    )
+    return play(prepared.schedule, scaled, prepared.machine, is_limited=False).total_s
+
+
+def _drift(before: Sequence[float | None], now: Sequence[float | None]) -> float:
+    return median(value for value in now if value) / median(value for value in before if value)
+
+
+def _machine(threads: int) -> str:
+    """A short name for this machine as it runs now: results of another are not taken for its own."""
+    import platform
+
+    import torch
+
+    from runtime.capture import processor_name
+
+    facts = (processor_name(), os.cpu_count(), platform.release(), torch.__version__, threads)
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:8]
+
+
+def _conclude(rows: list[PlanRow], validation: Validation, options: argparse.Namespace) -> int:
+    import msgspec
+
+    from profiles.agreement import checks
+    from profiles.documents import write_json
+
+    found = checks(rows)
+    document = {
+        "rows": [msgspec.to_builtins(row) for row in rows],
+        "checks": [{**msgspec.to_builtins(check), "ok": check.ok} for check in found],
+    }
+    write_json(validation.out / "agreement.json", document)
+    if options.json:
+        print(json.dumps(document, indent=1))
+    else:
+        from reports.agreement import print_agreement
+
+        shown(lambda: print_agreement(rows, found))
+    if not options.keep_stores:
+        validation.remove_stores()
+    print(f"Wrote {validation.out / 'agreement.json'}", file=sys.stderr)
+    return EXIT_FITS if all(check.ok for check in found) else EXIT_FAILED
+
+
+def _conclude_search(rows: list[PlanRow], validation: Validation, options: argparse.Namespace) -> int:
+    import msgspec
+
+    from profiles.documents import write_json
+    from reports.agreement import print_search
+
+    document = {"rows": [msgspec.to_builtins(row) for row in rows]}
+    write_json(validation.out / "search.json", document)
+    if options.json:
+        print(json.dumps(document, indent=1))
+    else:
+        shown(lambda: print_search(rows))
+    if not options.keep_stores:
+        validation.remove_stores()
+    print(f"Wrote {validation.out / 'search.json'}", file=sys.stderr)
+    return EXIT_FITS if all(row.is_equal and row.is_within_budget for row in rows) else EXIT_FAILED
