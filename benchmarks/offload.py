@@ -47,6 +47,7 @@ from torch import Tensor, nn
 from plans.schema import ComponentPlan, Plan, Sampler
 from profiles.documents import Document
 from runtime import footprint
+from runtime.backends.torch_blocks import TorchBlocks
 from runtime.executor import Executor
 from runtime.models.stdit3 import STDiT3Block, STDiT3Config
 from runtime.models.units import Unit
@@ -220,7 +221,7 @@ def run_ours(options: argparse.Namespace, store: Store, state: dict[str, Tensor]
         price=stored_pricer(working),  # type: ignore[arg-type]
     )
     reader = FileReader(store, direct=not options.buffered, drop_cache=True)
-    executor = Executor(schedule, costs, [network], store, reader=reader)
+    executor = Executor(schedule, costs, TorchBlocks(schedule, [network], store, reader=reader))
     yield torch.empty(0)
     with executor:
         for _ in range(options.steps):

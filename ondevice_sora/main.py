@@ -16,7 +16,8 @@ VERBS = {
     "run": "run a plan on this machine from a block store, and measure it",
     "generate": "make a video from a prompt, here, with the small model",
     "evaluate": "measure what LPL and TDTM do to the small model's videos",
-    "validate": "compare the simulator with published figures",
+    "export": "make Core ML packages of a plan's blocks",
+    "validate": "compare the simulator with published figures, and our networks with references and exports",
     "report": "one HTML page from one or more traces",
 }
 

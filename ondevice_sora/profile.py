@@ -1,11 +1,18 @@
-"""profile: what is known of each device - list, show, fit to published figures, or capture one on this machine."""
+"""profile: what is known of each device - list, show, fit to published figures, capture, import; estimate packages."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ondevice_sora.common import CASES_HELP, EXIT_FITS, needing, output_path
+from ondevice_sora.profile_estimate import add_estimate_arguments, run_estimate
+from ondevice_sora.profile_phone import PHONE_ONLY, add_phone_arguments, run_phone_capture
 from profiles.errors import UserError
+
+if TYPE_CHECKING:
+    from profiles.captured import Capture
 
 TEXT_TOKENS = 16
 """Caption tokens of a stand-in."""
@@ -15,11 +22,14 @@ examples:
   ondevice-sora profile show iphone15pro
   ondevice-sora profile fit --device iphone15pro -o iphone15pro.yaml
   ondevice-sora profile capture --device host --store blocks -o host.yaml
+  ondevice-sora profile capture --device iphone --blocks exported -o phone.yaml
+  ondevice-sora profile import capture.json -o phone.yaml
+  ondevice-sora profile estimate unet/ vae/ --passes unet=steps -o estimated
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", required=True, metavar="list|show|fit|capture")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="list|show|fit|capture|import|estimate")
     actions.add_parser("list", help="the device catalogue")
     show = actions.add_parser(
         "show", help="a device's hardware, limits and costs, each figure with its mark and source"
@@ -30,23 +40,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     fit.add_argument("--cases", default="iphone15pro", metavar="FILE", help=CASES_HELP)
     fit.add_argument("-o", "--output", default="", metavar="YAML", help="default DEVICE.yaml")
     fit.add_argument("--force", action="store_true", help="overwrite the file if it exists")
-    capture = actions.add_parser("capture", help="measure the blocks of a store on this machine (needs PyTorch)")
-    capture.add_argument("--device", choices=["host"], default="host", help="this machine")
+    capture = actions.add_parser("capture", help="measure blocks: a store's on this machine, or packages on a phone")
     capture.add_argument(
-        "--store", required=True, metavar="DIR", help="a block store; if DIR holds none, a stand-in is written there"
+        "--device", default="host",
+        help="host (default): this machine; iphone: the phone that is connected; or that phone's key in the catalogue",
+    )  # fmt: skip
+    capture.add_argument(
+        "--store", metavar="DIR", help="host: a block store; if DIR holds none, a stand-in is written there"
     )
-    capture.add_argument("-o", "--output", default="", metavar="YAML", help="default host.yaml")
-    capture.add_argument("--repeats", type=_count, default=3, help="processes of each kind of run (default 3)")
-    capture.add_argument("--threads", type=_count, help="threads that run a block (default PyTorch's)")
-    capture.add_argument("--width", type=_count, default=1152, help="stand-in: channels (default 1152, STDiT3-XL's)")
-    capture.add_argument("--depth", type=_count, default=3, help="stand-in: pairs of blocks (default 3)")
+    capture.add_argument("-o", "--output", default="", metavar="YAML", help="default host.yaml, or as --device says")
     capture.add_argument(
-        "--units-per-block",
-        type=_count,
-        default=1,
-        help="stand-in: how it is cut (default 1, from which any plan is priced)",
+        "--repeats", type=_count, default=3,
+        help="processes of each kind of run; on a phone, later loads and runs of a block (default 3)",
+    )  # fmt: skip
+    capture.add_argument("--threads", type=_count, help="threads that run a block (default PyTorch's)")
+    capture.add_argument("--width", type=_count, help="stand-in: channels (default 1152, STDiT3-XL's)")
+    capture.add_argument("--depth", type=_count, help="stand-in: pairs of blocks (default 3)")
+    capture.add_argument(
+        "--units-per-block", type=_count, help="stand-in: how it is cut (default 1, from which any plan is priced)"
     )
     capture.add_argument("--force", action="store_true", help="overwrite the file if it exists")
+    add_phone_arguments(capture)
+    imported = actions.add_parser("import", help="make a profile of a capture file, as the phone's harness writes it")
+    imported.add_argument("capture", metavar="JSON", help="the capture file")
+    imported.add_argument("-o", "--output", default="", metavar="YAML", help="default: the capture's name with .yaml")
+    imported.add_argument("--force", action="store_true", help="overwrite the file if it exists")
+    add_estimate_arguments(actions.add_parser("estimate", help="what Core ML packages would cost on a device"))
 
 
 def _count(text: str) -> int:
@@ -67,8 +86,14 @@ def run(options: argparse.Namespace) -> int:
         from reports.devices import print_profile
 
         print_profile(*load_profile(options.device))
+    elif options.action == "capture" and options.device != "host":
+        return run_phone_capture(options, _write_captured)
     elif options.action == "capture":
         _capture(options)
+    elif options.action == "import":
+        _import(options)
+    elif options.action == "estimate":
+        return run_estimate(options)
     else:
         _fit(options)
     return EXIT_FITS
@@ -105,12 +130,17 @@ def _fit(options: argparse.Namespace) -> None:
 
 def _capture(options: argparse.Namespace) -> None:
     import sys
-    from pathlib import Path
 
     from profiles.documents import write_yaml
     from profiles.profile import profile_data
     from reports.devices import print_profile
 
+    for name in PHONE_ONLY:
+        if getattr(options, name) is not None:
+            what = f"--{name.replace('_', '-')} has no effect on this machine"
+            raise UserError(what, mend="Leave it out, or capture on a phone with --device iphone.")
+    if not options.store:
+        raise UserError("--store is missing", mend="Give a folder for the blocks, e.g. --store blocks.")
     path = output_path(options.output, "host.yaml", options.force)
     with needing("torch"):
         from plans.schema import ComponentPlan, UnitsPerBlock
@@ -121,12 +151,13 @@ def _capture(options: argparse.Namespace) -> None:
 
     directory = Path(options.store)
     if not (directory / MANIFEST).is_file():
-        if options.width % 16:
-            raise UserError(f"{options.width} channels do not divide among 16 heads", "--width")
-        config = STDiT3Config(depth=options.depth, hidden_size=options.width)
-        cut = ComponentPlan(blocks=UnitsPerBlock(options.units_per_block))
+        width, depth = options.width or 1152, options.depth or 3
+        if width % 16:
+            raise UserError(f"{width} channels do not divide among 16 heads", "--width")
+        config = STDiT3Config(depth=depth, hidden_size=width)
+        cut = ComponentPlan(blocks=UnitsPerBlock(options.units_per_block or 1))
         write_subject(directory, StandIn(config, LatentSize(4, 4, 4), TEXT_TOKENS), {"denoiser": cut})
-        print(f"Wrote {directory}: a stand-in of {options.depth} pairs of blocks, {options.width} channels")
+        print(f"Wrote {directory}: a stand-in of {depth} pairs of blocks, {width} channels")
     profile = capture(
         Store.open(directory),
         rounds=options.repeats,
@@ -137,4 +168,32 @@ def _capture(options: argparse.Namespace) -> None:
     write_yaml(path, profile_data(profile), comment)
     assert profile.hardware is not None
     print_profile(profile, profile.hardware)
+    print(f"Wrote {path}")
+
+
+def _import(options: argparse.Namespace) -> None:
+    from profiles.captured import read_capture
+
+    default = Path(options.capture).with_suffix(".yaml").name
+    path = output_path(options.output, default, options.force, inputs=[options.capture])
+    capture = read_capture(options.capture)
+    _write_captured(capture, path, options.capture)
+
+
+def _write_captured(capture: Capture, path: Path, source: Path | str) -> None:
+    """Write the profile of a capture, and print what was measured and what to bear in mind."""
+    from profiles.captured import profile_of
+    from profiles.documents import write_yaml
+    from profiles.profile import profile_data
+    from reports.devices import print_measurements
+
+    profile, notes = profile_of(capture)
+    comment = (
+        f"Made of {source} by `ondevice-sora profile import`; measured on {capture.conditions.device_model}.\n"
+        "Blocks that were not measured cost what the device's own profile says."
+    )
+    write_yaml(path, profile_data(profile), comment)
+    print_measurements(profile)
+    for note in notes:
+        print(f"note: {note}")
     print(f"Wrote {path}")

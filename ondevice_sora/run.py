@@ -47,6 +47,7 @@ def run(options: argparse.Namespace) -> int:
     with needing("torch"):
         import torch
 
+        from runtime.backends.torch_blocks import TorchBlocks
         from runtime.executor import Executor
         from runtime.networks import listed_model, profile_memory, profile_pricer, schedule_run
         from runtime.reading import FileReader
@@ -71,8 +72,9 @@ def run(options: argparse.Namespace) -> int:
     model = listed_model(store.manifest.model, playable.networks)
     schedule, costs = schedule_run(plan, model, document, price=price, memory=memory)
     reader = FileReader(store, direct=not options.buffered, verify=options.verify)
+    blocks = TorchBlocks(schedule, playable.networks, store, reader)
     baseline = 0 if memory is None else memory.baseline
-    with Executor(schedule, costs, playable.networks, store, reader=reader, baseline_bytes=baseline) as executor:
+    with Executor(schedule, costs, blocks, baseline_bytes=baseline) as executor:
         playable.generate(executor)
     trace = executor.trace()
     print(f"{plan.name}: measured on this machine, from noise")

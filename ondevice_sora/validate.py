@@ -1,4 +1,4 @@
-"""validate: set the simulator against figures that others measured, and our networks against reference vectors.
+"""validate: set the simulator against figures that others measured, and our networks against references and exports.
 
 `validate published` simulates every case of a cases file (the shipped one unless --cases names another) and prints the
 published figure, the simulated one, the error and the role. The format is described in simulator/published.py and in
@@ -8,15 +8,20 @@ docs/cases.md. With --leave-one-out every calibration figure is predicted by a f
 
 `validate reference DIR` compares networks, sampler and leap rules with the vectors in a folder, case by case; exit
 status 1 says that one lies over its tolerance. It needs PyTorch.
+
+`validate export DIR` runs every block of an export in the reference executor and compares it with PyTorch, on the
+inputs that it has in a generation. Exit status 1 says that one lies over its tolerance. It needs PyTorch and
+coremltools.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from ondevice_sora import validate_host
-from ondevice_sora.common import CASES_HELP, EXIT_FAILED, EXIT_FITS, needing, shown
+from ondevice_sora.common import CASES_HELP, EXIT_FAILED, EXIT_FITS, needing, progress_bar, shown
 from profiles.errors import UserError
 
 EXAMPLES = """
@@ -25,12 +30,13 @@ examples:
   ondevice-sora validate published --leave-one-out
   ondevice-sora validate published --cases mine.yaml --json
   ondevice-sora validate reference vectors/
+  ondevice-sora validate export exported/
   ondevice-sora validate host --out host-validation
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", required=True, metavar="published|reference|host")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="published|reference|export|host")
     published = actions.add_parser("published", help="published figures beside simulated ones")
     published.add_argument("--cases", default="iphone15pro", metavar="FILE", help=CASES_HELP)
     published.add_argument("--device", metavar="DEVICE", help="instead of the file's: a device or a profile file")
@@ -44,15 +50,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "reference", help="our networks and sampler beside reference vectors (needs PyTorch)"
     )
     reference.add_argument("folder", metavar="DIR", help="a folder of reference vectors")
+    export = actions.add_parser("export", help="exported blocks beside PyTorch's (needs PyTorch and coremltools)")
+    export.add_argument("folder", type=Path, metavar="DIR", help="an export's folder")
+    export.add_argument("--weights", type=Path, metavar="DIR", help="the folder of weights that it was made from")
     host = actions.add_parser("host", help="plans predicted and run on this machine (needs PyTorch)")
     validate_host.add_arguments(host)
 
 
 def run(options: argparse.Namespace) -> int:
     """Raises UserError."""
-    if options.action == "host":
-        return validate_host.run(options)
-    return _reference(options) if options.action == "reference" else _published(options)
+    actions = {"published": _published, "reference": _reference, "export": _export, "host": validate_host.run}
+    return actions[options.action](options)
 
 
 def _reference(options: argparse.Namespace) -> int:
@@ -64,6 +72,21 @@ def _reference(options: argparse.Namespace) -> int:
     shown(lambda: print_reference(results))
     compared = [result for result in results if result.max_abs_difference is not None]
     return EXIT_FITS if compared and all(result.ok for result in compared) else EXIT_FAILED
+
+
+def _export(options: argparse.Namespace) -> int:
+    from reports.parity import print_parity
+
+    with needing("coreml"):
+        from runtime.coreml.manifest import read_manifest
+        from runtime.coreml.messages import model_class
+        from runtime.coreml.parity import validate_export
+
+        model_class()
+    with progress_bar("blocks", len(read_manifest(options.folder).blocks)) as advance:
+        rows = validate_export(options.folder, options.weights, on_block=advance)
+    shown(lambda: print_parity(rows))
+    return EXIT_FITS if all(row.ok for row in rows) else EXIT_FAILED
 
 
 def _published(options: argparse.Namespace) -> int:

@@ -334,7 +334,7 @@ def _with_measured(
 def _load_amounts(blocks: Sequence[BlockSpec], loads: LoadCosts) -> list[tuple[float, float, float]]:
     """For each block: one call, stored bytes, resident bytes."""
     compressed = loads.compressed_held_bytes.value
-    held = {"float32": 4.0, "float16": 2.0, "int8": compressed, "int4": compressed}
+    held = {"float32": 4.0, "float16": 2.0, "mixed": 2.0, "int8": compressed, "int4": compressed}
     amounts = []
     for block in blocks:
         parameters = sum(unit.parameters for unit in block.units)
@@ -343,7 +343,7 @@ def _load_amounts(blocks: Sequence[BlockSpec], loads: LoadCosts) -> list[tuple[f
 
 
 def activation_bytes(precision: Precision) -> int:
-    """Bytes of one activation element beside weights of this precision; int8 and int4 are for weights only."""
+    """Bytes of one activation element beside weights of this precision; mixed, int8 and int4 are for weights only."""
     return 2 if precision == "float16" else 4
 
 

@@ -145,6 +145,38 @@ def read_yaml(path: str | Path) -> Document:
     return parse_yaml(read_text(path), path)
 
 
+def read_json(path: str | Path, max_bytes: int = MAX_BYTES) -> Document:
+    """One JSON file as plain data without line numbers, for what programs write. Raises UserError."""
+    path = Path(path)
+    text = read_text(path, max_bytes)
+
+    def refuse(name: str) -> None:
+        raise UserError(f"{name} is not a number", str(path), "Leave the key out where nothing is known.")
+
+    def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            key = next(key for index, (key, _) in enumerate(pairs) if key in dict(pairs[:index]))
+            raise UserError(f"the key {_shorten(key)} stands twice", str(path), "Keep one of the two.")
+        return found
+
+    try:
+        data = json.loads(text, parse_constant=refuse, object_pairs_hook=mapping)
+        if "\\u" in text:
+            json.dumps(data, ensure_ascii=False).encode()
+    except json.JSONDecodeError as error:
+        raise UserError(f"not valid JSON: {error.msg}", f"{path}:{error.lineno}") from None
+    except UnicodeEncodeError:
+        raise UserError("not valid JSON: half a character, \\ud800 to \\udfff alone", str(path)) from None
+    except RecursionError:
+        raise UserError("not valid JSON: nested too deeply", str(path)) from None
+    except ValueError:
+        raise UserError("not valid JSON: a number is too long", str(path)) from None
+    if not isinstance(data, dict):
+        raise UserError("expected keys with values", str(path))
+    return Document(data, {}, path)
+
+
 def parse_yaml(text: str, path: Path) -> Document:
     """YAML text as a Document; `path` is the name that complaints use."""
     lines: dict[str, tuple[Path, int]] = {}

@@ -9,6 +9,8 @@ spread     one standard deviation relative to the value: how far off it may well
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from statistics import median
 from typing import Annotated, Literal
 
 import msgspec
@@ -17,6 +19,8 @@ from profiles.units import parse_bytes
 
 Mark = Literal["measured", "published", "fitted", "estimated"]
 MARKS: tuple[Mark, ...] = ("measured", "published", "fitted", "estimated")
+MAD_TO_SIGMA = 1.4826
+"""The median absolute deviation of a normal distribution times this is its standard deviation."""
 
 
 class Figure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -24,6 +28,16 @@ class Figure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mark: Mark
     source: Annotated[str, msgspec.Meta(min_length=1)]
     spread: Annotated[float, msgspec.Meta(ge=0, le=3)] = 0.0
+
+
+def sampled(values: Sequence[float], source: str) -> Figure | None:
+    """The median of samples as a measured figure, its spread from their median absolute deviation; None of none."""
+    if not values:
+        return None
+    middle = median(values)
+    spread = median(abs(value - middle) for value in values) * MAD_TO_SIGMA / middle if middle > 0 else 0.0
+    noun = "sample" if len(values) == 1 else "samples, median"
+    return Figure(float(f"{middle:.6g}"), "measured", f"{source}: {len(values)} {noun}", min(3.0, round(spread, 4)))
 
 
 class ByteCount(int):

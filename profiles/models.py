@@ -10,10 +10,11 @@ from typing import Annotated, Literal
 
 import msgspec
 
-Precision = Literal["float32", "float16", "int8", "int4"]
+Precision = Literal["float32", "float16", "mixed", "int8", "int4"]
 Variant = Literal["plain", "tdtm"]
-STORED_BYTES: dict[Precision, float] = {"float32": 4, "float16": 2, "int8": 1, "int4": 0.505}
-"""Bytes of a stored weight. int4 stands for four-bit palettes with their tables: Apple's SDXL comes to 4.04 bits."""
+STORED_BYTES: dict[Precision, float] = {"float32": 4, "float16": 2, "mixed": 2, "int8": 1, "int4": 0.505}
+"""Bytes of a stored weight. `mixed` has products in float16 and the rest of the arithmetic in float32; int4 stands for
+four-bit palettes with their tables: Apple's SDXL comes to 4.04 bits."""
 
 Count = Annotated[float, msgspec.Meta(ge=0, le=1e18)]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.\- ]+$", max_length=80)]

@@ -14,9 +14,12 @@ Assumptions about the world:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from profiles.models import Unit, Work
+
+T = TypeVar("T", bound=Hashable)
 
 
 class Tensor:
@@ -129,23 +132,38 @@ class Graph:
 
     def peak_elements(self) -> int:
         """Largest number of activation elements alive at one time."""
-        last_step = {tensor: index for index, step in enumerate(self._steps) for tensor in (*step[1], *step[0])}
-        last_step.update((tensor, len(self._steps)) for tensor in self._kept)
-        assert all(tensor in last_step for tensor in self._inputs), "an input is neither read nor held"
-        dying: list[int] = [0] * (len(self._steps) + 1)
-        for tensor, index in last_step.items():
-            dying[index] += tensor.elements
-        alive = peak = sum(tensor.elements for tensor in self._inputs)
-        for index, (_, written) in enumerate(self._steps):
-            alive += sum(tensor.elements for tensor in written)
-            peak = max(peak, alive)
-            alive -= dying[index]
-        return peak
+        used = {tensor for reads, _ in self._steps for tensor in reads} | set(self._kept)
+        assert used.issuperset(self._inputs), "an input is neither read nor held"
+        sizes = {tensor: tensor.elements for _, written in self._steps for tensor in written}
+        sizes.update((tensor, tensor.elements) for tensor in self._inputs)
+        return peak_alive(self._inputs, self._steps, self._kept, sizes)
 
     def _step(self, reads: tuple[Tensor, ...], elements: int) -> Tensor:
         written = Tensor(elements)
         self._steps.append((reads, (written,)))
         return written
+
+
+def peak_alive(
+    inputs: Iterable[T], steps: Sequence[tuple[tuple[T, ...], tuple[T, ...]]], kept: Iterable[T], sizes: Mapping[T, int]
+) -> int:
+    """Most of `sizes` alive at one time: steps read and write tensors, inputs are there before, `kept` stay to the end.
+
+    A tensor dies after the last step that reads it, or that wrote it; an input that nothing reads stays to the end.
+    """
+    inputs = tuple(inputs)
+    last_step = dict.fromkeys(inputs, len(steps))
+    last_step.update((tensor, index) for index, step in enumerate(steps) for tensor in (*step[1], *step[0]))
+    last_step.update((tensor, len(steps)) for tensor in kept)
+    dying: list[int] = [0] * (len(steps) + 1)
+    for tensor, index in last_step.items():
+        dying[index] += sizes[tensor]
+    alive = peak = sum(sizes[tensor] for tensor in inputs)
+    for index, (_, written) in enumerate(steps):
+        alive += sum(sizes[tensor] for tensor in written)
+        peak = max(peak, alive)
+        alive -= dying[index]
+    return peak
 
 
 def unit(name: str, plain: Graph, tdtm: Graph | None = None) -> Unit:

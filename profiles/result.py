@@ -139,3 +139,18 @@ class CaseResult(msgspec.Struct, frozen=True):
     def ok(self) -> bool:
         """Whether nothing speaks against it; a difference that is not a number does."""
         return self.max_abs_difference is None or self.max_abs_difference <= self.tolerance
+
+
+class ParityRow(msgspec.Struct, frozen=True):
+    """One tensor that an exported block writes, beside PyTorch's: the largest difference over the largest magnitude."""
+
+    component: str
+    block: str
+    kind: str
+    tensor: str
+    error: float
+    tolerance: float
+
+    @property
+    def ok(self) -> bool:
+        return self.error <= self.tolerance

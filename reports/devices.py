@@ -49,6 +49,27 @@ def print_profile(profile: Profile, device: Device) -> None:
         print_fit(profile.fit)
 
 
+def print_measurements(profile: Profile) -> None:
+    """One line a measured block: medians; what was not measured stays empty."""
+    table = plain_table(
+        ("block", "on"),
+        ("first load", "later loads", "first run", "later runs", "resident", "working"),
+        "Measured blocks",
+    )
+    for row in profile.measurements:
+        units = row.first_unit if row.first_unit == row.last_unit else f"{row.first_unit}..{row.last_unit}"
+        variant = "" if row.variant == "plain" else f" ({row.variant})"
+        seconds = (row.load_cold_s, row.load_warm_s, row.first_run_s, row.run_s)
+        sizes = (row.resident_bytes, row.working_bytes)
+        table.add_row(
+            f"{row.component} {units}{variant}",
+            row.compute_units,
+            *("" if figure is None else format_seconds(figure.value) for figure in seconds),
+            *("" if figure is None else format_bytes(figure.value) for figure in sizes),
+        )
+    table_console().print(table)
+
+
 def _print_figures(console: Console, named: dict[str, Figure]) -> None:
     table = plain_table(("figure",), ("value", "spread"))
     table.columns[0].no_wrap = True

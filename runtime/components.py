@@ -27,7 +27,7 @@ from runtime.models.stdit3 import STDiT3, STDiT3Config
 from runtime.models.t5 import T5Config, T5Encoder
 from runtime.models.temporal_vae import TemporalVAEConfig
 from runtime.models.video_vae import VideoVAE, VideoVAEConfig
-from runtime.weights import load_weights
+from runtime.weights import Checkpoint, check_fit, fill, find_checkpoint
 
 TEXT_ENCODER, DENOISER, DECODER = "text_encoder", "denoiser", "decoder"
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
@@ -53,21 +53,25 @@ class TextToVideo:
 
 def load_text_to_video(directory: Path) -> TextToVideo:
     """Load all three components, in float32. Raises UserError, with file and names, for what does not fit."""
+    described, weights = describe_text_to_video(directory)
+    for name, network in vars(described).items():
+        fill(network, weights[name].tensors())
+        network.float().requires_grad_(False)
+    return described
+
+
+def describe_text_to_video(directory: Path) -> tuple[TextToVideo, dict[str, Checkpoint]]:
+    """All three components without weights, on the meta device, and by component the weights that fit them.
+
+    Raises UserError as load_text_to_video.
+    """
     if not directory.is_dir():
         raise UserError("no such directory", str(directory), "Point to the folder that holds the three components.")
-    return TextToVideo(
-        text_encoder=_load(
-            directory / TEXT_ENCODER,
-            lambda config: T5Encoder(_t5_config(config, directory / TEXT_ENCODER)),
-            t5.UNUSED_PREFIXES,
-        ),
-        denoiser=_load(directory / DENOISER, lambda config: STDiT3(_stdit3_config(config, directory / DENOISER))),
-        decoder=_load(
-            directory / DECODER,
-            lambda config: VideoVAE(video_vae_config(config, str(directory / DECODER / CONFIG_FILE))),
-            ENCODER_PREFIXES,
-        ),
-    )
+    text_encoder, text_weights = _described(directory / TEXT_ENCODER, _text_encoder, t5.UNUSED_PREFIXES)
+    denoiser, denoiser_weights = _described(directory / DENOISER, _denoiser)
+    decoder, decoder_weights = _described(directory / DECODER, _decoder, ENCODER_PREFIXES)
+    weights = {TEXT_ENCODER: text_weights, DENOISER: denoiser_weights, DECODER: decoder_weights}
+    return TextToVideo(text_encoder, denoiser, decoder), weights
 
 
 def save_component(
@@ -108,19 +112,24 @@ class _VideoVAESettings:
     batch_frames: int = VideoVAEConfig.batch_frames
 
 
-def _t5_config(mapping: Mapping[str, Any], directory: Path) -> T5Config:
-    where = str(directory / CONFIG_FILE)
+def _text_encoder(mapping: Mapping[str, Any], where: str) -> T5Encoder:
     try:
-        return config_from_mapping(T5Config, mapping, where, t5.IGNORED_SETTINGS)
+        return T5Encoder(config_from_mapping(T5Config, mapping, where, t5.IGNORED_SETTINGS))
     except ValueError as error:
         raise UserError(str(error), where, "Use a T5 v1.1 encoder.") from None
 
 
-def _stdit3_config(mapping: Mapping[str, Any], directory: Path) -> STDiT3Config:
-    return config_from_mapping(STDiT3Config, mapping, str(directory / CONFIG_FILE), stdit3.IGNORED_SETTINGS)
+def _denoiser(mapping: Mapping[str, Any], where: str) -> STDiT3:
+    return STDiT3(config_from_mapping(STDiT3Config, mapping, where, stdit3.IGNORED_SETTINGS))
 
 
-def _load(directory: Path, make: Callable[[Mapping[str, Any]], Model], unused_prefixes: tuple[str, ...] = ()) -> Model:
+def _decoder(mapping: Mapping[str, Any], where: str) -> VideoVAE:
+    return VideoVAE(video_vae_config(mapping, where))
+
+
+def _described(
+    directory: Path, make: Callable[[Mapping[str, Any], str], Model], unused_prefixes: tuple[str, ...] = ()
+) -> tuple[Model, Checkpoint]:
     config_file = directory / CONFIG_FILE
     mapping: Mapping[str, Any] = {}
     if config_file.is_file():
@@ -131,9 +140,10 @@ def _load(directory: Path, make: Callable[[Mapping[str, Any]], Model], unused_pr
         if not isinstance(mapping, dict):
             raise UserError("not a JSON object", str(config_file), "Download it again.")
     with torch.device("meta"):
-        model = make(mapping)
-    load_weights(model, directory, unused_prefixes=unused_prefixes)
-    return model.float().eval().requires_grad_(False)
+        model = make(mapping, str(config_file))
+    checkpoint = find_checkpoint(directory)
+    check_fit(model, checkpoint.shapes, str(checkpoint.path), unused_prefixes)
+    return model.eval(), checkpoint
 
 
 def _replace(path: Path, write: Callable[[Path], object]) -> None:

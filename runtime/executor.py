@@ -1,6 +1,6 @@
-"""Play a schedule in real time: a loader thread reads blocks into buffers, the calling thread runs and evicts them.
+"""Play a schedule in real time: a loader thread loads blocks, the calling thread runs and evicts them.
 
-    with Executor(schedule, costs, networks, store) as run:
+    with Executor(schedule, costs, TorchBlocks(schedule, networks, store)) as run:
         caption = run.play("text_encoder", state)
         for step in ...:
             velocity = run.play("denoiser", state)
@@ -9,12 +9,11 @@
     write_trace(run.trace(), "measured.json")
 
 Nothing about loading is decided here: the loader takes the visits that load, in order, and starts one when visit `gate`
-has finished; the runner takes all visits, runs each when its block is loaded, and evicts what the visit says. A block
-has weights only while it runs: its modules' parameters are then views into the buffer, copied nowhere. Weights that the
-modules held before are dropped on entering the `with`.
+has finished; the runner takes all visits, runs each when its block is loaded, and evicts what the visit says. How a
+block is loaded, run and evicted is the backend's (runtime/backends).
 
 Whatever goes wrong in either thread, the runner raises one error that names the block, and leaving the `with` ends the
-loader, takes the weights away from the modules and gives the memory back.
+loader and has the backend give everything back.
 """
 
 from __future__ import annotations
@@ -35,12 +34,9 @@ from profiles.ledger import Ledger
 from profiles.trace import Action, Lane, Span, Trace
 from profiles.units import format_bytes, format_seconds
 from runtime import footprint
-from runtime.buffers import Buffer
+from runtime.backends.protocol import Backend, CancelledLoadError
 from runtime.holdings import assign
-from runtime.models.units import State, Unit, run_units
-from runtime.networks import HeldSlot, Network, Slot, weight_slots
-from runtime.reading import CancelledLoadError, FileReader, Reader
-from runtime.store import VECTOR_BYTES, Store, StoredBlock
+from runtime.models.units import State, Unit
 
 NO_LIMIT = 10**18
 STALL_S = 60.0
@@ -63,37 +59,21 @@ class Executor:
         self,
         schedule: Schedule,
         costs: BlockCosts,
-        networks: Sequence[Network],
-        store: Store,
+        backend: Backend,
         *,
-        reader: Reader | None = None,
         clock: Callable[[], float] = time.perf_counter,
         stall_s: float = STALL_S,
         close_s: float = CLOSE_S,
         device: str = "host",
         baseline_bytes: int = 0,
     ) -> None:
-        """Raises UserError if the store was cut otherwise than the plan says, or there is no memory for buffers."""
         self.schedule, self.visits, self.costs = schedule, schedule.visits, costs
-        self.store = store
-        self.reader = reader or FileReader(store)
+        self.backend = backend
         self.device, self.clock, self.stall_s, self.close_s = device, clock, stall_s, close_s
         self.budget = schedule.plan.memory.budget
-        by_name = {network.name: network for network in networks}
-        self._blocks = [
-            RuntimeBlock(
-                by_name[spec.component], store.block(spec.component, spec.units[0].name, spec.units[-1].name),
-                spec.variant, [unit.name for unit in spec.units],
-            )
-            for spec in schedule.blocks
-        ]  # fmt: skip
-        separate = schedule.plan.tdtm.packages == "separate"
-        names = [block.stored.file + (f" {block.variant}" if separate else "") for block in self._blocks]
-        self._assigned = assign(schedule, names.__getitem__, lambda block: self._blocks[block].stored.data_bytes)
+        self._assigned = assign(schedule, backend.file_of, backend.size_of)
         beside = baseline_bytes + max(costs.working_bytes, default=0)
         self._trims = self.budget is not None and sum(self._assigned.buffer_bytes) > self.budget - beside
-        self._views: dict[tuple[str, int], list[Tensor]] = {}
-        self._buffers: list[Buffer] = []
         self._spans: list[Span] = []
         self._condition = threading.Condition()
         self._finished = self._loaded = self._unwanted = -1
@@ -114,18 +94,13 @@ class Executor:
 
     def __enter__(self) -> Executor:
         entered_s = self.clock()
-        for block in self._blocks:
-            block.unbind()
+        self.backend.detach()
         footprint.settle_heap()
         footprint.trim_heap()
         self._before_bytes = footprint.resident_bytes()
         try:
             self._peak_is_ours = footprint.reset_peak()
-            self._buffers = [Buffer(size) for size in self._assigned.buffer_bytes]
-            if not self._trims:
-                for buffer in self._buffers:
-                    buffer.populate()
-            self._make_views()
+            self.backend.open(self._assigned, populate=not self._trims)
             self._start_s = self.clock()
             self.setup_s = self._start_s - entered_s
             self._thread.start()
@@ -189,15 +164,14 @@ class Executor:
             "torch": str(torch.__version__),
             "set-up": format_seconds(self.setup_s),
         }
-        if isinstance(self.reader, FileReader):
-            facts["loads"] = ", ".join(f"{count} {way}" for way, count in self.reader.ways.items() if count) or "none"
+        facts.update(self.backend.facts())
         if self.measured_peak_bytes is not None:
             facts["measured peak bytes above the process"] = str(self.measured_peak_bytes)
         return Trace(
             kind="measured",
             plan=plan.name,
             device=self.device,
-            model=self.store.manifest.model,
+            model=self.backend.model,
             spans=sorted(self._spans, key=lambda span: span.end_s),
             memory=list(self._ledger.samples),
             limit_bytes=int(self.budget) if self.budget is not None else footprint.physical_bytes(),
@@ -237,9 +211,7 @@ class Executor:
             if self._thread.is_alive():
                 self._thread.join(self.close_s)
         finally:
-            for block in self._blocks:
-                block.unbind()
-            self._views.clear()
+            self.backend.detach()
             with self._condition:
                 self._abandoned = self._thread.is_alive()
             if not self._abandoned:
@@ -266,8 +238,7 @@ class Executor:
     def _load(self, index: int) -> bool:
         """Load for one visit. False if the run is over."""
         visit, holding = self.visits[index], self._assigned.holdings[index]
-        stored = self._blocks[visit.block].stored
-        size = stored.data_bytes
+        size = holding.size
         with self._condition:
             self._condition.wait_for(lambda: self._stopping or self._finished >= visit.gate or index <= self._unwanted)
             if self._stopping:
@@ -284,9 +255,7 @@ class Executor:
                 raise CancelledLoadError
 
         try:
-            buffer = self._buffers[holding.buffer]
-            assert buffer.view is not None
-            self.reader.read(stored, buffer.view, progress)
+            self.backend.load(visit.block, holding, progress)
         except CancelledLoadError:
             with self._condition:
                 self._charge("load", index, loading=-size)
@@ -328,7 +297,7 @@ class Executor:
                 label = self._label(self._loading) if self._loading is not None else "the next block"
                 raise UserError(
                     f"the load of {label} {complaint}: no bytes for {still:.3g} s",
-                    str(self.store.directory),
+                    str(self.backend.directory),
                     "Check the disk, or allow more time.",
                 )
             self._condition.wait(min(1.0, max(0.001, (self.stall_s - still) / 2)))
@@ -339,15 +308,12 @@ class Executor:
 
     def _run(self, index: int, state: State, units: Sequence[Unit] | None) -> State:
         visit = self.visits[index]
-        block, holding = self._blocks[visit.block], self._assigned.holdings[index]
         working = self.costs.working_bytes[visit.block]
-        buffer = self._buffers[holding.buffer]
         with self._condition:
             start_s = self.clock()
             self._charge("run", index, working=working)
         try:
-            block.bind(self._views[(block.stored.file, holding.buffer)])
-            state = self._compute(index, block, state, buffer, units)
+            state = self.backend.run(visit.block, self._assigned.holdings[index], state, units)
         except UserError:
             raise
         except (MemoryError, RuntimeError) as error:
@@ -356,28 +322,10 @@ class Executor:
             raise BlockError(f"running {self._label(index)} failed: {error}") from error
         except Exception as error:
             raise BlockError(f"running {self._label(index)} failed: {error!r}") from error
-        finally:
-            block.unbind()
         with self._condition:
             self._charge("run", index, working=-working)
             self._record("run", index, start_s, working, visit.first_run)
         return state
-
-    def _compute(
-        self, index: int, block: RuntimeBlock, state: State, buffer: Buffer, units: Sequence[Unit] | None
-    ) -> State:
-        return block.run(state, buffer, units)
-
-    def _make_views(self) -> None:
-        """Views of every block in every buffer that it comes to lie in.
-
-        Made during the run, these small things that stay would lie between activations, and hold on to the heap around
-        them: 15 to 20 MB with the small model's 39 units.
-        """
-        for visit, holding in zip(self.visits, self._assigned.holdings, strict=True):
-            stored = self._blocks[visit.block].stored
-            if (stored.file, holding.buffer) not in self._views:
-                self._views[(stored.file, holding.buffer)] = self._buffers[holding.buffer].tensors(stored.tensors)
 
     def _finish(self, index: int) -> None:
         with self._condition:
@@ -387,12 +335,11 @@ class Executor:
             self._condition.notify_all()
 
     def _evict(self, index: int) -> None:
-        """Give a holding's bytes back. The buffer's pages stay for its next block unless the budget is too tight."""
+        """Give a holding's bytes back."""
         holding = self._assigned.holdings[index]
         start_s = self.clock()
         self._held.discard(holding.start)
-        if self._trims or not holding.keep:
-            self._buffers[holding.buffer].give_back(holding.keep)
+        self.backend.evict(holding, trim=self._trims)
         self._charge("evict", index, resident=-holding.size)
         self._record("evict", index, start_s, holding.size, False)
 
@@ -414,7 +361,7 @@ class Executor:
         )
 
     def _out_of_memory(self, action: Action, index: int) -> UserError:
-        size = self._blocks[self.visits[index].block].stored.data_bytes
+        size = self._assigned.holdings[index].size
         return UserError(
             f"out of memory in the {action} of {self._label(index)} ({format_bytes(size)} of weights)",
             mend="Cut the blocks smaller, prefetch or keep fewer, or close other programs.",
@@ -429,60 +376,9 @@ class Executor:
         return self.schedule.blocks[self.visits[index].block].component
 
     def _release(self) -> None:
-        for buffer in self._buffers:
-            buffer.release()
-        self._buffers = []
+        self.backend.close()
         held = self._ledger.samples[-1]
         self._ledger.charge(
             max(held.time_s, self.clock() - self._start_s),
             resident=-held.resident, loading=-held.loading, working=-held.working,
         )  # fmt: skip
-
-
-class RuntimeBlock:
-    """A block in one variant: its units, where its weights belong, and what it hands on."""
-
-    def __init__(self, network: Network, stored: StoredBlock, variant: str, names: Sequence[str]) -> None:
-        self.stored, self.variant = stored, variant
-        units = network.units("tdtm" if variant == "tdtm" else "plain")
-        start = next(i for i, unit in enumerate(units) if unit.name == names[0])
-        self.span = slice(start, start + len(names))
-        self.units: tuple[Unit, ...] = units[self.span]
-        later = units[start + len(names) :]
-        self.hands_on = {name for unit in later for name in unit.reads} if later else set()
-        self.hands_on |= set(units[-1].writes)
-        slots = dict(pair for unit in self.units for pair in weight_slots(unit))
-        known = {entry.name for entry in stored.tensors}
-        if known != set(slots):
-            differing = ", ".join(sorted(known ^ set(slots))[:5])
-            raise UserError(f"block '{stored.name}' has other weights than the network: {differing}", stored.file)
-        self.slots: list[Slot | HeldSlot] = [slots[entry.name] for entry in stored.tensors]
-        self.aligned = [entry.start % VECTOR_BYTES == 0 for entry in stored.tensors]
-        self.absent = [_absent(slot) for slot in self.slots]
-
-    def bind(self, tensors: Sequence[Tensor]) -> None:
-        """Put weights in their places. Few and small ones lie off VECTOR_BYTES; these are copied.
-
-        Matrix products may round otherwise where a weight lies otherwise, and a whole model's weights are aligned.
-        """
-        for slot, tensor, is_aligned in zip(self.slots, tensors, self.aligned, strict=True):
-            slot.put(tensor if is_aligned else tensor.clone())
-
-    def unbind(self) -> None:
-        for slot, tensor in zip(self.slots, self.absent, strict=True):
-            slot.put(tensor)
-
-    def run(self, state: State, buffer: Buffer, units: Sequence[Unit] | None = None) -> State:
-        """The state after the block, without what nobody reads later; nothing in it lies in the buffer."""
-        after = run_units(self.units if units is None else units[self.span], state)
-        kept = {name: tensor for name, tensor in after.items() if name in self.hands_on}
-        return {name: tensor.clone() if buffer.contains(tensor) else tensor for name, tensor in kept.items()}
-
-
-def _absent(slot: Slot | HeldSlot) -> Tensor:
-    """A tensor without data in the weight's place: using a block that is not bound fails at once."""
-    tensor = slot.get()
-    if tensor.is_meta or isinstance(slot, HeldSlot):
-        return tensor
-    bare = torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
-    return torch.nn.Parameter(bare, requires_grad=False) if slot.is_parameter else bare

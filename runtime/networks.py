@@ -19,7 +19,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from plans.partition import Block, partition
-from plans.schedule import MemoryModel, Pricer, Schedule, build_schedule
+from plans.schedule import MemoryModel, Pricer, Reference, Schedule, build_schedule
 from plans.schema import Plan
 from profiles import models
 from profiles.costs import BlockCosts, BlockSpec
@@ -135,11 +135,18 @@ def write_model(path: Path, model: Model) -> None:
     write_yaml(path, msgspec.to_builtins(model), f"Listed from the units of {model.name}: parameters, no operations.")
 
 
-def cut(plan: Plan, model: Model, document: Document) -> dict[str, tuple[Block, ...]]:
-    """The plan's blocks by component."""
+def cut(
+    plan: Plan, model: Model, document: Document, reference: Reference | None = None
+) -> dict[str, tuple[Block, ...]]:
+    """The plan's blocks by component. `reference` is what `blocks: reference` means, every unit alone if not given."""
+    known = reference or {}
     return {
         component.name: partition(
-            component, plan.component(component.name), None, document, f"$.components.{component.name}.blocks"
+            component,
+            plan.component(component.name),
+            known.get(component.name),
+            document,
+            f"$.components.{plan.entry(component.name)}.blocks",
         )
         for component in model.components
     }

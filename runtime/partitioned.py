@@ -18,6 +18,7 @@ from plans.schema import Plan
 from profiles.documents import Document
 from profiles.errors import UserError
 from profiles.trace import Trace
+from runtime.backends.torch_blocks import TorchBlocks
 from runtime.components import DENOISER, TEXT_ENCODER, TextToVideo
 from runtime.executor import Executor
 from runtime.generation import Stopwatch, Video, VideoRequest, starting_noise, to_frames
@@ -138,7 +139,7 @@ def generate_in_blocks(
     store = write_store(folder, described, video.networks, cut(plan, described, document))
     for block in store.manifest.blocks:
         drop_pages(store.path(block))
-    with Executor(schedule, costs, video.networks, store) as executor:
+    with Executor(schedule, costs, TorchBlocks(schedule, video.networks, store)) as executor:
         result = video.generate(executor, token_ids, token_mask, seed=seed, on_step=on_step)
     return result, executor.trace()
 

@@ -11,12 +11,12 @@ import errno
 import hashlib
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, Protocol
 
 from profiles.errors import UserError
 from profiles.units import format_bytes
+from runtime.backends.protocol import Progress
 from runtime.buffers import READ_ALIGNMENT
 from runtime.store import Store, StoredBlock, block_error, header_bytes
 
@@ -24,12 +24,7 @@ REQUEST_BYTES = 32 << 20
 F_NOCACHE = 48
 """macOS: do not keep the pages of this file (fcntl.h)."""
 
-Progress = Callable[[int], None]
 Way = Literal["direct", "buffered"]
-
-
-class CancelledLoadError(Exception):
-    """The load under way is not wanted any more."""
 
 
 class Reader(Protocol):

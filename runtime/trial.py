@@ -31,8 +31,10 @@ from profiles.errors import UserError
 from profiles.profile import load_profile
 from profiles.trace import Trace
 from runtime import footprint
+from runtime.backends.torch_blocks import TorchBlocks
 from runtime.buffers import Buffer
-from runtime.executor import Executor, RuntimeBlock
+from runtime.executor import Executor
+from runtime.holdings import Holding
 from runtime.models.units import State, Unit
 from runtime.networks import listed_model, profile_memory, profile_pricer, schedule_run
 from runtime.reading import FileReader, drop_pages
@@ -61,25 +63,23 @@ class Trial(msgspec.Struct, frozen=True):
     reference_run_s: float | None = None
 
 
-class ProbingExecutor(Executor):
+class ProbingBlocks(TorchBlocks):
     """Measures how far each block's run raises the process's resident memory; times are then not worth keeping."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
+        self._has_run: set[int] = set()
         self.working: dict[int, int] = {}
-        """the most bytes by the block's index in the schedule"""
+        """the most bytes by the block's index in the schedule, the first run apart: it also brings in library code"""
 
-    def _compute(
-        self, index: int, block: RuntimeBlock, state: State, buffer: Buffer, units: Sequence[Unit] | None
-    ) -> State:
+    def run(self, block: int, holding: Holding, state: State, units: Sequence[Unit] | None) -> State:
         footprint.trim_heap()
         before, is_ours = footprint.resident_bytes(), footprint.reset_peak()
-        after = super()._compute(index, block, state, buffer, units)
+        after = super().run(block, holding, state, units)
         peak = footprint.peak_bytes()
-        if before is not None and peak is not None and is_ours:
-            number = self.visits[index].block
-            if not self.visits[index].first_run:  # which also brings in the library's code
-                self.working[number] = max(self.working.get(number, 0), peak - before)
+        if before is not None and peak is not None and is_ours and block in self._has_run:
+            self.working[block] = max(self.working.get(block, 0), peak - before)
+        self._has_run.add(block)
         return after
 
 
@@ -99,15 +99,14 @@ def run_trial(store_directory: Path, plan_path: Path, profile: str | None, *, is
     schedule, costs = schedule_run(plan, model, document, price=price, memory=memory)
     for block in store.manifest.blocks:
         drop_pages(store.path(block))
-    kind = ProbingExecutor if is_probe else Executor
+    kind = ProbingBlocks if is_probe else TorchBlocks
+    blocks = kind(schedule, playable.networks, store, FileReader(store, drop_cache=True))
     baseline = 0 if memory is None else memory.baseline
-    with kind(
-        schedule, costs, playable.networks, store, reader=FileReader(store, drop_cache=True), baseline_bytes=baseline
-    ) as executor:
+    with Executor(schedule, costs, blocks, baseline_bytes=baseline) as executor:
         result = playable.generate(executor)
     digest = digest_of(result)
-    if isinstance(executor, ProbingExecutor):
-        return Trial(digest, working_bytes=_working(executor, schedule))
+    if isinstance(blocks, ProbingBlocks):
+        return Trial(digest, working_bytes=_working(blocks, schedule))
     return Trial(
         digest,
         executor.trace(),
@@ -144,11 +143,11 @@ def read_trial(path: Path) -> Trial:
         raise UserError(f"not a trial: {error}", str(path), "Remove it; the run is then repeated.") from None
 
 
-def _working(executor: ProbingExecutor, schedule: Schedule) -> list[tuple[str, str, str, int]]:
+def _working(probed: ProbingBlocks, schedule: Schedule) -> list[tuple[str, str, str, int]]:
     blocks = schedule.blocks
     return [
         (blocks[number].component, blocks[number].name, blocks[number].variant, held)
-        for number, held in sorted(executor.working.items())
+        for number, held in sorted(probed.working.items())
     ]
 
 

@@ -6,7 +6,7 @@ A checkpoint is checked by names and shapes before a value is read; what does no
 import json
 import pickle
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +79,19 @@ class Checkpoint:
                     str(path),
                     "Download the shard and its index again.",
                 )
+
+    def read(self, names: Collection[str]) -> dict[str, Tensor]:
+        """The values of some tensors, and no others. Raises KeyError for a name that is not there."""
+        found: dict[str, Tensor] = {}
+        for file in dict.fromkeys(self._file_of[name] for name in names):
+            wanted = [name for name in names if self._file_of[name] == file]
+            if file.suffix == SAFETENSORS:
+                with _readable(file), safe_open(file, "pt") as opened:
+                    found.update((name, opened.get_tensor(name)) for name in wanted)
+            else:
+                content = _unpickle(file)
+                found.update((name, content[name]) for name in wanted)
+        return found
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
         """Every name with its values, one file after the other."""

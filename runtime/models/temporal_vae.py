@@ -57,14 +57,21 @@ class CausalConv3d(nn.Module):
         return out
 
 
+class GroupNorm3d(nn.GroupNorm):
+    """Group norm of [B, C, T, H, W], seen as [B, C, T, H * W]: Core ML's version of it would have six dimensions."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.flatten(3)).reshape(x.shape)
+
+
 class ResidualBlock3d(nn.Module):
     """Norm, SiLU, convolution, twice, added to the input; the input passes a 1x1x1 convolution where widths differ."""
 
     def __init__(self, in_channels: int, out_channels: int, num_groups: int) -> None:
         super().__init__()
-        self.norm1 = nn.GroupNorm(num_groups, in_channels, eps=GROUP_NORM_EPS)
+        self.norm1 = GroupNorm3d(num_groups, in_channels, eps=GROUP_NORM_EPS)
         self.conv1 = CausalConv3d(in_channels, out_channels, 3, bias=False)
-        self.norm2 = nn.GroupNorm(num_groups, out_channels, eps=GROUP_NORM_EPS)
+        self.norm2 = GroupNorm3d(num_groups, out_channels, eps=GROUP_NORM_EPS)
         self.conv2 = CausalConv3d(out_channels, out_channels, 3, bias=False)
         if in_channels != out_channels:
             self.conv3 = CausalConv3d(in_channels, out_channels, 1, bias=False)
@@ -98,7 +105,7 @@ class TemporalEncoder(nn.Module):
                 downsamples = config.temporal_downsample[level]
                 self.conv_blocks.append(CausalConv3d(width, width, 3, time_stride=2) if downsamples else nn.Identity())
         self.res_blocks = _residual_blocks(widths[-1], widths[-1], config)
-        self.norm1 = nn.GroupNorm(groups, widths[-1], eps=GROUP_NORM_EPS)
+        self.norm1 = GroupNorm3d(groups, widths[-1], eps=GROUP_NORM_EPS)
         self.conv2 = CausalConv3d(widths[-1], 2 * config.latent_embed_dim, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -131,7 +138,7 @@ class TemporalDecoder(nn.Module):
         for level, upsamples in enumerate(config.temporal_downsample):
             width = widths[level + 1]
             self.conv_blocks.append(CausalConv3d(width, 2 * width, 3) if upsamples else nn.Identity())
-        self.norm1 = nn.GroupNorm(config.num_groups, widths[0], eps=GROUP_NORM_EPS)
+        self.norm1 = GroupNorm3d(config.num_groups, widths[0], eps=GROUP_NORM_EPS)
         self.conv_out = CausalConv3d(widths[0], config.in_out_channels, 3)
 
 

@@ -14,6 +14,7 @@ from partitioned import WORKING, empty_like, inputs, network_of, plan_of, schedu
 
 from profiles.errors import UserError
 from profiles.trace import Trace, read_trace, write_trace
+from runtime.backends.torch_blocks import TorchBlocks
 from runtime.executor import Executor
 from runtime.models.stdit3 import STDiT3
 from runtime.reading import FileReader
@@ -51,7 +52,9 @@ def test_the_output_is_the_whole_models_bit_for_bit(
         assert "more than the budget" in str(error)
         return
     store = stored(stores, plan, network_of(denoiser))
-    with Executor(schedule, costs, [network], store, reader=FileReader(store, direct=direct)) as run:
+    with Executor(
+        schedule, costs, TorchBlocks(schedule, [network], store, reader=FileReader(store, direct=direct))
+    ) as run:
         for step in range(plan.sampler.steps):
             state = run.play("denoiser", inputs(denoiser, step))
             assert torch.equal(state["velocity"], whole(denoiser, plan, step))
@@ -74,7 +77,7 @@ def test_loads_start_after_their_gates(denoiser: STDiT3, stores: Path) -> None:
     plan, network = plan_of(prefetch=1, steps=2), network_of(empty_like(denoiser))
     schedule, costs = scheduled(plan, network)
     store = stored(stores, plan, network_of(denoiser))
-    with Executor(schedule, costs, [network], store) as run:
+    with Executor(schedule, costs, TorchBlocks(schedule, [network], store)) as run:
         for step in range(2):
             run.play("denoiser", inputs(denoiser, step))
     spans = run.trace().spans
@@ -87,7 +90,7 @@ def test_loads_start_after_their_gates(denoiser: STDiT3, stores: Path) -> None:
 def test_two_buffers_are_enough_for_a_window_of_one(denoiser: STDiT3, stores: Path) -> None:
     plan, network = plan_of(prefetch=1, steps=3, blocks=2), network_of(empty_like(denoiser))
     schedule, costs = scheduled(plan, network)
-    run = Executor(schedule, costs, [network], stored(stores, plan, network_of(denoiser)))
+    run = Executor(schedule, costs, TorchBlocks(schedule, [network], stored(stores, plan, network_of(denoiser))))
     assert len(run._assigned.buffer_bytes) == 2
     run.close()
 
@@ -97,7 +100,7 @@ def test_both_variants_in_memory_take_one_copy(denoiser: STDiT3, stores: Path) -
     plan, network = plan_of(keep=6, steps=4, tdtm=(0, 2)), network_of(empty_like(denoiser))
     schedule, costs = scheduled(plan, network)
     store = stored(stores, plan, network_of(denoiser))
-    with Executor(schedule, costs, [network], store) as run:
+    with Executor(schedule, costs, TorchBlocks(schedule, [network], store)) as run:
         for step in range(4):
             state = run.play("denoiser", inputs(denoiser, step))
             assert torch.equal(state["velocity"], whole(denoiser, plan, step))
@@ -112,7 +115,7 @@ def test_an_early_end_cancels_what_was_to_come(denoiser: STDiT3, stores: Path) -
     plan, network = plan_of(prefetch=8, steps=20, keep=2), network_of(empty_like(denoiser))
     schedule, costs = scheduled(plan, network)
     store = stored(stores, plan, network_of(denoiser))
-    with Executor(schedule, costs, [network], store) as run:
+    with Executor(schedule, costs, TorchBlocks(schedule, [network], store)) as run:
         run.play("denoiser", inputs(denoiser, 0))
         run.end_early("denoiser")
         assert run.ledger_bytes == 0
@@ -125,7 +128,7 @@ def test_outside_a_run_the_modules_hold_no_weights(denoiser: STDiT3, stores: Pat
     plan, model = plan_of(keep=6), empty_like(denoiser)
     network = network_of(model)
     schedule, costs = scheduled(plan, network)
-    with Executor(schedule, costs, [network], stored(stores, plan, network_of(denoiser))) as run:
+    with Executor(schedule, costs, TorchBlocks(schedule, [network], stored(stores, plan, network_of(denoiser)))) as run:
         run.play("denoiser", inputs(denoiser, 0))
         assert all(parameter.is_meta for parameter in model.parameters())
 
@@ -133,7 +136,7 @@ def test_outside_a_run_the_modules_hold_no_weights(denoiser: STDiT3, stores: Pat
 def test_a_pass_out_of_turn_is_refused(denoiser: STDiT3, stores: Path) -> None:
     plan, network = plan_of(steps=1), network_of(empty_like(denoiser))
     schedule, costs = scheduled(plan, network)
-    with Executor(schedule, costs, [network], stored(stores, plan, network_of(denoiser))) as run:
+    with Executor(schedule, costs, TorchBlocks(schedule, [network], stored(stores, plan, network_of(denoiser)))) as run:
         with pytest.raises(ValueError, match="next pass is of denoiser, not of decoder"):
             run.play("decoder", {})
         run.play("denoiser", inputs(denoiser, 0))
@@ -144,7 +147,7 @@ def test_a_pass_out_of_turn_is_refused(denoiser: STDiT3, stores: Path) -> None:
 def test_the_trace_is_a_trace(denoiser: STDiT3, stores: Path, tmp_path: Path) -> None:
     plan, network = plan_of(budget=300_000), network_of(empty_like(denoiser))
     schedule, costs = scheduled(plan, network)
-    with Executor(schedule, costs, [network], stored(stores, plan, network_of(denoiser))) as run:
+    with Executor(schedule, costs, TorchBlocks(schedule, [network], stored(stores, plan, network_of(denoiser)))) as run:
         for step in range(3):
             run.play("denoiser", inputs(denoiser, step))
     write_trace(run.trace({"power": "mains"}), tmp_path / "measured.json")

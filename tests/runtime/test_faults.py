@@ -15,6 +15,7 @@ from partitioned import empty_like, inputs, network_of, plan_of, scheduled, stor
 from plans.schema import Plan
 from profiles.errors import UserError
 from runtime import buffers
+from runtime.backends.torch_blocks import TorchBlocks
 from runtime.executor import BlockError, Executor
 from runtime.models.stdit3 import STDiT3
 from runtime.models.units import Unit
@@ -62,7 +63,7 @@ def play(
     if wrap is not None:
         network = Network(network.name, network.passes, wrap(network.plain))
     schedule, costs = scheduled(plan, network)
-    run = Executor(schedule, costs, [network], store, reader=reader, **settings)
+    run = Executor(schedule, costs, TorchBlocks(schedule, [network], store, reader=reader), **settings)
     try:
         with run:
             for step in range(3):
@@ -70,7 +71,7 @@ def play(
     finally:
         assert not run._thread.is_alive()
         assert run.ledger_bytes == 0
-        assert not run._buffers
+        assert not run.backend.buffers
         assert all(tensor.is_meta for unit in network.plain for _, tensor in unit.tensors())
     return run
 
@@ -241,13 +242,13 @@ def test_a_stalled_load_is_reported(denoiser: STDiT3, store: Store) -> None:
     plan, network = plan_of(2), network_of(empty_like(denoiser))
     schedule, costs = scheduled(plan, network)
     reader = Scripted(store, {1: lambda: bool(hang.wait())})  # type: ignore[dict-item, return-value]
-    run = Executor(schedule, costs, [network], store, reader=reader, stall_s=0.05, close_s=0.05)
+    run = Executor(schedule, costs, TorchBlocks(schedule, [network], store, reader=reader), stall_s=0.05, close_s=0.05)
     with pytest.raises(UserError, match=f"the load of block '{SECOND}' of denoiser, step 0 is stalled"), run:
         run.play("denoiser", inputs(denoiser, 0))
-    assert run._buffers, "a read that hangs keeps its buffer"
+    assert run.backend.buffers, "a read that hangs keeps its buffer"
     hang.set()
     run._thread.join(5)
-    assert not run._buffers
+    assert not run.backend.buffers
     assert run.ledger_bytes == 0
 
 

@@ -12,6 +12,7 @@ import pytest
 from partitioned import DOCUMENT, plan_of
 
 from plans.schema import ComponentPlan, UnitsPerBlock
+from runtime.backends.torch_blocks import TorchBlocks
 from runtime.components import TextToVideo
 from runtime.executor import Executor
 from runtime.generation import VideoRequest, generate
@@ -59,7 +60,7 @@ def test_the_video_is_the_same(
     model = listed_model("tiny", video.networks)
     store = write_store(tmp_path, model, video.networks, cut(plan, model, DOCUMENT))
     schedule, costs = schedule_run(plan, model, DOCUMENT)
-    with Executor(schedule, costs, video.networks, store) as executor:
+    with Executor(schedule, costs, TorchBlocks(schedule, video.networks, store)) as executor:
         found = video.generate(executor, TOKENS, MASK, seed=1)
     assert np.array_equal(found.frames, expected.frames)
     assert torch.equal(found.sample.latent, expected.sample.latent)

@@ -1,0 +1,196 @@
+"""What exporting to Core ML costs and how far it strays, at full size and on the small model.
+
+    python -m benchmarks.coreml units      every kind of unit of Open-Sora at 192 x 192, 68 frames, beside PyTorch
+    python -m benchmarks.coreml denoiser   the whole STDiT3 of 28 pairs, plain and TDTM: seconds, peak memory, bytes
+    python -m benchmarks.coreml small      the small model's video in each precision, beside PyTorch's
+
+Weights are random, at scales that keep activations near one, unless the small model's are there. Files go to a
+temporary folder (--keep DIR keeps them); `units` needs 5 GB of memory, `denoiser` 5 GB of disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import torch
+
+from plans.schema import ComponentPlan, Plan, Sampler, Tdtm, load_plan
+from profiles.documents import Document
+from profiles.models import Precision
+from runtime.backends.programs import ProgramBlocks, program_bytes
+from runtime.components import DENOISER, TEXT_ENCODER, load_text_to_video, save_component
+from runtime.coreml.export import Job, export_plan, family, make_block, workshop_of
+from runtime.coreml.exported import Export
+from runtime.coreml.parity import TOLERANCES, compare_block, first_states
+from runtime.coreml.workshop import Commission, Workshop, bound
+from runtime.executor import Executor
+from runtime.generation import generate
+from runtime.models.units import run_units
+from runtime.partitioned import SPATIAL, TEMPORAL
+from runtime.small.vocabulary import EXAMPLE, tokenize
+
+UNITS = {
+    TEXT_ENCODER: ("embed", "layer_0", "layer_1", "final_norm"),
+    DENOISER: ("input", "spatial_0", "temporal_0", "output"),
+    TEMPORAL: ("input", "res_0", "level3_res_0", "level3_up", "level2_res_0", "level2_up", "level1_res_0",
+               "level0_res_0", "output"),
+    SPATIAL: ("input", "mid_res_0", "mid_attention", "up0_res_0", "up0_up", "up1_res_0", "up2_res_0", "up2_up",
+              "up3_res_0", "output"),
+}  # fmt: skip
+"""One of every kind, with every change of width."""
+SKIPPED = {TEXT_ENCODER, DENOISER}
+"""Where units between those that are compared are left out: they change no shape."""
+
+
+def units(folder: Path, precisions: list[Precision]) -> None:
+    plan, document = load_plan("app-192-tdtm")
+    for precision in precisions:
+        component = ComponentPlan(blocks="unit", precision=precision)
+        cut = msgspec.structs.replace(
+            plan, tdtm=Tdtm("all"), components=dict.fromkeys((TEXT_ENCODER, DENOISER, "decoder"), component)
+        )
+        commission = Commission(cut, document, None)
+        workshop = workshop_of(commission)
+        made: dict[str, dict[str, torch.Tensor]] = {}
+        for name, wanted in UNITS.items():
+            states = first_states(workshop, name, made)
+            for number, block in enumerate(workshop.cuts[name]):
+                if block.name in wanted:
+                    began = time.perf_counter()
+                    exported = make_block(Job(commission, folder, name, number))
+                    seconds = time.perf_counter() - began
+                    rows = compare_block(folder, workshop, exported, states)
+                    worst = max(rows, key=lambda row: row.error)
+                    size = sum(package.num_bytes for package in exported.packages)
+                    print(
+                        f"{precision:8} {name:17} {block.name:13} {'+'.join(f.kind for f in exported.functions):10} "
+                        f"error {worst.error:.1e} of {worst.tolerance:.0e} {'ok' if worst.ok else 'OVER'}  "
+                        f"{size / 1e6:7.1f} MB  {seconds:5.1f} s  peak {peak_bytes() / 1e9:.2f} GB",
+                        flush=True,
+                    )
+                    for package in exported.packages:
+                        shutil.rmtree(folder / package.file)
+                elif name not in SKIPPED:
+                    _walk_on(workshop, name, number, states)
+            made[name] = states["plain"]
+
+
+def denoiser(folder: Path) -> None:
+    plan, document = load_plan("app-192-tdtm")
+    commission = Commission(msgspec.structs.replace(plan, tdtm=Tdtm("all")), document, None)
+    workshop = workshop_of(commission)
+    began = time.perf_counter()
+    total, single = 0, 0
+    for number, block in enumerate(workshop.cuts[DENOISER]):
+        exported = make_block(Job(commission, folder, DENOISER, number))
+        total += sum(package.num_bytes for package in exported.packages)
+        single += 4 * sum(unit.parameters for unit in block.units)
+        print(
+            f"{block.name:24} {sum(p.num_bytes for p in exported.packages) / 1e6:7.1f} MB  "
+            f"{time.perf_counter() - began:6.0f} s  peak {peak_bytes() / 1e9:.2f} GB",
+            flush=True,
+        )
+    seconds = time.perf_counter() - began
+    print(
+        f"{len(workshop.cuts[DENOISER])} blocks, plain and tdtm: {seconds:.0f} s, peak {peak_bytes() / 1e9:.2f} GB, "
+        f"{total / 1e9:.3f} GB on disk, {total / single:.4f} of the weights once"
+    )
+
+
+def small(folder: Path, precisions: list[Precision], num_steps: int, weights: Path | None) -> None:
+    source, document = load_plan("small")
+    folder_of_weights = weights or _random_small(folder, source, document)
+    ids, mask = tokenize([EXAMPLE])
+    for text, other in [*((each, each) for each in precisions if each != "int8"), ("int8", "float32")]:
+        component = {name: ComponentPlan(blocks="whole", precision=other) for name in (DENOISER, "decoder")}
+        plan = msgspec.structs.replace(
+            source,
+            sampler=Sampler(num_steps, source.sampler.guidance),
+            components={TEXT_ENCODER: ComponentPlan(blocks="whole", precision=text), **component},
+        )
+        out = folder / f"small-{text}-{other}"
+        began = time.perf_counter()
+        export_plan(Commission(plan, document, folder_of_weights), out)
+        made_s = time.perf_counter() - began
+        export = Export.open(out)
+        length = export.manifest.text_tokens
+        schedule, costs = export.schedule(lambda block, export=export: program_bytes(export, block))
+        with Executor(schedule, costs, ProgramBlocks(schedule, export)) as executor:
+            video = export.video.generate(executor, ids[:, :length], mask[:, :length], seed=0)
+        model = load_text_to_video(folder_of_weights)
+        expected = generate(model, ids[:, :length], mask[:, :length], export.video.request, seed=0)
+        error = float(np.mean((video.frames.astype(float) - expected.frames) ** 2))
+        size = sum(package.num_bytes for block in export.manifest.blocks for package in block.packages)
+        print(
+            f"text encoder {text}, rest {other}: PSNR {10 * np.log10(255**2 / max(error, 1e-12)):.1f} dB over "
+            f"{num_steps} steps, {size / 1e6:.2f} MB, exported in {made_s:.0f} s",
+            flush=True,
+        )
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _walk_on(workshop: Workshop, component: str, number: int, states: dict) -> None:  # type: ignore[type-arg]
+    """Move the states past a block in torch alone."""
+    slots = workshop.slots(component, number)
+    weights = workshop.source.read(family(component), {name: tuple(slot.get().shape) for name, slot in slots.items()})
+    for kind, walk in workshop.walks[component].items():
+        with bound(slots, weights), torch.no_grad():
+            states[kind] = run_units(walk.units[workshop.span(component, number)], states[kind])
+
+
+def _random_small(folder: Path, plan: Plan, document: Document) -> Path:
+    """The small model's sizes with random weights, in a folder."""
+    workshop = Workshop(Commission(plan, document, None))
+    target = folder / "weights"
+    for name, network in vars(workshop.video.model).items():
+        shapes = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
+        tensors = workshop.source.read(name, shapes)
+        network.load_state_dict(tensors, assign=True)
+        save_component(target / name, network.config, network, skip=("encoder.embed_tokens.",))
+    return target
+
+
+@contextmanager
+def _folder(kept: Path | None) -> Iterator[Path]:
+    if kept is not None:
+        kept.mkdir(parents=True, exist_ok=True)
+        yield kept
+        return
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("units", "denoiser", "small"))
+    parser.add_argument("--precisions", nargs="+", choices=sorted(TOLERANCES), default=["float32", "float16"])
+    parser.add_argument("--steps", type=int, default=30, help="of the small model (default %(default)s)")
+    parser.add_argument("--weights", type=Path, help="the small model's folder (default: random weights)")
+    parser.add_argument("--keep", type=Path, help="folder to leave the packages in")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    with _folder(options.keep) as folder:
+        if options.what == "units":
+            units(folder, options.precisions)
+        elif options.what == "denoiser":
+            denoiser(folder)
+        else:
+            small(folder, options.precisions, options.steps, options.weights)
+
+
+if __name__ == "__main__":
+    main()
