@@ -31,10 +31,10 @@ SPATIAL = Schedule(num_steps=3000, learning_rate=4e-3, optimiser="adamw")
 TEMPORAL = Schedule(num_steps=800, learning_rate=0.02)
 CHUNKS = Schedule(num_steps=1600, learning_rate=0.02)
 WHOLE = Schedule(num_steps=1000, learning_rate=0.015)
-MIXED = Schedule(num_steps=8000, learning_rate=0.015)
+MIXED = Schedule(num_steps=1400, learning_rate=0.015)
 CHUNK_BUCKETS = (Bucket(latent_frames=5, batch=32),)
 WHOLE_BUCKETS = (Bucket(latent_frames=20, batch=16),)
-MIXED_BUCKETS = (Bucket(1, 128, share=0.25), Bucket(5, 32, share=0.25), Bucket(20, 8, share=0.5))
+MIXED_BUCKETS = (Bucket(1, 128, share=0.15), Bucket(5, 32, share=0.15), Bucket(20, 12, share=0.7))
 NUM_CLIPS = 4096
 NUM_CENTRED_CLIPS = 2048
 CLIPS_PER_FILE = 128

@@ -76,7 +76,7 @@ def test_table_results_and_page_of_a_few_configurations(evaluate, capsys):
 def test_a_second_run_makes_nothing_and_shows_everything(evaluate, capsys, monkeypatch):
     assert evaluate("--only", "fixed_3") == 0
     first = Path("out/report.html").read_text()
-    monkeypatch.setattr(evaluation, "_generated", lambda *_: pytest.fail("nothing is left to make"))
+    monkeypatch.setattr(evaluation, "_walked", lambda *_: pytest.fail("nothing is left to make"))
     capsys.readouterr()
     assert evaluate("--only", "full", "--json") == 0
     printed = json.loads(capsys.readouterr().out)
@@ -85,15 +85,15 @@ def test_a_second_run_makes_nothing_and_shows_everything(evaluate, capsys, monke
 
 
 def test_an_interruption_keeps_what_is_finished(evaluate, capsys, monkeypatch):
-    generated, calls = evaluation._generated, []
+    walked, calls = evaluation._walked, []
 
     def interrupted(*arguments):
         calls.append(arguments)
-        if len(calls) == 4:
+        if len(calls) == 3:  # warmed up, and the full steps walked
             raise KeyboardInterrupt
-        return generated(*arguments)
+        return walked(*arguments)
 
-    monkeypatch.setattr(evaluation, "_generated", interrupted)
+    monkeypatch.setattr(evaluation, "_walked", interrupted)
     assert evaluate("--only", "fixed_3", "tdtm_all") == 130
     assert "the same command goes on from here" in capsys.readouterr().err
     assert {path.parent.name for path in Path("out").glob("videos/*/*")} == {"full", "fixed_3"}

@@ -537,8 +537,9 @@ command("an unknown option", "simulate --reprt", "unrecognized arguments: --repr
 command("an abbreviated option", "simulate --dev iphone15pro", "unrecognized arguments: --dev")
 command("a word too many", "simulate ours-256", "unrecognized arguments: ours-256")
 command("an option without its value", "simulate --plan", "argument --plan: expected one argument")
-command("plan without an action", "plan", "the following arguments are required: list|show|schema|search|explain")
-command("an unknown action", "plan shwo", "argument list|show|schema|search|explain: invalid choice: 'shwo'", "list",
+command("plan without an action", "plan", "the following arguments are required: list|show|schema|search|explain|sweep")
+command("an unknown action", "plan shwo", "argument list|show|schema|search|explain|sweep: invalid choice: 'shwo'",
+        "list",
      "show", "schema")
 command("plan show without a plan", "plan show", "the following arguments are required: plan")
 command("plan show of what is missing", "plan show app-257", "no plan file and no ready plan is named 'app-257'",
