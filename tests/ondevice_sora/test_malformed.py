@@ -539,8 +539,7 @@ command("a word too many", "simulate ours-256", "unrecognized arguments: ours-25
 command("an option without its value", "simulate --plan", "argument --plan: expected one argument")
 command("plan without an action", "plan", "the following arguments are required: list|show|schema|search|explain|sweep")
 command("an unknown action", "plan shwo", "argument list|show|schema|search|explain|sweep: invalid choice: 'shwo'",
-        "list",
-     "show", "schema")
+        "list", "show", "schema")
 command("plan show without a plan", "plan show", "the following arguments are required: plan")
 command("plan show of what is missing", "plan show app-257", "no plan file and no ready plan is named 'app-257'",
      "Did you mean 'app-256'?")
