@@ -30,12 +30,17 @@ class Figure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spread: Annotated[float, msgspec.Meta(ge=0, le=3)] = 0.0
 
 
+def spread_of(values: Sequence[float]) -> float:
+    """One standard deviation relative to the median, from the median absolute deviation; 0 of a single value."""
+    middle = median(values)
+    return median(abs(value - middle) for value in values) * MAD_TO_SIGMA / middle if middle > 0 else 0.0
+
+
 def sampled(values: Sequence[float], source: str) -> Figure | None:
     """The median of samples as a measured figure, its spread from their median absolute deviation; None of none."""
     if not values:
         return None
-    middle = median(values)
-    spread = median(abs(value - middle) for value in values) * MAD_TO_SIGMA / middle if middle > 0 else 0.0
+    middle, spread = median(values), spread_of(values)
     noun = "sample" if len(values) == 1 else "samples, median"
     return Figure(float(f"{middle:.6g}"), "measured", f"{source}: {len(values)} {noun}", min(3.0, round(spread, 4)))
 

@@ -35,13 +35,13 @@ from profiles.catalogue import listed_model
 from profiles.costs import BlockSpec, Costs, LoadCosts, ProcessorCosts, ThermalCosts
 from profiles.devices import Device, Hardware, MemoryLimit
 from profiles.documents import Document, write_yaml
-from profiles.figures import Figure
+from profiles.figures import Figure, spread_of
 from profiles.measurements import Measurement
 from profiles.models import Model
 from profiles.profile import Profile
 from runtime import footprint
 from runtime.networks import schedule_run, stored_pricer
-from runtime.observed import Activity, activities, line, spread, typical
+from runtime.observed import Activity, activities, line, typical
 from runtime.reading import FileReader
 from runtime.store import MODEL, Store
 from runtime.trial import Trial, in_process
@@ -216,7 +216,7 @@ def _measurement(block: BlockSpec, found: Samples, source: str) -> Measurement:
         if not values:
             return None
         noun = "sample" if len(values) == 1 else "samples, mean without outliers"
-        deviation = min(3.0, round(spread(values), 4))
+        deviation = min(3.0, round(spread_of(values), 4))
         return Figure(float(f"{typical(values):.6g}"), "measured", f"{source}: {len(values)} {noun}", deviation)
 
     return Measurement(
@@ -247,7 +247,7 @@ def _costs(found: Samples, source: str) -> Costs:
     """
 
     def measured(value: float, note: str, samples: Sequence[float] = ()) -> Figure:
-        deviation = min(3.0, round(spread(samples), 4)) if len(samples) > 1 else 0.0
+        deviation = min(3.0, round(spread_of(samples), 4)) if len(samples) > 1 else 0.0
         return Figure(float(f"{value:.6g}"), "measured", f"{source}: {note}", deviation)
 
     def assumed(value: float, why: str) -> Figure:

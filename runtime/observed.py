@@ -12,10 +12,9 @@ from statistics import fmean, median
 from typing import NamedTuple
 
 from plans.schedule import Schedule
+from profiles.figures import MAD_TO_SIGMA
 from profiles.trace import Action, Span, Trace
 
-MAD_TO_SIGMA = 1.4826
-"""The median absolute deviation of a normal distribution times this is its standard deviation."""
 OUTLIER_SIGMAS = 4.0
 ALONE_SHARE = 0.02
 """Less than this share of its time beside the other activity counts as alone."""
@@ -86,12 +85,6 @@ def typical(values: Sequence[float]) -> float:
     middle = median(values)
     reach = OUTLIER_SIGMAS * MAD_TO_SIGMA * median(abs(value - middle) for value in values)
     return fmean(value for value in values if abs(value - middle) <= reach or reach == 0.0)
-
-
-def spread(values: Sequence[float]) -> float:
-    """One standard deviation relative to the median, from the median absolute deviation; 0 of a single value."""
-    middle = median(values)
-    return median(abs(value - middle) for value in values) * MAD_TO_SIGMA / middle if middle > 0 else 0.0
 
 
 def line(points: Iterable[tuple[float, float]]) -> tuple[float, float]:

@@ -7,8 +7,9 @@ from msgspec.structs import replace
 from toys import Toy
 
 from plans.schedule import Schedule
+from profiles.figures import spread_of
 from profiles.trace import Trace
-from runtime.observed import activities, line, spread, typical
+from runtime.observed import activities, line, typical
 
 
 def played(toy: Toy) -> tuple[Schedule, Trace]:
@@ -54,8 +55,8 @@ def test_a_trace_of_another_schedule_is_refused(count: int) -> None:
 def test_the_typical_value_leaves_out_what_lies_far_off_but_not_what_is_skewed() -> None:
     assert typical([1.0, 1.1, 1.2, 1.3, 9.0]) == pytest.approx(1.15)
     assert typical([1.0, 1.0, 1.0, 1.2]) == pytest.approx(1.05)
-    assert spread([1.0, 1.1, 1.2, 1.3, 9.0]) == pytest.approx(0.1 * 1.4826 / 1.2)
-    assert spread([2.0]) == 0.0
+    assert spread_of([1.0, 1.1, 1.2, 1.3, 9.0]) == pytest.approx(0.1 * 1.4826 / 1.2)
+    assert spread_of([2.0]) == 0.0
 
 
 def test_the_line_has_the_least_relative_errors_and_nothing_below_zero() -> None:
