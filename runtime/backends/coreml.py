@@ -120,8 +120,9 @@ class CoreMLBlocks:
         return self._packages.handed_on(block, state, written)
 
     def evict(self, holding: Holding, *, trim: bool) -> None:
-        for key in [key for key in self._models if key[0] == holding.file]:
-            del self._models[key]
+        for key in list(self._models):  # a copy: the loader may be adding to it
+            if key[0] == holding.file:
+                del self._models[key]
 
     def close(self) -> None:
         self.detach()

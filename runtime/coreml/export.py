@@ -12,8 +12,10 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -133,14 +135,22 @@ def _made(todo: list[Job], jobs: int) -> Iterator[ExportedBlock]:
         yield from map(make_block, todo)
         return
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(jobs, max(1, len(todo))), mp_context=context, initializer=torch.set_num_threads,
-                               initargs=(1,))  # fmt: skip
+    pool = ProcessPoolExecutor(min(jobs, max(1, len(todo))), mp_context=context, initializer=_start_worker)
     try:
         futures = [pool.submit(make_block, job) for job in todo]
         for future in as_completed(futures):
             yield future.result()
+    except BrokenProcessPool:
+        what = "a process that made blocks has ended"
+        raise UserError(what, mend="Memory may be short: take fewer --jobs. What is finished is kept.") from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker() -> None:
+    """One thread a process; Ctrl-C ends it at once and without a word."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 _latest: list[tuple[Commission, Workshop]] = []
@@ -189,6 +199,9 @@ def make_block(job: Job) -> ExportedBlock:
             shutil.rmtree(job.directory / file, ignore_errors=True)
             os.replace(made, job.directory / file)
             packages.append(packaged(job.directory, file))
+    except Exception as error:
+        error.add_note(f"while block '{block.name}' of {job.component} was made")
+        raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return ExportedBlock(

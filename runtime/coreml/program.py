@@ -43,10 +43,6 @@ class Program:
         self._held: dict[Argument, Held] | None = None
 
     @property
-    def is_loaded(self) -> bool:
-        return self._held is not None
-
-    @property
     def held(self) -> dict[Hashable, int]:
         """Bytes of each tensor that a load brings into memory, decompressed; equal keys are one tensor on disk."""
         found: dict[Hashable, int] = {}
@@ -191,12 +187,16 @@ def _arguments(each: Operation) -> list[Argument]:
 
 
 def _key(made: Constant | Operation) -> Hashable:
-    """Equal for what comes out of the same bytes in the same way."""
+    """Equal for what comes out of the same bytes in the same way; what else a weight is made from is its own alone."""
     if isinstance(made, Constant):
         return (made.extent, made.type) if made.extent is not None else made
-    given = tuple((name, tuple(_key(c) if isinstance(c, Constant) else c for c in several))
-                  for name, several in sorted(made.inputs.items()))  # fmt: skip
-    return made.type, given, tuple(value.type for value in made.outputs), () if made.inputs else made.name
+    given = sorted(_named(made).items())
+    if any(isinstance(argument, Value) for _, several in given for argument in several):
+        return id(made)
+    constants = [(name, _key(c)) for name, several in given for c in several if isinstance(c, Constant) and c.extent]
+    small = [(name, str(c.array().tolist())) for name, several in given for c in several
+             if isinstance(c, Constant) and not c.extent and name != "name"]  # fmt: skip
+    return made.type, tuple(constants), tuple(small), tuple(value.type for value in made.outputs)
 
 
 def _num_bytes(kind: ValueType) -> int:

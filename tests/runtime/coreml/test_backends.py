@@ -58,6 +58,19 @@ def test_in_float16_and_int8_it_makes_nearly_the_same(exported_small: Exported) 
     assert 35 <= psnr(video.frames, exported_small.torch_frames(seed=1)) < 80
 
 
+def test_weights_are_held_once_and_decompressed(exported: Exported, exported_small: Exported) -> None:
+    """Two functions of a package share what they hold; int8 weights are held as the float32 they are computed with."""
+    export, small = Export.open(exported.directory), Export.open(exported_small.directory)
+    pair = export.manifest.block("denoiser", "spatial_0", "temporal_0")
+    programs = programs_of(export.directory / pair.packages[0].file)
+    alone = max(sum(program.held.values()) for program in programs.values())
+    assert len(programs) == 2 and alone <= program_bytes(export, pair) <= 1.02 * alone
+    text, compressed = (each.manifest.block("text_encoder", "embed", "final_norm") for each in (export, small))
+    held, held_small = program_bytes(export, text), program_bytes(small, compressed)
+    assert held_small == pytest.approx(held, rel=0.02)
+    assert compressed.packages[0].num_bytes < text.packages[0].num_bytes
+
+
 def test_inputs_of_other_shapes_are_refused(exported: Exported) -> None:
     export = Export.open(exported.directory)
     schedule, costs = export.schedule(package_bytes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ pytest.importorskip("coremltools")
 
 from ondevice_sora.main import main
 from runtime.coreml.manifest import packaged, read_manifest
+from runtime.coreml.messages import model_class
 from runtime.coreml.package import read_package
 
 if TYPE_CHECKING:
@@ -48,6 +50,21 @@ def test_a_block_over_its_tolerance_is_exit_status_1(
     (out / "manifest.json").write_text(text.replace(before.checksum, packaged(out, file).checksum))
     assert main(["validate", "export", str(out)]) == 1
     assert "1 over tolerance. Worst: output of denoiser" in capsys.readouterr().out
+
+
+def test_without_coremltools_the_extra_is_named(
+    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model_class.cache_clear()
+    monkeypatch.setattr("runtime.coreml.messages.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "coremltools", None)
+    for command in (f"export --plan small -o {tmp_path / 'out'}", f"validate export {exported.directory}"):
+        assert main(command.split()) == 2
+        assert (
+            "needs coremltools, which is not installed\npip install 'ondevice-sora[coreml]'" in capsys.readouterr().err
+        )
+    monkeypatch.undo()
+    model_class.cache_clear()
 
 
 @pytest.mark.parametrize(
