@@ -2,7 +2,8 @@
 
 A stand-in with STDiT3-XL's block width (random weights, fewer blocks, few tokens) and the small model are stored,
 captured, and run under plans that differ in partition, windows, residency, budgets, LPL and TDTM: each run in a process
-of its own, the page cache without its files. Every plan is predicted from the capture before any of them runs.
+of its own, the page cache without its files. The capture's rounds go between the rounds of the plans, because a machine
+is not equally fast all the time; predictions rest on the capture alone.
 
 Finished runs are kept in --out, by plan and machine: interrupted, the same command goes on. Exit status 1 says that a
 figure is over its bound.
@@ -102,23 +103,22 @@ class Validation:
         subjects = list(dict.fromkeys(plan.subject for plan in self.plans))
         stores = {key: self._store(*key) for key in grouped(self.plans)}
         units = {subject: self._store(subject, 1) for subject in subjects}
-        captured = {subject: self._capture(subject, units[subject]) for subject in subjects}
+        known = {subject: self._profile(subject, units[subject], rounds=1) for subject in subjects}
         files = [self._plan_file(plan.key, plan.plan(self._store(plan.subject, plan.blocks))) for plan in self.plans]
-        predicted = [predict(file, captured[plan.subject][0]) for file, plan in zip(files, self.plans, strict=True)]
         wholes = []
         for plan, file in zip(self.plans, files, strict=True):
             asked = repr((plan.subject, plan.steps, plan.leap_step, plan.tdtm))
             wholes.append(self._whole(stores[(plan.subject, plan.blocks)], file, asked))
         runs: list[list[Trial]] = [[] for _ in self.plans]
         for number in range(self.options.rounds):
+            for subject in subjects:
+                self._captured(subject, units[subject], number)
             for index, plan in enumerate(self.plans):
                 self._say(f"round {number + 1} of {self.options.rounds}, plan {index + 1} of {len(self.plans)}")
-                store, profile = stores[(plan.subject, plan.blocks)], captured[plan.subject][0]
+                store, profile = stores[(plan.subject, plan.blocks)], known[plan.subject][0]
                 runs[index].append(self._trial(store, files[index], f"run {number}", profile=profile))
-        return [
-            self._row(files[i], predicted[i], runs[i], wholes[i], captured[plan.subject][1])
-            for i, plan in enumerate(self.plans)
-        ]
+        captured = {subject: self._profile(subject, units[subject], self.options.rounds) for subject in subjects}
+        return [self._row(files[i], runs[i], wholes[i], *captured[plan.subject]) for i, plan in enumerate(self.plans)]
 
     def search_rows(self) -> list[PlanRow]:
         """The default, the paper's policy and a plan found for this machine, as captured, all in one budget."""
@@ -127,19 +127,20 @@ class Validation:
         from runtime.subjects import store_for
 
         store = self._store("few tokens", 1)
-        profile, captured = self._capture("few tokens", store)
+        profile, _ = self._profile("few tokens", store, rounds=1)
         plans = policies(store)
         files = [self._plan_file(f"search-{name}", plan) for name, plan in plans.items()]
         files.append(self._search(files[0], profile, int(plans["default"].memory.budget or 0)))
-        predicted = [predict(file, profile) for file in files]
         whole = self._whole(store, files[0], "search")
         stores = [store_for(store, *load_plan(file)) for file in files]
         runs: list[list[Trial]] = [[] for _ in files]
         for number in range(self.options.rounds):
+            self._captured("few tokens", store, number)
             for index, file in enumerate(files):
                 self._say(f"round {number + 1} of {self.options.rounds}, {file.stem}")
                 runs[index].append(self._trial(stores[index], file, f"run {number}", profile=profile))
-        return [self._row(files[i], predicted[i], runs[i], whole, captured) for i in range(len(files))]
+        captured = self._profile("few tokens", store, self.options.rounds)
+        return [self._row(files[i], runs[i], whole, *captured) for i in range(len(files))]
 
     def _search(self, base: Path, profile: Path, budget: int) -> Path:
         """What `plan search` finds for this machine, as a user would ask it. Raises UserError if it finds nothing."""
@@ -180,26 +181,33 @@ class Validation:
         config = STDiT3Config(depth=self.options.depth, hidden_size=self.options.width)
         return StandIn(config, LatentSize(*LATENT_SIZES[name]), STANDIN_TEXT_TOKENS)
 
-    def _capture(self, subject: str, store: Store) -> tuple[Path, list[Trial]]:
-        """The captured profile's file, and the trials that it rests on."""
-        from profiles.documents import write_yaml
-        from profiles.profile import profile_data
-        from runtime.capture import ALONE, BESIDE, PROBE, capture_trial, profile_of
+    def _captured(self, subject: str, store: Store, number: int) -> dict[str, Trial]:
+        """The trials of one round of a subject's capture, by name."""
+        from runtime.capture import ALONE, BESIDE, PROBE, capture_trial
         from runtime.trial import read_trial
 
-        trials: dict[str, list[Trial]] = {name: [] for name in (ALONE, BESIDE, PROBE)}
-        for number in range(self.options.rounds):
-            for name in trials:
-                file = self.out / "trials" / f"{self.machine}-capture-{self._hash(store)}-{name}-{number}.json"
-                if not file.is_file():
-                    self._say(f"capture of the {subject}, round {number + 1} of {self.options.rounds}: {name}")
-                    folder = self.out / "plans"
-                    capture_trial(store, name, folder, self.threads)
-                    os.replace(folder / f"{name}.json", file)
-                trials[name].append(read_trial(file))
-        path = self.out / f"host-{subject}.yaml"
+        trials = {}
+        for name in (ALONE, BESIDE, PROBE):
+            file = self.out / "trials" / f"{self.machine}-capture-{self._hash(store)}-{name}-{number}.json"
+            if not file.is_file():
+                self._say(f"capture of the {subject}, round {number + 1} of {self.options.rounds}: {name}")
+                folder = self.out / "plans"
+                capture_trial(store, name, folder, self.threads)
+                os.replace(folder / f"{name}.json", file)
+            trials[name] = read_trial(file)
+        return trials
+
+    def _profile(self, subject: str, store: Store, rounds: int) -> tuple[Path, list[Trial]]:
+        """The file of the profile captured in so many rounds, and the trials that its seconds rest on."""
+        from profiles.documents import write_yaml
+        from profiles.profile import profile_data
+        from runtime.capture import PROBE, profile_of
+
+        found = [self._captured(subject, store, number) for number in range(rounds)]
+        trials = {name: [trial[name] for trial in found] for name in found[0]}
+        path = self.out / f"host-{subject}{'-first' if rounds < self.options.rounds else ''}.yaml"
         write_yaml(path, profile_data(profile_of(store, trials, self.threads)), "Written by `validate host`.")
-        return path, trials[ALONE] + trials[BESIDE]
+        return path, [trial for name in trials if name != PROBE for trial in trials[name]]
 
     def _plan_file(self, key: str, plan: Plan) -> Path:
         from plans.schema import plan_data
@@ -232,10 +240,11 @@ class Validation:
         )
         return hashlib.sha256(f"{blocks}{what}".encode()).hexdigest()[:12]
 
-    def _row(self, plan: Path, predicted: Predicted, runs: list[Trial], whole: str, captured: list[Trial]) -> PlanRow:
+    def _row(self, plan: Path, runs: list[Trial], whole: str, profile: Path, captured: list[Trial]) -> PlanRow:
         from profiles.agreement import PlanRow
         from profiles.trace import write_trace
 
+        predicted = predict(plan, profile)
         traces = [trial.trace for trial in runs if trial.trace is not None]
         write_trace(predicted.trace, self.out / "traces" / f"{plan.stem}.simulated.json")
         middle = sorted(traces, key=lambda trace: trace.total_s)[len(traces) // 2]
