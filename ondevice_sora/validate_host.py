@@ -19,14 +19,12 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from ondevice_sora.common import EXIT_FAILED, EXIT_FITS, needing, shown, whole_number
 from profiles.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
 
     from plans.schema import Plan
     from profiles.agreement import PlanRow
@@ -115,10 +113,10 @@ class Validation:
                 self._captured(subject, units[subject], number)
             for index, plan in enumerate(self.plans):
                 self._say(f"round {number + 1} of {self.options.rounds}, plan {index + 1} of {len(self.plans)}")
-                store, profile = stores[(plan.subject, plan.blocks)], known[plan.subject][0]
+                store, profile = stores[(plan.subject, plan.blocks)], known[plan.subject]
                 runs[index].append(self._trial(store, files[index], f"run {number}", profile=profile))
         captured = {subject: self._profile(subject, units[subject], self.options.rounds) for subject in subjects}
-        return [self._row(files[i], runs[i], wholes[i], *captured[plan.subject]) for i, plan in enumerate(self.plans)]
+        return [self._row(files[i], runs[i], wholes[i], captured[plan.subject]) for i, plan in enumerate(self.plans)]
 
     def search_rows(self) -> list[PlanRow]:
         """The default, the paper's policy and a plan found for this machine, as captured, all in one budget."""
@@ -127,7 +125,7 @@ class Validation:
         from runtime.subjects import store_for
 
         store = self._store("few tokens", 1)
-        profile, _ = self._profile("few tokens", store, rounds=1)
+        profile = self._profile("few tokens", store, rounds=1)
         plans = policies(store)
         files = [self._plan_file(f"search-{name}", plan) for name, plan in plans.items()]
         files.append(self._search(files[0], profile, int(plans["default"].memory.budget or 0)))
@@ -140,7 +138,7 @@ class Validation:
                 self._say(f"round {number + 1} of {self.options.rounds}, {file.stem}")
                 runs[index].append(self._trial(stores[index], file, f"run {number}", profile=profile))
         captured = self._profile("few tokens", store, self.options.rounds)
-        return [self._row(files[i], runs[i], whole, *captured) for i in range(len(files))]
+        return [self._row(files[i], runs[i], whole, captured) for i in range(len(files))]
 
     def _search(self, base: Path, profile: Path, budget: int) -> Path:
         """What `plan search` finds for this machine, as a user would ask it. Raises UserError if it finds nothing."""
@@ -197,17 +195,17 @@ class Validation:
             trials[name] = read_trial(file)
         return trials
 
-    def _profile(self, subject: str, store: Store, rounds: int) -> tuple[Path, list[Trial]]:
-        """The file of the profile captured in so many rounds, and the trials that its seconds rest on."""
+    def _profile(self, subject: str, store: Store, rounds: int) -> Path:
+        """The file of the profile captured in so many rounds."""
         from profiles.documents import write_yaml
         from profiles.profile import profile_data
-        from runtime.capture import PROBE, profile_of
+        from runtime.capture import profile_of
 
         found = [self._captured(subject, store, number) for number in range(rounds)]
         trials = {name: [trial[name] for trial in found] for name in found[0]}
         path = self.out / f"host-{subject}{'-first' if rounds < self.options.rounds else ''}.yaml"
         write_yaml(path, profile_data(profile_of(store, trials, self.threads)), "Written by `validate host`.")
-        return path, [trial for name in trials if name != PROBE for trial in trials[name]]
+        return path
 
     def _plan_file(self, key: str, plan: Plan) -> Path:
         from plans.schema import plan_data
@@ -240,7 +238,7 @@ class Validation:
         )
         return hashlib.sha256(f"{blocks}{what}".encode()).hexdigest()[:12]
 
-    def _row(self, plan: Path, runs: list[Trial], whole: str, profile: Path, captured: list[Trial]) -> PlanRow:
+    def _row(self, plan: Path, runs: list[Trial], whole: str, profile: Path) -> PlanRow:
         from profiles.agreement import PlanRow
         from profiles.trace import write_trace
 
@@ -260,7 +258,6 @@ class Validation:
             predicted_bytes=prepared.schedule.needed_bytes,
             measured_bytes=max(added) if added else None,
             budget_bytes=None if budget is None else int(budget),
-            rescaled_s=_rescaled_s(prepared, captured, runs),
             is_equal=all(trial.digest == whole for trial in runs),
         )
 
@@ -282,29 +279,6 @@ def predict(plan: Path, profile: Path) -> Predicted:
     known, device = load_profile(str(profile))
     found = answer(parsed, document, setting_of(known, device, parsed))
     return Predicted(found.prepared, found.trace)
-
-
-def _rescaled_s(prepared: Prepared, captured: Sequence[Trial], runs: Sequence[Trial]) -> float:
-    """Predicted with the costs as the machine was when the plan ran, by its reference read and work beside each."""
-    from dataclasses import replace
-
-    from simulator.engine import play
-
-    loads = _drift([trial.reference_load_s for trial in captured], [trial.reference_load_s for trial in runs])
-    work = _drift([trial.reference_run_s for trial in captured], [trial.reference_run_s for trial in runs])
-    costs = prepared.costs
-    scaled = replace(
-        costs,
-        load_warm_s=costs.load_warm_s * loads,
-        load_cold_s=costs.load_cold_s * loads,
-        run_s=costs.run_s * work,
-        first_run_s=costs.first_run_s * work,
-    )
-    return play(prepared.schedule, scaled, prepared.machine, is_limited=False).total_s
-
-
-def _drift(before: Sequence[float | None], now: Sequence[float | None]) -> float:
-    return median(value for value in now if value) / median(value for value in before if value)
 
 
 def _machine(threads: int) -> str:

@@ -14,12 +14,11 @@ BUDGET_EXCESS = 0.05
 
 
 class PlanRow(msgspec.Struct, frozen=True):
-    """One plan: what was predicted before it ran, and what its runs measured.
+    """One plan: what was predicted from the capture, and what its runs measured.
 
     measured_s        totals of its runs, one a process
     predicted_bytes   what the schedule can need: the runtime holds its buffers from the set-up on
     measured_bytes    most resident memory that a run added to its process, largest of the runs; None if unknown
-    rescaled_s        predicted again with the costs times what the machine's reference read and work had become
     is_equal          every run's result was the unpartitioned model's, bit for bit
     """
 
@@ -30,7 +29,6 @@ class PlanRow(msgspec.Struct, frozen=True):
     predicted_bytes: int
     measured_bytes: int | None
     budget_bytes: int | None
-    rescaled_s: float
     is_equal: bool
 
     @property
@@ -42,10 +40,6 @@ class PlanRow(msgspec.Struct, frozen=True):
     def time_error(self) -> float:
         """Relative: +0.03 says that 3 % too much was predicted."""
         return self.predicted_s / self.total_s - 1.0
-
-    @property
-    def rescaled_error(self) -> float:
-        return self.rescaled_s / self.total_s - 1.0
 
     @property
     def memory_error(self) -> float | None:

@@ -15,7 +15,7 @@ WIDTH = 170
 def print_agreement(rows: Sequence[PlanRow], found: Sequence[Check]) -> None:
     """Print every row and every check; errors beside how far the plan's own runs lie apart."""
     console = table_console(WIDTH)
-    headings = ("predicted", "measured", "error", "runs apart", "at its speed", "peak", "measured", "error", "")
+    headings = ("predicted", "measured", "error", "runs apart", "peak", "measured", "error", "")
     table = plain_table(("plan",), headings)
     for row in rows:
         memory = row.memory_error
@@ -25,7 +25,6 @@ def print_agreement(rows: Sequence[PlanRow], found: Sequence[Check]) -> None:
             f"{row.total_s:.3f} s",
             signed(row.time_error),
             f"{row.repeat_spread:.1%}",
-            signed(row.rescaled_error),
             format_bytes(row.predicted_bytes),
             "unknown" if row.measured_bytes is None else format_bytes(row.measured_bytes),
             "" if memory is None else signed(memory),
@@ -34,9 +33,8 @@ def print_agreement(rows: Sequence[PlanRow], found: Sequence[Check]) -> None:
     console.print(table)
     runs = len(rows[0].measured_s) if rows else 0
     console.print(
-        f"measured: median of {runs} processes; runs apart: the farthest of them from it; at its speed: the error if "
-        "costs are scaled by the machine's reference read and work as they were beside the runs; peak: what the run "
-        "adds to its process."
+        f"measured: median of {runs} processes; runs apart: the farthest of them from it; peak: what the run adds to "
+        "its process."
     )
     for line in distribution(rows):
         console.print(line)
@@ -73,9 +71,8 @@ def distribution(rows: Sequence[PlanRow]) -> list[str]:
     for model in ["all", *models] if len(models) > 1 else ["all"]:
         some = [row for row in rows if model in ("all", row.model)]
         times = [abs(row.time_error) for row in some]
-        scaled = [abs(row.rescaled_error) for row in some]
         memory = [abs(row.memory_error) for row in some if row.memory_error is not None]
-        parts = [f"time {_three(times)}", f"at its speed {_three(scaled)}"]
+        parts = [f"time {_three(times)}"]
         parts += [f"memory {_three(memory)}"] if memory else []
         parts.append(f"runs apart {_three([row.repeat_spread for row in some])}")
         lines.append(f"{model}, {len(some)} plans, median / 90 % / largest: " + "; ".join(parts))

@@ -14,10 +14,8 @@ import argparse
 import hashlib
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import msgspec
@@ -32,7 +30,6 @@ from profiles.profile import load_profile
 from profiles.trace import Trace
 from runtime import footprint
 from runtime.backends.torch_blocks import TorchBlocks
-from runtime.buffers import Buffer
 from runtime.executor import Executor
 from runtime.holdings import Holding
 from runtime.models.units import State, Unit
@@ -41,26 +38,19 @@ from runtime.reading import FileReader, drop_pages
 from runtime.store import Store
 from runtime.subjects import store_for, subject_of
 
-REFERENCE_SIDE = 768
-REFERENCE_REPEATS = 5
-
 
 class Trial(msgspec.Struct, frozen=True):
     """What one run left behind.
 
-    digest              SHA-256 of the result's bytes
-    added_bytes         most resident memory above the process's own; None where the system does not tell
-    working_bytes       of a probe: the most that any run of a block took, by component, block and variant
-    reference_load_s    median seconds to read the store's largest block, right after the run
-    reference_run_s     median seconds of a matrix product of side REFERENCE_SIDE
+    digest          SHA-256 of the result's bytes
+    added_bytes     most resident memory above the process's own; None where the system does not tell
+    working_bytes   of a probe: the most that any run of a block took, by component, block and variant
     """
 
     digest: str
     trace: Trace | None = None
     added_bytes: int | None = None
     working_bytes: list[tuple[str, str, str, int]] = []
-    reference_load_s: float | None = None
-    reference_run_s: float | None = None
 
 
 class ProbingBlocks(TorchBlocks):
@@ -107,13 +97,7 @@ def run_trial(store_directory: Path, plan_path: Path, profile: str | None, *, is
     digest = digest_of(result)
     if isinstance(blocks, ProbingBlocks):
         return Trial(digest, working_bytes=_working(blocks, schedule))
-    return Trial(
-        digest,
-        executor.trace(),
-        executor.measured_peak_bytes,
-        reference_load_s=_reference_load_s(store),
-        reference_run_s=_reference_run_s(),
-    )
+    return Trial(digest, executor.trace(), executor.measured_peak_bytes)
 
 
 def digest_of(tensor: Tensor) -> str:
@@ -149,28 +133,6 @@ def _working(probed: ProbingBlocks, schedule: Schedule) -> list[tuple[str, str, 
         (blocks[number].component, blocks[number].name, blocks[number].variant, held)
         for number, held in sorted(probed.working.items())
     ]
-
-
-def _reference_load_s(store: Store) -> float:
-    largest = max(store.manifest.blocks, key=lambda block: block.data_bytes)
-    buffer, reader = Buffer(largest.data_bytes), FileReader(store, drop_cache=True)
-    view = buffer.view
-    assert view is not None
-    buffer.populate()
-    seconds = [_seconds(lambda: reader.read(largest, view, lambda _: None)) for _ in range(REFERENCE_REPEATS)]
-    buffer.release()
-    return median(seconds)
-
-
-def _reference_run_s() -> float:
-    left, right = torch.randn(2, REFERENCE_SIDE, REFERENCE_SIDE, generator=torch.Generator().manual_seed(0))
-    return median(_seconds(lambda: left @ right) for _ in range(3 * REFERENCE_REPEATS))
-
-
-def _seconds(work: Any) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 def main() -> int:

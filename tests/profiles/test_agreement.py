@@ -12,7 +12,7 @@ from profiles.agreement import PlanRow, checks, percentile, rank_correlation
 def row(predicted_s: float, *measured_s: float, **changes: Any) -> PlanRow:
     settled: dict[str, Any] = {
         "plan": "p", "model": "m", "predicted_bytes": 100, "measured_bytes": 100, "budget_bytes": None,
-        "rescaled_s": predicted_s, "is_equal": True,
+        "is_equal": True,
     }  # fmt: skip
     return PlanRow(predicted_s=predicted_s, measured_s=measured_s, **{**settled, **changes})
 
