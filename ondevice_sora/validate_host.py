@@ -25,7 +25,6 @@ from ondevice_sora.common import EXIT_FAILED, EXIT_FITS, needing, shown, whole_n
 from profiles.errors import UserError
 
 if TYPE_CHECKING:
-
     from plans.schema import Plan
     from profiles.agreement import PlanRow
     from profiles.trace import Trace
