@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from plans.schema import Tdtm
 from profiles.evaluation import ATTRIBUTES, Interval, Measured, Row
 from runtime.small.adherence import wilson_interval
 from runtime.small.configurations import FIXED_PREFIX, Configuration
@@ -81,11 +82,11 @@ def _row(configuration: Configuration, sums: _Sums, fixed: Sequence[_Sums]) -> R
 
 
 def _gain(configuration: Configuration, sums: _Sums, fixed: Sequence[_Sums]) -> Interval | None:
-    """PSNR above that of a fixed leap with as many evaluations; None outside the fixed leaps, or on other videos."""
+    """PSNR above a fixed leap of as many evaluations; None outside the fixed leaps, on other videos, or with TDTM."""
     others = sorted(
         (other for other in fixed if sums.same_videos(other)), key=lambda other: float(other.mean("num_evaluations")[0])
     )
-    if configuration.plan.lpl.mode != "dynamic" or len(others) < 2:
+    if configuration.plan.lpl.mode != "dynamic" or configuration.plan.tdtm != Tdtm() or len(others) < 2:
         return None
     evaluations = sums.mean("num_evaluations")
     counts = [float(other.mean("num_evaluations")[0]) for other in others]

@@ -113,6 +113,7 @@ def test_gain_is_measured_against_a_fixed_leap_of_as_many_evaluations():
     assert one_row("curvature_0.05", late, **fixed).gain_over_fixed_db is None, "no fixed leap that late was measured"
     assert one_row("curvature_0.05", ours[:2], **fixed).gain_over_fixed_db is None, "not of the same videos"
     assert one_row("tdtm_all", ours, **fixed).gain_over_fixed_db is None
+    assert one_row("together_0.05", ours, **fixed).gain_over_fixed_db is None, "TDTM is not the leap's doing"
 
 
 @pytest.fixture(scope="module")
