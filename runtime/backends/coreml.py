@@ -21,7 +21,7 @@ from torch import Tensor
 
 from plans.schedule import Schedule
 from profiles.errors import UserError
-from runtime.backends.packages import ScheduledPackages
+from runtime.backends.packages import PackageBlocks
 from runtime.backends.protocol import Progress
 from runtime.coreml.exported import Export
 from runtime.coreml.manifest import ExportedBlock, ExportedFunction
@@ -59,7 +59,7 @@ class Duration:
     seconds: float
 
 
-class CoreMLBlocks:
+class CoreMLBlocks(PackageBlocks):
     """The blocks of a schedule, out of an export. `durations` has what Core ML measured, in order.
 
     `optimization_hints` are coremltools' own: {"specializationStrategy": SpecializationStrategy.FastPrediction}.
@@ -74,50 +74,39 @@ class CoreMLBlocks:
         tools: Tools | None = None,
     ) -> None:
         """Raises UserError if the export was cut otherwise than the schedule, or coremltools is not installed."""
-        self._packages = ScheduledPackages(schedule, export)
+        super().__init__(schedule, export)
         self._hints = dict(optimization_hints) if optimization_hints else None
         self._tools = tools or coremltools_tools()
         self._compiled: dict[str, Path] = {}
         self._models: dict[tuple[str, str], Any] = {}
         self.durations: list[Duration] = []
 
-    @property
-    def model(self) -> str:
-        return self._packages.model
-
-    @property
-    def directory(self) -> Path:
-        return self._packages.directory
-
-    def file_of(self, block: int) -> str:
-        return self._packages.package_of(block)
-
     def size_of(self, block: int) -> int:
         """The package's bytes on disk. What Core ML holds of it may be more: it does not say."""
-        return package_bytes(self._packages.blocks[block], self.file_of(block))
+        return package_bytes(self.blocks[block], self.file_of(block))
 
     def detach(self) -> None:
         self._models.clear()
 
     def open(self, assignment: Assignment, *, populate: bool) -> None:
         """Compile the packages that are not compiled yet. Raises UserError if Core ML refuses one."""
-        for exported in self._packages.blocks:
+        for exported in self.blocks:
             for package in exported.packages:
                 self._compiled[package.file] = self._compile(package.file, package.checksum)
 
     def load(self, block: int, holding: Holding, progress: Progress) -> None:
-        exported = self._packages.blocks[block]
-        self._load(exported, self._packages.first_function(block))
+        exported = self.blocks[block]
+        self._load(exported, self.first_function(block))
         progress(0)
 
     def run(self, block: int, holding: Holding, state: State, units: Sequence[Unit] | None) -> State:
-        exported, function = self._packages.blocks[block], self._packages.function_for(block, state)
+        exported, function = self.blocks[block], self.function_for(block, state)
         model = self._models.get((function.package, function.function)) or self._load(exported, function)
         features = {each.feature: _to_numpy(state[each.tensor], each.dtype) for each in function.inputs}
         outputs = model.predict(features)
         self._note("predict", exported, function, model)
         written = {each.tensor: _to_torch(outputs[each.feature], each.shape) for each in function.outputs}
-        return self._packages.handed_on(block, state, written)
+        return self.handed_on(block, state, written)
 
     def evict(self, holding: Holding, *, trim: bool) -> None:
         for key in list(self._models):  # a copy: the loader may be adding to it

@@ -12,8 +12,8 @@ from runtime.coreml.manifest import ExportedBlock, ExportedFunction, FunctionKin
 from runtime.models.units import State
 
 
-class ScheduledPackages:
-    """The packages of a schedule's blocks, by the blocks' numbers in it."""
+class PackageBlocks:
+    """What backends of exported blocks share: the packages of a schedule's blocks, by the blocks' numbers in it."""
 
     def __init__(self, schedule: Schedule, export: Export) -> None:
         """Raises UserError if the export was cut otherwise than the schedule."""
@@ -43,7 +43,7 @@ class ScheduledPackages:
         assert found is not None, "every block has a plain function"
         return found
 
-    def package_of(self, block: int) -> str:
+    def file_of(self, block: int) -> str:
         """The package that a visit of this block loads."""
         return self.first_function(block).package
 

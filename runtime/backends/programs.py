@@ -10,7 +10,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from plans.schedule import Schedule
-from runtime.backends.packages import ScheduledPackages
+from runtime.backends.packages import PackageBlocks
 from runtime.backends.protocol import Progress
 from runtime.coreml.exported import Export
 from runtime.coreml.manifest import ExportedBlock
@@ -20,25 +20,14 @@ from runtime.holdings import Assignment, Holding
 from runtime.models.units import State, Unit
 
 
-class ProgramBlocks:
+class ProgramBlocks(PackageBlocks):
     """The blocks of a schedule, out of an export."""
 
     def __init__(self, schedule: Schedule, export: Export) -> None:
         """Raises UserError if the export was cut otherwise, or holds an operation that is not done here."""
-        self._packages = ScheduledPackages(schedule, export)
-        files = {self._packages.package_of(block) for block in range(len(schedule.blocks))}
+        super().__init__(schedule, export)
+        files = {self.file_of(block) for block in range(len(schedule.blocks))}
         self._programs = {file: programs_of(export.directory / file) for file in sorted(files)}
-
-    @property
-    def model(self) -> str:
-        return self._packages.model
-
-    @property
-    def directory(self) -> Path:
-        return self._packages.directory
-
-    def file_of(self, block: int) -> str:
-        return self._packages.package_of(block)
 
     def size_of(self, block: int) -> int:
         return _held_bytes(self._programs[self.file_of(block)].values())
@@ -58,11 +47,11 @@ class ProgramBlocks:
             progress(0)
 
     def run(self, block: int, holding: Holding, state: State, units: Sequence[Unit] | None) -> State:
-        function = self._packages.function_for(block, state)
+        function = self.function_for(block, state)
         program = self._programs[function.package][function.function]
         outputs = program.run({each.feature: state[each.tensor] for each in function.inputs})
         written = {each.tensor: outputs[each.feature] for each in function.outputs}
-        return self._packages.handed_on(block, state, written)
+        return self.handed_on(block, state, written)
 
     def evict(self, holding: Holding, *, trim: bool) -> None:
         for program in self._programs[holding.file].values():

@@ -5,26 +5,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-import torch
-from tiny import PLAN, save_tiny_model
 
 from ondevice_sora.main import main
 from runtime.small import evaluation
 
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    return save_tiny_model(tmp_path_factory.mktemp("weights"))
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "plan.yaml").write_text(PLAN)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield tmp_path
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("planned_folder")
 
 
 @pytest.fixture

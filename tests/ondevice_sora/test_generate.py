@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from imageio import v3
 from imageio_ffmpeg import get_ffmpeg_exe
 from tiny import PLAN, TEXT_CONFIG, save_tiny_model
@@ -22,19 +21,7 @@ from runtime.small import shipped
 PROMPT = "a red circle moving left"
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    return save_tiny_model(tmp_path_factory.mktemp("weights"))
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "plan.yaml").write_text(PLAN)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield tmp_path
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("planned_folder")
 
 
 def plan(text):
