@@ -50,6 +50,9 @@ class STDiT3Config:
     qk_norm: bool = True
     pred_sigma: bool = True
     input_sq_size: int = 512
+    embed_frames: bool = False
+    """Whether tokens are told which latent frame they belong to. Published models are not: all they know of time is how
+    far frames lie apart, so no frame can be told from another before something shows in it."""
 
     @property
     def out_channels(self) -> int:
@@ -302,6 +305,8 @@ class STDiT3(nn.Module):
         self.x_embedder = PatchEmbed(config)
         self.t_embedder = ScalarEmbedder(channels)
         self.fps_embedder = ScalarEmbedder(channels)
+        if config.embed_frames:
+            self.frame_embedder = ScalarEmbedder(channels)
         self.t_block = nn.Sequential(nn.SiLU(), nn.Linear(channels, 6 * channels))
         self.y_embedder = CaptionEmbedder(config)
         self.spatial_blocks = nn.ModuleList([STDiT3Block(config, temporal=False) for _ in range(config.depth)])
@@ -324,16 +329,27 @@ class STDiT3(nn.Module):
         text_mask: Tensor | None = None,
         frame_mask: Tensor | None = None,
         merged_blocks: Collection[str] = (),
+        attended_tokens: int | None = None,
+        first_frame: int = 0,
     ) -> Tensor:
         """Velocity (and, with pred_sigma, as many unused channels): [B, C_out, T, H, W] in float32.
 
         latent [B, C_in, T, H, W]; timestep [B] on the scale 0..1000; caption [B, L, caption_channels]; fps [1] or
         [B]; text_mask [B or 1, L], non-zero where a token counts; frame_mask [B, T] bool, False where a frame is
-        given and counts as free of noise. `merged_blocks` names the blocks that run as their TDTM variant.
+        given and counts as free of noise. `merged_blocks` names the blocks that run as their TDTM variant; the blocks
+        see the first `attended_tokens` of the caption, all unless given. `first_frame` is the number of the first
+        latent frame, for a piece of a video.
         """
         state = self.initial_state(latent, timestep, caption, fps=fps, text_mask=text_mask, frame_mask=frame_mask)
         size = LatentSize(*latent.shape[2:])
-        units = self.units(size, pixels, merged_blocks=merged_blocks, with_frame_mask=frame_mask is not None)
+        units = self.units(
+            size,
+            pixels,
+            merged_blocks=merged_blocks,
+            with_frame_mask=frame_mask is not None,
+            attended_tokens=attended_tokens,
+            first_frame=first_frame,
+        )
         return run_units(units, state)["velocity"]
 
     def initial_state(
@@ -365,13 +381,20 @@ class STDiT3(nn.Module):
         *,
         merged_blocks: Collection[str] = (),
         with_frame_mask: bool = False,
+        attended_tokens: int | None = None,
+        first_frame: int = 0,
     ) -> list[Unit]:
-        """input, spatial_0, temporal_0, ..., output for videos of one size."""
+        """input, spatial_0, temporal_0, ..., output for videos of one size.
+
+        Captions may be longer than the `attended_tokens` that the blocks see; what lies beyond must be masked.
+        `first_frame` is the number of the first latent frame, which matters with `embed_frames`.
+        """
         unknown = set(merged_blocks) - set(self.block_names)
         if unknown:
             raise ValueError(f"no such blocks: {', '.join(sorted(unknown))}")
         blocks = [self._block_unit(name, merge=name in merged_blocks) for name in self.block_names]
-        return [self._input_unit(size, pixels, with_frame_mask), *blocks, self._output_unit(size, with_frame_mask)]
+        first = self._input_unit(size, pixels, with_frame_mask, attended_tokens, first_frame)
+        return [first, *blocks, self._output_unit(size, with_frame_mask)]
 
     def _grid(self, size: LatentSize) -> LatentSize:
         """Number of patches along each axis."""
@@ -380,10 +403,19 @@ class STDiT3(nn.Module):
         )
         return LatentSize(frames, height, width)
 
-    def _input_unit(self, size: LatentSize, pixels: PixelSize, with_frame_mask: bool) -> Unit:
+    def _input_unit(
+        self,
+        size: LatentSize,
+        pixels: PixelSize,
+        with_frame_mask: bool,
+        attended_tokens: int | None,
+        first_frame: int,
+    ) -> Unit:
         grid = self._grid(size)
         scale = math.sqrt(pixels.height * pixels.width) / self.config.input_sq_size
         position_SC = spatial_position(grid.height, grid.width, self.config.hidden_size, scale)
+        device = self.rope.freqs.device
+        frames_T = torch.arange(first_frame, first_frame + grid.frames, dtype=torch.float32, device=device)
 
         def prepare(
             latent: Tensor,
@@ -396,10 +428,13 @@ class STDiT3(nn.Module):
             dtype = self.x_embedder.proj.weight.dtype
             patches_BTSC = self.x_embedder(latent.to(dtype))
             hidden = patches_BTSC + position_SC.to(patches_BTSC)
+            if self.config.embed_frames:
+                hidden = hidden + self.frame_embedder(frames_T)[:, None]
             fps_BC = self.fps_embedder(fps)
             t_BC = self.t_embedder(timestep) + fps_BC
             t_mlp_BFC = self.t_block(t_BC)[:, None]
-            told = self.y_embedder(caption.to(dtype))
+            told = self.y_embedder(caption.to(dtype))[:, :attended_tokens]
+            text_mask = text_mask[:, :attended_tokens]
             hides = torch.zeros_like(text_mask, dtype=dtype).masked_fill(text_mask == 0, torch.finfo(dtype).min)
             rotary = rotary_table(self.rope.freqs, grid.frames)
             if frame_mask is None:
@@ -412,7 +447,9 @@ class STDiT3(nn.Module):
         writes: tuple[str, ...] = ("hidden", "t", "t_mlp", "caption_tokens", "caption_bias", "rotary")
         if with_frame_mask:
             reads, writes = (*reads, "frame_mask"), (*writes, "t_zero")
-        names = ("x_embedder", "t_embedder", "fps_embedder", "t_block", "y_embedder", "rope")
+        names = ["x_embedder", "t_embedder", "fps_embedder", "t_block", "y_embedder", "rope"]
+        if self.config.embed_frames:
+            names.append("frame_embedder")
         return Unit("input", reads, writes, prepare, {name: self.get_submodule(name) for name in names})
 
     def _block_unit(self, name: str, merge: bool) -> Unit:

@@ -33,6 +33,7 @@ def configurations(base: Plan, accepted_errors: Sequence[float] = ACCEPTED_ERROR
     paper_leap = max(1, round(PAPER_LEAP_EVALUATIONS * steps / PAPER_STEPS))
     half = steps // 2
     fixed = {count: Lpl(mode="fixed", leap_step=count - 1) for count in {*leaps, paper_leap}}
+    bent = accepted_errors[len(accepted_errors) // 2]
     found = [
         Configuration(FULL, f"all {steps} steps", plain),
         Configuration(
@@ -51,12 +52,8 @@ def configurations(base: Plan, accepted_errors: Sequence[float] = ACCEPTED_ERROR
                           _dynamic(plain, "curvature", error))
             for error in accepted_errors
         ),
-        *(
-            Configuration(
-                f"bent_curvature_{error:g}", f"LPL, ours bent, accepting {error:g}",
-                _dynamic(plain, "bent_curvature", error),
-            )
-            for error in accepted_errors
+        Configuration(
+            f"bent_curvature_{bent:g}", f"LPL, ours bent, accepting {bent:g}", _dynamic(plain, "bent_curvature", bent)
         ),
         Configuration(
             "tdtm_first", f"TDTM on the first {half} steps", replace(plain, tdtm=Tdtm(steps=FirstSteps(half)))
@@ -64,6 +61,12 @@ def configurations(base: Plan, accepted_errors: Sequence[float] = ACCEPTED_ERROR
         Configuration(
             "tdtm_second", f"TDTM on the last {steps - half} steps",
             replace(plain, tdtm=Tdtm(tuple(range(half, steps)))),
+        ),
+        *(
+            Configuration(
+                f"tdtm_{kind}", f"TDTM on all steps, in {kind} blocks", replace(plain, tdtm=Tdtm("all", (f"{kind}_*",)))
+            )
+            for kind in ("spatial", "temporal")
         ),
         Configuration("tdtm_all", "TDTM on all steps", replace(plain, tdtm=Tdtm("all"))),
         Configuration(

@@ -2,14 +2,15 @@
 
 A scene has one or two objects, each with a shape, colour, size, direction and speed, on a plain background. Captions
 come from a closed vocabulary. One in six combinations of shape, colour and direction is held out: no training clip
-shows it, so prompts of it ask for something new. Objects start anywhere; where clips are centred, a single object
-passes through the middle of the frame or a little beside it, which takes less training. Lengths are in pixels of a
-64 x 64 frame, speeds in pixels a frame.
+shows it, so prompts of it ask for something new. Objects start anywhere; where less is to be learned, a single object
+is `centred`, passing through the middle of the frame or a little beside it, or `leaning`, ending at or near the side
+that it moves to: then where it is tells something of its direction in most frames. Lengths are in pixels of a 64 x 64
+frame, speeds in pixels a frame.
 """
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +38,7 @@ VOCABULARY = (*GRAMMAR, *SHAPES, *COLOURS, *BACKGROUNDS, *RADII, *DIRECTIONS, *S
 SECOND_OBJECT_CHANCE = 0.2
 OMISSION_CHANCE = 0.3
 CLEARANCE = 2.0
-CENTRED_SPREAD = 5.0
+SPREAD = 5.0
 
 # Reach of each shape from its centre, in radii; areas are close enough that size and shape are told apart.
 SQUARE_HALF_SIDE = 0.9
@@ -46,6 +47,7 @@ REACH = 1.2
 
 Frames = NDArray[np.uint8]
 Starts = tuple[tuple[float, float], ...]
+Placement = Literal["anywhere", "centred", "leaning"]
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def held_out_scenes() -> list[Scene]:
     return [scene for scene in scenes if is_held_out(scene.objects[0])]
 
 
-def training_scene(seed: int, index: int, centred: bool = False) -> tuple[Scene, Starts]:
+def training_scene(seed: int, index: int, placement: Placement = "anywhere") -> tuple[Scene, Starts]:
     """Scene `index` of the endless training set of this seed, and where its objects start."""
     rng = np.random.default_rng([seed, index])
     while True:
@@ -109,16 +111,16 @@ def training_scene(seed: int, index: int, centred: bool = False) -> tuple[Scene,
             continue
         if num_objects == 2 and scene.objects[0].colour == scene.objects[1].colour:
             continue
-        starts = _place(scene, rng, CENTRED_SPREAD if centred and num_objects == 1 else math.inf)
+        starts = _place(scene, rng, placement if num_objects == 1 else "anywhere")
         if starts is not None:
             return scene, starts
 
 
 def training_clip(
-    seed: int, index: int, num_frames: int = NUM_FRAMES, first_frame: int = 0, centred: bool = False
+    seed: int, index: int, num_frames: int = NUM_FRAMES, first_frame: int = 0, placement: Placement = "anywhere"
 ) -> Clip:
     """The clip of `training_scene`, or the frames of it asked for."""
-    scene, starts = training_scene(seed, index, centred)
+    scene, starts = training_scene(seed, index, placement)
     return Clip(scene, starts, render(scene, starts, num_frames, first_frame))
 
 
@@ -197,9 +199,9 @@ def _draw_object(rng: np.random.Generator) -> MovingObject:
     )
 
 
-def _place(scene: Scene, rng: np.random.Generator, spread: float = math.inf) -> Starts | None:
+def _place(scene: Scene, rng: np.random.Generator, placement: Placement = "anywhere") -> Starts | None:
     """Starts that keep every object inside the frame; None if two would touch on the way."""
-    starts = tuple(_start(moving, rng, spread) for moving in scene.objects)
+    starts = tuple(_start(moving, rng, placement) for moving in scene.objects)
     if len(starts) == 2:
         first, second = (path(moving, start) for moving, start in zip(scene.objects, starts, strict=True))
         nearest = np.sqrt(((first - second) ** 2).sum(axis=1)).min()
@@ -208,12 +210,18 @@ def _place(scene: Scene, rng: np.random.Generator, spread: float = math.inf) -> 
     return starts
 
 
-def _start(moving: MovingObject, rng: np.random.Generator, spread: float) -> tuple[float, float]:
-    """Anywhere that keeps the path inside the frame, up to `spread` pixels a side from the middle of all that."""
+def _start(moving: MovingObject, rng: np.random.Generator, placement: Placement) -> tuple[float, float]:
+    """Somewhere that keeps the path inside the frame; unless anywhere, up to a few pixels off the middle of all that,
+    or off the end that lies where the object moves to.
+    """
     reach = REACH * RADII[moving.size]
     travel = path(moving, (0.0, 0.0))[-1]
     lowest = reach - np.minimum(travel, 0.0)
     highest = FRAME_SIDE - reach - np.maximum(travel, 0.0)
-    middle = (lowest + highest) / 2
-    x, y = rng.uniform(np.maximum(lowest, middle - spread), np.minimum(highest, middle + spread))
+    if placement != "anywhere":
+        best = (lowest + highest) / 2
+        if placement == "leaning":
+            best = np.where(travel < 0, lowest, np.where(travel > 0, highest, best))
+        lowest, highest = np.maximum(lowest, best - SPREAD), np.minimum(highest, best + SPREAD)
+    x, y = rng.uniform(lowest, highest)
     return float(x), float(y)

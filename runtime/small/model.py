@@ -17,7 +17,12 @@ from runtime.small.vocabulary import MAX_TOKENS, VOCABULARY_SIZE
 TEXT_ENCODER = T5Config(vocab_size=VOCABULARY_SIZE, d_model=64, d_kv=16, d_ff=128, num_layers=2, num_heads=4)
 
 DENOISER = STDiT3Config(
-    depth=4, hidden_size=128, num_heads=4, caption_channels=TEXT_ENCODER.d_model, model_max_length=MAX_TOKENS
+    depth=4,
+    hidden_size=128,
+    num_heads=4,
+    caption_channels=TEXT_ENCODER.d_model,
+    model_max_length=MAX_TOKENS,
+    embed_frames=True,
 )
 
 VIDEO_VAE = VideoVAEConfig(
@@ -74,6 +79,9 @@ def initialise_denoiser(denoiser: STDiT3) -> None:
         for layer in embedder.mlp:
             if isinstance(layer, nn.Linear):
                 nn.init.normal_(layer.weight, std=0.02)
+    told = denoiser.frame_embedder.mlp[-1]
+    assert isinstance(told, nn.Linear)
+    nn.init.zeros_(told.weight)
     for block in (*denoiser.spatial_blocks, *denoiser.temporal_blocks):
         for name in ("attn.proj", "cross_attn.proj", "mlp.fc2"):
             last = block.get_submodule(name)

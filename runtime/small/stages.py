@@ -19,7 +19,15 @@ from runtime.models.t5 import T5Encoder
 from runtime.models.temporal_vae import TemporalVAE, sample_gaussian
 from runtime.models.units import run_units
 from runtime.models.video_vae import VideoVAE
-from runtime.small.dataset import FRAME_SIDE, FRAMES_PER_SECOND, NUM_FRAMES, describe, training_clip, training_scene
+from runtime.small.dataset import (
+    FRAME_SIDE,
+    FRAMES_PER_SECOND,
+    NUM_FRAMES,
+    Placement,
+    describe,
+    training_clip,
+    training_scene,
+)
 from runtime.small.vocabulary import tokenize
 
 DATA_SEED = 0
@@ -61,6 +69,13 @@ def rng_of(stage: str, step: int) -> np.random.Generator:
     return rng
 
 
+def single_frames(rng: np.random.Generator, count: int) -> Tensor:
+    """Frames of as many clips, [count, 3, 64, 64]."""
+    clips = rng.integers(2**31, size=count)
+    frames = [training_clip(DATA_SEED, int(clip), 1, int(rng.integers(NUM_FRAMES))).frames for clip in clips]
+    return from_frames(np.concatenate(frames)).transpose(0, 1)
+
+
 @dataclass
 class SpatialStage:
     """Single frames through the spatial VAE and back: absolute plus squared error, and a little divergence."""
@@ -75,16 +90,44 @@ class SpatialStage:
         return self.vae.spatial_vae
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
-        rng = rng_of(self.name, step)
-        clips = rng.integers(2**31, size=self.batch)
-        frames = [training_clip(DATA_SEED, int(clip), 1, int(rng.integers(NUM_FRAMES))).frames for clip in clips]
-        images = from_frames(np.concatenate(frames)).transpose(0, 1)
+        images = single_frames(rng_of(self.name, step), self.batch)
         mean, log_variance = self.vae.spatial_vae.module.encode_moments(images)
         decoded = run_units(self.vae.spatial_units(), {"latent_frames": sample_gaussian(mean, log_variance)})["images"]
         error = pixel_error(decoded, images)
         divergence = kl_divergence(mean, log_variance)
         figures = {"mse": functional.mse_loss(decoded, images).item(), "kl": divergence.item()}
         return error + self.kl_weight * divergence, figures
+
+
+@dataclass
+class DecoderStage:
+    """The spatial decoder alone, from what the encoder made of single frames, under noise as in `TemporalStage`.
+
+    Outlines that tell a small square from a circle come late, long after the encoder could have settled.
+    """
+
+    vae: VideoVAE
+    batch: int
+    noise_share: float = 0.1
+    name: str = "decoder"
+
+    @property
+    def module(self) -> nn.Module:
+        spatial = self.vae.spatial_vae.module
+        return nn.ModuleDict({"post_quant_conv": spatial.post_quant_conv, "decoder": spatial.decoder})
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
+        images = single_frames(rng_of(self.name, step), self.batch)
+        with torch.no_grad():
+            mean, _ = self.vae.spatial_vae.module.encode_moments(images)
+        decoded = run_units(self.vae.spatial_units(), {"latent_frames": under_noise(mean, self.noise_share)})["images"]
+        return pixel_error(decoded, images), {"mse": functional.mse_loss(decoded, images).item()}
+
+
+def under_noise(latents: Tensor, share: float) -> Tensor:
+    """Latents [N, C, ...] under noise of `share` of each channel's own deviation."""
+    others = [axis for axis in range(latents.ndim) if axis != 1]
+    return latents + share * latents.std(dim=others, keepdim=True) * torch.randn_like(latents)
 
 
 @dataclass
@@ -120,19 +163,17 @@ class TemporalStage:
         ]
         latents = torch.from_numpy(np.stack(chunks)).float().transpose(1, 2)
         mean, _ = self.temporal_vae.encode_moments(latents)
-        deviation = mean.std(dim=(0, 2, 3, 4), keepdim=True)
-        chunk = mean + self.noise_share * deviation * torch.randn_like(mean)
         ones, zeros = torch.ones(1), torch.zeros(1)
         units = self.temporal_vae.decode_units(self.chunk_frames, scale=ones, shift=zeros)
-        decoded = run_units(units, {"latent_chunk": chunk})["latent_frames"]
+        decoded = run_units(units, {"latent_chunk": under_noise(mean, self.noise_share)})["latent_frames"]
         error = functional.mse_loss(decoded, latents) / self.variance
-        return error, {"deviation": deviation.mean().item()}
+        return error, {"deviation": mean.std(dim=(0, 2, 3, 4)).mean().item()}
 
 
-def encode_frames(vae: VideoVAE, indices: Sequence[int], centred: bool = False) -> NDArray[np.float16]:
+def encode_frames(vae: VideoVAE, indices: Sequence[int], placement: Placement = "anywhere") -> NDArray[np.float16]:
     """Means that the spatial VAE encodes the frames of training clips to, [clips, 68, 4, 8, 8]."""
     with torch.no_grad():
-        clips = [training_clip(DATA_SEED, index, centred=centred).frames for index in indices]
+        clips = [training_clip(DATA_SEED, index, placement=placement).frames for index in indices]
         latents = torch.stack(
             [vae.spatial_vae.module.encode_moments(from_frames(clip).transpose(0, 1))[0] for clip in clips]
         )
@@ -166,9 +207,14 @@ class Bucket:
 class DenoiserStage:
     """Denoiser and text encoder together, by rectified flow: the velocity from noise to data is regressed on.
 
-    Latents come from the cache, of centred clips or of others; each step draws a bucket and cuts pieces of its length,
-    from where a chunk begins if they are as long. Times are drawn logit-normally. One caption in ten is replaced by
-    the null caption, under its own mask as when sampling.
+    Latents come from the cache, of clips whose objects have that `placement`; each step draws a bucket and cuts pieces
+    of its length from one place, where a chunk begins if they are as long. Times are drawn logit-normally. One caption
+    in ten is replaced by the null caption, under its own mask as when sampling.
+
+    Which way things move is hard to learn. In centred clips, where an object is depends on its direction and on the
+    frame's number together, and over all frames on neither alone: no step towards either lowers the loss. Among late
+    frames what moves left is on the left, so `lateness` draws frame n as often as n ** lateness; in leaning clips it is
+    so in most frames. And it is decided where there is little but noise, at times near one.
     """
 
     denoiser: STDiT3
@@ -177,11 +223,12 @@ class DenoiserStage:
     shift: Tensor
     scale: Tensor
     buckets: Sequence[Bucket]
-    centred: bool
+    placement: Placement
     name: str
     chunk_latent_frames: int = 5
     time_mean: float = 0.3
     time_deviation: float = 1.2
+    lateness: float = 0.0
 
     @property
     def module(self) -> nn.Module:
@@ -194,12 +241,12 @@ class DenoiserStage:
         length, batch = bucket.latent_frames, bucket.batch
         clips = rng.integers(len(self.latents), size=batch)
         stride = min(length, self.chunk_latent_frames)
-        first = rng.integers((self.latents.shape[2] - length) // stride + 1, size=batch) * stride
-        raw = np.stack(
-            [self.latents[clip, :, start : start + length] for clip, start in zip(clips, first, strict=True)]
-        )
+        places = np.arange((self.latents.shape[2] - length) // stride + 1)
+        likely = (places + 1.0) ** self.lateness
+        first = int(rng.choice(places, p=likely / likely.sum())) * stride
+        raw = self.latents[clips, :, first : first + length]
         data = (torch.from_numpy(raw).float() - self.shift) / self.scale
-        ids, mask = tokenize([describe(training_scene(DATA_SEED, int(clip), self.centred)[0], rng) for clip in clips])
+        ids, mask = tokenize([describe(training_scene(DATA_SEED, int(clip), self.placement)[0], rng) for clip in clips])
         captions = self.text_encoder(ids, mask)
         dropped = torch.from_numpy(rng.random(batch) < CAPTION_DROP_CHANCE)
         captions = torch.where(dropped[:, None, None], self.denoiser.y_embedder.y_embedding[None], captions)
@@ -214,6 +261,7 @@ class DenoiserStage:
             pixels=PixelSize(FRAME_SIDE, FRAME_SIDE),
             fps=torch.tensor([float(FRAMES_PER_SECOND)]),
             text_mask=mask,
+            first_frame=first,
         )[:, : data.shape[1]]
         errors = (velocity - (data - noise)).square().mean(dim=(1, 2, 3, 4))
         noisy = times > 0.7

@@ -24,19 +24,35 @@ from runtime.models.stdit3 import STDiT3
 from runtime.models.t5 import T5Encoder
 from runtime.models.video_vae import VideoVAE
 from runtime.small import model as small
-from runtime.small.stages import Bucket, DenoiserStage, SpatialStage, Stage, TemporalStage, encode_clips, encode_frames
+from runtime.small.dataset import Placement
+from runtime.small.stages import (
+    Bucket,
+    DecoderStage,
+    DenoiserStage,
+    SpatialStage,
+    Stage,
+    TemporalStage,
+    encode_clips,
+    encode_frames,
+)
 from runtime.small.trainer import Schedule, Trainer
 
 SPATIAL = Schedule(num_steps=3000, learning_rate=4e-3, optimiser="adamw")
+DECODER_ALONE = Schedule(num_steps=2000, learning_rate=0.02)
 TEMPORAL = Schedule(num_steps=800, learning_rate=0.02)
 CHUNKS = Schedule(num_steps=1600, learning_rate=0.02)
 WHOLE = Schedule(num_steps=1000, learning_rate=0.015)
 MIXED = Schedule(num_steps=1400, learning_rate=0.015)
+PLACES = Schedule(num_steps=600, learning_rate=0.015)
+CLIPS = Schedule(num_steps=1400, learning_rate=0.012)
 CHUNK_BUCKETS = (Bucket(latent_frames=5, batch=32),)
 WHOLE_BUCKETS = (Bucket(latent_frames=20, batch=16),)
 MIXED_BUCKETS = (Bucket(1, 128, share=0.15), Bucket(5, 32, share=0.15), Bucket(20, 12, share=0.7))
+PLACES_BUCKETS = (Bucket(latent_frames=1, batch=192),)
+CLIPS_BUCKETS = (Bucket(1, 192, share=0.3), Bucket(20, 16, share=0.7))
 NUM_CLIPS = 4096
-NUM_CENTRED_CLIPS = 2048
+NUM_CENTRED_CLIPS = 4608
+NUM_LEANING_CLIPS = 2048
 CLIPS_PER_FILE = 128
 INITIAL_SEED = 1
 
@@ -58,7 +74,8 @@ def train(directory: Path, limit_s: float = math.inf) -> None:
     torch.manual_seed(INITIAL_SEED)
     vae = VideoVAE(small.VIDEO_VAE, with_encoder=True)
     finish(SpatialStage(vae, batch=16), SPATIAL)
-    anywhere = cached_frames(vae, directory / "frames", NUM_CLIPS, False, deadline)
+    finish(DecoderStage(vae, batch=16), DECODER_ALONE)
+    anywhere = cached_frames(vae, directory / "frames", NUM_CLIPS, "anywhere", deadline)
     finish(TemporalStage(vae.temporal_vae, anywhere, vae.config.chunk_frames, batch=8), TEMPORAL)
     latents = cached_latents(vae, anywhere, directory / "latents.npy")
     normalise(vae, latents)
@@ -70,11 +87,25 @@ def train(directory: Path, limit_s: float = math.inf) -> None:
     small.initialise_text_encoder(text_encoder)
     learners = denoiser, text_encoder
     normal = vae.shift[0], vae.scale[0]
-    finish(DenoiserStage(*learners, latents, *normal, CHUNK_BUCKETS, centred=False, name="chunks"), CHUNKS)
-    centred = cached_frames(vae, directory / "centred_frames", NUM_CENTRED_CLIPS, True, deadline)
+
+    # First how things look and move, then, told which frame is which, where they are and where they go.
+    denoiser.frame_embedder.requires_grad_(False)
+    finish(DenoiserStage(*learners, latents, *normal, CHUNK_BUCKETS, "anywhere", name="chunks"), CHUNKS)
+    centred = cached_frames(vae, directory / "centred_frames", NUM_CENTRED_CLIPS, "centred", deadline)
     latents = cached_latents(vae, centred, directory / "centred_latents.npy")
-    finish(DenoiserStage(*learners, latents, *normal, WHOLE_BUCKETS, centred=True, name="whole"), WHOLE)
-    finish(DenoiserStage(*learners, latents, *normal, MIXED_BUCKETS, centred=True, name="mixed"), MIXED)
+    finish(DenoiserStage(*learners, latents, *normal, WHOLE_BUCKETS, "centred", name="whole"), WHOLE)
+    finish(DenoiserStage(*learners, latents, *normal, MIXED_BUCKETS, "centred", name="mixed"), MIXED)
+    denoiser.frame_embedder.requires_grad_(True)
+    places = DenoiserStage(
+        *learners, latents, *normal, PLACES_BUCKETS, "centred", name="places", lateness=2.0, time_mean=1.5
+    )
+    finish(places, PLACES)
+    leaning = cached_frames(vae, directory / "leaning_frames", NUM_LEANING_CLIPS, "leaning", deadline)
+    latents = cached_latents(vae, leaning, directory / "leaning_latents.npy")
+    clips = DenoiserStage(
+        *learners, latents, *normal, CLIPS_BUCKETS, "leaning", name="clips", time_mean=0.9, time_deviation=1.4
+    )
+    finish(clips, CLIPS)
     save_component(directory / "model" / DENOISER, small.DENOISER, denoiser)
     save_component(directory / "model" / TEXT_ENCODER, small.TEXT_ENCODER, text_encoder)
     keep_logs(directory, directory / "model" / "training")
@@ -89,7 +120,7 @@ def save_array(file: Path, values: NDArray[np.float16]) -> None:
 
 
 def cached_frames(
-    vae: VideoVAE, directory: Path, num_clips: int, centred: bool, deadline: float
+    vae: VideoVAE, directory: Path, num_clips: int, placement: Placement, deadline: float
 ) -> NDArray[np.float16]:
     """Latents of every frame of the training clips, encoded once, file by file; files that are there are kept."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -99,7 +130,7 @@ def cached_frames(
         if not file.is_file():
             if time.monotonic() > deadline:
                 raise TimeIsUpError
-            save_array(file, encode_frames(vae, range(first, first + CLIPS_PER_FILE), centred))
+            save_array(file, encode_frames(vae, range(first, first + CLIPS_PER_FILE), placement))
         parts.append(np.load(file))
     return np.concatenate(parts)
 

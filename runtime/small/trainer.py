@@ -65,6 +65,9 @@ class Trainer:
 
         Returns whether the last step is reached; the module then holds the averaged weights.
         """
+        if self.is_done:
+            self.use_averages()
+            return True
         began = saved = time.monotonic()
         figures: dict[str, list[float]] = defaultdict(list)
         columns = (

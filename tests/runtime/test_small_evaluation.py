@@ -29,8 +29,8 @@ def test_configurations_of_thirty_steps_are_the_papers():
     known = configurations(small_plan(), [0.05])
     assert list(known) == [
         "full", "steps_16", "fixed_8", "fixed_12", "fixed_16", "fixed_20", "fixed_24", "paper", "gpu_code",
-        "curvature_0.05", "bent_curvature_0.05", "tdtm_first", "tdtm_second", "tdtm_all", "together_paper",
-        "together_0.05",
+        "curvature_0.05", "bent_curvature_0.05", "tdtm_first", "tdtm_second", "tdtm_spatial", "tdtm_temporal",
+        "tdtm_all", "together_paper", "together_0.05",
     ]  # fmt: skip
     assert known["steps_16"].plan.evaluations() == known["fixed_16"].plan.evaluations() == 16
     merged = {name: [step for step in range(30) if known[name].plan.merges(step)] for name in known}

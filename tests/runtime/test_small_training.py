@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from runtime.small.optimisers import Optimiser, Rule
 from runtime.small.stages import (
     DATA_SEED,
     Bucket,
+    DecoderStage,
     DenoiserStage,
     SpatialStage,
     TemporalStage,
@@ -138,7 +140,8 @@ def frame_latents() -> np.ndarray:
 
 def test_the_loss_of_a_step_depends_on_the_step_alone() -> None:
     vae = VideoVAE(small.VIDEO_VAE, with_encoder=True)
-    for stage in (SpatialStage(vae, batch=2), TemporalStage(vae.temporal_vae, frame_latents(), 17, batch=1)):
+    temporal = TemporalStage(vae.temporal_vae, frame_latents(), 17, batch=1)
+    for stage in (SpatialStage(vae, batch=2), DecoderStage(vae, batch=2), temporal):
         first, again, other = (stage.loss(step)[0].item() for step in (3, 3, 4))
         assert first == again != other
 
@@ -182,7 +185,7 @@ def denoiser_stage(latents: np.ndarray, buckets: Sequence[Bucket] = (Bucket(5, 4
     small.initialise_denoiser(denoiser)
     small.initialise_text_encoder(text_encoder)
     zeros, ones = torch.zeros(4, 1, 1, 1), torch.ones(4, 1, 1, 1)
-    return DenoiserStage(denoiser, text_encoder, latents, zeros, ones, buckets, centred=False, name="test")
+    return DenoiserStage(denoiser, text_encoder, latents, zeros, ones, buckets, "anywhere", name="test")
 
 
 def test_the_velocity_regressed_on_is_data_minus_noise() -> None:
@@ -199,6 +202,36 @@ def test_each_step_draws_a_bucket_by_its_share() -> None:
     assert drawn["frames_20"] > drawn["frames_1"]
 
 
+def test_the_decoder_alone_leaves_the_encoder_as_it_was(tmp_path: Path) -> None:
+    vae = VideoVAE(small.VIDEO_VAE, with_encoder=True)
+    before = {name: tensor.clone() for name, tensor in vae.state_dict().items()}
+    Trainer(DecoderStage(vae, batch=2), Schedule(num_steps=2, learning_rate=0.01), tmp_path).run()
+    moved = {name for name, tensor in vae.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert moved
+    assert all(
+        name.startswith(("spatial_vae.module.decoder.", "spatial_vae.module.post_quant_conv.")) for name in moved
+    )
+
+
+def test_lateness_draws_late_pieces_more_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    stage = denoiser_stage(np.zeros((3, 4, 20, 8, 8), np.float16), [Bucket(1, 1)])
+    forward = stage.denoiser.forward
+
+    def watched(*inputs: Tensor, first_frame: int, **options: Any) -> Tensor:
+        seen.append(first_frame)
+        return forward(*inputs, first_frame=first_frame, **options)
+
+    monkeypatch.setattr(stage.denoiser, "forward", watched)
+    for stage.lateness in (0.0, 3.0):
+        for step in range(40):
+            stage.loss(step)
+    anywhere, late = np.array(seen[:40]), np.array(seen[40:])
+    assert abs(anywhere.mean() - 9.5) < 3
+    assert late.mean() > 13
+    assert max(seen) == 19
+
+
 def test_the_gradient_reaches_denoiser_and_text_encoder() -> None:
     stage = denoiser_stage(np.random.default_rng(0).normal(size=(3, 4, 20, 8, 8)).astype(np.float16))
     for block in (*stage.denoiser.spatial_blocks, *stage.denoiser.temporal_blocks):
@@ -210,15 +243,17 @@ def test_the_gradient_reaches_denoiser_and_text_encoder() -> None:
 
 
 def test_training_from_nothing_leaves_a_model_that_generates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("SPATIAL", "TEMPORAL", "CHUNKS", "WHOLE", "MIXED"):
+    stages = ("SPATIAL", "DECODER_ALONE", "TEMPORAL", "CHUNKS", "WHOLE", "MIXED", "PLACES", "CLIPS")
+    for name in stages:
         monkeypatch.setattr(training, name, Schedule(num_steps=1, learning_rate=1e-3))
     monkeypatch.setattr(training, "NUM_CLIPS", 2)
     monkeypatch.setattr(training, "NUM_CENTRED_CLIPS", 1)
+    monkeypatch.setattr(training, "NUM_LEANING_CLIPS", 1)
     monkeypatch.setattr(training, "CLIPS_PER_FILE", 1)
     training.train(tmp_path)
     cached = [*tmp_path.glob("*frames/*.npy"), *tmp_path.glob("*latents.npy")]
     written = {path: path.stat().st_mtime_ns for path in cached}
-    assert len(written) == 5
+    assert len(written) == 7
     training.train(tmp_path)
     assert {path: path.stat().st_mtime_ns for path in cached} == written
 
@@ -226,7 +261,9 @@ def test_training_from_nothing_leaves_a_model_that_generates(tmp_path: Path, mon
     size_bytes = sum(path.stat().st_size for path in (tmp_path / "model").rglob("*.safetensors"))
     assert size_bytes < 25_000_000
     logs = {log.name for log in (tmp_path / "model" / "training").iterdir()}
-    assert logs == {f"{stage}.log.jsonl" for stage in ("spatial", "temporal", "chunks", "whole", "mixed")}
+    assert logs == {
+        f"{stage.lower()}.log.jsonl" for stage in ("DECODER", *(name for name in stages if name != "DECODER_ALONE"))
+    }
     ids, mask = tokenize(["a red circle moving left"])
     request = small.VideoRequest(17, 64, 64, 24, num_steps=2, guidance_scale=4.0, transform=False)
     assert generate(model, ids, mask, request, seed=0).frames.shape == (17, 64, 64, 3)

@@ -26,6 +26,31 @@ def test_padding_tokens_do_not_matter(denoiser: STDiT3) -> None:
     assert (whole - cut).abs().max() > 1e-3
 
 
+def test_tokens_beyond_those_attended_to_are_left_out(denoiser: STDiT3) -> None:
+    latent, caption = torch.randn(2, 4, 4, 4, 4), torch.randn(2, 7, 12)
+    mask = torch.tensor([[1, 1, 1, 0, 0, 0, 0]])
+    padded = denoiser(latent, TIMESTEP, caption, pixels=PIXELS, fps=FPS, text_mask=mask)
+    left_out = denoiser(latent, TIMESTEP, caption, pixels=PIXELS, fps=FPS, text_mask=mask, attended_tokens=4)
+    torch.testing.assert_close(left_out, padded)
+    state = denoiser.initial_state(latent, TIMESTEP, caption, fps=FPS, text_mask=mask)
+    first = denoiser.units(LatentSize(4, 4, 4), PIXELS, attended_tokens=4)[0](state)
+    assert first["caption_tokens"].shape[1] == first["caption_bias"].shape[3] == 4
+
+
+def test_frames_are_told_apart_where_they_are_embedded_only() -> None:
+    for embed_frames in (False, True):
+        torch.manual_seed(0)
+        config = STDiT3Config(1, 16, 2, caption_channels=8, model_max_length=4, embed_frames=embed_frames)
+        model = STDiT3(config).eval()
+        latent, caption = torch.randn(2, 4, 1, 4, 4), torch.randn(2, 4, 8)
+        known = {"pixels": PIXELS, "fps": FPS}
+        first, tenth = (model(latent, TIMESTEP, caption, **known, first_frame=number) for number in (0, 9))
+        assert torch.equal(first, tenth) != embed_frames
+        pair = model.units(LatentSize(2, 4, 4), PIXELS)[0]
+        both = pair(model.initial_state(latent.repeat(1, 1, 2, 1, 1), TIMESTEP, caption, fps=FPS))["hidden"]
+        assert torch.equal(both[:, 0], both[:, 1]) != embed_frames
+
+
 @pytest.mark.parametrize("size", [LatentSize(1, 1, 1), LatentSize(3, 5, 4), LatentSize(5, 4, 7)])
 def test_odd_sizes_come_back_as_they_were(denoiser: STDiT3, size: LatentSize) -> None:
     out = denoiser(torch.randn(2, 4, *size), TIMESTEP, torch.randn(2, 7, 12), pixels=PIXELS, fps=FPS)
