@@ -7,6 +7,8 @@ this file for editors.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -67,14 +69,22 @@ class FirstSteps(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Tdtm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Temporal Dimension Token Merging: on which steps, and whether both variants of a block share one package.
+    """Temporal Dimension Token Merging: on which steps, in which units, and whether a block's variants share a package.
 
+    units      patterns of names, as of files: `spatial_*` for all spatial ones
     shared     one multifunction package, one cold load
     separate   two packages with the weights in each, as the reference app ships: twice the storage, two cold loads
     """
 
     steps: Literal["none", "all"] | FirstSteps | tuple[Index, ...] = "none"
+    units: Annotated[
+        tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=100)], ...], msgspec.Meta(min_length=1)
+    ] = ("*",)
     packages: Literal["shared", "separate"] = "shared"
+
+    def chosen(self, names: Iterable[str]) -> tuple[str, ...]:
+        """The units among `names` that merge tokens."""
+        return tuple(name for name in names if any(fnmatchcase(name, pattern) for pattern in self.units))
 
 
 class Memory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -126,6 +136,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     description: str = ""
     video: Video | None = None
     text_tokens: Annotated[int, msgspec.Meta(ge=1, le=300)] | None = None
+    encoder_tokens: Annotated[int, msgspec.Meta(ge=1, le=300)] | None = None
     sampler: Sampler = Sampler()
     lpl: Lpl = Lpl()
     tdtm: Tdtm = Tdtm()

@@ -18,7 +18,10 @@ from runtime.sampler import Sample, StepRecord, flow_timesteps, replay, sample
 
 @dataclass(frozen=True)
 class VideoRequest:
-    """Shape of the video and how it is sampled. `merged_blocks` None means that TDTM acts on every block."""
+    """Shape of the video and how it is sampled. `merged_blocks` chooses among the blocks those that TDTM acts on.
+
+    The denoiser's blocks see the first `attended_tokens` of a prompt that is padded further, all of it if None.
+    """
 
     num_frames: int
     height: int
@@ -30,7 +33,8 @@ class VideoRequest:
     discrete: bool = False
     leap: LeapRule | None = None
     merge_steps: Collection[int] = ()
-    merged_blocks: Collection[str] | None = None
+    merged_blocks: Callable[[Sequence[str]], Collection[str]] = tuple
+    attended_tokens: int | None = None
 
     def timesteps(self) -> tuple[float, ...]:
         """The times handed to the network at each step, 1000 to 0. Raises UserError on a bad request."""
@@ -109,7 +113,7 @@ def generate(
     caption = model.text_encoder(token_ids, token_mask)
     no_caption = model.denoiser.y_embedder.y_embedding[None, : caption.shape[1]]
     captions = torch.cat([caption, no_caption])
-    blocks = model.denoiser.block_names if request.merged_blocks is None else request.merged_blocks
+    blocks = request.merged_blocks(model.denoiser.block_names)
     fps = torch.tensor([request.fps])
     pixels = PixelSize(request.height, request.width)
 
@@ -122,6 +126,7 @@ def generate(
             fps=fps,
             text_mask=token_mask,
             merged_blocks=blocks if merge else (),
+            attended_tokens=request.attended_tokens,
         )
         return velocity
 

@@ -46,15 +46,16 @@ class PartitionedVideo:
         config = model.decoder.config
         size = LatentSize(*config.latent_size(request.num_frames, request.height, request.width))
         pixels = PixelSize(request.height, request.width)
-        merged = model.denoiser.block_names if request.merged_blocks is None else tuple(request.merged_blocks)
+        merged = tuple(request.merged_blocks(model.denoiser.block_names))
+        attended = request.attended_tokens
         chunks = config.chunks(size.frames, request.num_frames)
         networks = (
             Network(TEXT_ENCODER, 1, tuple(model.text_encoder.units())),
             Network(
                 DENOISER,
                 "steps",
-                tuple(model.denoiser.units(size, pixels)),
-                tuple(model.denoiser.units(size, pixels, merged_blocks=merged)),
+                tuple(model.denoiser.units(size, pixels, attended_tokens=attended)),
+                tuple(model.denoiser.units(size, pixels, attended_tokens=attended, merged_blocks=merged)),
                 frozenset(merged),
             ),
             Network(TEMPORAL, len(chunks), tuple(model.decoder.temporal_units(chunks[0][1]))),

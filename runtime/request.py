@@ -23,6 +23,7 @@ def request_of(plan: Plan, defaults: VideoRequest) -> VideoRequest:
         guidance_scale=plan.sampler.guidance,
         leap=leap_rule(plan.lpl),
         merge_steps=frozenset(step for step in range(plan.sampler.steps) if plan.merges(step)),
+        merged_blocks=plan.tdtm.chosen,
     )
     if plan.video is None:
         return request

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from plans.schema import ComponentPlan, Plan
+from plans.schema import ComponentPlan, Plan, Tdtm
 from profiles.catalogue import listed_model
 from profiles.documents import Document
 from profiles.errors import UserError
@@ -87,7 +87,7 @@ class StandIn:
     def playable(self, plan: Plan) -> Playable:
         with torch.device("meta"):
             bare = STDiT3(self.config).eval().requires_grad_(False)
-        network = self.network(bare)
+        network = self.network(bare, plan.tdtm)
 
         def walk(executor: Executor) -> Tensor:
             latent = self._walk(plan, lambda state, _: executor.play(DENOISER, state)["velocity"])
@@ -97,7 +97,7 @@ class StandIn:
         return Playable((network,), walk)
 
     def whole(self, plan: Plan) -> Tensor:
-        network = self.network(self.model())
+        network = self.network(self.model(), plan.tdtm)
         return self._walk(
             plan, lambda state, merge: run_units(network.units("tdtm" if merge else "plain"), state)["velocity"]
         )
@@ -110,16 +110,16 @@ class StandIn:
             "size": list(self.size),
             "text_tokens": self.text_tokens,
         }
-        return Stored(name, (self.network(self.model()),), origin)
+        return Stored(name, (self.network(self.model(), Tdtm()),), origin)
 
     def model(self) -> STDiT3:
         """The network with its weights, the same at every call."""
         torch.manual_seed(0)
         return STDiT3(self.config).eval().requires_grad_(False)
 
-    def network(self, model: STDiT3) -> Network:
+    def network(self, model: STDiT3, tdtm: Tdtm) -> Network:
         pixels = PixelSize(self.size.height * PIXELS_PER_LATENT, self.size.width * PIXELS_PER_LATENT)
-        names = model.block_names
+        names = tdtm.chosen(model.block_names)
         return Network(
             DENOISER,
             "steps",

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import partial
 
+from msgspec.structs import replace
+
 from plans.schedule import MemoryModel, Pricer, Schedule, build_schedule
-from plans.schema import BlockEntry, Plan
+from plans.schema import BlockEntry, Plan, Tdtm
 from profiles.catalogue import Reference, architecture, described_model, listed_model
 from profiles.costs import PROCESSORS, BlockCosts, Costs, price
 from profiles.devices import Device
 from profiles.documents import Document
-from profiles.errors import UserError
-from profiles.models import Model
+from profiles.errors import UserError, nearest
+from profiles.models import Component, Model
 from profiles.profile import Profile
 from simulator.machine import Machine, machine_of
 
@@ -60,19 +63,49 @@ def setting_of(
 
 
 def model_of(plan: Plan, document: Document) -> tuple[Model, Reference]:
-    """The plan's model at the plan's shape. Raises UserError where a listed model is asked for another shape."""
+    """The plan's model at the plan's shape, with TDTM variants of the units that the plan chooses.
+
+    Raises UserError where a listed model is asked for another shape.
+    """
+    model, reference = _whole_model_of(plan, document)
+    return _merging_as_planned(model, plan, document), reference
+
+
+def _merging_as_planned(model: Model, plan: Plan, document: Document) -> Model:
+    """Raises UserError for a pattern of units that chooses none."""
+    if plan.tdtm.units == Tdtm().units:
+        return model
+    units = [unit for component in model.components for unit in component.units if unit.tdtm is not None]
+    names = [unit.name for unit in units]
+    for row, pattern in enumerate(plan.tdtm.units):
+        if not any(fnmatchcase(name, pattern) for name in names):
+            what = f"no unit that merges tokens has a name like '{pattern}'"
+            raise document.error(f"$.tdtm.units[{row}]", what, nearest(pattern, names))
+    chosen = set(plan.tdtm.chosen(names))
+
+    def masked(component: Component) -> Component:
+        return replace(
+            component,
+            units=tuple(unit if unit.name in chosen else replace(unit, tdtm=None) for unit in component.units),
+        )
+
+    return replace(model, components=tuple(map(masked, model.components)))
+
+
+def _whole_model_of(plan: Plan, document: Document) -> tuple[Model, Reference]:
     described = architecture(plan.model)
     if described is not None:
         video = plan.video or described.video
         tokens = plan.text_tokens if plan.text_tokens is not None else described.text_tokens
         branches = 2 if plan.sampler.guidance != 1.0 else 1
         try:
-            return described_model(described, video.width, video.height, video.frames, tokens, branches)
+            shape = video.width, video.height, video.frames
+            return described_model(described, *shape, tokens, plan.encoder_tokens, branches)
         except UserError as error:
-            about = error.what.partition(" ")[0]  # the message begins with it: width, height, frames, text_tokens
-            where = "$.text_tokens" if about == "text_tokens" else f"$.video.{about}"
+            about = error.what.partition(" ")[0]  # the message begins with it
+            where = f"$.{about}" if about.endswith("_tokens") else f"$.video.{about}"
             raise document.error(where, error.what, error.mend) from None
-    for key in ("video", "text_tokens"):
+    for key in ("video", "text_tokens", "encoder_tokens"):
         if getattr(plan, key) is not None:
             raise document.error(f"$.{key}", f"has no effect: {plan.model} lists its units for one shape", "Remove it.")
     if "$.sampler.guidance" in document.lines:

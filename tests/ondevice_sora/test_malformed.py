@@ -282,6 +282,13 @@ plan("a simulation by a rule alone", "name: x\nmodel: small\n\nlpl: {mode: dynam
      "4: lpl: a simulation of dynamic LPL needs stop_steps")
 plan("too many tokens for the small model", "name: x\nmodel: small\ntext_tokens: 60\n",
      "3: text_tokens: text_tokens 60 is out of range", "from 1 to 24")
+plan("more tokens than the text encoder is given", "name: x\nmodel: opensora\nencoder_tokens: 50\ntext_tokens: 60\n",
+     "4: text_tokens: text_tokens 60 is out of range", "from 1 to 50")
+plan("encoder tokens for a listed model", TOY + "encoder_tokens: 60\n",
+     "4: encoder_tokens: has no effect: model.yaml lists its units")
+plan("merging in units that do not", "name: x\nmodel: opensora\ntdtm:\n  steps: all\n  units: [spatial_*, input]\n",
+     "5: tdtm.units[1]: no unit that merges tokens has a name like 'input'")
+plan("merging in no units", TOY + "tdtm: {steps: all, units: []}\n", "4: tdtm.units: expected array of length >= 1")
 plan("dynamic with no stop step", TOY + "lpl: {mode: dynamic, stop_steps: {}}\n",
      "4: lpl: mode 'dynamic' needs stop_steps")
 plan("probabilities of 0.7", TOY + "lpl:\n  mode: dynamic\n  stop_steps: {1: 0.4, 2: 0.3}\n",

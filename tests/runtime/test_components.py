@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from plans.schema import Tdtm
 from profiles.errors import UserError
 from runtime.components import (
     ENCODER_PREFIXES,
@@ -75,8 +76,12 @@ def test_leaping_and_merging_reach_the_sampler(model: TextToVideo) -> None:
     assert leapt.leap_step == 2
     everywhere = replace(REQUEST, merge_steps=[0])
     merged = generate(model, IDS, MASK, everywhere, seed=1).sample
-    one_block = generate(model, IDS, MASK, replace(everywhere, merged_blocks=["temporal_1"]), seed=1).sample
-    no_block = generate(model, IDS, MASK, replace(everywhere, merged_blocks=[]), seed=1).sample
+    one_block = generate(
+        model, IDS, MASK, replace(everywhere, merged_blocks=Tdtm(units=("temporal_1",)).chosen), seed=1
+    ).sample
+    no_block = generate(
+        model, IDS, MASK, replace(everywhere, merged_blocks=Tdtm(units=("none",)).chosen), seed=1
+    ).sample
     assert [step.merged for step in merged.steps] == [True, False, False, False]
     assert torch.equal(no_block.latent, plain.latent)
     assert not torch.equal(merged.latent, plain.latent)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from partitioned import DOCUMENT, plan_of
 
-from plans.schema import ComponentPlan, UnitsPerBlock
+from plans.schema import ComponentPlan, Tdtm, UnitsPerBlock
 from runtime.backends.torch_blocks import TorchBlocks
 from runtime.components import TextToVideo
 from runtime.executor import Executor
@@ -31,6 +31,7 @@ TOKENS, MASK = torch.tensor([[3, 5, 7, 9, 1, 0, 0]]), torch.tensor([[1, 1, 1, 1,
 
 
 @pytest.mark.parametrize("leap", [None, 1])
+@pytest.mark.parametrize("units", [("*",), ("spatial_*", "temporal_1")])
 @pytest.mark.parametrize("tdtm", ["none", (0, 1)])
 @pytest.mark.parametrize(("prefetch", "keep", "num_frames"), [(0, "none", 5), (2, "optimal", 20)])
 def test_the_video_is_the_same(
@@ -40,6 +41,7 @@ def test_the_video_is_the_same(
     tmp_path: Path,
     leap: int | None,
     tdtm: Any,
+    units: tuple[str, ...],
     prefetch: int,
     keep: str,
     num_frames: int,
@@ -47,11 +49,12 @@ def test_the_video_is_the_same(
     whole = TextToVideo(text_encoder, denoiser, video_vae)
     merge_steps = () if tdtm == "none" else tdtm
     request = VideoRequest(
-        num_frames, 16, 16, 8.0, STEPS, 4.0, merge_steps=merge_steps, leap=None if leap is None else FixedLeap(leap)
-    )
+        num_frames, 16, 16, 8.0, STEPS, 4.0, merge_steps=merge_steps, merged_blocks=Tdtm(units=units).chosen,
+        leap=None if leap is None else FixedLeap(leap),
+    )  # fmt: skip
     expected = generate(whole, TOKENS, MASK, request, seed=1)
 
-    plan = plan_of(steps=STEPS, tdtm=tdtm)
+    plan = msgspec.structs.replace(plan_of(steps=STEPS), tdtm=Tdtm(tdtm, units))
     component = ComponentPlan(
         blocks=UnitsPerBlock(3), compute_units="cpu_only", prefetch=prefetch, keep=keep  # type: ignore[arg-type]
     )  # fmt: skip

@@ -75,6 +75,16 @@ def test_heat_makes_a_run_longer():
     assert answer_of("app-256", is_thermal=True).result.total_s > 1.3 * answer_of("app-256").result.total_s
 
 
+def test_units_that_do_not_merge_tokens_run_as_without_tdtm(tmp_path):
+    def denoiser_s(units):
+        plan = tmp_path / "plan.yaml"
+        plan.write_text(f"name: p\nmodel: opensora\nsampler: {{steps: 3}}\ntdtm: {{steps: all, units: [{units}]}}\n")
+        return answer_of(str(plan)).result.components["denoiser"].total_s
+
+    all_units, spatial, one = denoiser_s("'*'"), denoiser_s("spatial_*"), denoiser_s("spatial_0")
+    assert all_units < spatial < one
+
+
 def test_dynamic_lpl_widens_the_interval(tmp_path):
     path = tmp_path / "dynamic.yaml"
     path.write_text("extends: app-256\nname: dynamic\nlpl: {mode: dynamic, stop_steps: {14: 0.5, 25: 0.5}}\n")
