@@ -1,6 +1,7 @@
 """What exporting to Core ML costs and how far it strays, at full size and on the small model.
 
     python -m benchmarks.coreml units      every kind of unit of Open-Sora at 192 x 192, 68 frames, beside PyTorch
+                                           and beside the description that simulations use
     python -m benchmarks.coreml denoiser   the whole STDiT3 of 28 pairs, plain and TDTM: seconds, peak memory, bytes
     python -m benchmarks.coreml small      the small model's video in each precision, beside PyTorch's
 
@@ -26,18 +27,23 @@ import torch
 
 from plans.schema import ComponentPlan, Plan, Sampler, Tdtm, load_plan
 from profiles.documents import Document
-from profiles.models import Precision
+from profiles.models import Model, Precision
 from runtime.backends.programs import ProgramBlocks, program_bytes
 from runtime.components import DENOISER, TEXT_ENCODER, load_text_to_video, save_component
+from runtime.coreml.counting import count
 from runtime.coreml.export import Job, export_plan, family, make_block, workshop_of
 from runtime.coreml.exported import Export
+from runtime.coreml.manifest import ExportedBlock
+from runtime.coreml.package import read_package
 from runtime.coreml.parity import TOLERANCES, compare_block, first_states
+from runtime.coreml.weights import weights_of
 from runtime.coreml.workshop import Commission, Workshop, bound
 from runtime.executor import Executor
 from runtime.generation import generate
 from runtime.models.units import run_units
 from runtime.partitioned import SPATIAL, TEMPORAL
 from runtime.small.vocabulary import EXAMPLE, tokenize
+from simulator.simulation import model_of
 
 UNITS = {
     TEXT_ENCODER: ("embed", "layer_0", "layer_1", "final_norm"),
@@ -61,6 +67,7 @@ def units(folder: Path, precisions: list[Precision]) -> None:
         )
         commission = Commission(cut, document, None)
         workshop = workshop_of(commission)
+        described, _ = model_of(cut, document)
         made: dict[str, dict[str, torch.Tensor]] = {}
         for name, wanted in UNITS.items():
             states = first_states(workshop, name, made)
@@ -70,12 +77,13 @@ def units(folder: Path, precisions: list[Precision]) -> None:
                     exported = make_block(Job(commission, folder, name, number))
                     seconds = time.perf_counter() - began
                     rows = compare_block(folder, workshop, exported, states)
+                    counted = _beside_description(folder, exported, described)
                     worst = max(rows, key=lambda row: row.error)
                     size = sum(package.num_bytes for package in exported.packages)
                     print(
                         f"{precision:8} {name:17} {block.name:13} {'+'.join(f.kind for f in exported.functions):10} "
                         f"error {worst.error:.1e} of {worst.tolerance:.0e} {'ok' if worst.ok else 'OVER'}  "
-                        f"{size / 1e6:7.1f} MB  {seconds:5.1f} s  peak {peak_bytes() / 1e9:.2f} GB",
+                        f"{counted}  {size / 1e6:7.1f} MB  {seconds:5.1f} s  peak {peak_bytes() / 1e9:.2f} GB",
                         flush=True,
                     )
                     for package in exported.packages:
@@ -123,7 +131,7 @@ def small(folder: Path, precisions: list[Precision], num_steps: int, weights: Pa
         export_plan(Commission(plan, document, folder_of_weights), out)
         made_s = time.perf_counter() - began
         export = Export.open(out)
-        length = export.manifest.text_tokens
+        length = export.manifest.encoder_tokens
         schedule, costs = export.schedule(lambda block, export=export: program_bytes(export, block))
         with Executor(schedule, costs, ProgramBlocks(schedule, export)) as executor:
             video = export.video.generate(executor, ids[:, :length], mask[:, :length], seed=0)
@@ -141,6 +149,21 @@ def small(folder: Path, precisions: list[Precision], num_steps: int, weights: Pa
 def peak_bytes() -> int:
     """The most memory that this process has held."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _beside_description(folder: Path, exported: ExportedBlock, described: Model) -> str:
+    """What is counted in a block's packages over what the description says: FLOPs of each kind, and stored numbers."""
+    (component,) = [each for each in described.components if each.name == exported.component]
+    (unit,) = [each for each in component.units if each.name == exported.name]
+    packages = {package.file: read_package(folder / package.file) for package in exported.packages}
+    ratios = []
+    for function in exported.functions:
+        work = unit.work("tdtm" if function.kind == "tdtm" else "plain")
+        flops = work.matmul_flops + work.attention_flops + work.convolution_flops
+        if flops and function.kind != "tail":
+            ratios.append(f"{count(packages[function.package].function(function.function)).flops / flops:.3f}")
+    weights = weights_of(list(packages.values()))
+    return f"FLOPs {'+'.join(ratios) or 'none'}  stored {weights.parameters - weights.filler - unit.stored:+d}"
 
 
 def _walk_on(workshop: Workshop, component: str, number: int, states: dict) -> None:  # type: ignore[type-arg]

@@ -55,10 +55,24 @@ def architecture(name: str) -> Architecture | None:
 
 @lru_cache(maxsize=32)
 def described_model(
-    of: Architecture, width: int, height: int, frames: int, text_tokens: int, guidance_batch: int = 2
+    of: Architecture,
+    width: int,
+    height: int,
+    frames: int,
+    text_tokens: int,
+    encoder_tokens: int | None = None,
+    guidance_batch: int = 2,
 ) -> tuple[Model, Reference]:
     """An architecture's model for a shape, and the partition of the reference app."""
-    model = opensora(width, height, frames, text_tokens, guidance_batch=guidance_batch, config=of.config)
+    model = opensora(
+        width,
+        height,
+        frames,
+        text_tokens,
+        encoder_tokens=encoder_tokens,
+        guidance_batch=guidance_batch,
+        config=of.config,
+    )
     return msgspec.structs.replace(model, name=of.name, source=of.source), reference_partition(model)
 
 

@@ -117,7 +117,7 @@ class BlockSpec:
 
     @property
     def stored_bytes(self) -> int:
-        return round(sum(unit.parameters for unit in self.units) * STORED_BYTES[self.precision])
+        return round(sum(unit.stored for unit in self.units) * STORED_BYTES[self.precision])
 
 
 @dataclass(frozen=True)
@@ -337,7 +337,7 @@ def _load_amounts(blocks: Sequence[BlockSpec], loads: LoadCosts) -> list[tuple[f
     held = {"float32": 4.0, "float16": 2.0, "mixed": 2.0, "int8": compressed, "int4": compressed}
     amounts = []
     for block in blocks:
-        parameters = sum(unit.parameters for unit in block.units)
+        parameters = sum(unit.stored for unit in block.units)
         amounts.append((1.0, float(block.stored_bytes), parameters * held[block.precision]))
     return amounts
 

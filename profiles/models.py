@@ -38,12 +38,23 @@ class Work(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Unit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The smallest piece a model can be cut at. `tdtm` is missing where token merging changes nothing."""
+    """The smallest piece a model can be cut at. `tdtm` is missing where token merging changes nothing.
+
+    parameters  as learned
+    tables      numbers that a package stores besides, worked out for the shape when it is made, such as position
+                embeddings, less the parameters that go into them
+    """
 
     name: Name
     parameters: Annotated[int, msgspec.Meta(ge=0, le=10**11)]
     plain: Work
     tdtm: Work | None = None
+    tables: Annotated[int, msgspec.Meta(ge=-(10**11), le=10**11)] = 0
+
+    @property
+    def stored(self) -> int:
+        """How many numbers the unit's package stores."""
+        return self.parameters + self.tables
 
     def work(self, variant: Variant) -> Work:
         return self.tdtm if variant == "tdtm" and self.tdtm is not None else self.plain

@@ -57,7 +57,10 @@ class TextEncoderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
 
 class DenoiserConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An STDiT3: `depth` spatial and as many temporal units, one velocity and one sigma channel per latent channel."""
+    """An STDiT3: `depth` spatial and as many temporal units, one velocity and one sigma channel per latent channel.
+
+    `embed_frames` adds to every token an embedding of its frame's number; the published model does not.
+    """
 
     depth: int = 28
     hidden: int = 1152
@@ -65,6 +68,7 @@ class DenoiserConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     patch: int = 2
     mlp_ratio: int = 4
     timestep_width: int = 256
+    embed_frames: bool = False
 
 
 class DecoderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -124,20 +128,27 @@ def opensora(
     frames: int,
     text_tokens: int,
     *,
+    encoder_tokens: int | None = None,
     guidance_batch: int = 2,
     config: OpenSoraConfig = OPENSORA_V1_2,
 ) -> Model:
     """Open-Sora v1.2 for videos of width x height pixels and `frames` frames.
 
     text_tokens     tokens of the prompt that the denoiser attends to, the end mark included
+    encoder_tokens  tokens that the text encoder and the caption projection are given: prompts are padded to as many.
+                    The longest that the model reads, unless given
     guidance_batch  branches that one network evaluation computes: 2 with classifier-free guidance, 1 without
 
-    Parameters count what a Core ML package stores: `denoiser.input` holds the learned null caption, a buffer of
-    tokens x hidden (4.9 MB in float32), besides its parameters.
+    The learned null caption is in no unit: it is an input of `denoiser.input`.
     Raises UserError for a side that is no multiple of 8 or outside 64..2048, frames outside 1..1000, text_tokens
-    outside 1..300, a guidance_batch other than 1 or 2. Odd latent sides are allowed: the denoiser zero-pads them.
+    outside 1..encoder_tokens, those outside 1..300, a guidance_batch other than 1 or 2. Odd latent sides are allowed:
+    the denoiser zero-pads them.
     """
     check_video(width, height, frames, config)
+    longest, is_published = config.text_encoder.tokens, config == OPENSORA_V1_2
+    if encoder_tokens is not None:
+        _check_range("encoder_tokens", encoder_tokens, 1, longest)
+        config = replace(config, text_encoder=replace(config.text_encoder, tokens=encoder_tokens))
     _check_range("text_tokens", text_tokens, 1, config.text_encoder.tokens)
     _check_range("guidance_batch", guidance_batch, 1, 2)
     factor = config.decoder.side_factor
@@ -152,7 +163,7 @@ def opensora(
     decoder = config.decoder
     groups, batches = decoder.groups(frames), decoder.batches(frames)
     return Model(
-        name="Open-Sora v1.2" if config == OPENSORA_V1_2 else "Open-Sora v1.2 classes, other sizes",
+        name="Open-Sora v1.2" if is_published else "Open-Sora v1.2 classes, other sizes",
         source="derived from the architecture (Open-Sora tag v1.2.0) as On-device-Sora exports it",
         is_rectified_flow=True,
         components=(
@@ -273,6 +284,7 @@ def _text_layer(c: TextEncoderConfig, index: int) -> Graph:
     bias_elements = c.heads * c.tokens * c.tokens
     if index == 0:
         g.parameters += c.relative_buckets * c.heads
+        g.tables += bias_elements - c.relative_buckets * c.heads
         table = g.move(writes=bias_elements, weights=bias_elements)
         bias = g.move(table, g.input(c.tokens))
         g.output(bias)
@@ -321,13 +333,20 @@ def _denoiser_input(config: OpenSoraConfig, video: _Video) -> Graph:
     """Patch and position embedding, timestep and fps embedding, t_block, caption projection and packing."""
     g, c = Graph(), config.denoiser
     caption_width, caption_rows = config.text_encoder.hidden, video.branches * video.caption_tokens
-    g.parameters += video.caption_tokens * caption_width  # the null caption, a buffer
-    g.parameters += c.hidden // c.heads // 2  # rope.freqs, one table for all temporal units
+    head_width = c.hidden // c.heads
+    g.parameters += head_width // 2  # rope.freqs, one table for all temporal units
+    g.tables += 2 * video.frames * head_width - head_width // 2
+    g.tables += c.timestep_width // 2  # frequencies of the timestep's and the frame rate's embedding
     latent = g.input(video.branches * video.frames * video.area * config.latent_channels)
     caption = g.input(caption_rows * caption_width)
     times = [g.input(video.branches), g.input(video.branches)]
 
     x = _patch_embed(g, config, video, latent)
+    if c.embed_frames:
+        learned = c.timestep_width * c.hidden + c.hidden + c.hidden * c.hidden + c.hidden
+        g.parameters += learned
+        g.tables += video.frames * c.hidden - learned
+        x = g.move(x, weights=video.frames * c.hidden)
     embedded = [_embed_scalar(g, c, video, time) for time in times]
     t = g.move(*embedded)
     t_mlp = g.linear(g.move(t), c.hidden, 6 * c.hidden)
@@ -344,6 +363,7 @@ def _patch_embed(g: Graph, config: OpenSoraConfig, video: _Video, latent: Tensor
     if places * taps != video.area:
         latent = g.move(latent, writes=positions * taps * config.latent_channels)
     x = g.convolution(latent, config.latent_channels, c.hidden, taps, positions=positions)
+    g.tables += places * c.hidden  # the position embedding
     return g.move(g.move(x), g.move(writes=places * c.hidden))
 
 
@@ -429,7 +449,8 @@ def _pass_unit(name: str, build: _Build, passes: Mapping[int, int]) -> Unit:
     """A unit whose passes differ in length: `passes` maps the frames of a pass to the number of such passes."""
     graphs = {frames: build(frames) for frames in passes}
     work = mean_work([(graphs[frames].work(), count) for frames, count in passes.items()])
-    return Unit(name, next(iter(graphs.values())).parameters, work)
+    any_graph = next(iter(graphs.values()))
+    return Unit(name, any_graph.parameters, work, tables=any_graph.tables)
 
 
 def _res_units(
@@ -475,6 +496,7 @@ def _temporal_input(config: OpenSoraConfig, video: _Video, width: int) -> _Build
 
     def build(group_frames: int) -> Graph:
         g, frames = Graph(), _latent(config.decoder, group_frames)
+        g.tables += 2 * channels  # the latents' scale and shift
         scaled = g.move(g.input(frames * video.area * channels))
         mixed = g.convolution(scaled, channels, channels, 1)
         g.output(_causal_conv(g, video, mixed, channels, width, frames))

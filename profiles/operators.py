@@ -37,6 +37,7 @@ class Graph:
 
     def __init__(self) -> None:
         self.parameters = 0
+        self.tables = 0
         self._matmul_flops = 0
         self._attention_flops = 0
         self._convolution_flops = 0
@@ -168,8 +169,8 @@ def peak_alive(
 
 def unit(name: str, plain: Graph, tdtm: Graph | None = None) -> Unit:
     """A unit of one or two variants of the same weights."""
-    assert tdtm is None or tdtm.parameters == plain.parameters, name
-    return Unit(name, plain.parameters, plain.work(), None if tdtm is None else tdtm.work())
+    assert tdtm is None or (tdtm.parameters, tdtm.tables) == (plain.parameters, plain.tables), name
+    return Unit(name, plain.parameters, plain.work(), None if tdtm is None else tdtm.work(), plain.tables)
 
 
 def mean_work(runs: Sequence[tuple[Work, int]]) -> Work:

@@ -302,6 +302,7 @@ def _plan(
         description="",
         video=None,
         text_tokens=None,
+        encoder_tokens=None,
         components={
             name: replace(
                 base.component(name),

@@ -270,7 +270,7 @@ def _empty_manifest(workshop: Workshop, directory: Path) -> ExportManifest:
     size = config.latent_size(request.num_frames, request.height, request.width)
     chunks = config.chunks(size[0], request.num_frames)
     channels = video.model.denoiser.config.in_channels
-    no_caption = video.no_caption[: workshop.text_tokens].float().contiguous()
+    no_caption = video.no_caption[: workshop.encoder_tokens].float().contiguous()
     data = no_caption.numpy().astype("<f4").tobytes()
     partial = directory / f".{NO_CAPTION}.part"
     partial.write_bytes(data)
@@ -284,6 +284,7 @@ def _empty_manifest(workshop: Workshop, directory: Path) -> ExportManifest:
         weights=ExportedWeights(workshop.source.description, workshop.source.seed),
         made_with=f"coremltools {_coremltools_version()}, torch {torch.__version__}",
         text_tokens=workshop.text_tokens,
+        encoder_tokens=workshop.encoder_tokens,
         sampling=Sampling(
             timesteps=request.timesteps(),
             time_scale=float(NUM_TIMESTEPS),

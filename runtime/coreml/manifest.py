@@ -140,7 +140,10 @@ class ExportedWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ExportManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An export. `complete` is false while blocks are being made. `origin` says how to build the networks again."""
+    """An export. `complete` is false while blocks are being made. `origin` says how to build the networks again.
+
+    Prompts are padded to `encoder_tokens`; at most `text_tokens` of them count, the rest must be masked.
+    """
 
     format: str
     complete: bool
@@ -150,6 +153,7 @@ class ExportManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     weights: ExportedWeights
     made_with: str
     text_tokens: int
+    encoder_tokens: int
     sampling: Sampling
     decoding: Decoding
     no_caption: StoredConstant

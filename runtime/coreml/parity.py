@@ -93,8 +93,8 @@ def first_states(workshop: Workshop, component: str, made: Mapping[str, State]) 
     def noise(name: str, kind: FunctionKind) -> Tensor:
         return torch.randn(shapes[kind][name].shape, generator=generator)
 
-    length = workshop.text_tokens
-    mask = (torch.arange(length) < max(1, 2 * length // 3)).to(torch.int64)[None]
+    length = workshop.encoder_tokens
+    mask = (torch.arange(length) < max(1, 2 * workshop.text_tokens // 3)).to(torch.int64)[None]
     model = workshop.video.model
     if component == TEXT_ENCODER:
         ids = torch.randint(model.text_encoder.config.vocab_size, (1, length), generator=generator)

@@ -20,6 +20,8 @@ DTYPE_BITS = {
     "uint3": 3, "fp8e4m3fn": 8, "fp8e5m2": 8,
 }  # fmt: skip
 
+FLOATS = frozenset({"fp16", "fp32", "fp64", "bf16", "fp8e4m3fn", "fp8e5m2"})
+
 NUMPY_DTYPES = {
     "bool": np.bool_, "fp16": np.float16, "fp32": np.float32, "fp64": np.float64, "int8": np.int8, "int16": np.int16,
     "int32": np.int32, "int64": np.int64, "uint8": np.uint8, "uint16": np.uint16, "uint32": np.uint32,

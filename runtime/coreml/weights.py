@@ -10,9 +10,10 @@ from profiles.measurements import ComputeUnits
 from profiles.models import Precision
 from runtime.coreml.errors import PackageError
 from runtime.coreml.package import Constant, Operation, Package
-from runtime.coreml.types import DTYPE_BITS, TensorType
+from runtime.coreml.types import DTYPE_BITS, FLOATS, TensorType
 
 COMPRESSED = "constexpr_"
+MAX_FILLER_BYTES = 1_000_000
 PAYLOADS = ("quantized_data", "data", "indices", "nonzero_data")
 """Inputs of `constexpr_...` operations that hold the compressed weights; the others are scales and tables."""
 
@@ -23,6 +24,9 @@ class Weights:
 
     stored_bytes       on disk, scales and tables included
     parameters         as many numbers as there are once unpacked
+    filler             of those, what conversion adds: tensors of one value, such as zeros for a bias, and of whole
+                       numbers, such as paddings
+    filler_bytes       what these take on disk
     plain_bytes        of those that are not compressed
     compressed_count   numbers that are stored compressed
     precision          of most of the bytes
@@ -30,6 +34,8 @@ class Weights:
 
     stored_bytes: int
     parameters: int
+    filler: int
+    filler_bytes: int
     plain_bytes: int
     compressed_count: int
     precision: Precision
@@ -45,7 +51,7 @@ def weights_of(packages: Sequence[Package]) -> Weights:
 
     Raises PackageError if tensors lie over each other, so that they come to more than the file has.
     """
-    stored = parameters = plain = compressed = 0
+    stored = parameters = plain = compressed = filler = filler_bytes = 0
     by_precision: Counter[Precision] = Counter()
     for constant, unpacking, name in _unique(packages):
         size = constant.stored_bytes
@@ -55,6 +61,9 @@ def weights_of(packages: Sequence[Package]) -> Weights:
         if unpacking is None:
             plain += size
             parameters += kind.num_elements or 0
+            if is_filler(constant):
+                filler += kind.num_elements or 0
+                filler_bytes += size
             by_precision["float16" if DTYPE_BITS.get(kind.dtype, 32) == 16 else "float32"] += size
         elif name in PAYLOADS:
             made = unpacking.outputs[0].type if unpacking.outputs else None
@@ -62,19 +71,37 @@ def weights_of(packages: Sequence[Package]) -> Weights:
             parameters += count
             compressed += count
             by_precision["int4" if size * 8 <= 4 * count else "int8"] += size
-    if stored > sum(package.weight_bytes for package in packages):
+    if stored > sum(package.weight_bytes + package.model_bytes for package in packages):
         raise PackageError(f"its weights come to {stored} bytes, more than their file has", str(packages[0].path))
     precision: Precision = max(by_precision, key=lambda each: by_precision[each], default="float32")
-    return Weights(stored, parameters, plain, compressed, precision)
+    return Weights(stored, parameters, filler, filler_bytes, plain, compressed, precision)
+
+
+def is_filler(constant: Constant) -> bool:
+    """Whether a tensor that is not compressed is no weight. Large ones are, unread."""
+    assert isinstance(constant.type, TensorType)
+    if constant.stored_bytes > MAX_FILLER_BYTES:
+        return False
+    if constant.type.dtype not in FLOATS:
+        return True
+    values = constant.array().reshape(-1)
+    return values.size > 1 and bool((values == values[0]).all())
 
 
 def _unique(packages: Sequence[Package]) -> list[tuple[Constant, Operation | None, str]]:
-    """Each tensor of the weight file once, with the operation that unpacks it and by which input."""
+    """Each tensor of weights once, with the operation that unpacks it and by which input.
+
+    Weights are what is in the weight file, and short vectors of floats, which conversion leaves in the program.
+    """
     found: dict[tuple[str, int], tuple[Constant, Operation | None, str]] = {}
 
     def note(constant: object, unpacking: Operation | None, name: str) -> None:
-        if isinstance(constant, Constant) and constant.extent is not None:
+        if not isinstance(constant, Constant) or not isinstance(constant.type, TensorType):
+            return
+        if constant.extent is not None:
             found.setdefault((str(constant.extent.path), constant.extent.start), (constant, unpacking, name))
+        elif constant.type.dtype in FLOATS and constant.type.shape:
+            found.setdefault(("", id(constant)), (constant, unpacking, name))
 
     for function in (function for package in packages for function in package.functions.values()):
         for operation in function.walk():

@@ -81,11 +81,15 @@ class Workshop:
         check_video(shape.width, shape.height, shape.frames, described.config)
         self.plan = plan
         self.request = request_of_plan(plan)
-        self.text_tokens = described.text_tokens if plan.text_tokens is None else plan.text_tokens
         model, self.source = model_and_source(commission)
         longest = model.denoiser.config.model_max_length
-        if self.text_tokens > longest:
-            raise document.error("$.text_tokens", f"{self.text_tokens} tokens; this model reads {longest}")
+        self.encoder_tokens = plan.encoder_tokens or min(described.config.text_encoder.tokens, longest)
+        if self.encoder_tokens > longest:
+            raise document.error("$.encoder_tokens", f"{self.encoder_tokens} tokens; this model reads {longest}")
+        self.text_tokens = attended_tokens(plan)
+        if self.text_tokens > self.encoder_tokens:
+            what = f"{self.text_tokens} tokens; the text encoder is given {self.encoder_tokens}"
+            raise document.error("$.text_tokens", what)
         self.video = PartitionedVideo.of(model, self.request)
         self.model: Model = listed_model(plan.model, self.video.networks)
         self.reference = reference_partition(self.model)
@@ -131,7 +135,7 @@ class Workshop:
 
     def _walks_of(self, video: PartitionedVideo) -> dict[str, dict[FunctionKind, Walk]]:
         by_name = {network.name: network for network in video.networks}
-        model, request, tokens = video.model, self.request, self.text_tokens
+        model, request, tokens = video.model, self.request, self.encoder_tokens
         config = model.decoder.config
         channels = model.denoiser.config.in_channels
         size = config.latent_size(request.num_frames, request.height, request.width)
@@ -177,7 +181,20 @@ def request_of_plan(plan: Plan) -> VideoRequest:
     assert described is not None, "a commission's model has an architecture"
     shape = plan.video or described.video
     defaults = small.REQUEST if plan.model == "small" else OPENSORA_REQUEST
-    return replace(request_of(plan, defaults), width=shape.width, height=shape.height, num_frames=shape.frames)
+    return replace(
+        request_of(plan, defaults),
+        width=shape.width,
+        height=shape.height,
+        num_frames=shape.frames,
+        attended_tokens=attended_tokens(plan),
+    )
+
+
+def attended_tokens(plan: Plan) -> int:
+    """How many tokens of a prompt the denoiser's blocks see."""
+    described = architecture(plan.model)
+    assert described is not None, "a commission's model has an architecture"
+    return described.text_tokens if plan.text_tokens is None else plan.text_tokens
 
 
 def model_and_source(commission: Commission) -> tuple[TextToVideo, WeightSource]:

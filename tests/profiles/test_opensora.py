@@ -20,7 +20,6 @@ from profiles.opensora import (
 )
 
 REPOSITORY = Path(__file__).parents[2]
-NULL_CAPTION = 300 * 4096
 
 TINY = OpenSoraConfig(
     TextEncoderConfig(
@@ -97,7 +96,7 @@ def test_units_stand_in_the_order_they_run(model):
     ("name", "parameters"),
     [
         ("text_encoder", 4_762_310_656),
-        ("denoiser", 1_207_643_972 + NULL_CAPTION),
+        ("denoiser", 1_207_643_972),
         ("decoder.temporal", 165_265_924 + 20),
         ("decoder.spatial", 49_490_179 + 20),
     ],
@@ -145,7 +144,7 @@ def test_denoiser_units_hold_the_tensors_of_their_modules(model, tensors):
     for part in component(model, "denoiser").units:
         kind, _, index = part.name.partition("_")
         prefixes = {
-            "input": ("x_embedder.", "t_embedder.", "fps_embedder.", "t_block.", "y_embedder.", "rope."),
+            "input": ("x_embedder.", "t_embedder.", "fps_embedder.", "t_block.", "y_embedder.y_proj.", "rope."),
             "output": ("final_layer.",),
         }.get(kind, (f"{kind}_blocks.{index}.",))
         assert part.parameters == holds(manifest, *prefixes), part.name

@@ -28,11 +28,12 @@ from runtime.models.t5 import T5Config, T5Encoder
 from runtime.models.temporal_vae import TemporalVAEConfig
 from runtime.models.video_vae import VideoVAE, VideoVAEConfig
 
-IDS, MASK = torch.tensor([[3, 7, 2, 9, 1, 0]]), torch.tensor([[1, 1, 1, 1, 1, 0]])
+IDS, MASK = torch.tensor([[3, 7, 2, 9, 1, 0, 0, 0, 0]]), torch.tensor([[1, 1, 1, 1, 1, 0, 0, 0, 0]])
 PLAN = """\
 name: tiny
 model: small
 text_tokens: 6
+encoder_tokens: 9
 video: {width: 64, height: 64, frames: 20}
 sampler: {steps: 3, guidance: 4.0}
 tdtm: {steps: MERGED, packages: shared}

@@ -225,7 +225,7 @@ def exported(folder: Path) -> Path:
             "sampler": {"steps": 7, "guidance": 4.0},
             "components": {"denoiser": {"prefetch": 0, "keep": ["spatial_0"]}},
         },
-        "weights": {"description": "", "seed": 0}, "text_tokens": 4, "origin": {},
+        "weights": {"description": "", "seed": 0}, "text_tokens": 4, "encoder_tokens": 300, "origin": {},
         "sampling": {
             "timesteps": [], "time_scale": 1, "guidance": 7, "fps": 8, "latent_channels": 4, "latent_shape": [],
         },

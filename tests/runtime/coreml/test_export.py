@@ -187,7 +187,9 @@ def commissioned(text: str, weights: Path | None = None) -> Commission:
     ("text", "match"),
     [
         ("{name: p, model: sdxl}", "'sdxl' is not exported here"),
-        ("{name: p, model: small, text_tokens: 30}", "30 tokens; this model reads 24"),
+        ("{name: p, model: small, text_tokens: 30}", "30 tokens; the text encoder is given 24"),
+        ("{name: p, model: small, encoder_tokens: 30}", "30 tokens; this model reads 24"),
+        ("{name: p, model: small, text_tokens: 8, encoder_tokens: 7}", "8 tokens; the text encoder is given 7"),
         ("{name: p, model: small, video: {width: 65, height: 64, frames: 17}}", "65 is not a multiple of 8"),
     ],
 )
