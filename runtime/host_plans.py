@@ -102,39 +102,39 @@ def _small(blocks: int, prefetch: int, *rest: object, **more: object) -> HostPla
 PLANS = [
     _stand_in(1, 1),
     _stand_in(2, 0, steps=3),
-    _small(1, 1),
+    _small(1, 1, steps=20),
     _stand_in(1, 1, "optimal", room=7, steps=6),
     _stand_in(3, 1, "none", tdtm="all"),
-    _small(4, 0, "optimal", tdtm="all"),
+    _small(4, 0, "optimal", tdtm="all", steps=20),
     _stand_in(2, 1, "paper", room=4, steps=5),
     _stand_in(1, 2, 3, steps=5, tdtm=2),
-    _small(2, 2, "optimal", room=3, steps=8),
+    _small(2, 2, "optimal", room=3, steps=40),
     _stand_in(5, 0, "optimal", leap_step=2, steps=6),
     _stand_in(1, 0, 5, steps=6),
-    _small(16, 1, "none", steps=6, leap_step=3),
+    _small(16, 1, "none", steps=30, leap_step=15),
     _stand_in(2, 1, "optimal", room=3, tdtm=(1, 3), steps=5),
     _stand_in(1, 3, "paper", room=6, steps=4),
-    _small(1, 0, "paper", room=9, steps=10, tdtm=5),
+    _small(1, 0, "paper", room=9, steps=50, tdtm=25),
     _stand_in(3, 1, "optimal", room=3, steps=6),
     _stand_in(1, 1, "none", tdtm="all", steps=6, leap_step=3),
-    _small(3, 1, 2, steps=5),
+    _small(3, 1, 2, steps=25),
     _stand_in(2, 2, "none", steps=6),
     _stand_in(1, 1, 8, steps=8),
-    _small(2, 1, "none", steps=12, leap_step=6, tdtm="all"),
+    _small(2, 1, "none", steps=60, leap_step=30, tdtm="all"),
     _stand_in(3, 0, 2, steps=5, tdtm=(0, 2)),
     _stand_in(5, 1, "none", steps=4),
-    _small(16, 0, "optimal", steps=4),
+    _small(16, 0, "optimal", steps=20),
     _stand_in(1, 0, "none", steps=4, tdtm="all"),
     _stand_in(2, 1, 2, steps=8, leap_step=4),
     _stand_in(5, 1, "optimal", steps=6, tdtm=3),
     _stand_in(1, 4, "optimal", room=8, steps=6),
-    _small(4, 2, "none", steps=6),
+    _small(4, 2, "none", steps=30),
     _stand_in(3, 1, 1, steps=6, leap_step=3, tdtm="all"),
 ]
 
 
-SEARCH_STEPS = 6
-SEARCH_ROOM = 5
+SEARCH_STEPS = 12
+SEARCH_ROOM = 6
 
 
 def policies(store: Store) -> dict[str, Plan]:
