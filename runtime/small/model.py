@@ -39,7 +39,7 @@ REQUEST = VideoRequest(
     width=FRAME_SIDE,
     fps=FRAMES_PER_SECOND,
     num_steps=30,
-    guidance_scale=1.5,
+    guidance_scale=2.5,
     transform=False,
 )
 """Thirty steps, as the paper counts from. The timestep transform is off: made for large videos, it would at 64 x 64

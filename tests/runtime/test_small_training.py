@@ -243,7 +243,7 @@ def test_the_gradient_reaches_denoiser_and_text_encoder() -> None:
 
 
 def test_training_from_nothing_leaves_a_model_that_generates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stages = ("SPATIAL", "DECODER_ALONE", "TEMPORAL", "CHUNKS", "WHOLE", "MIXED", "PLACES", "CLIPS")
+    stages = ("SPATIAL", "DECODER_ALONE", "TEMPORAL", "CHUNKS", "WHOLE", "MIXED", "PLACES", "CLIPS", "DETAILS")
     for name in stages:
         monkeypatch.setattr(training, name, Schedule(num_steps=1, learning_rate=1e-3))
     monkeypatch.setattr(training, "NUM_CLIPS", 2)
