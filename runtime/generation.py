@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from profiles.errors import UserError
 from runtime.components import TextToVideo
 from runtime.leap import LeapRule, Observation
 from runtime.models.stdit3 import PixelSize
@@ -46,6 +47,13 @@ class VideoRequest:
             discrete=self.discrete,
             transform=self.transform,
         )
+
+    def check_prompt(self, token_mask: Tensor) -> None:
+        """Raise UserError if more tokens count than the denoiser's blocks see."""
+        length = int(token_mask.nonzero()[:, -1].max()) + 1 if token_mask.any() else 0
+        if self.attended_tokens is not None and length > self.attended_tokens:
+            what = f"the prompt has {length} tokens, the plan's text_tokens are {self.attended_tokens}"
+            raise UserError(what, mend="Write a shorter prompt, or a plan for longer ones.")
 
 
 @dataclass(frozen=True)
@@ -108,6 +116,7 @@ def generate(
     on_step: Callable[[StepRecord], None] | None = None,
 ) -> Video:
     """One video for one prompt, tokens [1, L]; equal seeds start from equal noise. UserError on a bad request."""
+    request.check_prompt(token_mask)
     times = request.timesteps()
     watch = Stopwatch(on_step)
     caption = model.text_encoder(token_ids, token_mask)

@@ -78,6 +78,7 @@ class PartitionedVideo:
         merge_steps = merging_steps(plan, request.num_steps)
         if plan.sampler.steps != request.num_steps:
             raise UserError(f"the plan has {plan.sampler.steps} steps, the request {request.num_steps}", plan.name)
+        request.check_prompt(token_mask)
         times = request.timesteps()
         watch = Stopwatch(on_step)
         state = self.model.text_encoder.initial_state(token_ids, token_mask)

@@ -88,6 +88,13 @@ def test_leaping_and_merging_reach_the_sampler(model: TextToVideo) -> None:
     assert not torch.equal(merged.latent, one_block.latent)
 
 
+def test_a_prompt_longer_than_the_blocks_see_is_refused(model: TextToVideo) -> None:
+    length = int(MASK.sum())
+    generate(model, IDS, MASK, replace(REQUEST, attended_tokens=length, num_steps=1), seed=1)
+    with pytest.raises(UserError, match=f"the prompt has {length} tokens, the plan's text_tokens are {length - 1}"):
+        generate(model, IDS, MASK, replace(REQUEST, attended_tokens=length - 1), seed=1)
+
+
 def test_half_precision_weights_come_back_as_float32(model: TextToVideo, saved: Path) -> None:
     save_component(saved / "denoiser", model.denoiser.config, model.denoiser, dtype=torch.float16)
     loaded = load_text_to_video(saved).denoiser

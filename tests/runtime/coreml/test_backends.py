@@ -26,7 +26,7 @@ import coremltools as ct  # isort: skip
 if TYPE_CHECKING:
     from conftest import Exported
 
-IDS, MASK = torch.tensor([[3, 7, 2, 9, 1, 0]]), torch.tensor([[1, 1, 1, 1, 1, 0]])
+IDS, MASK = torch.tensor([[3, 7, 2, 9, 1, 0, 0, 0, 0]]), torch.tensor([[1, 1, 1, 1, 1, 0, 0, 0, 0]])
 
 
 def played(directory: Path) -> tuple[Video, Executor]:
