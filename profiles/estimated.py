@@ -45,6 +45,7 @@ class EstimatedPackage(msgspec.Struct, frozen=True):
 
     file_bytes    of programs and weight files
     weight_bytes  of its weights on disk, each once
+    filler_bytes  of those, what conversion adds: zeros for a bias, say, and paddings
     parameters    weights as counted before compression
     held_bytes    of its weights once loaded, by compute units: the GPU holds compressed ones dequantised
     notes         what stands against running it, and what could not be counted
@@ -55,6 +56,7 @@ class EstimatedPackage(msgspec.Struct, frozen=True):
     precision: Precision
     file_bytes: int
     weight_bytes: int
+    filler_bytes: int
     parameters: int
     held_bytes: dict[ComputeUnits, int]
     functions: list[EstimatedFunction]

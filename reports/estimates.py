@@ -27,7 +27,7 @@ def print_estimate(estimate: Estimate) -> None:
         table.add_row(*_totals(estimate))
     console.print(table)
     console.print()
-    for line in (*_operation_lines(estimate), _mark_line(estimate), *_note_lines(estimate)):
+    for line in (*_operation_lines(estimate), *_filler_lines(estimate), _mark_line(estimate), *_note_lines(estimate)):
         console.print(line)
 
 
@@ -58,6 +58,13 @@ def _totals(estimate: Estimate) -> list[str]:
         format_seconds(sum(row.load_cold_s for row in plain)), format_seconds(sum(row.load_warm_s for row in plain)),
         format_seconds(sum(row.run_s for row in plain)),
     ]  # fmt: skip
+
+
+def _filler_lines(estimate: Estimate) -> list[str]:
+    filler = sum(package.filler_bytes for package in estimate.packages)
+    return (
+        [f"on disk, conversion adds {format_bytes(filler)}: zeros for biases, paddings and the like"] if filler else []
+    )
 
 
 def _operation_lines(estimate: Estimate) -> list[str]:

@@ -238,6 +238,7 @@ def _row(
         precision=each.weights.precision,
         file_bytes=sum(map(_file_bytes, each.found.packages)),
         weight_bytes=each.weights.stored_bytes,
+        filler_bytes=each.weights.filler_bytes,
         parameters=each.weights.parameters,
         held_bytes=each.weights.held_bytes(held),
         functions=functions,
