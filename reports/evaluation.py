@@ -35,11 +35,8 @@ def findings(results: Evaluation) -> list[str]:
         shares = ", ".join(f"{name} {_with_interval(share, _percent)}" for name, share in full.adherence.items())
         said.append(f"All {results.num_steps} steps follow the prompt: {shares}.")
     for row in results.rows:
-        if row.configuration in ("full", "together_paper") or not row.configuration.startswith(
-            ("fixed_", "tdtm_", "tog")
-        ):
-            continue
-        if row.configuration.startswith("fixed_") and not _is_papers(row, results):
+        is_told = row.configuration.startswith("tdtm_") or row.configuration == "together_paper"
+        if not (is_told or _is_papers(row, results)):
             continue
         said.append(
             f"{row.title}: the denoiser is {_with_interval(row.time_ratio, _ratio)} times as fast, PSNR "
