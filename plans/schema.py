@@ -274,7 +274,9 @@ def json_schema() -> dict[str, Any]:
 
     (schema,), definitions = msgspec.json.schema_components([Plan], schema_hook=custom, ref_template="#/$defs/{name}")
     definitions["Plan"]["properties"]["extends"] = {"type": "string", "description": "Another plan file to start from."}
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "$defs": definitions}
+    document = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "$defs": definitions}
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(document))
+    return plain
 
 
 def plan_data(plan: Plan) -> dict[str, Any]:
