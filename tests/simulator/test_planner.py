@@ -72,10 +72,15 @@ def test_search_finds_the_optimum_of_small_instances(block, tmp_path):
 
 
 @pytest.mark.skipif(not HAS_COMPILER, reason="numba is not installed: this would take minutes")
-@pytest.mark.parametrize("seed", range(12))
-def test_search_finds_the_optimum_of_up_to_ten_units(seed, tmp_path):
+@pytest.mark.parametrize(
+    ("seed", "units"),
+    [
+        *enumerate((7, 7, 7, 7, 7, 8, 8, 8, 8, 9, 9, 10)),
+        *(pytest.param(seed, 1 + seed % 10, marks=pytest.mark.exhaustive) for seed in range(1000, 1000 + INSTANCES)),
+    ],
+)
+def test_search_finds_the_optimum_of_up_to_ten_units(seed, units, tmp_path):
     """Every plan once more, by the evaluator; the engine plays the best one."""
-    units = (7, 7, 7, 7, 7, 8, 8, 8, 8, 9, 9, 10)[seed]
     problem = instance(seed, tmp_path, num_units=units)
     place = problem.places[0]
     played = (problem.play(choices, "shared", place) for choices in all_plans(problem))
