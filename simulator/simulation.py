@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import partial
 
 from msgspec.structs import replace
@@ -78,7 +77,7 @@ def _merging_as_planned(model: Model, plan: Plan, document: Document) -> Model:
     units = [unit for component in model.components for unit in component.units if unit.tdtm is not None]
     names = [unit.name for unit in units]
     for row, pattern in enumerate(plan.tdtm.units):
-        if not any(fnmatchcase(name, pattern) for name in names):
+        if not replace(plan.tdtm, units=(pattern,)).chosen(names):
             what = f"no unit that merges tokens has a name like '{pattern}'"
             raise document.error(f"$.tdtm.units[{row}]", what, nearest(pattern, names))
     chosen = set(plan.tdtm.chosen(names))
