@@ -255,9 +255,13 @@ def source_of(workshop: Workshop, component: str, number: int) -> str:
         "origin": workshop.origin,
         "video": [workshop.request.num_frames, workshop.request.height, workshop.request.width],
         "kinds": {
-            kind: [(name, str(tensor.dtype), tuple(tensor.shape)) for name, tensor in inputs.items()] + [module.outputs]
-            for kind, (module, inputs) in workshop.block_kinds(component, number).items()
+            kind: [
+                [(name, str(tensor.dtype), tuple(tensor.shape)) for name, tensor in tensors.items()]
+                for tensors in (inputs, workshop.outputs(component, number, kind))
+            ]
+            for kind, (_, inputs) in workshop.block_kinds(component, number).items()
         },
+        "merged": workshop.merged(component, number),
         "weights": workshop.source.digest(family(component), shapes),
     }
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()

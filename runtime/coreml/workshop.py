@@ -113,14 +113,24 @@ class Workshop:
     def block_kinds(self, component: str, number: int) -> dict[FunctionKind, tuple[Block, dict[str, Tensor]]]:
         """For each kind of a block that differs: the block, and meta tensors of its inputs' shapes."""
         span = self.span(component, number)
-        network = self.network(component)
         found: dict[FunctionKind, tuple[Block, dict[str, Tensor]]] = {}
         for kind, walk in self.walks[component].items():
-            if kind != "tdtm" or any(network.merges(index) for index in range(span.start, span.stop)):
+            if kind != "tdtm" or self.merged(component, number):
                 block = Block(walk.units, span.start, span.stop)
                 before = self._shapes[component][kind][span.start]
                 found[kind] = block, {name: before[name] for name in block.inputs}
         return found
+
+    def outputs(self, component: str, number: int, kind: FunctionKind) -> dict[str, Tensor]:
+        """Meta tensors of what a kind of a block writes."""
+        block, _ = self.block_kinds(component, number)[kind]
+        after = self._shapes[component][kind][self.span(component, number).stop]
+        return {name: after[name] for name in block.outputs}
+
+    def merged(self, component: str, number: int) -> list[str]:
+        """Names of the block's units that its TDTM variant runs otherwise."""
+        span, network = self.span(component, number), self.network(component)
+        return [network.plain[index].name for index in range(span.start, span.stop) if network.merges(index)]
 
     def slots(self, component: str, number: int) -> dict[str, Slot | HeldSlot]:
         """Where the block's weights belong, by checkpoint name. All kinds share the modules."""

@@ -118,6 +118,23 @@ def test_another_plan_makes_only_the_blocks_that_change(copied: Path, exported: 
     assert not (copied / "denoiser.002.mlpackage").exists(), "what the plan does not have any more is removed"
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "made"),
+    [
+        ("text_tokens: 6", "text_tokens: 7", ["input", "spatial_0..temporal_0"]),
+        ("packages: shared", "packages: shared, units: [spatial_*]", ["spatial_0..temporal_0"]),
+    ],
+)
+def test_what_a_block_writes_or_merges_makes_it_anew(
+    copied: Path, exported: Exported, tmp_path: Path, before: str, after: str, made: list[str]
+) -> None:
+    plan = tmp_path / "plan.yaml"
+    text = exported.plan.read_text()
+    assert before in text
+    plan.write_text(text.replace(before, after))
+    assert exported_again(copied, exported, plan) == made
+
+
 def test_an_interrupted_export_goes_on(copied: Path, exported: Exported) -> None:
     manifest = json.loads((copied / "manifest.json").read_text())
     manifest["complete"], manifest["blocks"] = False, manifest["blocks"][:-1]
