@@ -2,9 +2,9 @@
 
     python benchmarks/offload.py --dir /var/tmp/offload
 
-Three regimes: where a load takes about as long as a run (`equal`, 64 tokens on two cores), where running takes three
-times as long (`run`, 192), and where loading takes twice as long and half the blocks may stay (`load`, 16). Which it
-really is on this machine, the lower bound's two figures tell.
+Three regimes: where a load takes about as long as a run (`equal`), where running takes three times as long (`run`), and
+where loading takes twice as long and half the blocks may stay (`load`). How many tokens that takes differs between
+machines; a few blocks are loaded and run first to find it out. What it came to, the lower bound's two figures tell.
 
 The model is the 28 pairs of blocks of STDiT3-XL at full width (4.8 GB in float32, random weights), one pair a block.
 Every contender walks all blocks `--steps` times in a fresh process, with the same files, threads and inputs, the page
@@ -40,6 +40,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import msgspec
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -52,6 +53,7 @@ from runtime.executor import Executor
 from runtime.models.stdit3 import STDiT3Block, STDiT3Config
 from runtime.models.units import Unit
 from runtime.networks import Network, cut, listed_model, schedule_run, stored_pricer
+from runtime.observed import line
 from runtime.reading import FileReader, drop_pages
 from runtime.store import Store, write_store
 
@@ -64,21 +66,25 @@ WARM_UP_STEPS = 2
 
 @dataclass(frozen=True)
 class Regime:
-    """How much there is to run, which share of the blocks may stay, and who is worth waiting for."""
+    """How long runs are to take, in loads, which share of the blocks may stay, and who is worth waiting for."""
 
-    tokens: int
+    run_to_load: float
     kept_share: float = 0.0
     contenders: tuple[str, ...] = CONTENDERS
 
 
+NEAREST = ("inmem", "load", "sequential", "ours", "aircanvas")
 REGIMES = {
-    "equal": Regime(64),
-    "run": Regime(192),
-    "load": Regime(16, 0.5, ("inmem", "load", "sequential", "ours", "aircanvas")),
+    "equal": Regime(1.0),
+    "run": Regime(3.0, contenders=NEAREST),
+    "load": Regime(0.5, 0.5, NEAREST),
 }
 PEER_RESIDENT = 4
 WORKING_BYTES = 50_000_000
 """what a run is taken to need"""
+TOKENS = (16, 32, 64, 128, 256, 512)
+"""of which runs are timed to find out how many a regime takes"""
+TIMED_BLOCKS = 6
 
 
 class Pair(nn.Module):
@@ -329,11 +335,46 @@ RUNS = {
 }  # fmt: skip
 
 
+def time_blocks(options: argparse.Namespace) -> None:
+    """Print the seconds that a few blocks take to load, and to run by number of tokens, as JSON."""
+    torch.set_num_threads(options.threads)
+    store = Store.open(options.dir / "store")
+    options.depth, options.steps = min(TIMED_BLOCKS, options.depth), 4
+
+    def middle(steps: Iterator[Tensor]) -> float:
+        next(steps)
+        seconds = []
+        for _ in range(options.steps):
+            start = time.perf_counter()
+            next(steps)
+            seconds.append(time.perf_counter() - start)
+        return median(seconds[1:])
+
+    few = Store(store.directory, msgspec.structs.replace(store.manifest, blocks=store.manifest.blocks[: options.depth]))
+    with torch.no_grad():
+        load_s = middle(run_load(options, few, {}))
+        run_s = {tokens: middle(run_inmem(options, few, inputs(tokens))) for tokens in TOKENS}
+    print(json.dumps({"load_s": load_s, "run_s": run_s}))
+
+
+def tokens_of(options: argparse.Namespace, regime: str) -> int:
+    """How many tokens make runs as long as the regime has them: the same in every run of the benchmark in --dir."""
+    file = options.dir / f"timed-{options.threads}.json"
+    if not file.is_file():
+        command = [sys.executable, __file__, *sys.argv[1:], "--child", "time_blocks"]
+        file.write_text(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+    timed = json.loads(file.read_text())
+    fixed_s, token_s = line((int(tokens), seconds) for tokens, seconds in timed["run_s"].items())
+    wanted: float = (REGIMES[regime].run_to_load * timed["load_s"] - fixed_s) / token_s
+    step = BATCH * FRAMES
+    return max(step, round(wanted / step) * step)
+
+
 def child(options: argparse.Namespace) -> None:
     """Run one contender here and print seconds of each step, bytes and a digest of the output as JSON."""
     torch.set_num_threads(options.threads)
     store = Store.open(options.dir / "store")
-    state = inputs(REGIMES[options.regime].tokens)
+    state = inputs(options.tokens)
     before = footprint.resident_bytes() or 0
     seconds = []
     with torch.no_grad():
@@ -366,11 +407,12 @@ def main() -> None:
     parser.add_argument("--depth", type=int, default=28)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--buffered", action="store_true", help="ours reads through the page cache")
-    parser.add_argument("--child", choices=CONTENDERS, help=argparse.SUPPRESS)
+    parser.add_argument("--child", choices=[*CONTENDERS, "time_blocks"], help=argparse.SUPPRESS)
     parser.add_argument("--regime", choices=REGIMES, help=argparse.SUPPRESS)
+    parser.add_argument("--tokens", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        child(options)
+        time_blocks(options) if options.child == "time_blocks" else child(options)
         return
     options.dir.mkdir(parents=True, exist_ok=True)
     store = prepare(options.dir / "store", options.depth)
@@ -387,14 +429,15 @@ def measure(options: argparse.Namespace, regime: str) -> Found:
     """Every contender's runs, those that a file in --dir has not already."""
     wanted = [name for name in REGIMES[regime].contenders if name in options.contenders.split(",")]
     way = "-buffered" if options.buffered else ""
-    file = options.dir / f"{regime}-{options.depth}-{options.steps}-{options.threads}{way}.json"
+    tokens = str(tokens_of(options, regime))
+    file = options.dir / f"{regime}-{tokens}-{options.depth}-{options.steps}-{options.threads}{way}.json"
     found: Found = json.loads(file.read_text()) if file.is_file() else {}
     given = sys.argv[1:]
     for repeat in range(options.repeats):
         for name in list(wanted):
             if len(found.get(name, [])) > repeat:
                 continue
-            command = [sys.executable, __file__, *given, "--child", name, "--regime", regime]
+            command = [sys.executable, __file__, *given, "--child", name, "--regime", regime, "--tokens", tokens]
             run = subprocess.run(command, capture_output=True, text=True, check=False)
             if run.returncode:
                 reason = (run.stderr.strip().splitlines() or ["no output"])[-1]
@@ -412,7 +455,7 @@ def report(options: argparse.Namespace, regime: str, found: Found) -> None:
     steady = {name: [s for run in runs for s in run["seconds"][WARM_UP_STEPS:]] for name, runs in found.items()}
     middle = {name: median(seconds) for name, seconds in steady.items()}
     blocks = Store.open(options.dir / "store").manifest.blocks
-    tokens, kept = REGIMES[regime].tokens, round(options.depth * REGIMES[regime].kept_share)
+    tokens, kept = tokens_of(options, regime), round(options.depth * REGIMES[regime].kept_share)
     size = sum(block.data_bytes for block in blocks)
     print(
         f"\n{regime}: {options.depth} blocks, {size / 1e9:.2f} GB, {tokens} tokens, {options.threads} threads, "
@@ -428,8 +471,7 @@ def report(options: argparse.Namespace, regime: str, found: Found) -> None:
         print(f"{name:12} {spread:>24} {ratio} {peak:9.0f} {before:9.0f}")
     if "inmem" in middle and "load" in middle:
         print(f"alone, a step: loads {middle['load']:.2f} s, runs {middle['inmem']:.2f} s")
-    for line in asked(options.depth, kept, regime, middle):
-        print(line)
+    print(*asked(options.depth, kept, regime, middle), sep="\n")
     if "ours" in found:
         buffers = 2 * max(block.data_bytes for block in blocks) if not kept else None
         peak = max(run["peak_bytes"] for run in found["ours"])
