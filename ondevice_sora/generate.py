@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Raises UserError."""
-    from plans.schema import load_plan
+    from plans.schema import check_merging_units, load_plan
 
     with needing("generate"):
         import imageio_ffmpeg  # noqa: F401  # found missing before the work, not after it
@@ -92,6 +92,7 @@ def run(options: argparse.Namespace) -> int:
     began = time.perf_counter()
     model = load_small(options.weights)
     load_s = time.perf_counter() - began
+    check_merging_units(plan, document, model.denoiser.block_names)
     trace_path = outputs.pop(TRACE, None)
     video, trace = _generate(model, token_ids, token_mask, request, options.seed, plan, document, trace_path)
     record = sidecar(

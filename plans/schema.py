@@ -237,6 +237,15 @@ def check_plan(plan: Plan, document: Document) -> None:
         raise document.error("$.tdtm.steps", "a step is listed twice")
 
 
+def check_merging_units(plan: Plan, document: Document, names: Iterable[str]) -> None:
+    """`names` are all units that could merge tokens. Raises UserError for a pattern that chooses none of them."""
+    names = tuple(names)
+    for row, pattern in enumerate(plan.tdtm.units):
+        if not msgspec.structs.replace(plan.tdtm, units=(pattern,)).chosen(names):
+            what = f"no unit that merges tokens has a name like '{pattern}'"
+            raise document.error(f"$.tdtm.units[{row}]", what, nearest(pattern, names))
+
+
 def _check_lpl(lpl: Lpl, document: Document) -> None:
     """Each mode needs its keys and has no use for another's."""
     if lpl.mode == "fixed" and lpl.leap_step is None:

@@ -8,12 +8,12 @@ from functools import partial
 from msgspec.structs import replace
 
 from plans.schedule import MemoryModel, Pricer, Schedule, build_schedule
-from plans.schema import BlockEntry, Plan, Tdtm
+from plans.schema import BlockEntry, Plan, Tdtm, check_merging_units
 from profiles.catalogue import Reference, architecture, described_model, listed_model
 from profiles.costs import PROCESSORS, BlockCosts, Costs, price
 from profiles.devices import Device
 from profiles.documents import Document
-from profiles.errors import UserError, nearest
+from profiles.errors import UserError
 from profiles.models import Component, Model
 from profiles.profile import Profile
 from simulator.machine import Machine, machine_of
@@ -76,10 +76,7 @@ def _merging_as_planned(model: Model, plan: Plan, document: Document) -> Model:
         return model
     units = [unit for component in model.components for unit in component.units if unit.tdtm is not None]
     names = [unit.name for unit in units]
-    for row, pattern in enumerate(plan.tdtm.units):
-        if not replace(plan.tdtm, units=(pattern,)).chosen(names):
-            what = f"no unit that merges tokens has a name like '{pattern}'"
-            raise document.error(f"$.tdtm.units[{row}]", what, nearest(pattern, names))
+    check_merging_units(plan, document, names)
     chosen = set(plan.tdtm.chosen(names))
 
     def masked(component: Component) -> Component:
