@@ -20,7 +20,8 @@ from runtime.backends.protocol import Progress
 from runtime.buffers import READ_ALIGNMENT
 from runtime.store import Store, StoredBlock, block_error, header_bytes
 
-REQUEST_BYTES = 32 << 20
+REQUEST_BYTES = 128 << 20
+"""Large: after each request the loader waits for a processor that runs are busy on, about 2 ms of a load."""
 F_NOCACHE = 48
 """macOS: do not keep the pages of this file (fcntl.h)."""
 
