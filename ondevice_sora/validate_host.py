@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="runs, traces, pages (default %(default)s); stores take 4 GB meanwhile")  # fmt: skip
     parser.add_argument("--plans", type=whole_number(1, 30), default=DEFAULT_PLANS, metavar="N",
                         help="how many plans to run (default %(default)s, at most 30)")  # fmt: skip
-    parser.add_argument("--rounds", type=whole_number(1, 99), default=3, metavar="N",
+    parser.add_argument("--rounds", type=whole_number(1, 99), default=11, metavar="N",
                         help="runs of each plan, and of the capture (default %(default)s)")  # fmt: skip
     parser.add_argument("--threads", type=whole_number(1, 1024), metavar="N", help="that run a block (default: cores)")
     parser.add_argument("--width", type=whole_number(16, 1152), default=1152, metavar="N",
