@@ -145,8 +145,11 @@ def inputs(tokens: int) -> dict[str, Tensor]:
 
 
 def plan_of(options: argparse.Namespace) -> Plan:
-    keep = num_kept(options)
-    component = ComponentPlan(blocks="unit", compute_units="cpu_only", prefetch=1, keep=keep or "none")
+    """Two streamed blocks at a time, with the kept ones between them: always something to run beside a load."""
+    kept = num_kept(options)
+    prefetch = options.depth // (options.depth - kept)
+    names = tuple(f"pair_{i * options.depth // kept}" for i in range(kept))
+    component = ComponentPlan(blocks="unit", compute_units="cpu_only", prefetch=prefetch, keep=names or "none")
     return Plan("offload", "stack", sampler=Sampler(options.steps), components={"denoiser": component})
 
 
