@@ -239,7 +239,7 @@ def check_plan(plan: Plan, document: Document) -> None:
 
 def check_merging_units(plan: Plan, document: Document, names: Iterable[str]) -> None:
     """`names` are all units that could merge tokens. Raises UserError for a pattern that chooses none of them."""
-    names = tuple(names)
+    names = list(names)
     for row, pattern in enumerate(plan.tdtm.units):
         if not msgspec.structs.replace(plan.tdtm, units=(pattern,)).chosen(names):
             what = f"no unit that merges tokens has a name like '{pattern}'"
