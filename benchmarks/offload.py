@@ -146,15 +146,15 @@ def inputs(tokens: int) -> dict[str, Tensor]:
 
 def plan_of(options: argparse.Namespace) -> Plan:
     """Two streamed blocks at a time, with the kept ones between them: always something to run beside a load."""
-    kept = num_kept(options)
+    kept = num_kept(options.depth, options.regime)
     prefetch = options.depth // (options.depth - kept)
     names = tuple(f"pair_{i * options.depth // kept}" for i in range(kept))
     component = ComponentPlan(blocks="unit", compute_units="cpu_only", prefetch=prefetch, keep=names or "none")
     return Plan("offload", "stack", sampler=Sampler(options.steps), components={"denoiser": component})
 
 
-def num_kept(options: argparse.Namespace) -> int:
-    return round(options.depth * REGIMES[options.regime].kept_share)
+def num_kept(depth: int, regime: str) -> int:
+    return round(depth * REGIMES[regime].kept_share)
 
 
 def prepare(directory: Path, depth: int) -> Store:
@@ -321,7 +321,11 @@ def run_aircanvas(options: argparse.Namespace, store: Store, state: dict[str, Te
     manifest = Manifest("stack", None, "", "Stack", "stack", None, "source", tuple(shards))
     stack = empty_stack(options.depth)
     engine = StreamingEngine(
-        stack, manifest, folder, device="cpu", resident_blocks=min(num_kept(options) or PEER_RESIDENT, options.depth)
+        stack,
+        manifest,
+        folder,
+        device="cpu",
+        resident_blocks=min(num_kept(options.depth, options.regime) or PEER_RESIDENT, options.depth),
     )
     dropping(stack, lambda i: [store.path(store.manifest.blocks[i])])
     for block in store.manifest.blocks:
@@ -338,6 +342,16 @@ RUNS = {
 }  # fmt: skip
 
 
+def timed(steps: Iterator[Tensor], count: int) -> tuple[list[float], Tensor]:
+    """Seconds of each of the next `count` steps, and the output of the last."""
+    seconds, out = [], torch.empty(0)
+    for _ in range(count):
+        start = time.perf_counter()
+        out = next(steps)
+        seconds.append(time.perf_counter() - start)
+    return seconds, out
+
+
 def time_blocks(options: argparse.Namespace) -> None:
     """Print the seconds that a few blocks take to load, and to run by number of tokens, as JSON."""
     torch.set_num_threads(options.threads)
@@ -346,12 +360,7 @@ def time_blocks(options: argparse.Namespace) -> None:
 
     def middle(steps: Iterator[Tensor]) -> float:
         next(steps)
-        seconds = []
-        for _ in range(options.steps):
-            start = time.perf_counter()
-            next(steps)
-            seconds.append(time.perf_counter() - start)
-        return median(seconds[1:])
+        return median(timed(steps, options.steps)[0][1:])
 
     few = Store(store.directory, msgspec.structs.replace(store.manifest, blocks=store.manifest.blocks[: options.depth]))
     with torch.no_grad():
@@ -366,9 +375,9 @@ def tokens_of(options: argparse.Namespace, regime: str) -> int:
     if not file.is_file():
         command = [sys.executable, __file__, *sys.argv[1:], "--child", "time_blocks"]
         file.write_text(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
-    timed = json.loads(file.read_text())
-    fixed_s, token_s = line((int(tokens), seconds) for tokens, seconds in timed["run_s"].items())
-    wanted: float = (REGIMES[regime].run_to_load * timed["load_s"] - fixed_s) / token_s
+    found = json.loads(file.read_text())
+    fixed_s, token_s = line((int(tokens), seconds) for tokens, seconds in found["run_s"].items())
+    wanted: float = (REGIMES[regime].run_to_load * found["load_s"] - fixed_s) / token_s
     step = BATCH * FRAMES
     return max(step, round(wanted / step) * step)
 
@@ -379,18 +388,13 @@ def child(options: argparse.Namespace) -> None:
     store = Store.open(options.dir / "store")
     state = inputs(options.tokens)
     before = footprint.resident_bytes() or 0
-    seconds = []
     with torch.no_grad():
         steps = RUNS[options.child](options, store, state)
         next(steps)
         gc.collect()
         footprint.trim_heap()
         footprint.reset_peak()
-        out = torch.empty(0)
-        for _ in range(options.steps):
-            start = time.perf_counter()
-            out = next(steps)
-            seconds.append(time.perf_counter() - start)
+        seconds, out = timed(steps, options.steps)
         peak = footprint.peak_bytes() or 0
     digest = hashlib.sha256(out.contiguous().numpy().tobytes()).hexdigest() if out.numel() else None
     print(json.dumps({"seconds": seconds, "peak_bytes": peak, "before_bytes": before, "digest": digest}))
@@ -458,7 +462,7 @@ def report(options: argparse.Namespace, regime: str, found: Found) -> None:
     steady = {name: [s for run in runs for s in run["seconds"][WARM_UP_STEPS:]] for name, runs in found.items()}
     middle = {name: median(seconds) for name, seconds in steady.items()}
     blocks = Store.open(options.dir / "store").manifest.blocks
-    tokens, kept = tokens_of(options, regime), round(options.depth * REGIMES[regime].kept_share)
+    tokens, kept = tokens_of(options, regime), num_kept(options.depth, regime)
     size = sum(block.data_bytes for block in blocks)
     print(
         f"\n{regime}: {options.depth} blocks, {size / 1e9:.2f} GB, {tokens} tokens, {options.threads} threads, "
