@@ -187,7 +187,7 @@ def read_manifest(directory: Path) -> ExportManifest:
         raise UserError(f"export format '{manifest.format}' is not '{FORMAT}'", str(path), EXPORT_AGAIN)
     named = [manifest.no_caption.file, *(package.file for block in manifest.blocks for package in block.packages)]
     for file in named:
-        if not file or Path(file).name != file:
+        if Path(file).name != file or file in ("", ".", ".."):
             raise UserError(f"file {file!r} is not beside the manifest", str(path), EXPORT_AGAIN)
     return manifest
 

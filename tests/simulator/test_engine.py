@@ -102,6 +102,16 @@ def test_what_is_under_way_breaks_off_at_the_kill(toy):
     assert ("run", "b0", 2, 4) in [(s.action, s.block, s.start_s, s.end_s) for s in outcome.spans]
 
 
+def test_the_loader_and_the_runner_may_meet_the_limit_in_the_same_moment(toy):
+    """Load of b0 has ended: its run and the load of b1 both charge at 2 s, and either is too much."""
+    outcome = toy.with_(prefetch=2, limit=105).play()
+    kill = outcome.kill
+    assert kill is not None
+    assert (kill.time_s, kill.action, kill.block, kill.footprint_bytes) == (2, "load", "b1", 200)
+    assert outcome.memory[-1].total == 200
+    assert [(s.action, s.block, s.start_s, s.end_s) for s in outcome.spans] == [("load", "b0", 0, 2)]
+
+
 def test_without_a_limit_the_same_plan_shows_what_it_would_need(toy):
     unlimited = toy.with_(prefetch=1, limit=205, baseline=1)
     assert unlimited.play(is_limited=False).kill is None

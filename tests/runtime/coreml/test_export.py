@@ -238,9 +238,10 @@ def test_a_broken_manifest(tmp_path: Path, text: str) -> None:
         read_manifest(tmp_path)
 
 
-def test_a_manifest_may_not_name_files_elsewhere(copied: Path) -> None:
+@pytest.mark.parametrize("name", ["../denoiser.000.mlpackage", "..", ".", ""])
+def test_a_manifest_may_not_name_files_elsewhere(copied: Path, name: str) -> None:
     text = (copied / "manifest.json").read_text()
-    (copied / "manifest.json").write_text(text.replace('"denoiser.000.mlpackage"', '"../denoiser.000.mlpackage"'))
+    (copied / "manifest.json").write_text(text.replace('"denoiser.000.mlpackage"', f'"{name}"'))
     with pytest.raises(UserError, match="not beside the manifest"):
         read_manifest(copied)
 
