@@ -25,25 +25,25 @@ import msgspec
 import numpy as np
 import torch
 
-from plans.schema import ComponentPlan, Plan, Sampler, Tdtm, load_plan
-from profiles.documents import Document
-from profiles.models import Model, Precision
-from runtime.backends.programs import ProgramBlocks, program_bytes
-from runtime.components import DENOISER, TEXT_ENCODER, load_text_to_video, save_component
-from runtime.coreml.counting import count
-from runtime.coreml.export import Job, export_plan, family, make_block, workshop_of
-from runtime.coreml.exported import Export
-from runtime.coreml.manifest import ExportedBlock
-from runtime.coreml.package import read_package
-from runtime.coreml.parity import TOLERANCES, compare_block, first_states
-from runtime.coreml.weights import weights_of
-from runtime.coreml.workshop import Commission, Workshop, bound
-from runtime.executor import Executor
-from runtime.generation import generate
-from runtime.models.units import run_units
-from runtime.partitioned import SPATIAL, TEMPORAL
-from runtime.small.vocabulary import EXAMPLE, tokenize
-from simulator.simulation import model_of
+from ondevice_sora.plans.schema import ComponentPlan, Plan, Sampler, Tdtm, load_plan
+from ondevice_sora.profiles.documents import Document
+from ondevice_sora.profiles.models.model import Model, Precision
+from ondevice_sora.runtime.coreml.blocks.programs import ProgramBlocks, program_bytes
+from ondevice_sora.runtime.coreml.estimate.counting import count
+from ondevice_sora.runtime.coreml.export.export import Job, export_plan, family, make_block, workshop_of
+from ondevice_sora.runtime.coreml.export.exported import Export
+from ondevice_sora.runtime.coreml.export.manifest import ExportedBlock
+from ondevice_sora.runtime.coreml.export.parity import TOLERANCES, compare_block, first_states
+from ondevice_sora.runtime.coreml.export.workshop import Commission, Workshop, bound
+from ondevice_sora.runtime.coreml.package.package import read_package
+from ondevice_sora.runtime.coreml.package.weights import weights_of
+from ondevice_sora.runtime.executor.executor import Executor
+from ondevice_sora.runtime.executor.partitioned import SPATIAL, TEMPORAL
+from ondevice_sora.runtime.networks.components import DENOISER, TEXT_ENCODER, load_text_to_video, save_component
+from ondevice_sora.runtime.networks.units import run_units
+from ondevice_sora.runtime.sampling.generation import generate
+from ondevice_sora.runtime.small.vocabulary import EXAMPLE, tokenize
+from ondevice_sora.simulator.prepare import model_of
 
 UNITS = {
     TEXT_ENCODER: ("embed", "layer_0", "layer_1", "final_norm"),

@@ -15,11 +15,11 @@ from typing import Any
 
 import simpy
 
-from plans.schema import load_plan
-from profiles.profile import load_profile
-from simulator.engine import play
-from simulator.evaluate import evaluate
-from simulator.simulation import prepare, setting_of
+from ondevice_sora.plans.schema import load_plan
+from ondevice_sora.profiles.profile import load_profile
+from ondevice_sora.simulator.engine import play
+from ondevice_sora.simulator.fast import evaluate
+from ondevice_sora.simulator.prepare import prepare, setting_of
 
 PLAN = "app-256-cidl"
 REPEATS = 15

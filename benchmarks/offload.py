@@ -45,17 +45,17 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from plans.schema import ComponentPlan, Plan, Sampler
-from profiles.documents import Document
-from runtime import footprint
-from runtime.backends.torch_blocks import TorchBlocks
-from runtime.executor import Executor
-from runtime.models.stdit3 import STDiT3Block, STDiT3Config
-from runtime.models.units import Unit
-from runtime.networks import Network, cut, listed_model, schedule_run, stored_pricer
-from runtime.observed import line
-from runtime.reading import FileReader, drop_pages
-from runtime.store import Store, write_store
+from ondevice_sora.plans.schema import ComponentPlan, Plan, Sampler
+from ondevice_sora.profiles.documents import Document
+from ondevice_sora.runtime.capture.durations import line
+from ondevice_sora.runtime.executor import footprint
+from ondevice_sora.runtime.executor.executor import Executor
+from ondevice_sora.runtime.executor.network import Network, cut, listed_model, schedule_run, stored_pricer
+from ondevice_sora.runtime.executor.reading import FileReader, drop_pages
+from ondevice_sora.runtime.executor.store import Store, write_store
+from ondevice_sora.runtime.executor.torch_blocks import TorchBlocks
+from ondevice_sora.runtime.networks.stdit3 import STDiT3Block, STDiT3Config
+from ondevice_sora.runtime.networks.units import Unit
 
 CONFIG = STDiT3Config()
 BATCH, FRAMES, TEXT_TOKENS = 2, 4, 16
@@ -190,7 +190,7 @@ def run_inmem(options: argparse.Namespace, store: Store, state: dict[str, Tensor
 
 
 def run_load(options: argparse.Namespace, store: Store, state: dict[str, Tensor]) -> Iterator[Tensor]:
-    from runtime.buffers import Buffer
+    from ondevice_sora.runtime.executor.buffers import Buffer
 
     buffer = Buffer(max(block.data_bytes for block in store.manifest.blocks))
     reader = FileReader(store)

@@ -13,15 +13,15 @@ import time
 from collections.abc import Callable
 from itertools import islice
 
-from plans.columns import HAS_COMPILER
-from plans.schema import load_plan
-from profiles.profile import load_profile
-from simulator.choices import Choices
-from simulator.engine import play
-from simulator.evaluate import evaluate
-from simulator.planner import WINDOWS, moves, search
-from simulator.problem import Problem, problem_of
-from simulator.simulation import prepare, setting_of
+from ondevice_sora.plans.compiled import HAS_COMPILER
+from ondevice_sora.plans.schema import load_plan
+from ondevice_sora.profiles.profile import load_profile
+from ondevice_sora.simulator.engine import play
+from ondevice_sora.simulator.fast import evaluate
+from ondevice_sora.simulator.prepare import prepare, setting_of
+from ondevice_sora.simulator.search.choices import Choices
+from ondevice_sora.simulator.search.problem import Problem, problem_of
+from ondevice_sora.simulator.search.search import WINDOWS, moves, search
 
 BUDGET = 3_300_000_000
 PLANS = 60

@@ -16,8 +16,8 @@ from statistics import median
 REPEATS = 11
 COMMANDS = {
     "import numpy, simpy, yaml": [sys.executable, "-c", "import numpy, simpy, yaml"],
-    "simulate --plan ours-256": [sys.executable, "-m", "ondevice_sora.simulate", "--plan", "ours-256"],
-    "simulate --plan app-256": [sys.executable, "-m", "ondevice_sora.simulate", "--plan", "app-256"],
+    "simulate --plan ours-256": [sys.executable, "-P", "-m", "ondevice_sora.commands.simulate", "--plan", "ours-256"],
+    "simulate --plan app-256": [sys.executable, "-P", "-m", "ondevice_sora.commands.simulate", "--plan", "app-256"],
 }
 
 

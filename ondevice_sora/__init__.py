@@ -1,1 +1,1 @@
-"""The command line: it wires the other packages together and imports each only where it is needed."""
+"""Predict how a block-partitioned Core ML model runs on an iPhone, and run the same plan."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from plans.schema import BlockEntry, ComponentPlan, UnitsPerBlock
-from profiles.documents import Document
-from profiles.errors import nearest
-from profiles.measurements import ComputeUnits
-from profiles.models import Component, Unit
+from ondevice_sora.plans.schema import BlockEntry, ComponentPlan, UnitsPerBlock
+from ondevice_sora.profiles.documents import Document
+from ondevice_sora.profiles.errors import nearest
+from ondevice_sora.profiles.measurements import ComputeUnits
+from ondevice_sora.profiles.models.model import Component, Unit
 
 
 @dataclass(frozen=True)

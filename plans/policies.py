@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from plans.schema import ComponentPlan
-from profiles.documents import Document
-from profiles.errors import nearest
+from ondevice_sora.plans.schema import ComponentPlan
+from ondevice_sora.profiles.documents import Document
+from ondevice_sora.profiles.errors import nearest
 
 APP_BLOCK_BYTES = 170_000_000
 APP_LPL_STEP = 15

@@ -18,15 +18,26 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from plans.loading import DROP, KEEP, MAY_KEEP, Uses, decide, demand, links, packages_of, uses_of, without_weights
-from plans.partition import Block, partition
-from plans.policies import APP_LPL_STEP, OPTIMAL, FirstPass, Kept, app_window, kept_positions
-from plans.schema import Plan
-from profiles.costs import BlockCosts, BlockSpec
-from profiles.documents import Document
-from profiles.errors import UserError, nearest
-from profiles.models import Model, Variant
-from profiles.units import format_bytes
+from ondevice_sora.plans.loading import (
+    DROP,
+    KEEP,
+    MAY_KEEP,
+    Uses,
+    decide,
+    demand,
+    links,
+    packages_of,
+    uses_of,
+    without_weights,
+)
+from ondevice_sora.plans.partition import Block, partition
+from ondevice_sora.plans.policies import APP_LPL_STEP, OPTIMAL, FirstPass, Kept, app_window, kept_positions
+from ondevice_sora.plans.schema import Plan
+from ondevice_sora.profiles.costs import BlockCosts, BlockSpec
+from ondevice_sora.profiles.documents import Document
+from ondevice_sora.profiles.errors import UserError, nearest
+from ondevice_sora.profiles.models.model import Model, Variant
+from ondevice_sora.profiles.units import format_bytes
 
 
 class Visit(NamedTuple):

@@ -15,11 +15,11 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from profiles.documents import Document, read_extended
-from profiles.errors import UserError, nearest
-from profiles.figures import ByteCount
-from profiles.measurements import ComputeUnits
-from profiles.models import Precision
+from ondevice_sora.profiles.documents import Document, read_extended
+from ondevice_sora.profiles.errors import UserError, nearest
+from ondevice_sora.profiles.figures import ByteCount
+from ondevice_sora.profiles.measurements import ComputeUnits
+from ondevice_sora.profiles.models.model import Precision
 
 READY = Path(__file__).parent / "ready"
 CURVATURE_RULES = ("curvature", "bent_curvature")

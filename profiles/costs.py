@@ -27,9 +27,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from profiles.figures import Figure, Mark
-from profiles.measurements import ComputeUnits, MeasuredBlocks, Measurement, put_together
-from profiles.models import STORED_BYTES, Precision, Unit, Variant, Work
+from ondevice_sora.profiles.figures import Figure, Mark
+from ondevice_sora.profiles.measurements import ComputeUnits, MeasuredBlocks, Measurement, put_together
+from ondevice_sora.profiles.models.model import STORED_BYTES, Precision, Unit, Variant, Work
 
 Processor = Literal["cpu", "gpu", "ane"]
 PROCESSORS: dict[ComputeUnits, Processor] = {"cpu_only": "cpu", "cpu_and_gpu": "gpu", "cpu_and_ne": "ane"}

@@ -20,10 +20,11 @@ from typing import Any, ClassVar, TypeVar
 import msgspec
 import yaml
 
-from profiles.errors import UserError, nearest
+from ondevice_sora.profiles.errors import UserError, nearest
 
 MAX_BYTES = 2_000_000
 MAX_DEPTH = 40
+TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 T = TypeVar("T")
 
 
@@ -187,6 +188,8 @@ def parse_yaml(text: str, path: Path) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{path}:{mark.line + 1}" if mark else str(path)
+        if mark and _flow_depth(text[: mark.index]) > MAX_DEPTH:  # libyaml may stop there in words of its own
+            raise UserError(TOO_DEEP, place) from None
         what = ", ".join(part for part in (error.context, error.problem) if part)
         raise UserError(f"not valid YAML: {what}", place) from None
     except yaml.reader.ReaderError as error:
@@ -210,9 +213,14 @@ def _refuse_bombs(text: str, path: Path) -> None:
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
-                raise UserError(f"nested deeper than {MAX_DEPTH} levels", where)
+                raise UserError(TOO_DEEP, where)
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
+
+
+def _flow_depth(text: str) -> int:
+    """How many brackets stand open at the end of the text."""
+    return text.count("[") + text.count("{") - text.count("]") - text.count("}")
 
 
 def _build(node: yaml.Node, pointer: str, path: Path, lines: dict[str, tuple[Path, int]]) -> Any:

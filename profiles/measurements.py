@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from profiles.figures import MARKS, Figure
-from profiles.models import Precision, Variant
+from ondevice_sora.profiles.figures import MARKS, Figure
+from ondevice_sora.profiles.models.model import Precision, Variant
 
 if TYPE_CHECKING:
-    from profiles.costs import BlockSpec
+    from ondevice_sora.profiles.costs import BlockSpec
 
 ComputeUnits = Literal["cpu_only", "cpu_and_gpu", "cpu_and_ne"]
 

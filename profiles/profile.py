@@ -13,12 +13,12 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 
-from profiles.costs import Array, Costs, figure_range, figures, replace_figures
-from profiles.devices import DATA, Device, device_keys, load_device
-from profiles.documents import Document, read_yaml
-from profiles.errors import UserError, nearest
-from profiles.figures import Figure
-from profiles.measurements import Measurement
+from ondevice_sora.profiles.costs import Array, Costs, figure_range, figures, replace_figures
+from ondevice_sora.profiles.devices import DATA, Device, device_keys, load_device
+from ondevice_sora.profiles.documents import Document, read_yaml
+from ondevice_sora.profiles.errors import UserError, nearest
+from ondevice_sora.profiles.figures import Figure
+from ondevice_sora.profiles.measurements import Measurement
 
 PROFILES = DATA / "profiles"
 SCALED_FROM = "iphone15pro"

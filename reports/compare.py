@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from profiles.metrics import busy_shares
-from profiles.result import ComponentResult
-from profiles.trace import Trace
-from profiles.units import format_bytes, format_percent, format_seconds
-from reports.rows import (
+from ondevice_sora.profiles.units import format_bytes, format_percent, format_seconds
+from ondevice_sora.records.metrics import busy_shares
+from ondevice_sora.records.result import ComponentResult
+from ondevice_sora.records.trace import Trace
+from ondevice_sora.reports.rows import (
     LANE_NAMES,
     MINUS,
     UNKNOWN,

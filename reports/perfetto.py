@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from profiles.documents import write_text
-from profiles.trace import Lane, Trace
-from reports.rows import kind_word, verdict
+from ondevice_sora.profiles.documents import write_text
+from ondevice_sora.records.trace import Lane, Trace
+from ondevice_sora.reports.rows import kind_word, verdict
 
 PID = 1
 THREADS: dict[Lane, tuple[int, str]] = {"load": (1, "Load"), "cpu": (2, "CPU"), "gpu": (3, "GPU"), "ane": (4, "ANE")}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from profiles.metrics import component_results
-from profiles.trace import Span, Trace
+from ondevice_sora.records.metrics import component_results
+from ondevice_sora.records.trace import Span, Trace
 
 
 class Difference(NamedTuple):

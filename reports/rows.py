@@ -11,11 +11,11 @@ from itertools import pairwise
 from statistics import median
 from typing import NamedTuple
 
-from profiles.figures import MARKS, Mark
-from profiles.metrics import busy_shares, component_results, step_ends
-from profiles.result import BlockRow, ComponentResult
-from profiles.trace import Span, Trace
-from profiles.units import format_bytes, format_percent, format_seconds
+from ondevice_sora.profiles.figures import MARKS, Mark
+from ondevice_sora.profiles.units import format_bytes, format_percent, format_seconds
+from ondevice_sora.records.metrics import busy_shares, component_results, step_ends
+from ondevice_sora.records.result import BlockRow, ComponentResult
+from ondevice_sora.records.trace import Span, Trace
 
 UNKNOWN = "\u2013"
 MINUS = "\u2212"

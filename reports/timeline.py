@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from profiles.metrics import step_ends
-from profiles.trace import Lane, MemorySample, Span, Trace
-from reports.rows import hidden_load_share, main_component
+from ondevice_sora.records.metrics import step_ends
+from ondevice_sora.records.trace import Lane, MemorySample, Span, Trace
+from ondevice_sora.reports.rows import hidden_load_share, main_component
 
 LANES: tuple[Lane, ...] = ("load", "cpu", "gpu", "ane")
 HOLDERS = ("baseline", "residual", "resident", "loading", "working")

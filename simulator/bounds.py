@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from plans.schedule import Schedule
-from profiles.costs import BlockCosts
-from profiles.result import Bounds
+from ondevice_sora.plans.schedule import Schedule
+from ondevice_sora.profiles.costs import BlockCosts
+from ondevice_sora.records.result import Bounds
 
 
 def bounds_of(schedule: Schedule, costs: BlockCosts, sample: int = 0) -> Bounds:

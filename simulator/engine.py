@@ -16,11 +16,11 @@ from typing import Any
 
 import simpy
 
-from plans.schedule import Schedule
-from profiles.costs import BlockCosts, Processor
-from profiles.ledger import Ledger
-from profiles.trace import Action, Kill, Lane, MemorySample, Span
-from simulator.machine import LANES, Machine
+from ondevice_sora.plans.schedule import Schedule
+from ondevice_sora.profiles.costs import BlockCosts, Processor
+from ondevice_sora.records.ledger import Ledger
+from ondevice_sora.records.trace import Action, Kill, Lane, MemorySample, Span
+from ondevice_sora.simulator.machine import LANES, Machine
 
 Process = Generator[simpy.Event, Any, None]
 LOAD_LANE: Lane = "load"

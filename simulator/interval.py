@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from profiles.costs import Array, Sample, figures, price
-from profiles.profile import Profile
-from simulator.evaluate import evaluate
-from simulator.machine import machine_of
-from simulator.simulation import Prepared, Setting
+from ondevice_sora.profiles.costs import Array, Sample, figures, price
+from ondevice_sora.profiles.profile import Profile
+from ondevice_sora.simulator.fast import evaluate
+from ondevice_sora.simulator.machine import machine_of
+from ondevice_sora.simulator.prepare import Prepared, Setting
 
 SAMPLES = 100
 MEMORY_DRAWS = 2_000

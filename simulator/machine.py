@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from profiles.costs import Costs, Processor, Sample, figures
-from profiles.trace import Lane
-from simulator.recurrence import after
+from ondevice_sora.profiles.costs import Costs, Processor, Sample, figures
+from ondevice_sora.records.trace import Lane
+from ondevice_sora.simulator.recurrence import after
 
 LANES: dict[Processor, Lane] = {"cpu": "cpu", "gpu": "gpu", "ane": "ane"}
 

@@ -1,18 +1,22 @@
-"""What all tests share: Hypothesis settings, the toy world, and the reference vectors where there are any."""
+"""What all tests share: Hypothesis settings, the toy world, exports, and the reference vectors where there are any."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
-from toys import Toy
+from worlds.paths import SHARED
+from worlds.toys import Toy
+
+if TYPE_CHECKING:
+    from worlds.exports import Exported
 
 settings.register_profile("default", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("default")
-
-SHARED = Path(__file__).parents[2] / "shared"
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +31,22 @@ def reference_folder() -> Path:
 @pytest.fixture
 def toy() -> Toy:
     return Toy()
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """An export in float32, with a TDTM variant, and a shorter chunk at the end."""
+    from worlds.exports import export, save_weights
+
+    weights = save_weights(tmp_path_factory.mktemp("weights"))
+    return export(weights, tmp_path_factory.mktemp("export"), "float32", "float32", "[1]")
+
+
+@pytest.fixture(scope="session")
+def exported_small(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """An int8 text encoder and a float16 denoiser without TDTM; the decoder's blocks are there already."""
+    from worlds.exports import export
+
+    folder = tmp_path_factory.mktemp("export")
+    shutil.copytree(exported.directory, folder / "out")
+    return export(exported.weights, folder, "int8", "float16", "none")

@@ -3,41 +3,56 @@
 import ast
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from worlds.paths import ROOT
 
-ROOT = Path(__file__).parents[1]
 MAY_IMPORT = {
     "profiles": set(),
+    "records": {"profiles"},
     "plans": {"profiles"},
-    "simulator": {"profiles", "plans"},
-    "runtime": {"profiles", "plans"},
-    "reports": {"profiles", "plans"},
-    "ondevice_sora": {"profiles", "plans", "simulator", "runtime", "reports"},
+    "simulator": {"profiles", "records", "plans"},
+    "runtime": {"profiles", "records", "plans"},
+    "reports": {"profiles", "records", "plans"},
+    "studies": {"profiles", "records", "plans", "simulator", "runtime"},
+    "commands": {"profiles", "records", "plans", "simulator", "runtime", "reports", "studies"},
 }
+FOLDERS = {name: ROOT / ("ondevice_sora/commands" if name == "commands" else name) for name in MAY_IMPORT}
 
 
 def imports_of(path):
+    """Full names of the modules that a file imports, and of what it takes from them."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 @pytest.mark.parametrize("package", MAY_IMPORT)
 def test_packages_import_only_what_lies_below_them(package):
-    for path in (ROOT / package).rglob("*.py"):
-        tops = {name.partition(".")[0] for name in imports_of(path)}
+    for path in FOLDERS[package].rglob("*.py"):
+        parts = [name.split(".") for name in imports_of(path)]
+        tops = {each[1] for each in parts if each[0] == "ondevice_sora"}
         beyond = (tops & MAY_IMPORT.keys()) - MAY_IMPORT[package] - {package}
         assert not beyond, f"{path.relative_to(ROOT)} imports {beyond}"
 
 
-@pytest.mark.parametrize("package", ["profiles", "plans", "simulator"])
+ALL = [*FOLDERS.values(), ROOT / "tests", ROOT / "benchmarks"]
+
+
+@pytest.mark.parametrize("folder", ALL, ids=lambda path: path.name)
+def test_the_one_import_name_is_ondevice_sora(folder):
+    """`import simulator` would find the folder in a checkout, and nothing or something else once installed."""
+    for path in folder.rglob("*.py"):
+        bare = {name.partition(".")[0] for name in imports_of(path)} & MAY_IMPORT.keys()
+        assert not bare, f"{path.relative_to(ROOT)} imports {bare} by a bare name"
+
+
+@pytest.mark.parametrize("package", ["profiles", "records", "plans", "simulator"])
 def test_a_text_only_simulation_loads_nothing_heavy(package):
     names = sorted(
-        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        ".".join(("ondevice_sora", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
         for path in (ROOT / package).rglob("*.py")
     )
     heavy = "{'torch', 'plotly', 'coremltools', 'scipy', 'numba', 'distributed', 'pyarrow'}"

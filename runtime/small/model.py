@@ -5,14 +5,14 @@ import math
 import torch
 from torch import nn
 
-from runtime.generation import VideoRequest
-from runtime.models.spatial_vae import SpatialVAEConfig
-from runtime.models.stdit3 import STDiT3, STDiT3Config
-from runtime.models.t5 import T5Attention, T5Config, T5Encoder, T5GatedDense
-from runtime.models.temporal_vae import TemporalVAEConfig
-from runtime.models.video_vae import VideoVAEConfig
-from runtime.small.dataset import FRAME_SIDE, FRAMES_PER_SECOND, NUM_FRAMES
-from runtime.small.vocabulary import MAX_TOKENS, VOCABULARY_SIZE
+from ondevice_sora.runtime.networks.spatial_vae import SpatialVAEConfig
+from ondevice_sora.runtime.networks.stdit3 import STDiT3, STDiT3Config
+from ondevice_sora.runtime.networks.t5 import T5Attention, T5Config, T5Encoder, T5GatedDense
+from ondevice_sora.runtime.networks.temporal_vae import TemporalVAEConfig
+from ondevice_sora.runtime.networks.video_vae import VideoVAEConfig
+from ondevice_sora.runtime.sampling.generation import VideoRequest
+from ondevice_sora.runtime.small.dataset import FRAME_SIDE, FRAMES_PER_SECOND, NUM_FRAMES
+from ondevice_sora.runtime.small.vocabulary import MAX_TOKENS, VOCABULARY_SIZE
 
 TEXT_ENCODER = T5Config(vocab_size=VOCABULARY_SIZE, d_model=64, d_kv=16, d_ff=128, num_layers=2, num_heads=4)
 

@@ -3,15 +3,15 @@
 import hashlib
 from pathlib import Path
 
-from plans.schema import Plan
-from profiles.catalogue import architecture
-from profiles.errors import UserError
-from profiles.opensora import check_video
-from runtime.components import DECODER, DENOISER, TEXT_ENCODER, TextToVideo, load_text_to_video
-from runtime.generation import VideoRequest
-from runtime.request import request_of
-from runtime.small.model import REQUEST
-from runtime.small.vocabulary import MAX_TOKENS, VOCABULARY_SIZE
+from ondevice_sora.plans.schema import Plan
+from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.profiles.models.catalogue import architecture
+from ondevice_sora.profiles.models.opensora import check_video
+from ondevice_sora.runtime.networks.components import DECODER, DENOISER, TEXT_ENCODER, TextToVideo, load_text_to_video
+from ondevice_sora.runtime.sampling.generation import VideoRequest
+from ondevice_sora.runtime.sampling.request import request_of
+from ondevice_sora.runtime.small.model import REQUEST
+from ondevice_sora.runtime.small.vocabulary import MAX_TOKENS, VOCABULARY_SIZE
 
 SMALL = "small"
 WEIGHTS = Path(__file__).parent / "weights"
@@ -27,7 +27,8 @@ def load_small(directory: Path | None = None) -> TextToVideo:
         raise UserError(
             "this installation has no weights of the small model",
             str(WEIGHTS),
-            "Give a folder of them with --weights, or train them: python -m runtime.small.train --out build/small",
+            "Give a folder of them with --weights, or train them: "
+            "python -m ondevice_sora.runtime.small.training.train --out build/small",
         )
     folder = directory or WEIGHTS
     model = load_text_to_video(folder)
@@ -36,7 +37,7 @@ def load_small(directory: Path | None = None) -> TextToVideo:
         raise UserError(
             f"this model reads {tokens} tokens out of {words}, the small model {MAX_TOKENS} out of {VOCABULARY_SIZE}",
             str(folder),
-            "Point to weights that runtime.small.train has written.",
+            "Point to weights that ondevice_sora.runtime.small.training.train has written.",
         )
     return model
 

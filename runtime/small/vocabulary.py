@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from profiles.errors import UserError
-from runtime.small.dataset import VOCABULARY
+from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.runtime.small.dataset import VOCABULARY
 
 PADDING, END = 0, 1
 WORDS = tuple(sorted(VOCABULARY))

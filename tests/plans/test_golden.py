@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from plans.schema import load_plan, ready_plans
-from profiles.profile import load_profile
-from simulator.simulation import prepare, setting_of
+from ondevice_sora.plans.schema import load_plan, ready_plans
+from ondevice_sora.profiles.profile import load_profile
+from ondevice_sora.simulator.prepare import prepare, setting_of
 
 GOLDEN = json.loads((Path(__file__).parent / "golden_schedules.json").read_text())
 

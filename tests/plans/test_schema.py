@@ -5,9 +5,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from plans.schema import READY, Plan, check_plan, json_schema, load_plan, plan_data, ready_plans
-from profiles.documents import Document, parse_yaml
-from profiles.errors import UserError
+from ondevice_sora.plans.schema import READY, Plan, check_plan, json_schema, load_plan, plan_data, ready_plans
+from ondevice_sora.profiles.documents import Document, parse_yaml
+from ondevice_sora.profiles.errors import UserError
 
 
 @pytest.mark.parametrize("name", sorted(ready_plans()))

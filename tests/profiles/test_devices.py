@@ -7,11 +7,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from profiles.devices import DEVICES, Device, device_keys, load_device
-from profiles.documents import parse_yaml, read_yaml
-from profiles.errors import UserError
-from profiles.figures import Figure
-from profiles.models import Model
+from ondevice_sora.profiles.devices import DEVICES, Device, device_keys, load_device
+from ondevice_sora.profiles.documents import parse_yaml, read_yaml
+from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.profiles.figures import Figure
+from ondevice_sora.profiles.models.model import Model
 
 KEYS = device_keys()
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from profiles.documents import (
+from ondevice_sora.profiles.documents import (
     MAX_BYTES,
     MAX_DEPTH,
     Document,
@@ -27,8 +27,8 @@ from profiles.documents import (
     write_text,
     write_yaml,
 )
-from profiles.errors import UserError
-from profiles.figures import ByteCount
+from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.profiles.figures import ByteCount
 
 FILE = Path("plan.yaml")
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from profiles.costs import BlockSpec, unused_measurements
-from profiles.figures import Figure
-from profiles.measurements import MeasuredBlocks, Measurement, put_together
-from profiles.models import Unit, Variant, Work
+from ondevice_sora.profiles.costs import BlockSpec, unused_measurements
+from ondevice_sora.profiles.figures import Figure
+from ondevice_sora.profiles.measurements import MeasuredBlocks, Measurement, put_together
+from ondevice_sora.profiles.models.model import Unit, Variant, Work
 
 UNITS = tuple(Unit(name, 10, Work(), None if name == "in" else Work()) for name in ("in", "a", "b", "out"))
 

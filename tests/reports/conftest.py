@@ -9,9 +9,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from profiles.metrics import busy_shares, component_results
-from profiles.result import BlockRow, Bounds, Result, WhatIf
-from profiles.trace import Kill, MemorySample, Span, Trace
+from ondevice_sora.records.metrics import busy_shares, component_results
+from ondevice_sora.records.result import BlockRow, Bounds, Result, WhatIf
+from ondevice_sora.records.trace import Kill, MemorySample, Span, Trace
 
 MB = 10**6
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from profiles.trace import Trace
-from reports.compare import CompareRow, compare_rows
+from ondevice_sora.records.trace import Trace
+from ondevice_sora.reports.compare import CompareRow, compare_rows
 
 
 def rows_of(traces: list[Trace]) -> dict[tuple[str, str], CompareRow]:

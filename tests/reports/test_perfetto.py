@@ -7,8 +7,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from profiles.trace import Trace
-from reports.perfetto import perfetto, write_perfetto
+from ondevice_sora.records.trace import Trace
+from ondevice_sora.reports.perfetto import perfetto, write_perfetto
 
 
 def events(trace: Trace, phase: str) -> list[dict[str, Any]]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from profiles.trace import Span, Trace
-from reports.html import render
-from reports.prediction import prediction_of
+from ondevice_sora.records.trace import Span, Trace
+from ondevice_sora.reports.page.html import render
+from ondevice_sora.reports.prediction import prediction_of
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from profiles.trace import Trace
-from reports.rows import (
+from ondevice_sora.records.trace import Trace
+from ondevice_sora.reports.rows import (
     block_groups,
     component_rows,
     facts,
@@ -19,7 +19,7 @@ from reports.rows import (
     typical_step_s,
     verdict,
 )
-from reports.timeline import lanes_of, memory_columns, places, span_columns, steady_step
+from ondevice_sora.reports.timeline import lanes_of, memory_columns, places, span_columns, steady_step
 
 
 def test_verdict_says_how_long_and_how_much_room(trace: Trace) -> None:

@@ -1,8 +1,8 @@
 import pytest
 
-from plans.schema import load_plan
-from profiles.profile import load_profile
-from simulator.simulation import setting_of
+from ondevice_sora.plans.schema import load_plan
+from ondevice_sora.profiles.profile import load_profile
+from ondevice_sora.simulator.prepare import setting_of
 
 
 @pytest.fixture(scope="session")

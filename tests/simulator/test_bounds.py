@@ -3,9 +3,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from toys import Toy
+from worlds.toys import Toy
 
-from simulator.bounds import bounds_of, eq10_saving, eq11_saving
+from ondevice_sora.simulator.bounds import bounds_of, eq10_saving, eq11_saving
 
 seconds = st.floats(0.01, 100.0)
 

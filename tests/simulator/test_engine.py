@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from simulator.machine import Thermal
+from ondevice_sora.simulator.machine import Thermal
 
 
 def test_sequential_plan_never_overlaps(toy):

@@ -3,12 +3,12 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toys import Toy
+from worlds.toys import Toy
 
-from plans.schema import FirstSteps, Lpl, Tdtm
-from profiles.errors import UserError
-from simulator.bounds import bounds_of
-from simulator.machine import Thermal
+from ondevice_sora.plans.schema import FirstSteps, Lpl, Tdtm
+from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.simulator.bounds import bounds_of
+from ondevice_sora.simulator.machine import Thermal
 
 seconds = st.floats(0.0, 50.0)
 rates = st.floats(0.5, 1.0)

@@ -1,119 +1,12 @@
-"""One small model, exported once for all tests: a conversion takes seconds, most of them in coremltools' checks."""
+"""Nothing is learned where packages are made and run."""
 
-from __future__ import annotations
-
-import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
-
-from plans.schema import load_plan
-from runtime.components import (
-    DECODER,
-    DENOISER,
-    ENCODER_PREFIXES,
-    TEXT_ENCODER,
-    load_text_to_video,
-    save_component,
-)
-from runtime.generation import generate
-from runtime.models.spatial_vae import SpatialVAEConfig
-from runtime.models.stdit3 import STDiT3, STDiT3Config
-from runtime.models.t5 import T5Config, T5Encoder
-from runtime.models.temporal_vae import TemporalVAEConfig
-from runtime.models.video_vae import VideoVAE, VideoVAEConfig
-
-IDS, MASK = torch.tensor([[3, 7, 2, 9, 1, 0, 0, 0, 0]]), torch.tensor([[1, 1, 1, 1, 1, 0, 0, 0, 0]])
-PLAN = """\
-name: tiny
-model: small
-text_tokens: 6
-encoder_tokens: 9
-video: {width: 64, height: 64, frames: 20}
-sampler: {steps: 3, guidance: 4.0}
-tdtm: {steps: MERGED, packages: shared}
-components:
-  text_encoder: {blocks: whole, precision: TEXT}
-  denoiser: {blocks: [input, spatial_0..temporal_0, output], keep: [spatial_0], precision: DENOISER}
-  decoder: {blocks: whole, compute_units: cpu_only}
-"""
-
-
-@dataclass(frozen=True)
-class Exported:
-    """An export, and the weights it was made from."""
-
-    directory: Path
-    plan: Path
-    weights: Path
-
-    def torch_frames(self, seed: int) -> NDArray[np.uint8]:
-        from runtime.coreml.exported import Export
-
-        request = Export.open(self.directory).video.request
-        return generate(load_text_to_video(self.weights), IDS, MASK, request, seed=seed).frames
 
 
 @pytest.fixture(autouse=True)
 def without_gradients() -> Iterator[None]:
     with torch.no_grad():
         yield
-
-
-@pytest.fixture(scope="session")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of our classes, smaller than `tiny` in the decoder: fewer levels, fewer operations to convert."""
-    folder = tmp_path_factory.mktemp("weights")
-    text = T5Config(vocab_size=27, d_model=64, d_kv=8, d_ff=64, num_layers=1, num_heads=2)
-    denoiser = STDiT3Config(depth=1, hidden_size=64, num_heads=2, caption_channels=64, model_max_length=24)
-    decoder = VideoVAEConfig(
-        spatial=SpatialVAEConfig(block_out_channels=(4, 4), layers_per_block=1, norm_num_groups=2),
-        temporal=TemporalVAEConfig(
-            filters=4, num_res_blocks=1, num_groups=2, channel_multipliers=(1, 2), temporal_downsample=(True,)
-        ),
-        shift=(0.0,) * 4,
-        scale=(1.0,) * 4,
-        latent_scaling=1.0,
-    )
-    torch.manual_seed(0)
-    for name, config, network, skip in (
-        (TEXT_ENCODER, text, T5Encoder(text), ()),
-        (DENOISER, denoiser, STDiT3(denoiser), ()),
-        (DECODER, decoder, VideoVAE(decoder), ENCODER_PREFIXES),
-    ):
-        with torch.no_grad():
-            for parameter in network.parameters():
-                if parameter.requires_grad:
-                    parameter.normal_(0.0, 0.2)
-        save_component(folder / name, config, network, skip=skip)
-    return folder
-
-
-def export(weights: Path, folder: Path, text: str, denoiser: str, merged: str) -> Exported:
-    """Export into the folder's `out`: precisions of text encoder and denoiser, and the steps that merge."""
-    from runtime.coreml.export import export_plan
-    from runtime.coreml.workshop import Commission
-
-    plan = folder / "plan.yaml"
-    plan.write_text(PLAN.replace("TEXT", text).replace("DENOISER", denoiser).replace("MERGED", merged))
-    export_plan(Commission(*load_plan(plan), weights), folder / "out")
-    return Exported(folder / "out", plan, weights)
-
-
-@pytest.fixture(scope="session")
-def exported(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """In float32, with a TDTM variant, and a shorter chunk at the end."""
-    return export(weights, tmp_path_factory.mktemp("export"), "float32", "float32", "[1]")
-
-
-@pytest.fixture(scope="session")
-def exported_small(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """An int8 text encoder and a float16 denoiser without TDTM; the decoder's blocks are there already."""
-    folder = tmp_path_factory.mktemp("export")
-    shutil.copytree(exported.directory, folder / "out")
-    return export(exported.weights, folder, "int8", "float16", "none")

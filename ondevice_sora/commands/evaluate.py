@@ -1,0 +1,144 @@
+"""evaluate: measure what LPL and TDTM do to the videos of the small model, on prompts it was not trained on.
+
+Every configuration makes the same prompts from the same seeds; each video is compared with the full-step one. Prints a
+table and writes DIR/results.json and DIR/report.html. A run that was stopped goes on where it was: every video's
+figures are a file of their own under DIR/videos. It needs PyTorch, imageio and scikit-image.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ondevice_sora.commands.common import EXIT_FITS, needing, progress_bar, shown, whole_number
+from ondevice_sora.profiles.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from ondevice_sora.runtime.small.evaluation.configurations import Configuration
+
+DEFAULT_PLAN = "small"
+DEFAULT_PROMPTS, DEFAULT_SEEDS, DEFAULT_STRIPS = 64, 2, 4
+RESULTS, REPORT = "results.json", "report.html"
+EXAMPLES = """
+examples:
+  ondevice-sora evaluate -o evaluation
+  ondevice-sora evaluate -o evaluation --prompts 8 --seeds 1 --only fixed_16 paper tdtm_all
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder of the results")
+    parser.add_argument("--weights", type=Path, metavar="DIR", help="the model's folder (default: the shipped one)")
+    parser.add_argument(
+        "--plan",
+        default=DEFAULT_PLAN,
+        metavar="PLAN",
+        help=f"plan of the full-step videos; its LPL and TDTM are not used (default {DEFAULT_PLAN})",
+    )
+    parser.add_argument(
+        "--prompts", type=whole_number(1, 144), default=DEFAULT_PROMPTS, metavar="N",
+        help="held-out prompts, of 144 (default %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--seeds",
+        type=whole_number(1, 1000),
+        default=DEFAULT_SEEDS,
+        metavar="N",
+        help="videos a prompt (default %(default)s)",
+    )
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME", help="configurations to make now; the table shows all that are there"
+    )
+    parser.add_argument(
+        "--accepted-errors", nargs="+", type=error_argument, metavar="E",
+        help="for our rule (default 0.02 0.05 0.1 0.2)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--strips", type=whole_number(0, 144), default=DEFAULT_STRIPS, metavar="N",
+        help="prompts whose frames the page shows (default %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print the results as one JSON document")
+
+
+def error_argument(text: str) -> float:
+    """An accepted error for argparse: above 0, up to 10."""
+    try:
+        error = float(text)
+    except ValueError:
+        error = 0.0
+    if not 0 < error <= 10:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an error above 0 and up to 10.")
+    return error
+
+
+def run(options: argparse.Namespace) -> int:
+    """Raises UserError."""
+    from ondevice_sora.plans.schema import load_plan
+
+    with needing("evaluate"):
+        import PIL  # noqa: F401  # found missing before the work, not after it
+        import skimage  # noqa: F401
+        from imageio import v3  # noqa: F401
+
+        from ondevice_sora.runtime.small.evaluation.aggregate import rows
+        from ondevice_sora.runtime.small.evaluation.configurations import ACCEPTED_ERRORS, configurations
+        from ondevice_sora.runtime.small.evaluation.evaluation import (
+            chosen_scenes,
+            open_folder,
+            read_all,
+            run_evaluation,
+            strips_in,
+        )
+        from ondevice_sora.runtime.small.shipped import load_small, small_request, weights_digest
+    import msgspec
+
+    from ondevice_sora.profiles.documents import write_text
+    from ondevice_sora.records.quality import Evaluation
+    from ondevice_sora.reports.page.quality import print_evaluation, write_evaluation
+
+    plan, _ = load_plan(options.plan)
+    small_request(plan)
+    known = configurations(plan, options.accepted_errors or ACCEPTED_ERRORS)
+    wanted = _wanted(known, options.only)
+    scenes = chosen_scenes(options.prompts)
+    model = load_small(options.weights)
+    digest = weights_digest(options.weights)
+    open_folder(options.output, digest)
+
+    with progress_bar("videos", len(wanted) * len(scenes) * options.seeds) as advance:
+        try:
+            run_evaluation(
+                model, options.output, wanted, scenes, options.seeds, strips=options.strips, on_video=advance
+            )
+        except KeyboardInterrupt:
+            print("What is finished is kept; the same command goes on from here.", file=sys.stderr)
+            raise
+    everything = list(known.values())
+    records = read_all(options.output, everything, scenes, options.seeds)
+    results = Evaluation(
+        plan=plan.name,
+        num_steps=plan.sampler.steps,
+        weights_sha256=digest,
+        machines=tuple(sorted({record.machine for found in records.values() for record in found})),
+        rows=tuple(rows(known, records)),
+        strips=tuple(strips_in(options.output, everything, scenes[: options.strips])),
+    )
+    document = msgspec.json.format(msgspec.json.encode(results), indent=1).decode()
+    write_text(options.output / RESULTS, document + "\n")
+    write_evaluation(results, options.output, options.output / REPORT)
+    shown(lambda: print(document) if options.json else print_evaluation(results))
+    for name in (RESULTS, REPORT):
+        print(f"Wrote {options.output / name}", file=sys.stderr)
+    return EXIT_FITS
+
+
+def _wanted(known: dict[str, Configuration], only: list[str] | None) -> list[Configuration]:
+    """The configurations to make: all, or those named and the full run, which they are compared with."""
+    from ondevice_sora.runtime.small.evaluation.configurations import FULL
+
+    for name in only or ():
+        if name not in known:
+            raise UserError(f"--only: no configuration is named '{name}'", mend=nearest(name, list(known)))
+    return [each for name, each in known.items() if only is None or name in (*only, FULL)]

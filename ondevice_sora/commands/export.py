@@ -1,0 +1,92 @@
+"""export: make Core ML packages of a plan's blocks, and a manifest that a runtime can follow.
+
+Each block of the plan becomes an .mlpackage (ML Program, iOS 18) in the plan's precision, with fixed shapes; plain and
+TDTM variants are two functions of one package that share their weights, unless the plan has them in separate ones. An
+export that was stopped goes on where it was, and blocks that have not changed are not made again. It runs on any system
+and needs PyTorch and coremltools. `validate export DIR` then compares every block with PyTorch.
+
+Without --weights, the weights that ship are taken if the plan's model has any, else random ones of the model's sizes:
+good for measuring, and for nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ondevice_sora.commands.common import EXIT_FITS, needing, progress_bar, whole_number
+from ondevice_sora.profiles.errors import UserError
+
+if TYPE_CHECKING:
+    from ondevice_sora.runtime.coreml.export.manifest import ExportedBlock
+
+EXAMPLES = """
+examples:
+  ondevice-sora export --plan small -o exported
+  ondevice-sora export --plan ours-192 --weights opensora/ -o exported --jobs 4
+  ondevice-sora validate export exported --weights opensora/
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--plan", required=True, metavar="PLAN", help="a plan file or a ready plan")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder of the packages")
+    parser.add_argument(
+        "--weights", type=Path, metavar="DIR", help="the model's folder: text_encoder, denoiser, decoder"
+    )
+    parser.add_argument(
+        "--seed",
+        type=whole_number(0, 2**31 - 1),
+        default=0,
+        metavar="N",
+        help="of random weights (default %(default)s)",
+    )
+    parser.add_argument(
+        "--jobs", type=whole_number(1, 64), default=1, metavar="N",
+        help="blocks made at a time, each in a process with the memory of one block (default %(default)s)",
+    )  # fmt: skip
+
+
+def run(options: argparse.Namespace) -> int:
+    """Raises UserError."""
+    from ondevice_sora.plans.schema import load_plan
+
+    plan, document = load_plan(options.plan)
+    with needing("coreml"):
+        from ondevice_sora.runtime.coreml.export.conversion import quietly
+
+        with quietly():
+            pass
+        from ondevice_sora.runtime.coreml.export.export import export_plan, workshop_of
+        from ondevice_sora.runtime.coreml.export.workshop import Commission
+    from ondevice_sora.profiles.units import format_bytes
+
+    if options.output.exists() and not options.output.is_dir():
+        raise UserError("this is a file; a folder is needed", str(options.output))
+    commission = Commission(plan, document, options.weights, options.seed)
+    workshop = workshop_of(commission)
+    print(f"weights: {workshop.source.description}", file=sys.stderr)
+    num_made = 0
+    with progress_bar("blocks", sum(len(blocks) for blocks in workshop.cuts.values())) as advance:
+
+        def on_block(block: ExportedBlock, was_made: bool) -> None:
+            nonlocal num_made
+            num_made += was_made
+            advance(1)
+
+        try:
+            manifest = export_plan(commission, options.output, jobs=options.jobs, on_block=on_block)
+        except KeyboardInterrupt:
+            print("What is finished is kept; the same command goes on from here.", file=sys.stderr)
+            raise
+    for component in manifest.components:
+        packages = [each for block in manifest.blocks if block.component == component.name for each in block.packages]
+        size = format_bytes(sum(package.num_bytes for package in packages))
+        print(
+            f"  {component.name:18} {len(packages):3} packages  {size:>10}  {plan.component(component.name).precision}"
+        )
+    print(f"{num_made} of {len(manifest.blocks)} blocks made, the others were there")
+    print(f"Wrote {options.output}", file=sys.stderr)
+    return EXIT_FITS

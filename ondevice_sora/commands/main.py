@@ -1,0 +1,61 @@
+"""ondevice-sora: every verb under one command. `ondevice-sora VERB --help` has the details and examples."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+
+from ondevice_sora.commands.common import EXIT_FITS, EXIT_UNUSABLE, Parser, guarded
+from ondevice_sora.profiles.errors import nearest
+
+VERBS = {
+    "simulate": "predict how a plan runs on a device",
+    "plan": "search for the fastest plan, explain one; list and show plans; print their JSON Schema",
+    "profile": "list and show device profiles; fit one to published figures, or capture one here",
+    "run": "run a plan on this machine from a block store, and measure it",
+    "generate": "make a video from a prompt, here, with the small model",
+    "evaluate": "measure what LPL and TDTM do to the small model's videos",
+    "export": "make Core ML packages of a plan's blocks",
+    "validate": "compare the simulator with published figures, and our networks with references and exports",
+    "report": "one HTML page from one or more traces",
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage())
+        return EXIT_FITS
+    if arguments[0] == "--version":
+        print(_version())
+        return EXIT_FITS
+    verb = arguments[0]
+    if verb not in VERBS:
+        print(f"error: unknown verb '{verb}'\n{nearest(verb, list(VERBS))}", file=sys.stderr)
+        return EXIT_UNUSABLE
+    module = import_module(f"ondevice_sora.commands.{verb}")
+    parser = Parser(prog=f"ondevice-sora {verb}", description=module.__doc__, epilog=module.EXAMPLES)
+    module.add_arguments(parser)
+    options = parser.parse_args(arguments[1:])
+    return guarded(lambda: int(module.run(options)))
+
+
+def usage() -> str:
+    verbs = "\n".join(f"  {verb:10} {purpose}" for verb, purpose in VERBS.items())
+    return (
+        "usage: ondevice-sora VERB ...\n\n"
+        "Predict how a block-partitioned Core ML model runs on an iPhone: time, memory, and whether iOS ends it.\n\n"
+        f"{verbs}\n\nexample: ondevice-sora simulate --device iphone15pro --plan app-256-all --report"
+    )
+
+
+def _version() -> str:
+    try:
+        return f"ondevice-sora {version('ondevice-sora')}"
+    except PackageNotFoundError:
+        return "ondevice-sora (not installed)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

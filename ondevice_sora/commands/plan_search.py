@@ -1,0 +1,278 @@
+"""`plan search` and `plan explain`: find the fastest plan that fits, and say why a plan takes as long as it does."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+from ondevice_sora.commands.common import EXIT_FITS, EXIT_INTERRUPTED, output_path, size_argument
+from ondevice_sora.profiles.errors import UserError
+
+if TYPE_CHECKING:
+    from ondevice_sora.plans.schema import Plan
+    from ondevice_sora.profiles.documents import Document
+    from ondevice_sora.records.search import Planning
+    from ondevice_sora.simulator.prepare import Setting
+    from ondevice_sora.simulator.search.problem import Scored
+    from ondevice_sora.simulator.search.state import Known
+
+MODELS = {"opensora-256": "ours-256", "opensora-192": "ours-192"}
+"""Where a search for a model starts: everything on."""
+DEFAULT_DEVICE = "iphone15pro"
+DEFAULT_SECONDS = 60.0
+SMALLER_BUDGETS = 6
+SAVED_EVERY_S = 5.0
+
+
+def add_search_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_device(parser)
+    parser.add_argument(
+        "--devices", metavar="A,B,C", help="one plan for several devices, best by its mean time over each one's bound"
+    )
+    parser.add_argument(
+        "--model", default="opensora-256", metavar="MODEL",
+        help="opensora-256 (default), opensora-192, or a plan whose video, sampler, LPL, TDTM, precision and compute "
+        "units are kept; several, separated by commas, are searched one after the other and shown in one table",
+    )  # fmt: skip
+    parser.add_argument("--memory", type=size_argument, metavar="SIZE", help="the footprint to keep to, e.g. '3.3 GB'")
+    parser.add_argument(
+        "--risk", type=_share, metavar="P", help="choose by this quantile of the costs' spread, e.g. 0.95"
+    )
+    parser.add_argument(
+        "--seconds", type=_seconds, default=DEFAULT_SECONDS, metavar="N",
+        help=f"stop after so many seconds with the best so far (default {DEFAULT_SECONDS:g})",
+    )  # fmt: skip
+    parser.add_argument("-o", "--output", metavar="YAML", help="write the plan found")
+    parser.add_argument(
+        "--pareto", nargs="?", const="", metavar="JSON", help="show the fronts; with a name, write them as JSON too"
+    )
+    parser.add_argument(
+        "--report", nargs="?", const="", metavar="HTML", help="write a page (default MODEL.search.html)"
+    )
+    parser.add_argument(
+        "--state", metavar="FILE", help="keep what was tried in this file, and go on from it if it is there"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of the tables")
+    parser.add_argument("--force", action="store_true", help="overwrite files that exist; --state is kept up anyway")
+
+
+def add_explain_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("plan", help="a plan file or a ready plan")
+    _add_device(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of the tables")
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--device", metavar="DEVICE",
+        help=f"a device of the catalogue or a profile file (default {DEFAULT_DEVICE})",
+    )  # fmt: skip
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.5 <= value < 1.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a quantile. Write one from 0.5 to below 1, such as 0.95.")
+    return value
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 < value <= 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above zero.")
+    return value
+
+
+def run_search(options: argparse.Namespace) -> int:
+    """Raises UserError."""
+    import msgspec
+
+    from ondevice_sora.plans.schema import plan_data
+    from ondevice_sora.profiles.documents import write_json, write_yaml
+
+    if options.device is not None and options.devices is not None:
+        raise UserError("--device and --devices are both given", mend="Give one of the two.")
+    devices = [name.strip() for name in (options.devices or options.device or DEFAULT_DEVICE).split(",")]
+    models = [name.strip() for name in options.model.split(",")]
+    outputs = _outputs(options, models, devices)
+    plannings: dict[str, Planning] = {}
+    for model in models:
+        searched = _search(model, devices, options)
+        plannings[model] = answer = searched.answer
+        if "output" in outputs:
+            comment = f"Found by `ondevice-sora plan search` for {', '.join(devices)}: "
+            comment += f"{answer.rows[0].total_s:.6f} s predicted."
+            found = _movable(searched.best, searched.document, outputs["output"])
+            write_yaml(outputs["output"], plan_data(found), comment)
+        if answer.ending == "interrupted":
+            break
+        if "report" in outputs:
+            _write_report(searched, outputs["report"])
+    answers = list(plannings.values())
+    if options.json:
+        document = answers[0] if len(models) == 1 else {"results": plannings}
+        print(msgspec.json.format(msgspec.json.encode(document), indent=1).decode())
+    else:
+        from ondevice_sora.reports.terminal.search import print_front, print_planning
+
+        print_planning(plannings)
+        if options.pareto is not None:
+            for planning in answers:
+                print_front(planning)
+    if "pareto" in outputs:
+        data = msgspec.to_builtins(answers[0])
+        write_json(outputs["pareto"], {key: data[key] for key in ("memory_front", "storage_front", "package_front")})
+    for path in outputs.values():
+        if path.exists():
+            print(f"Wrote {path}", file=sys.stderr)
+    return EXIT_INTERRUPTED if answers[-1].ending == "interrupted" else EXIT_FITS
+
+
+def _outputs(options: argparse.Namespace, models: list[str], devices: list[str]) -> dict[str, Path]:
+    """Where to write what was asked for, checked before the search. Raises UserError."""
+    defaults = {"output": "", "pareto": "", "report": f"{Path(models[0]).stem}.search.html"}
+    asked = {
+        name: given for name in defaults if (given := getattr(options, name)) or (name == "report" and given == "")
+    }
+    if len(models) > 1 and (asked or options.state):
+        raise UserError("several models are searched, and one file is asked for", "--model", "Name one model.")
+    inputs = [*(MODELS.get(model, model) for model in models), *devices, *([options.state] if options.state else [])]
+    outputs = {name: output_path(given, defaults[name], options.force, inputs) for name, given in asked.items()}
+    if len({path.resolve() for path in outputs.values()}) < len(outputs):
+        raise UserError("two outputs have the same name", mend="Give each its own.")
+    return outputs
+
+
+class _Searched(NamedTuple):
+    model: str
+    answer: Planning
+    best: Plan
+    document: Document
+    settings: list[Setting]
+
+
+def _search(model: str, devices: list[str], options: argparse.Namespace) -> _Searched:
+    """Raises UserError, and KeyboardInterrupt if there is no plan yet."""
+    from ondevice_sora.plans.schema import load_plan
+    from ondevice_sora.profiles.profile import load_profile
+    from ondevice_sora.simulator.prepare import setting_of
+    from ondevice_sora.simulator.search.comparison import budget_for, find_plan_for
+    from ondevice_sora.simulator.search.state import fingerprint, load_state, save_state
+
+    plan, document = load_plan(MODELS.get(model, model))
+    settings = []
+    for name in devices:
+        profile, device = load_profile(name)
+        settings.append(setting_of(profile, device, plan))
+    budget = budget_for(settings, options.memory, options.risk)
+    known: Known = {}
+    about = fingerprint(plan, settings)
+    if options.state:
+        known = load_state(Path(options.state), about)
+    with _Progress(lambda: save_state(Path(options.state), about, known) if options.state else None) as progress:
+        answer, best = find_plan_for(
+            plan, document, settings, budget, options.risk, options.seconds, progress,
+            SMALLER_BUDGETS if options.pareto is not None or options.report is not None else 0, known,
+        )  # fmt: skip
+    return _Searched(model, answer, best, document, settings)
+
+
+def _write_report(searched: _Searched, path: Path) -> None:
+    """Raises UserError."""
+    from ondevice_sora.records.search import SearchReport
+    from ondevice_sora.reports.page.search import write_search
+    from ondevice_sora.simulator.changes.explain import explain
+    from ondevice_sora.simulator.changes.sensitivity import sensitivities
+    from ondevice_sora.simulator.changes.whatif import what_ifs
+
+    about = (searched.best, searched.document, searched.settings[0])
+    write_search(
+        SearchReport(searched.model, searched.answer, explain(*about), sensitivities(*about), what_ifs(*about)), path
+    )
+
+
+def _movable(plan: Plan, document: Document, output: Path) -> Plan:
+    """The plan with the path of a listed model taken from where the plan is written."""
+    from msgspec.structs import replace
+
+    if not plan.model.endswith((".yaml", ".yml", ".json")):
+        return plan
+    model = document.file_of("$.model").parent / plan.model
+    return replace(plan, model=os.path.relpath(model.resolve(), output.parent.resolve()))
+
+
+class _Progress:
+    """One line that is overwritten, a few times a second, where somebody is looking; `save` is called now and then.
+
+    Ctrl-C is taken note of and raised from the next call, when there is a plan: never in the middle of anything. A
+    second Ctrl-C ends the program at once.
+    """
+
+    def __init__(self, save: Callable[[], None]) -> None:
+        self.save = save
+        self.is_shown = sys.stderr.isatty()
+        self.shown_at = 0.0
+        self.saved_at = time.monotonic()
+        self.is_interrupted = False
+
+    def __enter__(self) -> Self:
+        self.before = signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        signal.signal(signal.SIGINT, self.before)
+        if self.shown_at:
+            print(file=sys.stderr)
+        self.save()
+
+    def _note(self, *_: object) -> None:
+        self.is_interrupted = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def __call__(self, phase: str, best: Scored | None, num_evaluated: int) -> None:
+        if best is None:
+            return
+        if self.is_interrupted:
+            self.is_interrupted = False
+            raise KeyboardInterrupt
+        now = time.monotonic()
+        if self.is_shown and now - self.shown_at > 0.2:
+            self.shown_at = now
+            totals = ", ".join(f"{total:.2f} s" for total in best.totals_s)
+            print(f"\r{phase}: {num_evaluated:,} plans, best {totals}   ", end="", file=sys.stderr, flush=True)
+        if now - self.saved_at > SAVED_EVERY_S:
+            self.save()
+            self.saved_at = time.monotonic()
+
+
+def run_explain(options: argparse.Namespace) -> int:
+    """Raises UserError."""
+    import msgspec
+
+    from ondevice_sora.plans.schema import load_plan
+    from ondevice_sora.profiles.profile import load_profile
+    from ondevice_sora.simulator.changes.explain import explain
+    from ondevice_sora.simulator.prepare import setting_of
+
+    plan, document = load_plan(options.plan)
+    profile, device = load_profile(options.device or DEFAULT_DEVICE)
+    explanation = explain(plan, document, setting_of(profile, device, plan))
+    if options.json:
+        print(msgspec.json.format(msgspec.json.encode(explanation), indent=1).decode())
+    else:
+        from ondevice_sora.reports.terminal.search import print_explanation
+
+        print_explanation(explanation)
+    return EXIT_FITS

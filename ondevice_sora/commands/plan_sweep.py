@@ -1,0 +1,58 @@
+"""`plan sweep`: every combination of a grid simulated, as one table."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from ondevice_sora.commands.common import EXIT_FITS, EXIT_INTERRUPTED, needing, output_path, progress_bar, whole_number
+from ondevice_sora.profiles.errors import UserError
+
+
+def add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("grid", help="a grid file: models, shapes, devices, budgets, techniques")
+    parser.add_argument("-o", "--output", metavar="TABLE", help="a .csv or .parquet file (default GRID.csv)")
+    parser.add_argument(
+        "--processes", type=whole_number(1, 1024), metavar="N", help="local processes (default: one a core)"
+    )
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler to give the work to, tcp://host:8786")
+    parser.add_argument("--force", action="store_true", help="overwrite the table if it exists")
+
+
+def run_sweep(options: argparse.Namespace) -> int:
+    """Raises UserError."""
+    from pathlib import Path
+
+    from ondevice_sora.simulator.sweep.grid import read_grid
+    from ondevice_sora.simulator.sweep.sweep import Journal, sweep, write_table
+
+    if options.scheduler is not None and options.processes is not None:
+        raise UserError("--processes has no effect with --scheduler", "--processes", "Leave it out.")
+    path = output_path(options.output or "", f"{Path(options.grid).stem}.csv", options.force, [options.grid])
+    if path.suffix not in (".csv", ".parquet"):
+        raise UserError("a table is CSV or Parquet", str(path), "Name a .csv or .parquet file.")
+    if path.suffix == ".parquet":
+        with needing("sweep"):
+            import pyarrow  # noqa: F401
+    if options.scheduler is not None:
+        with needing("sweep"):
+            import distributed  # noqa: F401
+    cells = read_grid(options.grid)
+    journal = Journal(path)
+    try:
+        with progress_bar("cells", len(cells)) as progress:
+            rows = sweep(cells, journal, options.scheduler, options.processes, progress)
+    except KeyboardInterrupt:
+        print(
+            f"interrupted: {len(journal.read())} of {len(cells)} rows are kept in {journal.path}; the same command "
+            "goes on from them",
+            file=sys.stderr,
+        )
+        return EXIT_INTERRUPTED
+    write_table(rows, path)
+    journal.remove()
+    refused = sum(row["verdict"] == "refused" for row in rows)
+    killed = sum(row["verdict"] == "killed" for row in rows)
+    print(f"{len(rows)} combinations: {len(rows) - refused - killed} fit, {killed} killed, {refused} refused")
+    print(f"Wrote {path}")
+    return EXIT_FITS

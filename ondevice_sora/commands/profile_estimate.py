@@ -1,0 +1,120 @@
+"""`profile estimate`: what Core ML packages would cost on a device, read out of the packages alone."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ondevice_sora.commands.common import EXIT_FITS, needing, whole_number
+from ondevice_sora.profiles.errors import UserError
+
+if TYPE_CHECKING:
+    from ondevice_sora.runtime.coreml.estimate.estimate import Described
+    from ondevice_sora.runtime.coreml.estimate.folders import Passes
+
+FILES = ("model.yaml", "profile.yaml", "plan.yaml")
+DEFAULT_STEPS = 30
+
+
+def add_estimate_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "paths", nargs="+", metavar="PATH",
+        help="an export, packages, or folders of them: a folder is a component, its packages its blocks in order",
+    )  # fmt: skip
+    parser.add_argument("--device", default="iphone15pro", help="a device or a profile file (default iphone15pro)")
+    parser.add_argument(
+        "--compute-units", choices=["cpu_only", "cpu_and_gpu", "cpu_and_ne"],
+        help="where they would run (default: as an export's plan says, else cpu_and_gpu)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--passes", action="append", type=_passes, default=[], metavar="COMPONENT=N",
+        help="walks of a component in a generation: a number, or `steps` (default: as an export says, else 1)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--steps",
+        type=whole_number(1, 1000),
+        default=DEFAULT_STEPS,
+        help="denoising steps of the plan written (an export has its own)",
+    )
+    parser.add_argument("--name", default="", help="the model's name (default: that of the first path)")
+    parser.add_argument(
+        "-o", "--output", default="", metavar="DIR", help="write model.yaml, profile.yaml and plan.yaml to this folder"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of the tables")
+    parser.add_argument("--force", action="store_true", help="overwrite files that exist")
+
+
+def _passes(text: str) -> tuple[str, Passes]:
+    component, _, number = text.partition("=")
+    try:
+        if component:
+            return component, "steps" if number == "steps" else whole_number(1, 10_000)(number)
+    except argparse.ArgumentTypeError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text!r} does not say how often. Write denoiser=steps or decoder=4, say.")
+
+
+def run_estimate(options: argparse.Namespace) -> int:
+    """Raises UserError."""
+    from ondevice_sora.profiles.profile import load_profile
+
+    profile, device = load_profile(options.device)
+    directory = _directory(options) if options.output else None
+    with needing("coreml"):
+        from ondevice_sora.runtime.coreml.estimate.estimate import describe
+        from ondevice_sora.runtime.coreml.estimate.folders import find_packages
+
+        found = find_packages([Path(path) for path in options.paths])
+    described = describe(
+        found,
+        profile,
+        device,
+        compute_units=options.compute_units,
+        name=options.name or Path(options.paths[0]).resolve().name,
+        passes=dict(options.passes),
+        steps=options.steps,
+    )
+    if options.json:
+        import msgspec
+
+        print(msgspec.json.format(msgspec.json.encode(described.estimate), indent=1).decode())
+    else:
+        from ondevice_sora.reports.terminal.estimates import print_estimate
+
+        print_estimate(described.estimate)
+    if directory is not None:
+        _write(described, directory, is_told=not options.json)
+    return EXIT_FITS
+
+
+def _directory(options: argparse.Namespace) -> Path:
+    """The folder to write to; nothing is there that would be overwritten. Raises UserError."""
+    directory = Path(options.output)
+    if os.path.exists(directory) and not os.path.isdir(directory):
+        raise UserError("this is no folder", str(directory), "Give a folder; three files are written to it.")
+    if not os.path.isdir(directory.parent):
+        raise UserError(f"there is no folder {directory.parent}", str(directory), "Make the folder first.")
+    for name in FILES:
+        if os.path.exists(directory / name) and not options.force:
+            mend = "Choose another folder, or overwrite it with --force."
+            raise UserError("the file exists already", str(directory / name), mend)
+    return directory
+
+
+def _write(described: Described, directory: Path, *, is_told: bool) -> None:
+    import msgspec
+
+    from ondevice_sora.profiles.documents import write_yaml
+    from ondevice_sora.profiles.profile import profile_data
+
+    directory.mkdir(exist_ok=True)
+    comment = "Written by `ondevice-sora profile estimate` from the operations of Core ML packages; nothing was run."
+    for name, data in zip(
+        FILES, (msgspec.to_builtins(described.model), profile_data(described.profile), described.plan), strict=True
+    ):
+        write_yaml(directory / name, data, comment)
+    if is_told:
+        print(f"Wrote {', '.join(FILES)} to {directory}. Simulate with:")
+        print(f"  ondevice-sora simulate --device {directory / 'profile.yaml'} --plan {directory / 'plan.yaml'}")

@@ -1,0 +1,89 @@
+"""run: run a plan on this machine, its blocks loaded from a block store, and write what happened as a trace."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from ondevice_sora.commands.common import EXIT_FITS, needing, output_path
+
+EXAMPLES = """
+examples:
+  ondevice-sora profile capture --device host --store blocks -o host.yaml
+  ondevice-sora run --plan plan.yaml --store blocks --device host.yaml --trace measured.json
+
+The plan's `model` is the store's model.yaml, its components say compute_units: cpu_only. With --device, the working
+memory and the baseline that the profile measured count against the budget. `simulate --plan plan.yaml --device
+host.yaml` predicts the same run.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--plan", required=True, metavar="PLAN", help="a plan file")
+    parser.add_argument(
+        "--store",
+        required=True,
+        metavar="DIR",
+        help="a block store; cut otherwise than the plan says, it is cut so beneath",
+    )
+    parser.add_argument("--device", metavar="YAML", help="a profile captured here: what counts against the budget")
+    parser.add_argument("--threads", type=int, metavar="N", help="threads that run a block (default PyTorch's)")
+    parser.add_argument("--buffered", action="store_true", help="read through the page cache, not directly")
+    parser.add_argument("--verify", action="store_true", help="compare each block with its checksum at its first load")
+    parser.add_argument(
+        "--trace", nargs="?", const="", metavar="JSON", help="write the trace (default PLAN.measured.json)"
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite the file if it exists")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Raises UserError."""
+    from ondevice_sora.plans.schema import load_plan
+    from ondevice_sora.profiles.profile import load_profile
+    from ondevice_sora.profiles.units import format_bytes, format_seconds
+    from ondevice_sora.records.trace import write_trace
+
+    with needing("torch"):
+        import torch
+
+        from ondevice_sora.runtime.capture.subjects import store_for, subject_of
+        from ondevice_sora.runtime.executor.executor import Executor
+        from ondevice_sora.runtime.executor.network import listed_model, profile_memory, profile_pricer, schedule_run
+        from ondevice_sora.runtime.executor.reading import FileReader
+        from ondevice_sora.runtime.executor.store import Store
+        from ondevice_sora.runtime.executor.torch_blocks import TorchBlocks
+
+    path = None
+    if options.trace is not None:
+        path = output_path(options.trace, f"{Path(options.plan).stem}.measured.json", options.force, [options.plan])
+    plan, document = load_plan(options.plan)
+    given = Store.open(Path(options.store))
+    store = store_for(given, plan, document)
+    if store is not given:
+        print(f"Blocks cut as the plan says: {store.directory}", file=sys.stderr)
+    playable = subject_of(store).playable(plan)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    price, memory = None, None
+    if options.device:
+        known = load_profile(options.device)
+        price, memory = profile_pricer(*known), profile_memory(known[0])
+    model = listed_model(store.manifest.model, playable.networks)
+    schedule, costs = schedule_run(plan, model, document, price=price, memory=memory)
+    reader = FileReader(store, direct=not options.buffered, verify=options.verify)
+    blocks = TorchBlocks(schedule, playable.networks, store, reader)
+    baseline = 0 if memory is None else memory.baseline
+    with Executor(schedule, costs, blocks, baseline_bytes=baseline) as executor:
+        playable.generate(executor)
+    trace = executor.trace()
+    print(f"{plan.name}: measured on this machine, from noise")
+    print(f"  total            {format_seconds(trace.total_s)}")
+    print(f"  peak, by ledger  {format_bytes(trace.peak_bytes)}")
+    measured = executor.measured_peak_bytes
+    print(f"  peak, measured   {format_bytes(measured) if measured is not None else 'unknown on this system'}")
+    print(f"  budget           {format_bytes(plan.memory.budget) if plan.memory.budget is not None else 'none'}")
+    if path is not None:
+        write_trace(trace, path)
+        print(f"Wrote {path}")
+    return EXIT_FITS

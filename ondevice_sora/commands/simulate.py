@@ -1,0 +1,162 @@
+"""simulate: predict how a plan runs on a device - how long, how much memory, and whether iOS ends it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ondevice_sora.commands.common import EXIT_FITS, EXIT_KILLED, Parser, guarded, output_path, shown, size_argument
+from ondevice_sora.profiles.errors import UserError
+
+if TYPE_CHECKING:
+    from ondevice_sora.records.trace import Trace
+
+DEFAULT_PLAN = "ours-256"
+DEFAULT_DEVICE = "iphone15pro"
+EXAMPLES = """
+examples:
+  simulate                                                    our plan at 256x256 on an iPhone 15 Pro
+  simulate --device iphone15pro --plan app-256-all --report   the reference app, with an HTML report
+  simulate --plan plan.yaml --json                            your plan, as one JSON document
+  simulate --plan app-256-all --plan ours-256                 two plans side by side
+
+exit status: 0 fits, 2 unusable input, 3 predicted over the memory limit
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--plan",
+        action="append",
+        metavar="PLAN",
+        help=f"a plan file or a ready plan (default {DEFAULT_PLAN}); several are set side by side",
+    )
+    parser.add_argument(
+        "--device",
+        default=DEFAULT_DEVICE,
+        metavar="DEVICE",
+        help=f"a device of the catalogue or a profile file (default {DEFAULT_DEVICE})",
+    )
+    parser.add_argument(
+        "--memory-limit", type=size_argument, metavar="SIZE", help="instead of the device's, e.g. '3.3 GB'"
+    )
+    parser.add_argument("--entitlement", action="store_true", help="the app has the increased-memory entitlement")
+    parser.add_argument("--os", metavar="VERSION", help="OS version whose memory limit is meant, e.g. 18.1")
+    parser.add_argument("--thermal", action="store_true", help="apply the device's thermal derating")
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of the summary")
+    parser.add_argument("--report", nargs="?", const="", metavar="HTML", help="write a report (default PLAN.html)")
+    parser.add_argument(
+        "--trace", nargs="?", const="", metavar="JSON", help="write the trace (default PLAN.trace.json)"
+    )
+    parser.add_argument(
+        "--perfetto",
+        nargs="?",
+        const="",
+        metavar="JSON",
+        help="write a Chrome/Perfetto trace (default PLAN.perfetto.json)",
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite files that exist")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Simulate as the options say. Raises UserError."""
+    names = options.plan or [DEFAULT_PLAN]
+    _check_limit(options)
+    outputs = _outputs(options, names)
+    traces = [_simulate(name, options, with_what_ifs=bool(outputs) or options.json) for name in names]
+    _write(traces, outputs)
+    shown(lambda: _show(traces, as_json=options.json))
+    for path in outputs.values():
+        print(f"Wrote {path}", file=sys.stderr)
+    return EXIT_KILLED if any(trace.kill is not None for trace in traces) else EXIT_FITS
+
+
+def _outputs(options: argparse.Namespace, names: list[str]) -> dict[str, Path]:
+    """Where to write what, checked before anything is simulated."""
+    stem = Path(names[0]).stem
+    suffixes = {"report": ".html", "trace": ".trace.json", "perfetto": ".perfetto.json"}
+    wanted = {kind: getattr(options, kind) for kind in suffixes if getattr(options, kind) is not None}
+    for kind in ("trace", "perfetto"):
+        if kind in wanted and len(names) > 1:
+            raise UserError(f"--{kind} writes one plan, but {len(names)} are given", mend="Give one --plan at a time.")
+    inputs = [*names, options.device]
+    outputs = {
+        kind: output_path(given, f"{stem}{suffixes[kind]}", options.force, inputs) for kind, given in wanted.items()
+    }
+    if len({path.resolve() for path in outputs.values()}) < len(outputs):
+        raise UserError("two outputs have the same name", mend="Give each its own.")
+    return outputs
+
+
+def _simulate(name: str, options: argparse.Namespace, with_what_ifs: bool) -> Trace:
+    from msgspec.structs import replace
+
+    from ondevice_sora.plans.schema import load_plan
+    from ondevice_sora.profiles.profile import load_profile
+    from ondevice_sora.simulator.prepare import setting_of
+    from ondevice_sora.simulator.simulate import answer
+
+    plan, document = load_plan(name)
+    if options.entitlement:
+        plan = replace(plan, memory=replace(plan.memory, entitlement=True))
+    profile, device = load_profile(options.device)
+    setting = setting_of(
+        profile, device, plan, memory_limit=options.memory_limit, os_version=options.os, is_thermal=options.thermal
+    )
+    return answer(plan, document, setting, with_what_ifs=with_what_ifs).trace
+
+
+def _check_limit(options: argparse.Namespace) -> None:
+    import re
+
+    if options.os is not None and not re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,3})?", options.os):
+        raise UserError(f"--os: '{options.os}' is not a version", mend="Write one such as 18 or 18.1.")
+    for option in ("os", "entitlement"):
+        if getattr(options, option) and options.memory_limit is not None:
+            raise UserError(f"--{option} has no effect with --memory-limit", mend="Give one of the two.")
+
+
+def _show(traces: list[Trace], as_json: bool) -> None:
+    if as_json:
+        import msgspec
+
+        results = [trace.result for trace in traces]
+        document = results[0] if len(results) == 1 else {"results": results}
+        print(msgspec.json.format(msgspec.json.encode(document), indent=1).decode())
+    elif len(traces) == 1:
+        from ondevice_sora.reports.terminal.summary import print_summary
+
+        print_summary(traces[0])
+    else:
+        from ondevice_sora.reports.terminal.side_by_side import print_side_by_side
+
+        print_side_by_side(traces)
+
+
+def _write(traces: list[Trace], outputs: dict[str, Path]) -> None:
+    for kind, path in outputs.items():
+        if kind == "trace":
+            from ondevice_sora.records.trace import write_trace
+
+            write_trace(traces[0], path)
+        elif kind == "perfetto":
+            from ondevice_sora.reports.perfetto import write_perfetto
+
+            write_perfetto(traces[0], path)
+        else:
+            from ondevice_sora.reports.page.html import write_report
+
+            write_report(traces, path)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = Parser(prog="simulate", description=__doc__, epilog=EXAMPLES)
+    add_arguments(parser)
+    options = parser.parse_args(arguments)
+    return guarded(lambda: run(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

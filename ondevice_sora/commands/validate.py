@@ -1,0 +1,125 @@
+"""validate: set the simulator against figures that others measured, and our networks against references and exports.
+
+`validate published` simulates every case of a cases file (the shipped one unless --cases names another) and prints the
+published figure, the simulated one, the error and the role. The format is described in docs/cases.md. With
+--leave-one-out every calibration figure is predicted by a fit that has not seen it.
+
+`validate host` captures this machine, then predicts and runs many plans on it.
+
+`validate reference DIR` compares networks, sampler and leap rules with the vectors in a folder, case by case; exit
+status 1 says that one lies over its tolerance. It needs PyTorch.
+
+`validate export DIR` runs every block of an export in the reference executor and compares it with PyTorch, on the
+inputs that it has in a generation. Exit status 1 says that one lies over its tolerance. It needs PyTorch and
+coremltools.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from ondevice_sora.commands import validate_host
+from ondevice_sora.commands.common import CASES_HELP, EXIT_FAILED, EXIT_FITS, needing, progress_bar, shown
+from ondevice_sora.profiles.errors import UserError
+
+EXAMPLES = """
+examples:
+  ondevice-sora validate published
+  ondevice-sora validate published --leave-one-out
+  ondevice-sora validate published --cases mine.yaml --json
+  ondevice-sora validate reference vectors/
+  ondevice-sora validate export exported/
+  ondevice-sora validate host --out host-validation
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="published|reference|export|host")
+    published = actions.add_parser("published", help="published figures beside simulated ones")
+    published.add_argument("--cases", default="iphone15pro", metavar="FILE", help=CASES_HELP)
+    published.add_argument("--device", metavar="DEVICE", help="instead of the file's: a device or a profile file")
+    published.add_argument(
+        "--leave-one-out",
+        action="store_true",
+        help="refit without each calibration figure, then predict it (needs SciPy)",
+    )
+    published.add_argument("--json", action="store_true", help="print one JSON document")
+    reference = actions.add_parser(
+        "reference", help="our networks and sampler beside reference vectors (needs PyTorch)"
+    )
+    reference.add_argument("folder", metavar="DIR", help="a folder of reference vectors")
+    export = actions.add_parser("export", help="exported blocks beside PyTorch's (needs PyTorch and coremltools)")
+    export.add_argument("folder", type=Path, metavar="DIR", help="an export's folder")
+    export.add_argument("--weights", type=Path, metavar="DIR", help="the folder of weights that it was made from")
+    host = actions.add_parser("host", help="plans predicted and run on this machine (needs PyTorch)")
+    validate_host.add_arguments(host)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Raises UserError."""
+    actions = {"published": _published, "reference": _reference, "export": _export, "host": validate_host.run}
+    return actions[options.action](options)
+
+
+def _reference(options: argparse.Namespace) -> int:
+    from ondevice_sora.reports.terminal.reference import print_reference
+
+    with needing("torch"):
+        from ondevice_sora.studies.reference.compare import validate_reference
+    results = validate_reference(options.folder)
+    shown(lambda: print_reference(results))
+    compared = [result for result in results if result.max_abs_difference is not None]
+    return EXIT_FITS if compared and all(result.ok for result in compared) else EXIT_FAILED
+
+
+def _export(options: argparse.Namespace) -> int:
+    from ondevice_sora.reports.terminal.parity import print_parity
+
+    with needing("coreml"):
+        from ondevice_sora.runtime.coreml.export.manifest import read_manifest
+        from ondevice_sora.runtime.coreml.export.parity import validate_export
+        from ondevice_sora.runtime.coreml.package.messages import model_class
+
+        model_class()
+    with progress_bar("blocks", len(read_manifest(options.folder).blocks)) as advance:
+        rows = validate_export(options.folder, options.weights, on_block=advance)
+    shown(lambda: print_parity(rows))
+    return EXIT_FITS if all(row.ok for row in rows) else EXIT_FAILED
+
+
+def _published(options: argparse.Namespace) -> int:
+    from ondevice_sora.profiles.profile import load_profile
+    from ondevice_sora.simulator.calibration.published import compare, find_cases, profile_of, read_cases
+
+    cases, planned = read_cases(find_cases(options.cases))
+    source = planned[0].source
+    profile, device = load_profile(options.device) if options.device else profile_of(cases.device, source, "$.device")
+    if options.leave_one_out:
+        if options.device and options.device != device.key:
+            what = "a profile file's costs have no effect with --leave-one-out, which fits its own"
+            raise UserError(what, "--device", "Name a device, or leave one of the two out.")
+        from ondevice_sora.simulator.calibration.fit import leave_one_out
+
+        rows = leave_one_out(device, planned, progress=_progress)
+        title = "published against simulated with a fit that has not seen the figure"
+    else:
+        rows = compare(planned, profile, device)
+        title = f"published against simulated with profile {profile.name}"
+    if options.json:
+        import json
+
+        from ondevice_sora.simulator.calibration.published import rows_document
+
+        print(json.dumps(rows_document(rows), indent=1))
+    else:
+        from ondevice_sora.reports.terminal.published import print_published
+
+        print_published(rows, title, cases.source)
+    return EXIT_FITS
+
+
+def _progress(done: int, total: int) -> None:
+    if sys.stderr.isatty():
+        print(f"\rfit {done} of {total}", end="\n" if done == total else "", file=sys.stderr, flush=True)

@@ -1,0 +1,371 @@
+"""A capture: what was measured of single blocks on a device, as a harness writes it down (docs/profile.md).
+
+The phone's harness, `profile capture --device iphone` and anybody else write the same JSON; `profile_of` makes a
+profile of it. Captures keep samples; medians and spreads are derived here. Seconds, and bytes of `phys_footprint`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from ondevice_sora.profiles.costs import PROCESSORS, figures, replace_figures
+from ondevice_sora.profiles.devices import Device, device_keys
+from ondevice_sora.profiles.documents import Document, read_json, write_json
+from ondevice_sora.profiles.errors import UserError, nearest
+from ondevice_sora.profiles.figures import Figure, sampled
+from ondevice_sora.profiles.measurements import ComputeUnits, Measurement
+from ondevice_sora.profiles.models.model import Name, Precision, Variant
+from ondevice_sora.profiles.profile import SCALED_FROM, Profile, load_profile, scale_profile
+
+FORMAT = "ondevice-sora-capture-1"
+MAX_BYTES = 50_000_000
+LIKE_FIRST = 0.9
+"""Later loads whose median is above this share of the first load hardly found a cache."""
+
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e6)]
+Bytes = Annotated[int, msgspec.Meta(ge=0, le=10**14)]
+SecondsSamples = Annotated[tuple[Seconds, ...], msgspec.Meta(max_length=10_000)]
+ByteSamples = Annotated[tuple[Bytes, ...], msgspec.Meta(max_length=10_000)]
+ThermalState = Literal["nominal", "fair", "serious", "critical", "unknown"]
+
+
+class Loads(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Seconds of loads: the first on this device (Core ML specialises the model), later ones, those beside runs."""
+
+    first_s: SecondsSamples = ()
+    later_s: SecondsSamples = ()
+    while_running_s: SecondsSamples = ()
+
+
+class Runs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Seconds of runs: the first after a load (the GPU compiles shaders), later ones, later ones beside loads."""
+
+    first_s: SecondsSamples = ()
+    later_s: SecondsSamples = ()
+    while_loading_s: SecondsSamples = ()
+
+
+class MemorySamples(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The app's footprint in bytes, one sample a load: the lists that are given are equally long.
+
+    before_load, load_peak, after_load, run_peak (highest during the runs), after_evict
+    """
+
+    before_load: ByteSamples = ()
+    load_peak: ByteSamples = ()
+    after_load: ByteSamples = ()
+    run_peak: ByteSamples = ()
+    after_evict: ByteSamples = ()
+
+
+class CapturedBlock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One function of one package on one choice of compute units.
+
+    Component and units name the block as a plan's model does. `package`, `function` and `sha256` (of the package) say
+    what was measured; `stored_bytes` is the package's size. `thermal_states` were seen before and after.
+    """
+
+    component: Name
+    first_unit: Name
+    last_unit: Name
+    compute_units: ComputeUnits
+    precision: Precision
+    variant: Variant = "plain"
+    package: str = ""
+    function: str = ""
+    sha256: str = ""
+    stored_bytes: Bytes | None = None
+    loads: Loads = Loads()
+    runs: Runs = Runs()
+    unload_s: SecondsSamples = ()
+    memory: MemorySamples = MemorySamples()
+    thermal_states: tuple[ThermalState, ...] = ()
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What names the block in a profile."""
+        return (self.component, self.first_unit, self.last_unit, self.variant, self.precision, self.compute_units)
+
+    @property
+    def label(self) -> str:
+        units = self.first_unit if self.first_unit == self.last_unit else f"{self.first_unit}..{self.last_unit}"
+        variant = "" if self.variant == "plain" else f" {self.variant}"
+        return f"{self.component} {units}{variant} on {self.compute_units}"
+
+
+class Failure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A block that could not be measured, and why."""
+
+    package: str
+    function: str
+    compute_units: ComputeUnits
+    reason: str
+
+
+class CaptureConditions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Under what conditions: the device as it names itself (iPhone16,1), its system, and what measured.
+
+    `free_bytes` is what the system says an app may still allocate before the first load; `tools` are versions by name.
+    """
+
+    device_model: str
+    os: str
+    date: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}")]
+    os_build: str = ""
+    thermal_state: ThermalState = "unknown"
+    low_power_mode: bool | None = None
+    free_bytes: Bytes | None = None
+    tools: dict[str, str] = {}
+
+
+class Capture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole file. `device` is a key of the catalogue; a device that the catalogue lacks brings its `hardware`.
+
+    `baseline_bytes` is the footprint of the app with no model loaded. `failures` are not read.
+    """
+
+    device: Name
+    model: str
+    conditions: CaptureConditions
+    blocks: Annotated[tuple[CapturedBlock, ...], msgspec.Meta(max_length=20_000)]
+    format: str = FORMAT
+    hardware: Device | None = None
+    baseline_bytes: ByteSamples = ()
+    failures: tuple[Failure, ...] = ()
+
+
+def read_capture(path: str | Path) -> Capture:
+    """A capture. Raises UserError, with the place in the file, for anything that is not one."""
+    document = read_json(path, MAX_BYTES)
+    found = document.data.get("format")
+    if found != FORMAT:
+        what = f"capture format {found!r} is not '{FORMAT}'" if found else f"not a capture: no 'format': '{FORMAT}'"
+        raise document.error("$", what, "See 'The capture file' in docs/profile.md.")
+    capture = document.convert(Capture)
+    _check(capture, document)
+    return capture
+
+
+def write_capture(path: str | Path, capture: Capture) -> None:
+    """Write the capture as JSON; what is empty is left out. Raises UserError."""
+    write_json(path, _without_empty(msgspec.to_builtins(capture)))
+
+
+def _without_empty(value: Any) -> Any:
+    if isinstance(value, dict):
+        kept = {key: _without_empty(inner) for key, inner in value.items()}
+        return {key: inner for key, inner in kept.items() if inner not in (None, "", {}, [], ())}
+    return [_without_empty(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+
+
+def with_memory_of(capture: Capture, harness: Capture) -> tuple[Capture, list[str]]:
+    """The capture with the memory figures and thermal states that a harness reported of the same blocks, and notes.
+
+    Raises UserError if the harness's capture is of another device, model or package.
+    """
+    for what in ("device", "model"):
+        ours, theirs = getattr(capture, what), getattr(harness, what)
+        if ours != theirs:
+            raise UserError(f"the memory figures are of {what} '{theirs}', not '{ours}'", "--memory")
+    reported = {block.key: block for block in harness.blocks if _byte_lists(block)}
+    blocks = []
+    for block in capture.blocks:
+        found = reported.pop(block.key, None)
+        if found is None:
+            blocks.append(block)
+            continue
+        if found.sha256 and block.sha256 and found.sha256 != block.sha256:
+            raise UserError(f"the memory figures of {block.label} are of another package", "--memory")
+        states = found.thermal_states or block.thermal_states
+        blocks.append(msgspec.structs.replace(block, memory=found.memory, thermal_states=states))
+    notes = [f"memory figures of a block that was not captured: {block.label}" for block in reported.values()]
+    told = harness.conditions
+    conditions = msgspec.structs.replace(
+        capture.conditions,
+        thermal_state=told.thermal_state,
+        low_power_mode=told.low_power_mode,
+        free_bytes=told.free_bytes,
+        tools={**capture.conditions.tools, **told.tools},
+    )
+    merged = msgspec.structs.replace(
+        capture, blocks=tuple(blocks), conditions=conditions, baseline_bytes=harness.baseline_bytes
+    )
+    return merged, notes
+
+
+def _check(capture: Capture, document: Document) -> None:
+    """What a schema cannot say."""
+    if capture.hardware is None and capture.device not in device_keys():
+        mend = f"{nearest(capture.device, device_keys())} Of any other device give `hardware` as well."
+        raise document.error("$.device", f"unknown device '{capture.device}'", mend)
+    if capture.hardware is not None:
+        if capture.device in device_keys():
+            raise document.error("$.hardware", f"the catalogue describes '{capture.device}'", "Remove `hardware`.")
+        if capture.hardware.hardware.gpu_flops_per_s is None:
+            what = "the key 'gpu_flops_per_s' is missing"
+            raise document.error("$.hardware.hardware", what, "What was not measured is scaled by it.")
+    counts = Counter(block.key for block in capture.blocks)
+    for index, block in enumerate(capture.blocks):
+        pointer = f"$.blocks[{index}]"
+        if counts[block.key] > 1:
+            raise document.error(pointer, f"{block.label} ({block.precision}) stands twice", "Keep one of the two.")
+        memory = {name: getattr(block.memory, name) for name in block.memory.__struct_fields__}
+        lengths = {name: len(values) for name, values in memory.items() if values}
+        if len(set(lengths.values())) > 1:
+            told = ", ".join(f"{name} {length}" for name, length in lengths.items())
+            raise document.error(f"{pointer}.memory", f"lists of different lengths: {told}", "Give one sample a load.")
+        if not (_seconds_lists(block) or lengths):
+            raise document.error(pointer, f"{block.label} has no samples", "Leave out what was not measured.")
+    if not capture.blocks:
+        raise document.error("$.blocks", "no block was measured")
+
+
+def profile_of(capture: Capture) -> tuple[Profile, list[str]]:
+    """The profile that `simulate --device` takes, and notes on what the samples could not say.
+
+    Measured blocks get medians of their samples. Everything else stays as in the device's own profile, or as scaled
+    from another's, but for what was measured of all blocks: baseline, unloading, what stays after an eviction, what a
+    load holds while it is under way, and how loads and runs slow each other. Raises UserError.
+    """
+    source = f"profile capture, {capture.conditions.date[:10]}"
+    base = _base(capture)
+    known = figures(base.costs)
+    changes = {name: figure for name, figure in _cost_changes(capture, source).items() if name in known}
+    notes: list[str] = []
+    profile = Profile(
+        device=capture.device,
+        costs=replace_figures(base.costs, changes),
+        hardware=capture.hardware,
+        conditions=_conditions(capture, base),
+        measurements=tuple(_measurement(capture, block, source, notes) for block in capture.blocks),
+        fit=base.fit,
+    )
+    return profile, [*notes, *_warnings(capture)]
+
+
+def _base(capture: Capture) -> Profile:
+    if capture.hardware is None:
+        return load_profile(capture.device)[0]
+    profile, source = load_profile(SCALED_FROM)
+    return scale_profile(profile, source, msgspec.structs.replace(capture.hardware, key=capture.device))
+
+
+def _measurement(capture: Capture, block: CapturedBlock, source: str, notes: list[str]) -> Measurement:
+    resident = _grown(block.memory.before_load, block.memory.after_load)
+    working = _grown(block.memory.after_load, block.memory.run_peak)
+    for name, values in (("after_load", resident), ("run_peak", working)):
+        if values and median(values) < 0:
+            notes.append(f"{block.label}: the footprint fell by {name}, so the figure is left out")
+    return Measurement(
+        model=capture.model,
+        component=block.component,
+        first_unit=block.first_unit,
+        last_unit=block.last_unit,
+        variant=block.variant,
+        precision=block.precision,
+        compute_units=block.compute_units,
+        load_warm_s=sampled(block.loads.later_s, source),
+        load_cold_s=sampled(block.loads.first_s, source),
+        run_s=sampled(block.runs.later_s, source),
+        first_run_s=sampled(block.runs.first_s, source),
+        unload_s=sampled(block.unload_s, source),
+        resident_bytes=sampled(resident, source) if resident and median(resident) >= 0 else None,
+        working_bytes=sampled(working, source) if working and median(working) >= 0 else None,
+        samples={**_seconds_lists(block), **_byte_lists(block)},
+    )
+
+
+def _seconds_lists(block: CapturedBlock) -> dict[str, tuple[float, ...]]:
+    """All samples of seconds by the names that a host capture gives them."""
+    named = {
+        "load_cold_s": block.loads.first_s,
+        "load_warm_s": block.loads.later_s,
+        "load_while_running_s": block.loads.while_running_s,
+        "first_run_s": block.runs.first_s,
+        "run_s": block.runs.later_s,
+        "run_while_loading_s": block.runs.while_loading_s,
+        "unload_s": block.unload_s,
+    }
+    return {name: values for name, values in named.items() if values}
+
+
+def _byte_lists(block: CapturedBlock) -> dict[str, tuple[float, ...]]:
+    named = {name: getattr(block.memory, name) for name in block.memory.__struct_fields__}
+    return {f"{name}_bytes": tuple(map(float, values)) for name, values in named.items() if values}
+
+
+def _grown(before: Sequence[int], after: Sequence[int]) -> list[float]:
+    """How much the footprint grew in each sample; nothing where either was not reported."""
+    return [float(late - early) for early, late in zip(before, after, strict=False)]
+
+
+def _cost_changes(capture: Capture, source: str) -> dict[str, Figure]:
+    """Figures of the costs that were measured over all blocks."""
+    residual, transient = [], []
+    for block in capture.blocks:
+        memory = block.memory
+        resident = _grown(memory.before_load, memory.after_load)
+        if not resident or median(resident) <= 0:
+            continue
+        if stayed := _grown(memory.before_load, memory.after_evict):
+            residual.append(max(0.0, median(stayed)) / median(resident))
+        if above := _grown(memory.after_load, memory.load_peak):
+            transient.append(max(0.0, median(above)) / median(resident))
+    found = {
+        "baseline_bytes": sampled(capture.baseline_bytes, source),
+        "loads.unload_s": sampled([median(block.unload_s) for block in capture.blocks if block.unload_s], source),
+        "loads.residual_share": sampled(residual, source),
+        "loads.transient_share": sampled(transient, source),
+    }
+    for units, processor in PROCESSORS.items():
+        blocks = [block for block in capture.blocks if block.compute_units == units]
+        loads = [_rate(block.loads.later_s, block.loads.while_running_s) for block in blocks]
+        runs = [_rate(block.runs.later_s, block.runs.while_loading_s) for block in blocks]
+        found[f"processors.{processor}.load_rate"] = sampled([rate for rate in loads if rate], source)
+        found[f"processors.{processor}.run_rate"] = sampled([rate for rate in runs if rate], source)
+    return {name: figure for name, figure in found.items() if figure is not None}
+
+
+def _rate(alone: Sequence[float], beside: Sequence[float]) -> float | None:
+    """Speed beside the other activity relative to alone."""
+    if not (alone and beside and median(beside)):
+        return None
+    return min(10.0, max(0.01, median(alone) / median(beside)))
+
+
+def _conditions(capture: Capture, base: Profile) -> dict[str, str]:
+    conditions = capture.conditions
+    told = {
+        "device": conditions.device_model,
+        "os": f"{conditions.os} ({conditions.os_build})" if conditions.os_build else conditions.os,
+        "date": conditions.date,
+        "thermal state": conditions.thermal_state,
+        "low-power mode": {None: "", True: "on", False: "off"}[conditions.low_power_mode],
+        "free memory": "" if conditions.free_bytes is None else f"{conditions.free_bytes} bytes",
+        "blocks not measured": f"as in {base.name}",
+        **{f"{name} version": version for name, version in conditions.tools.items()},
+    }
+    return {name: text for name, text in told.items() if text}
+
+
+def _warnings(capture: Capture) -> list[str]:
+    """What to bear in mind when reading the figures."""
+    found = []
+    for block in capture.blocks:
+        first, later = block.loads.first_s, block.loads.later_s
+        if first and later and median(later) > LIKE_FIRST * median(first):
+            found.append(
+                f"{block.label}: later loads took as long as the first; they may not have found Core ML's cache"
+            )
+    hot = [b.label for b in capture.blocks if {"serious", "critical"} & set(b.thermal_states)]
+    if hot:
+        found.append(f"measured hot (serious or critical thermal state), so already slowed: {', '.join(hot)}")
+    if capture.conditions.low_power_mode:
+        found.append("measured in low-power mode, which slows the processors")
+    return found

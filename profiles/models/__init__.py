@@ -1,0 +1,1 @@
+"""What models are made of: units, their operations and bytes, by architecture or by list."""

@@ -1,0 +1,102 @@
+"""Models by name: an architecture that is worked out for a shape, or a YAML file that lists units."""
+
+from __future__ import annotations
+
+import os
+from functools import cache, lru_cache
+from pathlib import Path
+
+import msgspec
+
+from ondevice_sora.profiles.devices import DATA
+from ondevice_sora.profiles.documents import read_yaml
+from ondevice_sora.profiles.errors import UserError, nearest
+from ondevice_sora.profiles.models.model import Model
+from ondevice_sora.profiles.models.opensora import OpenSoraConfig, opensora, reference_partition
+
+MODELS = DATA / "models"
+ARCHITECTURES = DATA / "architectures"
+Reference = dict[str, tuple[tuple[str, ...], ...]]
+
+
+class VideoShape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Pixels and frames."""
+
+    width: int
+    height: int
+    frames: int
+
+
+class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A model of Open-Sora's classes, and the video and text length that it is described at unless told otherwise."""
+
+    name: str
+    source: str
+    video: VideoShape
+    text_tokens: int
+    config: OpenSoraConfig = OpenSoraConfig()
+
+
+def architecture_names() -> list[str]:
+    return sorted(path.stem for path in ARCHITECTURES.glob("*.yaml"))
+
+
+def model_names() -> list[str]:
+    return sorted([*architecture_names(), *(path.stem for path in MODELS.glob("*.yaml"))])
+
+
+@cache
+def architecture(name: str) -> Architecture | None:
+    """The architecture of that name, None if there is none."""
+    if name not in architecture_names():
+        return None
+    return read_yaml(ARCHITECTURES / f"{name}.yaml").convert(Architecture)
+
+
+@lru_cache(maxsize=32)
+def described_model(
+    of: Architecture,
+    width: int,
+    height: int,
+    frames: int,
+    text_tokens: int,
+    encoder_tokens: int | None = None,
+    guidance_batch: int = 2,
+) -> tuple[Model, Reference]:
+    """An architecture's model for a shape, and the partition of the reference app."""
+    model = opensora(
+        width,
+        height,
+        frames,
+        text_tokens,
+        encoder_tokens=encoder_tokens,
+        guidance_batch=guidance_batch,
+        config=of.config,
+    )
+    return msgspec.structs.replace(model, name=of.name, source=of.source), reference_partition(model)
+
+
+def listed_model(name: str, folder: Path) -> tuple[Model, Reference]:
+    """A model that lists its units: one of the catalogue by name, or a file (relative to `folder`).
+
+    Each unit is a block of its reference partition. Raises UserError for an unknown name or an unusable file.
+    """
+    if name.endswith((".yaml", ".yml", ".json")):
+        path = folder / name
+        if not os.path.isfile(path):
+            raise UserError(f"no such file: {path}", mend="A path starts from the folder of the file that names it.")
+    elif (MODELS / f"{name}.yaml").is_file():
+        path = MODELS / f"{name}.yaml"
+    else:
+        raise UserError(f"unknown model '{name}'", mend=nearest(name, model_names()))
+    document = read_yaml(path)
+    model = document.convert(Model)
+    names = [component.name for component in model.components]
+    for index, component in enumerate(model.components):
+        if names.index(component.name) != index:
+            raise document.error(f"$.components[{index}].name", f"'{component.name}' stands twice")
+        units = [unit.name for unit in component.units]
+        for row, unit in enumerate(units):
+            if units.index(unit) != row:
+                raise document.error(f"$.components[{index}].units[{row}].name", f"'{unit}' stands twice")
+    return model, {}

@@ -1,0 +1,1 @@
+"""What engines write and reports read: traces, results, answers of searches, evaluations, agreement."""

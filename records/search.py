@@ -1,0 +1,143 @@
+"""What planning answers with: the plan found beside others, how far it may be from the optimum, the front, the reasons.
+
+Printed as a table, or as JSON with the same numbers; seconds and bytes, null for unknown.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from ondevice_sora.profiles.figures import Mark
+from ondevice_sora.records.result import Verdict, WhatIf
+
+
+class PlannedBlock(msgspec.Struct, frozen=True):
+    """A block of a plan: its weights in memory, how often a generation runs it, and how often it loads it."""
+
+    component: str
+    name: str
+    resident_bytes: int
+    num_runs: int
+    num_loads: int
+
+
+class PlannedRow(msgspec.Struct, frozen=True):
+    """One plan on one device, simulated.
+
+    total_s       without a limit, where the plan is killed
+    quantile_s    the total at the asked-for quantile of the costs' spread; null if none was asked for
+    kill_share    share of the draws of baseline and limit in which the app is killed
+    seconds_by_mark   how much of the total rests on figures of each mark
+    """
+
+    name: str
+    device: str
+    verdict: Verdict
+    total_s: float
+    component_s: dict[str, float]
+    quantile_s: float | None
+    kill_share: float
+    peak_bytes: int
+    stored_bytes: int
+    num_packages: int
+    num_blocks: dict[str, int]
+    blocks: list[PlannedBlock]
+    seconds_by_mark: dict[Mark, float]
+
+
+class FrontPoint(msgspec.Struct, frozen=True):
+    """A plan that no other plan tried beats in both seconds and bytes (of memory, or of storage)."""
+
+    total_s: float
+    peak_bytes: int
+    stored_bytes: int
+    num_packages: int
+
+
+class Planning(msgspec.Struct, frozen=True):
+    """The answer of a search; rows begin with the plan found.
+
+    bound      seconds that no plan beats, or the same relative measure as `score` for several devices
+    gap        how far the plan found may be from the optimum, relative to the bound; 0 if every plan was tried
+    ending     optimum (every plan was tried), converged, time, interrupted
+    """
+
+    budget_bytes: int
+    budget_source: str
+    score: float
+    bound: float
+    gap: float
+    ending: str
+    num_evaluated: int
+    search_s: float
+    risk: float | None
+    rows: list[PlannedRow]
+    memory_front: list[FrontPoint]
+    storage_front: list[FrontPoint]
+    package_front: list[FrontPoint]
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """The plan with one thing changed: seconds and bytes more (+) or less (-) than the plan itself.
+
+    better_share   share of the draws of the costs in which the change is the faster one; null if not drawn
+    """
+
+    group: str
+    title: str
+    saved_s: float | None
+    peak_change_bytes: int | None
+    better_share: float | None
+    note: str = ""
+
+
+class ComponentReason(msgspec.Struct, frozen=True):
+    """What a component's seconds go to.
+
+    run_s          its runs if nothing slowed them
+    interference_s   what loads that go on beside them add to its runs
+    stall_s        waiting for loads; of it and of the loads, reload_s are loads of blocks loaded before
+    """
+
+    component: str
+    total_s: float
+    run_s: float
+    interference_s: float
+    stall_s: float
+    load_s: float
+    reload_s: float
+    other_s: float
+    bounded_by: str
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    plan: str
+    device: str
+    total_s: float
+    bound_s: float
+    peak_bytes: int
+    budget_bytes: int
+    components: list[ComponentReason]
+    reasons: list[Reason]
+    flips: list[str]
+    notes: list[str]
+
+
+class Sensitivity(msgspec.Struct, frozen=True):
+    """The plan's total with one figure of the costs lower and higher by its spread (relative)."""
+
+    figure: str
+    mark: Mark
+    spread: float
+    low_s: float
+    high_s: float
+
+
+class SearchReport(msgspec.Struct, frozen=True):
+    """All that the page of a search shows. From `explanation` on it is about the plan found on the first device."""
+
+    model: str
+    planning: Planning
+    explanation: Explanation
+    sensitivities: list[Sensitivity]
+    what_ifs: list[WhatIf]

@@ -1,0 +1,120 @@
+"""The trace: what every engine writes, simulated or measured, and what every report is made from.
+
+A span says what one lane did from start to end; memory samples say what the app was charged at each change. Times are
+seconds from the start of the generation, sizes are bytes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from ondevice_sora.profiles.documents import read_text, write_text
+from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.records.result import Result
+
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
+Bytes = Annotated[int, msgspec.Meta(ge=0, le=10**18)]
+Lane = Literal["load", "cpu", "gpu", "ane"]
+Action = Literal["load", "run", "evict"]
+FORMAT = "ondevice-sora-trace-1"
+
+
+class Span(msgspec.Struct, frozen=True, gc=False):
+    """One action of one lane. `step` is the denoising step or the pass; `cold` marks a first load or a first run."""
+
+    lane: Lane
+    action: Action
+    component: str
+    step: int
+    block: str
+    variant: str
+    start_s: Seconds
+    end_s: Seconds
+    bytes: Bytes
+    cold: bool = False
+
+    @property
+    def seconds(self) -> float:
+        return self.end_s - self.start_s
+
+
+class MemorySample(msgspec.Struct, frozen=True, gc=False):
+    """What is charged from `time_s` on, by what holds it."""
+
+    time_s: Seconds
+    baseline: Bytes
+    resident: Bytes
+    loading: Bytes
+    working: Bytes
+    residual: Bytes
+
+    @property
+    def total(self) -> int:
+        return self.baseline + self.resident + self.loading + self.working + self.residual
+
+
+class Kill(msgspec.Struct, frozen=True):
+    """The moment the footprint crossed the limit: what was being done, to which block, and how far over."""
+
+    time_s: Seconds
+    action: Action
+    component: str
+    step: int
+    block: str
+    footprint_bytes: Bytes
+    limit_bytes: Bytes
+
+
+class Trace(msgspec.Struct, frozen=True):
+    """One generation. `kind` says whether it happened or was computed; reports never mix the two silently.
+
+    `spans` are in order of their ends; if there was a kill, they stop at it.
+    """
+
+    kind: Literal["simulated", "measured"]
+    plan: str
+    device: str
+    model: str
+    spans: list[Span]
+    memory: list[MemorySample]
+    limit_bytes: Annotated[int, msgspec.Meta(ge=1, le=10**18)]
+    kill: Kill | None = None
+    conditions: dict[str, str] = {}
+    result: Result | None = None
+    format: str = FORMAT
+
+    @property
+    def total_s(self) -> float:
+        """When the last span ends, in seconds."""
+        return max((span.end_s for span in self.spans), default=0.0)
+
+    @property
+    def peak_bytes(self) -> int:
+        """The largest footprint, in bytes."""
+        return max((sample.total for sample in self.memory), default=0)
+
+
+def write_trace(trace: Trace, path: str | Path) -> None:
+    write_text(path, msgspec.json.encode(trace).decode() + "\n")
+
+
+def read_trace(path: str | Path) -> Trace:
+    """A saved trace. Raises UserError if the file is not one, or breaks off."""
+    path = Path(path)
+    text = read_text(path, max_bytes=500_000_000)
+    try:
+        trace = msgspec.json.decode(text, type=Trace)
+    except (msgspec.ValidationError, msgspec.DecodeError, RecursionError) as error:
+        raise UserError(f"not a trace: {error}", str(path), "Write one with `simulate --trace FILE`.") from None
+    if trace.format != FORMAT:
+        raise UserError(f"trace format '{trace.format}' is not '{FORMAT}'", str(path), "Write the trace again.")
+    for index, span in enumerate(trace.spans):
+        if span.end_s < span.start_s:
+            raise UserError(f"spans[{index}] ends before it starts", str(path), "Write the trace again.")
+    for index in range(1, len(trace.memory)):
+        if trace.memory[index].time_s < trace.memory[index - 1].time_s:
+            raise UserError(f"memory[{index}] is earlier than the one before", str(path), "Write the trace again.")
+    return trace

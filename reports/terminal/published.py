@@ -1,0 +1,33 @@
+"""The table of `validate published`: published, simulated, error, role."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ondevice_sora.profiles.units import format_bytes
+from ondevice_sora.records.result import PublishedRow
+from ondevice_sora.reports.terminal.console import plain_table, table_console
+
+
+def print_published(rows: Sequence[PublishedRow], title: str, source: str) -> None:
+    """Print every row, then mean and worst error of the calibration and held-out figures."""
+    console = table_console()
+    table = plain_table(
+        ("case", "quantity", "place", "role"), ("published", "simulated", "error"), f"{source}: {title}"
+    )
+    for row in rows:
+        table.add_row(
+            row.case, row.quantity, row.place, row.role.replace("_", " "), _shown(row.published, row.quantity),
+            _shown(row.simulated, row.quantity), f"{row.error * 100:+.1f} %",
+        )  # fmt: skip
+    console.print(table)
+    for role in ("calibration", "held_out"):
+        errors = [abs(row.error) for row in rows if row.role == role]
+        if errors:
+            mean, worst = sum(errors) / len(errors) * 100, max(errors) * 100
+            name = role.replace("_", " ")
+            console.print(f"{name}: {len(errors)} figures, mean error {mean:.2f} %, worst {worst:.2f} %")
+
+
+def _shown(value: float, quantity: str) -> str:
+    return format_bytes(value) if quantity == "peak_bytes" else f"{value:.2f} s"

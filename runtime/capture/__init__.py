@@ -1,0 +1,1 @@
+"""What blocks cost, measured: on this machine, or on a phone that is connected to a Mac."""

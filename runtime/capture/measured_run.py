@@ -1,0 +1,172 @@
+"""One run of a plan in a process of its own, measured: what captures and `validate host` are made of.
+
+    python -m ondevice_sora.runtime.capture.measured_run --store DIR --plan plan.yaml -o trial.json
+
+Writes the trace, the digest of the result, the most memory that the system charged, and beside them the seconds of a
+fixed read and of a fixed piece of work taken right after the run: how fast the machine was then. With --probe the
+memory that each block's run takes is measured instead of time. With --whole nothing is partitioned: the digest that
+every run of the plan must have.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from torch import Tensor
+
+from ondevice_sora.plans.schedule import Schedule
+from ondevice_sora.plans.schema import load_plan
+from ondevice_sora.profiles.documents import read_text, write_text
+from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.profiles.profile import load_profile
+from ondevice_sora.records.trace import Trace
+from ondevice_sora.runtime.capture.subjects import store_for, subject_of
+from ondevice_sora.runtime.executor import footprint
+from ondevice_sora.runtime.executor.executor import Executor
+from ondevice_sora.runtime.executor.network import listed_model, profile_memory, profile_pricer, schedule_run
+from ondevice_sora.runtime.executor.reading import FileReader, drop_pages
+from ondevice_sora.runtime.executor.slots import Holding
+from ondevice_sora.runtime.executor.store import Store
+from ondevice_sora.runtime.executor.torch_blocks import TorchBlocks
+from ondevice_sora.runtime.networks.units import State, Unit
+
+
+class Trial(msgspec.Struct, frozen=True):
+    """What one run left behind.
+
+    digest          SHA-256 of the result's bytes
+    added_bytes     most resident memory above the process's own; None where the system does not tell
+    working_bytes   of a probe: the most that any run of a block took, by component, block and variant
+    """
+
+    digest: str
+    trace: Trace | None = None
+    added_bytes: int | None = None
+    working_bytes: list[tuple[str, str, str, int]] = []
+
+
+class ProbingBlocks(TorchBlocks):
+    """Measures how far each block's run raises the process's resident memory; times are then not worth keeping."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._has_run: set[int] = set()
+        self.working: dict[int, int] = {}
+        """the most bytes by the block's index in the schedule, the first run apart: it also brings in library code"""
+
+    def run(self, block: int, holding: Holding, state: State, units: Sequence[Unit] | None) -> State:
+        footprint.trim_heap()
+        before, is_ours = footprint.resident_bytes(), footprint.reset_peak()
+        after = super().run(block, holding, state, units)
+        peak = footprint.peak_bytes()
+        if before is not None and peak is not None and is_ours and block in self._has_run:
+            self.working[block] = max(self.working.get(block, 0), peak - before)
+        self._has_run.add(block)
+        return after
+
+
+def run_trial(store_directory: Path, plan_path: Path, profile: str | None, *, is_probe: bool, is_whole: bool) -> Trial:
+    """Raises UserError for a plan that does not fit the store or this machine."""
+    plan, document = load_plan(plan_path)
+    subject = subject_of(Store.open(store_directory))
+    if is_whole:
+        return Trial(digest_of(subject.whole(plan)))
+    store = store_for(Store.open(store_directory), plan, document)
+    playable = subject.playable(plan)
+    price, memory = None, None
+    if profile is not None:
+        known = load_profile(profile)
+        price, memory = profile_pricer(*known), profile_memory(known[0])
+    model = listed_model(store.manifest.model, playable.networks)
+    schedule, costs = schedule_run(plan, model, document, price=price, memory=memory)
+    for block in store.manifest.blocks:
+        drop_pages(store.path(block))
+    kind = ProbingBlocks if is_probe else TorchBlocks
+    blocks = kind(schedule, playable.networks, store, FileReader(store, drop_cache=True))
+    baseline = 0 if memory is None else memory.baseline
+    with Executor(schedule, costs, blocks, baseline_bytes=baseline) as executor:
+        result = playable.generate(executor)
+    digest = digest_of(result)
+    if isinstance(blocks, ProbingBlocks):
+        return Trial(digest, working_bytes=_working(blocks, schedule))
+    return Trial(digest, executor.trace(), executor.measured_peak_bytes)
+
+
+def digest_of(tensor: Tensor) -> str:
+    return hashlib.sha256(tensor.contiguous().numpy().tobytes()).hexdigest()
+
+
+def in_process(
+    store: Path, plan: Path, output: Path, *, threads: int, profile: Path | None = None, mode: str = ""
+) -> Trial:
+    """Run a trial in a fresh process. `mode` is "", "probe" or "whole". Raises UserError with what it complained of."""
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "ondevice_sora.runtime.capture.measured_run",
+        "--store",
+        str(store),
+        "--plan",
+        str(plan),
+        "-o",
+        str(output),
+    ]
+    command += ["--threads", str(threads)]
+    command += ["--device", str(profile)] if profile is not None else []
+    command += [f"--{mode}"] if mode else []
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        said = ended.stderr.strip().splitlines() or [f"the process ended with status {ended.returncode}"]
+        raise UserError(f"a run of {plan.name} failed: {said[-1]}", str(plan))
+    return read_trial(output)
+
+
+def read_trial(path: Path) -> Trial:
+    """A finished trial. Raises UserError if the file is none."""
+    try:
+        return msgspec.json.decode(read_text(path, max_bytes=500_000_000), type=Trial)
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        raise UserError(f"not a trial: {error}", str(path), "Remove it; the run is then repeated.") from None
+
+
+def _working(probed: ProbingBlocks, schedule: Schedule) -> list[tuple[str, str, str, int]]:
+    blocks = schedule.blocks
+    return [
+        (blocks[number].component, blocks[number].name, blocks[number].variant, held)
+        for number, held in sorted(probed.working.items())
+    ]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--store", type=Path, required=True)
+    parser.add_argument("--plan", type=Path, required=True)
+    parser.add_argument("--device", help="a captured profile: working memory and baseline count against the budget")
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--probe", action="store_true", help="measure the memory of runs, not their time")
+    parser.add_argument("--whole", action="store_true", help="do not partition")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    try:
+        trial = run_trial(
+            options.store, options.plan, options.device, is_probe=options.probe, is_whole=options.whole
+        )  # fmt: skip
+    except UserError as error:
+        print(f"error: {error}".replace("\n", " "), file=sys.stderr)
+        return 2
+    write_text(options.output, msgspec.json.encode(trial).decode() + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""What is to be measured on a phone: all functions of the packages below a folder, named as a plan's model has them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ondevice_sora.profiles.capture_file import CapturedBlock
+from ondevice_sora.profiles.measurements import ComputeUnits
+from ondevice_sora.profiles.models.catalogue import architecture
+from ondevice_sora.profiles.models.model import Precision, Variant
+from ondevice_sora.runtime.coreml.estimate.folders import find_packages
+from ondevice_sora.runtime.coreml.export.manifest import MANIFEST, packaged, read_manifest
+from ondevice_sora.runtime.coreml.package.package import Package, read_package
+from ondevice_sora.runtime.coreml.package.weights import weights_of
+
+DEFAULT_UNITS: ComputeUnits = "cpu_and_gpu"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A function of a package on a choice of compute units, and the block that it is.
+
+    `function` is empty where the package has one only.
+    """
+
+    component: str
+    first_unit: str
+    last_unit: str
+    variant: Variant
+    precision: Precision
+    compute_units: ComputeUnits
+    package: Path
+    function: str
+    stored_bytes: int
+    sha256: str
+
+    def block(self) -> CapturedBlock:
+        """The block without samples."""
+        return CapturedBlock(
+            component=self.component,
+            first_unit=self.first_unit,
+            last_unit=self.last_unit,
+            compute_units=self.compute_units,
+            precision=self.precision,
+            variant=self.variant,
+            package=self.package.name,
+            function=self.function,
+            sha256=self.sha256,
+            stored_bytes=self.stored_bytes,
+        )
+
+
+def targets_in(directory: Path, compute_units: Sequence[ComputeUnits]) -> tuple[str, list[Target]]:
+    """The model's name and its targets; without compute units, on those of an export's plan, else on CPU and GPU.
+
+    An export is of the model of its plan. Any other folder is a model of its own name, with components and units as
+    `profile estimate` finds them. Raises UserError.
+    """
+    if (directory / MANIFEST).is_file():
+        return _exported(directory, compute_units)
+    found = find_packages([directory])
+    targets = []
+    precisions = {name: weights_of([b.packages[0] for b in found.blocks if b.component == name]).precision
+                  for name in {block.component for block in found.blocks}}  # fmt: skip
+    for block in found.blocks:
+        (package,) = block.packages
+        stored = packaged(package.path.parent, package.path.name)
+        for variant, function in block.functions.items():
+            for units in compute_units or (DEFAULT_UNITS,):
+                targets.append(
+                    Target(
+                        block.component, block.unit, block.unit, variant, precisions[block.component], units,
+                        package.path, _named(package, function.name), stored.num_bytes, stored.checksum,
+                    )
+                )  # fmt: skip
+    return directory.resolve().name, targets
+
+
+def _exported(directory: Path, compute_units: Sequence[ComputeUnits]) -> tuple[str, list[Target]]:
+    """`tail` functions are left out: a plan's block is measured in its whole passes."""
+    manifest = read_manifest(directory)
+    described = architecture(manifest.model)
+    targets = []
+    for block in manifest.blocks:
+        packages = {each.file: each for each in block.packages}
+        read = {file: read_package(directory / file) for file in packages}
+        for function in block.functions:
+            if function.kind == "tail":
+                continue
+            for units in compute_units or (block.compute_units,):
+                stored = packages[function.package]
+                targets.append(
+                    Target(
+                        block.component, block.first_unit, block.last_unit, function.kind, block.precision, units,
+                        directory / function.package, _named(read[function.package], function.function),
+                        stored.num_bytes, stored.checksum,
+                    )
+                )  # fmt: skip
+    return manifest.model if described is None else described.name, targets
+
+
+def _named(package: Package, function: str) -> str:
+    return function if len(package.functions) > 1 else ""

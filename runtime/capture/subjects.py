@@ -1,0 +1,231 @@
+"""What a store holds, as something to generate with: built again from the store's `origin`, block by block or whole.
+
+Two kinds: a stand-in, STDiT3 of any size walked along a rectified flow; and the small text-to-video model. Both start
+from the same noise at every call, so that two runs of a plan must give the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ondevice_sora.plans.schema import ComponentPlan, Plan, Tdtm
+from ondevice_sora.profiles.documents import Document
+from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.profiles.models.catalogue import listed_model
+from ondevice_sora.runtime.executor.executor import Executor
+from ondevice_sora.runtime.executor.network import Network, cut
+from ondevice_sora.runtime.executor.network import listed_model as described
+from ondevice_sora.runtime.executor.partitioned import PartitionedVideo, merging_steps
+from ondevice_sora.runtime.executor.store import MANIFEST, MODEL, Store, partition_hash, write_store
+from ondevice_sora.runtime.networks.components import DENOISER, TextToVideo
+from ondevice_sora.runtime.networks.stdit3 import LatentSize, PixelSize, STDiT3, STDiT3Config
+from ondevice_sora.runtime.networks.t5 import T5Encoder
+from ondevice_sora.runtime.networks.units import State, run_units
+from ondevice_sora.runtime.networks.video_vae import VideoVAE
+from ondevice_sora.runtime.sampling.generation import VideoRequest, generate
+from ondevice_sora.runtime.sampling.request import leap_rule, request_of
+from ondevice_sora.runtime.sampling.sampler import flow_timesteps, sample
+from ondevice_sora.runtime.small import model as small
+from ondevice_sora.runtime.small.shipped import load_small
+from ondevice_sora.runtime.small.vocabulary import EXAMPLE, tokenize
+
+STAND_IN, SMALL = "stdit3", "small"
+CUTS = "cuts"
+"""Folder of a store for stores of the same model cut otherwise."""
+SMALL_NAME = "small model of Open-Sora's classes"
+"""As profiles/ describes it: what is captured of a store of it prices plans with `model: small`."""
+BATCH = 2
+"""Samples in a network evaluation: both branches of classifier-free guidance."""
+PIXELS_PER_LATENT = 8
+FPS = 24.0
+
+
+@dataclass(frozen=True)
+class Playable:
+    """A model made ready for a plan: its networks, and the generation that plays them on an executor of these."""
+
+    networks: tuple[Network, ...]
+    generate: Callable[[Executor], Tensor]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a store of a subject is written from: its name, its networks with weights, and how to build it again."""
+
+    name: str
+    networks: tuple[Network, ...]
+    origin: dict[str, Any]
+
+
+class Subject(Protocol):
+    """A model that runs block by block and whole. Its result is one tensor, the same bits either way.
+
+    Both raise UserError for a plan that asks what the model cannot do.
+    """
+
+    def playable(self, plan: Plan) -> Playable: ...
+
+    def whole(self, plan: Plan) -> Tensor: ...
+
+    def stored(self) -> Stored: ...
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """STDiT3 with random weights, walked from noise. Times and bytes depend on sizes, not on what the weights are."""
+
+    config: STDiT3Config
+    size: LatentSize
+    text_tokens: int
+
+    def playable(self, plan: Plan) -> Playable:
+        with torch.device("meta"):
+            bare = STDiT3(self.config).eval().requires_grad_(False)
+        network = self.network(bare, plan.tdtm)
+
+        def walk(executor: Executor) -> Tensor:
+            latent = self._walk(plan, lambda state, _: executor.play(DENOISER, state)["velocity"])
+            executor.end_early(DENOISER)
+            return latent
+
+        return Playable((network,), walk)
+
+    def whole(self, plan: Plan) -> Tensor:
+        network = self.network(self.model(), plan.tdtm)
+        return self._walk(
+            plan, lambda state, merge: run_units(network.units("tdtm" if merge else "plain"), state)["velocity"]
+        )
+
+    def stored(self) -> Stored:
+        name = f"stdit3-{self.config.hidden_size}x{self.config.depth}-{'x'.join(map(str, self.size))}"
+        origin = {
+            "kind": STAND_IN,
+            "config": asdict(self.config),
+            "size": list(self.size),
+            "text_tokens": self.text_tokens,
+        }
+        return Stored(name, (self.network(self.model(), Tdtm()),), origin)
+
+    def model(self) -> STDiT3:
+        """The network with its weights, the same at every call."""
+        torch.manual_seed(0)
+        return STDiT3(self.config).eval().requires_grad_(False)
+
+    def network(self, model: STDiT3, tdtm: Tdtm) -> Network:
+        pixels = PixelSize(self.size.height * PIXELS_PER_LATENT, self.size.width * PIXELS_PER_LATENT)
+        names = tdtm.chosen(model.block_names)
+        return Network(
+            DENOISER,
+            "steps",
+            tuple(model.units(self.size, pixels)),
+            tuple(model.units(self.size, pixels, merged_blocks=names)),
+            frozenset(names),
+        )
+
+    @torch.no_grad()
+    def _walk(self, plan: Plan, evaluate: Callable[[State, bool], Tensor]) -> Tensor:
+        generator = torch.Generator().manual_seed(0)
+        noise = torch.randn(1, self.config.in_channels, *self.size, generator=generator)
+        caption = torch.randn(BATCH, self.text_tokens, self.config.caption_channels, generator=generator)
+        fixed = {
+            "fps": torch.tensor([FPS]),
+            "caption": caption,
+            "text_mask": torch.ones(BATCH, self.text_tokens, dtype=torch.int64),
+        }
+
+        def denoise(latents: Tensor, timesteps: Tensor, *, step: int, merge: bool) -> Tensor:
+            return evaluate({"latent": latents, "timestep": timesteps, **fixed}, merge)
+
+        sampler = plan.sampler
+        times = flow_timesteps(sampler.steps, height=1, width=1, num_frames=1, transform=False)
+        merged = merging_steps(plan, sampler.steps)
+        leap = leap_rule(plan.lpl)
+        return sample(
+            denoise, noise, times, guidance_scale=sampler.guidance, leap=leap, merge_steps=merged
+        ).latent  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SmallModel:
+    """The small text-to-video model with the weights of a folder, or with random ones where none is given."""
+
+    weights: Path | None
+
+    def playable(self, plan: Plan) -> Playable:
+        video = PartitionedVideo.of(self.model(), self.request(plan))
+        ids, mask = tokenize([EXAMPLE])
+        return Playable(
+            video.networks, lambda executor: torch.from_numpy(video.generate(executor, ids, mask, seed=0).frames)
+        )
+
+    def whole(self, plan: Plan) -> Tensor:
+        ids, mask = tokenize([EXAMPLE])
+        return torch.from_numpy(generate(self.model(), ids, mask, self.request(plan), seed=0).frames)
+
+    def stored(self) -> Stored:
+        networks = PartitionedVideo.of(self.model(), small.REQUEST).networks
+        origin = {"kind": SMALL, "weights": None if self.weights is None else str(self.weights.resolve())}
+        return Stored(SMALL_NAME, networks, origin)
+
+    def model(self) -> TextToVideo:
+        if self.weights is not None:
+            return load_small(self.weights)
+        torch.manual_seed(0)
+        parts = (T5Encoder(small.TEXT_ENCODER), STDiT3(small.DENOISER), VideoVAE(small.VIDEO_VAE))
+        return TextToVideo(*(part.eval().requires_grad_(False) for part in parts))  # type: ignore[arg-type]
+
+    def request(self, plan: Plan) -> VideoRequest:
+        return request_of(plan, small.REQUEST)
+
+
+def write_subject(directory: Path, subject: Subject, components: Mapping[str, ComponentPlan]) -> Store:
+    """A store of a subject, cut as a plan's components say, units alone where they do not.
+
+    Raises UserError as write_store, or for blocks that are not the subject's.
+    """
+    stored = subject.stored()
+    model = described(stored.name, stored.networks, "listed from its units, to be measured")
+    plan = Plan(stored.name, stored.name, components=dict(components))
+    cuts = cut(plan, model, Document({}, {}, directory))
+    return write_store(directory, model, stored.networks, cuts, stored.origin)
+
+
+def store_for(store: Store, plan: Plan, document: Document) -> Store:
+    """The store itself if it is cut as the plan says, else one beneath it that is, written if it is not there yet.
+
+    Raises UserError as write_store, or for blocks that are not the model's.
+    """
+    model = listed_model(MODEL, store.directory)[0]
+    partition = partition_hash(store.manifest.model, cut(plan, model, document))
+    if partition == store.manifest.partition:
+        return store
+    folder = store.directory / CUTS / partition[:12]
+    if (folder / MANIFEST).is_file():
+        return Store.open(folder)
+    folder.parent.mkdir(exist_ok=True)
+    return write_subject(folder, subject_of(store), plan.components)
+
+
+def subject_of(store: Store) -> Subject:
+    """What the store's manifest says it holds. Raises UserError if it does not say how to build the networks."""
+    origin = store.manifest.origin
+    try:
+        if origin["kind"] == SMALL:
+            return SmallModel(None if origin["weights"] is None else Path(origin["weights"]))
+        if origin["kind"] == STAND_IN:
+            config = dict(origin["config"])
+            config["patch_size"] = tuple(config["patch_size"])
+            return StandIn(STDiT3Config(**config), LatentSize(*origin["size"]), int(origin["text_tokens"]))
+        raise ValueError(f"unknown kind '{origin['kind']}'")
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"the manifest does not say how to build the networks ({error!r})",
+            str(store.directory),
+            "Use a store written by `profile capture`.",
+        ) from None

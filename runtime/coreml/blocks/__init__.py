@@ -1,0 +1,1 @@
+"""What exported blocks run on: the reference executor, or Core ML on macOS."""

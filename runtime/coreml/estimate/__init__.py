@@ -1,0 +1,1 @@
+"""What packages cost, counted from their programs alone."""

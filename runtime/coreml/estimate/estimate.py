@@ -1,0 +1,317 @@
+"""What packages cost on a device, from their programs alone, and the model, profile and plan that `simulate` takes.
+
+Each package becomes a unit of a described model: its FLOPs by class, and what it moves and keeps alive, in elements of
+the component's precision so that bytes come out as counted. Its parameters are its stored bytes over that precision's.
+Seconds are the device's own figures for these amounts, with their marks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from ondevice_sora.plans.schema import BlockEntry, Plan, Sampler, plan_data
+from ondevice_sora.profiles.costs import BlockSpec, activation_bytes, price
+from ondevice_sora.profiles.devices import Device
+from ondevice_sora.profiles.errors import UserError, nearest
+from ondevice_sora.profiles.figures import Figure
+from ondevice_sora.profiles.measurements import ComputeUnits, Measurement
+from ondevice_sora.profiles.models.model import STORED_BYTES, Component, Model, Precision, Unit, Variant, Work
+from ondevice_sora.profiles.models.operators import mean_work
+from ondevice_sora.profiles.packages import package_rules
+from ondevice_sora.profiles.profile import Profile
+from ondevice_sora.records.estimate import Estimate, EstimatedFunction, EstimatedPackage
+from ondevice_sora.runtime.coreml.estimate.counting import Counted, count
+from ondevice_sora.runtime.coreml.estimate.folders import Found, FoundBlock, Passes
+from ondevice_sora.runtime.coreml.package.errors import PackageError
+from ondevice_sora.runtime.coreml.package.package import Operation, Package
+from ondevice_sora.runtime.coreml.package.types import TensorType
+from ondevice_sora.runtime.coreml.package.weights import Weights, weights_of
+
+DEFAULT_UNITS: ComputeUnits = "cpu_and_gpu"
+LARGEST_WORK = 1e18
+RESIDENT_TOLERANCE = 0.005
+"""Beyond this relative difference a package's held weights are told to the profile, since the model's would be off."""
+MODEL_FILE = "model.yaml"
+
+
+@dataclass(frozen=True)
+class Described:
+    """Packages as a model, with the profile and the plan (as data) that go with it."""
+
+    model: Model
+    profile: Profile
+    plan: dict[str, Any]
+    estimate: Estimate
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """A block with its weights and what each variant does; `tail` is what the last pass does instead."""
+
+    found: FoundBlock
+    weights: Weights
+    works: dict[Variant, Counted]
+    tail: Counted | None
+    compute_units: ComputeUnits
+
+
+def describe(
+    found: Found,
+    profile: Profile,
+    device: Device,
+    *,
+    name: str,
+    compute_units: ComputeUnits | None = None,
+    passes: Mapping[str, Passes] | None = None,
+    steps: int = 30,
+) -> Described:
+    """Everything that is known of the packages on the device.
+
+    compute_units   of all blocks; without, as an export's plan says, else CPU and GPU
+    passes          how often components are walked in a generation; without, as an export says, else once
+    steps           of the plan; an export has its own
+
+    Raises UserError for a package that cannot be counted, or for passes of a component that there is not.
+    """
+    counted = [_count(block, compute_units) for block in found.blocks]
+    components: dict[str, list[_Counted]] = {}
+    for each in counted:
+        components.setdefault(each.found.component, []).append(each)
+    walked = {**found.passes, **(passes or {})}
+    for component in passes or ():
+        if component not in components:
+            raise UserError(f"there is no component '{component}'", "--passes", nearest(component, list(components)))
+    precisions = {component: _precision(blocks) for component, blocks in components.items()}
+    model = Model(
+        name=name,
+        source="counted from the operations of Core ML packages by `ondevice-sora profile estimate`",
+        components=tuple(
+            Component(component, walked.get(component, 1), tuple(
+                _unit(each, precisions[component], walked.get(component, 1)) for each in blocks
+            ))
+            for component, blocks in components.items()
+        ),
+        is_rectified_flow=found.plan is not None,
+    )  # fmt: skip
+    _check(model, found)
+    held = profile.costs.loads.compressed_held_bytes.value
+    specs = {
+        (each.found.component, each.found.unit, variant): _spec(each, model, unit, precisions[component.name], variant)
+        for component in model.components
+        for each, unit in zip(components[component.name], component.units, strict=True)
+        for variant in each.works
+    }
+    measurements = [m for each in counted for m in _measurements(each, model.name, precisions, held)]
+    described = replace(profile, measurements=(*profile.measurements, *measurements), name="")
+    rows = [_row(each, specs, described, device, held) for each in counted]
+    notes = []
+    if "steps" not in walked.values():
+        notes.append("no component is walked every step: say which with --passes, e.g. --passes denoiser=steps")
+    return Described(
+        model, described, _plan(model, components, precisions, found.plan, steps), Estimate(device.name, rows, notes)
+    )
+
+
+def _check(model: Model, found: Found) -> None:
+    """Raises UserError for a model that a model file could not hold, such as one with passes below one."""
+    names = [(block.component, block.unit) for block in found.blocks]
+    try:
+        msgspec.convert(msgspec.to_builtins(model), Model)
+    except msgspec.ValidationError as error:
+        raise UserError(f"these packages make no model: {error}", str(found.blocks[0].path.parent)) from None
+    if len(set(names)) < len(names):
+        raise UserError("two blocks begin with the same unit", str(found.blocks[0].path.parent))
+
+
+def _count(found: FoundBlock, compute_units: ComputeUnits | None) -> _Counted:
+    """Raises PackageError with the package's path."""
+    try:
+        works = {variant: count(function) for variant, function in found.functions.items()}
+        tail = None if found.tail is None else count(found.tail)
+        for counted in (*works.values(), *filter(None, [tail])):
+            if max(counted.flops, counted.moved_bytes, counted.peak_bytes) > LARGEST_WORK:
+                raise PackageError("one run would do more than 1e18 operations, or move or hold as many bytes")
+    except PackageError as error:
+        place = f"{found.path}: {error.where}" if error.where else str(found.path)
+        raise PackageError(error.what, place, error.mend) from None
+    units = compute_units or found.compute_units or DEFAULT_UNITS
+    return _Counted(found, weights_of(found.packages), works, tail, units)
+
+
+def _precision(counted: Sequence[_Counted]) -> Precision:
+    """That of most of the component's weights."""
+    sizes: dict[Precision, int] = {}
+    for each in counted:
+        sizes[each.weights.precision] = sizes.get(each.weights.precision, 0) + each.weights.stored_bytes
+    return max(sizes, key=lambda precision: sizes[precision])
+
+
+def _unit(each: _Counted, precision: Precision, passes: Passes) -> Unit:
+    """A unit whose bytes at the component's precision are the package's."""
+    width = activation_bytes(precision)
+    works = {variant: _work(counted, width, variant) for variant, counted in each.works.items()}
+    if each.tail is not None and isinstance(passes, int) and passes > 1:
+        works["plain"] = mean_work([(works["plain"], passes - 1), (_work(each.tail, width, "plain"), 1)])
+    parameters = round(each.weights.stored_bytes / STORED_BYTES[precision])
+    return Unit(each.found.unit, parameters, works["plain"], works.get("tdtm"))
+
+
+def _work(counted: Counted, width: int, variant: Variant) -> Work:
+    return Work(
+        matmul_flops=float(counted.matmul_flops),
+        attention_flops=float(counted.attention_flops),
+        convolution_flops=float(counted.convolution_flops),
+        moved_elements=counted.moved_bytes / width,
+        working_elements=counted.peak_bytes / width,
+        token_merges=counted.token_merges if variant == "tdtm" else 0,
+    )
+
+
+def _spec(each: _Counted, model: Model, unit: Unit, precision: Precision, variant: Variant) -> BlockSpec:
+    component = each.found.component
+    return BlockSpec(model.name, component, 0, unit.name, (unit,), variant, precision, each.compute_units)
+
+
+def _measurements(each: _Counted, model: str, precisions: Mapping[str, Precision], held: float) -> list[Measurement]:
+    """What the block holds, where its weights are not all of the component's precision."""
+    precision = precisions[each.found.component]
+    own = each.weights.held_bytes(held)[each.compute_units]
+    parameters = round(each.weights.stored_bytes / STORED_BYTES[precision])
+    per_weight = {"float32": 4.0, "float16": 2.0}.get(precision, held)
+    if abs(own - parameters * per_weight) <= RESIDENT_TOLERANCE * max(own, 1):
+        return []
+    source = "counted from the package: weights of several precisions, or compressed ones"
+    return [
+        Measurement(
+            model=model,
+            component=each.found.component,
+            first_unit=each.found.unit,
+            last_unit=each.found.unit,
+            variant=variant,
+            precision=precision,
+            compute_units=each.compute_units,
+            resident_bytes=Figure(float(own), "estimated", source),
+        )
+        for variant in each.works
+    ]
+
+
+def _row(
+    each: _Counted,
+    specs: Mapping[tuple[str, str, Variant], BlockSpec],
+    profile: Profile,
+    device: Device,
+    held: float,
+) -> EstimatedPackage:
+    own = [specs[each.found.component, each.found.unit, variant] for variant in each.works]
+    dram = device.hardware.dram_bytes_per_s.value
+    costs = price(own, profile.costs, measurements=profile.measurements, dram_bytes_per_s=dram)
+    functions = [
+        EstimatedFunction(
+            component=each.found.component,
+            unit=each.found.unit,
+            variant=variant,
+            function=each.found.functions[variant].name,
+            operations=dict(counted.operations.most_common()),
+            matmul_flops=float(counted.matmul_flops),
+            attention_flops=float(counted.attention_flops),
+            convolution_flops=float(counted.convolution_flops),
+            moved_bytes=counted.moved_bytes,
+            working_bytes=counted.peak_bytes,
+            load_cold_s=float(costs.load_cold_s[index, 0]),
+            load_warm_s=float(costs.load_warm_s[index, 0]),
+            run_s=float(costs.run_s[index, 0]),
+            load_marks=costs.load_marks[index],
+            run_marks=costs.run_marks[index],
+        )
+        for index, (variant, counted) in enumerate(each.works.items())
+    ]
+    ane_notes = _ane_notes(each) if each.compute_units == "cpu_and_ne" else []
+    return EstimatedPackage(
+        path=str(each.found.path),
+        compute_units=each.compute_units,
+        precision=each.weights.precision,
+        file_bytes=sum(map(_file_bytes, each.found.packages)),
+        weight_bytes=each.weights.stored_bytes,
+        filler_bytes=each.weights.filler_bytes,
+        parameters=each.weights.parameters,
+        held_bytes=each.weights.held_bytes(held),
+        functions=functions,
+        notes=[*_size_notes(each), *_count_notes(each), *ane_notes],
+    )
+
+
+def _file_bytes(package: Package) -> int:
+    return package.model_bytes + package.weight_bytes
+
+
+def _size_notes(each: _Counted) -> list[str]:
+    size = max(map(_file_bytes, each.found.packages))
+    return [
+        f"larger than {limit.limit_bytes.value:.4g} bytes: {limit.effect} ({limit.limit_bytes.source})"
+        for limit in package_rules().size_limits
+        if limit.compute_units == each.compute_units and size > limit.limit_bytes.value
+    ]
+
+
+def _count_notes(each: _Counted) -> list[str]:
+    """What could not be counted, or was left out."""
+    notes = []
+    unknown = sorted(set().union(*(counted.unknown for counted in each.works.values())))
+    if unknown:
+        notes.append(f"operations that are not known here, counted as moving bytes: {', '.join(unknown)}")
+    if any(counted.open_loops for counted in each.works.values()):
+        notes.append("has loops; a loop's body is counted once, since its rounds are not known")
+    if each.found.others:
+        notes.append(f"functions that are left out: {', '.join(each.found.others)}")
+    return notes
+
+
+def _ane_notes(each: _Counted) -> list[str]:
+    """Operations that were seen not to run on the Neural Engine, with how many there are."""
+    notes = []
+    operations = [op for function in each.found.functions.values() for op in function.walk()]
+    for rule in package_rules().not_on_ane:
+        met = [op for op in operations if op.type in rule.operations or _makes(op, rule.dtypes)]
+        if met:
+            notes.append(f"not on the Neural Engine: {rule.what} ({len(met)} operations), {rule.why} ({rule.source})")
+    return notes
+
+
+def _makes(operation: Operation, dtypes: Sequence[str]) -> bool:
+    return any(isinstance(out.type, TensorType) and out.type.dtype in dtypes for out in operation.outputs)
+
+
+def _plan(
+    model: Model,
+    components: Mapping[str, Sequence[_Counted]],
+    precisions: Mapping[str, Precision],
+    exported: Plan | None,
+    steps: int,
+) -> dict[str, Any]:
+    """An export's own plan for its blocks; else one that loads one package ahead, a start to edit."""
+    base = exported or Plan(model.name, MODEL_FILE, sampler=Sampler(steps))
+    plan = replace(
+        base,
+        name=model.name,
+        model=MODEL_FILE,
+        description="",
+        video=None,
+        text_tokens=None,
+        encoder_tokens=None,
+        components={
+            name: replace(
+                base.component(name),
+                blocks=tuple(BlockEntry(each.found.unit, each.compute_units) for each in blocks),
+                precision=precisions[name],
+                compute_units=blocks[0].compute_units,
+            )
+            for name, blocks in components.items()
+        },
+    )
+    return {**plan_data(plan), "sampler": {"steps": base.sampler.steps}}

@@ -1,0 +1,363 @@
+"""Export a plan: every block of its partition becomes a Core ML package, and a manifest says how they fit together.
+
+Blocks are converted one at a time in each process, with the weights of one block in memory. The manifest is written
+after each: whatever interrupts an export, what is finished stays, and the next one makes only blocks whose source has
+changed or whose package is not as it was written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from msgspec.structs import replace
+from torch import Tensor
+
+from ondevice_sora.plans.schema import plan_data
+from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.runtime.coreml.export.conversion import (
+    OUTPUT_SUFFIX,
+    compute_constant_outputs,
+    convert_block,
+    merge_functions,
+    quietly,
+)
+from ondevice_sora.runtime.coreml.export.manifest import (
+    FORMAT,
+    Decoding,
+    ExportedBlock,
+    ExportedComponent,
+    ExportedFunction,
+    ExportedPackage,
+    ExportedWeights,
+    ExportManifest,
+    Feature,
+    FeatureType,
+    FunctionKind,
+    Sampling,
+    StoredConstant,
+    packaged,
+    plan_hash,
+    read_manifest,
+    write_manifest,
+)
+from ondevice_sora.runtime.coreml.export.workshop import Commission, Workshop, bound
+from ondevice_sora.runtime.coreml.package.package import Function, read_package
+from ondevice_sora.runtime.coreml.package.types import TensorType
+from ondevice_sora.runtime.networks.components import DECODER
+from ondevice_sora.runtime.networks.units import Block, tensors_read
+from ondevice_sora.runtime.sampling.leap import NUM_TIMESTEPS
+
+NO_CAPTION = "no_caption.bin"
+CONVERSION = "1"
+"""Part of every block's source: to be raised when the same block would convert to something else."""
+FEATURE_TYPES: dict[str, FeatureType] = {"fp32": "float32", "fp16": "float16", "int32": "int32"}
+
+OnBlock = Callable[[ExportedBlock, bool], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One block to make."""
+
+    commission: Commission
+    directory: Path
+    component: str
+    number: int
+
+
+def export_plan(
+    commission: Commission, directory: Path, *, jobs: int = 1, on_block: OnBlock | None = None
+) -> ExportManifest:
+    """Export to a folder, made if it is not there. Returns the manifest.
+
+    `on_block` is told of every block as it is there, and whether it had to be made. Raises UserError for what the user
+    can mend; the folder then holds what was finished.
+    """
+    workshop = workshop_of(commission)
+    for component in workshop.cuts:
+        settings = commission.plan.component(component)
+        if settings.precision == "int4":
+            where = f"$.components.{commission.plan.entry(component)}.precision"
+            raise commission.document.error(where, "'int4' is not exported here", "Write int8, float16 or float32.")
+    wanted = [(component, number) for component, blocks in workshop.cuts.items() for number in range(len(blocks))]
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        manifest = _empty_manifest(workshop, directory)
+        before = _finished_before(directory)
+        finished: dict[tuple[str, int], ExportedBlock] = {}
+
+        def finish(block: ExportedBlock, was_made: bool) -> None:
+            nonlocal manifest
+            finished[block.component, block.number] = block
+            manifest = replace(manifest, blocks=tuple(finished[key] for key in wanted if key in finished))
+            write_manifest(directory, manifest)
+            if on_block is not None:
+                on_block(block, was_made)
+
+        todo = []
+        for component, number in wanted:
+            known = before.get((component, number))
+            if (
+                known is not None
+                and known.source == source_of(workshop, component, number)
+                and _is_whole(directory, known)
+            ):
+                finish(known, False)
+            else:
+                todo.append(Job(commission, directory, component, number))
+        for block in _made(todo, jobs):
+            finish(block, True)
+        manifest = replace(manifest, complete=True)
+        write_manifest(directory, manifest)
+        _remove_strangers(directory, manifest, before)
+    except OSError as error:
+        raise UserError(f"the export cannot be written: {error.strerror or error}", str(directory)) from None
+    return manifest
+
+
+def feature_types(function: Function) -> dict[str, tuple[FeatureType, tuple[int, ...]]]:
+    """Type and shape of every input and output of a function, as it is in its package."""
+    found = {}
+    for value in (*function.inputs, *function.outputs):
+        assert isinstance(value.type, TensorType), "blocks read and write tensors"
+        found[value.name] = FEATURE_TYPES[value.type.dtype], tuple(size or 0 for size in value.type.shape or ())
+    return found
+
+
+def _made(todo: list[Job], jobs: int) -> Iterator[ExportedBlock]:
+    """The blocks, in whatever order they get finished."""
+    if jobs == 1:
+        yield from map(make_block, todo)
+        return
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(jobs, max(1, len(todo))), mp_context=context, initializer=_start_worker)
+    try:
+        futures = [pool.submit(make_block, job) for job in todo]
+        for future in as_completed(futures):
+            yield future.result()
+    except BrokenProcessPool:
+        what = "a process that made blocks has ended"
+        raise UserError(what, mend="Memory may be short: take fewer --jobs. What is finished is kept.") from None
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker() -> None:
+    """One thread a process; Ctrl-C ends it at once and without a word."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+_latest: list[tuple[Commission, Workshop]] = []
+
+
+def workshop_of(commission: Commission) -> Workshop:
+    """The commission's workshop; the last one is kept, for a process makes many blocks of one commission."""
+    if not _latest or _latest[0][0] != commission:
+        _latest[:] = [(commission, Workshop(commission))]
+    return _latest[0][1]
+
+
+def make_block(job: Job) -> ExportedBlock:
+    """Convert one block and put its packages in their places."""
+    workshop = workshop_of(job.commission)
+    plan, block = job.commission.plan, workshop.cuts[job.component][job.number]
+    settings = plan.component(job.component)
+    slots = workshop.slots(job.component, job.number)
+    kinds = workshop.block_kinds(job.component, job.number)
+    units = workshop.network(job.component).plain
+    outer = (*tensors_read(units), *units[-1].writes)
+    stem = f"{job.component}.{job.number:03}"
+    scratch = job.directory / f".{stem}.part"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+    try:
+        weights = workshop.source.read(family(job.component), {name: slot.get().shape for name, slot in slots.items()})
+        with bound(slots, weights):
+            for kind, (module, shapes) in kinds.items():
+                model = convert_block(
+                    module, [_example(shapes[name]) for name in module.inputs], settings.precision, outer
+                )
+                with quietly():
+                    model.save(str(scratch / f"{kind}.mlpackage"))
+                del model
+        packages: list[ExportedPackage] = []
+        functions: list[ExportedFunction] = []
+        for suffix, held in _packages(list(kinds), plan.tdtm.packages).items():
+            made = scratch / f"{held[0]}.mlpackage"
+            if len(held) > 1:
+                made = scratch / "merged.mlpackage"
+                merge_functions({kind: scratch / f"{kind}.mlpackage" for kind in held}, made)
+            compute_constant_outputs(made)
+            file = f"{stem}{suffix}.mlpackage"
+            functions += _described(made, file, {kind: kinds[kind][0] for kind in held})
+            shutil.rmtree(job.directory / file, ignore_errors=True)
+            os.replace(made, job.directory / file)
+            packages.append(packaged(job.directory, file))
+    except Exception as error:
+        error.add_note(f"while block '{block.name}' of {job.component} was made")
+        raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return ExportedBlock(
+        component=job.component,
+        number=job.number,
+        first_unit=block.units[0].name,
+        last_unit=block.units[-1].name,
+        precision=settings.precision,
+        compute_units=block.compute_units,
+        source=source_of(workshop, job.component, job.number),
+        packages=tuple(packages),
+        functions=tuple(functions),
+    )
+
+
+def _packages(kinds: list[FunctionKind], packages: str) -> dict[str, list[FunctionKind]]:
+    """File suffix -> the kinds that are functions of that package."""
+    if packages == "separate" and "tdtm" in kinds:
+        return {"": [kind for kind in kinds if kind != "tdtm"], ".tdtm": ["tdtm"]}
+    return {"": kinds}
+
+
+def _described(package: Path, file: str, blocks: Mapping[FunctionKind, Block]) -> Iterator[ExportedFunction]:
+    program = read_package(package)
+    for kind, block in blocks.items():
+        name = kind if len(blocks) > 1 else program.default_function
+        types = feature_types(program.function(name))
+        yield ExportedFunction(
+            kind=kind,
+            package=file,
+            function=name,
+            inputs=tuple(Feature(each, each, *types[each]) for each in block.inputs),
+            outputs=tuple(Feature(each + OUTPUT_SUFFIX, each, *types[each + OUTPUT_SUFFIX]) for each in block.outputs),
+        )
+
+
+def source_of(workshop: Workshop, component: str, number: int) -> str:
+    """Hash of what a block is made from: its weights, its units in their shapes, and how it is converted."""
+    settings = workshop.plan.component(component)
+    block = workshop.cuts[component][number]
+    shapes = {name: tuple(slot.get().shape) for name, slot in workshop.slots(component, number).items()}
+    described = {
+        "conversion": CONVERSION,
+        "coremltools": _coremltools_version(),
+        "torch": str(torch.__version__),
+        "component": component,
+        "units": [unit.name for unit in block.units],
+        "compute_units": block.compute_units,
+        "precision": settings.precision,
+        "packages": workshop.plan.tdtm.packages,
+        "origin": workshop.origin,
+        "video": [workshop.request.num_frames, workshop.request.height, workshop.request.width],
+        "kinds": {
+            kind: [
+                [(name, str(tensor.dtype), tuple(tensor.shape)) for name, tensor in tensors.items()]
+                for tensors in (inputs, workshop.outputs(component, number, kind))
+            ]
+            for kind, (_, inputs) in workshop.block_kinds(component, number).items()
+        },
+        "merged": workshop.merged(component, number),
+        "weights": workshop.source.digest(family(component), shapes),
+    }
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+
+
+def _empty_manifest(workshop: Workshop, directory: Path) -> ExportManifest:
+    """The manifest before any block is there; writes the constants beside it."""
+    video, request, plan = workshop.video, workshop.request, workshop.plan
+    config = video.model.decoder.config
+    size = config.latent_size(request.num_frames, request.height, request.width)
+    chunks = config.chunks(size[0], request.num_frames)
+    channels = video.model.denoiser.config.in_channels
+    no_caption = video.no_caption[: workshop.encoder_tokens].float().contiguous()
+    data = no_caption.numpy().astype("<f4").tobytes()
+    partial = directory / f".{NO_CAPTION}.part"
+    partial.write_bytes(data)
+    os.replace(partial, directory / NO_CAPTION)
+    return ExportManifest(
+        format=FORMAT,
+        complete=False,
+        model=plan.model,
+        plan=plan_data(plan),
+        plan_sha256=plan_hash(plan),
+        weights=ExportedWeights(workshop.source.description, workshop.source.seed),
+        made_with=f"coremltools {_coremltools_version()}, torch {torch.__version__}",
+        text_tokens=workshop.text_tokens,
+        encoder_tokens=workshop.encoder_tokens,
+        sampling=Sampling(
+            timesteps=request.timesteps(),
+            time_scale=float(NUM_TIMESTEPS),
+            guidance=request.guidance_scale,
+            fps=request.fps,
+            latent_channels=channels,
+            latent_shape=(channels, *size),
+        ),
+        decoding=Decoding(
+            num_frames=request.num_frames,
+            height=request.height,
+            width=request.width,
+            chunk_latent_frames=config.chunk_latent_frames,
+            chunk_frames=tuple(count for _, count in chunks),
+            batch_frames=config.batch_frames,
+        ),
+        no_caption=StoredConstant(NO_CAPTION, tuple(no_caption.shape), hashlib.sha256(data).hexdigest()),
+        components=tuple(
+            ExportedComponent(network.name, network.passes, tensors_read(network.plain), network.plain[-1].writes)
+            for network in video.networks
+        ),
+        blocks=(),
+        origin=workshop.origin,
+    )
+
+
+def _finished_before(directory: Path) -> dict[tuple[str, int], ExportedBlock]:
+    try:
+        return {(block.component, block.number): block for block in read_manifest(directory).blocks}
+    except UserError:
+        return {}
+
+
+def _is_whole(directory: Path, block: ExportedBlock) -> bool:
+    """Whether the block's packages are as they were written."""
+    try:
+        return all(packaged(directory, package.file) == package for package in block.packages)
+    except OSError:
+        return False
+
+
+def _remove_strangers(
+    directory: Path, manifest: ExportManifest, before: Mapping[tuple[str, int], ExportedBlock]
+) -> None:
+    """Remove packages that an earlier export left and this one has no use for."""
+    kept = {package.file for block in manifest.blocks for package in block.packages}
+    for file in {package.file for block in before.values() for package in block.packages} - kept:
+        shutil.rmtree(directory / file, ignore_errors=True)
+
+
+def _example(shape: Tensor) -> Tensor:
+    """An input to trace with: its values change nothing."""
+    if shape.dtype.is_floating_point:
+        return torch.zeros(shape.shape, dtype=shape.dtype)
+    return torch.ones(shape.shape, dtype=shape.dtype)
+
+
+def family(component: str) -> str:
+    """The component whose weights a stage has: 'decoder' for 'decoder.spatial'."""
+    return DECODER if component.startswith(f"{DECODER}.") else component
+
+
+def _coremltools_version() -> str:
+    from importlib.metadata import version
+
+    return version("coremltools")

@@ -1,0 +1,84 @@
+"""An export, opened to be run: its manifest, its networks without weights, and its schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ondevice_sora.plans.schedule import MemoryModel, Schedule, build_schedule
+from ondevice_sora.plans.schema import Plan, read_plan
+from ondevice_sora.profiles.costs import BlockCosts, BlockSpec
+from ondevice_sora.profiles.documents import Document
+from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.profiles.models.model import Model
+from ondevice_sora.profiles.models.opensora import reference_partition
+from ondevice_sora.runtime.coreml.export.manifest import (
+    EXPORT_AGAIN,
+    MANIFEST,
+    ExportedBlock,
+    ExportManifest,
+    read_manifest,
+)
+from ondevice_sora.runtime.coreml.export.workshop import rebuilt, request_of_plan
+from ondevice_sora.runtime.executor.network import UNLIMITED, listed_model
+from ondevice_sora.runtime.executor.partitioned import PartitionedVideo
+
+SizeOf = Callable[[ExportedBlock], int]
+
+
+@dataclass(frozen=True)
+class Export:
+    """A complete export. `video` generates with any executor that plays `schedule`."""
+
+    directory: Path
+    manifest: ExportManifest
+    plan: Plan
+    document: Document
+    video: PartitionedVideo
+    model: Model
+
+    @classmethod
+    def open(cls, directory: Path) -> Export:
+        """Raises UserError if there is no export, or an unfinished one."""
+        manifest = read_manifest(directory)
+        if not manifest.complete:
+            raise UserError("the export is not complete", str(directory / MANIFEST), "Run the export again to go on.")
+        plan, document = read_plan(Document(manifest.plan, {}, directory / MANIFEST))
+        networks = rebuilt(manifest.origin)
+        stored = manifest.no_caption
+        data = (directory / stored.file).read_bytes() if (directory / stored.file).is_file() else b""
+        values = np.frombuffer(data, "<f4") if len(data) % 4 == 0 else np.empty(0, np.float32)
+        if values.size != np.prod(stored.shape):
+            raise UserError("is not as it was written", str(directory / stored.file), EXPORT_AGAIN)
+        networks.denoiser.y_embedder.y_embedding = torch.from_numpy(values.astype(np.float32)).reshape(stored.shape)
+        video = PartitionedVideo.of(networks, request_of_plan(plan))
+        return cls(directory, manifest, plan, document, video, listed_model(plan.model, video.networks))
+
+    def block_of(self, spec: BlockSpec) -> ExportedBlock:
+        """Raises UserError if the export was cut otherwise."""
+        return self.manifest.block(spec.component, spec.units[0].name, spec.units[-1].name)
+
+    def schedule(self, size_of: SizeOf) -> tuple[Schedule, BlockCosts]:
+        """The schedule of one generation, for blocks that hold these bytes. Working memory counts as none: unknown.
+
+        Raises UserError if the plan's budget cannot be kept.
+        """
+
+        def price(blocks: Sequence[BlockSpec]) -> BlockCosts:
+            held = tuple(size_of(self.block_of(block)) for block in blocks)
+            none = np.zeros((len(blocks), 1))
+            return BlockCosts(
+                load_warm_s=none, load_cold_s=none, run_s=none, first_run_s=none, unload_s=none,
+                resident_bytes=held, working_bytes=(0,) * len(blocks), stored_bytes=held,
+                load_marks=({},) * len(blocks), run_marks=({},) * len(blocks),
+            )  # fmt: skip
+
+        steps = self.plan.sampler.steps
+        evaluations = steps if self.plan.lpl.mode == "dynamic" else self.plan.evaluations()
+        memory = MemoryModel(baseline=0, available=UNLIMITED, transient=0.0, residual=0.0)
+        reference = reference_partition(self.model)
+        return build_schedule(self.plan, self.model, reference, price, memory, self.document, evaluations)

@@ -1,0 +1,153 @@
+"""Compare an export with the networks it was made from, block by block, in the reference executor.
+
+Every block gets the inputs that it has in a generation: what the torch blocks before it make of a prompt, noise and a
+time. So errors do not add up, and a block that is wrong stands out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ondevice_sora.plans.schema import read_plan
+from ondevice_sora.profiles.documents import Document
+from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.profiles.models.model import Precision
+from ondevice_sora.records.result import ParityRow
+from ondevice_sora.runtime.coreml.export.export import family, source_of, workshop_of
+from ondevice_sora.runtime.coreml.export.manifest import (
+    EXPORT_AGAIN,
+    MANIFEST,
+    ExportedBlock,
+    ExportedFunction,
+    FunctionKind,
+    packaged,
+    read_manifest,
+)
+from ondevice_sora.runtime.coreml.export.workshop import Commission, Workshop, bound
+from ondevice_sora.runtime.coreml.package.package import read_package
+from ondevice_sora.runtime.coreml.program.program import Program
+from ondevice_sora.runtime.executor.partitioned import SPATIAL, TEMPORAL
+from ondevice_sora.runtime.networks.components import DENOISER, TEXT_ENCODER
+from ondevice_sora.runtime.networks.units import State, run_units
+
+TOLERANCES: dict[Precision, float] = {"float32": 1e-4, "float16": 2e-2, "mixed": 2e-2, "int8": 5e-2, "int4": 0.0}
+"""Largest accepted error of a block's output, relative to the output's largest magnitude. int8 includes rounding the
+weights."""
+MASKED = -6e4
+"""Below this a bias hides what it is added to: in float16 such values are minus infinity."""
+TIMESTEP = 700.0
+
+
+def validate_export(
+    directory: Path, weights: Path | None = None, on_block: Callable[[int], object] | None = None
+) -> list[ParityRow]:
+    """Check every block of an export. `on_block` is called with 1 after each.
+
+    `weights` is the folder it was exported from, by default as recorded; none is needed for weights out of a seed.
+    Raises UserError if the export is not whole, or was made from other weights.
+    """
+    manifest = read_manifest(directory)
+    if not manifest.complete:
+        raise UserError("the export is not complete", str(directory / MANIFEST), "Run the export again to go on.")
+    plan, document = read_plan(Document(manifest.plan, {}, directory / MANIFEST))
+    seed = manifest.weights.seed
+    if seed is None and weights is None:
+        weights = Path(manifest.weights.description)
+    workshop = workshop_of(Commission(plan, document, weights, seed or 0))
+    made: dict[str, State] = {}
+    rows: list[ParityRow] = []
+    for component, blocks in workshop.cuts.items():
+        states = first_states(workshop, component, made)
+        for number, block in enumerate(blocks):
+            exported = manifest.block(component, block.units[0].name, block.units[-1].name)
+            if exported.source != source_of(workshop, component, number):
+                what = f"block '{exported.name}' of {component} was made from other weights or sizes than these"
+                raise UserError(what, str(directory / MANIFEST), "Give the folder of its weights with --weights.")
+            rows += compare_block(directory, workshop, exported, states)
+            if on_block is not None:
+                on_block(1)
+        made[component] = states["plain"]
+    return rows
+
+
+def relative_error(found: Tensor, expected: Tensor) -> float:
+    """Largest difference over the largest magnitude expected; what is masked must be so in both, else infinite."""
+    found, expected = found.float(), expected.float()
+    masked = expected < MASKED
+    if not torch.equal(masked, found < MASKED):
+        return float("inf")
+    scale = expected.masked_fill(masked, 0.0).abs().max()
+    difference = (found - expected).masked_fill(masked, 0.0).abs().max()
+    return float(difference / scale) if scale else float(difference)
+
+
+def first_states(workshop: Workshop, component: str, made: Mapping[str, State]) -> dict[FunctionKind, State]:
+    """What a component's first block reads, for each kind of walk; `made` has what other components wrote."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = {kind: walk.state for kind, walk in workshop.walks[component].items()}
+
+    def noise(name: str, kind: FunctionKind) -> Tensor:
+        return torch.randn(shapes[kind][name].shape, generator=generator)
+
+    length = workshop.encoder_tokens
+    mask = (torch.arange(length) < max(1, 2 * workshop.text_tokens // 3)).to(torch.int64)[None]
+    model = workshop.video.model
+    if component == TEXT_ENCODER:
+        ids = torch.randint(model.text_encoder.config.vocab_size, (1, length), generator=generator)
+        return {"plain": model.text_encoder.initial_state(ids, mask)}
+    if component == DENOISER:
+        captions = torch.cat([made[TEXT_ENCODER]["caption"], workshop.video.no_caption[None, :length]])
+        state = model.denoiser.initial_state(
+            noise("latent", "plain"),
+            torch.full((2,), TIMESTEP),
+            captions,
+            fps=torch.tensor([workshop.request.fps]),
+            text_mask=mask,
+        )
+        return dict.fromkeys(shapes, state)
+    if component == TEMPORAL:
+        return {kind: {"latent_chunk": noise("latent_chunk", kind)} for kind in shapes}
+    assert component == SPATIAL
+    frames = made[TEMPORAL]["latent_frames"].transpose(1, 2).flatten(0, 1)
+    return {kind: {"latent_frames": frames[: len(state["latent_frames"])]} for kind, state in shapes.items()}
+
+
+def compare_block(
+    directory: Path, workshop: Workshop, exported: ExportedBlock, states: dict[FunctionKind, State]
+) -> list[ParityRow]:
+    """The rows of one block; moves `states` past it."""
+    rows = []
+    component, span = exported.component, workshop.span(exported.component, exported.number)
+    slots = workshop.slots(component, exported.number)
+    weights = workshop.source.read(family(component), {name: tuple(slot.get().shape) for name, slot in slots.items()})
+    for package in exported.packages:
+        try:
+            is_whole = packaged(directory, package.file) == package
+        except OSError as refused:
+            raise UserError(f"cannot be read: {refused.strerror or refused}", str(directory / package.file)) from None
+        if not is_whole:
+            raise UserError("is not as it was written (checksum)", str(directory / package.file), EXPORT_AGAIN)
+    for kind, walk in workshop.walks[component].items():
+        with bound(slots, weights), torch.no_grad():
+            after = run_units(walk.units[span], states[kind])
+        function = exported.function(kind)
+        if function is not None:
+            for name, tensor in run_function(directory, function, states[kind]).items():
+                error = relative_error(tensor, after[name])
+                tolerance = TOLERANCES[exported.precision]
+                rows.append(ParityRow(component, exported.name, kind, name, error, tolerance))
+        states[kind] = after
+    return rows
+
+
+def run_function(directory: Path, function: ExportedFunction, state: State) -> dict[str, Tensor]:
+    """What a block writes, by the reference executor. Raises UserError for a package that cannot be run."""
+    path = directory / function.package
+    program = Program(read_package(path).function(function.function), path)
+    program.load()
+    outputs = program.run({each.feature: state[each.tensor] for each in function.inputs})
+    return {each.tensor: outputs[each.feature] for each in function.outputs}

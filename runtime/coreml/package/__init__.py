@@ -1,0 +1,1 @@
+"""Reading .mlpackage folders: programs, weights, types. Nothing in them is trusted."""

@@ -1,0 +1,1 @@
+"""The reference executor: ML Programs evaluated by PyTorch on any machine."""

@@ -1,0 +1,384 @@
+"""Play a schedule in real time: a loader thread loads blocks, the calling thread runs and evicts them.
+
+    with Executor(schedule, costs, TorchBlocks(schedule, networks, store)) as run:
+        caption = run.play("text_encoder", state)
+        for step in ...:
+            velocity = run.play("denoiser", state)
+        run.end_early("denoiser")           # LPL: what was still to come is not loaded
+        video = run.play("decoder", state)
+    write_trace(run.trace(), "measured.json")
+
+Nothing about loading is decided here: the loader takes the visits that load, in order, and starts one when visit `gate`
+has finished; the runner takes all visits, runs each when its block is loaded, and evicts what the visit says. How a
+block is loaded, run and evicted is the backend's (backend.py).
+
+Whatever goes wrong in either thread, the runner raises one error that names the block, and leaving the `with` ends the
+loader and has the backend give everything back.
+"""
+
+from __future__ import annotations
+
+import platform
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+
+import torch
+from torch import Tensor
+
+from ondevice_sora.plans.schedule import Schedule
+from ondevice_sora.profiles.costs import BlockCosts
+from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.profiles.units import format_bytes, format_seconds
+from ondevice_sora.records.ledger import Ledger
+from ondevice_sora.records.trace import Action, Lane, Span, Trace
+from ondevice_sora.runtime.executor import footprint
+from ondevice_sora.runtime.executor.backend import Backend, CancelledLoadError
+from ondevice_sora.runtime.executor.slots import assign
+from ondevice_sora.runtime.networks.units import State, Unit
+
+NO_LIMIT = 10**18
+STALL_S = 60.0
+CLOSE_S = 5.0
+
+
+class BlockError(RuntimeError):
+    """Something broke while a block was loaded or run; the cause is attached."""
+
+
+class Executor:
+    """One generation. `stall_s` is how long a load may go without progress before the run is given up.
+
+    `baseline_bytes` is what a run is known to add to the process beside weights and working memory: the ledger and the
+    trace start from it. Entering the `with` takes `setup_s`, mostly to have the system provide the buffers' pages; the
+    trace begins after it.
+    """
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        costs: BlockCosts,
+        backend: Backend,
+        *,
+        clock: Callable[[], float] = time.perf_counter,
+        stall_s: float = STALL_S,
+        close_s: float = CLOSE_S,
+        device: str = "host",
+        baseline_bytes: int = 0,
+    ) -> None:
+        self.schedule, self.visits, self.costs = schedule, schedule.visits, costs
+        self.backend = backend
+        self.device, self.clock, self.stall_s, self.close_s = device, clock, stall_s, close_s
+        self.budget = schedule.plan.memory.budget
+        self._assigned = assign(schedule, backend.file_of, backend.size_of)
+        beside = baseline_bytes + max(costs.working_bytes, default=0)
+        self._trims = self.budget is not None and sum(self._assigned.buffer_bytes) > self.budget - beside
+        self._spans: list[Span] = []
+        self._condition = threading.Condition()
+        self._finished = self._loaded = self._unwanted = -1
+        self._held: set[int] = set()
+        """the visits whose loads are in memory now"""
+        self._loading: int | None = None
+        self._progress_s = 0.0
+        self._failure: BaseException | None = None
+        self._stopping = False
+        self._abandoned = False
+        self._pass = 0
+        self._before_bytes: int | None = None
+        self._measured_peak_bytes: int | None = None
+        self._ledger = Ledger(baseline_bytes, self.budget if self.budget is not None else NO_LIMIT)
+        self.setup_s = 0.0
+        self._thread = threading.Thread(target=self._load_all, name="loader", daemon=True)
+        self._start_s = clock()
+
+    def __enter__(self) -> Executor:
+        entered_s = self.clock()
+        self.backend.detach()
+        footprint.settle_heap()
+        footprint.trim_heap()
+        self._before_bytes = footprint.resident_bytes()
+        try:
+            self._peak_is_ours = footprint.reset_peak()
+            self.backend.open(self._assigned, populate=not self._trims)
+            self._start_s = self.clock()
+            self.setup_s = self._start_s - entered_s
+            self._thread.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def play(self, component: str, state: Mapping[str, Tensor], units: Sequence[Unit] | None = None) -> State:
+        """Run the schedule's next pass; returns what the component's last unit writes.
+
+        `units` stand instead of the network's in this pass: same names and weights, another shape (a shorter chunk).
+
+        Raises UserError for what the user can mend (a broken file, no memory, a stalled disk), BlockError for the rest,
+        ValueError if the schedule's next pass is another component's.
+        """
+        if self._pass >= len(self.schedule.passes):
+            raise ValueError(f"the schedule is at its end; there is no further pass of {component}")
+        current = self.schedule.passes[self._pass]
+        expected = self.schedule.blocks[self.visits[current.first].block].component
+        if component != expected:
+            raise ValueError(f"the schedule's next pass is of {expected}, not of {component}")
+        self._pass += 1
+        now: State = dict(state)
+        with torch.no_grad():
+            for index in range(current.first, current.first + current.length):
+                self._await(index)
+                now = self._run(index, now, units)
+                self._finish(index)
+        return now
+
+    def end_early(self, component: str) -> None:
+        """Skip the component's remaining passes: loads under way for them break off, what is loaded is evicted."""
+        passes, last = self.schedule.passes, self._finished
+        while self._pass < len(passes) and self._component(passes[self._pass].first) == component:
+            last = passes[self._pass].first + passes[self._pass].length - 1
+            self._pass += 1
+        with self._condition:
+            self._unwanted = max(self._unwanted, last)
+            self._condition.notify_all()
+            self._wait(lambda: self._loading is None or self._loading > last, "could not be broken off")
+            self._raise_failure()
+            for index in range(self._finished + 1, last + 1):
+                holding = self._assigned.holdings[index]
+                if index == holding.until and holding.start in self._held:
+                    self._evict(index)
+            self._finished = max(self._finished, last)
+            self._condition.notify_all()
+
+    def trace(self, conditions: Mapping[str, str] | None = None) -> Trace:
+        """What happened after the set-up, as a measured trace; memory is the ledger's, above the process as it was."""
+        plan = self.schedule.plan
+        facts = {
+            "machine": f"{platform.system()} {platform.release()}, {platform.machine()}",
+            "threads": str(torch.get_num_threads()),
+            "torch": str(torch.__version__),
+            "set-up": format_seconds(self.setup_s),
+        }
+        facts.update(self.backend.facts())
+        if self.measured_peak_bytes is not None:
+            facts["measured peak bytes above the process"] = str(self.measured_peak_bytes)
+        return Trace(
+            kind="measured",
+            plan=plan.name,
+            device=self.device,
+            model=self.backend.model,
+            spans=sorted(self._spans, key=lambda span: span.end_s),
+            memory=list(self._ledger.samples),
+            limit_bytes=int(self.budget) if self.budget is not None else footprint.physical_bytes(),
+            conditions={**facts, **(conditions or {})},
+        )
+
+    @property
+    def ledger_peak_bytes(self) -> int:
+        return self._ledger.peak_bytes
+
+    @property
+    def ledger_bytes(self) -> int:
+        """What is charged now, beside the baseline."""
+        return self._ledger.total_bytes - self._ledger.baseline_bytes
+
+    @property
+    def measured_peak_bytes(self) -> int | None:
+        """The most that the system charged the process during the run, above what it had before; None if unknown."""
+        if self._measured_peak_bytes is not None:
+            return self._measured_peak_bytes
+        peak = footprint.peak_bytes()
+        if peak is None or self._before_bytes is None or not getattr(self, "_peak_is_ours", False):
+            return None
+        return max(0, peak - self._before_bytes)
+
+    def close(self) -> None:
+        """End the loader, take the weights away and give the memory back. Done by leaving the `with`; safe to repeat.
+
+        A read that hangs in the system cannot be ended: the loader then frees the buffers itself if it ever returns.
+        """
+        if self._measured_peak_bytes is None:
+            self._measured_peak_bytes = self.measured_peak_bytes
+        with self._condition:
+            self._stopping = True
+            self._condition.notify_all()
+        try:
+            if self._thread.is_alive():
+                self._thread.join(self.close_s)
+        finally:
+            self.backend.detach()
+            with self._condition:
+                self._abandoned = self._thread.is_alive()
+            if not self._abandoned:
+                self._release()
+
+    # The loader's side
+
+    def _load_all(self) -> None:
+        try:
+            for index, visit in enumerate(self.visits):
+                if visit.loads and not self._load(index):
+                    return
+        except BaseException as error:  # whatever it is, the runner raises it
+            with self._condition:
+                self._failure = error
+        finally:
+            with self._condition:
+                self._loading = None
+                self._condition.notify_all()
+                abandoned = self._abandoned
+            if abandoned:
+                self._release()
+
+    def _load(self, index: int) -> bool:
+        """Load for one visit. False if the run is over."""
+        visit, holding = self.visits[index], self._assigned.holdings[index]
+        size = holding.size
+        with self._condition:
+            self._condition.wait_for(lambda: self._stopping or self._finished >= visit.gate or index <= self._unwanted)
+            if self._stopping:
+                return False
+            if index <= self._unwanted:
+                return True
+            self._loading = index
+            start_s = self._progress_s = self.clock()
+            self._charge("load", index, loading=size)
+
+        def progress(num_bytes: int) -> None:
+            self._progress_s = self.clock()
+            if self._stopping or index <= self._unwanted:
+                raise CancelledLoadError
+
+        try:
+            self.backend.load(visit.block, holding, progress)
+        except CancelledLoadError:
+            with self._condition:
+                self._charge("load", index, loading=-size)
+                self._loading = None
+                self._condition.notify_all()
+            return True
+        except (UserError, KeyboardInterrupt):
+            raise
+        except MemoryError:
+            raise self._out_of_memory("load", index) from None
+        except BaseException as error:
+            raise BlockError(f"loading {self._label(index)} failed: {error!r}") from error
+        with self._condition:
+            self._charge("load", index, loading=-size, resident=size)
+            self._record("load", index, start_s, size, visit.cold)
+            self._held.add(index)
+            self._loaded = index
+            self._loading = None
+            self._condition.notify_all()
+        return True
+
+    # The runner's side
+
+    def _await(self, index: int) -> None:
+        with self._condition:
+            self._raise_failure()
+            if self.visits[index].loads:
+                self._wait(lambda: self._loaded >= index, "is stalled")
+            self._raise_failure()
+
+    def _wait(self, is_done: Callable[[], bool], complaint: str) -> None:
+        """Wait for the loader, as long as it makes progress. Raises UserError if it makes none for `stall_s`."""
+        since = self.clock()
+        while not is_done() and self._failure is None:
+            if not self._thread.is_alive():
+                raise BlockError("the loader has ended before its last load")
+            still = self.clock() - max(since, self._progress_s)
+            if still >= self.stall_s:
+                label = self._label(self._loading) if self._loading is not None else "the next block"
+                raise UserError(
+                    f"the load of {label} {complaint}: no bytes for {still:.3g} s",
+                    str(self.backend.directory),
+                    "Check the disk, or allow more time.",
+                )
+            self._condition.wait(min(1.0, max(0.001, (self.stall_s - still) / 2)))
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _run(self, index: int, state: State, units: Sequence[Unit] | None) -> State:
+        visit = self.visits[index]
+        working = self.costs.working_bytes[visit.block]
+        with self._condition:
+            start_s = self.clock()
+            self._charge("run", index, working=working)
+        try:
+            state = self.backend.run(visit.block, self._assigned.holdings[index], state, units)
+        except UserError:
+            raise
+        except (MemoryError, RuntimeError) as error:
+            if isinstance(error, MemoryError) or "allocate memory" in str(error):
+                raise self._out_of_memory("run", index) from error
+            raise BlockError(f"running {self._label(index)} failed: {error}") from error
+        except Exception as error:
+            raise BlockError(f"running {self._label(index)} failed: {error!r}") from error
+        with self._condition:
+            self._charge("run", index, working=-working)
+            self._record("run", index, start_s, working, visit.first_run)
+        return state
+
+    def _finish(self, index: int) -> None:
+        with self._condition:
+            if index == self._assigned.holdings[index].until:
+                self._evict(index)
+            self._finished = index
+            self._condition.notify_all()
+
+    def _evict(self, index: int) -> None:
+        """Give a holding's bytes back."""
+        holding = self._assigned.holdings[index]
+        start_s = self.clock()
+        self._held.discard(holding.start)
+        self.backend.evict(holding, trim=self._trims)
+        self._charge("evict", index, resident=-holding.size)
+        self._record("evict", index, start_s, holding.size, False)
+
+    # Shared
+
+    def _charge(self, action: Action, index: int, resident: int = 0, loading: int = 0, working: int = 0) -> None:
+        fits = self._ledger.charge(self.clock() - self._start_s, resident=resident, loading=loading, working=working)
+        if not fits:
+            over = self._ledger.total_bytes - self._ledger.limit_bytes
+            raise BlockError(f"{action} of {self._label(index)} would exceed the budget by {format_bytes(over)}")
+
+    def _record(self, action: Action, index: int, start_s: float, size: int, is_cold: bool) -> None:
+        visit = self.visits[index]
+        spec = self.schedule.blocks[visit.block]
+        lane: Lane = "load" if action == "load" else "cpu"
+        begin, end = start_s - self._start_s, self.clock() - self._start_s
+        self._spans.append(
+            Span(lane, action, spec.component, visit.step, spec.name, spec.variant, begin, end, size, is_cold)
+        )
+
+    def _out_of_memory(self, action: Action, index: int) -> UserError:
+        size = self._assigned.holdings[index].size
+        return UserError(
+            f"out of memory in the {action} of {self._label(index)} ({format_bytes(size)} of weights)",
+            mend="Cut the blocks smaller, prefetch or keep fewer, or close other programs.",
+        )
+
+    def _label(self, index: int) -> str:
+        visit = self.visits[index]
+        spec = self.schedule.blocks[visit.block]
+        return f"block '{spec.name}' of {spec.component}, step {visit.step}"
+
+    def _component(self, index: int) -> str:
+        return self.schedule.blocks[self.visits[index].block].component
+
+    def _release(self) -> None:
+        self.backend.close()
+        held = self._ledger.samples[-1]
+        self._ledger.charge(
+            max(held.time_s, self.clock() - self._start_s),
+            resident=-held.resident, loading=-held.loading, working=-held.working,
+        )  # fmt: skip

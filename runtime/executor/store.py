@@ -1,0 +1,259 @@
+"""The block store: a partition's weights on disk, one safetensors file a block, and a manifest of them.
+
+    manifest.json                 model, partition, and for every file its units, bytes, tensors and checksum
+    model.yaml                    the model's units, for a plan's `model`
+    denoiser.003-1f0c2a9d.safetensors
+
+The data section starts at a multiple of 4096 bytes (the header is filled up with spaces, as the format allows), so that
+direct reads land where the tensors lie. Tensors whose bytes are a multiple of 64 come first: weights keep the alignment
+that a whole model's have, and the same bits come out.
+
+A file's name carries its content, and the manifest is replaced last: whatever interrupts the writing, the manifest
+names complete files of one version. Both variants of a block read the same file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import torch
+from torch import Tensor
+
+from ondevice_sora.plans.partition import Block
+from ondevice_sora.profiles.documents import read_text, write_text
+from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.profiles.models.model import Model
+from ondevice_sora.runtime.executor.network import Network, weights, write_model
+
+ALIGNMENT = 4096
+VECTOR_BYTES = 64
+MANIFEST, MODEL = "manifest.json", "model.yaml"
+FORMAT = "ondevice-sora-store-1"
+DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64, "I32": torch.int32}
+DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
+HASH_BYTES = 1 << 24
+Count = Annotated[int, msgspec.Meta(ge=0, le=10**13)]
+
+
+class StoredTensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A tensor in the data section: bytes `start` to `end` of it."""
+
+    name: str
+    dtype: str
+    shape: tuple[Count, ...]
+    start: Count
+    end: Count
+
+
+class StoredBlock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One file. `data_start` is where the data section begins; `checksum` is of the whole file (SHA-256)."""
+
+    file: str
+    component: str
+    first_unit: str
+    last_unit: str
+    data_start: Count
+    data_bytes: Count
+    checksum: str
+    tensors: tuple[StoredTensor, ...]
+
+    @property
+    def file_bytes(self) -> int:
+        return self.data_start + self.data_bytes
+
+    @property
+    def name(self) -> str:
+        """The block's name, as in traces."""
+        return self.first_unit if self.first_unit == self.last_unit else f"{self.first_unit}..{self.last_unit}"
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is in a store. `partition` is the hash of model and cuts; `origin` says how to build the networks."""
+
+    format: str
+    model: str
+    partition: str
+    blocks: tuple[StoredBlock, ...]
+    origin: dict[str, Any] = {}
+
+
+class Store:
+    """A store on disk: its manifest, and the block files by component and units."""
+
+    def __init__(self, directory: Path, manifest: Manifest) -> None:
+        self.directory = directory
+        self.manifest = manifest
+        self._blocks = {(b.component, b.first_unit, b.last_unit): b for b in manifest.blocks}
+
+    @classmethod
+    def open(cls, directory: Path) -> Store:
+        """Read the manifest. Raises UserError if there is none, or none of this format."""
+        path = directory / MANIFEST
+        if not path.is_file():
+            raise UserError("no block store: there is no manifest.json", str(directory), "Write the store first.")
+        try:
+            manifest = msgspec.json.decode(read_text(path, max_bytes=100_000_000), type=Manifest)
+        except (msgspec.ValidationError, msgspec.DecodeError) as error:
+            raise UserError(f"not a manifest: {error}", str(path), "Write the store again.") from None
+        if manifest.format != FORMAT:
+            raise UserError(f"store format '{manifest.format}' is not '{FORMAT}'", str(path), "Write the store again.")
+        return cls(directory, manifest)
+
+    def block(self, component: str, first_unit: str, last_unit: str) -> StoredBlock:
+        """The block of these units. Raises UserError if the store was cut otherwise."""
+        found = self._blocks.get((component, first_unit, last_unit))
+        if found is None:
+            cuts = ", ".join(block.name for block in self.manifest.blocks if block.component == component) or "nothing"
+            raise UserError(
+                f"the store has no block '{first_unit}..{last_unit}' of {component}; it has {cuts}",
+                str(self.directory),
+                "Write the store for this plan's partition.",
+            )
+        return found
+
+    def path(self, block: StoredBlock) -> Path:
+        return self.directory / block.file
+
+    def verify(self) -> None:
+        """Read every file and compare checksums. Raises UserError naming the first block that is not as written."""
+        for block in self.manifest.blocks:
+            digest = hashlib.sha256()
+            try:
+                with self.path(block).open("rb", buffering=0) as stream:
+                    while chunk := stream.read(HASH_BYTES):
+                        digest.update(chunk)
+            except OSError as error:
+                raise block_error(block, self.path(block), f"cannot be read ({error.strerror})") from None
+            if digest.hexdigest() != block.checksum:
+                raise block_error(block, self.path(block), "is not as it was written (checksum)")
+
+
+def block_error(block: StoredBlock, path: Path, what: str) -> UserError:
+    """The complaint about a block's file."""
+    return UserError(f"block '{block.name}' of {block.component} {what}", str(path), "Write the store again.")
+
+
+def write_store(
+    directory: Path,
+    model: Model,
+    networks: Sequence[Network],
+    cuts: Mapping[str, Sequence[Block]],
+    origin: Mapping[str, Any] | None = None,
+) -> Store:
+    """Write the networks' weights, cut as given; files that are there already with the same content stay.
+
+    Raises UserError if the disk is full or refuses; the store that was there before is then still whole.
+    """
+    before = _existing(directory)
+    written: list[StoredBlock] = []
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for network in networks:
+            position = 0
+            for number, block in enumerate(cuts[network.name]):
+                units = network.plain[position : position + len(block.units)]
+                position += len(units)
+                tensors = {name: tensor for unit in units for name, tensor in weights(unit)}
+                written.append(_write_block(directory, network.name, number, block, tensors, before))
+        hashed = partition_hash(model.name, cuts)
+        manifest = Manifest(FORMAT, model.name, hashed, tuple(written), dict(origin or {}))
+        write_model(directory / MODEL, model)
+        write_text(directory / MANIFEST, json.dumps(msgspec.to_builtins(manifest), indent=1) + "\n")
+    except OSError as error:
+        raise UserError(f"the store cannot be written: {error.strerror or error}", str(directory)) from None
+    finally:
+        if len(written) < sum(len(blocks) for blocks in cuts.values()):
+            _remove(directory, {b.file for b in written} - {b.file for b in before})
+    _remove(directory, {b.file for b in before} - {b.file for b in written})
+    return Store(directory, manifest)
+
+
+def partition_hash(model: str, cuts: Mapping[str, Sequence[Block]]) -> str:
+    """Hash of what decides which files there are: the model's name and where it is cut."""
+    named = {component: [block.name for block in blocks] for component, blocks in cuts.items()}
+    return hashlib.sha256(json.dumps([model, named], sort_keys=True).encode()).hexdigest()
+
+
+def _write_block(
+    directory: Path,
+    component: str,
+    number: int,
+    block: Block,
+    tensors: Mapping[str, Tensor],
+    before: Sequence[StoredBlock],
+) -> StoredBlock:
+    ordered = sorted(tensors.items(), key=lambda item: (_size(item[1]) % VECTOR_BYTES > 0, -item[1].element_size()))
+    entries, position = [], 0
+    for name, tensor in ordered:
+        dtype = DTYPE_NAMES.get(tensor.dtype)
+        if dtype is None or tensor.is_meta:
+            kind = "on the meta device" if tensor.is_meta else f"of {tensor.dtype}"
+            raise UserError(f"weight {name} is {kind}, which a store does not hold", str(directory))
+        entries.append(StoredTensor(name, dtype, tuple(tensor.shape), position, position + _size(tensor)))
+        position += _size(tensor)
+    header = header_bytes(entries)
+    arrays: list[bytes | memoryview] = [header, *(_bytes(tensor) for _, tensor in ordered)]
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(array)
+    checksum = digest.hexdigest()
+    first, last = block.units[0].name, block.units[-1].name
+    name = f"{component}.{number:03}-{checksum[:8]}.safetensors"
+    stored = StoredBlock(name, component, first, last, len(header), position, checksum, tuple(entries))
+    path = directory / name
+    if stored in before and path.is_file() and path.stat().st_size == stored.file_bytes:
+        return stored
+    partial = directory / f".{name}.part"
+    try:
+        with partial.open("wb", buffering=0) as stream:
+            for array in arrays:
+                write_all(stream.fileno(), array)
+            os.fsync(stream.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        raise block_error(stored, path, f"cannot be written: {error.strerror or error}") from None
+    finally:
+        partial.unlink(missing_ok=True)
+    return stored
+
+
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
+    """Write every byte: one call takes at most 2 GiB and may take less."""
+    left = memoryview(data)
+    while left:
+        left = left[os.write(descriptor, left[: 1 << 30]) :]
+
+
+def header_bytes(entries: Sequence[StoredTensor]) -> bytes:
+    """A safetensors header, filled up with spaces so that the data section starts at a multiple of ALIGNMENT."""
+    data = {e.name: {"dtype": e.dtype, "shape": e.shape, "data_offsets": [e.start, e.end]} for e in entries}
+    text = json.dumps(data, separators=(",", ":")).encode()
+    text += b" " * (-(8 + len(text)) % ALIGNMENT)
+    return len(text).to_bytes(8, "little") + text
+
+
+def _size(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    flat = tensor.contiguous().reshape(-1)
+    return memoryview(flat.view(torch.uint8).numpy().data) if flat.numel() else memoryview(b"")
+
+
+def _existing(directory: Path) -> tuple[StoredBlock, ...]:
+    try:
+        return Store.open(directory).manifest.blocks
+    except UserError:
+        return ()
+
+
+def _remove(directory: Path, names: set[str]) -> None:
+    for name in names:
+        (directory / name).unlink(missing_ok=True)

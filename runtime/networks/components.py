@@ -1,0 +1,156 @@
+"""A text-to-video model on disk: three folders, each with the configuration and weights of one component.
+
+    text_encoder/   config.json and weights of a T5 v1.1 encoder
+    denoiser/       config.json and weights of an STDiT3
+    decoder/        config.json and weights of a video VAE
+
+The published downloads fit as they come: each model's files in its folder. A folder without config.json is taken for
+the published size.
+"""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.runtime.networks import spatial_vae, stdit3, t5
+from ondevice_sora.runtime.networks.config import config_from_mapping
+from ondevice_sora.runtime.networks.spatial_vae import SpatialVAEConfig
+from ondevice_sora.runtime.networks.stdit3 import STDiT3, STDiT3Config
+from ondevice_sora.runtime.networks.t5 import T5Config, T5Encoder
+from ondevice_sora.runtime.networks.temporal_vae import TemporalVAEConfig
+from ondevice_sora.runtime.networks.video_vae import VideoVAE, VideoVAEConfig
+from ondevice_sora.runtime.networks.weights import Checkpoint, check_fit, fill, find_checkpoint
+
+TEXT_ENCODER, DENOISER, DECODER = "text_encoder", "denoiser", "decoder"
+CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+PUBLISHED_VAE_TYPE = "VideoAutoencoderPipeline"
+ENCODER_PREFIXES = (
+    "spatial_vae.module.encoder.",
+    "spatial_vae.module.quant_conv.",
+    "temporal_vae.encoder.",
+    "temporal_vae.quant_conv.",
+)
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class TextToVideo:
+    """The three components that a video passes through."""
+
+    text_encoder: T5Encoder
+    denoiser: STDiT3
+    decoder: VideoVAE
+
+
+def load_text_to_video(directory: Path) -> TextToVideo:
+    """Load all three components, in float32. Raises UserError, with file and names, for what does not fit."""
+    described, weights = describe_text_to_video(directory)
+    for name, network in vars(described).items():
+        fill(network, weights[name].tensors())
+        network.float().requires_grad_(False)
+    return described
+
+
+def describe_text_to_video(directory: Path) -> tuple[TextToVideo, dict[str, Checkpoint]]:
+    """All three components without weights, on the meta device, and by component the weights that fit them.
+
+    Raises UserError as load_text_to_video.
+    """
+    if not directory.is_dir():
+        raise UserError("no such directory", str(directory), "Point to the folder that holds the three components.")
+    text_encoder, text_weights = _described(directory / TEXT_ENCODER, _text_encoder, t5.UNUSED_PREFIXES)
+    denoiser, denoiser_weights = _described(directory / DENOISER, _denoiser)
+    decoder, decoder_weights = _described(directory / DECODER, _decoder, ENCODER_PREFIXES)
+    weights = {TEXT_ENCODER: text_weights, DENOISER: denoiser_weights, DECODER: decoder_weights}
+    return TextToVideo(text_encoder, denoiser, decoder), weights
+
+
+def save_component(
+    directory: Path, config: Any, model: nn.Module, dtype: torch.dtype = torch.float32, skip: tuple[str, ...] = ()
+) -> None:
+    """Write config.json and the weights, each whole or not at all; tied tensors once, names under `skip` not at all."""
+    directory.mkdir(parents=True, exist_ok=True)
+    tensors, seen = {}, set()
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if id(tensor) not in seen and not name.startswith(skip):
+            seen.add(id(tensor))
+            tensors[name] = tensor.detach().to(dtype).contiguous()
+    _replace(directory / CONFIG_FILE, lambda path: path.write_text(json.dumps(asdict(config), indent=1) + "\n"))
+    _replace(directory / WEIGHTS_FILE, lambda path: save_file(tensors, path))
+
+
+def video_vae_config(mapping: Mapping[str, Any], where: str) -> VideoVAEConfig:
+    """Configuration of a video VAE from our config.json, or from the published one, which is the default."""
+    if not mapping or mapping.get("model_type") == PUBLISHED_VAE_TYPE:
+        return VideoVAEConfig()
+    rest = {name: value for name, value in mapping.items() if name not in ("spatial", "temporal")}
+    flat = config_from_mapping(_VideoVAESettings, rest, where)
+    return VideoVAEConfig(
+        spatial=config_from_mapping(SpatialVAEConfig, mapping.get("spatial", {}), where, spatial_vae.IGNORED_SETTINGS),
+        temporal=config_from_mapping(TemporalVAEConfig, mapping.get("temporal", {}), where),
+        **asdict(flat),
+    )
+
+
+@dataclass(frozen=True)
+class _VideoVAESettings:
+    """The settings of VideoVAEConfig besides its two halves."""
+
+    shift: tuple[float, ...] = VideoVAEConfig.shift
+    scale: tuple[float, ...] = VideoVAEConfig.scale
+    latent_scaling: float = VideoVAEConfig.latent_scaling
+    chunk_frames: int = VideoVAEConfig.chunk_frames
+    batch_frames: int = VideoVAEConfig.batch_frames
+
+
+def _text_encoder(mapping: Mapping[str, Any], where: str) -> T5Encoder:
+    try:
+        return T5Encoder(config_from_mapping(T5Config, mapping, where, t5.IGNORED_SETTINGS))
+    except ValueError as error:
+        raise UserError(str(error), where, "Use a T5 v1.1 encoder.") from None
+
+
+def _denoiser(mapping: Mapping[str, Any], where: str) -> STDiT3:
+    return STDiT3(config_from_mapping(STDiT3Config, mapping, where, stdit3.IGNORED_SETTINGS))
+
+
+def _decoder(mapping: Mapping[str, Any], where: str) -> VideoVAE:
+    return VideoVAE(video_vae_config(mapping, where))
+
+
+def _described(
+    directory: Path, make: Callable[[Mapping[str, Any], str], Model], unused_prefixes: tuple[str, ...] = ()
+) -> tuple[Model, Checkpoint]:
+    config_file = directory / CONFIG_FILE
+    mapping: Mapping[str, Any] = {}
+    if config_file.is_file():
+        try:
+            mapping = json.loads(config_file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UserError(f"not JSON ({error})", str(config_file), "Download it again.") from None
+        if not isinstance(mapping, dict):
+            raise UserError("not a JSON object", str(config_file), "Download it again.")
+    with torch.device("meta"):
+        model = make(mapping, str(config_file))
+    checkpoint = find_checkpoint(directory)
+    check_fit(model, checkpoint.shapes, str(checkpoint.path), unused_prefixes)
+    return model.eval(), checkpoint
+
+
+def _replace(path: Path, write: Callable[[Path], object]) -> None:
+    """Write beside the file, then take its place: an interruption leaves the old file or none, never half of one."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        write(partial)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)

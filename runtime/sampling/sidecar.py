@@ -1,0 +1,68 @@
+"""What the JSON beside a generated video says: everything needed to make it again, and how it came about."""
+
+import platform
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from ondevice_sora.plans.schema import Plan, plan_data
+from ondevice_sora.runtime.sampling.generation import Video, VideoRequest
+
+FORMAT = "ondevice-sora generation 1"
+WHOLE = (
+    "Ran whole, in float32: what the plan says of components, packages and memory tells a phone how to load the model."
+)
+IN_BLOCKS = "Ran block by block, in float32, loaded and kept as the plan says: the trace has every load and run."
+NOTES = ("Cosines are with the previous step's drift. Times run from 1000, noise, to 0, data; dt is in units of 1000.",)
+
+
+def sidecar(
+    *,
+    prompt: str,
+    seed: int,
+    plan: Plan,
+    request: VideoRequest,
+    video: Video,
+    weights: str,
+    load_s: float,
+    in_blocks: bool = False,
+) -> dict[str, Any]:
+    """The document, ready for JSON. `weights` is the digest of the files, `load_s` what reading them took.
+
+    `in_blocks`: the model ran as the plan partitions it, not whole.
+    """
+    timesteps = request.timesteps()
+    steps, timings = video.sample.steps, video.timings
+    return {
+        "format": FORMAT,
+        "prompt": prompt,
+        "seed": seed,
+        "plan": plan_data(plan),
+        "weights_sha256": weights,
+        "video": {"width": request.width, "height": request.height, "frames": request.num_frames, "fps": request.fps},
+        "timesteps": list(timesteps),
+        "num_evaluations": len(steps),
+        "leap_step": video.sample.leap_step,
+        "leap_estimated_error": steps[-1].estimated_error if steps[-1].leapt else None,
+        "steps": [
+            {**asdict(record), "seconds": seconds} for record, seconds in zip(steps, timings.steps_s, strict=True)
+        ],
+        "load_s": load_s,
+        "text_encoder_s": timings.text_encoder_s,
+        "denoiser_s": timings.denoiser_s,
+        "decoder_s": timings.decoder_s,
+        "total_s": timings.total_s,
+        "machine": machine(),
+        "notes": [IN_BLOCKS if in_blocks else WHOLE, *NOTES],
+    }
+
+
+def machine() -> dict[str, str | int]:
+    """Where the times were taken."""
+    return {
+        "processor": platform.machine(),
+        "system": platform.system(),
+        "torch": str(torch.__version__),
+        "threads": torch.get_num_threads(),
+    }

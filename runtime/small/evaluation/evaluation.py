@@ -1,0 +1,232 @@
+"""Generate held-out prompts in every configuration and measure each video, one file a video, resumably.
+
+A folder of results has `videos/CONFIGURATION/SCENE-SEED.json`, each written whole, and `strips/` with a few videos'
+frames. What is there and was made by the same plan is not made again. The full-step video is made anew whenever one is
+to be compared with it, so that both are timed one after the other. Configurations that differ by their leap alone share
+one run that walks all steps: a leap changes nothing before it, so its steps are that run's, and so are their times.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from msgspec.structs import replace
+
+from ondevice_sora.plans.schema import Lpl, Plan, plan_data
+from ondevice_sora.profiles.documents import read_text, write_json, write_text, written_together
+from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.records.quality import ATTRIBUTES, FORMAT, Measured, Strip
+from ondevice_sora.runtime.networks.components import TextToVideo
+from ondevice_sora.runtime.sampling.generation import Video, generate, generate_from
+from ondevice_sora.runtime.sampling.leap import Observation, Recording
+from ondevice_sora.runtime.sampling.pictures import Frames, contact_sheet, write_png
+from ondevice_sora.runtime.sampling.sidecar import machine
+from ondevice_sora.runtime.small.dataset import Scene, describe, held_out_scenes
+from ondevice_sora.runtime.small.evaluation.adherence import adherence
+from ondevice_sora.runtime.small.evaluation.configurations import FULL, Configuration
+from ondevice_sora.runtime.small.evaluation.quality import (
+    flow_magnitudes,
+    is_dynamic,
+    mean_squared_error,
+    structural_similarity,
+    temporal_flickering,
+)
+from ondevice_sora.runtime.small.shipped import small_request
+from ondevice_sora.runtime.small.vocabulary import tokenize
+
+STRIP_FRAMES = 8
+SETTINGS = "settings.json"
+
+
+def chosen_scenes(count: int) -> list[tuple[int, Scene]]:
+    """`count` held-out scenes with their numbers, spread over all of them. Raises UserError for too many."""
+    scenes = held_out_scenes()
+    if not 1 <= count <= len(scenes):
+        raise UserError(f"{count} prompts: there are 1 to {len(scenes)} held-out ones", mend="Ask for fewer.")
+    return [(index, scenes[index]) for index in np.linspace(0, len(scenes) - 1, count).round().astype(int).tolist()]
+
+
+def open_folder(folder: Path, weights_sha256: str) -> None:
+    """Make the folder, or see that its results are of the same weights. Raises UserError if they are not."""
+    settings = folder / SETTINGS
+    wanted = {"format": FORMAT, "weights_sha256": weights_sha256}
+    if settings.is_file():
+        try:
+            found = msgspec.json.decode(read_text(settings))
+        except msgspec.DecodeError as error:
+            raise UserError(f"not JSON ({error})", str(settings), "Choose another folder.") from None
+        if found != wanted:
+            raise UserError("these results are of other weights", str(folder), "Choose another folder with -o.")
+        return
+    if folder.is_dir() and any(folder.iterdir()):
+        raise UserError("this folder has something else in it", str(folder), "Choose an empty or a new one with -o.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot be made: {error.strerror or error}", str(folder)) from None
+    write_json(settings, wanted)
+
+
+def run_evaluation(
+    model: TextToVideo,
+    folder: Path,
+    wanted: Sequence[Configuration],
+    scenes: Sequence[tuple[int, Scene]],
+    seeds: int,
+    *,
+    strips: int = 0,
+    on_video: Callable[[int], None] = lambda count: None,
+) -> None:
+    """Make and measure what is not in `folder` yet; `wanted` begins with the full run.
+
+    The frames of the first seed of the first `strips` scenes are kept. `on_video` is told how many videos are done
+    with, made now or found there.
+    """
+    assert wanted[0].name == FULL
+    shown = {index for index, _ in scenes[:strips]}
+    is_warm = False
+    for index, scene in scenes:
+        for seed in range(seeds):
+            keeps_strip = index in shown and seed == 0
+            pending = [
+                each
+                for each in wanted
+                if read_measured(folder, each, index, seed) is None
+                or (keeps_strip and not strip_file(folder, each.name, index, seed).is_file())
+            ]
+            on_video(len(wanted) - len(pending))
+            if not pending:
+                continue
+            if not is_warm:  # the first run of a process is slower: allocations, thread pools
+                _walked(model, wanted[0].plan, scene, seed)
+                is_warm = True
+            full, full_seen = _walked(model, wanted[0].plan, scene, seed)
+            for walk, sharing in _by_walk(pending):
+                is_full = walk == _walk_of(wanted[0].plan)
+                walked, seen = (full, full_seen) if is_full else _walked(model, walk, scene, seed)
+                for each in sharing:
+                    is_walk = each.plan.lpl == walk.lpl
+                    video = walked if is_walk else generate_from(walked, seen, model, small_request(each.plan))
+                    if keeps_strip:
+                        _write_strip(strip_file(folder, each.name, index, seed), video.frames)
+                    _write_measured(folder, _measure(each, index, scene, seed, video, full))
+                    on_video(1)
+
+
+def read_measured(folder: Path, configuration: Configuration, scene: int, seed: int) -> Measured | None:
+    """The record of a video made by this very plan, None if there is none. Raises UserError for an unreadable one."""
+    file = _measured_file(folder, configuration.name, scene, seed)
+    if not file.is_file():
+        return None
+    try:
+        found = msgspec.json.decode(read_text(file), type=Measured)
+    except msgspec.DecodeError as error:  # a ValidationError is one too
+        raise UserError(f"not a result of ours ({error})", str(file), "Remove the file.") from None
+    return found if found.plan == _plan_of(configuration) else None
+
+
+def read_all(
+    folder: Path, known: Sequence[Configuration], scenes: Sequence[tuple[int, Scene]], seeds: int
+) -> dict[str, list[Measured]]:
+    """Configuration -> its records among these scenes and seeds; those without any are left out."""
+    found = {
+        each.name: [
+            measured
+            for index, _ in scenes
+            for seed in range(seeds)
+            if (measured := read_measured(folder, each, index, seed)) is not None
+        ]
+        for each in known
+    }
+    return {name: records for name, records in found.items() if records}
+
+
+def strips_in(folder: Path, known: Sequence[Configuration], scenes: Sequence[tuple[int, Scene]]) -> Iterator[Strip]:
+    """The strips kept of these scenes, scene by scene."""
+    for index, scene in scenes:
+        for each in known:
+            file = strip_file(folder, each.name, index, 0)
+            if file.is_file():
+                yield Strip(each.name, describe(scene), 0, file.relative_to(folder).as_posix())
+
+
+def strip_file(folder: Path, configuration: str, scene: int, seed: int) -> Path:
+    return folder / "strips" / configuration / f"{scene:03d}-{seed}.png"
+
+
+def _walk_of(plan: Plan) -> Plan:
+    """The plan whose run walks all the steps that this one leaps over."""
+    return replace(plan, lpl=Lpl())
+
+
+def _by_walk(wanted: Sequence[Configuration]) -> list[tuple[Plan, list[Configuration]]]:
+    """Configurations that share a walk, together."""
+    walks: list[tuple[Plan, list[Configuration]]] = []
+    for each in wanted:
+        walk = _walk_of(each.plan)
+        sharing = next((sharing for plan, sharing in walks if plan == walk), None)
+        if sharing is None:
+            walks.append((walk, [each]))
+        else:
+            sharing.append(each)
+    return walks
+
+
+def _walked(model: TextToVideo, plan: Plan, scene: Scene, seed: int) -> tuple[Video, list[Observation]]:
+    """The video of all steps of a plan, and what was seen on the way."""
+    ids, mask = tokenize([describe(scene)])
+    recording = Recording()
+    request = dataclasses.replace(small_request(plan), leap=recording)
+    return generate(model, ids, mask, request, seed=seed), recording.seen
+
+
+def _measure(configuration: Configuration, index: int, scene: Scene, seed: int, video: Video, full: Video) -> Measured:
+    request, last = small_request(configuration.plan), video.sample.steps[-1]
+    magnitudes = flow_magnitudes(video.frames, request.fps)
+    right = adherence(scene, video.frames)
+    return Measured(
+        configuration=configuration.name,
+        plan=_plan_of(configuration),
+        scene=index,
+        prompt=describe(scene),
+        seed=seed,
+        num_evaluations=len(video.sample.steps),
+        leap_step=video.sample.leap_step,
+        leap_estimated_error=last.estimated_error if last.leapt else None,
+        cosines=tuple(step.cosine_whole for step in video.sample.steps),
+        denoiser_s=video.timings.denoiser_s,
+        total_s=video.timings.total_s,
+        full_denoiser_s=full.timings.denoiser_s,
+        full_total_s=full.timings.total_s,
+        mse=mean_squared_error(video.frames, full.frames),
+        ssim=structural_similarity(video.frames, full.frames),
+        right={**right, "all": all(right[name] for name in ATTRIBUTES)},
+        flickering=temporal_flickering(video.frames),
+        is_dynamic=is_dynamic(magnitudes, min(request.width, request.height)),
+        motion=float(magnitudes.mean()) if len(magnitudes) else 0.0,
+        machine="{system} {processor}, torch {torch}, threads: {threads}".format(**machine()),
+    )
+
+
+def _write_measured(folder: Path, measured: Measured) -> None:
+    file = _measured_file(folder, measured.configuration, measured.scene, measured.seed)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_text(file, msgspec.json.encode(measured).decode() + "\n")
+
+
+def _write_strip(file: Path, frames: Frames) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with written_together([file]) as (partial,):
+        write_png(partial, contact_sheet(frames, count=STRIP_FRAMES, columns=STRIP_FRAMES))
+
+
+def _measured_file(folder: Path, configuration: str, scene: int, seed: int) -> Path:
+    return folder / "videos" / configuration / f"{scene:03d}-{seed}.json"
+
+
+def _plan_of(configuration: Configuration) -> dict[str, object]:
+    """The plan as JSON has it, so that a record read back compares equal."""
+    data: dict[str, object] = msgspec.json.decode(msgspec.json.encode(plan_data(configuration.plan)))
+    return data

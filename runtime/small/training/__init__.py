@@ -1,0 +1,1 @@
+"""Training the small model from nothing. Not part of the installed package."""

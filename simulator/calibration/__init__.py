@@ -1,0 +1,1 @@
+"""The simulator held against published figures, and costs fitted to them."""

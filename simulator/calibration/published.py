@@ -1,0 +1,197 @@
+"""Published figures beside what the simulator gives for the same plan: the cases file and its table.
+
+A cases file is YAML:
+
+    device: iphone15pro                # a case may name another
+    source: where the figures were printed
+    cases:
+      - name: 256x256, LPL
+        plan: app-256-lpl             # a ready plan, a path beside this file, or a plan written out with `extends`
+        figures:
+          - {quantity: denoiser_s, published: 573.88, place: Table 5, role: calibration}
+
+quantity   total_s; text_encoder_s, denoiser_s, decoder_s (any component, stages added up); first_step_s; steady_step_s
+           (median of the denoising steps after the first); peak_bytes
+role       calibration (the fit uses it), held_out (checked, never fitted), context (shown, counted nowhere)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Any
+
+import msgspec
+
+from ondevice_sora.plans.schema import READY, Plan, load_plan, read_plan, ready_plans
+from ondevice_sora.profiles.devices import DATA, Device
+from ondevice_sora.profiles.documents import Document, extend, read_yaml
+from ondevice_sora.profiles.errors import UserError, nearest
+from ondevice_sora.profiles.profile import Profile, load_profile
+from ondevice_sora.records.result import PublishedRow, Role
+from ondevice_sora.simulator.engine import play
+from ondevice_sora.simulator.fast import Finish, evaluate
+from ondevice_sora.simulator.prepare import Prepared, prepare, setting_of
+
+SHIPPED = DATA / "published"
+PUBLISHED = SHIPPED / "iphone15pro.yaml"
+
+
+class PublishedFigure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    quantity: Annotated[str, msgspec.Meta(max_length=80)]
+    published: Annotated[float, msgspec.Meta(ge=1e-9, le=1e18)]
+    place: str
+    role: Role = "held_out"
+
+
+class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    name: str
+    plan: Annotated[str, msgspec.Meta(max_length=200)] | dict[str, Any]
+    figures: Annotated[tuple[PublishedFigure, ...], msgspec.Meta(min_length=1)]
+    device: str | None = None
+
+
+class CasesFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    source: str
+    cases: Annotated[tuple[Case, ...], msgspec.Meta(min_length=1, max_length=1000)]
+    device: str = "iphone15pro"
+    contradictions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PlannedCase:
+    """A case whose plan has been read, with some or all of its figures, each with its place in the case.
+
+    `source` and `pointer` name the lines for complaints.
+    """
+
+    case: Case
+    plan: Plan
+    document: Document
+    source: Document
+    pointer: str
+    figures: tuple[tuple[int, PublishedFigure], ...]
+
+
+def find_cases(name: str) -> Path:
+    """A cases file by path, or a shipped one by name. Raises UserError with the nearest shipped one."""
+    if name.endswith((".yaml", ".yml", ".json")) or os.path.exists(name):
+        return Path(name)
+    shipped = {path.stem: path for path in sorted(SHIPPED.glob("*.yaml"))}
+    if name not in shipped:
+        raise UserError(f"no cases file and no shipped one is named '{name}'", mend=nearest(name, list(shipped)))
+    return shipped[name]
+
+
+def read_cases(path: Path = PUBLISHED) -> tuple[CasesFile, list[PlannedCase]]:
+    """A cases file with its plans. Raises UserError naming the line of what is unusable."""
+    document = read_yaml(path)
+    cases = document.convert(CasesFile)
+    planned = []
+    for index, case in enumerate(cases.cases):
+        pointer = f"$.cases[{index}]"
+        plan, plan_document = _plan_of(case, document, f"{pointer}.plan")
+        planned.append(PlannedCase(case, plan, plan_document, document, pointer, tuple(enumerate(case.figures))))
+    return cases, planned
+
+
+def _plan_of(case: Case, document: Document, pointer: str) -> tuple[Plan, Document]:
+    if isinstance(case.plan, str):
+        known = ready_plans()
+        path = known.get(case.plan, document.path.parent / case.plan)
+        if not os.path.isfile(path):
+            what = f"no file beside this one and no ready plan is named '{case.plan}'"
+            raise document.error(pointer, what, nearest(case.plan, list(known)))
+        return load_plan(path)
+    lines = {
+        "$" + place.removeprefix(pointer): line for place, line in document.lines.items() if place.startswith(pointer)
+    }
+    return read_plan(extend(Document(dict(case.plan), lines, document.path), READY))
+
+
+def quantity_of(finish: Finish, prepared: Prepared, quantity: str, on_unknown: Callable[[str], Exception]) -> float:
+    """A quantity of the module's list, in seconds or bytes. Raises what `on_unknown` makes of a message."""
+    if quantity == "total_s":
+        return finish.total_s
+    if quantity == "peak_bytes":
+        return float(play(prepared.schedule, prepared.costs, prepared.machine, is_limited=False).peak_bytes)
+    if quantity in ("first_step_s", "steady_step_s"):
+        stepped = [component.family for component in prepared.model.components if component.passes == "steps"]
+        steps = finish.pass_s(stepped[0]) if stepped else []
+        if not steps or (quantity == "steady_step_s" and len(steps) < 2):
+            raise on_unknown(f"the plan has too few denoising steps for '{quantity}'")
+        return steps[0] if quantity == "first_step_s" else median(steps[1:])
+    family = quantity.removesuffix("_s")
+    if family not in finish.component_s or not quantity.endswith("_s"):
+        known = ", ".join(f"{name}_s" for name in finish.component_s)
+        raise on_unknown(
+            f"unknown quantity '{quantity}'; known: total_s, {known}, first_step_s, steady_step_s, peak_bytes"
+        )
+    return finish.component_s[family]
+
+
+def prepare_case(planned: PlannedCase, profile: Profile, device: Device) -> Prepared:
+    """The case's plan made ready. Memory is not limited: published runs did not end early."""
+    return prepare(planned.plan, planned.document, setting_of(profile, device, planned.plan))
+
+
+def rows_of(planned: PlannedCase, prepared: Prepared, finish: Finish) -> list[PublishedRow]:
+    rows = []
+    for index, figure in planned.figures:
+        pointer = f"{planned.pointer}.figures[{index}].quantity"
+        complain = partial(planned.source.error, pointer)
+        simulated = quantity_of(finish, prepared, figure.quantity, complain)
+        rows.append(
+            PublishedRow(
+                case=planned.case.name,
+                quantity=figure.quantity,
+                place=figure.place,
+                role=figure.role,
+                published=figure.published,
+                simulated=simulated,
+                error=simulated / figure.published - 1.0,
+            )
+        )
+    return rows
+
+
+def compare(cases: Sequence[PlannedCase], profile: Profile, device: Device) -> list[PublishedRow]:
+    """Every figure of every case beside the simulated one, on the case's own device if it names one."""
+    rows = []
+    for planned in cases:
+        own = planned.case.device
+        pointer = f"{planned.pointer}.device"
+        place = profile_of(own, planned.source, pointer) if own is not None else (profile, device)
+        prepared = prepare_case(planned, *place)
+        rows += rows_of(planned, prepared, evaluate(prepared.schedule, prepared.costs, prepared.machine))
+    return rows
+
+
+def profile_of(name: str, source: Document, pointer: str) -> tuple[Profile, Device]:
+    """The device that a cases file names: by key, or a profile file beside it. Raises UserError."""
+    beside = source.path.parent / name
+    try:
+        return load_profile(str(beside) if os.path.isfile(beside) else name)
+    except UserError as error:
+        if error.where is not None and os.path.isfile(beside):
+            raise
+        what = error.what if error.where is None else f"{error.where}: {error.what}"
+        raise source.error(pointer, what, error.mend) from None
+
+
+def rows_document(rows: Sequence[PublishedRow]) -> dict[str, Any]:
+    """The rows and what they come to, by role, as plain data for JSON."""
+    summary = {}
+    for role in ("calibration", "held_out"):
+        errors = [abs(row.error) for row in rows if row.role == role]
+        if errors:
+            summary[role] = {
+                "num_figures": len(errors),
+                "mean_error": sum(errors) / len(errors),
+                "worst_error": max(errors),
+            }
+    return {"rows": [msgspec.to_builtins(row) for row in rows], "summary": summary}

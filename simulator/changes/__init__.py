@@ -1,0 +1,1 @@
+"""One plan with one thing changed: advice, what-ifs, explanations, sensitivities."""

@@ -1,0 +1,238 @@
+"""Why a plan takes as long as it does: what bounds each component, what each thing is worth, what could be otherwise.
+
+Every figure is the difference of two evaluations of whole plans. A change's share of draws in which it is faster comes
+from the same draws of the costs for both plans, so that what moves both alike cancels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from dataclasses import replace as with_fields
+
+import numpy as np
+from msgspec.structs import replace
+
+from ondevice_sora.plans.schema import Lpl, Plan, Tdtm
+from ondevice_sora.profiles.costs import Array, figures, replace_figures
+from ondevice_sora.profiles.documents import Document
+from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.profiles.figures import ByteCount
+from ondevice_sora.profiles.units import format_bytes, format_percent
+from ondevice_sora.records.metrics import component_results, family
+from ondevice_sora.records.search import ComponentReason, Explanation, Reason
+from ondevice_sora.records.trace import Trace
+from ondevice_sora.simulator.engine import play
+from ondevice_sora.simulator.fast import evaluate
+from ondevice_sora.simulator.interval import spread_of
+from ondevice_sora.simulator.prepare import Prepared, Setting, prepare, setting_of
+from ondevice_sora.simulator.search.choices import Choices
+from ondevice_sora.simulator.search.lower_bound import lower_bound
+from ondevice_sora.simulator.search.problem import Problem, problem_of
+from ondevice_sora.simulator.search.search import WINDOWS, moves
+
+DRAWS = 40
+MORE_BYTES = 100_000_000
+FASTER = 1.1
+NEXT_BEST = 6
+SAME_S = 1e-6
+DOUBTFUL = 0.1
+"""A conclusion is doubtful if this share of the draws says otherwise."""
+
+
+NO_BUDGET = "The plan has no memory.budget: more memory and next-best plans are shown for plans that have one."
+
+
+@dataclass(frozen=True)
+class _Change:
+    group: str
+    title: str
+    plan: Plan
+    setting: Setting
+    note: str = ""
+
+
+def explain(plan: Plan, document: Document, setting: Setting) -> Explanation:
+    """The plan explained on one device. Raises UserError if the plan cannot be scheduled."""
+    prepared = prepare(plan, document, setting)
+    finish = evaluate(prepared.schedule, prepared.costs, prepared.machine)
+    budget = int(plan.memory.budget) if plan.memory.budget is not None else setting.limit_bytes
+    problem = problem_of(plan, document, [setting], budget)
+    own = _draws(plan, document, setting)
+    reasons = []
+    for change in [*_worth(plan, document, prepared), *_next_best(problem, setting, finish.total_s)]:
+        try:
+            other = prepare(change.plan, document, change.setting)
+        except UserError:
+            continue
+        result = evaluate(other.schedule, other.costs, other.machine)
+        is_killed = result.peak_bytes > change.setting.limit_bytes
+        share = float(np.mean(_draws(change.plan, document, change.setting) < own))
+        reasons.append(
+            Reason(
+                change.group,
+                change.title,
+                finish.total_s - result.total_s,
+                result.peak_bytes - finish.peak_bytes,
+                share,
+                "killed: over the limit" if is_killed else change.note,
+            )
+        )
+    return Explanation(
+        plan=plan.name,
+        device=setting.device.name,
+        total_s=finish.total_s,
+        bound_s=lower_bound(problem, problem.places[0]),
+        peak_bytes=finish.peak_bytes,
+        budget_bytes=budget,
+        components=_components(prepared),
+        reasons=reasons,
+        flips=_flips(reasons),
+        notes=[] if plan.memory.budget is not None else [NO_BUDGET],
+    )
+
+
+def _draws(plan: Plan, document: Document, setting: Setting) -> Array:
+    outcomes = [(p, prepare(plan, document, setting, count)) for count, p in plan.leap_steps().items()]
+    return spread_of(outcomes, DRAWS).totals_s
+
+
+def _components(prepared: Prepared) -> list[ComponentReason]:
+    outcome = play(prepared.schedule, prepared.costs, prepared.machine, is_limited=False)
+    trace = Trace(
+        kind="simulated", plan="", device="", model="", spans=outcome.spans, memory=outcome.memory,
+        limit_bytes=prepared.setting.limit_bytes,
+    )  # fmt: skip
+    costs, blocks = prepared.costs, prepared.schedule.blocks
+    alone: dict[str, float] = {}
+    again: dict[str, float] = {}
+    loaded: set[int] = set()
+    for visit in prepared.schedule.visits:
+        name = family(blocks[visit.block].component)
+        seconds = costs.first_run_s[visit.block, 0] if visit.first_run else costs.run_s[visit.block, 0]
+        alone[name] = alone.get(name, 0.0) + float(seconds)
+        if visit.loads and visit.block in loaded:
+            again[name] = again.get(name, 0.0) + float(costs.load_warm_s[visit.block, 0])
+        loaded.add(visit.block)
+    rows = []
+    for name, component in component_results(trace).items():
+        slowed = max(0.0, component.run_s - alone[name])
+        parts = {
+            "its runs": alone[name],
+            "waiting for loads": component.stall_s,
+            "loads slowing its runs": slowed,
+        }
+        most = max(parts, key=lambda part: parts[part])
+        reload_s = again.get(name, 0.0)
+        memory = ""
+        if reload_s > 0:
+            memory = f"; memory: {format_percent(reload_s / component.load_s)} of its load seconds load a block again"
+        rows.append(
+            ComponentReason(
+                component=name,
+                total_s=component.total_s,
+                run_s=alone[name],
+                interference_s=slowed,
+                stall_s=component.stall_s,
+                load_s=component.load_s,
+                reload_s=reload_s,
+                other_s=component.total_s - component.run_s - component.stall_s,
+                bounded_by=f"bounded by {most} ({format_percent(parts[most] / component.total_s)}){memory}",
+            )
+        )
+    return rows
+
+
+def _worth(plan: Plan, document: Document, prepared: Prepared) -> Iterator[_Change]:
+    """More memory, the entitlement, more bandwidth, and each technique."""
+    setting, memory = prepared.setting, plan.memory
+    worth, technique = "what more would be worth", "what each technique is worth"
+    if memory.budget is not None:
+        more = replace(plan, memory=replace(memory, budget=ByteCount(memory.budget + MORE_BYTES)))
+        raised = with_fields(setting, limit_bytes=setting.limit_bytes + MORE_BYTES)
+        yield _Change(worth, f"{format_bytes(MORE_BYTES)} more budget and limit", more, raised)
+        if not memory.entitlement:
+            entitled = replace(plan, memory=replace(memory, entitlement=True))
+            try:
+                place = setting_of(setting.profile, setting.device, entitled, is_thermal=setting.is_thermal)
+            except UserError:
+                pass
+            else:
+                budget = ByteCount(memory.budget * place.limit_bytes / setting.limit_bytes)
+                entitled = replace(entitled, memory=replace(entitled.memory, budget=budget))
+                yield _Change(worth, f"the entitlement ({format_bytes(budget)} budget)", entitled, place)
+    for title, names in (
+        ("10 % more storage bandwidth", ("loads.read_bytes_per_s",)),
+        ("10 % more bandwidth in all of loading", (
+            "loads.read_bytes_per_s", "loads.prepare_bytes_per_s", "loads.specialise_bytes_per_s")),
+    ):  # fmt: skip
+        costs = setting.profile.costs
+        known = figures(costs)
+        faster = {name: replace(known[name], value=known[name].value * FASTER) for name in names}
+        profile = replace(setting.profile, costs=replace_figures(costs, faster))
+        yield _Change(worth, title, plan, with_fields(setting, profile=profile))
+    if plan.lpl.mode != "off":
+        yield _Change(technique, "without LPL", replace(plan, lpl=Lpl()), setting)
+    elif prepared.model.is_rectified_flow and plan.sampler.steps > 16:
+        yield _Change(technique, "with LPL, leap at step 15", replace(plan, lpl=Lpl("fixed", 15)), setting)
+    if plan.tdtm.steps != "none":
+        yield _Change(technique, "without TDTM", replace(plan, tdtm=Tdtm()), setting)
+    elif prepared.model.merges_tokens:
+        yield _Change(technique, "with TDTM on all steps", replace(plan, tdtm=Tdtm(steps="all")), setting)
+    components = {c.name: plan.component(c.name) for c in prepared.model.components}
+    sequential = {name: replace(settings, prefetch=0) for name, settings in components.items()}
+    forgetful = {name: replace(settings, keep="none") for name, settings in components.items()}
+    yield _Change(technique, "loading nothing ahead", replace(plan, components=sequential), setting)
+    yield _Change(technique, "keeping nothing between passes", replace(plan, components=forgetful), setting)
+
+
+def _next_best(problem: Problem, setting: Setting, total_s: float) -> Iterator[_Change]:
+    """The best plans that differ in one thing, one a component and kind of change, nearest in time first."""
+    if problem.plan.memory.budget is None:
+        return
+    found: dict[tuple[str, str], tuple[float, str, Choices]] = {}
+    for index, part in enumerate(problem.parts):
+        own = problem.start[index]
+        for move in range(part.count + 1):
+            for choice in moves(part, own, WINDOWS, move):
+                choices = (*problem.start[:index], choice, *problem.start[index + 1 :])
+                scored = problem.score(choices, problem.plan.tdtm.packages)
+                if scored is None or abs(scored.score - total_s) < SAME_S:
+                    continue
+                if choice.starts != own.starts:
+                    kind = f"{len(choice.starts)} blocks instead of {len(own.starts)}"
+                    kind = (
+                        kind if len(choice.starts) != len(own.starts) else f"a boundary moved at {part.name_of(move)}"
+                    )
+                    key = "cut"
+                elif choice.prefetch != own.prefetch:
+                    kind, key = f"prefetch {choice.prefetch} instead of {own.prefetch}", "prefetch"
+                else:
+                    kept = f"{len(choice.keep)} listed blocks" if isinstance(choice.keep, tuple) else choice.keep
+                    kind, key = f"keep {kept} instead of {_keep_name(own.keep)}", "keep"
+                name = part.component.name
+                if (name, key) not in found or scored.score < found[name, key][0]:
+                    found[name, key] = (scored.score, f"{name}: {kind}", choices)
+    for _, title, choices in sorted(found.values(), key=lambda entry: entry[0])[:NEXT_BEST]:
+        plan = problem.plan_of(choices, problem.plan.tdtm.packages)
+        yield _Change("next-best plans, one thing changed", title, plan, setting)
+
+
+def _keep_name(keep: object) -> object:
+    return f"{len(keep)} listed blocks" if isinstance(keep, tuple) else keep
+
+
+def _flips(reasons: list[Reason]) -> list[str]:
+    """Changes of which the draws do not agree whether they are faster."""
+    lines = []
+    for reason in reasons:
+        if reason.saved_s is None or reason.better_share is None or abs(reason.saved_s) < SAME_S:
+            continue
+        against = 1.0 - reason.better_share if reason.saved_s > 0 else reason.better_share
+        if against > DOUBTFUL:
+            says = "saves" if reason.saved_s > 0 else "costs"
+            lines.append(
+                f"Within the costs' spread this flips in {format_percent(against)} of draws: '{reason.title}' {says} "
+                f"{abs(reason.saved_s):.2f} s."
+            )
+    return lines

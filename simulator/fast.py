@@ -1,0 +1,73 @@
+"""The engine's answer without the engine: total, component times and peak footprint of a schedule by a recurrence.
+
+For the hundreds of samples of a Monte-Carlo interval and whatever needs no spans; simulator/recurrence.py has the
+arithmetic, simulator/search/candidates.py the thousands of plans of a search.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ondevice_sora.plans.schedule import Schedule
+from ondevice_sora.profiles.costs import BlockCosts
+from ondevice_sora.simulator.machine import Machine
+from ondevice_sora.simulator.recurrence import finish_times
+
+
+@dataclass(frozen=True)
+class Finish:
+    """When each pass finished, (component, step, seconds) in order, and the highest footprint in bytes."""
+
+    passes: list[tuple[str, int, float]]
+    peak_bytes: int
+
+    @property
+    def total_s(self) -> float:
+        return self.passes[-1][2] if self.passes else 0.0
+
+    def pass_s(self, family: str) -> list[float]:
+        """Seconds of each pass of a component (its stages one after the other):
+
+        from the pass before to its own finish.
+        """
+        before, seconds = 0.0, []
+        for component, _, finish in self.passes:
+            if component.partition(".")[0] == family:
+                seconds.append(finish - before)
+            before = finish
+        return seconds
+
+    @property
+    def component_s(self) -> dict[str, float]:
+        """Seconds of each component, stages added up; they sum to the total."""
+        families = dict.fromkeys(component.partition(".")[0] for component, _, _ in self.passes)
+        return {family: sum(self.pass_s(family)) for family in families}
+
+
+def evaluate(schedule: Schedule, costs: BlockCosts, machine: Machine, sample: int = 0) -> Finish:
+    """When each pass finishes, and the peak footprint, if nothing is killed."""
+    size, thermal = costs.resident_bytes, machine.thermal
+    warm, cold, run, first, unload = (array[:, sample].tolist() for array in costs.seconds)
+    finish_s, peak_bytes = finish_times(
+        *schedule.uses,
+        warm,
+        cold,
+        run,
+        first,
+        unload,
+        [machine.load_rate[block.processor] for block in schedule.blocks],
+        [machine.run_rate[block.processor] for block in schedule.blocks],
+        size,
+        costs.working_bytes,
+        [round(held * machine.transient_share) for held in size],
+        [round(held * machine.residual_share) for held in size],
+        machine.baseline_bytes,
+        thermal is not None,
+        thermal.floor if thermal is not None else 1.0,
+        thermal.time_constant_s if thermal is not None else 1.0,
+    )
+    passes = [
+        (schedule.blocks[schedule.visits[walked.first].block].component, schedule.visits[walked.first].step, seconds)
+        for walked, seconds in zip(schedule.passes, finish_s, strict=True)
+    ]
+    return Finish(passes, peak_bytes)

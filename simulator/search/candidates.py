@@ -1,0 +1,187 @@
+"""Thousands of plans a second: candidates of one search, scored from columns that they share.
+
+A candidate differs from others in cuts, windows and residents; its blocks come from one table that is priced once, its
+uses from columns that are remembered by cut. What then remains is plans/loading.py and simulator/recurrence.py,
+compiled where numba is installed. Tests hold the answers equal to those of the schedule built whole and of the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from itertools import accumulate, chain
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ondevice_sora.plans import loading
+from ondevice_sora.plans.compiled import HAS_COMPILER, compiled
+from ondevice_sora.plans.loading import DROP, KEEP, MAY_KEEP
+from ondevice_sora.plans.schedule import MAX_VISITS
+from ondevice_sora.plans.schema import Plan
+from ondevice_sora.simulator import recurrence
+from ondevice_sora.simulator.search.choices import Choice, Choices, Packages, Part
+
+if TYPE_CHECKING:
+    from ondevice_sora.simulator.search.problem import Place
+
+Column = Any
+"""A list, or an array where numba is installed."""
+
+
+class Played(NamedTuple):
+    """What a candidate comes to on one device; bytes and seconds."""
+
+    total_s: float
+    peak_bytes: int
+    needed_bytes: int
+    stored_bytes: int
+    num_packages: int
+
+
+class _Cut(NamedTuple):
+    """A component cut into blocks: its uses as rows of the table, the uses of each pass, and what is stored."""
+
+    block: Column
+    pass_length: Column
+    stored_bytes: dict[Packages, int]
+    num_packages: dict[Packages, int]
+
+
+class _Part:
+    """A component with the columns of its last candidate: a search changes one component at a time."""
+
+    def __init__(self, part: Part, plan: Plan) -> None:
+        self.part = part
+        self.merging = [part.component.passes == "steps" and plan.merges(step) for step in range(part.num_passes)]
+        self.mergeable = [0, *accumulate(bool(unit.tdtm) for unit in part.component.units)]
+        """units before each that merge tokens"""
+        self.names = [unit.name for unit in part.component.units]
+        self.cuts: dict[tuple[int, ...], _Cut] = {}
+        self.last: tuple[Choice, _Cut, Column, Column] | None = None
+
+
+class Candidates:
+    """The candidates of one plan on one device. `rows` numbers the table's blocks: component, start, end, merging."""
+
+    def __init__(self, plan: Plan, model: str, parts: Sequence[Part], place: Place) -> None:
+        self.model, self.place = model, place
+        self.parts = [_Part(part, plan) for part in parts]
+        self.rows: dict[tuple[int, int, int, bool], int] = {}
+        self.packages: dict[tuple[int, int, int], int] = {}
+        self.stored: list[int] = []
+        self.columns: list[list[Any]] = [[] for _ in range(13)]
+        self.table: tuple[Column, ...] = ()
+
+    def can_play(self, choices: Choices) -> bool:
+        """Whether nothing in them needs the plan's schedule to be built whole: rules that look at a first pass."""
+        return all(choice.prefetch != "app" and choice.keep not in ("app", "paper") for choice in choices)
+
+    def play(self, choices: Choices, packages: Packages, budget: int) -> Played | None:
+        """What the candidate comes to; None if the budget cannot be kept."""
+        chosen = [self._columns_of(index, choice) for index, choice in enumerate(choices)]
+        cuts = [columns[1] for columns in chosen]
+        block = _join([cut.block for cut in cuts])
+        if len(block) > MAX_VISITS:
+            return None
+        window, keep = _join([columns[2] for columns in chosen]), _join([columns[3] for columns in chosen])
+        pass_length = _join([cut.pass_length for cut in cuts])
+        if not self.table:
+            self.table = tuple([_column(column) for column in self.columns])
+        *prices, shared, separate = self.table
+        size, working, transient, residual = prices[-4:]
+        memory, machine = self.place.memory, self.place.machine
+        decide, finish = _kernels()
+        package = separate if packages == "separate" else shared
+        uses, needed, refused = decide(
+            block, window, keep, package, pass_length, size, working, transient, residual, memory.baseline, budget,
+            budget,
+        )  # fmt: skip
+        if refused >= 0:
+            return None
+        thermal = machine.thermal
+        finish_s, peak = finish(
+            *uses, *prices, machine.baseline_bytes, thermal is not None,
+            thermal.floor if thermal is not None else 1.0, thermal.time_constant_s if thermal is not None else 1.0,
+        )  # fmt: skip
+        stored = sum([cut.stored_bytes[packages] for cut in cuts])
+        return Played(
+            float(finish_s[-1]), int(peak), int(needed), stored, sum([cut.num_packages[packages] for cut in cuts])
+        )
+
+    def _columns_of(self, index: int, choice: Choice) -> tuple[Choice, _Cut, Column, Column]:
+        """The component's cut, and for each use its window and what is to become of the block after it."""
+        own = self.parts[index]
+        if own.last is None or own.last[0] is not choice:
+            cut = own.cuts.get(choice.starts)
+            if cut is None:
+                cut = own.cuts[choice.starts] = self._cut(index, choice.starts)
+            count, keep = len(choice.starts), choice.keep
+            if keep == "none" or keep == "optimal":
+                flags = [DROP if keep == "none" else MAY_KEEP] * count
+            elif isinstance(keep, int):
+                flags = [KEEP] * keep + [DROP] * (count - keep)
+            else:
+                flags = [KEEP if own.names[start] in keep else DROP for start in choice.starts]
+            passes = own.part.num_passes
+            own.last = (choice, cut, _repeated([choice.prefetch], count * passes), _repeated(flags, passes))
+        return own.last
+
+    def _cut(self, index: int, starts: tuple[int, ...]) -> _Cut:
+        own = self.parts[index]
+        bounds = own.part.bounds(starts)
+        rows = {merges: self._rows(index, bounds, merges) for merges in dict.fromkeys(own.merging)}
+        once, used = next(iter(rows.values())), set(chain.from_iterable(rows.values()))
+        return _Cut(
+            _column([row for merges in own.merging for row in rows[merges]]),
+            _column([len(bounds)] * len(own.merging)),
+            {"shared": sum([self.stored[row] for row in once]), "separate": sum([self.stored[row] for row in used])},
+            {"shared": len(bounds), "separate": len(used)},
+        )
+
+    def _rows(self, index: int, bounds: Sequence[tuple[int, int]], merges: bool) -> list[int]:
+        """The table's rows of these blocks; those that are not there yet are priced."""
+        own = self.parts[index]
+        keys = [(index, start, end, merges and own.mergeable[end] > own.mergeable[start]) for start, end in bounds]
+        missing = [key for key in dict.fromkeys(keys) if key not in self.rows]
+        if missing:
+            specs = [own.part.spec(self.model, start, end, merging) for _, start, end, merging in missing]
+            costs = self.place.prices(specs)
+            machine, memory = self.place.machine, self.place.memory
+            numbers = range(len(self.rows), len(self.rows) + len(missing))
+            self.rows.update(zip(missing, numbers, strict=True))
+            added: tuple[Sequence[Any], ...] = (
+                *(array[:, 0].tolist() for array in costs.seconds),
+                [machine.load_rate[spec.processor] for spec in specs],
+                [machine.run_rate[spec.processor] for spec in specs],
+                costs.resident_bytes,
+                costs.working_bytes,
+                *memory.shares_of(costs.resident_bytes),
+                [self.packages.setdefault(key[:3], number) for key, number in zip(missing, numbers, strict=True)],
+                numbers,
+            )
+            for column, more in zip(self.columns, added, strict=True):
+                column.extend(more)
+            self.stored.extend(costs.stored_bytes)
+            self.table = ()
+        return [self.rows[key] for key in keys]
+
+
+@cache
+def _kernels() -> tuple[Any, Any]:
+    return (
+        compiled(loading.load_plan_of, *loading.HELPERS),
+        compiled(recurrence.finish_times, recurrence.after),
+    )
+
+
+def _column(values: list[Any]) -> Column:
+    return np.array(values) if HAS_COMPILER else values
+
+
+def _repeated(values: list[Any], times: int) -> Column:
+    return np.tile(_column(values), times) if HAS_COMPILER else values * times
+
+
+def _join(columns: list[Column]) -> Column:
+    return np.concatenate(columns) if HAS_COMPILER else list(chain.from_iterable(columns))

@@ -1,0 +1,131 @@
+"""What the planner decides of a component: where to cut it, how far to load ahead, what to keep.
+
+A choice is made of plain tuples, so that a search can compare and count choices; `with_choices` turns them into a
+plan. Units keep the compute units that the starting plan gave them, hence no block crosses from one choice of them to
+another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Literal, NamedTuple
+
+from msgspec.structs import replace
+
+from ondevice_sora.plans.partition import partition
+from ondevice_sora.plans.schema import BlockEntry, ComponentPlan, Memory, Plan
+from ondevice_sora.profiles.costs import BlockSpec
+from ondevice_sora.profiles.documents import Document
+from ondevice_sora.profiles.figures import ByteCount
+from ondevice_sora.profiles.measurements import ComputeUnits
+from ondevice_sora.profiles.models.catalogue import Reference
+from ondevice_sora.profiles.models.model import Component, Model, Precision, Variant
+
+Packages = Literal["shared", "separate"]
+Keep = Literal["none", "app", "paper", "optimal"] | int | tuple[str, ...]
+
+
+class Choice(NamedTuple):
+    """`starts`: the first unit of each block, by position. The rest as in ComponentPlan."""
+
+    starts: tuple[int, ...]
+    prefetch: int | Literal["app"]
+    keep: Keep
+
+
+Choices = tuple[Choice, ...]
+"""One for each component, in the model's order."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A component with what is not to be decided about it. `forced` are the starts that every cut must have."""
+
+    component: Component
+    precision: Precision
+    compute_units: tuple[ComputeUnits, ...]
+    num_passes: int
+    forced: frozenset[int]
+
+    @property
+    def count(self) -> int:
+        return len(self.component.units)
+
+    def bounds(self, starts: tuple[int, ...]) -> list[tuple[int, int]]:
+        return list(zip(starts, (*starts[1:], self.count), strict=True))
+
+    def spec(self, model: str, start: int, end: int, merging: bool) -> BlockSpec:
+        """The block of units start..end-1 as it is on a step with or without token merging."""
+        units = self.component.units[start:end]
+        first, last = units[0].name, units[-1].name
+        variant: Variant = "tdtm" if merging and any(unit.tdtm for unit in units) else "plain"
+        name = first if first == last else f"{first}..{last}"
+        return BlockSpec(
+            model, self.component.name, start, name, units, variant, self.precision, self.compute_units[start]
+        )
+
+    def name_of(self, position: int) -> str:
+        return self.component.units[position].name
+
+
+def parts_of(plan: Plan, model: Model, reference: Reference, document: Document) -> tuple[tuple[Part, ...], Choices]:
+    """The parts to be decided about, and what the plan decided. Raises UserError."""
+    parts, choices = [], []
+    for component in model.components:
+        settings = plan.component(component.name)
+        pointer = f"$.components.{plan.entry(component.name)}.blocks"
+        cut = partition(component, settings, reference.get(component.name), document, pointer)
+        units = tuple(block.compute_units for block in cut for _ in block.units)
+        starts, position = [], 0
+        for block in cut:
+            starts.append(position)
+            position += len(block.units)
+        forced = frozenset(i for i in range(len(units)) if i == 0 or units[i] != units[i - 1])
+        passes = plan.evaluations() if component.passes == "steps" else component.passes
+        parts.append(Part(component, settings.precision, units, passes, forced))
+        choices.append(Choice(tuple(starts), settings.prefetch, settings.keep))
+    return tuple(parts), tuple(choices)
+
+
+def with_choices(plan: Plan, parts: tuple[Part, ...], choices: Choices, budget: int, packages: Packages) -> Plan:
+    """The plan with everything decided as chosen, held to a budget."""
+    components = {}
+    for part, choice in zip(parts, choices, strict=True):
+        entries: list[str | BlockEntry] = []
+        default = part.compute_units[0]
+        for start, end in part.bounds(choice.starts):
+            first, last = part.name_of(start), part.name_of(end - 1)
+            name = first if first == last else f"{first}..{last}"
+            units = part.compute_units[start]
+            entries.append(name if units == default else BlockEntry(name, units))
+        components[part.component.name] = ComponentPlan(
+            tuple(entries), part.precision, default, choice.prefetch, choice.keep
+        )
+    memory = Memory(budget=ByteCount(budget), entitlement=plan.memory.entitlement)
+    return replace(plan, components=components, memory=memory, tdtm=replace(plan.tdtm, packages=packages))
+
+
+def all_choices(part: Part, windows: tuple[int, ...]) -> Iterator[Choice]:
+    """Every cut, window and set of residents, and `optimal`; residents only where there is a second pass."""
+    free = [start for start in range(1, part.count) if start not in part.forced]
+    for size in range(len(free) + 1):
+        for chosen in combinations(free, size):
+            starts = tuple(sorted({*part.forced, *chosen}))
+            keeps: list[Keep] = ["none"]
+            if part.num_passes > 1:
+                names = [part.name_of(start) for start in starts]
+                keeps += ["optimal"]
+                keeps += [kept for many in range(1, len(names) + 1) for kept in combinations(names, many)]
+            for keep in keeps:
+                for window in windows:
+                    yield Choice(starts, window, keep)
+
+
+def num_choices(part: Part, windows: tuple[int, ...]) -> int:
+    """How many `all_choices` yields: each free start is absent, there, or there with its block kept."""
+    free, forced = part.count - len(part.forced), len(part.forced)
+    if part.num_passes == 1:
+        return int(2**free) * len(windows)
+    return int(3**free * 2**forced + 2**free) * len(windows)

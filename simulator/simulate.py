@@ -1,0 +1,185 @@
+"""Answer for one plan on one device: the trace, and with it the result that summary, JSON and report show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from ondevice_sora.plans.schema import Plan
+from ondevice_sora.profiles.costs import unused_measurements
+from ondevice_sora.profiles.documents import Document
+from ondevice_sora.profiles.figures import MARKS, Mark
+from ondevice_sora.profiles.units import format_percent
+from ondevice_sora.records.metrics import busy_shares, component_results
+from ondevice_sora.records.result import BlockRow, ComponentResult, Result
+from ondevice_sora.records.trace import Kill, Trace
+from ondevice_sora.simulator.bounds import bounds_of
+from ondevice_sora.simulator.changes.advice import advice
+from ondevice_sora.simulator.changes.whatif import what_ifs
+from ondevice_sora.simulator.engine import Outcome, play
+from ondevice_sora.simulator.interval import kill_share, spread_of
+from ondevice_sora.simulator.prepare import Prepared, Setting, prepare
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What simulating a plan gives. `trace` carries its result."""
+
+    trace: Trace
+    prepared: Prepared
+
+    @property
+    def result(self) -> Result:
+        assert self.trace.result is not None
+        return self.trace.result
+
+
+def answer(plan: Plan, document: Document, setting: Setting, with_what_ifs: bool = False) -> Answer:
+    """Simulate a plan. What-ifs, which take as long as several simulations, come only if asked for."""
+    shown = plan.evaluations()
+    outcomes = [
+        (probability, prepare(plan, document, setting, evaluations))
+        for evaluations, probability in plan.leap_steps().items()
+    ]
+    prepared = next(p for (_, p), count in zip(outcomes, plan.leap_steps(), strict=True) if count == shown)
+    outcome = play(prepared.schedule, prepared.costs, prepared.machine)
+    unlimited = outcome
+    if outcome.kill is not None:
+        unlimited = play(prepared.schedule, prepared.costs, prepared.machine, is_limited=False)
+    trace = Trace(
+        kind="simulated",
+        plan=plan.name,
+        device=setting.device.name,
+        model=prepared.model.name,
+        spans=outcome.spans,
+        memory=outcome.memory,
+        limit_bytes=setting.limit_bytes,
+        kill=outcome.kill,
+        conditions={"profile": setting.profile.name, **setting.profile.conditions},
+    )
+    whole = msgspec.structs.replace(trace, spans=unlimited.spans, memory=unlimited.memory)
+    spread = spread_of(outcomes)
+    components = component_results(whole)
+    result = Result(
+        verdict="killed" if outcome.kill else "fits",
+        total_s=None if outcome.kill else outcome.total_s,
+        unlimited_s=unlimited.total_s,
+        interval_s=None if outcome.kill else spread.interval(),
+        components=components,
+        peak_bytes=outcome.peak_bytes,
+        needed_bytes=unlimited.peak_bytes,
+        limit_bytes=setting.limit_bytes,
+        limit_source=setting.limit_source,
+        budget_bytes=int(plan.memory.budget) if plan.memory.budget is not None else None,
+        kill_share=kill_share(setting, unlimited.peak_bytes),
+        killed_at_s=outcome.kill.time_s if outcome.kill else None,
+        killed_by=_killed_by(outcome.kill) if outcome.kill else None,
+        busy_share=busy_shares(whole),
+        bounded_by=bounded_by(components),
+        advice=advice(document, prepared, components, unlimited, outcome.kill),
+        marks=mark_shares(prepared, unlimited),
+        bounds=bounds_of(prepared.schedule, prepared.costs),
+        num_evaluations=shown,
+        evaluations=plan.leap_steps(),
+        what_ifs=what_ifs(plan, document, setting) if with_what_ifs else [],
+        blocks=_block_rows(prepared),
+        notes=_notes(prepared),
+    )
+    return Answer(msgspec.structs.replace(trace, result=result), prepared)
+
+
+def _killed_by(kill: Kill) -> str:
+    doing = "loading" if kill.action == "load" else "running"
+    return f"{doing} block '{kill.block}' of {kill.component}, step {kill.step}"
+
+
+def bounded_by(components: dict[str, ComponentResult]) -> str:
+    """What most of the total is spent on, in words."""
+    total = sum(component.total_s for component in components.values())
+    if total <= 0:
+        return "nothing"
+    shares = [(component.run_s / total, f"running the {name}") for name, component in components.items()]
+    shares += [
+        (component.stall_s / total, f"waiting for loads of the {name}") for name, component in components.items()
+    ]
+    share, what = max(shares)
+    return f"{what} ({format_percent(share)} of the total)"
+
+
+def mark_shares(prepared: Prepared, outcome: Outcome) -> dict[Mark, float]:
+    """How much of the total rests on figures of each mark: runs by theirs, the rest of the time by the loads' marks."""
+    costs, schedule = prepared.costs, prepared.schedule
+    rows: dict[tuple[str, str, str], int] = {
+        (block.component, block.name, block.variant): row for row, block in enumerate(schedule.blocks)
+    }
+    runs: dict[Mark, float] = dict.fromkeys(MARKS, 0.0)
+    loads: dict[Mark, float] = dict.fromkeys(MARKS, 0.0)
+    run_s = 0.0
+    for span in outcome.spans:
+        row = rows[(span.component, span.block, span.variant)]
+        shares, into = (costs.run_marks[row], runs) if span.action == "run" else (costs.load_marks[row], loads)
+        if span.action == "evict":
+            continue
+        run_s += span.seconds if span.action == "run" else 0.0
+        for mark, share in shares.items():
+            into[mark] += share * span.seconds
+    rest, load_s, total = max(0.0, outcome.total_s - run_s), sum(loads.values()), outcome.total_s
+    if total <= 0:
+        return {}
+    return {
+        mark: (runs[mark] + (loads[mark] / load_s * rest if load_s > 0 else 0.0)) / total
+        for mark in MARKS
+        if runs[mark] > 0 or loads[mark] > 0
+    }
+
+
+def _block_rows(prepared: Prepared) -> list[BlockRow]:
+    costs = prepared.costs
+    runs, loads = [0] * len(prepared.schedule.blocks), [0] * len(prepared.schedule.blocks)
+    for visit in prepared.schedule.visits:
+        runs[visit.block] += 1
+        loads[visit.block] += visit.loads
+    return [
+        BlockRow(
+            component=block.component,
+            block=block.name,
+            variant=block.variant,
+            compute_units=block.compute_units,
+            stored_bytes=costs.stored_bytes[row],
+            resident_bytes=costs.resident_bytes[row],
+            working_bytes=costs.working_bytes[row],
+            load_cold_s=float(costs.load_cold_s[row, 0]),
+            load_warm_s=float(costs.load_warm_s[row, 0]),
+            run_s=float(costs.run_s[row, 0]),
+            num_loads=loads[row],
+            num_runs=runs[row],
+            load_marks=costs.load_marks[row],
+            run_marks=costs.run_marks[row],
+        )
+        for row, block in enumerate(prepared.schedule.blocks)
+    ]
+
+
+def _notes(prepared: Prepared) -> list[str]:
+    notes = []
+    plan, setting = prepared.plan, prepared.setting
+    profile = setting.profile
+    if "scaled from" in profile.conditions:
+        source = profile.conditions["scaled from"]
+        notes.append(f"No figures of this device: those of {source} scaled by the ratio of published peaks.")
+    if profile.fit is not None:
+        notes.append("Costs are fitted to published totals of another app run, not captured on a phone.")
+        notes.extend(profile.fit.contradictions)
+    if setting.is_thermal and profile.costs.thermal.contained:
+        notes.append(
+            "Thermal derating was asked for, although the fitted figures come from runs of minutes and contain it."
+        )
+    if plan.memory.budget is not None and plan.memory.budget > setting.limit_bytes:
+        notes.append("The plan's budget is above the memory limit: keeping to it does not keep the app alive.")
+    unused = unused_measurements(profile.measurements, prepared.schedule.blocks)
+    if unused:
+        notes.append(f"Measurements in the profile of blocks that this plan does not have: {len(unused)}.")
+    if plan.lpl.mode == "dynamic":
+        notes.append("Shown is the median leap step; the interval covers the whole distribution given in the plan.")
+    return notes

@@ -1,0 +1,118 @@
+"""A sweep's grid: every combination of models, shapes, devices, budgets and techniques, as plans to be simulated."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec.structs import replace
+
+from ondevice_sora.plans.schema import READY, Plan, Video, find_plan, plan_data, read_plan
+from ondevice_sora.profiles.documents import Document, overlaid, read_extended, read_yaml
+from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.profiles.figures import ByteCount
+from ondevice_sora.profiles.profile import load_profile
+from ondevice_sora.simulator.prepare import Setting, setting_of
+
+MAX_CELLS = 100_000
+TECHNIQUES = ("sampler", "lpl", "tdtm", "memory", "components")
+"""The keys of a plan that a technique may change."""
+
+AS_PLANNED = "as planned"
+
+Names = Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+
+
+class Technique(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a technique changes of a plan: the same keys as in the plan, merged as `extends` merges them."""
+
+    sampler: dict[str, Any] | None = None
+    lpl: dict[str, Any] | None = None
+    tdtm: dict[str, Any] | None = None
+    memory: dict[str, Any] | None = None
+    components: dict[str, Any] | None = None
+
+
+class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The axes of a sweep; an axis that is left out, and a null on one, leave the plan as it is.
+
+    models       ready plans or plan files
+    search       whether each combination's plan is searched for, instead of simulated as it is
+    """
+
+    models: Names
+    devices: Names = ("iphone15pro",)
+    shapes: Annotated[tuple[Video | None, ...], msgspec.Meta(min_length=1)] = (None,)
+    budgets: Annotated[tuple[ByteCount | None, ...], msgspec.Meta(min_length=1)] = (None,)
+    techniques: dict[str, Technique | None] = {}
+    search: bool = False
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One combination: its names on the axes, and all that a worker needs, wherever it runs."""
+
+    model: str
+    device: str
+    technique: str
+    plan: Plan
+    document: Document
+    setting: Setting
+    is_searched: bool
+
+    @property
+    def key(self) -> str:
+        """The same for cells that come to the same row."""
+        setting = self.setting
+        about = [
+            self.model, self.device, self.technique, plan_data(self.plan), setting.profile, setting.device.hardware,
+            setting.limit_bytes, setting.limit_spread, self.is_searched,
+        ]  # fmt: skip
+        return hashlib.sha256(msgspec.json.encode(about, order="deterministic")).hexdigest()[:24]
+
+
+def read_grid(path: str | Path) -> list[Cell]:
+    """The cells of a grid, in the order of its axes. Raises UserError with file and line."""
+    document = read_yaml(path)
+    grid = document.convert(Grid)
+    techniques = grid.techniques or {AS_PLANNED: None}
+    count = len(grid.models) * len(grid.shapes) * len(grid.devices) * len(grid.budgets) * len(techniques)
+    if count > MAX_CELLS:
+        raise document.error("$", f"{count:,} combinations; at most {MAX_CELLS:,} are swept", "Shorten an axis.")
+    places = []
+    for row, device in enumerate(grid.devices):
+        with _placed(document, f"$.devices[{row}]"):
+            places.append((device, f"$.devices[{row}]", *load_profile(device)))
+    cells = []
+    for (m, model), (s, shape), (name, technique) in product(
+        enumerate(grid.models), enumerate(grid.shapes), techniques.items()
+    ):
+        with _placed(document, f"$.models[{m}]"):
+            base = read_extended(find_plan(model), READY)
+        changes = {f"$.shapes[{s}]": "video"} if shape is not None else {}
+        if technique is not None:
+            changes |= {f"$.techniques.{name}.{key}": key for key in TECHNIQUES if getattr(technique, key) is not None}
+        plan, source = read_plan(overlaid(base, document, changes))
+        for (device, pointer, profile, facts), budget in product(places, grid.budgets):
+            own = plan if budget is None else replace(plan, memory=replace(plan.memory, budget=budget))
+            with _placed(document, pointer):
+                setting = setting_of(profile, facts, own)
+            cells.append(Cell(model, device, name, own, source, setting, grid.search))
+    return cells
+
+
+@contextmanager
+def _placed(document: Document, pointer: str) -> Iterator[None]:
+    """A complaint that names no place is about this one."""
+    try:
+        yield
+    except UserError as error:
+        if error.where is not None:
+            raise
+        raise document.error(pointer, error.what, error.mend) from None

@@ -1,0 +1,210 @@
+"""Simulate every cell of a grid, on local processes or a Dask cluster: same rows, none lost, none done twice.
+
+A row is written to a journal beside the table as soon as it is done, and the table, whole, at the end. A sweep that was
+cut short goes on from its journal. A local process that dies takes the cells under way with it: they are tried again in
+a new pool. A Dask scheduler does the same with the cells of a worker that is lost.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.records.metrics import family
+from ondevice_sora.simulator.search.comparison import budget_for, find_plan_for
+from ondevice_sora.simulator.simulate import answer
+from ondevice_sora.simulator.sweep.grid import Cell
+
+Row = dict[str, Any]
+"""Column -> value; units in the names, None for unknown."""
+
+TEXT = ("model", "device", "technique", "verdict", "reason")
+WHOLE = ("width", "height", "frames", "budget_bytes", "peak_bytes", "limit_bytes")
+PATIENCE = "20s"
+"""How long a Dask scheduler may take to answer."""
+ATTEMPTS = 3
+"""A cell whose process dies so often is at fault itself."""
+
+
+def row_of(cell: Cell) -> Row:
+    """A cell simulated. A plan that is refused, or for which none fits, says so in `reason`; the rest is unknown."""
+    plan, setting = cell.plan, cell.setting
+    video, budget = plan.video, plan.memory.budget
+    row: Row = {
+        "model": cell.model,
+        "width": video.width if video is not None else None,
+        "height": video.height if video is not None else None,
+        "frames": video.frames if video is not None else None,
+        "device": cell.device,
+        "budget_bytes": int(budget) if budget is not None else None,
+        "technique": cell.technique,
+        "verdict": "refused",
+        "reason": None,
+        "limit_bytes": setting.limit_bytes,
+    }
+    try:
+        if cell.is_searched:
+            own_budget = budget_for([setting], int(budget) if budget is not None else None, None)
+            found, plan = find_plan_for(plan, cell.document, [setting], own_budget)
+            row |= {"budget_bytes": own_budget[0], "bound_s": found.bound, "gap": found.gap}
+        result = answer(plan, cell.document, setting).result
+    except UserError as error:
+        return {**row, "reason": error.what}
+    row |= {
+        "verdict": result.verdict,
+        "total_s": result.total_s,
+        "low_s": result.interval_s[0] if result.interval_s is not None else None,
+        "high_s": result.interval_s[1] if result.interval_s is not None else None,
+        "peak_bytes": result.peak_bytes,
+        "kill_share": result.kill_share,
+    }
+    row |= {f"{mark}_share": share for mark, share in result.marks.items()}
+    for name, component in result.components.items():
+        row[f"{family(name)}_s"] = row.get(f"{family(name)}_s", 0.0) + component.total_s
+    return row
+
+
+class Journal:
+    """The rows done, one JSON line each, in a file beside the table."""
+
+    def __init__(self, table: Path) -> None:
+        self.path = table.with_name(f"{table.name}.rows.jsonl")
+
+    def read(self) -> dict[str, Row]:
+        """Row by the cell's key. A line that was cut short is not a row, and is cut off."""
+        rows: dict[str, Row] = {}
+        if not self.path.exists():
+            return rows
+        whole = 0
+        try:
+            content = self.path.read_bytes()
+            for line in content.splitlines(keepends=True):
+                if not line.endswith(b"\n"):
+                    break
+                key, row = json.loads(line)
+                rows[key] = row
+                whole += len(line)
+            if whole < len(content):
+                os.truncate(self.path, whole)
+        except (OSError, ValueError, TypeError) as error:
+            raise UserError(f"not the rows of a sweep: {error}", str(self.path), "Delete the file.") from None
+        return rows
+
+    def add(self, key: str, row: Row) -> None:
+        """Raises UserError if it cannot be written."""
+        try:
+            with self.path.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps([key, row], allow_nan=False) + "\n")
+        except OSError as error:
+            raise UserError(f"cannot be written: {error.strerror or error}", str(self.path)) from None
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+def sweep(
+    cells: Sequence[Cell],
+    journal: Journal,
+    scheduler: str | None = None,
+    processes: int | None = None,
+    progress: Callable[[int], None] = lambda _: None,
+) -> list[Row]:
+    """The rows of all cells, in their order. `progress` is told how many more are done.
+
+    `scheduler` is the address of a Dask scheduler whose workers have this package. Raises UserError if no scheduler
+    answers, or if a cell ends its process time and again.
+    """
+    keys = [cell.key for cell in cells]
+    done = journal.read()
+    left = {key: cell for key, cell in zip(keys, cells, strict=True) if key not in done}
+    progress(len(keys) - len(left))
+    if left:
+        rows = _on_dask(left, scheduler) if scheduler is not None else _on_processes(left, processes)
+        for key, row in rows:
+            journal.add(key, row)
+            done[key] = row
+            progress(1)
+    return [done[key] for key in keys]
+
+
+def _on_processes(cells: dict[str, Cell], processes: int | None) -> Iterator[tuple[str, Row]]:
+    left, attempts = dict(cells), 0
+    while left:
+        context = multiprocessing.get_context("spawn")
+        workers = min(processes or os.cpu_count() or 1, len(left))
+        pool = ProcessPoolExecutor(workers, mp_context=context)
+        before = len(left)
+        try:
+            futures = {pool.submit(row_of, cell): key for key, cell in left.items()}
+            for future in as_completed(futures):
+                row = future.result()
+                del left[futures[future]]
+                yield futures[future], row
+        except BrokenProcessPool:
+            attempts = attempts + 1 if len(left) == before else 1
+            if attempts == ATTEMPTS:
+                cell = next(iter(left.values()))
+                raise UserError(
+                    f"processes were ended {ATTEMPTS} times in a row, the last with {len(left)} cells left",
+                    f"{cell.model} on {cell.device}",
+                    "Rows done are kept; give it fewer --processes if memory is short.",
+                ) from None
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _on_dask(cells: dict[str, Cell], scheduler: str) -> Iterator[tuple[str, Row]]:
+    from distributed import Client, KilledWorker
+    from distributed import as_completed as dask_completed
+
+    try:
+        client = Client(scheduler, timeout=PATIENCE, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"no Dask scheduler answers there: {error}", scheduler, "Start one: `dask scheduler`."
+        ) from None
+    with client:
+        futures = {client.submit(row_of, cell, key=f"sweep-{key}", pure=False): key for key, cell in cells.items()}
+        try:
+            for future, row in dask_completed(list(futures), loop=client.loop, with_results=True):
+                yield futures[future], row
+        except KilledWorker as error:
+            raise UserError(
+                f"a cell ended its workers time and again: {error}", scheduler, "Rows done are kept."
+            ) from None
+        finally:
+            client.cancel(list(futures))
+
+
+def write_table(rows: Sequence[Row], path: Path) -> None:
+    """CSV, or Parquet (which needs pyarrow) by the file's suffix; the whole file or nothing.
+
+    A column for whatever any row has: the seconds of components that only some models have are empty elsewhere.
+    """
+    import csv
+    import io
+
+    from ondevice_sora.profiles.documents import write_text, written_together
+
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    if path.suffix == ".parquet":
+        import pyarrow
+        from pyarrow import parquet
+
+        kinds = {**dict.fromkeys(TEXT, pyarrow.string()), **dict.fromkeys(WHOLE, pyarrow.int64())}
+        schema = pyarrow.schema([(name, kinds.get(name, pyarrow.float64())) for name in columns])
+        with written_together([path]) as (temporary,):
+            parquet.write_table(pyarrow.Table.from_pylist(list(rows), schema), temporary)
+        return
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, stream.getvalue())

@@ -1,0 +1,1 @@
+"""Checks that need a checkout, not the installed package: agreement on this machine, reference vectors."""

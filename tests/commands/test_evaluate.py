@@ -1,0 +1,103 @@
+"""evaluate: what it prints and writes, and what it refuses."""
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from ondevice_sora.commands.main import main
+from ondevice_sora.runtime.small.evaluation import evaluation
+
+pytestmark = pytest.mark.usefixtures("planned_folder")
+
+
+@pytest.fixture
+def evaluate(weights):
+    def evaluate(*arguments):
+        common = ["--plan", "plan.yaml", "--weights", str(weights), "--prompts", "2", "--seeds", "1", "-o", "out"]
+        try:
+            return main(["evaluate", *common, *arguments])
+        except SystemExit as stop:
+            return stop.code
+
+    return evaluate
+
+
+class Page(HTMLParser):
+    """Every address that a page would load."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.sources = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.sources += [value for name, value in attributes if name in ("src", "href")]
+
+
+def test_table_results_and_page_of_a_few_configurations(evaluate, capsys):
+    assert evaluate("--only", "fixed_2", "fixed_3", "fixed_4", "curvature_0.9", "tdtm_all", "--strips", "1",
+                    "--accepted-errors", "0.9") == 0  # fmt: skip
+    captured = capsys.readouterr()
+    assert "LPL at 3 of 5" in captured.out
+    assert "another model" in captured.out
+    assert captured.err == "Wrote out/results.json\nWrote out/report.html\n"
+    results = json.loads(Path("out/results.json").read_text())
+    rows = {row["configuration"]: row for row in results["rows"]}
+    assert list(rows) == ["full", "fixed_2", "fixed_3", "fixed_4", "curvature_0.9", "tdtm_all"]
+    assert rows["fixed_2"]["evaluations"]["value"] == 2
+    assert rows["full"]["ssim"]["value"] == 1
+    assert rows["full"]["psnr_db"]["value"] is None
+    assert {row["num_videos"] for row in rows.values()} == {2}
+    assert len(results["strips"]) == len(rows)
+    page = Path("out/report.html").read_text()
+    sources = Page(page).sources
+    assert len([source for source in sources if source.startswith("data:image/png;base64,")]) == len(rows)
+    assert all(source.startswith("data:") for source in sources), "the page loads nothing"
+    assert "<script" not in page
+
+
+def test_a_second_run_makes_nothing_and_shows_everything(evaluate, capsys, monkeypatch):
+    assert evaluate("--only", "fixed_3") == 0
+    first = Path("out/report.html").read_text()
+    monkeypatch.setattr(evaluation, "_walked", lambda *_: pytest.fail("nothing is left to make"))
+    capsys.readouterr()
+    assert evaluate("--only", "full", "--json") == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert [row["configuration"] for row in printed["rows"]] == ["full", "fixed_3"]
+    assert Path("out/report.html").read_text() == first
+
+
+def test_an_interruption_keeps_what_is_finished(evaluate, capsys, monkeypatch):
+    walked, calls = evaluation._walked, []
+
+    def interrupted(*arguments):
+        calls.append(arguments)
+        if len(calls) == 3:  # warmed up, and the full steps walked
+            raise KeyboardInterrupt
+        return walked(*arguments)
+
+    monkeypatch.setattr(evaluation, "_walked", interrupted)
+    assert evaluate("--only", "fixed_3", "tdtm_all") == 130
+    assert "the same command goes on from here" in capsys.readouterr().err
+    assert {path.parent.name for path in Path("out").glob("videos/*/*")} == {"full", "fixed_3"}
+    assert not [path for path in Path("out").rglob("*") if "part" in path.name]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--only", "fixed_33"], "no configuration is named 'fixed_33'\nDid you mean 'fixed_3'?"),
+        (["--prompts", "145"], "'145' is not a whole number from 1 to 144"),
+        (["--prompts", "0"], "'0' is not a whole number from 1 to 144"),
+        (["--accepted-errors", "-1"], "'-1' is not an error above 0"),
+        (["--accepted-errors", "0"], "'0' is not an error above 0"),
+        (["--plan", "ours-256"], "is for the model 'opensora'"),
+        (["--weights", "nowhere"], "no such directory"),
+    ],
+)
+def test_unusable_options_are_refused_and_leave_nothing(evaluate, capsys, arguments, message):
+    assert evaluate(*arguments) == 2
+    assert message in capsys.readouterr().err
+    assert not Path("out").exists()

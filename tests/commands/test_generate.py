@@ -1,0 +1,257 @@
+"""generate: the files it leaves, what the sidecar says, and that a mistake or an interruption leaves none."""
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from imageio import v3
+from imageio_ffmpeg import get_ffmpeg_exe
+from worlds.tiny import PLAN, TEXT_CONFIG, save_tiny_model
+
+from ondevice_sora.commands.main import main
+from ondevice_sora.records.trace import read_trace
+from ondevice_sora.runtime.sampling import generation
+from ondevice_sora.runtime.small import shipped
+
+PROMPT = "a red circle moving left"
+
+
+pytestmark = pytest.mark.usefixtures("planned_folder")
+
+
+def plan(text):
+    Path("plan.yaml").write_text(PLAN + text)
+
+
+@pytest.fixture
+def generate(weights):
+    def generate(*arguments, prompt=PROMPT):
+        try:
+            return main(["generate", prompt, "--plan", "plan.yaml", "--weights", str(weights), *arguments])
+        except SystemExit as stop:
+            return stop.code
+
+    return generate
+
+
+def written():
+    return {path.name for path in Path().iterdir()} - {"plan.yaml"}
+
+
+def read_mp4(path):
+    """Width, height, frames a second and number of frames, as ffmpeg reads them."""
+    command = [get_ffmpeg_exe(), "-i", path, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    done = subprocess.run(command, capture_output=True, check=True)
+    told = re.search(r"Video: h264.*?, (\d+)x(\d+).*?, (\d+) fps", done.stderr.decode())
+    width, height, fps = map(int, told.groups())
+    return width, height, fps, len(done.stdout) // (3 * width * height)
+
+
+def test_a_prompt_alone_names_video_contact_sheet_and_sidecar(generate, capsys):
+    assert generate() == 0
+    name = "a-red-circle-moving-left"
+    assert written() == {f"{name}.mp4", f"{name}.png", f"{name}.json"}
+    captured = capsys.readouterr()
+    assert captured.out.startswith("5 of 5 network evaluations in ")
+    assert captured.err == "".join(f"Wrote {name}{suffix}\n" for suffix in (".mp4", ".png", ".json"))
+
+
+def test_the_files_hold_the_frames(generate):
+    assert generate("-o", "out.mp4", "--gif", "--scale", "2") == 0
+    assert read_mp4("out.mp4") == (128, 128, 24, 17)
+    assert v3.imread("out.gif", plugin="pillow").shape == (17, 128, 128, 3)
+    assert v3.imread("out.png").shape == (2 * (2 * 64 + 2), 2 * (4 * 64 + 6), 3)
+
+
+def test_equal_seeds_make_equal_videos_and_others_do_not(generate):
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        assert generate("--seed", str(seed), "-o", f"{name}.gif") == 0
+    first, again, other = (v3.imread(f"{name}.gif") for name in "abc")
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_the_sidecar_says_how_the_video_came_about(generate):
+    plan("lpl: {mode: dynamic, rule: curvature, accepted_error: 9}\ntdtm: {steps: {first: 2}}\n")
+    assert generate("-o", "out.mp4", "--seed", "5") == 0
+    told = json.loads(Path("out.json").read_text())
+    assert (told["prompt"], told["seed"], told["plan"]["lpl"]["rule"]) == (PROMPT, 5, "curvature")
+    assert told["timesteps"] == pytest.approx([1000, 800, 600, 400, 200])
+    assert (told["num_evaluations"], told["leap_step"]) == (3, 2), "the rule needs three drifts and accepts any error"
+    assert 0 < told["leap_estimated_error"] <= 9
+    assert [step["merged"] for step in told["steps"]] == [True, True, False]
+    assert [step["cosine_whole"] is None for step in told["steps"]] == [True, False, False]
+    assert sum(step["seconds"] for step in told["steps"]) == pytest.approx(told["denoiser_s"])
+    assert told["total_s"] == pytest.approx(told["text_encoder_s"] + told["denoiser_s"] + told["decoder_s"])
+    assert told["weights_sha256"] == told["weights_sha256"].lower() and len(told["weights_sha256"]) == 64
+
+
+@pytest.mark.parametrize(
+    ("lpl", "evaluations"),
+    [
+        ("{mode: fixed, leap_step: 1}", 2),
+        ("{mode: dynamic, rule: paper}", None),
+        ("{mode: dynamic, rule: gpu_code}", 5),
+        ("{mode: dynamic, rule: bent_curvature, accepted_error: 0.000001}", 5),
+    ],
+)
+def test_every_rule_of_the_plan_runs(generate, lpl, evaluations):
+    plan(f"lpl: {lpl}\n")
+    assert generate("-o", "out.mp4") == 0
+    count = json.loads(Path("out.json").read_text())["num_evaluations"]
+    assert count == evaluations if evaluations else 3 <= count <= 5
+
+
+def test_files_are_not_overwritten_unless_asked(generate, capsys):
+    Path("out.json").write_text("mine")
+    assert generate("-o", "out.mp4") == 2
+    assert "the file exists already" in capsys.readouterr().err
+    assert written() == {"out.json"}
+    assert generate("-o", "out.mp4", "--force") == 0
+    assert Path("out.json").read_text() != "mine"
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["ondevice_sora.runtime.sampling.pictures.write_video", "ondevice_sora.runtime.sampling.pictures.write_png"],
+)
+def test_an_interruption_while_writing_leaves_nothing(generate, monkeypatch, where):
+    def interrupt(path, *_):
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(where, interrupt)
+    assert generate("-o", "out.mp4", "--gif") == 130
+    assert written() == set()
+
+
+def test_an_interruption_while_sampling_leaves_nothing(generate, monkeypatch, capsys):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(generation, "sample", interrupt)
+    assert generate("-o", "out.mp4") == 130
+    assert written() == set()
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        ("", "the prompt is empty"),
+        ("a red circel moving left", "Did you mean 'circle'"),
+        ("red " * 30, "the prompt has 30 words, the small model reads 23"),
+    ],
+)
+def test_a_prompt_that_cannot_be_read_is_refused(generate, capsys, prompt, message):
+    assert generate(prompt=prompt) == 2
+    assert message in capsys.readouterr().err
+    assert written() == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (PLAN.replace("width: 64", "width: 67"), "plan.yaml: width 67 is not a multiple of 8 pixels\nUse 64 or 72."),
+        (PLAN.replace("model: small", "model: opensora"), "is for the model 'opensora', and only 'small' generates"),
+        (PLAN + "lpl: {mode: dynamic, stop_steps: {3: 1}}\n", "no rule to generate with"),
+        (PLAN + "tdtm: {steps: all, units: [spacial_*]}\n", "no unit that merges tokens has a name like 'spacial_*'"),
+    ],
+)
+def test_a_plan_that_the_small_model_cannot_run_is_refused(generate, capsys, text, message):
+    Path("plan.yaml").write_text(text)
+    assert generate() == 2
+    assert message in capsys.readouterr().err
+    assert written() == set()
+
+
+def test_a_frame_size_that_patches_do_not_divide_is_padded_not_refused(generate):
+    Path("plan.yaml").write_text(PLAN.replace("width: 64", "width: 72"))
+    assert generate("-o", "out.mp4", "--scale", "1") == 0
+    assert read_mp4("out.mp4") == (72, 64, 24, 17)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-o", "out.avi"], "'.avi' is no kind of video"),
+        (["-o", "out.gif", "--gif"], "--gif has no effect"),
+        (["-o", "nowhere/out.mp4"], "there is no folder nowhere"),
+        (["--seed", "-1"], "'-1' is not a whole number"),
+        (["--seed", str(2**63)], "from 0 to 9223372036854775807"),
+        (["--scale", "0"], "from 1 to 16"),
+    ],
+)
+def test_unusable_options_are_refused_before_anything_runs(generate, capsys, arguments, message):
+    assert generate(*arguments) == 2
+    assert message in capsys.readouterr().err
+    assert written() == set()
+
+
+def test_missing_shipped_weights_are_one_clear_error(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(shipped, "WEIGHTS", tmp_path / "weights")
+    assert main(["generate", PROMPT]) == 2
+    error = capsys.readouterr().err
+    assert "this installation has no weights of the small model" in error
+    assert "--weights" in error
+
+
+def test_weights_of_another_vocabulary_are_refused(tmp_path, capsys):
+    save_tiny_model(tmp_path / "other", replace(TEXT_CONFIG, vocab_size=99))
+    assert main(["generate", PROMPT, "--plan", "plan.yaml", "--weights", "other"]) == 2
+    assert "reads 24 tokens out of 99, the small model 24 out of 27" in capsys.readouterr().err
+
+
+def test_damaged_weights_leave_nothing(tmp_path, capsys):
+    file = save_tiny_model(tmp_path / "cut") / "denoiser" / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    assert main(["generate", PROMPT, "--plan", "plan.yaml", "--weights", "cut"]) == 2
+    assert "not a whole safetensors file" in capsys.readouterr().err
+    assert written() == {"cut"}
+
+
+@pytest.mark.parametrize("package", ["torch", "imageio_ffmpeg"])
+def test_a_missing_package_is_named_with_its_extra(monkeypatch, capsys, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    for module in [name for name in sys.modules if name.startswith("ondevice_sora.runtime.")]:
+        monkeypatch.delitem(sys.modules, module)
+    assert main(["generate", PROMPT]) == 2
+    error = capsys.readouterr().err
+    assert f"this needs {package}, which is not installed" in error
+    assert "pip install 'ondevice-sora[generate]'" in error
+
+
+BLOCKS = """components:
+  text_encoder: {blocks: unit, compute_units: cpu_only}
+  denoiser: {blocks: {units_per_block: 2}, compute_units: cpu_only, keep: optimal}
+  decoder: {blocks: unit, compute_units: cpu_only, prefetch: 2}
+"""
+
+
+def test_with_a_trace_it_runs_block_by_block_to_the_same_frames(generate, capsys):
+    plan(BLOCKS)
+    assert generate("-o", "whole.gif", "--scale", "1") == 0
+    assert generate("-o", "blocks.gif", "--scale", "1", "--trace", "measured.json") == 0
+    assert "Wrote measured.json" in capsys.readouterr().err
+    assert np.array_equal(v3.imread("whole.gif", plugin="pillow"), v3.imread("blocks.gif", plugin="pillow"))
+    trace = read_trace("measured.json")
+    assert trace.kind == "measured"
+    assert {span.component for span in trace.spans} == {
+        "text_encoder", "denoiser", "decoder.temporal", "decoder.spatial",
+    }  # fmt: skip
+    assert "block by block" in json.loads(Path("blocks.json").read_text())["notes"][0]
+    assert written() == {f"{name}.{suffix}" for name in ("whole", "blocks") for suffix in ("gif", "png", "json")} | {
+        "measured.json"
+    }
+
+
+def test_a_plan_that_cannot_run_here_block_by_block_is_said_so(generate, capsys):
+    plan("components: {denoiser: {blocks: whole, compute_units: cpu_and_gpu}}")
+    assert generate("--trace") == 2
+    assert "Write compute_units: cpu_only." in capsys.readouterr().err
+    assert written() == set()

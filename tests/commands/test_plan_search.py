@@ -1,0 +1,158 @@
+"""`plan search` and `plan explain`: files in, files out, and what is said when nothing fits."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from ondevice_sora.commands.main import main
+from ondevice_sora.plans.schema import load_plan
+
+
+@pytest.fixture(scope="module")
+def best(tmp_path_factory):
+    path = tmp_path_factory.mktemp("search") / "best.yaml"
+    assert main(["plan", "search", "--model", "opensora-192", "--seconds", "3", "-o", str(path)]) == 0
+    return path
+
+
+def test_plan_found_simulates_to_the_predicted_total(best, capsys):
+    predicted = float(best.read_text().split("for iphone15pro: ")[1].split(" s predicted")[0])
+    assert main(["simulate", "--plan", str(best), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["total_s"] == pytest.approx(predicted, abs=1e-6)
+    assert result["peak_bytes"] <= result["budget_bytes"]
+
+
+def test_plan_found_stands_beside_the_start_the_paper_and_the_app(capsys):
+    assert main(["plan", "search", "--model", "opensora-192", "--seconds", "1", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in answer["rows"]] == ["found", "start", "paper's policy", "reference app"]
+    totals = [row["total_s"] for row in answer["rows"]]
+    assert totals[0] == min(totals)
+    for row in answer["rows"]:
+        assert sum(row["component_s"].values()) == pytest.approx(row["total_s"])
+        assert sum(row["seconds_by_mark"].values()) == pytest.approx(row["total_s"])
+
+
+def test_table_says_gap_and_what_the_gain_rests_on(capsys):
+    assert main(["plan", "search", "--model", "opensora-192", "--seconds", "1", "--pareto"]) == 0
+    shown = capsys.readouterr().out
+    assert "above the optimum" in shown
+    assert "faster than reference app; seconds saved by figures:" in shown
+    assert "fastest plans by peak memory" in shown
+
+
+def test_one_table_holds_several_models(capsys):
+    assert main(["plan", "search", "--model", "opensora-192,opensora-256", "--seconds", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert "opensora-192 on iPhone 15 Pro" in shown
+    assert "opensora-256 on iPhone 15 Pro" in shown
+    assert shown.count("reference app  ") == 2
+
+
+def test_report_and_state_are_written_and_the_search_goes_on(tmp_path, capsys):
+    page, state = tmp_path / "search.html", tmp_path / "state.json"
+    search = ["plan", "search", "--model", "opensora-192", "--seconds", "2", "--json", "--state", str(state)]
+    assert main([*search, "--report", str(page)]) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert "Beside the other policies" in page.read_text()
+    assert main(search) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again["score"] <= first["score"]
+    assert again["num_evaluated"] >= first["num_evaluated"]
+    assert main(["plan", "search", "--model", "opensora-256", "--state", str(state)]) == 2
+    assert "the state of another search" in capsys.readouterr().err
+
+
+def test_ctrl_c_writes_the_best_so_far(tmp_path):
+    """A real signal to a real process, sent when the first candidates have been scored."""
+    state, best = tmp_path / "state.json", tmp_path / "best.yaml"
+    program = (
+        "import os, signal; from ondevice_sora.simulator.search import search\n"
+        "from ondevice_sora.commands.main import main\n"
+        "score = search.Problem.score\n"
+        "def counted(problem, *choices):\n"
+        "    if len(problem.seen) == 50: os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return score(problem, *choices)\n"
+        "search.Problem.score = counted\n"
+        f"raise SystemExit(main(['plan', 'search', '--state', {str(state)!r}, '-o', {str(best)!r}]))"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert ended.returncode == 130, ended.stderr
+    assert "interrupted: the best so far" in ended.stdout
+    assert load_plan(best)[0].name.startswith("found within")
+    assert json.loads(state.read_text())["version"] == 1
+
+
+def test_risk_keeps_a_margin_and_ranks_by_the_quantile(capsys):
+    assert main(["plan", "search", "--model", "opensora-192", "--seconds", "1", "--risk", "0.95", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["rows"][0]["quantile_s"] > answer["rows"][0]["total_s"]
+    assert answer["rows"][0]["kill_share"] <= 0.05
+    assert all(row["kill_share"] > 0.05 for row in answer["rows"] if row["peak_bytes"] > answer["budget_bytes"])
+    assert answer["budget_bytes"] < 3_000_000_000
+
+
+def test_one_plan_for_several_devices_fits_each(capsys):
+    devices = "iphone15pro,iphone16pro"
+    assert main(["plan", "search", "--model", "opensora-192", "--seconds", "2", "--devices", devices, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    found = [row for row in answer["rows"] if row["name"] == "found"]
+    assert [row["device"] for row in found] == ["iPhone 15 Pro", "iPhone 16 Pro"]
+    assert all(row["verdict"] == "fits" for row in found)
+    assert answer["score"] == pytest.approx(1 + answer["gap"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--memory", "500 MB"], "smallest budget that works is"),
+        (["--memory", "5 GB"], "above the limit of 3.30 GB"),
+        (["--device", "a", "--devices", "b"], "--device and --devices are both given"),
+        (["--model", "opensora-192,opensora-256", "-o", "x.yaml"], "several models are searched, and one file"),
+        (["--model", "nothing"], "no ready plan is named 'nothing'"),
+    ],
+)
+def test_unusable_requests_are_refused(arguments, message, capsys):
+    assert main(["plan", "search", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--risk", "2"], ["--seconds", "0"], ["--memory", "much"]])
+def test_options_are_checked(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["plan", "search", *arguments])
+    assert ended.value.code == 2
+
+
+def test_nothing_is_overwritten(best, capsys):
+    before = best.read_text()
+    assert main(["plan", "search", "--seconds", "1", "-o", str(best)]) == 2
+    assert "the file exists already" in capsys.readouterr().err
+    assert best.read_text() == before
+
+
+def test_explanation_adds_up(best, capsys):
+    assert main(["plan", "explain", str(best), "--json"]) == 0
+    explanation = json.loads(capsys.readouterr().out)
+    for row in explanation["components"]:
+        parts = row["run_s"] + row["interference_s"] + row["stall_s"] + row["other_s"]
+        assert parts == pytest.approx(row["total_s"], rel=1e-6)
+    by_title = {reason["title"]: reason for reason in explanation["reasons"]}
+    assert by_title["without LPL"]["saved_s"] < 0
+    assert by_title["10 % more storage bandwidth"]["saved_s"] > 0
+    assert explanation["bound_s"] <= explanation["total_s"]
+
+
+def test_explanation_of_a_plan_without_budget_says_what_it_leaves_out(capsys):
+    assert main(["plan", "explain", "app-192"]) == 0
+    assert "The plan has no memory.budget" in capsys.readouterr().out
+
+
+def test_explanation_is_readable(capsys):
+    assert main(["plan", "explain", "ours-192"]) == 0
+    shown = capsys.readouterr().out
+    assert "next-best plans" in shown
+    assert "bounded by" in shown

@@ -1,0 +1,60 @@
+"""`plan sweep`: a grid in, a table out, and nothing lost at Ctrl-C."""
+
+import csv
+
+import pytest
+
+from ondevice_sora.commands.main import main
+from ondevice_sora.simulator.sweep import sweep
+
+GRID = "models: [ours-192]\ndevices: [iphone15pro, iphone16pro]\n"
+
+
+@pytest.fixture
+def grid(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "grid.yaml").write_text(GRID)
+    return tmp_path
+
+
+def in_this_process(cells, _):
+    return ((key, sweep.row_of(cell)) for key, cell in cells.items())
+
+
+def test_a_grid_becomes_a_table_named_after_it(grid, monkeypatch, capsys):
+    monkeypatch.setattr(sweep, "_on_processes", in_this_process)
+    assert main(["plan", "sweep", "grid.yaml"]) == 0
+    assert "2 combinations: 2 fit, 0 killed, 0 refused\nWrote grid.csv" in capsys.readouterr().out
+    with open("grid.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["device"] for row in rows] == ["iphone15pro", "iphone16pro"]
+    assert sorted(path.name for path in grid.iterdir()) == ["grid.csv", "grid.yaml"]
+    assert main(["plan", "sweep", "grid.yaml"]) == 2
+    assert "the file exists already" in capsys.readouterr().err
+
+
+def test_ctrl_c_keeps_the_rows_done_and_the_same_command_goes_on(grid, monkeypatch, capsys):
+    def interrupted(cells, _):
+        yield next(in_this_process(cells, _))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweep, "_on_processes", interrupted)
+    assert main(["plan", "sweep", "grid.yaml"]) == 130
+    assert "1 of 2 rows are kept in grid.csv.rows.jsonl" in capsys.readouterr().err
+    assert not (grid / "grid.csv").exists()
+    left = []
+    monkeypatch.setattr(sweep, "_on_processes", lambda cells, _: left.extend(cells) or in_this_process(cells, _))
+    assert main(["plan", "sweep", "grid.yaml"]) == 0
+    assert len(left) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--scheduler", "tcp://a:1", "--processes", "2"], "--processes has no effect with --scheduler"),
+        (["-o", "table.xlsx"], "a table is CSV or Parquet"),
+    ],
+)
+def test_unusable_requests_are_refused(grid, arguments, message, capsys):
+    assert main(["plan", "sweep", "grid.yaml", *arguments]) == 2
+    assert message in capsys.readouterr().err

@@ -1,0 +1,51 @@
+"""Capture, simulate, run and report, as a user types them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ondevice_sora.commands.main import main
+from ondevice_sora.records.trace import read_trace
+
+PLAN = """
+name: toy
+model: blocks/model.yaml
+sampler: {steps: 3}
+tdtm: {steps: {first: 1}}
+memory: {budget: 60 MB}
+components:
+  denoiser: {blocks: {units_per_block: 2}, compute_units: cpu_only, keep: optimal}
+"""
+
+
+def test_one_plan_is_captured_simulated_run_and_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("plan.yaml").write_text(PLAN)
+    capture = "profile capture --store blocks -o host.yaml --width 64 --depth 1 --repeats 1"
+    assert main(capture.split()) == 0
+    assert main(["simulate", "--plan", "plan.yaml", "--device", "host.yaml", "--trace", "simulated.json"]) == 0
+    run = "run --plan plan.yaml --store blocks --device host.yaml --verify --trace measured.json"
+    assert main(run.split()) == 0
+    assert main(["report", "simulated.json", "measured.json", "-o", "both.html"]) == 0
+    assert "Wrote measured.json" in capsys.readouterr().out
+    simulated, measured = read_trace("simulated.json"), read_trace("measured.json")
+    assert (simulated.kind, measured.kind) == ("simulated", "measured")
+
+    def done(trace: object) -> list[tuple[str, int, str, str]]:
+        return [(s.action, s.step, s.block, s.variant) for s in trace.spans if s.action == "run"]  # type: ignore[attr-defined]
+
+    assert done(simulated) == done(measured)
+    assert measured.peak_bytes <= 60_000_000
+
+
+def test_a_store_that_is_not_there_is_said_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("plan.yaml").write_text(PLAN)
+    assert main(["run", "--plan", "plan.yaml", "--store", "nowhere"]) == 2
+    assert "no block store" in capsys.readouterr().err

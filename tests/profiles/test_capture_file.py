@@ -1,0 +1,183 @@
+"""A capture file becomes the profile that its samples say, or one clear complaint."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from worlds.paths import ROOT
+
+from ondevice_sora.commands.main import main
+from ondevice_sora.profiles.capture_file import Capture, profile_of, read_capture
+from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.profiles.profile import load_profile
+
+DOCS = ROOT / "docs" / "profile.md"
+(TEXT,) = re.findall(r"^```json capture\n(.*?)^```", DOCS.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+EXAMPLE = json.loads(TEXT)
+
+
+def captured(path: Path, **changes: object) -> Capture:
+    """The example of the page with the first block's or the file's keys replaced; None removes a key."""
+    data = copy.deepcopy(EXAMPLE)
+    for key, value in changes.items():
+        target = data if key in msgspec.structs.asdict(msgspec.convert(EXAMPLE, Capture)) else data["blocks"][0]
+        target[key] = value
+    path.write_text(json.dumps({key: value for key, value in data.items() if value is not None}))
+    return read_capture(path)
+
+
+def complaint(path: Path, **changes: object) -> str:
+    with pytest.raises(UserError) as raised:
+        captured(path, **changes)
+    return str(raised.value)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "phone.json"
+
+
+def test_first_and_later_loads_stay_apart(path):
+    (measured,) = profile_of(captured(path))[0].measurements
+    assert (measured.load_cold_s.value, measured.load_warm_s.value) == (1.82, 0.31)
+    assert (measured.first_run_s.value, measured.run_s.value) == (1.595, 1.15)
+
+
+def test_memory_is_what_a_load_and_what_runs_add(path):
+    profile, _ = profile_of(captured(path))
+    (measured,) = profile.measurements
+    assert measured.resident_bytes.value == 170_500_000
+    assert measured.working_bytes.value == 442_500_000
+    assert profile.costs.loads.residual_share.value == pytest.approx(1_250_000 / 170_500_000, rel=1e-5)
+    assert profile.costs.loads.transient_share.value == pytest.approx(18_000_000 / 170_500_000, rel=1e-5)
+    assert profile.costs.baseline_bytes.value == 41_000_000
+
+
+def test_without_memory_figures_the_devices_own_profile_says(path):
+    base = load_profile("iphone15pro")[0]
+    profile, _ = profile_of(captured(path, memory={}, baseline_bytes=None, unload_s=[]))
+    assert profile.measurements[0].resident_bytes is None
+    assert profile.costs == base.costs
+
+
+def test_interference_comes_from_samples_beside_the_other(path):
+    profile, _ = profile_of(captured(path, runs={"later_s": [1.0], "while_loading_s": [1.25]}))
+    assert profile.costs.processors["gpu"].run_rate.value == 0.8
+    assert profile.costs.processors["gpu"].run_rate.mark == "measured"
+
+
+def test_a_footprint_that_falls_says_nothing(path):
+    profile, notes = profile_of(captured(path, memory={"before_load": [10, 10, 10], "after_load": [5, 5, 20]}))
+    assert profile.measurements[0].resident_bytes is None
+    assert notes == ["denoiser spatial_0..temporal_0 on cpu_and_gpu: the footprint fell by after_load, "
+                     "so the figure is left out"]  # fmt: skip
+
+
+def test_doubts_are_told(path):
+    conditions = EXAMPLE["conditions"] | {"low_power_mode": True}
+    loads = {"first_s": [1.0], "later_s": [0.95]}
+    capture = captured(path, conditions=conditions, loads=loads, thermal_states=["serious"])
+    told = "\n".join(profile_of(capture)[1])
+    assert "may not have found Core ML's cache" in told
+    assert "measured hot" in told
+    assert "low-power mode" in told
+
+
+def test_a_device_that_the_catalogue_lacks_is_scaled_by_its_hardware(path):
+    figure = {"mark": "published", "source": "its maker"}
+    hardware = {
+        "name": "Phone", "chip": "A1", "system": "iOS", "memory_limits": [{"limit_bytes": figure | {"value": 2e9}}],
+        "hardware": {"ram_bytes": figure | {"value": 4e9}, "dram_bytes_per_s": figure | {"value": 25.6e9},
+                     "gpu_flops_per_s": figure | {"value": 2.15e12}},
+    }  # fmt: skip
+    profile, _ = profile_of(captured(path, device="phone", hardware=hardware))
+    base = load_profile("iphone15pro")[0].costs
+    assert profile.costs.loads.prepare_bytes_per_s.value == base.loads.prepare_bytes_per_s.value / 2
+    assert "unknown device 'phone'" in complaint(path, device="phone", hardware=None)
+    assert "the catalogue describes 'iphone15'" in complaint(path, device="iphone15", hardware=hardware)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"format": "x-2"}, "capture format 'x-2' is not 'ondevice-sora-capture-1'"),
+        ({"format": None}, "no 'format'"),
+        ({"loads": {"first_s": [-1]}}, "blocks[0].loads.first_s[0]: expected float >= 0.0, found int -1"),
+        ({"loads": {"frist_s": [1]}}, "this key is not known\nDid you mean 'first_s'?"),
+        ({"memory": {"before_load": [1, 2], "after_load": [3]}}, "different lengths: before_load 2, after_load 1"),
+        ({"loads": {}, "runs": {}, "unload_s": [], "memory": {}}, "on cpu_and_gpu has no samples"),
+        ({"blocks": [EXAMPLE["blocks"][0]] * 2}, "spatial_0..temporal_0 on cpu_and_gpu (float32) stands twice"),
+        ({"blocks": []}, "no block was measured"),
+        ({"compute_units": "all"}, "Choose from: cpu_and_gpu, cpu_and_ne, cpu_only."),
+        ({"conditions": {"device_model": "x", "os": "y", "date": "today"}}, "conditions.date"),
+    ],
+)  # fmt: skip
+def test_a_wrong_file_is_one_complaint(path, changes, said):
+    assert said in complaint(path, **changes)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{\n]", "phone.json:2: not valid JSON"),
+        ('{"a": 1, "a": 2}', "the key 'a' stands twice"),
+        ('{"a": NaN}', "NaN is not a number"),
+        ('{"a": ' + "9" * 5000 + "}", "a number is too long"),
+        ('{"a": "\\ud800"}', "half a character"),
+        ("[" * 100_000, "nested too deeply"),
+        ("[]", "expected keys with values"),
+    ],
+)
+def test_what_is_not_json_is_one_complaint(path, text, said):
+    path.write_text(text)
+    with pytest.raises(UserError, match=re.escape(said)):
+        read_capture(path)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_an_altered_capture_is_read_or_refused(tmp_path_factory, data):
+    """Any value in the example replaced by anything else: a profile or a UserError, nothing else."""
+    path = tmp_path_factory.getbasetemp() / "altered.json"
+    altered = copy.deepcopy(EXAMPLE)
+    place = altered
+    while True:
+        steps = list(place) if isinstance(place, dict) else list(range(len(place)))
+        step = data.draw(st.sampled_from(steps))
+        if not place[step] or not isinstance(place[step], (dict, list)) or data.draw(st.booleans()):
+            break
+        place = place[step]
+    place[step] = data.draw(
+        st.sampled_from([None, -1, 0, 1e308, 10**30, "", "x" * 200, [], {}, [0], ["x"], True, "\u2028", [1e-320] * 3])
+    )
+    path.write_text(json.dumps(altered))
+    with suppress(UserError):
+        profile_of(read_capture(path))
+
+
+def test_import_writes_a_profile_that_simulates(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("phone.json").write_text(TEXT)
+    assert main(["profile", "import", "phone.json"]) == 0
+    assert "Wrote phone.yaml" in capsys.readouterr().out
+    assert main(["simulate", "--device", "phone.yaml", "--plan", "app-192", "--json"]) in (0, 3)
+    shown = json.loads(capsys.readouterr().out)
+    pairs = [block for block in shown["blocks"] if block["block"] == "spatial_0..temporal_0"]
+    assert {round(block["run_s"], 3) for block in pairs} == {1.15}
+    assert main(["profile", "import", "phone.json"]) == 2
+    assert "the file exists already" in capsys.readouterr().err
+
+
+def test_the_page_describes_every_key_of_a_capture():
+    words = set(re.findall(r"[a-z0-9_]+", " ".join(re.findall(r"`[^`\n]+`", DOCS.read_text(encoding="utf-8")))))
+    shown = set(re.findall(r'"(\w+)":', TEXT))
+    assert {field.encode_name for field in msgspec.structs.fields(Capture)} <= shown | {"hardware"}
+    assert shown - words - {"harness"} == set()

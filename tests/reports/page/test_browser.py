@@ -1,0 +1,272 @@
+"""The page in headless Chromium: what it draws, that it follows zoom, width and scheme, and asks for nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from ondevice_sora.records.trace import MemorySample, Span, Trace
+from ondevice_sora.reports.page.html import write_report
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+from selenium.webdriver.chrome.service import Service  # noqa: E402
+from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
+from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(not (BROWSER and DRIVER), reason="chromium or chromedriver is not installed")
+
+WIDE, NARROW = 1440, 390
+PATIENCE_S = 60  # how long a busy machine may take to draw; nothing is timed against it
+FLAGS = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--no-first-run", "--hide-scrollbars",
+)  # fmt: skip
+
+DRAWN = "return [...document.querySelectorAll('.plot')].every(p => !p.clientWidth || p.classList.contains('drawn'))"
+RANGE = "return arguments[0].layout.xaxis.range.map(Number)"
+LABELS = "return [...arguments[0].querySelectorAll('.bartext')].map(text => text.textContent)"
+COLLISIONS = """
+return [...document.querySelectorAll('.plot')].flatMap(plot => {
+  const texts = [...plot.querySelectorAll('text')].filter(t => t.textContent.trim() && t.getBoundingClientRect().width);
+  const boxes = texts.map(t => [t.textContent, t.getBoundingClientRect()]), found = [];
+  boxes.forEach(([a, p], i) => boxes.slice(i + 1).forEach(([b, q]) => {
+    const across = Math.min(p.right, q.right) - Math.max(p.left, q.left);
+    const down = Math.min(p.bottom, q.bottom) - Math.max(p.top, q.top);
+    if (across > 1 && down > 3) found.push(a + ' | ' + b);
+  }));
+  return found;
+});
+"""
+
+
+class Page:
+    """One browser; `open` shows a report of traces at a width and in a colour scheme."""
+
+    def __init__(self, driver: Any, folder: Path) -> None:
+        self.driver = driver
+        self.folder = folder
+        self.count = 0
+        self.shown: list[Trace] = []
+
+    def open(self, traces: list[Trace], width: int = WIDE, scheme: str = "light") -> None:
+        """Show the report of these traces from its start; a page that is open already is only set back."""
+        self.width(width)
+        self.scheme(scheme)
+        if traces == self.shown:
+            self.js("document.querySelector('[data-from]').click()")
+            self.js("return new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+            return
+        path = self.folder / f"report{self.count}.html"
+        self.shown, self.count = traces, self.count + 1
+        write_report(traces, path)
+        self.problems()
+        self.driver.get(path.as_uri())
+        self.wait()
+
+    def wait(self) -> None:
+        self.wait_for(lambda: self.driver.execute_script(DRAWN))
+
+    def wait_for(self, holds: Callable[[], bool], by: Callable[[], None] = lambda: None) -> None:
+        """Wait until something holds, doing `by` again before each look: a loaded machine may miss a double click."""
+
+        def look(_: object) -> bool:
+            by()
+            return holds()
+
+        WebDriverWait(self.driver, PATIENCE_S, poll_frequency=0.05).until(look)
+
+    def double_click(self, element: Any) -> None:
+        ActionChains(self.driver, duration=50).move_to_element(element).double_click().perform()
+
+    def width(self, width: int) -> None:
+        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+    def scheme(self, scheme: str) -> None:
+        media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+
+    def js(self, script: str, *arguments: Any) -> Any:
+        return self.driver.execute_script(script, *arguments)
+
+    def plots(self, figure: str) -> list[Any]:
+        found: list[Any] = self.driver.find_elements(By.CSS_SELECTOR, f'[data-figure="{figure}"]')
+        return found
+
+    def problems(self) -> list[str]:
+        """Console messages and network requests since last asked. The page itself is no request."""
+        found = [entry["message"] for entry in self.driver.get_log("browser")]
+        for entry in self.driver.get_log("performance"):
+            message = json.loads(entry["message"])["message"]
+            if message["method"] == "Network.requestWillBeSent":
+                url = message["params"]["request"]["url"]
+                if not url.startswith(("data:", "blob:", self.folder.as_uri())):
+                    found.append(url)
+        return found
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = BROWSER or ""
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    try:
+        yield Page(driver, tmp_path_factory.mktemp("reports"))
+    finally:
+        driver.quit()
+
+
+@pytest.fixture
+def long() -> Trace:
+    """50 steps of 30 blocks: 3,000 spans and as many memory samples."""
+    spans: list[Span] = []
+    memory: list[MemorySample] = []
+    for visit in range(1500):
+        step, block = divmod(visit, 30)
+        start = float(visit)
+        name = f"block_{block}"
+        spans.append(Span("load", "load", "denoiser", step, name, "plain", start - 0.4, start, 10**8, step == 0))
+        spans.append(Span("gpu", "run", "denoiser", step, name, "plain", start, start + 0.9, 10**8, step == 0))
+        memory.append(MemorySample(start - 0.4, 10**8, 0, 10**8, 0, 0))
+        memory.append(MemorySample(start, 10**8, 10**8, 0, 10**8 * (1 + 8 * (visit == 777)), 0))
+    return Trace("simulated", "long plan", "Toy phone", "toy", spans, memory, 2 * 10**9)
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(WIDE, "light"), (NARROW, "dark")])
+def test_page_shows_without_a_complaint_or_a_request(
+    page: Page, trace: Trace, killed: Trace, measured: Trace, width: int, scheme: str
+) -> None:
+    for traces in ([trace], [killed], [trace, measured], [trace, measured, killed]):
+        page.shown = []
+        page.open(traces, width, scheme)
+        assert page.problems() == []
+        assert page.js("return document.documentElement.scrollWidth") == width
+        assert page.js(COLLISIONS) == []
+        for plot in page.plots("lanes"):
+            assert plot.find_elements(By.CSS_SELECTOR, ".bars .point path")
+        (memory,) = page.plots("memory")
+        assert memory.find_elements(By.CSS_SELECTOR, ".scatterlayer .js-line, .scatterlayer .js-fill")
+        assert "limit 1.00 GB" in memory.text
+        assert ("killed, 1.10 GB" in memory.text) == (killed in traces)
+
+
+def test_a_limit_far_above_does_not_flatten_the_curve(page: Page, trace: Trace) -> None:
+    page.open([replace(trace, limit_bytes=25 * 10**9)])
+    (memory,) = page.plots("memory")
+    assert page.js("return arguments[0].layout.yaxis.range[1]", memory) < 1
+    assert "limit 25.0 GB, far above" in memory.text
+
+
+def test_memory_is_stacked_by_holder(page: Page, trace: Trace) -> None:
+    page.open([trace])
+    (memory,) = page.plots("memory")
+    stacked = page.js("return arguments[0].data.filter(t => t.stackgroup).map(t => t.name)", memory)
+    assert stacked == ["app baseline", "left by unloaded", "resident blocks", "being loaded", "working memory"]
+
+
+def test_dragging_zooms_every_figure_and_a_double_click_goes_back(page: Page, trace: Trace) -> None:
+    page.open([trace])
+    (lanes,), (memory,) = page.plots("lanes"), page.plots("memory")
+    whole = page.js(RANGE, lanes)
+    page.js("arguments[0].scrollIntoView({block: 'center'})", lanes)
+    ActionChains(page.driver, duration=50).move_to_element(lanes).click_and_hold().move_by_offset(90, 0).move_by_offset(
+        90, 0
+    ).release().perform()
+    page.wait_for(lambda: page.js(RANGE, lanes) != whole)
+    low, high = page.js(RANGE, lanes)
+    assert 10 < low < high < 20
+    assert high - low == pytest.approx(180 / (lanes.size["width"] - 58) * whole[1], rel=0.05)
+    assert page.js(RANGE, memory) == [low, high]
+    page.wait_for(lambda: page.js(RANGE, lanes) == whole, by=lambda: page.double_click(lanes))
+    assert page.js(RANGE, memory) == whole
+
+
+def test_buttons_go_to_a_step_and_zoom(page: Page, trace: Trace) -> None:
+    page.open([trace])
+    (lanes,) = page.plots("lanes")
+    page.driver.find_element(By.XPATH, "//button[.='Step 2']").click()
+    assert page.js(RANGE, lanes) == pytest.approx([14.92, 19.08])
+    page.driver.find_element(By.CSS_SELECTOR, "[data-move=in]").click()
+    assert page.js(RANGE, lanes) == pytest.approx([15.96, 18.04])
+    page.driver.find_element(By.CSS_SELECTOR, "[data-move=right]").click()
+    assert page.js(RANGE, lanes) == pytest.approx([17, 19.08])
+    page.driver.find_element(By.XPATH, "//button[.='Whole run']").click()
+    assert page.js(RANGE, lanes) == pytest.approx([0, 27 * 1.012])
+    assert page.js("return document.querySelectorAll('[aria-pressed=true]').length") == 1
+
+
+def test_figures_follow_the_colour_scheme_while_open(page: Page, trace: Trace) -> None:
+    page.open([trace], scheme="light")
+    look = "const p = document.querySelector('.plot.step'); return [p.layout.font.color, p.data[0].marker.color[0]]"
+    ground = "return getComputedStyle(document.body).backgroundColor"
+    light, light_ground = page.js(look), page.js(ground)
+    page.scheme("dark")
+    page.wait_for(lambda: page.js(look) != light)
+    dark = page.js(look)
+    assert dark[0] != light[0] and dark[1] != light[1]
+    assert page.js(ground) != light_ground
+
+
+def test_figures_follow_the_width(page: Page, trace: Trace) -> None:
+    page.open([trace], WIDE)
+    page.width(NARROW)
+    width = "return document.querySelector('.plot.memory').layout.width"
+    page.wait_for(lambda: page.js(width) < NARROW)
+    assert page.js("return document.documentElement.scrollWidth") == NARROW
+
+
+def test_the_steady_step_shows_loads_beside_runs(page: Page, trace: Trace) -> None:
+    page.open([trace])
+    (step,) = page.plots("step")
+    assert page.js("return arguments[0].layout.yaxis.ticktext", step) == ["Load", "GPU"]
+    assert page.js("return arguments[0].layout.yaxis2.ticktext", step) == ["a", "b"]
+    bars = page.js("const t = arguments[0].data[0]; return t.base.map((from, i) => [t.y[i], from, t.x[i]])", step)
+    assert bars == [[0, 0, 1], [1, 0, 2], [0, 2, 1], [1, 2, 2]]
+
+
+def test_folded_blocks_unfold(page: Page, trace: Trace) -> None:
+    page.open([trace])
+    members = page.driver.find_element(By.CSS_SELECTOR, "tbody.members")
+    assert not members.is_displayed()
+    page.js("document.querySelector('.fold').click()")
+    assert members.is_displayed()
+
+
+def test_zooming_reveals_the_blocks_of_a_long_run(page: Page, long: Trace) -> None:
+    page.open([long])
+    (lanes,), (memory,) = page.plots("lanes"), page.plots("memory")
+    joined = page.js(LABELS, lanes)
+    assert "7" in joined and not [label for label in joined if label.startswith("block")]
+    assert len(page.js("return arguments[0].data[0].x", lanes)) < 400
+    peak = "return Math.max(...arguments[0].data.find(t => t.name === '<b>total</b>').y)"
+    assert page.js(peak, memory) == pytest.approx(1.1)
+
+    took_ms = page.js(
+        "const start = performance.now();"
+        "Plotly.relayout(arguments[0], {'xaxis.range': [600, 606]}); return performance.now() - start", lanes
+    )  # fmt: skip
+    assert took_ms < 1500
+    page.wait_for(lambda: page.js(RANGE, memory) == [600, 606])
+    assert page.js(LABELS, lanes)[-1].startswith("block_")
+    assert {"block_0", "block_4"} <= set(page.js(LABELS, lanes))
+
+
+def test_hostile_names_do_nothing(page: Page, hostile: Trace) -> None:
+    page.open([hostile, replace(hostile, plan="plain")], NARROW)
+    page.js("document.querySelectorAll('details').forEach(details => { details.open = true; })")
+    page.wait()
+    assert page.problems() == []
+    assert page.js("return document.images.length") == 0
+    assert page.js("return document.documentElement.scrollWidth") == NARROW

@@ -1,0 +1,198 @@
+"""A capture of blocks prices any partition of them: what it finds in traces is what they were made from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from ondevice_sora.plans.schedule import Schedule
+from ondevice_sora.plans.schema import ComponentPlan, Plan, Sampler, Tdtm, UnitsPerBlock
+from ondevice_sora.profiles.costs import price
+from ondevice_sora.profiles.documents import Document, write_yaml
+from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.profiles.figures import Figure
+from ondevice_sora.profiles.measurements import Measurement
+from ondevice_sora.profiles.models.catalogue import listed_model
+from ondevice_sora.profiles.profile import Profile, load_profile, profile_data
+from ondevice_sora.records.trace import Trace
+from ondevice_sora.runtime.capture.host import ALONE, BESIDE, PROBE, capture_plan, profile_of
+from ondevice_sora.runtime.capture.measured_run import Trial
+from ondevice_sora.runtime.capture.subjects import StandIn, subject_of, write_subject
+from ondevice_sora.runtime.executor.network import profile_memory, profile_pricer, schedule_run
+from ondevice_sora.runtime.executor.store import MODEL, Store
+from ondevice_sora.runtime.networks.stdit3 import LatentSize, STDiT3Config
+from ondevice_sora.simulator.engine import play
+from ondevice_sora.simulator.machine import machine_of
+
+CONFIG = STDiT3Config(depth=2, hidden_size=32, num_heads=2, caption_channels=8, model_max_length=4)
+FIXED_S, READ_BYTES_PER_S = 0.002, 4e6
+LOAD_RATE, RUN_RATE = 0.8, 0.9
+WORKING, BASELINE = 5_000, 70_000
+LIMIT = 10**12
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return write_subject(tmp_path_factory.mktemp("store"), StandIn(CONFIG, LatentSize(2, 4, 4), 3), {})
+
+
+def document(store: Store) -> Document:
+    return Document({}, {}, store.directory)
+
+
+def true_run_s(unit: str, variant: str) -> float:
+    return 0.010 + 0.003 * (len(unit) % 4) - (0.004 if variant == "tdtm" else 0.0)
+
+
+def truth(store: Store, captured: Profile) -> Profile:
+    """The costs that the traces are made with: a machine's, in which every block is priced by its units."""
+    figures = captured.costs.loads
+    loads = msgspec.structs.replace(
+        figures,
+        load_fixed_s=figure(FIXED_S),
+        read_bytes_per_s=figure(READ_BYTES_PER_S),
+        specialise_fixed_s=figure(0.0),
+        unload_s=figure(0.0005),
+    )
+    processor = msgspec.structs.replace(
+        captured.costs.processors["cpu"],
+        dispatch_s=figure(0.0), load_rate=figure(LOAD_RATE), run_rate=figure(RUN_RATE), first_run_s=figure(0.0),
+    )  # fmt: skip
+    costs = msgspec.structs.replace(
+        captured.costs, loads=loads, processors={"cpu": processor}, baseline_bytes=figure(BASELINE)
+    )
+    runs = tuple(
+        Measurement(
+            model=store.manifest.model, component="denoiser", first_unit=m.first_unit, last_unit=m.last_unit,
+            variant=m.variant, compute_units="cpu_only", run_s=figure(true_run_s(m.first_unit, m.variant)),
+            working_bytes=figure(WORKING),
+        )
+        for m in captured.measurements
+    )  # fmt: skip
+    return msgspec.structs.replace(captured, costs=costs, measurements=runs)
+
+
+def figure(value: float) -> Figure:
+    return Figure(value, "measured", "made up")
+
+
+def schedule_of(store: Store, plan: Plan, profile: Profile) -> tuple[Schedule, Any]:
+    model = listed_model(MODEL, store.directory)[0]
+
+    def priced(blocks: Any) -> Any:
+        return price(blocks, profile.costs, measurements=profile.measurements)
+
+    return schedule_run(plan, model, document(store), price=priced, memory=profile_memory(profile))
+
+
+def total_s(store: Store, plan: Plan, profile: Profile) -> float:
+    schedule, costs = schedule_of(store, plan, profile)
+    return play(schedule, costs, machine_of(profile.costs, LIMIT)).total_s
+
+
+def trial(store: Store, name: str, profile: Profile) -> Trial:
+    """What the executor would have written, had it run on the machine of `profile`."""
+    if name == PROBE:
+        working = [("denoiser", m.first_unit, m.variant, WORKING) for m in profile.measurements]
+        return Trial("", working_bytes=working)
+    schedule, costs = schedule_of(store, capture_plan(store, name), profile)
+    outcome = play(schedule, costs, machine_of(profile.costs, LIMIT))
+    trace = Trace("measured", name, "host", "m", outcome.spans, outcome.memory, LIMIT)
+    return Trial("", trace, added_bytes=schedule.needed_bytes)
+
+
+@pytest.fixture(scope="module")
+def profiles(store: Store) -> tuple[Profile, Profile]:
+    """The true one and the one captured from traces that it makes."""
+    # A first capture, of traces that take no time, lists the blocks and the figures that do not matter.
+    blank = {name: [trial(store, name, nothing(store))] for name in (ALONE, BESIDE, PROBE)}
+    true = truth(store, profile_of(store, blank, threads=1))
+    trials = {name: [trial(store, name, true)] for name in (ALONE, BESIDE, PROBE)}
+    return true, profile_of(store, trials, threads=1)
+
+
+def nothing(store: Store) -> Profile:
+    profile = load_profile("iphone15pro")[0]
+    costs = msgspec.structs.replace(
+        profile.costs,
+        processors={"cpu": profile.costs.processors["gpu"]},
+        loads=msgspec.structs.replace(profile.costs.loads, transient_share=figure(0.0), residual_share=figure(0.0)),
+    )
+    variants = [("input", "plain"), ("output", "plain")]
+    variants += [(f"{kind}_{i}", v) for i in (0, 1) for kind in ("spatial", "temporal") for v in ("plain", "tdtm")]
+    units = tuple(
+        Measurement("m", "denoiser", unit, unit, variant=variant)  # type: ignore[arg-type]
+        for unit, variant in variants
+    )
+    return msgspec.structs.replace(profile, costs=costs, measurements=units)
+
+
+def test_what_made_the_traces_is_found_in_them(profiles: tuple[Profile, Profile]) -> None:
+    found = profiles[1].costs
+    assert found.loads.load_fixed_s.value == pytest.approx(FIXED_S, rel=1e-3)
+    assert found.loads.read_bytes_per_s.value == pytest.approx(READ_BYTES_PER_S, rel=1e-3)
+    assert found.processors["cpu"].load_rate.value == pytest.approx(LOAD_RATE, rel=1e-3)
+    assert found.processors["cpu"].run_rate.value == pytest.approx(RUN_RATE, rel=1e-3)
+    assert found.loads.unload_s.value == pytest.approx(0.0005, rel=1e-3)
+    assert found.baseline_bytes.value == BASELINE
+
+
+def test_every_variant_of_every_block_has_its_figures_and_samples(profiles: tuple[Profile, Profile]) -> None:
+    measured = {(m.first_unit, m.variant): m for m in profiles[1].measurements}
+    assert {unit for unit, variant in measured if variant == "tdtm"} == {
+        "spatial_0", "temporal_0", "spatial_1", "temporal_1",
+    }  # fmt: skip
+    for (unit, variant), m in measured.items():
+        assert m.run_s is not None and m.run_s.value == pytest.approx(true_run_s(unit, variant), rel=1e-3)
+        assert m.working_bytes is not None and m.working_bytes.value == WORKING
+        assert len(m.samples["run_s"]) >= 2
+        assert ("load_warm_s" in m.samples) == (variant == "plain")
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 3, 6])
+@pytest.mark.parametrize(("prefetch", "keep"), [(0, "none"), (1, "none"), (2, "optimal"), (1, 1)])
+@pytest.mark.parametrize("tdtm", ["none", "all", (0, 2)])
+def test_a_capture_of_units_prices_every_partition(
+    store: Store, profiles: tuple[Profile, Profile], blocks: int, prefetch: int, keep: Any, tdtm: Any
+) -> None:
+    """True costs of a block of several units: one fixed part and all bytes, and the units' runs in a row."""
+    component = ComponentPlan(
+        blocks=UnitsPerBlock(blocks), compute_units="cpu_only", prefetch=prefetch, keep=keep
+    )  # fmt: skip
+    plan = Plan("any", "m", sampler=Sampler(3), tdtm=Tdtm(tdtm), components={"denoiser": component})
+    true, captured = profiles
+    assert total_s(store, plan, captured) == pytest.approx(total_s(store, plan, true), rel=2e-3)
+
+
+def test_what_a_run_needs_is_what_was_measured(store: Store, profiles: tuple[Profile, Profile]) -> None:
+    component = ComponentPlan(blocks=UnitsPerBlock(2), compute_units="cpu_only", prefetch=0)
+    plan = Plan("any", "m", sampler=Sampler(2), components={"denoiser": component})
+    largest = sum(sorted(block.data_bytes for block in store.manifest.blocks)[-2:])
+    assert schedule_of(store, plan, profiles[1])[0].needed_bytes == pytest.approx(BASELINE + WORKING + largest)
+
+
+def test_a_device_of_the_catalogue_is_not_described_again(profiles: tuple[Profile, Profile], tmp_path: Path) -> None:
+    profile = msgspec.structs.replace(profiles[1], device="iphone15pro")
+    write_yaml(tmp_path / "host.yaml", profile_data(profile))
+    with pytest.raises(UserError, match=r"\$?hardware: the catalogue describes 'iphone15pro'"):
+        load_profile(str(tmp_path / "host.yaml"))
+
+
+def test_the_written_profile_prices_as_the_one_in_memory(
+    store: Store, profiles: tuple[Profile, Profile], tmp_path: Path
+) -> None:
+    write_yaml(tmp_path / "host.yaml", profile_data(profiles[1]))
+    profile, device = load_profile(str(tmp_path / "host.yaml"))
+    plan = capture_plan(store, BESIDE)
+    model = listed_model(MODEL, store.directory)[0]
+    read = schedule_run(plan, model, document(store), price=profile_pricer(profile, device))[1]
+    assert read.run_s.tolist() == schedule_of(store, plan, profiles[1])[1].run_s.tolist()
+
+
+def test_a_store_that_says_nothing_of_its_networks_is_refused(store: Store) -> None:
+    bare = Store(store.directory, msgspec.structs.replace(store.manifest, origin={}))
+    with pytest.raises(UserError, match="does not say how to build the networks"):
+        subject_of(bare)

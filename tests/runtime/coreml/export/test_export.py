@@ -1,0 +1,260 @@
+"""Exports: what is written, what is made again, and that a check of it finds what is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+pytest.importorskip("coremltools")
+
+from ondevice_sora.plans.schema import load_plan, read_plan
+from ondevice_sora.profiles.documents import Document, parse_yaml
+from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.runtime.coreml.export.export import _packages, export_plan
+from ondevice_sora.runtime.coreml.export.manifest import packaged, plan_hash, read_manifest
+from ondevice_sora.runtime.coreml.export.parity import relative_error, validate_export
+from ondevice_sora.runtime.coreml.export.sources import RandomWeights
+from ondevice_sora.runtime.coreml.export.workshop import Commission, Workshop
+from ondevice_sora.runtime.coreml.package.package import read_package
+
+if TYPE_CHECKING:
+    from worlds.exports import Exported
+
+
+@pytest.fixture
+def copied(exported: Exported, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(exported.directory, tmp_path / "copy"))
+
+
+def exported_again(directory: Path, exported: Exported, plan: Path | None = None) -> list[str]:
+    """Names of the blocks that had to be made."""
+    made: list[str] = []
+    commission = Commission(*load_plan(plan or exported.plan), exported.weights)
+    export_plan(commission, directory, on_block=lambda block, was_made: made.append(block.name) if was_made else None)
+    return made
+
+
+def test_the_manifest_wires_the_blocks(exported: Exported) -> None:
+    """Whatever a block reads, its component's caller or an earlier block of it provides."""
+    manifest = read_manifest(exported.directory)
+    assert manifest.complete
+    assert manifest.plan_sha256 == plan_hash(load_plan(exported.plan)[0])
+    for component in manifest.components:
+        there = set(component.reads)
+        for block in (block for block in manifest.blocks if block.component == component.name):
+            for function in block.functions:
+                assert {feature.tensor for feature in function.inputs} <= there
+                program = read_package(exported.directory / function.package).function(function.function)
+                assert [value.name for value in program.inputs] == [each.feature for each in function.inputs]
+                assert {value.name for value in program.outputs} == {each.feature for each in function.outputs}
+            there |= {feature.tensor for feature in block.functions[0].outputs}
+        assert set(component.writes) <= there
+    assert manifest.sampling.timesteps[0] == 1000.0 and len(manifest.sampling.timesteps) == 3
+    assert manifest.decoding.chunk_frames == (17, 3)
+
+
+def test_variants_are_functions_of_one_package_that_share_their_weights(exported: Exported, tmp_path: Path) -> None:
+    """At most 1.02 times one variant, as soon as there are weights to speak of: here 330 kB."""
+    manifest = read_manifest(exported.directory)
+    block = next(block for block in manifest.blocks if block.component == "denoiser" and len(block.functions) == 2)
+    assert {function.kind for function in block.functions} == {"plain", "tdtm"}
+    (package,) = block.packages
+    read = read_package(exported.directory / package.file)
+    assert set(read.functions) == {"plain", "tdtm"}
+    weights = {
+        kind: sum({c.extent: c.stored_bytes for c in function.all_constants() if c.extent}.values())
+        for kind, function in read.functions.items()
+    }
+    assert read.weight_bytes <= 1.02 * max(weights.values()) + 64 * len(read.functions["plain"].constants)
+
+
+def test_constant_outputs_come_from_an_operation(exported: Exported) -> None:
+    function = read_package(exported.directory / "denoiser.000.mlpackage").function()
+    rotary = next(each for each in function.operations if each.name == "rotary_out")
+    assert rotary.type == "identity"
+
+
+def test_floats_between_blocks_follow_the_precision(exported_small: Exported) -> None:
+    blocks = [block for block in read_manifest(exported_small.directory).blocks if block.component == "denoiser"]
+    types = {
+        each.tensor: each.dtype
+        for block in blocks
+        for each in (*block.functions[0].inputs, *block.functions[0].outputs)
+    }
+    assert types["hidden"] == "float16" and types["caption_bias"] == "float16"
+    assert types["timestep"] == types["latent"] == types["velocity"] == "float32" and types["text_mask"] == "int32"
+    operations = read_package(exported_small.directory / "denoiser.000.mlpackage").function().operations
+    angles = [each for each in operations if each.type in ("cos", "sin")]
+    assert angles and all(str(each.outputs[0].type).startswith("fp32") for each in angles)
+
+
+def test_int8_weights_stay_int8_on_disk(exported_small: Exported) -> None:
+    function = read_package(exported_small.directory / "text_encoder.000.mlpackage").function()
+    compressed = [each for each in function.operations if each.type == "constexpr_blockwise_shift_scale"]
+    assert len(compressed) == 3, "those of the feed-forward; all others have fewer than 2048 elements"
+
+
+def test_what_is_finished_is_not_made_again(copied: Path, exported: Exported) -> None:
+    assert exported_again(copied, exported) == []
+    path = copied / "denoiser.002.mlpackage" / "Data" / "com.apple.CoreML" / "model.mlmodel"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    assert exported_again(copied, exported) == ["output"]
+
+
+def test_another_plan_makes_only_the_blocks_that_change(copied: Path, exported: Exported, tmp_path: Path) -> None:
+    plan = tmp_path / "plan.yaml"
+    text = exported.plan.read_text().replace(
+        "blocks: [input, spatial_0..temporal_0, output]", "blocks: [input, spatial_0..output]"
+    )
+    plan.write_text(text.replace("steps: [1]", "steps: none"))
+    assert exported_again(copied, exported, plan) == ["spatial_0..output"]
+    assert not (copied / "denoiser.002.mlpackage").exists(), "what the plan does not have any more is removed"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "made"),
+    [
+        ("text_tokens: 6", "text_tokens: 7", ["input", "spatial_0..temporal_0"]),
+        ("packages: shared", "packages: shared, units: [spatial_*]", ["spatial_0..temporal_0"]),
+    ],
+)
+def test_what_a_block_writes_or_merges_makes_it_anew(
+    copied: Path, exported: Exported, tmp_path: Path, before: str, after: str, made: list[str]
+) -> None:
+    plan = tmp_path / "plan.yaml"
+    text = exported.plan.read_text()
+    assert before in text
+    plan.write_text(text.replace(before, after))
+    assert exported_again(copied, exported, plan) == made
+
+
+def test_an_interrupted_export_goes_on(copied: Path, exported: Exported) -> None:
+    manifest = json.loads((copied / "manifest.json").read_text())
+    manifest["complete"], manifest["blocks"] = False, manifest["blocks"][:-1]
+    (copied / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match="not complete"):
+        validate_export(copied)
+    assert exported_again(copied, exported) == ["input..output"]
+    assert read_manifest(copied).complete
+
+
+def test_separate_packages_hold_tdtm_apart() -> None:
+    assert _packages(["plain", "tdtm"], "separate") == {"": ["plain"], ".tdtm": ["tdtm"]}
+    assert _packages(["plain", "tdtm"], "shared") == {"": ["plain", "tdtm"]}
+    assert _packages(["plain", "tail"], "separate") == {"": ["plain", "tail"]}
+
+
+def test_every_block_is_within_tolerance(exported: Exported, exported_small: Exported) -> None:
+    rows = validate_export(exported.directory)
+    assert [row for row in rows if not row.ok] == [] and max(row.tolerance for row in rows) == 1e-4
+    assert {row.kind for row in rows} == {"plain", "tdtm", "tail"}
+    rows = validate_export(exported_small.directory, exported.weights)
+    assert [row for row in rows if not row.ok] == []
+    errors = {row.component: row.error for row in rows}
+    assert errors["text_encoder"] > 1e-4 and errors["denoiser"] > 1e-4, "lower precision shows"
+
+
+def test_a_wrong_weight_is_found_and_its_block_named(copied: Path, exported: Exported) -> None:
+    """The value changes in the package, and its checksum in the manifest: only the comparison can tell."""
+    file = "denoiser.001.mlpackage"
+    function = read_package(copied / file).function("plain")
+    biggest = max((c for c in function.all_constants() if c.extent), key=lambda c: c.stored_bytes)
+    assert biggest.extent is not None
+    with biggest.extent.path.open("r+b") as stream:
+        stream.seek(biggest.extent.start)
+        stream.write(b"\0" * 2048)
+    with pytest.raises(UserError, match=r"denoiser.001.mlpackage: is not as it was written \(checksum\)"):
+        validate_export(copied)
+    manifest = (copied / "manifest.json").read_text()
+    before = next(p for b in read_manifest(copied).blocks for p in b.packages if p.file == file)
+    (copied / "manifest.json").write_text(manifest.replace(before.checksum, packaged(copied, file).checksum))
+    over = {row.block for row in validate_export(copied) if not row.ok}
+    assert over == {"spatial_0..temporal_0"}
+
+
+def test_other_weights_are_noticed(exported: Exported, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(exported.weights, tmp_path / "other"))
+    tensors = load_file(other / "denoiser" / "model.safetensors")
+    tensors["final_layer.linear.bias"][0] += 1
+    save_file(tensors, other / "denoiser" / "model.safetensors")
+    with pytest.raises(UserError, match="block 'output' of denoiser was made from other weights"):
+        validate_export(exported.directory, other)
+
+
+def test_errors_are_relative_and_masks_must_agree() -> None:
+    expected = torch.tensor([0.0, -2.0, -torch.finfo(torch.float32).max])
+    assert relative_error(torch.tensor([0.01, -2.0, -torch.inf]), expected) == pytest.approx(0.005)
+    assert relative_error(torch.tensor([0.0, -2.0, -5.0]), expected) == float("inf")
+    assert relative_error(torch.tensor([0.0, torch.nan, -torch.inf]), expected) != 0
+
+
+def commissioned(text: str, weights: Path | None = None) -> Commission:
+    document = parse_yaml(text, Path("plan.yaml"))
+    return Commission(*read_plan(document), weights)
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("{name: p, model: sdxl}", "'sdxl' is not exported here"),
+        ("{name: p, model: small, text_tokens: 30}", "30 tokens; the text encoder is given 24"),
+        ("{name: p, model: small, encoder_tokens: 30}", "30 tokens; this model reads 24"),
+        ("{name: p, model: small, text_tokens: 8, encoder_tokens: 7}", "8 tokens; the text encoder is given 7"),
+        ("{name: p, model: small, video: {width: 65, height: 64, frames: 17}}", "65 is not a multiple of 8"),
+    ],
+)
+def test_plans_that_cannot_be_exported(text: str, match: str) -> None:
+    with pytest.raises(UserError, match=match):
+        Workshop(commissioned(text))
+
+
+def test_four_bits_are_refused_before_anything_is_made(tmp_path: Path) -> None:
+    text = "{name: p, model: small, components: {denoiser: {precision: int4}}}"
+    with pytest.raises(UserError, match="'int4' is not exported here"):
+        export_plan(commissioned(text), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_random_weights_depend_on_seed_and_name_alone() -> None:
+    one = RandomWeights(1, 0.5)
+    shapes = {"a.weight": (3, 4), "b.weight": (5,)}
+    both, alone = one.read("denoiser", shapes), one.read("denoiser", {"a.weight": (3, 4)})
+    assert torch.equal(both["a.weight"], alone["a.weight"])
+    assert not torch.equal(both["a.weight"], RandomWeights(2, 0.5).read("denoiser", shapes)["a.weight"])
+    assert one.digest("denoiser", shapes) != one.digest("decoder", shapes)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[" * 10_000, '{"format": "other"}'])
+def test_a_broken_manifest(tmp_path: Path, text: str) -> None:
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(UserError, match="manifest"):
+        read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../denoiser.000.mlpackage", "..", ".", ""])
+def test_a_manifest_may_not_name_files_elsewhere(copied: Path, name: str) -> None:
+    text = (copied / "manifest.json").read_text()
+    (copied / "manifest.json").write_text(text.replace('"denoiser.000.mlpackage"', f'"{name}"'))
+    with pytest.raises(UserError, match="not beside the manifest"):
+        read_manifest(copied)
+
+
+def test_a_folder_that_cannot_be_written(exported: Exported, tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may write anywhere")
+    tmp_path.chmod(0o500)
+    with pytest.raises(UserError, match="cannot be written"):
+        exported_again(tmp_path / "out", exported)
+
+
+def test_the_plan_is_kept_whole(exported: Exported) -> None:
+    manifest = read_manifest(exported.directory)
+    plan, _ = read_plan(Document(manifest.plan, {}, Path("manifest.json")))
+    assert plan == load_plan(exported.plan)[0]

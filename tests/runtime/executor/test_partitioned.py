@@ -1,0 +1,73 @@
+"""A video generated block by block is the video of the model in memory, bit for bit, LPL and TDTM included."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from worlds.partitioned import DOCUMENT, plan_of
+
+from ondevice_sora.plans.schema import ComponentPlan, Tdtm, UnitsPerBlock
+from ondevice_sora.runtime.executor.executor import Executor
+from ondevice_sora.runtime.executor.network import cut, listed_model, schedule_run
+from ondevice_sora.runtime.executor.partitioned import PartitionedVideo
+from ondevice_sora.runtime.executor.store import write_store
+from ondevice_sora.runtime.executor.torch_blocks import TorchBlocks
+from ondevice_sora.runtime.networks.components import TextToVideo
+from ondevice_sora.runtime.networks.stdit3 import STDiT3
+from ondevice_sora.runtime.networks.t5 import T5Encoder
+from ondevice_sora.runtime.networks.video_vae import VideoVAE
+from ondevice_sora.runtime.sampling.generation import VideoRequest, generate
+from ondevice_sora.runtime.sampling.leap import FixedLeap
+
+import torch  # isort: skip
+
+STEPS = 4
+TOKENS, MASK = torch.tensor([[3, 5, 7, 9, 1, 0, 0]]), torch.tensor([[1, 1, 1, 1, 1, 0, 0]])
+
+
+@pytest.mark.parametrize("leap", [None, 1])
+@pytest.mark.parametrize("units", [("*",), ("spatial_*", "temporal_1")])
+@pytest.mark.parametrize("tdtm", ["none", (0, 1)])
+@pytest.mark.parametrize(("prefetch", "keep", "num_frames"), [(0, "none", 5), (2, "optimal", 20)])
+def test_the_video_is_the_same(
+    denoiser: STDiT3,
+    text_encoder: T5Encoder,
+    video_vae: VideoVAE,
+    tmp_path: Path,
+    leap: int | None,
+    tdtm: Any,
+    units: tuple[str, ...],
+    prefetch: int,
+    keep: str,
+    num_frames: int,
+) -> None:
+    whole = TextToVideo(text_encoder, denoiser, video_vae)
+    merge_steps = () if tdtm == "none" else tdtm
+    request = VideoRequest(
+        num_frames, 16, 16, 8.0, STEPS, 4.0, merge_steps=merge_steps, merged_blocks=Tdtm(units=units).chosen,
+        leap=None if leap is None else FixedLeap(leap),
+    )  # fmt: skip
+    expected = generate(whole, TOKENS, MASK, request, seed=1)
+
+    plan = msgspec.structs.replace(plan_of(steps=STEPS), tdtm=Tdtm(tdtm, units))
+    component = ComponentPlan(
+        blocks=UnitsPerBlock(3), compute_units="cpu_only", prefetch=prefetch, keep=keep  # type: ignore[arg-type]
+    )  # fmt: skip
+    plan = msgspec.structs.replace(plan, components=dict.fromkeys(("text_encoder", "denoiser", "decoder"), component))
+    video = PartitionedVideo.of(copy.deepcopy(whole), request)
+    model = listed_model("tiny", video.networks)
+    store = write_store(tmp_path, model, video.networks, cut(plan, model, DOCUMENT))
+    schedule, costs = schedule_run(plan, model, DOCUMENT)
+    with Executor(schedule, costs, TorchBlocks(schedule, video.networks, store)) as executor:
+        found = video.generate(executor, TOKENS, MASK, seed=1)
+    assert np.array_equal(found.frames, expected.frames)
+    assert torch.equal(found.sample.latent, expected.sample.latent)
+    assert found.sample.leap_step == leap
+    denoised = {span.step for span in executor.trace().spans if span.component == "denoiser" and span.action == "run"}
+    assert len(denoised) == (STEPS if leap is None else leap + 1)
+    assert executor.ledger_bytes == 0

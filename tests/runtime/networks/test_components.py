@@ -1,0 +1,169 @@
+"""A model saved is the model loaded, and generation follows its request."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ondevice_sora.plans.schema import Tdtm
+from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.runtime.networks.components import (
+    ENCODER_PREFIXES,
+    TextToVideo,
+    load_text_to_video,
+    save_component,
+    video_vae_config,
+)
+from ondevice_sora.runtime.networks.stdit3 import STDiT3
+from ondevice_sora.runtime.networks.t5 import T5Encoder
+from ondevice_sora.runtime.networks.video_vae import VideoVAE, VideoVAEConfig
+from ondevice_sora.runtime.sampling.generation import VideoRequest, from_frames, generate, to_frames
+from ondevice_sora.runtime.sampling.leap import FixedLeap
+
+REQUEST = VideoRequest(num_frames=22, height=16, width=24, fps=24, num_steps=4, guidance_scale=3.0)
+IDS, MASK = torch.tensor([[4, 5, 6, 1, 0, 0, 0]]), torch.tensor([[1, 1, 1, 1, 0, 0, 0]])
+
+
+@pytest.fixture
+def model(text_encoder: T5Encoder, denoiser: STDiT3, video_vae: VideoVAE) -> TextToVideo:
+    for parameter in (*text_encoder.parameters(), *denoiser.parameters()):
+        parameter.mul_(0.3)
+    return TextToVideo(text_encoder, denoiser, video_vae)
+
+
+@pytest.fixture
+def saved(model: TextToVideo, tmp_path: Path) -> Path:
+    save_component(tmp_path / "text_encoder", model.text_encoder.config, model.text_encoder)
+    save_component(tmp_path / "denoiser", model.denoiser.config, model.denoiser)
+    save_component(tmp_path / "decoder", model.decoder.config, model.decoder)
+    return tmp_path
+
+
+def test_a_saved_model_generates_the_same_video(model: TextToVideo, saved: Path) -> None:
+    loaded = load_text_to_video(saved)
+    assert loaded.denoiser.config == model.denoiser.config
+    assert loaded.decoder.config == model.decoder.config
+    first, second = (generate(one, IDS, MASK, REQUEST, seed=1) for one in (model, loaded))
+    assert torch.equal(first.sample.latent, second.sample.latent)
+    assert np.array_equal(first.frames, second.frames)
+
+
+def test_a_video_has_the_shape_asked_for_and_depends_on_seed_and_prompt(model: TextToVideo) -> None:
+    video = generate(model, IDS, MASK, REQUEST, seed=1)
+    assert video.frames.shape == (22, 16, 24, 3)
+    assert video.frames.dtype == np.uint8
+    assert len(video.sample.steps) == 4
+    other_seed = generate(model, IDS, MASK, REQUEST, seed=2)
+    other_prompt = generate(model, IDS + MASK, MASK, REQUEST, seed=1)
+    assert not torch.equal(video.sample.latent, other_seed.sample.latent)
+    assert not torch.equal(video.sample.latent, other_prompt.sample.latent)
+
+
+def test_without_guidance_the_null_caption_does_not_matter(model: TextToVideo) -> None:
+    request = replace(REQUEST, guidance_scale=1.0)
+    before = generate(model, IDS, MASK, request, seed=1).sample.latent
+    model.denoiser.y_embedder.y_embedding.add_(1.0)
+    torch.testing.assert_close(generate(model, IDS, MASK, request, seed=1).sample.latent, before)
+    assert not torch.allclose(generate(model, IDS, MASK, REQUEST, seed=1).sample.latent, before, atol=1e-3)
+
+
+def test_leaping_and_merging_reach_the_sampler(model: TextToVideo) -> None:
+    plain = generate(model, IDS, MASK, REQUEST, seed=1).sample
+    leapt = generate(model, IDS, MASK, replace(REQUEST, leap=FixedLeap(2)), seed=1).sample
+    assert leapt.leap_step == 2
+    everywhere = replace(REQUEST, merge_steps=[0])
+    merged = generate(model, IDS, MASK, everywhere, seed=1).sample
+    one_block = generate(
+        model, IDS, MASK, replace(everywhere, merged_blocks=Tdtm(units=("temporal_1",)).chosen), seed=1
+    ).sample
+    no_block = generate(
+        model, IDS, MASK, replace(everywhere, merged_blocks=Tdtm(units=("none",)).chosen), seed=1
+    ).sample
+    assert [step.merged for step in merged.steps] == [True, False, False, False]
+    assert torch.equal(no_block.latent, plain.latent)
+    assert not torch.equal(merged.latent, plain.latent)
+    assert not torch.equal(merged.latent, one_block.latent)
+
+
+def test_a_prompt_longer_than_the_blocks_see_is_refused(model: TextToVideo) -> None:
+    length = int(MASK.sum())
+    generate(model, IDS, MASK, replace(REQUEST, attended_tokens=length, num_steps=1), seed=1)
+    with pytest.raises(UserError, match=f"the prompt has {length} tokens, the plan's text_tokens are {length - 1}"):
+        generate(model, IDS, MASK, replace(REQUEST, attended_tokens=length - 1), seed=1)
+
+
+def test_half_precision_weights_come_back_as_float32(model: TextToVideo, saved: Path) -> None:
+    save_component(saved / "denoiser", model.denoiser.config, model.denoiser, dtype=torch.float16)
+    loaded = load_text_to_video(saved).denoiser
+    assert {parameter.dtype for parameter in loaded.parameters()} == {torch.float32}
+    assert torch.equal(loaded.x_embedder.proj.weight, model.denoiser.x_embedder.proj.weight.half().float())
+
+
+def test_the_encoder_of_the_vae_is_left_out_or_passed_over(saved: Path, video_vae: VideoVAE) -> None:
+    with_encoder = VideoVAE(video_vae.config, with_encoder=True)
+    sizes = []
+    for skip in ((), ENCODER_PREFIXES):
+        save_component(saved / "decoder", with_encoder.config, with_encoder, skip=skip)
+        sizes.append((saved / "decoder" / "model.safetensors").stat().st_size)
+        decoder = load_text_to_video(saved).decoder
+        assert torch.equal(decoder.state_dict()["scale"], with_encoder.scale)
+    assert sizes[1] < 0.8 * sizes[0]
+
+
+def test_an_interrupted_save_leaves_the_old_files(model: TextToVideo, saved: Path) -> None:
+    before = (saved / "denoiser" / "model.safetensors").read_bytes()
+
+    class Unwritable(STDiT3):
+        def state_dict(self, *args, **kwargs):  # type: ignore[no-untyped-def]
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        save_component(saved / "denoiser", model.denoiser.config, Unwritable(model.denoiser.config))
+    assert (saved / "denoiser" / "model.safetensors").read_bytes() == before
+    assert sorted(path.name for path in (saved / "denoiser").iterdir()) == ["config.json", "model.safetensors"]
+
+
+@pytest.mark.parametrize("published", [{}, {"model_type": "VideoAutoencoderPipeline", "vae_2d": {}}])
+def test_the_published_vae_config_means_the_published_sizes(published: dict[str, object]) -> None:
+    assert video_vae_config(published, "config.json") == VideoVAEConfig()
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("denoiser/config.json", "{", "denoiser/config.json: not JSON"),
+        ("denoiser/config.json", "[]", "denoiser/config.json: not a JSON object"),
+        ("denoiser/config.json", '{"depht": 2}', "depht: no such setting of STDiT3Config"),
+        ("denoiser/config.json", '{"depth": 2}', "the weights do not fit the network"),
+        ("decoder/config.json", '{"spatial": {"wings": 2}}', "wings: no such setting of SpatialVAEConfig"),
+        ("decoder/config.json", '{"zoom": 2}', "zoom: no such setting"),
+        ("text_encoder/config.json", '{"feed_forward_proj": "relu"}', "is not T5 v1.1"),
+    ],
+)
+def test_a_wrong_configuration_is_a_clear_error(saved: Path, file: str, content: str, message: str) -> None:
+    (saved / file).write_text(content)
+    with pytest.raises(UserError, match=message):
+        load_text_to_video(saved)
+
+
+def test_a_missing_component_is_named(saved: Path) -> None:
+    (saved / "denoiser" / "model.safetensors").unlink()
+    with pytest.raises(UserError, match=r"denoiser: no weights here"):
+        load_text_to_video(saved)
+    with pytest.raises(UserError, match="no such directory"):
+        load_text_to_video(saved / "nowhere")
+
+
+def test_published_settings_that_change_nothing_are_accepted(saved: Path, model: TextToVideo) -> None:
+    file = saved / "denoiser" / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "enable_flash_attn": True, "drop_path": 0.0}))
+    assert load_text_to_video(saved).denoiser.config == model.denoiser.config
+
+
+def test_frames_survive_the_way_to_values_and_back() -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (3, 4, 5, 3)).astype(np.uint8)
+    assert np.array_equal(to_frames(from_frames(frames)), frames)
+    assert to_frames(torch.full((3, 1, 1, 1), 7.0)).tolist() == [[[[255, 255, 255]]]]

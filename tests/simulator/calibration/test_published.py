@@ -1,0 +1,39 @@
+"""The shipped profile meets the published figures, and predicts those it has not seen."""
+
+import pytest
+
+from ondevice_sora.profiles.profile import load_profile
+from ondevice_sora.simulator.calibration.published import compare, read_cases
+
+
+@pytest.fixture(scope="module")
+def rows():
+    _, cases = read_cases()
+    return compare(cases, *load_profile("iphone15pro"))
+
+
+def test_calibration_figures_are_met_within_five_percent(rows):
+    errors = [abs(row.error) for row in rows if row.role == "calibration"]
+    assert len(errors) == 13
+    assert max(errors) <= 0.05
+    assert sum(errors) / len(errors) <= 0.025
+
+
+def test_the_profile_records_what_the_fit_left_over(rows):
+    profile, _ = load_profile("iphone15pro")
+    recorded = {(cell.case, cell.quantity): cell.simulated for cell in profile.fit.cells}
+    for row in rows:
+        if row.role == "calibration":
+            assert recorded[(row.case, row.quantity)] == pytest.approx(row.simulated, rel=1e-4)
+
+
+def test_left_out_figures_are_predicted():
+    pytest.importorskip("scipy", reason="fitting needs SciPy")
+    from ondevice_sora.profiles.devices import load_device
+    from ondevice_sora.simulator.calibration.fit import leave_one_out
+
+    _, cases = read_cases()
+    errors = [abs(row.error) for row in leave_one_out(load_device("iphone15pro"), cases)]
+    assert len(errors) == 13
+    assert sum(errors) / len(errors) <= 0.05
+    assert max(errors) <= 0.10

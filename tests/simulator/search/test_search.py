@@ -1,0 +1,193 @@
+"""The search finds the optimum where every plan can be played, and elsewhere says how far from it it may be."""
+
+from itertools import combinations
+
+import pytest
+from msgspec.structs import replace
+from worlds.instances import instance
+
+from ondevice_sora.plans.compiled import HAS_COMPILER
+from ondevice_sora.plans.schedule import build_schedule
+from ondevice_sora.plans.schema import load_plan
+from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.profiles.models.model import Component, Model
+from ondevice_sora.profiles.profile import load_profile
+from ondevice_sora.simulator.engine import play
+from ondevice_sora.simulator.prepare import prepare, setting_of
+from ondevice_sora.simulator.search.choices import Choice, Part, with_choices
+from ondevice_sora.simulator.search.comparison import front
+from ondevice_sora.simulator.search.lower_bound import smallest_budget
+from ondevice_sora.simulator.search.problem import Problem, problem_of
+from ondevice_sora.simulator.search.search import search
+
+WINDOWS = (0, 1, 2)
+INSTANCES = 300
+
+
+def all_plans(problem):
+    """Every cut, window and set of residents of every component, written down once more and plainly."""
+    options = []
+    for part in problem.parts:
+        own = []
+        for cut in range(2 ** (part.count - 1)):
+            starts = (0, *(i for i in range(1, part.count) if cut >> (i - 1) & 1))
+            names = [part.name_of(start) for start in starts]
+            sets = [kept for many in range(1, len(names) + 1) for kept in combinations(names, many)]
+            keeps = ["none", "optimal", *sets] if part.num_passes > 1 else ["none"]
+            own += [Choice(starts, window, keep) for keep in keeps for window in WINDOWS]
+        options.append(own)
+    plans = [()]
+    for own in options:
+        plans = [(*before, choice) for before in plans for choice in own]
+    return plans
+
+
+def brute_force(problem):
+    """The least total of any plan within the budget, played by the engine."""
+    place = problem.places[0]
+    best = float("inf")
+    for choices in all_plans(problem):
+        plan = with_choices(problem.plan, problem.parts, choices, problem.budget, "shared")
+        try:
+            schedule, costs = build_schedule(
+                plan, problem.model, problem.reference, place.prices, place.memory, problem.document
+            )
+        except UserError:
+            continue
+        outcome = play(schedule, costs, place.machine, is_limited=False)
+        assert outcome.peak_bytes <= problem.budget
+        best = min(best, outcome.total_s)
+    return best
+
+
+@pytest.mark.parametrize("block", range(10))
+def test_search_finds_the_optimum_of_small_instances(block, tmp_path):
+    for seed in range(block * INSTANCES // 10, (block + 1) * INSTANCES // 10):
+        problem = instance(seed, tmp_path, most_units=4)
+        found = search(problem, windows=WINDOWS)
+        assert found.ending == "optimum"
+        assert found.best.score == pytest.approx(brute_force(problem), rel=1e-9), seed
+        assert found.bound <= found.best.score * (1 + 1e-9), seed
+        assert found.best.peak_bytes <= problem.budget
+
+
+@pytest.mark.skipif(not HAS_COMPILER, reason="numba is not installed: this would take minutes")
+@pytest.mark.parametrize(
+    ("seed", "units"),
+    [
+        *enumerate((7, 7, 7, 7, 7, 8, 8, 8, 8, 9, 9, 10)),
+        *(pytest.param(seed, 1 + seed % 10, marks=pytest.mark.exhaustive) for seed in range(1000, 1000 + INSTANCES)),
+    ],
+)
+def test_search_finds_the_optimum_of_up_to_ten_units(seed, units, tmp_path):
+    """Every plan once more, by the evaluator; the engine plays the best one."""
+    problem = instance(seed, tmp_path, num_units=units)
+    place = problem.places[0]
+    played = (problem.play(choices, "shared", place) for choices in all_plans(problem))
+    best = min(found.total_s for found in played if found is not None)
+    found = search(problem, windows=WINDOWS)
+    assert found.ending == "optimum"
+    assert found.best.score == pytest.approx(best, rel=1e-9)
+    schedule, costs = problem.schedule(found.best.choices, "shared", place)
+    assert play(schedule, costs, place.machine).total_s == pytest.approx(best, rel=1e-9)
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    """The problem of ours-192 at 3.0 GB."""
+    plan, document = load_plan("ours-192")
+    profile, device = load_profile("iphone15pro")
+    return problem_of(plan, document, [setting_of(profile, device, plan)], 3 * 10**9)
+
+
+@pytest.fixture(scope="module")
+def found(shipped):
+    return search(shipped)
+
+
+def test_ten_units_walked_once_are_cut_at_best(tmp_path):
+    problem = instance(7, tmp_path)
+    units = problem.parts[-1].component.units
+    many = tuple(replace(units[i % len(units)], name=f"v{i}") for i in range(10))
+    component = Component("encoder", 1, many)
+    model = Model("random", "made up", (component,))
+    part = Part(component, "float32", ("cpu_and_gpu",) * 10, 1, frozenset({0}))
+    start = (Choice((0,), 0, "none"),)
+    ten = Problem(problem.plan, problem.document, model, {}, (part,), start, problem.places, 0)
+    ten.budget = smallest_budget(ten) + 150_000_000
+    best = search(ten, windows=WINDOWS)
+    assert best.ending == "optimum"
+    assert best.num_evaluated == 2**9 * len(WINDOWS)
+    assert best.best.score == pytest.approx(brute_force(ten), rel=1e-9)
+
+
+def test_shipped_plan_is_beaten_within_a_small_gap(shipped, found):
+    start = shipped.score(shipped.start, "shared")
+    assert found.ending == "converged"
+    assert found.bound <= found.best.score < start.score
+    assert found.gap < 0.03
+    assert found.best.peak_bytes <= found.best.needed_bytes <= shipped.budget
+
+
+def test_plan_found_plays_in_the_engine_as_predicted(shipped, found):
+    place = shipped.places[0]
+    schedule, costs = shipped.schedule(found.best.choices, found.best.packages, place)
+    outcome = play(schedule, costs, place.machine)
+    assert outcome.kill is None
+    assert outcome.total_s == pytest.approx(found.best.totals_s[0], rel=1e-9)
+    assert outcome.peak_bytes == found.best.peak_bytes
+
+
+def test_remembered_prices_are_the_prices(shipped, found):
+    place = shipped.places[0]
+    plan = shipped.plan_of(found.best.choices, found.best.packages)
+    prepared = prepare(plan, shipped.document, place.setting)
+    schedule, costs = shipped.schedule(found.best.choices, found.best.packages, place)
+    assert schedule.visits == prepared.schedule.visits
+    assert costs.resident_bytes == prepared.costs.resident_bytes
+    assert costs.run_s.tolist() == pytest.approx(prepared.costs.run_s)
+
+
+def test_search_is_deterministic(shipped, found):
+    again = problem_of(shipped.plan, shipped.document, [place.setting for place in shipped.places], shipped.budget)
+    assert search(again).best == found.best
+
+
+def test_interrupting_keeps_the_best_so_far(shipped):
+    problem = problem_of(shipped.plan, shipped.document, [place.setting for place in shipped.places], shipped.budget)
+
+    def interrupt(phase, best, num_evaluated):
+        if num_evaluated == 20:
+            raise KeyboardInterrupt
+
+    stopped = search(problem, progress=interrupt)
+    assert stopped.ending == "interrupted"
+    assert stopped.best.score <= problem.score(problem.start, "shared").score
+
+
+def test_no_time_at_all_still_gives_a_plan(shipped):
+    problem = problem_of(shipped.plan, shipped.document, [place.setting for place in shipped.places], shipped.budget)
+    stopped = search(problem, seconds=1e-9)
+    assert stopped.ending == "time"
+    assert stopped.gap > 0
+
+
+def test_budget_below_a_unit_names_it_and_what_would_do(shipped):
+    problem = problem_of(shipped.plan, shipped.document, [place.setting for place in shipped.places], 5 * 10**8)
+    with pytest.raises(UserError, match=r"unit 'layer_0' of text_encoder needs .* a block of its own") as refused:
+        search(problem)
+    smallest = int(refused.value.mend.split()[6])
+    assert smallest == smallest_budget(problem)
+    problem.budget = smallest
+    assert search(problem, seconds=1e-9).best.peak_bytes <= smallest
+    problem.budget = smallest - 1
+    with pytest.raises(UserError, match="unit 'layer_0'"):
+        search(problem)
+
+
+def test_front_keeps_only_plans_that_nothing_beats(found):
+    points = front(found.fitting, "peak_bytes")
+    assert [p.total_s for p in points] == sorted(p.total_s for p in points)
+    assert [p.peak_bytes for p in points] == sorted((p.peak_bytes for p in points), reverse=True)
+    for scored in found.fitting[::50]:
+        assert any(p.total_s <= scored.totals_s[0] and p.peak_bytes <= scored.peak_bytes for p in points)

@@ -1,0 +1,78 @@
+"""A search that was cut short goes on from its file, to the end that it would have come to."""
+
+import pytest
+from msgspec.structs import replace
+from worlds.instances import instance
+
+from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.simulator.search.comparison import find_plan_for
+from ondevice_sora.simulator.search.problem import problem_of
+from ondevice_sora.simulator.search.search import search
+from ondevice_sora.simulator.search.state import fingerprint, load_state, save_state
+
+
+class Interrupter:
+    """Ctrl-C at a number of plans, or in a phase."""
+
+    def __init__(self, num_evaluated=10**9, phase=""):
+        self.num_evaluated, self.phase = num_evaluated, phase
+
+    def __call__(self, phase, best, num_evaluated):
+        if best is not None and (num_evaluated >= self.num_evaluated or phase == self.phase):
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def make(shipped_192):
+    """Fresh problems of ours-192 at 3.0 GB."""
+    plan, document, settings = shipped_192
+    return lambda: problem_of(plan, document, settings, 3 * 10**9)
+
+
+def test_a_resumed_search_ends_as_one_that_was_never_cut_short(make, shipped_192, tmp_path):
+    plan, _, settings = shipped_192
+    whole = search(make())
+    stopped = make()
+    assert search(stopped, progress=Interrupter(300)).ending == "interrupted"
+    about, path = fingerprint(plan, settings), tmp_path / "state.json"
+    save_state(path, about, {stopped.budget: stopped.seen})
+    resumed = make()
+    resumed.seen = load_state(path, about)[resumed.budget]
+    assert resumed.seen == stopped.seen
+    found = search(resumed)
+    assert (found.best, found.num_evaluated, found.ending) == (whole.best, whole.num_evaluated, "converged")
+
+
+def test_a_resumed_search_without_time_still_knows_the_best(make):
+    first = make()
+    best = search(first).best
+    again = make()
+    again.seen = first.seen
+    stopped = search(again, seconds=1e-9)
+    assert stopped.ending == "time"
+    assert stopped.best == best
+
+
+def test_the_state_of_another_search_is_refused(make, shipped_192, tmp_path):
+    plan, _, settings = shipped_192
+    path = tmp_path / "state.json"
+    save_state(path, fingerprint(plan, settings), {})
+    other = replace(plan, sampler=replace(plan.sampler, steps=7))
+    with pytest.raises(UserError, match=r"state.json: the state of another search"):
+        load_state(path, fingerprint(other, settings))
+    path.write_text("{")
+    with pytest.raises(UserError, match="not the state of a search"):
+        load_state(path, "")
+    assert load_state(tmp_path / "none.json", "") == {}
+
+
+@pytest.mark.parametrize("interrupter", [Interrupter(40), Interrupter(phase="comparison")])
+def test_ctrl_c_at_any_time_keeps_the_best_so_far(interrupter, tmp_path):
+    problem = instance(4, tmp_path)
+    settings = [place.setting for place in problem.places]
+    answer, best = find_plan_for(
+        problem.plan, problem.document, settings, (problem.budget, "given"), risk=0.95, progress=interrupter
+    )
+    assert answer.ending == "interrupted"
+    assert answer.rows[0].name == "found"
+    assert answer.rows[0].peak_bytes <= best.memory.budget == problem.budget

@@ -1,0 +1,157 @@
+"""A sweep gives the same rows wherever it runs, whatever dies under way, and does no row twice."""
+
+import csv
+import json
+import multiprocessing
+import os
+import signal
+
+import pytest
+
+from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.simulator.sweep.grid import read_grid
+from ondevice_sora.simulator.sweep.sweep import Journal, row_of, sweep, write_table
+
+GRID = """
+models: [app-192, ours-192]
+devices: [iphone15pro]
+budgets: [null, 3.0 GB]
+techniques:
+  as planned:
+  no overlap: {components: {denoiser: {prefetch: 0}, text_encoder: {prefetch: 0}}}
+"""
+
+
+def grid(tmp_path, text=GRID):
+    path = tmp_path / "grid.yaml"
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture(scope="module")
+def cells(tmp_path_factory):
+    return read_grid(grid(tmp_path_factory.mktemp("grid")))
+
+
+@pytest.fixture(scope="module")
+def rows(cells):
+    return [row_of(cell) for cell in cells]
+
+
+def killer(victim):
+    """Kills a process when the first row is done."""
+    told = []
+
+    def progress(count):
+        if count and not told:
+            told.append(count)
+            os.kill(victim(), signal.SIGKILL)
+
+    return progress
+
+
+def test_cells_are_every_combination_in_the_order_of_the_axes(cells):
+    assert [(cell.model, cell.technique, cell.plan.memory.budget) for cell in cells] == [
+        ("app-192", "as planned", None), ("app-192", "as planned", 3 * 10**9),
+        ("app-192", "no overlap", None), ("app-192", "no overlap", 3 * 10**9),
+        ("ours-192", "as planned", 2_600_000_000), ("ours-192", "as planned", 3 * 10**9),
+        ("ours-192", "no overlap", 2_600_000_000), ("ours-192", "no overlap", 3 * 10**9),
+    ]  # fmt: skip
+    assert cells[6].plan.component("denoiser").prefetch == 0
+    assert cells[6].plan.component("denoiser").keep == "optimal"
+    assert len({cell.key for cell in cells}) == len(cells)
+
+
+def test_shapes_replace_the_plans(tmp_path):
+    (cell,) = read_grid(grid(tmp_path, "models: [ours-256]\nshapes: [{width: 192, height: 144, frames: 17}]\n"))
+    assert (cell.plan.video.width, cell.plan.video.height, cell.plan.video.frames) == (192, 144, 17)
+    row = row_of(cell)
+    assert (row["width"], row["height"], row["frames"]) == (192, 144, 17)
+    assert row["total_s"] < 300
+
+
+def test_rows_add_up_and_overlap_saves(rows):
+    for row in rows:
+        assert row["text_encoder_s"] + row["denoiser_s"] + row["decoder_s"] == pytest.approx(row["total_s"])
+        assert row["low_s"] < row["total_s"] < row["high_s"]
+    assert rows[4]["total_s"] < rows[6]["total_s"]
+
+
+def test_a_plan_that_is_refused_is_a_row_with_a_reason(tmp_path):
+    (cell,) = read_grid(grid(tmp_path, "models: [ours-192]\nbudgets: [400 MB]\n"))
+    row = row_of(cell)
+    assert row["verdict"] == "refused"
+    assert "more than the budget of 400 MB" in row["reason"]
+    assert "total_s" not in row
+
+
+def test_searched_cells_have_a_bound(tmp_path):
+    (cell,) = read_grid(grid(tmp_path, "models: [ours-192]\nbudgets: [3.0 GB]\nsearch: true\n"))
+    row = row_of(cell)
+    assert row["bound_s"] <= row["total_s"] <= row["bound_s"] * 1.04
+    assert row["peak_bytes"] <= row["budget_bytes"] == 3 * 10**9
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("models: [ours-192]\nbudget: [1 GB]\n", r"grid.yaml:2: budget: this key is not known"),
+        ("models: [ours-129]\n", r"grid.yaml:1: models\[0\]: no plan file and no ready plan is named 'ours-129'"),
+        ("models: [ours-192]\ndevices:\n- iphone15\n- nokia\n", r"grid.yaml:4: devices\[1\]: unknown device 'nokia'"),
+        ("models: [ours-192]\ntechniques:\n  a:\n    lpl: {mode: fast}\n", r"grid.yaml:4: lpl.mode: 'fast' is not one"),
+        ("models: [ours-192]\ntechniques: {a: {name: b}}\n", r"grid.yaml:2: techniques.a.name: this key is not known"),
+        ("models: []\n", r"grid.yaml:1: models: expected"),
+    ],
+)
+def test_a_bad_grid_is_refused_with_file_and_line(text, message, tmp_path):
+    with pytest.raises(UserError) as refused:
+        read_grid(grid(tmp_path, text))
+    refused.match(message)
+
+
+def test_a_process_that_dies_loses_nothing(cells, rows, tmp_path):
+    journal = Journal(tmp_path / "table.csv")
+    progress = killer(lambda: multiprocessing.active_children()[0].pid)
+    assert sweep(cells, journal, processes=1, progress=progress) == rows
+    assert len(journal.path.read_text().splitlines()) == len(cells)
+
+
+def test_a_worker_of_a_cluster_that_dies_loses_nothing(cells, rows, tmp_path):
+    """A real scheduler and two real processes, one of them killed midway."""
+    distributed = pytest.importorskip("distributed", reason="distributed is not installed")
+    with distributed.LocalCluster(2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+        pids = [worker.pid for worker in cluster.workers.values()]
+        progress = killer(lambda: pids[0])
+        assert sweep(cells, Journal(tmp_path / "table.csv"), cluster.scheduler_address, progress=progress) == rows
+
+
+def test_rows_done_are_kept_and_a_torn_line_is_not_one(cells, rows, tmp_path):
+    journal = Journal(tmp_path / "table.csv")
+    journal.add(cells[0].key, {"made": "up"})
+    with journal.path.open("a") as stream:
+        stream.write('["torn')
+    told = []
+    found = sweep(cells[:2], journal, processes=1, progress=told.append)
+    assert found == [{"made": "up"}, rows[1]]
+    assert told == [1, 1]
+    assert [json.loads(line)[0] for line in journal.path.read_text().splitlines()] == [cell.key for cell in cells[:2]]
+
+
+def test_no_scheduler_is_a_clear_complaint(cells, tmp_path, monkeypatch):
+    pytest.importorskip("distributed", reason="distributed is not installed")
+    monkeypatch.setattr("ondevice_sora.simulator.sweep.sweep.PATIENCE", "1s")
+    with pytest.raises(UserError, match="no Dask scheduler answers there"):
+        sweep(cells, Journal(tmp_path / "table.csv"), "tcp://127.0.0.1:9")
+
+
+def test_csv_and_parquet_hold_the_same(rows, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
+    refused = dict.fromkeys(rows[0]) | {"model": "app-192", "verdict": "refused", "reason": 'a, "b"'}
+    for suffix in (".csv", ".parquet"):
+        write_table([*rows, refused], tmp_path / f"table{suffix}")
+    with (tmp_path / "table.csv").open(newline="") as stream:
+        written = list(csv.DictReader(stream))
+    table = parquet.read_table(tmp_path / "table.parquet").to_pylist()
+    for text, typed in zip(written, table, strict=True):
+        assert text == {name: "" if value is None else str(value) for name, value in typed.items()}
+    assert table[:-1] == rows

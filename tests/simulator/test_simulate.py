@@ -1,0 +1,141 @@
+"""What a user is told: the verdict, the numbers behind it, and what to change."""
+
+import pytest
+
+from ondevice_sora.plans.schema import load_plan
+from ondevice_sora.profiles.documents import read_extended
+from ondevice_sora.profiles.profile import load_profile
+from ondevice_sora.simulator.changes.whatif import what_ifs
+from ondevice_sora.simulator.prepare import setting_of
+from ondevice_sora.simulator.simulate import answer
+
+
+def answer_of(name, device="iphone15pro", **options):
+    plan, document = load_plan(name)
+    profile, found = load_profile(device)
+    return answer(plan, document, setting_of(profile, found, plan, **options))
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return answer_of("app-256").result
+
+
+def test_the_reference_partition_fits(reference):
+    assert reference.verdict == "fits"
+    assert reference.peak_bytes < reference.limit_bytes == 3_300_000_000
+
+
+def test_components_add_up_to_the_total(reference):
+    assert sum(c.total_s for c in reference.components.values()) == pytest.approx(reference.total_s)
+    assert list(reference.components) == ["text_encoder", "denoiser", "decoder"]
+
+
+def test_marks_add_up_to_one(reference):
+    assert sum(reference.marks.values()) == pytest.approx(1.0)
+
+
+def test_the_interval_holds_the_total(reference):
+    low, high = reference.interval_s
+    assert low < reference.total_s < high
+    assert high - low < 0.2 * reference.total_s
+
+
+def test_the_denoiser_as_one_block_is_killed_with_block_and_moment(tmp_path):
+    path = tmp_path / "whole.yaml"
+    path.write_text("extends: app-256\nname: whole\ncomponents: {denoiser: {blocks: whole}}\n")
+    result = answer_of(path).result
+    assert result.verdict == "killed"
+    assert result.total_s is None
+    assert result.interval_s is None
+    assert result.killed_by == "loading block 'input..output' of denoiser, step 0"
+    text_encoder = result.components["text_encoder"].total_s
+    assert result.killed_at_s == pytest.approx(text_encoder)
+    assert any("cut block 'input..output'" in text for text in result.advice)
+
+
+def test_ours_is_faster_than_the_app_within_its_budget():
+    app, ours = answer_of("app-256-all").result, answer_of("ours-256").result
+    assert ours.total_s < app.total_s
+    assert ours.peak_bytes <= ours.budget_bytes
+
+
+def test_what_ifs_change_one_thing_each():
+    plan, document = load_plan("app-256")
+    profile, device = load_profile("iphone15pro")
+    rows = {row.title: row for row in what_ifs(plan, document, setting_of(profile, device, plan))}
+    base = answer_of("app-256").result.total_s
+    assert rows["With LPL"].total_s < base
+    assert rows["With TDTM"].total_s < base
+    assert rows["With the entitlement"].limit_bytes == 6_000_000_000
+    assert rows["On iPhone 16 Pro"].total_s < base < rows["On iPhone 14 Pro"].total_s
+
+
+def test_heat_makes_a_run_longer():
+    assert answer_of("app-256", is_thermal=True).result.total_s > 1.3 * answer_of("app-256").result.total_s
+
+
+def test_units_that_do_not_merge_tokens_run_as_without_tdtm(tmp_path):
+    def denoiser_s(units):
+        plan = tmp_path / "plan.yaml"
+        plan.write_text(f"name: p\nmodel: opensora\nsampler: {{steps: 3}}\ntdtm: {{steps: all, units: [{units}]}}\n")
+        return answer_of(str(plan)).result.components["denoiser"].total_s
+
+    all_units, spatial, one = denoiser_s("'*'"), denoiser_s("spatial_*"), denoiser_s("spatial_0")
+    assert all_units < spatial < one
+
+
+def test_dynamic_lpl_widens_the_interval(tmp_path):
+    path = tmp_path / "dynamic.yaml"
+    path.write_text("extends: app-256\nname: dynamic\nlpl: {mode: dynamic, stop_steps: {14: 0.5, 25: 0.5}}\n")
+    result = answer_of(path).result
+    low, high = result.interval_s
+    assert result.num_evaluations == 15
+    assert high - low > 300
+
+
+def test_every_device_of_the_catalogue_answers():
+    from ondevice_sora.profiles.devices import device_keys
+
+    for device in device_keys():
+        assert answer_of("app-192-all", device).result.unlimited_s > 0
+
+
+def test_read_extended_follows_a_ready_plan(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("extends: app-256\nname: mine\n")
+    from ondevice_sora.plans.schema import READY
+
+    assert read_extended(path, READY).data["name"] == "mine"
+
+
+def test_what_does_not_fit_together_is_noted(tmp_path):
+    path = tmp_path / "roomy.yaml"
+    path.write_text("extends: ours-256\nname: roomy\nmemory: {budget: 5 GB}\n")
+    assert any("budget is above the memory limit" in note for note in answer_of(path).result.notes)
+
+
+def test_measured_figures_stand_instead_of_the_models(tmp_path):
+    """One block's run is measured at 100 s: the total grows by what that adds sixteen times over."""
+    import msgspec
+
+    from ondevice_sora.profiles.figures import Figure
+    from ondevice_sora.profiles.measurements import Measurement
+
+    plan, document = load_plan("app-256-lpl")
+    profile, device = load_profile("iphone15pro")
+    before = answer(plan, document, setting_of(profile, device, plan)).result
+    row = next(row for row in before.blocks if row.block == "spatial_0..temporal_0")
+    measured = Measurement(
+        model="Open-Sora v1.2",
+        component="denoiser",
+        first_unit="spatial_0",
+        last_unit="temporal_0",
+        run_s=Figure(100.0, "measured", "made up"),
+    )
+    stray = msgspec.structs.replace(measured, last_unit="temporal_5")
+    profile = msgspec.structs.replace(profile, measurements=(measured, stray))
+    after = answer(plan, document, setting_of(profile, device, plan)).result
+    assert after.total_s - before.total_s == pytest.approx(16 * (100.0 - row.run_s), rel=1e-6)
+    assert after.marks["measured"] > 0.5
+    assert any("blocks that this plan does not have: 1" in note for note in after.notes)

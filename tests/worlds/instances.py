@@ -1,0 +1,52 @@
+"""Small random planning problems."""
+
+import random
+from pathlib import Path
+
+from ondevice_sora.plans.schema import FirstSteps, Plan, Sampler, Tdtm
+from ondevice_sora.profiles.documents import Document, write_yaml
+from ondevice_sora.profiles.profile import load_profile
+from ondevice_sora.simulator.prepare import setting_of
+from ondevice_sora.simulator.search.lower_bound import smallest_budget
+from ondevice_sora.simulator.search.problem import Problem, problem_of
+
+
+def instance(seed: int, folder: Path, most_units: int = 5, num_units: int | None = None) -> Problem:
+    """A random model of one or two components, and a random budget between the smallest and everything in memory."""
+    draw = random.Random(seed)
+    counts = draw.choice([(n,) for n in range(2, most_units + 1)] + [(1, 2), (1, 3), (2, 1), (2, 2), (3, 1)])
+    if num_units is not None:
+        counts = (num_units,)
+    merges = draw.random() < 0.3
+    components = []
+    for number, count in enumerate(counts):
+        is_last = number == len(counts) - 1
+        units = [
+            {
+                "name": f"u{i}",
+                "parameters": draw.randint(1, 60) * 10**6,
+                "plain": {
+                    "matmul_flops": draw.choice([0, 1, 5, 20, 100]) * 1e10,
+                    "working_elements": draw.randint(0, 20) * 10**6,
+                },
+            }
+            for i in range(count)
+        ]
+        if is_last and merges:
+            for unit in units[1:]:
+                unit["tdtm"] = {**unit["plain"], "matmul_flops": unit["plain"]["matmul_flops"] / 2}
+        passes = "steps" if is_last else draw.choice([1, 2])
+        components.append({"name": ("encoder", "denoiser")[is_last], "passes": passes, "units": units})
+    path = folder / f"model{seed}.yaml"
+    write_yaml(path, {"name": "random", "source": "made up", "components": components})
+    steps = draw.randint(1, 4)
+    tdtm = Tdtm(steps=FirstSteps(draw.randint(1, steps))) if merges and counts[-1] > 1 else Tdtm()
+    plan = Plan(name="random", model=path.name, sampler=Sampler(steps=steps), tdtm=tdtm)
+    document = Document({}, {}, folder / "plan.yaml")
+    profile, device = load_profile("iphone15pro")
+    setting = setting_of(profile, device, plan)
+    problem = problem_of(plan, document, [setting], 10**12)
+    smallest = smallest_budget(problem)
+    whole = sum(unit["parameters"] * 4 for component in components for unit in component["units"])
+    problem.budget = smallest + int(draw.random() * whole)
+    return problem

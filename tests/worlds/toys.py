@@ -1,0 +1,159 @@
+"""A toy world of round numbers: three blocks of 100 bytes, load 2 s, run 3 s, 10 bytes of working memory."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from ondevice_sora.plans.schedule import MemoryModel, Schedule, build_schedule
+from ondevice_sora.plans.schema import ComponentPlan, FirstSteps, Lpl, Memory, Plan, Sampler, Tdtm
+from ondevice_sora.profiles.costs import BlockCosts, BlockSpec
+from ondevice_sora.profiles.documents import Document
+from ondevice_sora.profiles.figures import ByteCount
+from ondevice_sora.profiles.models.model import Component, Model, Unit, Work
+from ondevice_sora.simulator.engine import Outcome, play
+from ondevice_sora.simulator.fast import Finish, evaluate
+from ondevice_sora.simulator.machine import Machine, Thermal
+
+
+@dataclass(frozen=True)
+class Toy:
+    """One component of equal blocks, walked once per denoising step; change what a test is about with `with_`."""
+
+    blocks: int = 3
+    steps: int = 1
+    load_s: float = 2.0
+    run_s: float = 3.0
+    cold_s: float | None = None
+    first_run_s: float | None = None
+    unload_s: float = 0.0
+    size: int = 100
+    sizes: tuple[int, ...] = ()
+    slowness: tuple[float, ...] = ()
+    """a factor for each block's seconds"""
+    working: int = 10
+    baseline: int = 0
+    limit: int = 10**9
+    budget: int | None = None
+    prefetch: int | str = 0
+    keep: object = "none"
+    tdtm: Tdtm = field(default_factory=Tdtm)
+    lpl: Lpl = field(default_factory=Lpl)
+    load_rate: float = 1.0
+    run_rate: float = 1.0
+    transient: float = 0.0
+    residual: float = 0.0
+    thermal: Thermal | None = None
+
+    def with_(self, **changes: object) -> Toy:
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+    @property
+    def plan(self) -> Plan:
+        component = ComponentPlan(blocks="unit", prefetch=self.prefetch, keep=self.keep)  # type: ignore[arg-type]
+        budget = ByteCount(self.budget) if self.budget is not None else None
+        return Plan(
+            name="toy",
+            model="toy",
+            sampler=Sampler(steps=self.steps),
+            lpl=self.lpl,
+            tdtm=self.tdtm,
+            memory=Memory(budget=budget),
+            components={"denoiser": component},
+        )
+
+    @property
+    def model(self) -> Model:
+        units = tuple(Unit(f"b{i}", 1, Work(), Work()) for i in range(self.blocks))
+        return Model("toy", "made up", (Component("denoiser", "steps", units),))
+
+    def price(self, blocks: Sequence[BlockSpec]) -> BlockCosts:
+        factors = np.array([[self.slowness[block.index] if self.slowness else 1.0] for block in blocks])
+
+        def column(seconds: float) -> np.ndarray:
+            return factors * seconds
+
+        sizes = self.sizes or (self.size,) * self.blocks
+        return BlockCosts(
+            load_warm_s=column(self.load_s),
+            load_cold_s=column(self.load_s if self.cold_s is None else self.cold_s),
+            run_s=column(self.run_s),
+            first_run_s=column(self.run_s if self.first_run_s is None else self.first_run_s),
+            unload_s=column(self.unload_s),
+            resident_bytes=tuple(sizes[block.index] for block in blocks),
+            working_bytes=(self.working,) * len(blocks),
+            stored_bytes=tuple(sizes[block.index] for block in blocks),
+            load_marks=({"measured": 1.0},) * len(blocks),
+            run_marks=({"measured": 1.0},) * len(blocks),
+        )
+
+    @property
+    def machine(self) -> Machine:
+        return Machine(
+            self.baseline, self.limit, self.transient, self.residual,
+            dict.fromkeys(("cpu", "gpu", "ane"), self.load_rate), dict.fromkeys(("cpu", "gpu", "ane"), self.run_rate),
+            self.thermal,
+        )  # fmt: skip
+
+    def schedule(self) -> tuple[Schedule, BlockCosts]:
+        memory = MemoryModel(self.baseline, self.limit, self.transient, self.residual)
+        document = Document({}, {}, Path("toy.yaml"))
+        return build_schedule(self.plan, self.model, {}, self.price, memory, document)
+
+    def play(self, is_limited: bool = True) -> Outcome:
+        schedule, costs = self.schedule()
+        return play(schedule, costs, self.machine, is_limited=is_limited)
+
+    def evaluate(self) -> Finish:
+        schedule, costs = self.schedule()
+        return evaluate(schedule, costs, self.machine)
+
+    def spans(self) -> list[tuple[str, str, float, float]]:
+        """(action, block, start, end) of loads and runs, in order of their ends."""
+        return [(s.action, s.block, s.start_s, s.end_s) for s in self.play().spans if s.action != "evict"]
+
+
+def random_toy(draw: random.Random) -> Toy:
+    """Any policy and feature; half of them on a grid of whole seconds, where loads and runs end together."""
+    is_whole = draw.random() < 0.5
+
+    def seconds(most: int) -> float:
+        return float(draw.randint(0, most)) if is_whole else draw.choice([0.0, 1.0, 1.0]) * draw.uniform(0, most)
+
+    def rate() -> float:
+        return draw.choice([1.0, 0.5, 0.75]) if is_whole else draw.uniform(0.4, 1.0)
+
+    blocks, steps = draw.randint(1, 8), draw.randint(1, 14)
+    load_s, run_s = seconds(10), seconds(10)
+    merged = tuple(sorted(draw.sample(range(steps), draw.randint(0, steps))))
+    return Toy(
+        blocks=blocks,
+        steps=steps,
+        sizes=tuple(draw.randint(1, 1000) for _ in range(blocks)),
+        slowness=draw.choice([(), tuple(float(draw.randint(1, 4)) for _ in range(blocks))]),
+        load_s=load_s,
+        run_s=run_s,
+        cold_s=load_s + seconds(10),
+        first_run_s=run_s + seconds(3),
+        unload_s=draw.choice([0.0, 0.25, 1.0]),
+        working=draw.randint(0, 300),
+        baseline=draw.randint(0, 100),
+        limit=draw.randint(100, 10_000),
+        budget=draw.choice([None, None, draw.randint(500, 6_000)]),
+        prefetch=draw.choice([0, 1, 2, 3, 5, 9, "app"]),
+        keep=draw.choice(["none", "paper", "app", "optimal", "optimal", *range(blocks + 1)]),
+        tdtm=Tdtm(
+            steps=draw.choice(["none", "all", FirstSteps(draw.randint(0, min(5, steps))), merged]),
+            packages=draw.choice(["shared", "separate"]),
+        ),
+        lpl=draw.choice([Lpl(), Lpl(), Lpl(mode="fixed", leap_step=0)]),
+        transient=draw.choice([0.0, 0.5]),
+        residual=draw.choice([0.0, 0.1, 1.5]),
+        load_rate=rate(),
+        run_rate=rate(),
+        thermal=draw.choice([None, None, Thermal(0.6, 80.0)]),
+    )
