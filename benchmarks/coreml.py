@@ -26,11 +26,11 @@ import numpy as np
 import torch
 
 from ondevice_sora.plans.schema import ComponentPlan, Plan, Sampler, Tdtm, load_plan
-from ondevice_sora.profiles.documents import Document
-from ondevice_sora.profiles.models.model import Model, Precision
+from ondevice_sora.profiles.files.documents import Document
+from ondevice_sora.profiles.models.model import Model, Precision, family
 from ondevice_sora.runtime.coreml.blocks.programs import ProgramBlocks, program_bytes
 from ondevice_sora.runtime.coreml.estimate.counting import count
-from ondevice_sora.runtime.coreml.export.export import Job, export_plan, family, make_block, workshop_of
+from ondevice_sora.runtime.coreml.export.export import Job, export_plan, make_block, workshop_of
 from ondevice_sora.runtime.coreml.export.exported import Export
 from ondevice_sora.runtime.coreml.export.manifest import ExportedBlock
 from ondevice_sora.runtime.coreml.export.parity import TOLERANCES, compare_block, first_states

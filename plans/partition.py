@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ondevice_sora.plans.schema import BlockEntry, ComponentPlan, UnitsPerBlock
-from ondevice_sora.profiles.documents import Document
+from ondevice_sora.profiles.blocks import ComputeUnits, block_name
 from ondevice_sora.profiles.errors import nearest
-from ondevice_sora.profiles.measurements import ComputeUnits
+from ondevice_sora.profiles.files.documents import Document
 from ondevice_sora.profiles.models.model import Component, Unit
 
 
@@ -22,8 +22,7 @@ class Block:
 
     @property
     def name(self) -> str:
-        first, last = self.units[0].name, self.units[-1].name
-        return first if first == last else f"{first}..{last}"
+        return block_name(self.units)
 
 
 def partition(

@@ -33,9 +33,10 @@ from ondevice_sora.plans.loading import (
 from ondevice_sora.plans.partition import Block, partition
 from ondevice_sora.plans.policies import APP_LPL_STEP, OPTIMAL, FirstPass, Kept, app_window, kept_positions
 from ondevice_sora.plans.schema import Plan
-from ondevice_sora.profiles.costs import BlockCosts, BlockSpec
-from ondevice_sora.profiles.documents import Document
+from ondevice_sora.profiles.blocks import BlockSpec
+from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.errors import UserError, nearest
+from ondevice_sora.profiles.files.documents import Document
 from ondevice_sora.profiles.models.model import Model, Variant
 from ondevice_sora.profiles.units import format_bytes
 

@@ -15,11 +15,12 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from ondevice_sora.profiles.documents import Document, read_extended
+from ondevice_sora.profiles.blocks import ComputeUnits
 from ondevice_sora.profiles.errors import UserError, nearest
 from ondevice_sora.profiles.figures import ByteCount
-from ondevice_sora.profiles.measurements import ComputeUnits
-from ondevice_sora.profiles.models.model import Precision
+from ondevice_sora.profiles.files.documents import Document
+from ondevice_sora.profiles.files.reading import read_extended
+from ondevice_sora.profiles.models.model import Precision, family
 
 READY = Path(__file__).parent / "ready"
 CURVATURE_RULES = ("curvature", "bent_curvature")
@@ -149,8 +150,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
 
     def entry(self, name: str) -> str:
         """The key under which `components` would have a component's settings: its own, else its family's."""
-        family = name.partition(".")[0]
-        return family if name not in self.components and family in self.components else name
+        return family(name) if name not in self.components and family(name) in self.components else name
 
     def merges(self, step: int) -> bool:
         """Whether TDTM merges tokens on this step."""

@@ -14,12 +14,15 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from ondevice_sora.profiles.costs import PROCESSORS, figures, replace_figures
+from ondevice_sora.profiles.blocks import PROCESSORS, ComputeUnits, span_name
+from ondevice_sora.profiles.costs import figures, replace_figures
 from ondevice_sora.profiles.devices import Device, device_keys
-from ondevice_sora.profiles.documents import Document, read_json, write_json
 from ondevice_sora.profiles.errors import UserError, nearest
 from ondevice_sora.profiles.figures import Figure, sampled
-from ondevice_sora.profiles.measurements import ComputeUnits, Measurement
+from ondevice_sora.profiles.files.documents import Document
+from ondevice_sora.profiles.files.reading import read_json
+from ondevice_sora.profiles.files.writing import write_json
+from ondevice_sora.profiles.measurements import Measurement
 from ondevice_sora.profiles.models.model import Name, Precision, Variant
 from ondevice_sora.profiles.profile import SCALED_FROM, Profile, load_profile, scale_profile
 
@@ -94,7 +97,7 @@ class CapturedBlock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def label(self) -> str:
-        units = self.first_unit if self.first_unit == self.last_unit else f"{self.first_unit}..{self.last_unit}"
+        units = span_name(self.first_unit, self.last_unit)
         variant = "" if self.variant == "plain" else f" {self.variant}"
         return f"{self.component} {units}{variant} on {self.compute_units}"
 

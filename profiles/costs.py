@@ -21,18 +21,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from ondevice_sora.profiles.blocks import BlockSpec, Processor
 from ondevice_sora.profiles.figures import Figure, Mark
-from ondevice_sora.profiles.measurements import ComputeUnits, MeasuredBlocks, Measurement, put_together
-from ondevice_sora.profiles.models.model import STORED_BYTES, Precision, Unit, Variant, Work
+from ondevice_sora.profiles.measurements import MeasuredBlocks, Measurement, put_together
+from ondevice_sora.profiles.models.model import Precision, Work
 
-Processor = Literal["cpu", "gpu", "ane"]
-PROCESSORS: dict[ComputeUnits, Processor] = {"cpu_only": "cpu", "cpu_and_gpu": "gpu", "cpu_and_ne": "ane"}
 Array = npt.NDArray[np.float64]
 
 MarkShares = dict[Mark, float]
@@ -96,28 +94,6 @@ class Costs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     loads: LoadCosts
     processors: dict[Processor, ProcessorCosts]
     thermal: ThermalCosts
-
-
-@dataclass(frozen=True)
-class BlockSpec:
-    """A block to be priced: contiguous units of a component in one variant, precision and choice of compute units."""
-
-    model: str
-    component: str
-    index: int
-    name: str
-    units: tuple[Unit, ...]
-    variant: Variant
-    precision: Precision
-    compute_units: ComputeUnits
-
-    @property
-    def processor(self) -> Processor:
-        return PROCESSORS[self.compute_units]
-
-    @property
-    def stored_bytes(self) -> int:
-        return round(sum(unit.stored for unit in self.units) * STORED_BYTES[self.precision])
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,12 @@ decides. A part without a TDTM variant was measured as it is.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from ondevice_sora.profiles.blocks import BlockSpec, ComputeUnits
 from ondevice_sora.profiles.figures import MARKS, Figure
 from ondevice_sora.profiles.models.model import Precision, Variant
-
-if TYPE_CHECKING:
-    from ondevice_sora.profiles.costs import BlockSpec
-
-ComputeUnits = Literal["cpu_only", "cpu_and_gpu", "cpu_and_ne"]
 
 
 class Measurement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from ondevice_sora.profiles.blocks import ComputeUnits
 from ondevice_sora.profiles.figures import Mark
-from ondevice_sora.profiles.measurements import ComputeUnits
 from ondevice_sora.profiles.models.model import Precision, Variant
 
 

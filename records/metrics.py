@@ -5,13 +5,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable
 
+from ondevice_sora.profiles.models.model import family
 from ondevice_sora.records.result import ComponentResult
 from ondevice_sora.records.trace import MemorySample, Span, Trace
-
-
-def family(component: str) -> str:
-    """The component that a stage belongs to: 'decoder' for 'decoder.spatial'."""
-    return component.partition(".")[0]
 
 
 def component_results(trace: Trace) -> dict[str, ComponentResult]:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 
 from ondevice_sora.profiles.devices import DATA
-from ondevice_sora.profiles.documents import read_yaml
+from ondevice_sora.profiles.files.reading import read_yaml
 
 FORMAT = "ondevice-sora evaluation 1"
 ATTRIBUTES = ("shape", "colour", "direction")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ondevice_sora.plans.schedule import Schedule
 from ondevice_sora.profiles.costs import BlockCosts
+from ondevice_sora.profiles.models.model import family
 from ondevice_sora.simulator.machine import Machine
 from ondevice_sora.simulator.recurrence import finish_times
 
@@ -25,14 +26,11 @@ class Finish:
     def total_s(self) -> float:
         return self.passes[-1][2] if self.passes else 0.0
 
-    def pass_s(self, family: str) -> list[float]:
-        """Seconds of each pass of a component (its stages one after the other):
-
-        from the pass before to its own finish.
-        """
+    def pass_s(self, name: str) -> list[float]:
+        """Seconds of each pass of a component, stages one after the other: from the pass before to its own finish."""
         before, seconds = 0.0, []
         for component, _, finish in self.passes:
-            if component.partition(".")[0] == family:
+            if family(component) == name:
                 seconds.append(finish - before)
             before = finish
         return seconds
@@ -40,8 +38,8 @@ class Finish:
     @property
     def component_s(self) -> dict[str, float]:
         """Seconds of each component, stages added up; they sum to the total."""
-        families = dict.fromkeys(component.partition(".")[0] for component, _, _ in self.passes)
-        return {family: sum(self.pass_s(family)) for family in families}
+        names = dict.fromkeys(family(component) for component, _, _ in self.passes)
+        return {name: sum(self.pass_s(name)) for name in names}
 
 
 def evaluate(schedule: Schedule, costs: BlockCosts, machine: Machine, sample: int = 0) -> Finish:

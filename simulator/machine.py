@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ondevice_sora.profiles.costs import Costs, Processor, Sample, figures
+from ondevice_sora.profiles.blocks import Processor
+from ondevice_sora.profiles.costs import Costs, Sample, figures
 from ondevice_sora.records.trace import Lane
 from ondevice_sora.simulator.recurrence import after
 

@@ -9,10 +9,11 @@ from msgspec.structs import replace
 
 from ondevice_sora.plans.schedule import MemoryModel, Pricer, Schedule, build_schedule
 from ondevice_sora.plans.schema import BlockEntry, Plan, Tdtm, check_merging_units
-from ondevice_sora.profiles.costs import PROCESSORS, BlockCosts, Costs, price
+from ondevice_sora.profiles.blocks import PROCESSORS
+from ondevice_sora.profiles.costs import BlockCosts, Costs, price
 from ondevice_sora.profiles.devices import Device
-from ondevice_sora.profiles.documents import Document
 from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.profiles.files.documents import Document
 from ondevice_sora.profiles.models.catalogue import Reference, architecture, described_model, listed_model
 from ondevice_sora.profiles.models.model import Component, Model
 from ondevice_sora.profiles.profile import Profile

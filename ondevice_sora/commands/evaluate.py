@@ -94,7 +94,7 @@ def run(options: argparse.Namespace) -> int:
         from ondevice_sora.runtime.small.shipped import load_small, small_request, weights_digest
     import msgspec
 
-    from ondevice_sora.profiles.documents import write_text
+    from ondevice_sora.profiles.files.writing import write_text
     from ondevice_sora.records.quality import Evaluation
     from ondevice_sora.reports.page.quality import print_evaluation, write_evaluation
 

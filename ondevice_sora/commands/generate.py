@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ondevice_sora.plans.schema import Plan
-    from ondevice_sora.profiles.documents import Document
+    from ondevice_sora.profiles.files.documents import Document
     from ondevice_sora.records.trace import Trace
     from ondevice_sora.runtime.networks.components import TextToVideo
     from ondevice_sora.runtime.sampling.generation import Video, VideoRequest
@@ -79,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
         from ondevice_sora.runtime.sampling.sidecar import sidecar
         from ondevice_sora.runtime.small.shipped import load_small, small_request, weights_digest
         from ondevice_sora.runtime.small.vocabulary import tokenize
-    from ondevice_sora.profiles.documents import write_json, written_together
+    from ondevice_sora.profiles.files.writing import write_json, written_together
     from ondevice_sora.records.trace import write_trace
 
     plan, document = load_plan(options.plan)

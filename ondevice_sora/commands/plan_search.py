@@ -16,7 +16,7 @@ from ondevice_sora.profiles.errors import UserError
 
 if TYPE_CHECKING:
     from ondevice_sora.plans.schema import Plan
-    from ondevice_sora.profiles.documents import Document
+    from ondevice_sora.profiles.files.documents import Document
     from ondevice_sora.records.search import Planning
     from ondevice_sora.simulator.prepare import Setting
     from ondevice_sora.simulator.search.problem import Scored
@@ -100,7 +100,7 @@ def run_search(options: argparse.Namespace) -> int:
     import msgspec
 
     from ondevice_sora.plans.schema import plan_data
-    from ondevice_sora.profiles.documents import write_json, write_yaml
+    from ondevice_sora.profiles.files.writing import write_json, write_yaml
 
     if options.device is not None and options.devices is not None:
         raise UserError("--device and --devices are both given", mend="Give one of the two.")

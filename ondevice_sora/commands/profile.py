@@ -101,7 +101,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _fit(options: argparse.Namespace) -> None:
     from ondevice_sora.profiles.devices import load_device
-    from ondevice_sora.profiles.documents import write_yaml
+    from ondevice_sora.profiles.files.writing import write_yaml
     from ondevice_sora.profiles.profile import profile_data
     from ondevice_sora.reports.terminal.devices import print_fit
     from ondevice_sora.simulator.calibration.fit import fit, prior_profile
@@ -131,7 +131,7 @@ def _fit(options: argparse.Namespace) -> None:
 def _capture(options: argparse.Namespace) -> None:
     import sys
 
-    from ondevice_sora.profiles.documents import write_yaml
+    from ondevice_sora.profiles.files.writing import write_yaml
     from ondevice_sora.profiles.profile import profile_data
     from ondevice_sora.reports.terminal.devices import print_profile
 
@@ -183,7 +183,7 @@ def _import(options: argparse.Namespace) -> None:
 def _write_captured(capture: Capture, path: Path, source: Path | str) -> None:
     """Write the profile of a capture, and print what was measured and what to bear in mind."""
     from ondevice_sora.profiles.capture_file import profile_of
-    from ondevice_sora.profiles.documents import write_yaml
+    from ondevice_sora.profiles.files.writing import write_yaml
     from ondevice_sora.profiles.profile import profile_data
     from ondevice_sora.reports.terminal.devices import print_measurements
 

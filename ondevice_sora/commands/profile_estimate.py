@@ -106,7 +106,7 @@ def _directory(options: argparse.Namespace) -> Path:
 def _write(described: Described, directory: Path, *, is_told: bool) -> None:
     import msgspec
 
-    from ondevice_sora.profiles.documents import write_yaml
+    from ondevice_sora.profiles.files.writing import write_yaml
     from ondevice_sora.profiles.profile import profile_data
 
     directory.mkdir(exist_ok=True)

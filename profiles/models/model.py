@@ -60,6 +60,11 @@ class Unit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.tdtm if variant == "tdtm" and self.tdtm is not None else self.plain
 
 
+def family(component: str) -> str:
+    """The component that a stage belongs to: 'decoder' for 'decoder.spatial'."""
+    return component.partition(".")[0]
+
+
 class Component(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A network that is walked `passes` times a generation, or once per denoising step.
 
@@ -73,8 +78,7 @@ class Component(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def family(self) -> str:
-        """The component that a stage belongs to: 'decoder' for 'decoder.spatial'."""
-        return self.name.partition(".")[0]
+        return family(self.name)
 
 
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from ondevice_sora.profiles.documents import write_text
+from ondevice_sora.profiles.files.writing import write_text
 from ondevice_sora.profiles.units import format_bytes, format_percent, format_seconds
 from ondevice_sora.records.search import PlannedBlock, PlannedRow, Planning, Reason, SearchReport
 from ondevice_sora.reports.page.markup import Html, el, join, text

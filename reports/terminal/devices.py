@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ondevice_sora.profiles.blocks import span_name
 from ondevice_sora.profiles.costs import figures
 from ondevice_sora.profiles.devices import Device
 from ondevice_sora.profiles.figures import Figure
@@ -57,7 +58,7 @@ def print_measurements(profile: Profile) -> None:
         "Measured blocks",
     )
     for row in profile.measurements:
-        units = row.first_unit if row.first_unit == row.last_unit else f"{row.first_unit}..{row.last_unit}"
+        units = span_name(row.first_unit, row.last_unit)
         variant = "" if row.variant == "plain" else f" ({row.variant})"
         seconds = (row.load_cold_s, row.load_warm_s, row.first_run_s, row.run_s)
         sizes = (row.resident_bytes, row.working_bytes)

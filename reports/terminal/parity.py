@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ondevice_sora.records.result import ParityRow
+from ondevice_sora.records.checks import ParityRow
 from ondevice_sora.reports.terminal.console import plain_table, table_console
 
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from ondevice_sora.plans.schema import ComponentPlan, Plan, Tdtm
-from ondevice_sora.profiles.documents import Document
 from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.profiles.files.documents import Document
 from ondevice_sora.profiles.models.catalogue import listed_model
 from ondevice_sora.runtime.executor.executor import Executor
 from ondevice_sora.runtime.executor.network import Network, cut

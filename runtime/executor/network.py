@@ -21,10 +21,12 @@ from torch import Tensor, nn
 from ondevice_sora.plans.partition import Block, partition
 from ondevice_sora.plans.schedule import MemoryModel, Pricer, Reference, Schedule, build_schedule
 from ondevice_sora.plans.schema import Plan
-from ondevice_sora.profiles.costs import BlockCosts, BlockSpec
+from ondevice_sora.profiles.blocks import BlockSpec
+from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.costs import price as price_blocks
 from ondevice_sora.profiles.devices import Device
-from ondevice_sora.profiles.documents import Document, write_yaml
+from ondevice_sora.profiles.files.documents import Document
+from ondevice_sora.profiles.files.writing import write_yaml
 from ondevice_sora.profiles.models import model as models
 from ondevice_sora.profiles.models.model import Component, Model, Variant, Work
 from ondevice_sora.profiles.profile import Profile

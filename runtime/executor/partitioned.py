@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from ondevice_sora.plans.schema import Plan
-from ondevice_sora.profiles.documents import Document
 from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.profiles.files.documents import Document
 from ondevice_sora.records.trace import Trace
 from ondevice_sora.runtime.executor.executor import Executor
 from ondevice_sora.runtime.executor.network import Network, cut, listed_model, schedule_run

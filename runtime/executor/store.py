@@ -26,8 +26,10 @@ import torch
 from torch import Tensor
 
 from ondevice_sora.plans.partition import Block
-from ondevice_sora.profiles.documents import read_text, write_text
+from ondevice_sora.profiles.blocks import span_name
 from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.profiles.files.reading import read_text
+from ondevice_sora.profiles.files.writing import write_text
 from ondevice_sora.profiles.models.model import Model
 from ondevice_sora.runtime.executor.network import Network, weights, write_model
 
@@ -70,7 +72,7 @@ class StoredBlock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def name(self) -> str:
         """The block's name, as in traces."""
-        return self.first_unit if self.first_unit == self.last_unit else f"{self.first_unit}..{self.last_unit}"
+        return span_name(self.first_unit, self.last_unit)
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

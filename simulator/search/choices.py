@@ -16,10 +16,9 @@ from msgspec.structs import replace
 
 from ondevice_sora.plans.partition import partition
 from ondevice_sora.plans.schema import BlockEntry, ComponentPlan, Memory, Plan
-from ondevice_sora.profiles.costs import BlockSpec
-from ondevice_sora.profiles.documents import Document
+from ondevice_sora.profiles.blocks import BlockSpec, ComputeUnits, block_name, span_name
 from ondevice_sora.profiles.figures import ByteCount
-from ondevice_sora.profiles.measurements import ComputeUnits
+from ondevice_sora.profiles.files.documents import Document
 from ondevice_sora.profiles.models.catalogue import Reference
 from ondevice_sora.profiles.models.model import Component, Model, Precision, Variant
 
@@ -59,11 +58,16 @@ class Part:
     def spec(self, model: str, start: int, end: int, merging: bool) -> BlockSpec:
         """The block of units start..end-1 as it is on a step with or without token merging."""
         units = self.component.units[start:end]
-        first, last = units[0].name, units[-1].name
         variant: Variant = "tdtm" if merging and any(unit.tdtm for unit in units) else "plain"
-        name = first if first == last else f"{first}..{last}"
         return BlockSpec(
-            model, self.component.name, start, name, units, variant, self.precision, self.compute_units[start]
+            model,
+            self.component.name,
+            start,
+            block_name(units),
+            units,
+            variant,
+            self.precision,
+            self.compute_units[start],
         )
 
     def name_of(self, position: int) -> str:
@@ -96,8 +100,7 @@ def with_choices(plan: Plan, parts: tuple[Part, ...], choices: Choices, budget: 
         entries: list[str | BlockEntry] = []
         default = part.compute_units[0]
         for start, end in part.bounds(choice.starts):
-            first, last = part.name_of(start), part.name_of(end - 1)
-            name = first if first == last else f"{first}..{last}"
+            name = span_name(part.name_of(start), part.name_of(end - 1))
             units = part.compute_units[start]
             entries.append(name if units == default else BlockEntry(name, units))
         components[part.component.name] = ComponentPlan(

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ondevice_sora.records.result import CaseResult
+from ondevice_sora.records.checks import CaseResult
 from ondevice_sora.runtime.networks import spatial_vae
 from ondevice_sora.runtime.networks.config import config_from_mapping
 from ondevice_sora.runtime.networks.spatial_vae import SpatialVAEConfig

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ondevice_sora.records.result import CaseResult
+from ondevice_sora.records.checks import CaseResult
 from ondevice_sora.runtime.networks.config import config_from_mapping
 from ondevice_sora.runtime.networks.embeddings import rotary_frequencies, rotary_table
 from ondevice_sora.runtime.networks.stdit3 import (

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ondevice_sora.profiles.errors import UserError
-from ondevice_sora.records.result import CaseResult
+from ondevice_sora.records.checks import CaseResult
 from ondevice_sora.runtime.networks.weights import check_fit, fill
 
 # Largest absolute differences that the reference vectors' own description suggests for float32.

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ondevice_sora.records.result import CaseResult
+from ondevice_sora.records.checks import CaseResult
 from ondevice_sora.runtime.sampling.leap import (
     PUBLISHED_GPU_CODE,
     FixedLeap,

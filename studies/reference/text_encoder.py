@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from ondevice_sora.records.result import CaseResult
+from ondevice_sora.records.checks import CaseResult
 from ondevice_sora.runtime.networks.config import config_from_mapping
 from ondevice_sora.runtime.networks.t5 import IGNORED_SETTINGS, T5Config, T5Encoder
 from ondevice_sora.studies.reference.files import T5_TOLERANCE, Tensors, build, compare, read_json

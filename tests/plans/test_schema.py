@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from ondevice_sora.plans.schema import READY, Plan, check_plan, json_schema, load_plan, plan_data, ready_plans
-from ondevice_sora.profiles.documents import Document, parse_yaml
 from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.profiles.files.documents import Document
+from ondevice_sora.profiles.files.reading import parse_yaml
 
 
 @pytest.mark.parametrize("name", sorted(ready_plans()))

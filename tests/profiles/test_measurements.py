@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from ondevice_sora.profiles.costs import BlockSpec, unused_measurements
+from ondevice_sora.profiles.blocks import BlockSpec
+from ondevice_sora.profiles.costs import unused_measurements
 from ondevice_sora.profiles.figures import Figure
 from ondevice_sora.profiles.measurements import MeasuredBlocks, Measurement, put_together
 from ondevice_sora.profiles.models.model import Unit, Variant, Work

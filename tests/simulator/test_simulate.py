@@ -3,7 +3,7 @@
 import pytest
 
 from ondevice_sora.plans.schema import load_plan
-from ondevice_sora.profiles.documents import read_extended
+from ondevice_sora.profiles.files.reading import read_extended
 from ondevice_sora.profiles.profile import load_profile
 from ondevice_sora.simulator.changes.whatif import what_ifs
 from ondevice_sora.simulator.prepare import setting_of

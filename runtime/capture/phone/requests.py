@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from ondevice_sora.profiles.measurements import ComputeUnits
+from ondevice_sora.profiles.blocks import ComputeUnits
 
 
 class Phone(msgspec.Struct, frozen=True):

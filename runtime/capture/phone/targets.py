@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ondevice_sora.profiles.blocks import ComputeUnits
 from ondevice_sora.profiles.capture_file import CapturedBlock
-from ondevice_sora.profiles.measurements import ComputeUnits
 from ondevice_sora.profiles.models.catalogue import architecture
 from ondevice_sora.profiles.models.model import Precision, Variant
 from ondevice_sora.runtime.coreml.estimate.folders import find_packages

@@ -33,7 +33,7 @@ from coremltools.models.ml_program.experimental.remote_device import (
     DeviceType,
 )
 
-from ondevice_sora.profiles.measurements import ComputeUnits
+from ondevice_sora.profiles.blocks import ComputeUnits
 from ondevice_sora.runtime.capture.phone.requests import Installed, Phone, Reply, Request
 
 COMPUTE_UNITS: dict[ComputeUnits, ComputeUnit] = {

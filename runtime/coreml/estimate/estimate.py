@@ -15,11 +15,12 @@ import msgspec
 from msgspec.structs import replace
 
 from ondevice_sora.plans.schema import BlockEntry, Plan, Sampler, plan_data
-from ondevice_sora.profiles.costs import BlockSpec, activation_bytes, price
+from ondevice_sora.profiles.blocks import BlockSpec, ComputeUnits
+from ondevice_sora.profiles.costs import activation_bytes, price
 from ondevice_sora.profiles.devices import Device
 from ondevice_sora.profiles.errors import UserError, nearest
 from ondevice_sora.profiles.figures import Figure
-from ondevice_sora.profiles.measurements import ComputeUnits, Measurement
+from ondevice_sora.profiles.measurements import Measurement
 from ondevice_sora.profiles.models.model import STORED_BYTES, Component, Model, Precision, Unit, Variant, Work
 from ondevice_sora.profiles.models.operators import mean_work
 from ondevice_sora.profiles.packages import package_rules

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from ondevice_sora.plans.schema import plan_data
 from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.profiles.models.model import family
 from ondevice_sora.runtime.coreml.export.conversion import (
     OUTPUT_SUFFIX,
     compute_constant_outputs,
@@ -54,7 +55,6 @@ from ondevice_sora.runtime.coreml.export.manifest import (
 from ondevice_sora.runtime.coreml.export.workshop import Commission, Workshop, bound
 from ondevice_sora.runtime.coreml.package.package import Function, read_package
 from ondevice_sora.runtime.coreml.package.types import TensorType
-from ondevice_sora.runtime.networks.components import DECODER
 from ondevice_sora.runtime.networks.units import Block, tensors_read
 from ondevice_sora.runtime.sampling.leap import NUM_TIMESTEPS
 
@@ -350,11 +350,6 @@ def _example(shape: Tensor) -> Tensor:
     if shape.dtype.is_floating_point:
         return torch.zeros(shape.shape, dtype=shape.dtype)
     return torch.ones(shape.shape, dtype=shape.dtype)
-
-
-def family(component: str) -> str:
-    """The component whose weights a stage has: 'decoder' for 'decoder.spatial'."""
-    return DECODER if component.startswith(f"{DECODER}.") else component
 
 
 def _coremltools_version() -> str:

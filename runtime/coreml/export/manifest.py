@@ -19,9 +19,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from ondevice_sora.plans.schema import Plan, plan_data
-from ondevice_sora.profiles.documents import read_text, write_text
+from ondevice_sora.profiles.blocks import ComputeUnits, span_name
 from ondevice_sora.profiles.errors import UserError
-from ondevice_sora.profiles.measurements import ComputeUnits
+from ondevice_sora.profiles.files.reading import read_text
+from ondevice_sora.profiles.files.writing import write_text
 from ondevice_sora.profiles.models.model import Precision
 
 MANIFEST = "manifest.json"
@@ -79,7 +80,7 @@ class ExportedBlock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def name(self) -> str:
         """The block's name, as in traces."""
-        return self.first_unit if self.first_unit == self.last_unit else f"{self.first_unit}..{self.last_unit}"
+        return span_name(self.first_unit, self.last_unit)
 
     def function(self, kind: str) -> ExportedFunction | None:
         return next((each for each in self.functions if each.kind == kind), None)

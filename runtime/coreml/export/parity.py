@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from ondevice_sora.plans.schema import read_plan
-from ondevice_sora.profiles.documents import Document
 from ondevice_sora.profiles.errors import UserError
-from ondevice_sora.profiles.models.model import Precision
-from ondevice_sora.records.result import ParityRow
-from ondevice_sora.runtime.coreml.export.export import family, source_of, workshop_of
+from ondevice_sora.profiles.files.documents import Document
+from ondevice_sora.profiles.models.model import Precision, family
+from ondevice_sora.records.checks import ParityRow
+from ondevice_sora.runtime.coreml.export.export import source_of, workshop_of
 from ondevice_sora.runtime.coreml.export.manifest import (
     EXPORT_AGAIN,
     MANIFEST,

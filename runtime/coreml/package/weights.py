@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ondevice_sora.profiles.measurements import ComputeUnits
+from ondevice_sora.profiles.blocks import ComputeUnits
 from ondevice_sora.profiles.models.model import Precision
 from ondevice_sora.runtime.coreml.package.errors import PackageError
 from ondevice_sora.runtime.coreml.package.package import Constant, Operation, Package

@@ -1,0 +1,150 @@
+"""Say in our words what msgspec refused, and find where in the data it lies.
+
+msgspec tells by English sentences only. This module is the one place that knows them; tests hold every sentence that
+our schemas can come to, so that a release that words one otherwise fails here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+import msgspec
+
+from ondevice_sora.profiles.errors import nearest
+
+
+class Complaint(NamedTuple):
+    """Where a value is not as it should be (a pointer such as '$.sampler.steps'), what it is, how to mend it."""
+
+    pointer: str
+    what: str
+    mend: str | None = None
+
+
+def decode(kind: type, value: Any) -> Any:
+    """msgspec's hook for types of our own: each has a `parse` that raises ValueError with the way to write it."""
+    return kind.parse(value)  # type: ignore[attr-defined]
+
+
+def complaint_of(data: Any, kind: type, message: str) -> Complaint:
+    """What msgspec's `message` says about `data`, which is not a `kind`."""
+    what, _, place = message.partition(" - at `")
+    of_key = place.startswith("key` in `")  # the complaint is about a mapping's key, not about its value
+    pointer = place.removeprefix("key` in `").removesuffix("`") or "$"
+    pointer = _name_keys(data, pointer + "[...]" * of_key, message, kind)
+    unknown = re.match(r"Object contains unknown field `(.*)`", what)
+    if unknown:
+        known = _fields(kind, steps_of(data, pointer))
+        mend = nearest(unknown[1], known) if known else None
+        return Complaint(f"{pointer}.{unknown[1]}", "this key is not known", mend)
+    missing = re.match(r"Object missing required field `(.*)`", what)
+    if missing:
+        return Complaint(pointer, f"the key '{missing[1]}' is missing", f"Add '{missing[1]}:'.")
+    found = steps_of(data, pointer)[-1] if of_key else value_at(data, pointer)
+    if what.startswith("Invalid enum value"):
+        choices = ", ".join(map(str, _choices(kind, steps_of(data, pointer), of_key)))
+        return Complaint(pointer, f"{shorten(found)} is not one of the choices", f"Choose from: {choices}.")
+    if not what.startswith("Expected"):
+        return Complaint(pointer, what)
+    expected = what.partition(", got")[0].replace("`", "").replace("Expected", "expected", 1)
+    shown = "nothing" if found is None else f"{type(found).__name__} {shorten(found)}"
+    return Complaint(pointer, f"{'as a key, ' if of_key else ''}{expected}, found {shown}")
+
+
+def _name_keys(data: Any, pointer: str, message: str, kind: type) -> str:
+    """msgspec writes [...] for a mapping's key; find which key it was by trying them one at a time."""
+    named = ""
+    while "[...]" in pointer:
+        parent, _, pointer = pointer.partition("[...]")
+        named += parent
+        steps, mapping = steps_of(data, named), value_at(data, named)
+        for key in mapping:
+            try:
+                one_key = _with(data, steps, {key: mapping[key]})
+                msgspec.convert(one_key, kind, strict=True, str_keys=True, dec_hook=decode)
+            except msgspec.ValidationError as error:
+                if str(error) == message:
+                    break
+        named += f".{key}"
+    return named + pointer
+
+
+def steps_of(data: Any, pointer: str) -> list[str | int]:
+    """The keys and indices of '$.a.b[0]'. Follows the data, because a key may itself contain a dot or a bracket."""
+    steps: list[str | int] = []
+    rest = pointer.removeprefix("$")
+    while rest:
+        if index := re.match(r"\[(\d+)\]", rest):
+            step: str | int = int(index[1])
+            rest = rest[index.end() :]
+        else:
+            known = data if isinstance(data, dict) else ()
+            fits = [key for key in known if rest.startswith(key, 1) and rest[1 + len(key) :][:1] in ("", ".", "[")]
+            step = max(fits, key=len) if fits else re.split(r"[.\[]", rest[1:], maxsplit=1)[0]
+            rest = rest[1 + len(step) :]
+        steps.append(step)
+        data = _child(data, step)
+    return steps
+
+
+def _child(data: Any, step: str | int) -> Any:
+    try:
+        return data[step]
+    except (KeyError, IndexError, TypeError):
+        return None
+
+
+def value_at(data: Any, pointer: str) -> Any:
+    for step in steps_of(data, pointer):
+        data = _child(data, step)
+    return data
+
+
+def _with(data: Any, steps: list[str | int], value: Any) -> Any:
+    """A copy of `data` in which the mapping at `steps` is `value`; only what lies on the way is copied."""
+    if not steps:
+        return value
+    changed: Any = dict(data) if isinstance(data, dict) else list(data)
+    changed[steps[0]] = _with(data[steps[0]], steps[1:], value)
+    return changed
+
+
+def _type_at(kind: type, steps: list[str | int]) -> list[Any]:
+    """The msgspec types that may stand at `steps` in `kind`, unions opened."""
+    from msgspec import inspect
+
+    def opened(info: Any) -> list[Any]:
+        if isinstance(info, inspect.UnionType):
+            return [leaf for option in info.types for leaf in opened(option)]
+        return [info]
+
+    found = opened(inspect.type_info(kind))
+    for name in steps:
+        inner: list[Any] = []
+        for info in found:
+            if isinstance(info, inspect.StructType):
+                inner += [leaf for field in info.fields if field.encode_name == name for leaf in opened(field.type)]
+            elif isinstance(info, inspect.DictType):
+                inner += opened(info.value_type)
+            elif isinstance(info, (inspect.ListType, inspect.VarTupleType)):
+                inner += opened(info.item_type)
+        found = inner
+    return found
+
+
+def _fields(kind: type, steps: list[str | int]) -> list[str]:
+    return [field.encode_name for info in _type_at(kind, steps) for field in getattr(info, "fields", ())]
+
+
+def _choices(kind: type, steps: list[str | int], of_key: bool) -> list[Any]:
+    """The values that may stand at `steps`, or, of a key, the keys."""
+    found = _type_at(kind, steps[:-1] if of_key else steps)
+    if of_key:
+        found = [info.key_type for info in found if hasattr(info, "key_type")]
+    return [value for info in found for value in getattr(info, "values", ())]
+
+
+def shorten(value: Any, limit: int = 60) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

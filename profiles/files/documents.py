@@ -1,0 +1,91 @@
+"""Plain data as it stands in a file, with the line of every value, so that a complaint can name it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.profiles.files.complaints import complaint_of, decode, value_at
+
+T = TypeVar("T")
+
+
+class Document:
+    """The plain data of one file (or of several, where one `extends` another) and where each value stands."""
+
+    def __init__(self, data: Any, lines: dict[str, tuple[Path, int]], path: Path) -> None:
+        self.data = data
+        self.lines = lines
+        self.path = path
+
+    def where(self, pointer: str = "$") -> str:
+        """'plan.yaml:12: sampler.steps' for a pointer such as '$.sampler.steps'; the nearest parent that has a line."""
+        label = pointer.removeprefix("$").removeprefix(".")
+        while pointer not in self.lines and pointer != "$":
+            cut = max(pointer.rfind("."), pointer.rfind("["))
+            pointer = pointer[:cut] if cut > 0 else "$"
+        path, line = self.lines.get(pointer, (self.path, 0))
+        place = f"{path}:{line}" if line else f"{path}"
+        label = label if len(label) <= 200 else f"{label[:199]}…"
+        return f"{place}: {label}" if label else place
+
+    def file_of(self, pointer: str) -> Path:
+        """The file in which a value stands: this one, or one that it extends."""
+        return self.lines.get(pointer, (self.path, 0))[0]
+
+    def error(self, pointer: str, what: str, mend: str | None = None) -> UserError:
+        return UserError(what, self.where(pointer), mend)
+
+    def convert(self, kind: type[T]) -> T:
+        """The data as `kind`, a msgspec Struct. Raises UserError naming the line and, for a key, the nearest known."""
+        try:
+            return msgspec.convert(self.data, kind, strict=True, str_keys=True, dec_hook=decode)
+        except msgspec.ValidationError as error:
+            raise self.error(*complaint_of(self.data, kind, str(error))) from None
+
+
+def overlaid(document: Document, over: Document, pointers: dict[str, str]) -> Document:
+    """`document` with parts of another laid over it: `pointers` says from where in `over` to which top-level key.
+
+    Mappings are merged key by key, as `extends` does it; complaints name the lines of the file that a value came from.
+    """
+    data, lines = document.data, dict(document.lines)
+    for source, key in pointers.items():
+        moved = {
+            f"$.{key}{pointer.removeprefix(source)}": line
+            for pointer, line in over.lines.items()
+            if pointer == source or pointer.startswith((f"{source}.", f"{source}["))
+        }
+        data = merge(data, {key: value_at(over.data, source)}, "$", lines, moved)
+    return Document(data, lines, document.path)
+
+
+def merge(base: Any, over: Any, pointer: str, lines: dict[str, Any], over_lines: dict[str, Any]) -> Any:
+    """`over` laid over `base`, both standing at `pointer`: mappings key by key. `lines` becomes the result's."""
+    if pointer in over_lines:
+        lines[pointer] = over_lines[pointer]
+    if isinstance(base, dict) and isinstance(over, dict):
+        merged = dict(base)
+        for key, value in over.items():
+            merged[key] = merge(base.get(key), value, f"{pointer}.{key}", lines, over_lines)
+        return merged
+    for stale in _below(base, pointer):
+        lines.pop(stale, None)
+    lines.update((fresh, over_lines[fresh]) for fresh in _below(over, pointer))
+    return over
+
+
+def _below(data: Any, pointer: str) -> Iterator[str]:
+    """The pointers of everything inside `data`, which itself stands at `pointer`."""
+    inside: list[tuple[str, Any]] = []
+    if isinstance(data, dict):
+        inside = [(f"{pointer}.{key}", value) for key, value in data.items()]
+    elif isinstance(data, list):
+        inside = [(f"{pointer}[{index}]", value) for index, value in enumerate(data)]
+    for child, value in inside:
+        yield child
+        yield from _below(value, child)
