@@ -25,8 +25,8 @@ import msgspec
 import numpy as np
 import torch
 
+from ondevice_sora.base.files.documents import Document
 from ondevice_sora.plans.schema import ComponentPlan, Plan, Sampler, Tdtm, load_plan
-from ondevice_sora.profiles.files.documents import Document
 from ondevice_sora.profiles.models.model import Model, Precision, family
 from ondevice_sora.runtime.coreml.blocks.programs import ProgramBlocks, program_bytes
 from ondevice_sora.runtime.coreml.estimate.counting import count

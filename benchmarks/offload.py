@@ -45,8 +45,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from ondevice_sora.base.files.documents import Document
 from ondevice_sora.plans.schema import ComponentPlan, Plan, Sampler
-from ondevice_sora.profiles.files.documents import Document
 from ondevice_sora.runtime.capture.durations import line
 from ondevice_sora.runtime.executor import footprint
 from ondevice_sora.runtime.executor.executor import Executor

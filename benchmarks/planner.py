@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from itertools import islice
 
-from ondevice_sora.plans.compiled import HAS_COMPILER
+from ondevice_sora.base.compiled import HAS_COMPILER
 from ondevice_sora.plans.schema import load_plan
 from ondevice_sora.profiles.profile import load_profile
 from ondevice_sora.simulator.engine import play

@@ -1,7 +1,7 @@
 """The loading policy, decided for a whole generation in one sweep: how far loads run ahead, and what stays resident.
 
-Plain functions over columns (plans/compiled.py), with one entry a use of a block, or one a block. A use's window says
-how many uses the loader may be ahead of it; where the budget is crossed, fixed residents make the window give way, and
+Plain functions over columns (base/compiled.py), with one entry per visit, or one per block. A visit's window says how
+many visits the loader may be ahead of it; where the budget is crossed, fixed residents make the window give way, and
 residents that are `MAY_KEEP` are given up, the one whose next use is farthest away first (Belady's MIN), back to its
 last use.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ondevice_sora.plans.compiled import ints
+from ondevice_sora.base.compiled import ints
 
 DROP, KEEP, MAY_KEEP = 0, 1, 2
 """Between a use and the next: evict (unless a window reaches the next), keep, keep while there is room."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ondevice_sora.base.errors import nearest
+from ondevice_sora.base.files.documents import Document
 from ondevice_sora.plans.schema import BlockEntry, ComponentPlan, UnitsPerBlock
 from ondevice_sora.profiles.blocks import ComputeUnits, block_name
-from ondevice_sora.profiles.errors import nearest
-from ondevice_sora.profiles.files.documents import Document
 from ondevice_sora.profiles.models.model import Component, Unit
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ondevice_sora.base.errors import nearest
+from ondevice_sora.base.files.documents import Document
 from ondevice_sora.plans.schema import ComponentPlan
-from ondevice_sora.profiles.errors import nearest
-from ondevice_sora.profiles.files.documents import Document
 
 APP_BLOCK_BYTES = 170_000_000
 APP_LPL_STEP = 15

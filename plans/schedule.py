@@ -18,6 +18,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from ondevice_sora.base.errors import UserError, nearest
+from ondevice_sora.base.files.documents import Document
+from ondevice_sora.base.units import format_bytes
 from ondevice_sora.plans.loading import (
     DROP,
     KEEP,
@@ -35,10 +38,7 @@ from ondevice_sora.plans.policies import APP_LPL_STEP, OPTIMAL, FirstPass, Kept,
 from ondevice_sora.plans.schema import Plan
 from ondevice_sora.profiles.blocks import BlockSpec
 from ondevice_sora.profiles.costs import BlockCosts
-from ondevice_sora.profiles.errors import UserError, nearest
-from ondevice_sora.profiles.files.documents import Document
 from ondevice_sora.profiles.models.model import Model, Variant
-from ondevice_sora.profiles.units import format_bytes
 
 
 class Visit(NamedTuple):

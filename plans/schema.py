@@ -15,11 +15,11 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from ondevice_sora.base.errors import UserError, nearest
+from ondevice_sora.base.files.documents import Document
+from ondevice_sora.base.files.reading import read_extended
 from ondevice_sora.profiles.blocks import ComputeUnits
-from ondevice_sora.profiles.errors import UserError, nearest
 from ondevice_sora.profiles.figures import ByteCount
-from ondevice_sora.profiles.files.documents import Document
-from ondevice_sora.profiles.files.reading import read_extended
 from ondevice_sora.profiles.models.model import Precision, family
 
 READY = Path(__file__).parent / "ready"

@@ -14,14 +14,14 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from ondevice_sora.base.errors import UserError, nearest
+from ondevice_sora.base.files.documents import Document
+from ondevice_sora.base.files.reading import read_json
+from ondevice_sora.base.files.writing import write_json
 from ondevice_sora.profiles.blocks import PROCESSORS, ComputeUnits, span_name
 from ondevice_sora.profiles.costs import figures, replace_figures
 from ondevice_sora.profiles.devices import Device, device_keys
-from ondevice_sora.profiles.errors import UserError, nearest
 from ondevice_sora.profiles.figures import Figure, sampled
-from ondevice_sora.profiles.files.documents import Document
-from ondevice_sora.profiles.files.reading import read_json
-from ondevice_sora.profiles.files.writing import write_json
 from ondevice_sora.profiles.measurements import Measurement
 from ondevice_sora.profiles.models.model import Name, Precision, Variant
 from ondevice_sora.profiles.profile import SCALED_FROM, Profile, load_profile, scale_profile

@@ -12,9 +12,9 @@ from typing import Annotated
 
 import msgspec
 
-from ondevice_sora.profiles.errors import UserError, nearest
+from ondevice_sora.base.errors import UserError, nearest
+from ondevice_sora.base.files.reading import read_yaml
 from ondevice_sora.profiles.figures import Figure
-from ondevice_sora.profiles.files.reading import read_yaml
 
 DATA = Path(__file__).parent / "data"
 DEVICES = DATA / "devices"

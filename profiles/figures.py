@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from ondevice_sora.profiles.units import parse_bytes
+from ondevice_sora.base.units import parse_bytes
 
 Mark = Literal["measured", "published", "fitted", "estimated"]
 MARKS: tuple[Mark, ...] = ("measured", "published", "fitted", "estimated")

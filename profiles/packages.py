@@ -6,10 +6,10 @@ from functools import cache
 
 import msgspec
 
+from ondevice_sora.base.files.reading import read_yaml
 from ondevice_sora.profiles.blocks import ComputeUnits
 from ondevice_sora.profiles.devices import DATA
 from ondevice_sora.profiles.figures import Figure
-from ondevice_sora.profiles.files.reading import read_yaml
 
 
 class SizeLimit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -13,12 +13,12 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 
+from ondevice_sora.base.errors import UserError, nearest
+from ondevice_sora.base.files.documents import Document
+from ondevice_sora.base.files.reading import read_yaml
 from ondevice_sora.profiles.costs import Array, Costs, figure_range, figures, replace_figures
 from ondevice_sora.profiles.devices import DATA, Device, device_keys, load_device
-from ondevice_sora.profiles.errors import UserError, nearest
 from ondevice_sora.profiles.figures import Figure
-from ondevice_sora.profiles.files.documents import Document
-from ondevice_sora.profiles.files.reading import read_yaml
 from ondevice_sora.profiles.measurements import Measurement
 
 PROFILES = DATA / "profiles"

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 import msgspec
 
+from ondevice_sora.base.files.reading import read_yaml
 from ondevice_sora.profiles.devices import DATA
-from ondevice_sora.profiles.files.reading import read_yaml
 
 FORMAT = "ondevice-sora evaluation 1"
 ATTRIBUTES = ("shape", "colour", "direction")

@@ -11,9 +11,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from ondevice_sora.profiles.errors import UserError
-from ondevice_sora.profiles.files.reading import read_text
-from ondevice_sora.profiles.files.writing import write_text
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.reading import read_text
+from ondevice_sora.base.files.writing import write_text
 from ondevice_sora.records.result import Result
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e12)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ondevice_sora.profiles.units import format_bytes, format_percent, format_seconds
+from ondevice_sora.base.units import format_bytes, format_percent, format_seconds
 from ondevice_sora.records.metrics import busy_shares
 from ondevice_sora.records.result import ComponentResult
 from ondevice_sora.records.trace import Trace

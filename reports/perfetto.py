@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from ondevice_sora.profiles.files.writing import write_text
+from ondevice_sora.base.files.writing import write_text
 from ondevice_sora.records.trace import Lane, Trace
 from ondevice_sora.reports.rows import kind_word, verdict
 

@@ -11,8 +11,8 @@ from itertools import pairwise
 from statistics import median
 from typing import NamedTuple
 
+from ondevice_sora.base.units import format_bytes, format_percent, format_seconds
 from ondevice_sora.profiles.figures import MARKS, Mark
-from ondevice_sora.profiles.units import format_bytes, format_percent, format_seconds
 from ondevice_sora.records.metrics import busy_shares, component_results, step_ends
 from ondevice_sora.records.result import BlockRow, ComponentResult
 from ondevice_sora.records.trace import Span, Trace

@@ -7,13 +7,13 @@ from functools import partial
 
 from msgspec.structs import replace
 
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.documents import Document
 from ondevice_sora.plans.schedule import MemoryModel, Pricer, Schedule, build_schedule
 from ondevice_sora.plans.schema import BlockEntry, Plan, Tdtm, check_merging_units
 from ondevice_sora.profiles.blocks import PROCESSORS
 from ondevice_sora.profiles.costs import BlockCosts, Costs, price
 from ondevice_sora.profiles.devices import Device
-from ondevice_sora.profiles.errors import UserError
-from ondevice_sora.profiles.files.documents import Document
 from ondevice_sora.profiles.models.catalogue import Reference, architecture, described_model, listed_model
 from ondevice_sora.profiles.models.model import Component, Model
 from ondevice_sora.profiles.profile import Profile

@@ -6,7 +6,7 @@ decides which bytes are charged together. Passes that provably repeat (the sched
 runner and ledger stand as they stood a pass ago, and no two ends came so close that rounding could swap them) are not
 replayed. Tests hold the two equal: seconds to 1e-9, bytes exactly.
 
-A plain function over columns (plans/compiled.py), for a single evaluation as it is and for a search compiled.
+A plain function over columns (base/compiled.py), for a single evaluation as it is and for a search compiled.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ondevice_sora.plans.compiled import floats, ints
+from ondevice_sora.base.compiled import floats, ints
 
 CLOSE_S = 1e-7
 """Ends nearer than this may come in either order in a later pass, where the clock rounds otherwise."""

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import msgspec
 
+from ondevice_sora.base.files.documents import Document
+from ondevice_sora.base.units import format_percent
 from ondevice_sora.plans.schema import Plan
 from ondevice_sora.profiles.costs import unused_measurements
 from ondevice_sora.profiles.figures import MARKS, Mark
-from ondevice_sora.profiles.files.documents import Document
-from ondevice_sora.profiles.units import format_percent
 from ondevice_sora.records.metrics import busy_shares, component_results
 from ondevice_sora.records.result import BlockRow, ComponentResult, Result
 from ondevice_sora.records.trace import Kill, Trace

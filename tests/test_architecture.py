@@ -7,17 +7,19 @@ import sys
 import pytest
 from worlds.paths import ROOT
 
+BELOW = {"base", "profiles", "records", "plans"}
 MAY_IMPORT = {
-    "profiles": set(),
-    "records": {"profiles"},
-    "plans": {"profiles"},
-    "simulator": {"profiles", "records", "plans"},
-    "runtime": {"profiles", "records", "plans"},
-    "reports": {"profiles", "records", "plans"},
-    "studies": {"profiles", "records", "plans", "simulator", "runtime"},
-    "commands": {"profiles", "records", "plans", "simulator", "runtime", "reports", "studies"},
+    "base": set(),
+    "profiles": {"base"},
+    "records": {"base", "profiles"},
+    "plans": {"base", "profiles"},
+    "simulator": BELOW,
+    "runtime": BELOW,
+    "reports": BELOW,
+    "studies": BELOW | {"simulator", "runtime"},
+    "commands": BELOW | {"simulator", "runtime", "reports", "studies"},
 }
-FOLDERS = {name: ROOT / ("ondevice_sora/commands" if name == "commands" else name) for name in MAY_IMPORT}
+FOLDERS = {name: ROOT / (f"ondevice_sora/{name}" if name in ("base", "commands") else name) for name in MAY_IMPORT}
 
 
 def imports_of(path):
@@ -49,11 +51,11 @@ def test_the_one_import_name_is_ondevice_sora(folder):
         assert not bare, f"{path.relative_to(ROOT)} imports {bare} by a bare name"
 
 
-@pytest.mark.parametrize("package", ["profiles", "records", "plans", "simulator"])
+@pytest.mark.parametrize("package", ["base", "profiles", "records", "plans", "simulator"])
 def test_a_text_only_simulation_loads_nothing_heavy(package):
     names = sorted(
-        ".".join(("ondevice_sora", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
-        for path in (ROOT / package).rglob("*.py")
+        ".".join(("ondevice_sora", package, *path.relative_to(FOLDERS[package]).with_suffix("").parts))
+        for path in FOLDERS[package].rglob("[!_]*.py")
     )
     heavy = "{'torch', 'plotly', 'coremltools', 'scipy', 'numba', 'distributed', 'pyarrow'}"
     code = f"import sys, {', '.join(names)}; print(sorted({heavy} & set(sys.modules)))"

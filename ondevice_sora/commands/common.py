@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.base.errors import UserError
 
 EXIT_FITS = 0
 EXIT_FAILED = 1
@@ -125,7 +125,7 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
 
 def size_argument(text: str) -> int:
     """'3.3 GB' for argparse."""
-    from ondevice_sora.profiles.units import parse_bytes
+    from ondevice_sora.base.units import parse_bytes
 
     try:
         size = parse_bytes(text)

@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ondevice_sora.base.errors import UserError, nearest
 from ondevice_sora.commands.common import EXIT_FITS, needing, progress_bar, shown, whole_number
-from ondevice_sora.profiles.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from ondevice_sora.runtime.small.evaluation.configurations import Configuration
@@ -94,7 +94,7 @@ def run(options: argparse.Namespace) -> int:
         from ondevice_sora.runtime.small.shipped import load_small, small_request, weights_digest
     import msgspec
 
-    from ondevice_sora.profiles.files.writing import write_text
+    from ondevice_sora.base.files.writing import write_text
     from ondevice_sora.records.quality import Evaluation
     from ondevice_sora.reports.page.quality import print_evaluation, write_evaluation
 

@@ -16,8 +16,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.commands.common import EXIT_FITS, needing, progress_bar, whole_number
-from ondevice_sora.profiles.errors import UserError
 
 if TYPE_CHECKING:
     from ondevice_sora.runtime.coreml.export.manifest import ExportedBlock
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
             pass
         from ondevice_sora.runtime.coreml.export.export import export_plan, workshop_of
         from ondevice_sora.runtime.coreml.export.workshop import Commission
-    from ondevice_sora.profiles.units import format_bytes
+    from ondevice_sora.base.units import format_bytes
 
     if options.output.exists() and not options.output.is_dir():
         raise UserError("this is a file; a folder is needed", str(options.output))

@@ -15,14 +15,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.commands.common import EXIT_FITS, needing, output_path, progress_bar, whole_number
-from ondevice_sora.profiles.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ondevice_sora.base.files.documents import Document
     from ondevice_sora.plans.schema import Plan
-    from ondevice_sora.profiles.files.documents import Document
     from ondevice_sora.records.trace import Trace
     from ondevice_sora.runtime.networks.components import TextToVideo
     from ondevice_sora.runtime.sampling.generation import Video, VideoRequest
@@ -79,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
         from ondevice_sora.runtime.sampling.sidecar import sidecar
         from ondevice_sora.runtime.small.shipped import load_small, small_request, weights_digest
         from ondevice_sora.runtime.small.vocabulary import tokenize
-    from ondevice_sora.profiles.files.writing import write_json, written_together
+    from ondevice_sora.base.files.writing import write_json, written_together
     from ondevice_sora.records.trace import write_trace
 
     plan, document = load_plan(options.plan)
@@ -170,7 +170,7 @@ def _generate(
 
 def _sentence(record: dict[str, Any]) -> str:
     """'18 of 30 network evaluations in 0.9 s, leapt at step 17 (estimated error 4.1 %); 1.2 s in all'."""
-    from ondevice_sora.profiles.units import format_percent, format_seconds
+    from ondevice_sora.base.units import format_percent, format_seconds
 
     leapt = ""
     if record["leap_step"] is not None:

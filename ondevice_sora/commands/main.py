@@ -6,8 +6,8 @@ import sys
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
+from ondevice_sora.base.errors import nearest
 from ondevice_sora.commands.common import EXIT_FITS, EXIT_UNUSABLE, Parser, guarded
-from ondevice_sora.profiles.errors import nearest
 
 VERBS = {
     "simulate": "predict how a plan runs on a device",

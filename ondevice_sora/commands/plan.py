@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
         plan, _ = load_plan(options.plan)
         print(yaml.safe_dump(plan_data(plan), sort_keys=False, allow_unicode=True, width=110), end="")
     elif options.output is not None:
-        from ondevice_sora.profiles.files.writing import write_json
+        from ondevice_sora.base.files.writing import write_json
 
         path = output_path(options.output, "plan.schema.json", options.force)
         write_json(path, json_schema())

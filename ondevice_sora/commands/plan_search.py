@@ -11,12 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.commands.common import EXIT_FITS, EXIT_INTERRUPTED, output_path, size_argument
-from ondevice_sora.profiles.errors import UserError
 
 if TYPE_CHECKING:
+    from ondevice_sora.base.files.documents import Document
     from ondevice_sora.plans.schema import Plan
-    from ondevice_sora.profiles.files.documents import Document
     from ondevice_sora.records.search import Planning
     from ondevice_sora.simulator.prepare import Setting
     from ondevice_sora.simulator.search.problem import Scored
@@ -99,8 +99,8 @@ def run_search(options: argparse.Namespace) -> int:
     """Raises UserError."""
     import msgspec
 
+    from ondevice_sora.base.files.writing import write_json, write_yaml
     from ondevice_sora.plans.schema import plan_data
-    from ondevice_sora.profiles.files.writing import write_json, write_yaml
 
     if options.device is not None and options.devices is not None:
         raise UserError("--device and --devices are both given", mend="Give one of the two.")

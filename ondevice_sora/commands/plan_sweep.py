@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.commands.common import EXIT_FITS, EXIT_INTERRUPTED, needing, output_path, progress_bar, whole_number
-from ondevice_sora.profiles.errors import UserError
 
 
 def add_sweep_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,10 +6,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.commands.common import CASES_HELP, EXIT_FITS, needing, output_path
 from ondevice_sora.commands.profile_estimate import add_estimate_arguments, run_estimate
 from ondevice_sora.commands.profile_phone import PHONE_ONLY, add_phone_arguments, run_phone_capture
-from ondevice_sora.profiles.errors import UserError
 
 if TYPE_CHECKING:
     from ondevice_sora.profiles.capture_file import Capture
@@ -100,8 +100,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _fit(options: argparse.Namespace) -> None:
+    from ondevice_sora.base.files.writing import write_yaml
     from ondevice_sora.profiles.devices import load_device
-    from ondevice_sora.profiles.files.writing import write_yaml
     from ondevice_sora.profiles.profile import profile_data
     from ondevice_sora.reports.terminal.devices import print_fit
     from ondevice_sora.simulator.calibration.fit import fit, prior_profile
@@ -131,7 +131,7 @@ def _fit(options: argparse.Namespace) -> None:
 def _capture(options: argparse.Namespace) -> None:
     import sys
 
-    from ondevice_sora.profiles.files.writing import write_yaml
+    from ondevice_sora.base.files.writing import write_yaml
     from ondevice_sora.profiles.profile import profile_data
     from ondevice_sora.reports.terminal.devices import print_profile
 
@@ -182,8 +182,8 @@ def _import(options: argparse.Namespace) -> None:
 
 def _write_captured(capture: Capture, path: Path, source: Path | str) -> None:
     """Write the profile of a capture, and print what was measured and what to bear in mind."""
+    from ondevice_sora.base.files.writing import write_yaml
     from ondevice_sora.profiles.capture_file import profile_of
-    from ondevice_sora.profiles.files.writing import write_yaml
     from ondevice_sora.profiles.profile import profile_data
     from ondevice_sora.reports.terminal.devices import print_measurements
 

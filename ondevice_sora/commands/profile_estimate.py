@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.commands.common import EXIT_FITS, needing, whole_number
-from ondevice_sora.profiles.errors import UserError
 
 if TYPE_CHECKING:
     from ondevice_sora.runtime.coreml.estimate.estimate import Described
@@ -106,7 +106,7 @@ def _directory(options: argparse.Namespace) -> Path:
 def _write(described: Described, directory: Path, *, is_told: bool) -> None:
     import msgspec
 
-    from ondevice_sora.profiles.files.writing import write_yaml
+    from ondevice_sora.base.files.writing import write_yaml
     from ondevice_sora.profiles.profile import profile_data
 
     directory.mkdir(exist_ok=True)

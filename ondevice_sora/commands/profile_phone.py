@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.commands.common import EXIT_FAILED, EXIT_FITS, needing, whole_number
-from ondevice_sora.profiles.errors import UserError
 
 PATIENCE_S = 1800
 HOST_ONLY = ("store", "threads", "width", "depth", "units_per_block")

@@ -39,9 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Raises UserError."""
+    from ondevice_sora.base.units import format_bytes, format_seconds
     from ondevice_sora.plans.schema import load_plan
     from ondevice_sora.profiles.profile import load_profile
-    from ondevice_sora.profiles.units import format_bytes, format_seconds
     from ondevice_sora.records.trace import write_trace
 
     with needing("torch"):

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.commands.common import EXIT_FITS, EXIT_KILLED, Parser, guarded, output_path, shown, size_argument
-from ondevice_sora.profiles.errors import UserError
 
 if TYPE_CHECKING:
     from ondevice_sora.records.trace import Trace

@@ -20,9 +20,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.commands import validate_host
 from ondevice_sora.commands.common import CASES_HELP, EXIT_FAILED, EXIT_FITS, needing, progress_bar, shown
-from ondevice_sora.profiles.errors import UserError
 
 EXAMPLES = """
 examples:

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.commands.common import EXIT_FAILED, EXIT_FITS, needing, shown, whole_number
-from ondevice_sora.profiles.errors import UserError
 
 if TYPE_CHECKING:
     from ondevice_sora.plans.schema import Plan
@@ -196,7 +196,7 @@ class Validation:
 
     def _profile(self, subject: str, store: Store, rounds: int) -> Path:
         """The file of the profile captured in so many rounds."""
-        from ondevice_sora.profiles.files.writing import write_yaml
+        from ondevice_sora.base.files.writing import write_yaml
         from ondevice_sora.profiles.profile import profile_data
         from ondevice_sora.runtime.capture.host import profile_of
 
@@ -207,8 +207,8 @@ class Validation:
         return path
 
     def _plan_file(self, key: str, plan: Plan) -> Path:
+        from ondevice_sora.base.files.writing import write_yaml
         from ondevice_sora.plans.schema import plan_data
-        from ondevice_sora.profiles.files.writing import write_yaml
 
         path = self.out / "plans" / f"{key}.yaml"
         write_yaml(path, plan_data(plan), "Written by `validate host`.")
@@ -295,7 +295,7 @@ def _machine(threads: int) -> str:
 def _conclude(rows: list[PlanRow], validation: Validation, options: argparse.Namespace) -> int:
     import msgspec
 
-    from ondevice_sora.profiles.files.writing import write_json
+    from ondevice_sora.base.files.writing import write_json
     from ondevice_sora.records.agreement import checks
 
     found = checks(rows)
@@ -334,7 +334,7 @@ def _write_pages(rows: list[PlanRow], validation: Validation) -> list[Path]:
 def _conclude_search(rows: list[PlanRow], validation: Validation, options: argparse.Namespace) -> int:
     import msgspec
 
-    from ondevice_sora.profiles.files.writing import write_json
+    from ondevice_sora.base.files.writing import write_json
     from ondevice_sora.reports.terminal.agreement import print_search
 
     document = {"rows": [msgspec.to_builtins(row) for row in rows]}

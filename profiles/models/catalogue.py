@@ -8,9 +8,9 @@ from pathlib import Path
 
 import msgspec
 
+from ondevice_sora.base.errors import UserError, nearest
+from ondevice_sora.base.files.reading import read_yaml
 from ondevice_sora.profiles.devices import DATA
-from ondevice_sora.profiles.errors import UserError, nearest
-from ondevice_sora.profiles.files.reading import read_yaml
 from ondevice_sora.profiles.models.model import Model
 from ondevice_sora.profiles.models.opensora import OpenSoraConfig, opensora, reference_partition
 

@@ -35,7 +35,7 @@ from itertools import groupby
 import msgspec
 from msgspec.structs import replace
 
-from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.profiles.models.model import Component, Model, Unit
 from ondevice_sora.profiles.models.operators import Graph, Tensor, mean_work, unit
 

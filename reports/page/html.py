@@ -12,8 +12,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from ondevice_sora.profiles.errors import UserError
-from ondevice_sora.profiles.files.writing import write_text
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.writing import write_text
 from ondevice_sora.records.trace import Trace
 from ondevice_sora.reports.page import sections
 from ondevice_sora.reports.page.markup import Html, el, join, json_for_script, text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ondevice_sora.profiles.units import format_percent, format_seconds
+from ondevice_sora.base.units import format_percent, format_seconds
 from ondevice_sora.records.trace import Trace
 from ondevice_sora.reports.page.markup import Html, el
 from ondevice_sora.reports.page.sections import section

@@ -12,8 +12,8 @@ from itertools import groupby
 from pathlib import Path
 from string import Template
 
-from ondevice_sora.profiles.errors import UserError
-from ondevice_sora.profiles.files.writing import write_text
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.writing import write_text
 from ondevice_sora.records.quality import Evaluation, Interval, PublishedTechnique, Row, published_quality
 from ondevice_sora.reports.page.markup import Html, el, join, text
 from ondevice_sora.reports.rows import UNKNOWN

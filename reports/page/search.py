@@ -11,8 +11,8 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from ondevice_sora.profiles.files.writing import write_text
-from ondevice_sora.profiles.units import format_bytes, format_percent, format_seconds
+from ondevice_sora.base.files.writing import write_text
+from ondevice_sora.base.units import format_bytes, format_percent, format_seconds
 from ondevice_sora.records.search import PlannedBlock, PlannedRow, Planning, Reason, SearchReport
 from ondevice_sora.reports.page.markup import Html, el, join, text
 from ondevice_sora.reports.rows import MINUS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ondevice_sora.profiles.units import format_bytes, format_percent, format_seconds
+from ondevice_sora.base.units import format_bytes, format_percent, format_seconds
 from ondevice_sora.records.result import Result, WhatIf
 from ondevice_sora.records.trace import Trace
 from ondevice_sora.reports.compare import compare_rows

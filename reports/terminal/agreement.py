@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from ondevice_sora.profiles.units import format_bytes
+from ondevice_sora.base.units import format_bytes
 from ondevice_sora.records.agreement import Check, PlanRow, percentile
 from ondevice_sora.reports.terminal.console import plain_table, table_console
 

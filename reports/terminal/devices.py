@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ondevice_sora.base.units import format_bytes, format_seconds
 from ondevice_sora.profiles.blocks import span_name
 from ondevice_sora.profiles.costs import figures
 from ondevice_sora.profiles.devices import Device
 from ondevice_sora.profiles.figures import Figure
 from ondevice_sora.profiles.profile import FitRecord, Profile
-from ondevice_sora.profiles.units import format_bytes, format_seconds
 from ondevice_sora.reports.terminal.console import Console, plain_table, table_console
 
 

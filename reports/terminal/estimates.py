@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+from ondevice_sora.base.units import format_bytes, format_percent, format_seconds
 from ondevice_sora.profiles.figures import MARKS
-from ondevice_sora.profiles.units import format_bytes, format_percent, format_seconds
 from ondevice_sora.records.estimate import Estimate, EstimatedFunction, EstimatedPackage
 from ondevice_sora.reports.terminal.console import plain_table, table_console
 

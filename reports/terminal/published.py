@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ondevice_sora.profiles.units import format_bytes
+from ondevice_sora.base.units import format_bytes
 from ondevice_sora.records.checks import PublishedRow
 from ondevice_sora.reports.terminal.console import plain_table, table_console
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ondevice_sora.base.units import format_bytes, format_percent, format_seconds
 from ondevice_sora.profiles.figures import Mark
-from ondevice_sora.profiles.units import format_bytes, format_percent, format_seconds
 from ondevice_sora.records.search import Explanation, FrontPoint, PlannedRow, Planning
 from ondevice_sora.reports.terminal.console import plain_table, table_console
 

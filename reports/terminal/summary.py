@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
 
-from ondevice_sora.profiles.units import format_bytes, format_percent, format_seconds
+from ondevice_sora.base.units import format_bytes, format_percent, format_seconds
 from ondevice_sora.records.metrics import busy_shares
 from ondevice_sora.records.result import Result
 from ondevice_sora.records.trace import Trace

@@ -29,14 +29,14 @@ from statistics import median
 
 import torch
 
+from ondevice_sora.base.files.documents import Document
+from ondevice_sora.base.files.writing import write_yaml
 from ondevice_sora.plans.schedule import Schedule
 from ondevice_sora.plans.schema import BlockEntry, ComponentPlan, Plan, Sampler, Tdtm, plan_data
 from ondevice_sora.profiles.blocks import BlockSpec
 from ondevice_sora.profiles.costs import Costs, LoadCosts, ProcessorCosts, ThermalCosts
 from ondevice_sora.profiles.devices import Device, Hardware, MemoryLimit
 from ondevice_sora.profiles.figures import Figure, spread_of
-from ondevice_sora.profiles.files.documents import Document
-from ondevice_sora.profiles.files.writing import write_yaml
 from ondevice_sora.profiles.measurements import Measurement
 from ondevice_sora.profiles.models.catalogue import listed_model
 from ondevice_sora.profiles.models.model import Model

@@ -22,11 +22,11 @@ import msgspec
 import torch
 from torch import Tensor
 
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.reading import read_text
+from ondevice_sora.base.files.writing import write_text
 from ondevice_sora.plans.schedule import Schedule
 from ondevice_sora.plans.schema import load_plan
-from ondevice_sora.profiles.errors import UserError
-from ondevice_sora.profiles.files.reading import read_text
-from ondevice_sora.profiles.files.writing import write_text
 from ondevice_sora.profiles.profile import load_profile
 from ondevice_sora.records.trace import Trace
 from ondevice_sora.runtime.capture.subjects import store_for, subject_of

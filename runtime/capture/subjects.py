@@ -14,9 +14,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.documents import Document
 from ondevice_sora.plans.schema import ComponentPlan, Plan, Tdtm
-from ondevice_sora.profiles.errors import UserError
-from ondevice_sora.profiles.files.documents import Document
 from ondevice_sora.profiles.models.catalogue import listed_model
 from ondevice_sora.runtime.executor.executor import Executor
 from ondevice_sora.runtime.executor.network import Network, cut

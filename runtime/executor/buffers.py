@@ -14,8 +14,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ondevice_sora.profiles.errors import UserError
-from ondevice_sora.profiles.units import format_bytes
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.units import format_bytes
 from ondevice_sora.runtime.executor.store import DTYPES, StoredTensor
 
 HUGE_PAGE_BYTES = 1 << 21

@@ -27,10 +27,10 @@ from types import TracebackType
 import torch
 from torch import Tensor
 
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.units import format_bytes, format_seconds
 from ondevice_sora.plans.schedule import Schedule
 from ondevice_sora.profiles.costs import BlockCosts
-from ondevice_sora.profiles.errors import UserError
-from ondevice_sora.profiles.units import format_bytes, format_seconds
 from ondevice_sora.records.ledger import Ledger
 from ondevice_sora.records.trace import Action, Lane, Span, Trace
 from ondevice_sora.runtime.executor import footprint

@@ -18,6 +18,8 @@ import msgspec
 import numpy as np
 from torch import Tensor, nn
 
+from ondevice_sora.base.files.documents import Document
+from ondevice_sora.base.files.writing import write_yaml
 from ondevice_sora.plans.partition import Block, partition
 from ondevice_sora.plans.schedule import MemoryModel, Pricer, Reference, Schedule, build_schedule
 from ondevice_sora.plans.schema import Plan
@@ -25,8 +27,6 @@ from ondevice_sora.profiles.blocks import BlockSpec
 from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.costs import price as price_blocks
 from ondevice_sora.profiles.devices import Device
-from ondevice_sora.profiles.files.documents import Document
-from ondevice_sora.profiles.files.writing import write_yaml
 from ondevice_sora.profiles.models import model as models
 from ondevice_sora.profiles.models.model import Component, Model, Variant, Work
 from ondevice_sora.profiles.profile import Profile

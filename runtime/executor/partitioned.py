@@ -14,9 +14,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.documents import Document
 from ondevice_sora.plans.schema import Plan
-from ondevice_sora.profiles.errors import UserError
-from ondevice_sora.profiles.files.documents import Document
 from ondevice_sora.records.trace import Trace
 from ondevice_sora.runtime.executor.executor import Executor
 from ondevice_sora.runtime.executor.network import Network, cut, listed_model, schedule_run

@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 from typing import Literal, Protocol
 
-from ondevice_sora.profiles.errors import UserError
-from ondevice_sora.profiles.units import format_bytes
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.units import format_bytes
 from ondevice_sora.runtime.executor.backend import Progress
 from ondevice_sora.runtime.executor.buffers import READ_ALIGNMENT
 from ondevice_sora.runtime.executor.store import Store, StoredBlock, block_error, header_bytes

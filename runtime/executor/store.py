@@ -25,11 +25,11 @@ import msgspec
 import torch
 from torch import Tensor
 
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.reading import read_text
+from ondevice_sora.base.files.writing import write_text
 from ondevice_sora.plans.partition import Block
 from ondevice_sora.profiles.blocks import span_name
-from ondevice_sora.profiles.errors import UserError
-from ondevice_sora.profiles.files.reading import read_text
-from ondevice_sora.profiles.files.writing import write_text
 from ondevice_sora.profiles.models.model import Model
 from ondevice_sora.runtime.executor.network import Network, weights, write_model
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.schedule import Schedule
-from ondevice_sora.profiles.errors import UserError
 from ondevice_sora.runtime.executor.backend import Progress
 from ondevice_sora.runtime.executor.buffers import Buffer
 from ondevice_sora.runtime.executor.network import HeldSlot, Network, Slot, weight_slots

@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.runtime.networks import spatial_vae, stdit3, t5
 from ondevice_sora.runtime.networks.config import config_from_mapping
 from ondevice_sora.runtime.networks.spatial_vae import SpatialVAEConfig

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
-from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.base.errors import UserError
 
 Config = TypeVar("Config")
 

@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.base.errors import UserError
 
 NAMES_SHOWN = 12
 INDEX_SUFFIX = ".index.json"

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.runtime.networks.components import TextToVideo
 from ondevice_sora.runtime.networks.stdit3 import PixelSize
 from ondevice_sora.runtime.sampling.leap import LeapRule, Observation

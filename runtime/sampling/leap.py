@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.base.errors import UserError
 
 NUM_TIMESTEPS = 1000
 DRIFTS_WATCHED = 3

@@ -6,8 +6,8 @@ nothing here uses it.
 
 from dataclasses import replace
 
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.schema import Lpl, Plan
-from ondevice_sora.profiles.errors import UserError
 from ondevice_sora.runtime.sampling.generation import VideoRequest
 from ondevice_sora.runtime.sampling.leap import PAPER, PUBLISHED_GPU_CODE, CurvatureLeap, FixedLeap, LeapRule
 

@@ -13,7 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.runtime.sampling.leap import NUM_TIMESTEPS, LeapRule, NoLeap, Observation, drift_cosine
 
 FRAMES_PER_CHUNK = 17

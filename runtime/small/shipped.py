@@ -3,8 +3,8 @@
 import hashlib
 from pathlib import Path
 
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.schema import Plan
-from ondevice_sora.profiles.errors import UserError
 from ondevice_sora.profiles.models.catalogue import architecture
 from ondevice_sora.profiles.models.opensora import check_video
 from ondevice_sora.runtime.networks.components import DECODER, DENOISER, TEXT_ENCODER, TextToVideo, load_text_to_video

@@ -17,11 +17,11 @@ from dataclasses import dataclass, replace
 import msgspec
 import numpy as np
 
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.reading import read_yaml
 from ondevice_sora.profiles.costs import Array, Costs, Sample, figures, price, replace_figures
 from ondevice_sora.profiles.devices import DATA, Device
-from ondevice_sora.profiles.errors import UserError
 from ondevice_sora.profiles.figures import Figure
-from ondevice_sora.profiles.files.reading import read_yaml
 from ondevice_sora.profiles.profile import FitRecord, FittedCell, FittedParameter, Profile
 from ondevice_sora.records.checks import PublishedRow
 from ondevice_sora.simulator.calibration.published import PlannedCase, prepare_case, rows_of

@@ -27,11 +27,11 @@ from typing import Annotated, Any
 
 import msgspec
 
+from ondevice_sora.base.errors import UserError, nearest
+from ondevice_sora.base.files.documents import Document
+from ondevice_sora.base.files.reading import extend, read_yaml
 from ondevice_sora.plans.schema import READY, Plan, load_plan, read_plan, ready_plans
 from ondevice_sora.profiles.devices import DATA, Device
-from ondevice_sora.profiles.errors import UserError, nearest
-from ondevice_sora.profiles.files.documents import Document
-from ondevice_sora.profiles.files.reading import extend, read_yaml
 from ondevice_sora.profiles.profile import Profile, load_profile
 from ondevice_sora.records.checks import PublishedRow, Role
 from ondevice_sora.simulator.engine import play

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.documents import Document
+from ondevice_sora.base.units import format_bytes, format_seconds
 from ondevice_sora.plans.schema import ComponentPlan, Memory
-from ondevice_sora.profiles.errors import UserError
 from ondevice_sora.profiles.figures import ByteCount
-from ondevice_sora.profiles.files.documents import Document
 from ondevice_sora.profiles.models.model import family
-from ondevice_sora.profiles.units import format_bytes, format_seconds
 from ondevice_sora.records.result import ComponentResult
 from ondevice_sora.records.trace import Kill
 from ondevice_sora.simulator.engine import Outcome

@@ -13,13 +13,13 @@ from dataclasses import replace as with_fields
 import numpy as np
 from msgspec.structs import replace
 
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.documents import Document
+from ondevice_sora.base.units import format_bytes, format_percent
 from ondevice_sora.plans.schema import Lpl, Plan, Tdtm
 from ondevice_sora.profiles.costs import Array, figures, replace_figures
-from ondevice_sora.profiles.errors import UserError
 from ondevice_sora.profiles.figures import ByteCount
-from ondevice_sora.profiles.files.documents import Document
 from ondevice_sora.profiles.models.model import family
-from ondevice_sora.profiles.units import format_bytes, format_percent
 from ondevice_sora.records.metrics import component_results
 from ondevice_sora.records.search import ComponentReason, Explanation, Reason
 from ondevice_sora.records.trace import Trace

@@ -6,10 +6,10 @@ from dataclasses import replace as with_fields
 
 from msgspec.structs import replace
 
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.documents import Document
 from ondevice_sora.plans.schema import Plan
 from ondevice_sora.profiles.costs import figures, replace_figures
-from ondevice_sora.profiles.errors import UserError
-from ondevice_sora.profiles.files.documents import Document
 from ondevice_sora.records.search import Sensitivity
 from ondevice_sora.simulator.fast import evaluate
 from ondevice_sora.simulator.interval import SMALLEST

@@ -7,11 +7,11 @@ from typing import Literal
 
 from msgspec.structs import replace
 
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.documents import Document
 from ondevice_sora.plans.schema import ComponentPlan, Lpl, Memory, Plan, Tdtm
 from ondevice_sora.profiles.devices import load_device
-from ondevice_sora.profiles.errors import UserError
 from ondevice_sora.profiles.figures import ByteCount
-from ondevice_sora.profiles.files.documents import Document
 from ondevice_sora.profiles.models.model import Model
 from ondevice_sora.profiles.profile import load_profile
 from ondevice_sora.records.result import Verdict, WhatIf

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ondevice_sora.base.compiled import HAS_COMPILER, compiled
 from ondevice_sora.plans import loading
-from ondevice_sora.plans.compiled import HAS_COMPILER, compiled
 from ondevice_sora.plans.loading import DROP, KEEP, MAY_KEEP
 from ondevice_sora.plans.schedule import MAX_VISITS
 from ondevice_sora.plans.schema import Plan

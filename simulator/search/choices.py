@@ -14,11 +14,11 @@ from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
 
+from ondevice_sora.base.files.documents import Document
 from ondevice_sora.plans.partition import partition
 from ondevice_sora.plans.schema import BlockEntry, ComponentPlan, Memory, Plan
 from ondevice_sora.profiles.blocks import BlockSpec, ComputeUnits, block_name, span_name
 from ondevice_sora.profiles.figures import ByteCount
-from ondevice_sora.profiles.files.documents import Document
 from ondevice_sora.profiles.models.catalogue import Reference
 from ondevice_sora.profiles.models.model import Component, Model, Precision, Variant
 

@@ -9,13 +9,13 @@ from typing import Literal
 import numpy as np
 from msgspec.structs import replace
 
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.documents import Document
+from ondevice_sora.base.units import format_bytes, format_percent
 from ondevice_sora.plans.schedule import Schedule
 from ondevice_sora.plans.schema import ComponentPlan, Memory, Plan, load_plan
 from ondevice_sora.profiles.costs import BlockCosts
-from ondevice_sora.profiles.errors import UserError
 from ondevice_sora.profiles.figures import ByteCount, Mark
-from ondevice_sora.profiles.files.documents import Document
-from ondevice_sora.profiles.units import format_bytes, format_percent
 from ondevice_sora.records.result import Verdict
 from ondevice_sora.records.search import FrontPoint, PlannedBlock, PlannedRow, Planning
 from ondevice_sora.simulator.changes.advice import HEADROOM

@@ -26,9 +26,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.units import format_bytes
 from ondevice_sora.profiles.costs import Array, BlockCosts
-from ondevice_sora.profiles.errors import UserError
-from ondevice_sora.profiles.units import format_bytes
 from ondevice_sora.simulator.search.choices import Choice, Part
 from ondevice_sora.simulator.search.problem import Place, Problem
 

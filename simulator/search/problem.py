@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.documents import Document
 from ondevice_sora.plans.schedule import MemoryModel, Pricer, Schedule, build_schedule
 from ondevice_sora.plans.schema import Plan
 from ondevice_sora.profiles.blocks import BlockSpec
 from ondevice_sora.profiles.costs import BlockCosts
-from ondevice_sora.profiles.errors import UserError
-from ondevice_sora.profiles.files.documents import Document
 from ondevice_sora.profiles.models.catalogue import Reference
 from ondevice_sora.profiles.models.model import Model
 from ondevice_sora.simulator.fast import evaluate

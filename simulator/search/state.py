@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.writing import write_text
 from ondevice_sora.plans.schema import Plan, plan_data
-from ondevice_sora.profiles.errors import UserError
-from ondevice_sora.profiles.files.writing import write_text
 from ondevice_sora.simulator.prepare import Setting
 from ondevice_sora.simulator.search.choices import Choices, Packages
 from ondevice_sora.simulator.search.problem import Scored, Seen

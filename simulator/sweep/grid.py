@@ -13,11 +13,11 @@ from typing import Annotated, Any
 import msgspec
 from msgspec.structs import replace
 
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.documents import Document, overlaid
+from ondevice_sora.base.files.reading import read_extended, read_yaml
 from ondevice_sora.plans.schema import READY, Plan, Video, find_plan, plan_data, read_plan
-from ondevice_sora.profiles.errors import UserError
 from ondevice_sora.profiles.figures import ByteCount
-from ondevice_sora.profiles.files.documents import Document, overlaid
-from ondevice_sora.profiles.files.reading import read_extended, read_yaml
 from ondevice_sora.profiles.profile import load_profile
 from ondevice_sora.simulator.prepare import Setting, setting_of
 

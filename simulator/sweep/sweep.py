@@ -16,7 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.profiles.models.model import family
 from ondevice_sora.simulator.search.comparison import budget_for, find_plan_for
 from ondevice_sora.simulator.simulate import answer
@@ -191,7 +191,7 @@ def write_table(rows: Sequence[Row], path: Path) -> None:
     import csv
     import io
 
-    from ondevice_sora.profiles.files.writing import write_text, written_together
+    from ondevice_sora.base.files.writing import write_text, written_together
 
     columns = list(dict.fromkeys(name for row in rows for name in row))
     if path.suffix == ".parquet":

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.records.checks import CaseResult
 from ondevice_sora.studies.reference import checkpoints as manifest
 from ondevice_sora.studies.reference import decoder, denoiser, sampling, text_encoder

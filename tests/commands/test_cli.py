@@ -120,7 +120,7 @@ def test_json_is_one_document_with_the_keys_of_a_result(run):
 
 
 def test_json_and_summary_show_the_same_numbers(run):
-    from ondevice_sora.profiles.units import format_bytes, format_seconds
+    from ondevice_sora.base.units import format_bytes, format_seconds
 
     document = json.loads(run("simulate --plan app-192-all --json").out)
     summary = run("simulate --plan app-192-all").out

@@ -10,12 +10,12 @@ import msgspec
 import pytest
 from worlds.paths import ROOT
 
+from ondevice_sora.base.files.reading import extend, parse_yaml
 from ondevice_sora.commands.main import main
 from ondevice_sora.plans.schema import Plan, read_plan
 from ondevice_sora.profiles.costs import Costs
 from ondevice_sora.profiles.devices import Device
 from ondevice_sora.profiles.figures import Figure
-from ondevice_sora.profiles.files.reading import extend, parse_yaml
 from ondevice_sora.profiles.models.model import Model
 from ondevice_sora.profiles.profile import Profile, load_profile
 from ondevice_sora.records.result import Result

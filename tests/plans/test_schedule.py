@@ -2,8 +2,8 @@
 
 import pytest
 
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.schema import FirstSteps, Lpl, Tdtm
-from ondevice_sora.profiles.errors import UserError
 
 
 def loads(toy):

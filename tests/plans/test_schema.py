@@ -5,10 +5,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.documents import Document
+from ondevice_sora.base.files.reading import parse_yaml
 from ondevice_sora.plans.schema import READY, Plan, check_plan, json_schema, load_plan, plan_data, ready_plans
-from ondevice_sora.profiles.errors import UserError
-from ondevice_sora.profiles.files.documents import Document
-from ondevice_sora.profiles.files.reading import parse_yaml
 
 
 @pytest.mark.parametrize("name", sorted(ready_plans()))

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from worlds.paths import ROOT
 
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.commands.main import main
 from ondevice_sora.profiles.capture_file import Capture, profile_of, read_capture
-from ondevice_sora.profiles.errors import UserError
 from ondevice_sora.profiles.profile import load_profile
 
 DOCS = ROOT / "docs" / "profile.md"

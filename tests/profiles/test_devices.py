@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.reading import parse_yaml, read_yaml
 from ondevice_sora.profiles.devices import DEVICES, Device, device_keys, load_device
-from ondevice_sora.profiles.errors import UserError
 from ondevice_sora.profiles.figures import Figure
-from ondevice_sora.profiles.files.reading import parse_yaml, read_yaml
 from ondevice_sora.profiles.models.model import Model
 
 KEYS = device_keys()

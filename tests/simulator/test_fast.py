@@ -5,7 +5,7 @@ import random
 import pytest
 from worlds.toys import Toy, random_toy
 
-from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.simulator.engine import play
 from ondevice_sora.simulator.fast import evaluate
 

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from worlds.toys import Toy
 
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.schema import FirstSteps, Lpl, Tdtm
-from ondevice_sora.profiles.errors import UserError
 from ondevice_sora.simulator.bounds import bounds_of
 from ondevice_sora.simulator.machine import Thermal
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from ondevice_sora.base.files.reading import read_extended
 from ondevice_sora.plans.schema import load_plan
-from ondevice_sora.profiles.files.reading import read_extended
 from ondevice_sora.profiles.profile import load_profile
 from ondevice_sora.simulator.changes.whatif import what_ifs
 from ondevice_sora.simulator.prepare import setting_of

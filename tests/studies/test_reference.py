@@ -10,8 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.commands.main import main
-from ondevice_sora.profiles.errors import UserError
 from ondevice_sora.runtime.networks.t5 import T5Encoder
 from ondevice_sora.studies.reference.compare import validate_reference
 

@@ -3,9 +3,9 @@
 import random
 from pathlib import Path
 
+from ondevice_sora.base.files.documents import Document
+from ondevice_sora.base.files.writing import write_yaml
 from ondevice_sora.plans.schema import FirstSteps, Plan, Sampler, Tdtm
-from ondevice_sora.profiles.files.documents import Document
-from ondevice_sora.profiles.files.writing import write_yaml
 from ondevice_sora.profiles.profile import load_profile
 from ondevice_sora.simulator.prepare import setting_of
 from ondevice_sora.simulator.search.lower_bound import smallest_budget

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ondevice_sora.base.files.documents import Document
 from ondevice_sora.plans.schedule import Schedule
 from ondevice_sora.plans.schema import ComponentPlan, Memory, Plan, Sampler, Tdtm, UnitsPerBlock
 from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.figures import ByteCount
-from ondevice_sora.profiles.files.documents import Document
 from ondevice_sora.runtime.executor.network import Network, cut, listed_model, schedule_run, stored_pricer
 from ondevice_sora.runtime.executor.store import Store, write_store
 from ondevice_sora.runtime.networks.stdit3 import LatentSize, PixelSize, STDiT3

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ondevice_sora.base.files.documents import Document
 from ondevice_sora.plans.schedule import MemoryModel, Schedule, build_schedule
 from ondevice_sora.plans.schema import ComponentPlan, FirstSteps, Lpl, Memory, Plan, Sampler, Tdtm
 from ondevice_sora.profiles.blocks import BlockSpec
 from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.figures import ByteCount
-from ondevice_sora.profiles.files.documents import Document
 from ondevice_sora.profiles.models.model import Component, Model, Unit, Work
 from ondevice_sora.simulator.engine import Outcome, play
 from ondevice_sora.simulator.fast import Finish, evaluate

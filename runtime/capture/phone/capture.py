@@ -20,6 +20,7 @@ from pathlib import Path
 
 import msgspec
 
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.profiles.capture_file import (
     Capture,
     CaptureConditions,
@@ -31,7 +32,6 @@ from ondevice_sora.profiles.capture_file import (
     write_capture,
 )
 from ondevice_sora.profiles.devices import device_keys, load_device
-from ondevice_sora.profiles.errors import UserError
 from ondevice_sora.runtime.capture.phone.requests import Installed, Phone, Reply, Request, Signing
 from ondevice_sora.runtime.capture.phone.targets import Target
 

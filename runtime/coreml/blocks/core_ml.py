@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.schedule import Schedule
-from ondevice_sora.profiles.errors import UserError
 from ondevice_sora.runtime.coreml.blocks.packages import PackageBlocks
 from ondevice_sora.runtime.coreml.export.exported import Export
 from ondevice_sora.runtime.coreml.export.manifest import ExportedBlock, ExportedFunction

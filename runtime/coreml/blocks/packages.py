@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.schedule import Schedule
-from ondevice_sora.profiles.errors import UserError
 from ondevice_sora.runtime.coreml.export.exported import Export
 from ondevice_sora.runtime.coreml.export.manifest import ExportedBlock, ExportedFunction, FunctionKind
 from ondevice_sora.runtime.networks.units import State

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.documents import Document
 from ondevice_sora.plans.schema import Plan
 from ondevice_sora.profiles.blocks import ComputeUnits
-from ondevice_sora.profiles.errors import UserError
-from ondevice_sora.profiles.files.documents import Document
 from ondevice_sora.profiles.models.model import Variant
 from ondevice_sora.runtime.coreml.export.manifest import (
     EXPORT_AGAIN,

@@ -23,8 +23,8 @@ import torch
 from msgspec.structs import replace
 from torch import Tensor
 
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.schema import plan_data
-from ondevice_sora.profiles.errors import UserError
 from ondevice_sora.profiles.models.model import family
 from ondevice_sora.runtime.coreml.export.conversion import (
     OUTPUT_SUFFIX,

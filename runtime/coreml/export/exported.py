@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.documents import Document
 from ondevice_sora.plans.schedule import MemoryModel, Schedule, build_schedule
 from ondevice_sora.plans.schema import Plan, read_plan
 from ondevice_sora.profiles.blocks import BlockSpec
 from ondevice_sora.profiles.costs import BlockCosts
-from ondevice_sora.profiles.errors import UserError
-from ondevice_sora.profiles.files.documents import Document
 from ondevice_sora.profiles.models.model import Model
 from ondevice_sora.profiles.models.opensora import reference_partition
 from ondevice_sora.runtime.coreml.export.manifest import (

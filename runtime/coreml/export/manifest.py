@@ -18,11 +18,11 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.reading import read_text
+from ondevice_sora.base.files.writing import write_text
 from ondevice_sora.plans.schema import Plan, plan_data
 from ondevice_sora.profiles.blocks import ComputeUnits, span_name
-from ondevice_sora.profiles.errors import UserError
-from ondevice_sora.profiles.files.reading import read_text
-from ondevice_sora.profiles.files.writing import write_text
 from ondevice_sora.profiles.models.model import Precision
 
 MANIFEST = "manifest.json"

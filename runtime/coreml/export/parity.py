@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.documents import Document
 from ondevice_sora.plans.schema import read_plan
-from ondevice_sora.profiles.errors import UserError
-from ondevice_sora.profiles.files.documents import Document
 from ondevice_sora.profiles.models.model import Precision, family
 from ondevice_sora.records.checks import ParityRow
 from ondevice_sora.runtime.coreml.export.export import source_of, workshop_of

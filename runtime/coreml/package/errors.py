@@ -1,6 +1,6 @@
 """What is wrong with a package, as the user is told."""
 
-from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.base.errors import UserError
 
 LONGEST = 1000
 

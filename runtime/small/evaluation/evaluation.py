@@ -14,10 +14,10 @@ import msgspec
 import numpy as np
 from msgspec.structs import replace
 
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.reading import read_text
+from ondevice_sora.base.files.writing import write_json, write_text, written_together
 from ondevice_sora.plans.schema import Lpl, Plan, plan_data
-from ondevice_sora.profiles.errors import UserError
-from ondevice_sora.profiles.files.reading import read_text
-from ondevice_sora.profiles.files.writing import write_json, write_text, written_together
 from ondevice_sora.records.quality import ATTRIBUTES, FORMAT, Measured, Strip
 from ondevice_sora.runtime.networks.components import TextToVideo
 from ondevice_sora.runtime.sampling.generation import Video, generate, generate_from

@@ -7,7 +7,7 @@ import time
 import pytest
 from worlds.paths import ROOT, SHARED
 
-from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.profiles.models.model import Component, Model, Unit, Work
 from ondevice_sora.profiles.models.opensora import (
     OPENSORA_V1_2,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.records.trace import Trace
 from ondevice_sora.reports.page.html import render, write_report
 from ondevice_sora.reports.page.markup import el, json_for_script, text

@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.records.quality import Evaluation, Interval, Row, Strip, published_quality
 from ondevice_sora.reports.page.quality import findings, render
 

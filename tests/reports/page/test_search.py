@@ -5,9 +5,9 @@ import shutil
 import pytest
 from msgspec.structs import replace
 
+from ondevice_sora.base.units import format_seconds
 from ondevice_sora.plans.schema import load_plan
 from ondevice_sora.profiles.profile import load_profile
-from ondevice_sora.profiles.units import format_seconds
 from ondevice_sora.records.search import SearchReport
 from ondevice_sora.reports.page.search import render_search, write_search
 from ondevice_sora.simulator.changes.explain import explain

@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.documents import Document
+from ondevice_sora.base.files.writing import write_yaml
 from ondevice_sora.plans.schedule import Schedule
 from ondevice_sora.plans.schema import ComponentPlan, Plan, Sampler, Tdtm, UnitsPerBlock
 from ondevice_sora.profiles.costs import price
-from ondevice_sora.profiles.errors import UserError
 from ondevice_sora.profiles.figures import Figure
-from ondevice_sora.profiles.files.documents import Document
-from ondevice_sora.profiles.files.writing import write_yaml
 from ondevice_sora.profiles.measurements import Measurement
 from ondevice_sora.profiles.models.catalogue import listed_model
 from ondevice_sora.profiles.profile import Profile, load_profile, profile_data

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from worlds.partitioned import empty_like, inputs, network_of, plan_of, scheduled, stored
 
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.schema import Plan
-from ondevice_sora.profiles.errors import UserError
 from ondevice_sora.runtime.executor import buffers
 from ondevice_sora.runtime.executor.executor import BlockError, Executor
 from ondevice_sora.runtime.executor.network import Network

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from worlds.partitioned import DOCUMENT, network_of, plan_of, stored
 
-from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.profiles.models.catalogue import listed_model as read_listed
 from ondevice_sora.runtime.executor import store as store_module
 from ondevice_sora.runtime.executor.network import cut, listed_model, weights

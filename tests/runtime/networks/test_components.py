@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.schema import Tdtm
-from ondevice_sora.profiles.errors import UserError
 from ondevice_sora.runtime.networks.components import (
     ENCODER_PREFIXES,
     TextToVideo,

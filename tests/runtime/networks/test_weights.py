@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.runtime.networks.t5 import UNUSED_PREFIXES, T5Encoder
 from ondevice_sora.runtime.networks.weights import MisfitError, load_weights
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.runtime.sampling.leap import FixedLeap
 from ondevice_sora.runtime.sampling.sampler import StepRecord, flow_timesteps, latent_frames_in_transform, sample
 

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.runtime.small.dataset import (
     COLOURS,
     DIRECTIONS,

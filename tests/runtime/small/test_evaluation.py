@@ -8,8 +8,8 @@ import torch
 from msgspec.structs import replace
 from worlds.tiny import PLAN, save_tiny_model
 
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.schema import Plan, load_plan
-from ondevice_sora.profiles.errors import UserError
 from ondevice_sora.records.quality import Measured
 from ondevice_sora.runtime.sampling.generation import generate, generate_from
 from ondevice_sora.runtime.small.dataset import describe

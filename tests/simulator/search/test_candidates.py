@@ -6,9 +6,9 @@ import pytest
 from worlds.instances import instance
 from worlds.toys import random_toy
 
-from ondevice_sora.plans.compiled import HAS_COMPILER, compiled
+from ondevice_sora.base.compiled import HAS_COMPILER, compiled
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.loading import HELPERS, load_plan_of
-from ondevice_sora.profiles.errors import UserError
 from ondevice_sora.simulator.fast import evaluate
 from ondevice_sora.simulator.recurrence import after, finish_times
 from ondevice_sora.simulator.search import candidates

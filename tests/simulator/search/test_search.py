@@ -6,10 +6,10 @@ import pytest
 from msgspec.structs import replace
 from worlds.instances import instance
 
-from ondevice_sora.plans.compiled import HAS_COMPILER
+from ondevice_sora.base.compiled import HAS_COMPILER
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.schedule import build_schedule
 from ondevice_sora.plans.schema import load_plan
-from ondevice_sora.profiles.errors import UserError
 from ondevice_sora.profiles.models.model import Component, Model
 from ondevice_sora.profiles.profile import load_profile
 from ondevice_sora.simulator.engine import play

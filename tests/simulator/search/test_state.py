@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 from worlds.instances import instance
 
-from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.simulator.search.comparison import find_plan_for
 from ondevice_sora.simulator.search.problem import problem_of
 from ondevice_sora.simulator.search.search import search

@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.simulator.sweep.grid import read_grid
 from ondevice_sora.simulator.sweep.sweep import Journal, row_of, sweep, write_table
 

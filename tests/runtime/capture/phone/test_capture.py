@@ -14,9 +14,9 @@ pytest.importorskip("coremltools")
 from worlds.coreml_packages import described_package, linear_package
 from worlds.fake_phone import FakePhone, connect
 
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.commands.main import main
 from ondevice_sora.profiles.capture_file import read_capture
-from ondevice_sora.profiles.errors import UserError
 from ondevice_sora.profiles.profile import load_profile
 from ondevice_sora.runtime.capture.phone.capture import Settings, capture, catalogue_key, choose_phone, in_a_process
 from ondevice_sora.runtime.capture.phone.requests import Installed, Phone, Reply, Request

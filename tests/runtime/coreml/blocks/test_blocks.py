@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 pytest.importorskip("coremltools")
 
-from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.runtime.coreml.blocks.core_ml import CoreMLBlocks, coremltools_tools, package_bytes
 from ondevice_sora.runtime.coreml.blocks.programs import ProgramBlocks, program_bytes, programs_of
 from ondevice_sora.runtime.coreml.export.exported import Export

@@ -15,8 +15,8 @@ pytest.importorskip("coremltools")
 
 from worlds.coreml_packages import Writer, linear_package
 
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.commands.main import main
-from ondevice_sora.profiles.errors import UserError
 from ondevice_sora.profiles.models.catalogue import listed_model
 from ondevice_sora.profiles.packages import package_rules
 from ondevice_sora.profiles.profile import load_profile

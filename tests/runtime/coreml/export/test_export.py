@@ -14,10 +14,10 @@ from safetensors.torch import load_file, save_file
 
 pytest.importorskip("coremltools")
 
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.documents import Document
+from ondevice_sora.base.files.reading import parse_yaml
 from ondevice_sora.plans.schema import load_plan, read_plan
-from ondevice_sora.profiles.errors import UserError
-from ondevice_sora.profiles.files.documents import Document
-from ondevice_sora.profiles.files.reading import parse_yaml
 from ondevice_sora.runtime.coreml.export.export import _packages, export_plan
 from ondevice_sora.runtime.coreml.export.manifest import packaged, plan_hash, read_manifest
 from ondevice_sora.runtime.coreml.export.parity import relative_error, validate_export

@@ -23,7 +23,7 @@ pytest.importorskip("coremltools")
 
 from worlds.coreml_packages import Writer, set_type, write_manifest
 
-from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.profiles.models.model import Model
 from ondevice_sora.profiles.profile import load_profile
 from ondevice_sora.runtime.coreml.estimate.estimate import describe

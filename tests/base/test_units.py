@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ondevice_sora.base.units import format_bytes, format_percent, format_seconds, parse_bytes, parse_seconds
 from ondevice_sora.profiles.figures import ByteCount
-from ondevice_sora.profiles.units import format_bytes, format_percent, format_seconds, parse_bytes, parse_seconds
 
 
 @pytest.mark.parametrize(

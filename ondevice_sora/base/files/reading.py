@@ -15,9 +15,9 @@ from typing import Any, ClassVar
 
 import yaml
 
-from ondevice_sora.profiles.errors import UserError, nearest
-from ondevice_sora.profiles.files.complaints import shorten
-from ondevice_sora.profiles.files.documents import Document, merge
+from ondevice_sora.base.errors import UserError, nearest
+from ondevice_sora.base.files.complaints import shorten
+from ondevice_sora.base.files.documents import Document, merge
 
 MAX_BYTES = 2_000_000
 MAX_DEPTH = 40

@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.documents import Document
+from ondevice_sora.base.files.reading import MAX_BYTES, MAX_DEPTH, parse_yaml, read_extended, read_text, read_yaml
+from ondevice_sora.base.files.writing import write_json, write_text, write_yaml
 from ondevice_sora.profiles.figures import ByteCount
-from ondevice_sora.profiles.files.documents import Document
-from ondevice_sora.profiles.files.reading import MAX_BYTES, MAX_DEPTH, parse_yaml, read_extended, read_text, read_yaml
-from ondevice_sora.profiles.files.writing import write_json, write_text, write_yaml
 
 FILE = Path("plan.yaml")
 

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from ondevice_sora.profiles.errors import UserError
-from ondevice_sora.profiles.files.complaints import complaint_of, decode, value_at
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.complaints import complaint_of, decode, value_at
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from ondevice_sora.profiles.errors import UserError
+from ondevice_sora.base.errors import UserError
 
 
 def write_text(path: str | Path, text: str) -> None:

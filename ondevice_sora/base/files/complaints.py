@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ondevice_sora.profiles.errors import nearest
+from ondevice_sora.base.errors import nearest
 
 
 class Complaint(NamedTuple):
