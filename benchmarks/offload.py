@@ -50,10 +50,11 @@ from ondevice_sora.plans.schema import ComponentPlan, Plan, Sampler
 from ondevice_sora.runtime.capture.durations import line
 from ondevice_sora.runtime.executor import footprint
 from ondevice_sora.runtime.executor.executor import Executor
-from ondevice_sora.runtime.executor.network import Network, cut, listed_model, schedule_run, stored_pricer
+from ondevice_sora.runtime.executor.network import cut, listed_model, schedule_run, stored_pricer
 from ondevice_sora.runtime.executor.reading import FileReader, drop_pages
 from ondevice_sora.runtime.executor.store import Store, write_store
 from ondevice_sora.runtime.executor.torch_blocks import TorchBlocks
+from ondevice_sora.runtime.networks.network import Network
 from ondevice_sora.runtime.networks.stdit3 import STDiT3Block, STDiT3Config
 from ondevice_sora.runtime.networks.units import Unit
 

@@ -159,6 +159,11 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
             return step < steps.first
         return steps == "all" if isinstance(steps, str) else step in steps
 
+    @property
+    def merging_steps(self) -> frozenset[int]:
+        """The steps on which TDTM merges tokens."""
+        return frozenset(step for step in range(self.sampler.steps) if self.merges(step))
+
     def leap_steps(self) -> dict[int, float]:
         """Number of network evaluations -> its probability; {steps: 1} without LPL."""
         if self.lpl.mode == "fixed" and self.lpl.leap_step is not None:

@@ -1,22 +1,18 @@
-"""Networks as the executor plays them: ordered units with a plain and, where it differs, a TDTM variant.
+"""Networks as models and schedules: names and parameter counts, with no operations.
 
-Any list of units will do. `listed_model` describes it for the schedule: names and parameter counts, with no operations,
-because what a run costs here is measured, not worked out. Weights count as float32: a unit's `parameters` are its bytes
+What a run costs here is measured, not worked out. Weights count as float32: a unit's `parameters` are its bytes
 over four, so that the schedule's bytes are the store's.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 import numpy as np
-from torch import Tensor, nn
 
 from ondevice_sora.base.files.documents import Document
 from ondevice_sora.base.files.writing import write_yaml
@@ -30,86 +26,11 @@ from ondevice_sora.profiles.devices import Device
 from ondevice_sora.profiles.models import model as models
 from ondevice_sora.profiles.models.model import Component, Model, Variant, Work
 from ondevice_sora.profiles.profile import Profile
+from ondevice_sora.runtime.networks.network import Network, weights
 from ondevice_sora.runtime.networks.units import Unit
 
 FLOAT32_BYTES = 4
 UNLIMITED = 10**15
-
-
-@dataclass(frozen=True)
-class Network:
-    """One component. `tdtm` has the units of the TDTM variant: same names, same weights, `merged_names` run otherwise.
-
-    The modules may lie on the `meta` device: the executor gives a block its weights when it runs, and takes them away.
-    """
-
-    name: str
-    passes: int | Literal["steps"]
-    plain: tuple[Unit, ...]
-    tdtm: tuple[Unit, ...] | None = None
-
-    merged_names: frozenset[str] = frozenset()
-
-    def units(self, variant: Variant) -> tuple[Unit, ...]:
-        return self.tdtm if variant == "tdtm" and self.tdtm is not None else self.plain
-
-    def merges(self, index: int) -> bool:
-        """Whether the unit has a TDTM variant that differs from the plain one."""
-        return self.tdtm is not None and self.tdtm[index].name in self.merged_names
-
-
-@dataclass(frozen=True)
-class Slot:
-    """Where a weight belongs: a tensor registered in a module under a name."""
-
-    module: nn.Module
-    attribute: str
-    is_parameter: bool
-
-    def get(self) -> Tensor:
-        held = self.module._parameters if self.is_parameter else self.module._buffers
-        tensor = held[self.attribute]
-        assert tensor is not None
-        return tensor
-
-    def put(self, tensor: Tensor) -> None:
-        if self.is_parameter:
-            self.module._parameters[self.attribute] = tensor  # type: ignore[assignment]
-        else:
-            self.module._buffers[self.attribute] = tensor
-
-
-@dataclass(frozen=True)
-class HeldSlot:
-    """A weight that a unit's function holds itself (`Unit.buffers`), a few numbers: filled by copying, and kept."""
-
-    tensor: Tensor
-
-    def get(self) -> Tensor:
-        return self.tensor
-
-    def put(self, tensor: Tensor) -> None:
-        if tensor is not self.tensor:
-            self.tensor.copy_(tensor)
-
-
-def weights(unit: Unit) -> Iterator[tuple[str, Tensor]]:
-    """Checkpoint name and tensor of every weight of a unit, tied ones under each name."""
-    for name, tensor in unit.tensors():
-        yield name, tensor.detach()
-
-
-def weight_slots(unit: Unit) -> Iterator[tuple[str, Slot | HeldSlot]]:
-    """Checkpoint name and place of every weight. Raises ValueError for one that its function holds without memory."""
-    for name, tensor in unit.buffers.items():
-        if tensor.is_meta:
-            raise ValueError(f"unit {unit.name} holds {name} on the meta device, where nothing can be put")
-        yield name, HeldSlot(tensor)
-    for prefix, module in unit.modules.items():
-        for name in module.state_dict():
-            path, _, attribute = name.rpartition(".")
-            owner = module.get_submodule(path)
-            yield f"{prefix}.{name}", Slot(owner, attribute, attribute in owner._parameters)
 
 
 def listed_model(name: str, networks: Sequence[Network], source: str = "listed from its units") -> Model:

@@ -13,8 +13,9 @@ from ondevice_sora.plans.schedule import Schedule
 from ondevice_sora.plans.schema import ComponentPlan, Memory, Plan, Sampler, Tdtm, UnitsPerBlock
 from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.figures import ByteCount
-from ondevice_sora.runtime.executor.network import Network, cut, listed_model, schedule_run, stored_pricer
+from ondevice_sora.runtime.executor.network import cut, listed_model, schedule_run, stored_pricer
 from ondevice_sora.runtime.executor.store import Store, write_store
+from ondevice_sora.runtime.networks.network import Network
 from ondevice_sora.runtime.networks.stdit3 import LatentSize, PixelSize, STDiT3
 from ondevice_sora.runtime.networks.units import State, run_units
 

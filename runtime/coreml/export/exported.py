@@ -26,7 +26,7 @@ from ondevice_sora.runtime.coreml.export.manifest import (
 )
 from ondevice_sora.runtime.coreml.export.workshop import rebuilt, request_of_plan
 from ondevice_sora.runtime.executor.network import UNLIMITED, listed_model
-from ondevice_sora.runtime.executor.partitioned import PartitionedVideo
+from ondevice_sora.runtime.sampling.video import VideoNetworks
 
 SizeOf = Callable[[ExportedBlock], int]
 
@@ -39,7 +39,7 @@ class Export:
     manifest: ExportManifest
     plan: Plan
     document: Document
-    video: PartitionedVideo
+    video: VideoNetworks
     model: Model
 
     @classmethod
@@ -56,7 +56,7 @@ class Export:
         if values.size != np.prod(stored.shape):
             raise UserError("is not as it was written", str(directory / stored.file), EXPORT_AGAIN)
         networks.denoiser.y_embedder.y_embedding = torch.from_numpy(values.astype(np.float32)).reshape(stored.shape)
-        video = PartitionedVideo.of(networks, request_of_plan(plan))
+        video = VideoNetworks.of(networks, request_of_plan(plan))
         return cls(directory, manifest, plan, document, video, listed_model(plan.model, video.networks))
 
     def block_of(self, spec: BlockSpec) -> ExportedBlock:

@@ -25,8 +25,7 @@ from ondevice_sora.profiles.models.model import Model
 from ondevice_sora.profiles.models.opensora import check_video, reference_partition
 from ondevice_sora.runtime.coreml.export.manifest import EXPORT_AGAIN, FunctionKind
 from ondevice_sora.runtime.coreml.export.sources import CheckpointWeights, RandomWeights, WeightSource
-from ondevice_sora.runtime.executor.network import HeldSlot, Network, Slot, cut, listed_model, weight_slots
-from ondevice_sora.runtime.executor.partitioned import SPATIAL, TEMPORAL, PartitionedVideo
+from ondevice_sora.runtime.executor.network import cut, listed_model
 from ondevice_sora.runtime.networks.components import (
     DECODER,
     DENOISER,
@@ -35,12 +34,13 @@ from ondevice_sora.runtime.networks.components import (
     describe_text_to_video,
 )
 from ondevice_sora.runtime.networks.embeddings import rotary_frequencies
+from ondevice_sora.runtime.networks.network import HeldWeight, Network, WeightPlace, weight_places
 from ondevice_sora.runtime.networks.stdit3 import STDiT3, STDiT3Config
 from ondevice_sora.runtime.networks.t5 import T5Config, T5Encoder
 from ondevice_sora.runtime.networks.units import Block, State, Unit
 from ondevice_sora.runtime.networks.video_vae import VideoVAE, VideoVAEConfig
-from ondevice_sora.runtime.sampling.generation import VideoRequest
-from ondevice_sora.runtime.sampling.request import request_of
+from ondevice_sora.runtime.sampling.request import VideoRequest, request_of
+from ondevice_sora.runtime.sampling.video import SPATIAL, TEMPORAL, VideoNetworks
 from ondevice_sora.runtime.small import model as small
 from ondevice_sora.runtime.small.shipped import WEIGHTS as SHIPPED
 
@@ -96,7 +96,7 @@ class Workshop:
         if self.text_tokens > self.encoder_tokens:
             what = f"{self.text_tokens} tokens; the text encoder is given {self.encoder_tokens}"
             raise document.error("$.text_tokens", what)
-        self.video = PartitionedVideo.of(model, self.request)
+        self.video = VideoNetworks.of(model, self.request)
         self.model: Model = listed_model(plan.model, self.video.networks)
         self.reference = reference_partition(self.model)
         self.cuts: dict[str, tuple[PlannedBlock, ...]] = cut(plan, self.model, document, self.reference)
@@ -104,7 +104,7 @@ class Workshop:
         bare = without_weights(*(network.config for network in vars(model).values()))
         self._shapes = {
             component: {kind: _states(walk) for kind, walk in walks.items()}
-            for component, walks in self._walks_of(PartitionedVideo.of(bare, self.request)).items()
+            for component, walks in self._walks_of(VideoNetworks.of(bare, self.request)).items()
         }
 
     @property
@@ -138,10 +138,10 @@ class Workshop:
         span, network = self.span(component, number), self.network(component)
         return [network.plain[index].name for index in range(span.start, span.stop) if network.merges(index)]
 
-    def slots(self, component: str, number: int) -> dict[str, Slot | HeldSlot]:
+    def slots(self, component: str, number: int) -> dict[str, WeightPlace | HeldWeight]:
         """Where the block's weights belong, by checkpoint name. All kinds share the modules."""
         units = self.network(component).plain[self.span(component, number)]
-        return dict(pair for unit in units for pair in weight_slots(unit))
+        return dict(pair for unit in units for pair in weight_places(unit))
 
     def span(self, component: str, number: int) -> slice:
         """Which of the component's units a block has."""
@@ -149,7 +149,7 @@ class Workshop:
         start = sum(len(block.units) for block in blocks[:number])
         return slice(start, start + len(blocks[number].units))
 
-    def _walks_of(self, video: PartitionedVideo) -> dict[str, dict[FunctionKind, Walk]]:
+    def _walks_of(self, video: VideoNetworks) -> dict[str, dict[FunctionKind, Walk]]:
         by_name = {network.name: network for network in video.networks}
         model, request, tokens = video.model, self.request, self.encoder_tokens
         config = model.decoder.config
@@ -258,7 +258,7 @@ def without_weights(text_encoder: T5Config, denoiser: STDiT3Config, decoder: Vid
 
 
 @contextmanager
-def bound(slots: Mapping[str, Slot | HeldSlot], tensors: Mapping[str, Tensor]) -> Iterator[None]:
+def bound(slots: Mapping[str, WeightPlace | HeldWeight], tensors: Mapping[str, Tensor]) -> Iterator[None]:
     """The modules with these weights, inside the `with`; afterwards as they were."""
     before = {name: slot.get() for name, slot in slots.items()}
     try:

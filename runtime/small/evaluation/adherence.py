@@ -17,7 +17,9 @@ from rich.progress import track
 from rich.table import Table
 
 from ondevice_sora.runtime.networks.components import TextToVideo, load_text_to_video
-from ondevice_sora.runtime.sampling.generation import VideoRequest, generate
+from ondevice_sora.runtime.sampling.generation import generate
+from ondevice_sora.runtime.sampling.request import VideoRequest
+from ondevice_sora.runtime.sampling.video import VideoNetworks
 from ondevice_sora.runtime.small.dataset import Frames, Scene, describe, held_out_scenes
 from ondevice_sora.runtime.small.evaluation.reader import read_clip
 from ondevice_sora.runtime.small.model import REQUEST
@@ -53,7 +55,7 @@ def measure(
     for scene in track(scenes, description="adherence"):
         ids, mask = tokenize([describe(scene)])
         for seed in seeds:
-            frames = generate(model, ids, mask, request, seed=seed).frames
+            frames = generate(VideoNetworks.of(model, request), ids, mask, seed=seed).frames
             counts.update(name for name, is_right in adherence(scene, frames).items() if is_right)
     total = len(scenes) * len(seeds)
     return {name: (counts[name], total) for name in ATTRIBUTES}

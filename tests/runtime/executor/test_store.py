@@ -15,8 +15,9 @@ from worlds.partitioned import DOCUMENT, network_of, plan_of, stored
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.profiles.models.catalogue import listed_model as read_listed
 from ondevice_sora.runtime.executor import store as store_module
-from ondevice_sora.runtime.executor.network import cut, listed_model, weights
+from ondevice_sora.runtime.executor.network import cut, listed_model
 from ondevice_sora.runtime.executor.store import ALIGNMENT, Store, partition_hash
+from ondevice_sora.runtime.networks.network import weights
 from ondevice_sora.runtime.networks.stdit3 import STDiT3
 
 

@@ -12,6 +12,7 @@ from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.schema import Plan, load_plan
 from ondevice_sora.records.quality import Measured
 from ondevice_sora.runtime.sampling.generation import generate, generate_from
+from ondevice_sora.runtime.sampling.video import VideoNetworks
 from ondevice_sora.runtime.small.dataset import describe
 from ondevice_sora.runtime.small.evaluation import evaluation
 from ondevice_sora.runtime.small.evaluation.aggregate import rows
@@ -173,9 +174,9 @@ def test_a_leap_out_of_a_shared_walk_equals_a_leap_that_was_run(model, tiny_know
     ((_, scene),) = evaluation.chosen_scenes(1)
     leaping = tiny_known["fixed_3"].plan
     walked, seen = evaluation._walked(model, tiny_known["full"].plan, scene, 0)
-    shared = generate_from(walked, seen, model, small_request(leaping))
+    shared = generate_from(walked, seen, VideoNetworks.of(model, small_request(leaping)))
     ids, mask = tokenize([describe(scene)])
-    run = generate(model, ids, mask, small_request(leaping), seed=0)
+    run = generate(VideoNetworks.of(model, small_request(leaping)), ids, mask, seed=0)
     assert (shared.frames == run.frames).all()
     assert torch.equal(shared.sample.latent, run.sample.latent)
     assert shared.sample.steps == run.sample.steps

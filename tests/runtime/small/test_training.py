@@ -16,6 +16,7 @@ from ondevice_sora.runtime.networks.stdit3 import STDiT3
 from ondevice_sora.runtime.networks.t5 import T5Encoder
 from ondevice_sora.runtime.networks.video_vae import VideoVAE
 from ondevice_sora.runtime.sampling.generation import from_frames, generate
+from ondevice_sora.runtime.sampling.video import VideoNetworks
 from ondevice_sora.runtime.small import model as small
 from ondevice_sora.runtime.small.dataset import MovingObject, Scene, clip_of, describe, held_out_scenes, training_clip
 from ondevice_sora.runtime.small.evaluation.adherence import adherence, wilson_interval
@@ -266,7 +267,7 @@ def test_training_from_nothing_leaves_a_model_that_generates(tmp_path: Path, mon
     }
     ids, mask = tokenize(["a red circle moving left"])
     request = small.VideoRequest(17, 64, 64, 24, num_steps=2, guidance_scale=4.0, transform=False)
-    assert generate(model, ids, mask, request, seed=0).frames.shape == (17, 64, 64, 3)
+    assert generate(VideoNetworks.of(model, request), ids, mask, seed=0).frames.shape == (17, 64, 64, 3)
     latents = np.load(tmp_path / "latents.npy").astype(np.float32)
     assert model.decoder.scale.flatten().tolist() == pytest.approx(latents.std(axis=(0, 2, 3, 4)).tolist(), rel=1e-3)
 
