@@ -15,7 +15,7 @@ from ondevice_sora.runtime.sampling.generation import generate, generate_from
 from ondevice_sora.runtime.sampling.video import VideoNetworks
 from ondevice_sora.runtime.small.dataset import describe
 from ondevice_sora.runtime.small.evaluation import evaluation
-from ondevice_sora.runtime.small.evaluation.aggregate import rows
+from ondevice_sora.runtime.small.evaluation.aggregate import rows, wilson_interval
 from ondevice_sora.runtime.small.evaluation.configurations import configurations
 from ondevice_sora.runtime.small.shipped import load_small, small_request
 from ondevice_sora.runtime.small.vocabulary import tokenize
@@ -215,3 +215,9 @@ def test_prompts_are_spread_over_the_held_out_ones():
     assert len({index for index, _ in evaluation.chosen_scenes(64)}) == 64
     with pytest.raises(UserError, match="there are 1 to 144"):
         evaluation.chosen_scenes(145)
+
+
+def test_the_interval_of_a_share_is_wilsons() -> None:
+    # Newcombe 1998, table I: 81 of 263.
+    assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
+    assert wilson_interval(10, 10)[1] == 1.0
