@@ -39,9 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed",
         type=whole_number(0, 2**31 - 1),
-        default=0,
         metavar="N",
-        help="of random weights (default %(default)s)",
+        help="of random weights (default 0)",
     )
     parser.add_argument(
         "--jobs", type=whole_number(1, 64), default=1, metavar="N",

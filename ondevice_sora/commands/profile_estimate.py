@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.commands.common import EXIT_FITS, needing, whole_number
+from ondevice_sora.commands.common import EXIT_FITS, needing, refuse_without_effect, whole_number
 
 if TYPE_CHECKING:
     from ondevice_sora.runtime.coreml.estimate.estimate import Described
@@ -35,8 +35,8 @@ def add_estimate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--steps",
         type=whole_number(1, 1000),
-        default=DEFAULT_STEPS,
-        help="denoising steps of the plan written (an export has its own)",
+        metavar="N",
+        help=f"denoising steps of the plan written (default {DEFAULT_STEPS}; an export has its own)",
     )
     parser.add_argument("--name", default="", help="the model's name (default: that of the first path)")
     parser.add_argument(
@@ -67,6 +67,8 @@ def run_estimate(options: argparse.Namespace) -> int:
         from ondevice_sora.runtime.coreml.estimate.folders import find_packages
 
         found = find_packages([Path(path) for path in options.paths])
+    if found.plan is not None:
+        refuse_without_effect(options, ("steps",), "on an export, whose plan has its own", "Leave it out.")
     described = describe(
         found,
         profile,
@@ -74,7 +76,7 @@ def run_estimate(options: argparse.Namespace) -> int:
         compute_units=options.compute_units,
         name=options.name or Path(options.paths[0]).resolve().name,
         passes=dict(options.passes),
-        steps=options.steps,
+        steps=options.steps or DEFAULT_STEPS,
     )
     if options.json:
         import msgspec

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from ondevice_sora.commands.common import EXIT_FITS, needing, output_path
+from ondevice_sora.commands.common import EXIT_FITS, needing, output_path, whole_number
 
 EXAMPLES = """
 examples:
@@ -28,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a block store; cut otherwise than the plan says, it is cut so beneath",
     )
     parser.add_argument("--device", metavar="YAML", help="a profile captured here: what counts against the budget")
-    parser.add_argument("--threads", type=int, metavar="N", help="threads that run a block (default PyTorch's)")
+    parser.add_argument(
+        "--threads", type=whole_number(1, 1024), metavar="N", help="threads that run a block (default PyTorch's)"
+    )
     parser.add_argument("--buffered", action="store_true", help="read through the page cache, not directly")
     parser.add_argument("--verify", action="store_true", help="compare each block with its checksum at its first load")
     parser.add_argument(

@@ -53,12 +53,12 @@ OPENSORA_REQUEST = VideoRequest(num_frames=68, height=192, width=192, fps=24.0, 
 
 @dataclass(frozen=True)
 class Commission:
-    """What to export: the plan, and its weights in a folder or out of a seed."""
+    """What to export: the plan, and its weights in a folder or out of a seed (0 unless given)."""
 
     plan: Plan
     document: Document
     weights: Path | None
-    seed: int = 0
+    seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -223,11 +223,14 @@ def model_and_source(commission: Commission) -> tuple[TextToVideo, WeightSource]
         folder = SHIPPED
     source: WeightSource
     if folder is not None:
+        if commission.seed is not None:
+            what = f"--seed has no effect: the weights are those of {folder}"
+            raise UserError(what, mend="Leave it out. Random weights are for models that have none here.")
         model, checkpoints = describe_text_to_video(folder)
         source = CheckpointWeights(str(folder), vars(model), checkpoints)
     else:
         model = without_weights(*SIZES[commission.plan.model])
-        source = random_weights(model, commission.seed)
+        source = random_weights(model, commission.seed or 0)
     decoder, embedder = model.decoder, model.denoiser.y_embedder
     shapes = {name: tuple(getattr(decoder, name).shape) for name in ("scale", "shift")}
     for name, tensor in source.read(DECODER, shapes).items():
