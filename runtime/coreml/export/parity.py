@@ -57,7 +57,7 @@ def validate_export(
     seed = manifest.weights.seed
     if seed is None and weights is None:
         weights = Path(manifest.weights.description)
-    workshop = workshop_of(Commission(plan, document, weights, seed or 0))
+    workshop = workshop_of(Commission(plan, document, weights, seed if weights is None else None))
     made: dict[str, State] = {}
     rows: list[ParityRow] = []
     for component, blocks in workshop.cuts.items():
