@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.base.files.documents import Document
+from ondevice_sora.plans.partition import cut
 from ondevice_sora.plans.schema import Plan
 from ondevice_sora.records.trace import Trace
 from ondevice_sora.runtime.executor.executor import Executor
-from ondevice_sora.runtime.executor.network import Network, cut, listed_model, schedule_run
+from ondevice_sora.runtime.executor.network import Network, listed_model, schedule_run
 from ondevice_sora.runtime.executor.reading import drop_pages
 from ondevice_sora.runtime.executor.store import write_store
 from ondevice_sora.runtime.executor.torch_blocks import TorchBlocks
@@ -125,7 +125,6 @@ def generate_in_blocks(
     *,
     name: str,
     plan: Plan,
-    document: Document,
     folder: Path,
     seed: int,
     on_step: Callable[[StepRecord], None] | None = None,
@@ -137,8 +136,8 @@ def generate_in_blocks(
     """
     video = PartitionedVideo.of(model, request)
     described = listed_model(name, video.networks)
-    schedule, costs = schedule_run(plan, described, document)
-    store = write_store(folder, described, video.networks, cut(plan, described, document))
+    schedule, costs = schedule_run(plan, described)
+    store = write_store(folder, described, video.networks, cut(plan, described, {}))
     for block in store.manifest.blocks:
         drop_pages(store.path(block))
     with Executor(schedule, costs, TorchBlocks(schedule, video.networks, store)) as executor:
