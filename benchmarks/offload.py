@@ -45,12 +45,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ondevice_sora.base.files.documents import Document
+from ondevice_sora.plans.partition import cut
 from ondevice_sora.plans.schema import ComponentPlan, Plan, Sampler
 from ondevice_sora.runtime.capture.durations import line
 from ondevice_sora.runtime.executor import footprint
 from ondevice_sora.runtime.executor.executor import Executor
-from ondevice_sora.runtime.executor.network import cut, listed_model, schedule_run, stored_pricer
+from ondevice_sora.runtime.executor.network import listed_model, schedule_run, stored_pricer
 from ondevice_sora.runtime.executor.reading import FileReader, drop_pages
 from ondevice_sora.runtime.executor.store import Store, write_store
 from ondevice_sora.runtime.executor.torch_blocks import TorchBlocks
@@ -171,9 +171,8 @@ def prepare(directory: Path, depth: int) -> Store:
         stack = Stack(depth).requires_grad_(False)
     network = network_of(stack)
     model = listed_model("stack", [network])
-    document = Document({}, {}, Path("offload"))
     plan = Plan("offload", "stack", components={"denoiser": ComponentPlan(blocks="unit")})
-    return write_store(directory, model, [network], cut(plan, model, document))
+    return write_store(directory, model, [network], cut(plan, model, {}))
 
 
 # Contenders: each yields nothing until it is set up, then one output a step.
@@ -224,12 +223,7 @@ def run_ours(options: argparse.Namespace, store: Store, state: dict[str, Tensor]
     plan = plan_of(options)
     model = listed_model("stack", [network])
     working = {("denoiser", u.name, u.name, "plain"): WORKING_BYTES for u in network.plain}
-    schedule, costs = schedule_run(
-        plan,
-        model,
-        Document({}, {}, Path("offload")),
-        price=stored_pricer(working),  # type: ignore[arg-type]
-    )
+    schedule, costs = schedule_run(plan, model, price=stored_pricer(working))  # type: ignore[arg-type]
     reader = FileReader(store, direct=not options.buffered, drop_cache=True)
     executor = Executor(schedule, costs, TorchBlocks(schedule, [network], store, reader=reader))
     yield torch.empty(0)

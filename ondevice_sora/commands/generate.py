@@ -21,8 +21,7 @@ from ondevice_sora.commands.common import EXIT_FITS, needing, output_path, progr
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ondevice_sora.base.files.documents import Document
-    from ondevice_sora.plans.schema import Plan
+    from ondevice_sora.plans.schema import LoadedPlan
     from ondevice_sora.records.trace import Trace
     from ondevice_sora.runtime.sampling.generation import Video
     from ondevice_sora.runtime.sampling.video import VideoNetworks
@@ -83,20 +82,20 @@ def run(options: argparse.Namespace) -> int:
     from ondevice_sora.base.files.writing import write_json, written_together
     from ondevice_sora.records.trace import write_trace
 
-    plan, document = load_plan(options.plan)
+    loaded = load_plan(options.plan)
+    plan = loaded.plan
     token_ids, token_mask = tokenize([options.prompt])
     outputs = _outputs(options)
-    try:
+    with loaded.locating("$"):
         request = small_request(plan)
-    except UserError as error:
-        raise error if error.where else UserError(error.what, str(document.path), error.mend) from None
     began = time.perf_counter()
     model = load_small(options.weights)
     load_s = time.perf_counter() - began
-    check_merging_units(plan, document, model.denoiser.block_names)
+    with loaded.locating():
+        check_merging_units(plan, model.denoiser.block_names)
     trace_path = outputs.pop(TRACE, None)
     networks = VideoNetworks.of(model, request)
-    video, trace = _generate(networks, token_ids, token_mask, options.seed, plan, document, trace_path)
+    video, trace = _generate(networks, token_ids, token_mask, options.seed, loaded, trace_path)
     record = sidecar(
         prompt=options.prompt,
         seed=options.seed,
@@ -145,8 +144,7 @@ def _outputs(options: argparse.Namespace) -> dict[str, Path]:
 
 
 def _generate(
-    networks: VideoNetworks, token_ids: Tensor, token_mask: Tensor, seed: int, plan: Plan, document: Document,
-    trace: Path | None,
+    networks: VideoNetworks, token_ids: Tensor, token_mask: Tensor, seed: int, loaded: LoadedPlan, trace: Path | None
 ) -> tuple[Video, Trace | None]:  # fmt: skip
     """Generate with a bar on the terminal, a tick a step; block by block if a trace is asked for.
 
@@ -163,10 +161,10 @@ def _generate(
 
         if trace is None:
             return generate(networks, token_ids, token_mask, seed=seed, on_step=on_step), None
-        with TemporaryDirectory(prefix=".blocks-", dir=trace.parent) as folder:
+        with loaded.locating(), TemporaryDirectory(prefix=".blocks-", dir=trace.parent) as folder:
             return generate_in_blocks(
-                networks, token_ids, token_mask, name=SMALL_NAME, plan=plan, document=document, folder=Path(folder),
-                seed=seed, on_step=on_step,
+                networks, token_ids, token_mask, name=SMALL_NAME, plan=loaded.plan, folder=Path(folder), seed=seed,
+                on_step=on_step,
             )  # fmt: skip
 
 

@@ -59,9 +59,11 @@ def run(options: argparse.Namespace) -> int:
     path = None
     if options.trace is not None:
         path = output_path(options.trace, f"{Path(options.plan).stem}.measured.json", options.force, [options.plan])
-    plan, document = load_plan(options.plan)
+    loaded = load_plan(options.plan)
+    plan = loaded.plan
     given = Store.open(Path(options.store))
-    store = store_for(given, plan, document)
+    with loaded.locating():
+        store = store_for(given, plan)
     if store is not given:
         print(f"Blocks cut as the plan says: {store.directory}", file=sys.stderr)
     playable = subject_of(store).playable(plan)
@@ -72,7 +74,8 @@ def run(options: argparse.Namespace) -> int:
         known = load_profile(options.device)
         price, memory = profile_pricer(*known), profile_memory(known[0])
     model = listed_model(store.manifest.model, playable.networks)
-    schedule, costs = schedule_run(plan, model, document, price=price, memory=memory)
+    with loaded.locating():
+        schedule, costs = schedule_run(plan, model, price=price, memory=memory)
     reader = FileReader(store, direct=not options.buffered, verify=options.verify)
     blocks = TorchBlocks(schedule, playable.networks, store, reader)
     baseline = 0 if memory is None else memory.baseline

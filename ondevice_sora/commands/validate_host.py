@@ -133,7 +133,7 @@ class Validation:
         files = [self._plan_file(f"search-{name}", plan) for name, plan in plans.items()]
         files.append(self._search(files[0], profile, int(plans["default"].memory.budget or 0)))
         whole = self._whole(store, files[0], "search")
-        stores = [store_for(store, *load_plan(file)) for file in files]
+        stores = [store_for(store, load_plan(file).plan) for file in files]
         runs: list[list[Trial]] = [[] for _ in files]
         for number in range(self.options.rounds):
             self._captured("few tokens", store, number)
@@ -273,14 +273,9 @@ class Validation:
 
 def predict(plan: Path, profile: Path) -> Predicted:
     """Simulate a plan on the machine that a profile was captured of. Raises UserError."""
-    from ondevice_sora.plans.schema import load_plan
-    from ondevice_sora.profiles.profile import load_profile
-    from ondevice_sora.simulator.prepare import setting_of
-    from ondevice_sora.simulator.simulate import answer
+    from ondevice_sora.simulator.simulate import simulate
 
-    parsed, document = load_plan(plan)
-    known, device = load_profile(str(profile))
-    found = answer(parsed, document, setting_of(known, device, parsed))
+    found = simulate(plan, str(profile))
     return Predicted(found.prepared, found.trace)
 
 

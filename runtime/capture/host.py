@@ -29,7 +29,6 @@ from statistics import median
 
 import torch
 
-from ondevice_sora.base.files.documents import Document
 from ondevice_sora.base.files.writing import write_yaml
 from ondevice_sora.plans.schedule import Schedule
 from ondevice_sora.plans.schema import BlockEntry, ComponentPlan, Plan, Sampler, Tdtm, plan_data
@@ -209,7 +208,7 @@ def _schedule(store: Store, plan: Plan, found: Samples) -> Schedule:
         if samples["working_bytes"]
     }
     price = stored_pricer(working)  # type: ignore[arg-type]
-    return schedule_run(plan, _model(store), Document({}, {}, store.directory), price=price)[0]
+    return schedule_run(plan, _model(store), price=price)[0]
 
 
 def _model(store: Store) -> Model:

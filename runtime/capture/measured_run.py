@@ -76,18 +76,21 @@ class ProbingBlocks(TorchBlocks):
 
 def run_trial(store_directory: Path, plan_path: Path, profile: str | None, *, is_probe: bool, is_whole: bool) -> Trial:
     """Raises UserError for a plan that does not fit the store or this machine."""
-    plan, document = load_plan(plan_path)
+    loaded = load_plan(plan_path)
+    plan = loaded.plan
     subject = subject_of(Store.open(store_directory))
     if is_whole:
         return Trial(digest_of(subject.whole(plan)))
-    store = store_for(Store.open(store_directory), plan, document)
+    with loaded.locating():
+        store = store_for(Store.open(store_directory), plan)
     playable = subject.playable(plan)
     price, memory = None, None
     if profile is not None:
         known = load_profile(profile)
         price, memory = profile_pricer(*known), profile_memory(known[0])
     model = listed_model(store.manifest.model, playable.networks)
-    schedule, costs = schedule_run(plan, model, document, price=price, memory=memory)
+    with loaded.locating():
+        schedule, costs = schedule_run(plan, model, price=price, memory=memory)
     for block in store.manifest.blocks:
         drop_pages(store.path(block))
     kind = ProbingBlocks if is_probe else TorchBlocks

@@ -16,10 +16,9 @@ import torch
 from torch import Tensor
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.base.files.documents import Document
+from ondevice_sora.plans.partition import cut
 from ondevice_sora.plans.schema import ComponentPlan, Plan, Tdtm
 from ondevice_sora.profiles.models.catalogue import listed_model
-from ondevice_sora.runtime.executor.network import cut
 from ondevice_sora.runtime.executor.network import listed_model as described
 from ondevice_sora.runtime.executor.store import MANIFEST, MODEL, Store, partition_hash, write_store
 from ondevice_sora.runtime.networks.components import DENOISER, TextToVideo
@@ -187,17 +186,16 @@ def write_subject(directory: Path, subject: Subject, components: Mapping[str, Co
     stored = subject.stored()
     model = described(stored.name, stored.networks, "listed from its units, to be measured")
     plan = Plan(stored.name, stored.name, components=dict(components))
-    cuts = cut(plan, model, Document({}, {}, directory))
-    return write_store(directory, model, stored.networks, cuts, stored.origin)
+    return write_store(directory, model, stored.networks, cut(plan, model, {}), stored.origin)
 
 
-def store_for(store: Store, plan: Plan, document: Document) -> Store:
+def store_for(store: Store, plan: Plan) -> Store:
     """The store itself if it is cut as the plan says, else one beneath it that is, written if it is not there yet.
 
     Raises UserError as write_store, or for blocks that are not the model's.
     """
     model = listed_model(MODEL, store.directory)[0]
-    partition = partition_hash(store.manifest.model, cut(plan, model, document))
+    partition = partition_hash(store.manifest.model, cut(plan, model, {}))
     if partition == store.manifest.partition:
         return store
     folder = store.directory / CUTS / partition[:12]

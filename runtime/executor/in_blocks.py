@@ -7,11 +7,11 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ondevice_sora.base.files.documents import Document
+from ondevice_sora.plans.partition import cut
 from ondevice_sora.plans.schema import Plan
 from ondevice_sora.records.trace import Trace
 from ondevice_sora.runtime.executor.executor import Executor
-from ondevice_sora.runtime.executor.network import cut, listed_model, schedule_run
+from ondevice_sora.runtime.executor.network import listed_model, schedule_run
 from ondevice_sora.runtime.executor.reading import drop_pages
 from ondevice_sora.runtime.executor.store import write_store
 from ondevice_sora.runtime.executor.torch_blocks import TorchBlocks
@@ -27,7 +27,6 @@ def generate_in_blocks(
     *,
     name: str,
     plan: Plan,
-    document: Document,
     folder: Path,
     seed: int,
     on_step: Callable[[StepRecord], None] | None = None,
@@ -38,8 +37,8 @@ def generate_in_blocks(
     kept to here, and as the executor does.
     """
     described = listed_model(name, video.networks)
-    schedule, costs = schedule_run(plan, described, document)
-    store = write_store(folder, described, video.networks, cut(plan, described, document))
+    schedule, costs = schedule_run(plan, described)
+    store = write_store(folder, described, video.networks, cut(plan, described, {}))
     for block in store.manifest.blocks:
         drop_pages(store.path(block))
     with Executor(schedule, costs, TorchBlocks(schedule, video.networks, store)) as executor:

@@ -14,10 +14,9 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from ondevice_sora.base.files.documents import Document
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.writing import write_yaml
-from ondevice_sora.plans.partition import Block, partition
-from ondevice_sora.plans.schedule import MemoryModel, Pricer, Reference, Schedule, build_schedule
+from ondevice_sora.plans.schedule import MemoryModel, Pricer, Schedule, build_schedule
 from ondevice_sora.plans.schema import Plan
 from ondevice_sora.profiles.blocks import BlockSpec
 from ondevice_sora.profiles.costs import BlockCosts
@@ -56,23 +55,6 @@ def listed_model(name: str, networks: Sequence[Network], source: str = "listed f
 def write_model(path: Path, model: Model) -> None:
     """The description as a YAML file that a plan's `model` may name."""
     write_yaml(path, msgspec.to_builtins(model), f"Listed from the units of {model.name}: parameters, no operations.")
-
-
-def cut(
-    plan: Plan, model: Model, document: Document, reference: Reference | None = None
-) -> dict[str, tuple[Block, ...]]:
-    """The plan's blocks by component. `reference` is what `blocks: reference` means, every unit alone if not given."""
-    known = reference or {}
-    return {
-        component.name: partition(
-            component,
-            plan.component(component.name),
-            known.get(component.name),
-            document,
-            f"$.components.{plan.entry(component.name)}.blocks",
-        )
-        for component in model.components
-    }
 
 
 def stored_pricer(working: Mapping[tuple[str, str, str, Variant], int] | None = None) -> Pricer:
@@ -119,13 +101,14 @@ def profile_memory(profile: Profile) -> MemoryModel:
 def schedule_run(
     plan: Plan,
     model: Model,
-    document: Document,
     *,
     price: Pricer | None = None,
     memory: MemoryModel | None = None,
     evaluations: int | None = None,
 ) -> tuple[Schedule, BlockCosts]:
-    """The schedule that the executor plays. Raises UserError for a plan that this machine cannot run as it says.
+    """The schedule that the executor plays.
+
+    Raises UserError, about a key of the plan without its line, for a plan that this machine cannot run as it says.
 
     The budget counts what the run adds to the process as it was before: `memory.baseline` is what it adds beside
     weights and working memory, nothing unless given. With dynamic LPL all steps are scheduled, for the video decides;
@@ -135,14 +118,14 @@ def schedule_run(
         where = f"$.components.{name}"
         if settings.compute_units != "cpu_only":
             what = f"'{settings.compute_units}' is not to be had here: blocks run on the CPU"
-            raise document.error(f"{where}.compute_units", what, "Write compute_units: cpu_only.")
+            raise UserError(what, mend="Write compute_units: cpu_only.", field=f"{where}.compute_units")
         if settings.precision != "float32":
             what = f"'{settings.precision}' is not stored here: blocks are in float32"
-            raise document.error(f"{where}.precision", what, "Write precision: float32.")
+            raise UserError(what, mend="Write precision: float32.", field=f"{where}.precision")
     if evaluations is None:
         evaluations = plan.sampler.steps if plan.lpl.mode == "dynamic" else plan.evaluations()
     memory = memory or MemoryModel(baseline=0, available=UNLIMITED, transient=0.0, residual=0.0)
-    return build_schedule(plan, model, {}, price or stored_pricer(), memory, document, evaluations)
+    return build_schedule(plan, model, {}, price or stored_pricer(), memory, evaluations)
 
 
 def _parameters(unit: Unit) -> int:

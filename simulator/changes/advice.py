@@ -5,7 +5,6 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.base.files.documents import Document
 from ondevice_sora.base.units import format_bytes, format_seconds
 from ondevice_sora.plans.schema import ComponentPlan, Memory
 from ondevice_sora.profiles.figures import ByteCount
@@ -14,7 +13,7 @@ from ondevice_sora.records.result import ComponentResult
 from ondevice_sora.records.trace import Kill
 from ondevice_sora.simulator.engine import Outcome
 from ondevice_sora.simulator.fast import evaluate
-from ondevice_sora.simulator.prepare import Prepared, Setting, prepare
+from ondevice_sora.simulator.prepare import Prepared, Setting
 
 NOTICEABLE = 0.03
 """Waiting for loads is worth a word from this share of the total on."""
@@ -25,7 +24,6 @@ HEADROOM = 0.92
 
 
 def advice(
-    document: Document,
     prepared: Prepared,
     components: dict[str, ComponentResult],
     unlimited: Outcome,
@@ -36,7 +34,7 @@ def advice(
     total = sum(component.total_s for component in components.values())
     for name, component in sorted(components.items(), key=lambda item: -item[1].stall_s):
         if component.stall_s > NOTICEABLE * total:
-            found.append(_to_wait_less(document, prepared, name, component.stall_s))
+            found.append(_to_wait_less(prepared, name, component.stall_s))
     plan = prepared.plan
     if plan.lpl.mode == "off" and prepared.model.is_rectified_flow and plan.sampler.steps > 16:
         found.append("Leap early: LPL at step 15 leaves 16 network evaluations (lpl: {mode: fixed, leap_step: 15}).")
@@ -67,7 +65,7 @@ def _entitlement(setting: Setting, needed_bytes: int) -> list[str]:
     return []
 
 
-def _to_wait_less(document: Document, prepared: Prepared, name: str, stall_s: float) -> str:
+def _to_wait_less(prepared: Prepared, name: str, stall_s: float) -> str:
     """The better of loading ahead and keeping resident, if either helps."""
     waits = f"the {name} waits {format_seconds(stall_s)} for loads"
     before = evaluate(prepared.schedule, prepared.costs, prepared.machine).total_s
@@ -86,7 +84,7 @@ def _to_wait_less(document: Document, prepared: Prepared, name: str, stall_s: fl
             memory=Memory(budget=budget, entitlement=plan.memory.entitlement),
         )
         try:
-            other = prepare(changed, document, setting, prepared.num_evaluations)
+            other = prepared.changed(changed, evaluations=prepared.num_evaluations)
         except UserError:
             continue
         savings.append((before - evaluate(other.schedule, other.costs, other.machine).total_s, what))

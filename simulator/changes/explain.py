@@ -14,7 +14,6 @@ import numpy as np
 from msgspec.structs import replace
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.base.files.documents import Document
 from ondevice_sora.base.units import format_bytes, format_percent
 from ondevice_sora.plans.schema import Lpl, Plan, Tdtm
 from ondevice_sora.profiles.costs import Array, figures, replace_figures
@@ -26,7 +25,7 @@ from ondevice_sora.records.trace import Trace
 from ondevice_sora.simulator.engine import play
 from ondevice_sora.simulator.fast import evaluate
 from ondevice_sora.simulator.interval import spread_of
-from ondevice_sora.simulator.prepare import Prepared, Setting, prepare, setting_of
+from ondevice_sora.simulator.prepare import Prepared, Setting, setting_of
 from ondevice_sora.simulator.search.choices import Choices
 from ondevice_sora.simulator.search.lower_bound import lower_bound
 from ondevice_sora.simulator.search.problem import Problem, problem_of
@@ -53,22 +52,22 @@ class _Change:
     note: str = ""
 
 
-def explain(plan: Plan, document: Document, setting: Setting) -> Explanation:
+def explain(prepared: Prepared) -> Explanation:
     """The plan explained on one device. Raises UserError if the plan cannot be scheduled."""
-    prepared = prepare(plan, document, setting)
+    plan, setting = prepared.plan, prepared.setting
     finish = evaluate(prepared.schedule, prepared.costs, prepared.machine)
     budget = int(plan.memory.budget) if plan.memory.budget is not None else setting.limit_bytes
-    problem = problem_of(plan, document, [setting], budget)
-    own = _draws(plan, document, setting)
+    problem = problem_of(plan, prepared.described, [setting], budget)
+    own = _draws(prepared)
     reasons = []
-    for change in [*_worth(plan, document, prepared), *_next_best(problem, setting, finish.total_s)]:
+    for change in [*_worth(prepared), *_next_best(problem, setting, finish.total_s)]:
         try:
-            other = prepare(change.plan, document, change.setting)
+            other = prepared.changed(change.plan, change.setting)
         except UserError:
             continue
         result = evaluate(other.schedule, other.costs, other.machine)
         is_killed = result.peak_bytes > change.setting.limit_bytes
-        share = float(np.mean(_draws(change.plan, document, change.setting) < own))
+        share = float(np.mean(_draws(other) < own))
         reasons.append(
             Reason(
                 change.group,
@@ -93,9 +92,8 @@ def explain(plan: Plan, document: Document, setting: Setting) -> Explanation:
     )
 
 
-def _draws(plan: Plan, document: Document, setting: Setting) -> Array:
-    outcomes = [(p, prepare(plan, document, setting, count)) for count, p in plan.leap_steps().items()]
-    return spread_of(outcomes, DRAWS).totals_s
+def _draws(prepared: Prepared) -> Array:
+    return spread_of(prepared.outcomes(), DRAWS).totals_s
 
 
 def _components(prepared: Prepared) -> list[ComponentReason]:
@@ -144,9 +142,10 @@ def _components(prepared: Prepared) -> list[ComponentReason]:
     return rows
 
 
-def _worth(plan: Plan, document: Document, prepared: Prepared) -> Iterator[_Change]:
+def _worth(prepared: Prepared) -> Iterator[_Change]:
     """More memory, the entitlement, more bandwidth, and each technique."""
-    setting, memory = prepared.setting, plan.memory
+    plan, setting = prepared.plan, prepared.setting
+    memory = plan.memory
     worth, technique = "what more would be worth", "what each technique is worth"
     if memory.budget is not None:
         more = replace(plan, memory=replace(memory, budget=ByteCount(memory.budget + MORE_BYTES)))

@@ -7,16 +7,14 @@ from dataclasses import replace as with_fields
 from msgspec.structs import replace
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.base.files.documents import Document
-from ondevice_sora.plans.schema import Plan
 from ondevice_sora.profiles.costs import figures, replace_figures
 from ondevice_sora.records.search import Sensitivity
 from ondevice_sora.simulator.fast import evaluate
 from ondevice_sora.simulator.interval import SMALLEST
-from ondevice_sora.simulator.prepare import Setting, prepare
+from ondevice_sora.simulator.prepare import Prepared
 
 
-def sensitivities(plan: Plan, document: Document, setting: Setting) -> list[Sensitivity]:
+def sensitivities(prepared: Prepared) -> list[Sensitivity]:
     """One row for each figure whose spread moves the total, the most telling first.
 
     A rate moves through the seconds that it stands for, as in simulator/interval.py. A figure with which the plan would
@@ -24,6 +22,7 @@ def sensitivities(plan: Plan, document: Document, setting: Setting) -> list[Sens
     single figures can be larger than that of the total.
     """
     rows = []
+    setting = prepared.setting
     for name, figure in figures(setting.profile.costs).items():
         if figure.spread <= 0.0:
             continue
@@ -34,10 +33,10 @@ def sensitivities(plan: Plan, document: Document, setting: Setting) -> list[Sens
             costs = replace_figures(setting.profile.costs, {name: replace(figure, value=value)})
             moved = with_fields(setting, profile=replace(setting.profile, costs=costs))
             try:
-                prepared = prepare(plan, document, moved)
+                other = prepared.changed(setting=moved)
             except UserError:
                 break
-            totals.append(evaluate(prepared.schedule, prepared.costs, prepared.machine).total_s)
+            totals.append(evaluate(other.schedule, other.costs, other.machine).total_s)
         if len(totals) == 2 and totals[0] != totals[1]:
             rows.append(Sensitivity(name, figure.mark, figure.spread, totals[0], totals[1]))
     return sorted(rows, key=lambda row: -abs(row.high_s - row.low_s))

@@ -8,7 +8,6 @@ from typing import Literal
 from msgspec.structs import replace
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.base.files.documents import Document
 from ondevice_sora.plans.schema import ComponentPlan, Lpl, Memory, Plan, Tdtm
 from ondevice_sora.profiles.devices import load_device
 from ondevice_sora.profiles.figures import ByteCount
@@ -17,7 +16,7 @@ from ondevice_sora.profiles.profile import load_profile
 from ondevice_sora.records.result import Verdict, WhatIf
 from ondevice_sora.simulator.changes.advice import HEADROOM
 from ondevice_sora.simulator.engine import play
-from ondevice_sora.simulator.prepare import Setting, model_of, prepare, setting_of
+from ondevice_sora.simulator.prepare import Prepared, Setting, setting_of
 
 OLDER_AND_NEWER = ("iphone14pro", "iphone15pro", "iphone16pro", "iphone17pro")
 FITS: Verdict = "fits"
@@ -25,16 +24,15 @@ KILLED: Verdict = "killed"
 Change = tuple[str, str, Plan, Setting]
 
 
-def what_ifs(plan: Plan, document: Document, setting: Setting) -> list[WhatIf]:
+def what_ifs(prepared: Prepared) -> list[WhatIf]:
     """One row for each change that applies. A change whose plan is refused is left out."""
     rows = []
-    model, _ = model_of(plan, document)
-    for title, detail, changed, place in _changes(plan, model, setting):
+    for title, detail, changed, place in _changes(prepared.plan, prepared.model, prepared.setting):
         try:
-            prepared = prepare(changed, document, place)
+            other = prepared.changed(changed, place)
         except UserError:
             continue
-        outcome = play(prepared.schedule, prepared.costs, prepared.machine)
+        outcome = play(other.schedule, other.costs, other.machine)
         total, verdict = (None, KILLED) if outcome.kill else (outcome.total_s, FITS)
         rows.append(WhatIf(title, detail, verdict, total, outcome.peak_bytes, place.limit_bytes))
     return rows

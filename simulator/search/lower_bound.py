@@ -287,8 +287,5 @@ def smallest_budget(problem: Problem) -> int:
     A block needs at least the sum of its units' weights and the largest of their working memories.
     """
     choices = tuple(Choice(tuple(range(part.count)), 0, "none") for part in problem.parts)
-    generous = Problem(
-        problem.plan, problem.document, problem.model, problem.reference, problem.parts, problem.start, problem.places,
-        10**18,
-    )  # fmt: skip
+    generous = problem.within(10**18)
     return max(generous.schedule(choices, "shared", place)[0].needed_bytes for place in problem.places)

@@ -91,5 +91,5 @@ def export(weights: Path, folder: Path, text: str, denoiser: str, merged: str) -
 
     plan = folder / "plan.yaml"
     plan.write_text(PLAN.replace("TEXT", text).replace("DENOISER", denoiser).replace("MERGED", merged))
-    export_plan(Commission(*load_plan(plan), weights), folder / "out")
+    export_plan(Commission(load_plan(plan).plan, weights), folder / "out")
     return Exported(folder / "out", plan, weights)

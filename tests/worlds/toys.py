@@ -5,11 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 
-from ondevice_sora.base.files.documents import Document
 from ondevice_sora.plans.schedule import MemoryModel, Schedule, build_schedule
 from ondevice_sora.plans.schema import ComponentPlan, FirstSteps, Lpl, Memory, Plan, Sampler, Tdtm
 from ondevice_sora.profiles.blocks import BlockSpec
@@ -102,8 +100,7 @@ class Toy:
 
     def schedule(self) -> tuple[Schedule, BlockCosts]:
         memory = MemoryModel(self.baseline, self.limit, self.transient, self.residual)
-        document = Document({}, {}, Path("toy.yaml"))
-        return build_schedule(self.plan, self.model, {}, self.price, memory, document)
+        return build_schedule(self.plan, self.model, {}, self.price, memory)
 
     def play(self, is_limited: bool = True) -> Outcome:
         schedule, costs = self.schedule()

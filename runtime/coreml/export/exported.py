@@ -12,7 +12,7 @@ import torch
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.documents import Document
 from ondevice_sora.plans.schedule import MemoryModel, Schedule, build_schedule
-from ondevice_sora.plans.schema import Plan, read_plan
+from ondevice_sora.plans.schema import LoadedPlan, Plan, read_plan
 from ondevice_sora.profiles.blocks import BlockSpec
 from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.models.model import Model
@@ -37,8 +37,7 @@ class Export:
 
     directory: Path
     manifest: ExportManifest
-    plan: Plan
-    document: Document
+    loaded: LoadedPlan
     video: VideoNetworks
     model: Model
 
@@ -48,7 +47,8 @@ class Export:
         manifest = read_manifest(directory)
         if not manifest.complete:
             raise UserError("the export is not complete", str(directory / MANIFEST), "Run the export again to go on.")
-        plan, document = read_plan(Document(manifest.plan, {}, directory / MANIFEST))
+        loaded = read_plan(Document(manifest.plan, {}, directory / MANIFEST))
+        plan = loaded.plan
         networks = rebuilt(manifest.origin)
         stored = manifest.no_caption
         data = (directory / stored.file).read_bytes() if (directory / stored.file).is_file() else b""
@@ -57,7 +57,11 @@ class Export:
             raise UserError("is not as it was written", str(directory / stored.file), EXPORT_AGAIN)
         networks.denoiser.y_embedder.y_embedding = torch.from_numpy(values.astype(np.float32)).reshape(stored.shape)
         video = VideoNetworks.of(networks, request_of_plan(plan))
-        return cls(directory, manifest, plan, document, video, listed_model(plan.model, video.networks))
+        return cls(directory, manifest, loaded, video, listed_model(plan.model, video.networks))
+
+    @property
+    def plan(self) -> Plan:
+        return self.loaded.plan
 
     def block_of(self, spec: BlockSpec) -> ExportedBlock:
         """Raises UserError if the export was cut otherwise."""
@@ -82,4 +86,5 @@ class Export:
         evaluations = steps if self.plan.lpl.mode == "dynamic" else self.plan.evaluations()
         memory = MemoryModel(baseline=0, available=UNLIMITED, transient=0.0, residual=0.0)
         reference = reference_partition(self.model)
-        return build_schedule(self.plan, self.model, reference, price, memory, self.document, evaluations)
+        with self.loaded.locating():
+            return build_schedule(self.plan, self.model, reference, price, memory, evaluations)

@@ -53,11 +53,12 @@ def validate_export(
     manifest = read_manifest(directory)
     if not manifest.complete:
         raise UserError("the export is not complete", str(directory / MANIFEST), "Run the export again to go on.")
-    plan, document = read_plan(Document(manifest.plan, {}, directory / MANIFEST))
+    loaded = read_plan(Document(manifest.plan, {}, directory / MANIFEST))
     seed = manifest.weights.seed
     if seed is None and weights is None:
         weights = Path(manifest.weights.description)
-    workshop = workshop_of(Commission(plan, document, weights, seed if weights is None else None))
+    with loaded.locating():
+        workshop = workshop_of(Commission(loaded.plan, weights, seed if weights is None else None))
     made: dict[str, State] = {}
     rows: list[ParityRow] = []
     for component, blocks in workshop.cuts.items():

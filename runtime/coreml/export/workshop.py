@@ -17,15 +17,15 @@ import torch
 from torch import Tensor
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.base.files.documents import Document
 from ondevice_sora.plans.partition import Block as PlannedBlock
+from ondevice_sora.plans.partition import cut
 from ondevice_sora.plans.schema import Plan
 from ondevice_sora.profiles.models.catalogue import architecture
 from ondevice_sora.profiles.models.model import Model
 from ondevice_sora.profiles.models.opensora import check_video, reference_partition
 from ondevice_sora.runtime.coreml.export.manifest import EXPORT_AGAIN, FunctionKind
 from ondevice_sora.runtime.coreml.export.sources import CheckpointWeights, RandomWeights, WeightSource
-from ondevice_sora.runtime.executor.network import cut, listed_model
+from ondevice_sora.runtime.executor.network import listed_model
 from ondevice_sora.runtime.networks.components import (
     DECODER,
     DENOISER,
@@ -56,7 +56,6 @@ class Commission:
     """What to export: the plan, and its weights in a folder or out of a seed (0 unless given)."""
 
     plan: Plan
-    document: Document
     weights: Path | None
     seed: int | None = None
 
@@ -78,11 +77,11 @@ class Workshop:
 
     def __init__(self, commission: Commission) -> None:
         """Raises UserError for a model that is not exported here, weights that do not fit, or an impossible plan."""
-        plan, document = commission.plan, commission.document
+        plan = commission.plan
         described = architecture(plan.model)
         if described is None or plan.model not in SIZES:
             listed = ", ".join(sorted(SIZES))
-            raise document.error("$.model", f"'{plan.model}' is not exported here", f"Models that are: {listed}.")
+            raise UserError(f"'{plan.model}' is not exported here", mend=f"Models that are: {listed}.", field="$.model")
         shape = plan.video or described.video
         check_video(shape.width, shape.height, shape.frames, described.config)
         self.plan = plan
@@ -91,15 +90,15 @@ class Workshop:
         longest = model.denoiser.config.model_max_length
         self.encoder_tokens = plan.encoder_tokens or min(described.config.text_encoder.tokens, longest)
         if self.encoder_tokens > longest:
-            raise document.error("$.encoder_tokens", f"{self.encoder_tokens} tokens; this model reads {longest}")
+            raise UserError(f"{self.encoder_tokens} tokens; this model reads {longest}", field="$.encoder_tokens")
         self.text_tokens = attended_tokens(plan)
         if self.text_tokens > self.encoder_tokens:
             what = f"{self.text_tokens} tokens; the text encoder is given {self.encoder_tokens}"
-            raise document.error("$.text_tokens", what)
+            raise UserError(what, field="$.text_tokens")
         self.video = VideoNetworks.of(model, self.request)
         self.model: Model = listed_model(plan.model, self.video.networks)
         self.reference = reference_partition(self.model)
-        self.cuts: dict[str, tuple[PlannedBlock, ...]] = cut(plan, self.model, document, self.reference)
+        self.cuts: dict[str, tuple[PlannedBlock, ...]] = cut(plan, self.model, self.reference)
         self.walks = self._walks_of(self.video)
         bare = without_weights(*(network.config for network in vars(model).values()))
         self._shapes = {

@@ -22,7 +22,7 @@ from ondevice_sora.runtime.small.vocabulary import tokenize
 
 
 def small_plan(steps: int = 30) -> Plan:
-    plan = load_plan("small")[0]
+    plan = load_plan("small").plan
     return replace(plan, sampler=replace(plan.sampler, steps=steps))
 
 
@@ -125,7 +125,7 @@ def model(tmp_path_factory):
 @pytest.fixture
 def tiny_known(tmp_path):
     (tmp_path / "plan.yaml").write_text(PLAN)
-    known = configurations(load_plan(tmp_path / "plan.yaml")[0], [0.05])
+    known = configurations(load_plan(tmp_path / "plan.yaml").plan, [0.05])
     return {name: known[name] for name in ("full", "fixed_3", "tdtm_all")}
 
 
