@@ -17,10 +17,15 @@ from torch import Tensor
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.partition import cut
-from ondevice_sora.plans.schema import ComponentPlan, Plan, Tdtm
+from ondevice_sora.plans.schema import ComponentPlan, LoadedPlan, Plan, Tdtm
+from ondevice_sora.profiles.devices import Device
 from ondevice_sora.profiles.models.catalogue import listed_model
-from ondevice_sora.runtime.executor.network import listed_model as described
+from ondevice_sora.profiles.profile import Profile
+from ondevice_sora.runtime.executor.executor import Executor
+from ondevice_sora.runtime.executor.reading import FileReader
+from ondevice_sora.runtime.executor.scheduling import describe_networks, profile_memory, profile_pricer, schedule_run
 from ondevice_sora.runtime.executor.store import MANIFEST, MODEL, Store, partition_hash, write_store
+from ondevice_sora.runtime.executor.torch_blocks import TorchBlocks
 from ondevice_sora.runtime.networks.components import DENOISER, TextToVideo
 from ondevice_sora.runtime.networks.network import Network
 from ondevice_sora.runtime.networks.stdit3 import LatentSize, PixelSize, STDiT3, STDiT3Config
@@ -178,13 +183,39 @@ class SmallModel:
         return torch.from_numpy(generate(video, ids, mask, seed=0, player=player).frames)
 
 
+def executor_for(
+    store: Store,
+    loaded: LoadedPlan,
+    known: tuple[Profile, Device] | None = None,
+    *,
+    reader: Callable[[Store], FileReader] = FileReader,
+    blocks: type[TorchBlocks] = TorchBlocks,
+) -> tuple[Executor, Playable]:
+    """An executor of the plan over a store, cut as the plan says (see store_for), and what is to be played on it.
+
+    `known` is a profile captured here: the working memory and the baseline that it measured count against the budget.
+    Raises UserError for a plan that does not fit the model or this machine.
+    """
+    plan = loaded.plan
+    with loaded.locating():
+        cut_store = store_for(store, plan)
+        playable = subject_of(cut_store).playable(plan)
+        model = describe_networks(cut_store.manifest.model, playable.networks)
+        price = None if known is None else profile_pricer(*known)
+        memory = None if known is None else profile_memory(known[0])
+        schedule, costs = schedule_run(plan, model, price=price, memory=memory)
+        backend = blocks(schedule, playable.networks, cut_store, reader(cut_store))
+    baseline = 0 if memory is None else memory.baseline
+    return Executor(schedule, costs, backend, baseline_bytes=baseline), playable
+
+
 def write_subject(directory: Path, subject: Subject, components: Mapping[str, ComponentPlan]) -> Store:
     """A store of a subject, cut as a plan's components say, units alone where they do not.
 
     Raises UserError as write_store, or for blocks that are not the subject's.
     """
     stored = subject.stored()
-    model = described(stored.name, stored.networks, "listed from its units, to be measured")
+    model = describe_networks(stored.name, stored.networks, "listed from its units, to be measured")
     plan = Plan(stored.name, stored.name, components=dict(components))
     return write_store(directory, model, stored.networks, cut(plan, model, {}), stored.origin)
 

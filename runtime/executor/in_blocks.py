@@ -11,10 +11,10 @@ from ondevice_sora.plans.partition import cut
 from ondevice_sora.plans.schema import Plan
 from ondevice_sora.records.trace import Trace
 from ondevice_sora.runtime.executor.executor import Executor
-from ondevice_sora.runtime.executor.network import listed_model, schedule_run
 from ondevice_sora.runtime.executor.reading import drop_pages
+from ondevice_sora.runtime.executor.scheduling import describe_networks, schedule_run
 from ondevice_sora.runtime.executor.store import write_store
-from ondevice_sora.runtime.executor.torch_blocks import TorchBlocks
+from ondevice_sora.runtime.executor.torch_blocks import TorchBlocks, check_host
 from ondevice_sora.runtime.sampling.generation import Video, generate
 from ondevice_sora.runtime.sampling.sampler import StepRecord
 from ondevice_sora.runtime.sampling.video import VideoNetworks
@@ -36,7 +36,8 @@ def generate_in_blocks(
     The model has no weights afterwards. `name` is the model's in the trace. Raises UserError for a plan that cannot be
     kept to here, and as the executor does.
     """
-    described = listed_model(name, video.networks)
+    check_host(plan)
+    described = describe_networks(name, video.networks)
     schedule, costs = schedule_run(plan, described)
     store = write_store(folder, described, video.networks, cut(plan, described, {}))
     for block in store.manifest.blocks:

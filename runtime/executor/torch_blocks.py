@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.schedule import Schedule
+from ondevice_sora.plans.schema import Plan
 from ondevice_sora.runtime.executor.backend import Progress
 from ondevice_sora.runtime.executor.buffers import Buffer
 from ondevice_sora.runtime.executor.reading import FileReader, Reader
@@ -29,7 +30,8 @@ class TorchBlocks:
     def __init__(
         self, schedule: Schedule, networks: Sequence[Network], store: Store, reader: Reader | None = None
     ) -> None:
-        """Raises UserError if the store was cut otherwise than the plan says."""
+        """Raises UserError if the store was cut otherwise than the plan says, or the plan wants another processor."""
+        check_host(schedule.plan)
         self.store = store
         self.reader = reader or FileReader(store)
         self._visits = schedule.visits
@@ -159,3 +161,15 @@ def _absent(slot: WeightPlace | HeldWeight) -> Tensor:
         return tensor
     bare = torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
     return torch.nn.Parameter(bare, requires_grad=False) if slot.is_parameter else bare
+
+
+def check_host(plan: Plan) -> None:
+    """Raises UserError, about a key of the plan, for one that blocks in PyTorch on this machine cannot follow."""
+    for name, settings in plan.components.items():
+        where = f"$.components.{name}"
+        if settings.compute_units != "cpu_only":
+            what = f"this machine runs blocks on the CPU only, not on '{settings.compute_units}'"
+            raise UserError(what, mend="Write compute_units: cpu_only.", field=f"{where}.compute_units")
+        if settings.precision != "float32":
+            what = f"this machine stores blocks in float32, not in '{settings.precision}'"
+            raise UserError(what, mend="Write precision: float32.", field=f"{where}.precision")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import torch
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.documents import Document
-from ondevice_sora.plans.schedule import MemoryModel, Schedule, build_schedule
+from ondevice_sora.plans.schedule import Schedule
 from ondevice_sora.plans.schema import LoadedPlan, Plan, read_plan
 from ondevice_sora.profiles.blocks import BlockSpec
 from ondevice_sora.profiles.costs import BlockCosts
@@ -25,7 +25,7 @@ from ondevice_sora.runtime.coreml.export.manifest import (
     read_manifest,
 )
 from ondevice_sora.runtime.coreml.export.workshop import rebuilt, request_of_plan
-from ondevice_sora.runtime.executor.network import UNLIMITED, listed_model
+from ondevice_sora.runtime.executor.scheduling import describe_networks, schedule_run, stored_pricer
 from ondevice_sora.runtime.sampling.video import VideoNetworks
 
 SizeOf = Callable[[ExportedBlock], int]
@@ -57,7 +57,7 @@ class Export:
             raise UserError("is not as it was written", str(directory / stored.file), EXPORT_AGAIN)
         networks.denoiser.y_embedder.y_embedding = torch.from_numpy(values.astype(np.float32)).reshape(stored.shape)
         video = VideoNetworks.of(networks, request_of_plan(plan))
-        return cls(directory, manifest, loaded, video, listed_model(plan.model, video.networks))
+        return cls(directory, manifest, loaded, video, describe_networks(plan.model, video.networks))
 
     @property
     def plan(self) -> Plan:
@@ -72,19 +72,10 @@ class Export:
 
         Raises UserError if the plan's budget cannot be kept.
         """
-
-        def price(blocks: Sequence[BlockSpec]) -> BlockCosts:
-            held = tuple(size_of(self.block_of(block)) for block in blocks)
-            none = np.zeros((len(blocks), 1))
-            return BlockCosts(
-                load_warm_s=none, load_cold_s=none, run_s=none, first_run_s=none, unload_s=none,
-                resident_bytes=held, working_bytes=(0,) * len(blocks), stored_bytes=held,
-                load_marks=({},) * len(blocks), run_marks=({},) * len(blocks),
-            )  # fmt: skip
-
-        steps = self.plan.sampler.steps
-        evaluations = steps if self.plan.lpl.mode == "dynamic" else self.plan.evaluations()
-        memory = MemoryModel(baseline=0, available=UNLIMITED, transient=0.0, residual=0.0)
-        reference = reference_partition(self.model)
         with self.loaded.locating():
-            return build_schedule(self.plan, self.model, reference, price, memory, evaluations)
+            return schedule_run(
+                self.plan,
+                self.model,
+                price=stored_pricer(lambda spec: size_of(self.block_of(spec))),
+                reference=reference_partition(self.model),
+            )

@@ -25,7 +25,7 @@ from ondevice_sora.profiles.models.model import Model
 from ondevice_sora.profiles.models.opensora import check_video, reference_partition
 from ondevice_sora.runtime.coreml.export.manifest import EXPORT_AGAIN, FunctionKind
 from ondevice_sora.runtime.coreml.export.sources import CheckpointWeights, RandomWeights, WeightSource
-from ondevice_sora.runtime.executor.network import listed_model
+from ondevice_sora.runtime.executor.scheduling import describe_networks
 from ondevice_sora.runtime.networks.components import (
     DECODER,
     DENOISER,
@@ -96,7 +96,7 @@ class Workshop:
             what = f"{self.text_tokens} tokens; the text encoder is given {self.encoder_tokens}"
             raise UserError(what, field="$.text_tokens")
         self.video = VideoNetworks.of(model, self.request)
-        self.model: Model = listed_model(plan.model, self.video.networks)
+        self.model: Model = describe_networks(plan.model, self.video.networks)
         self.reference = reference_partition(self.model)
         self.cuts: dict[str, tuple[PlannedBlock, ...]] = cut(plan, self.model, self.reference)
         self.walks = self._walks_of(self.video)

@@ -21,7 +21,7 @@ from ondevice_sora.records.trace import Trace
 from ondevice_sora.runtime.capture.host import ALONE, BESIDE, PROBE, capture_plan, profile_of
 from ondevice_sora.runtime.capture.measured_run import Trial
 from ondevice_sora.runtime.capture.subjects import StandIn, subject_of, write_subject
-from ondevice_sora.runtime.executor.network import profile_memory, profile_pricer, schedule_run
+from ondevice_sora.runtime.executor.scheduling import profile_memory, profile_pricer, schedule_run
 from ondevice_sora.runtime.executor.store import MODEL, Store
 from ondevice_sora.runtime.networks.stdit3 import LatentSize, STDiT3Config
 from ondevice_sora.simulator.engine import play

@@ -14,7 +14,7 @@ from worlds.partitioned import plan_of
 from ondevice_sora.plans.partition import cut
 from ondevice_sora.plans.schema import ComponentPlan, Tdtm, UnitsPerBlock
 from ondevice_sora.runtime.executor.executor import Executor
-from ondevice_sora.runtime.executor.network import listed_model, schedule_run
+from ondevice_sora.runtime.executor.scheduling import describe_networks, schedule_run
 from ondevice_sora.runtime.executor.store import write_store
 from ondevice_sora.runtime.executor.torch_blocks import TorchBlocks
 from ondevice_sora.runtime.networks.components import TextToVideo
@@ -62,7 +62,7 @@ def test_the_video_is_the_same(
     )  # fmt: skip
     plan = msgspec.structs.replace(plan, components=dict.fromkeys(("text_encoder", "denoiser", "decoder"), component))
     video = VideoNetworks.of(copy.deepcopy(whole), request)
-    model = listed_model("tiny", video.networks)
+    model = describe_networks("tiny", video.networks)
     store = write_store(tmp_path, model, video.networks, cut(plan, model, {}))
     schedule, costs = schedule_run(plan, model)
     with Executor(schedule, costs, TorchBlocks(schedule, video.networks, store)) as executor:

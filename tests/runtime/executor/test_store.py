@@ -16,7 +16,7 @@ from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.partition import cut
 from ondevice_sora.profiles.models.catalogue import listed_model as read_listed
 from ondevice_sora.runtime.executor import store as store_module
-from ondevice_sora.runtime.executor.network import listed_model
+from ondevice_sora.runtime.executor.scheduling import describe_networks
 from ondevice_sora.runtime.executor.store import ALIGNMENT, Store, partition_hash
 from ondevice_sora.runtime.networks.network import weights
 from ondevice_sora.runtime.networks.stdit3 import STDiT3
@@ -60,7 +60,7 @@ def test_another_partition_leaves_no_files_of_the_old_one(denoiser: STDiT3, tmp_
 def test_the_manifest_names_model_partition_and_checksums(denoiser: STDiT3, tmp_path: Path) -> None:
     network = network_of(denoiser)
     manifest = Store.open(stored(tmp_path, plan_of(3), network).directory).manifest
-    model = listed_model("toy", [network])
+    model = describe_networks("toy", [network])
     assert manifest.partition == partition_hash("toy", cut(plan_of(3), model, {}))
     assert manifest.partition != partition_hash("toy", cut(plan_of(2), model, {}))
     assert all(len(block.checksum) == 64 for block in manifest.blocks)

@@ -7,14 +7,13 @@ over four, so that the schedule's bytes are the store's.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.writing import write_yaml
 from ondevice_sora.plans.schedule import MemoryModel, Pricer, Schedule, build_schedule
 from ondevice_sora.plans.schema import Plan
@@ -23,7 +22,8 @@ from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.costs import price as price_blocks
 from ondevice_sora.profiles.devices import Device
 from ondevice_sora.profiles.models import model as models
-from ondevice_sora.profiles.models.model import Component, Model, Variant, Work
+from ondevice_sora.profiles.models.catalogue import Reference
+from ondevice_sora.profiles.models.model import Component, Model, Work
 from ondevice_sora.profiles.profile import Profile
 from ondevice_sora.runtime.networks.network import Network, weights
 from ondevice_sora.runtime.networks.units import Unit
@@ -32,7 +32,7 @@ FLOAT32_BYTES = 4
 UNLIMITED = 10**15
 
 
-def listed_model(name: str, networks: Sequence[Network], source: str = "listed from its units") -> Model:
+def describe_networks(name: str, networks: Sequence[Network], source: str = "listed from its units") -> Model:
     """The model's description for schedules and simulations: names and parameters, no operations."""
     return Model(
         name=name,
@@ -57,27 +57,31 @@ def write_model(path: Path, model: Model) -> None:
     write_yaml(path, msgspec.to_builtins(model), f"Listed from the units of {model.name}: parameters, no operations.")
 
 
-def stored_pricer(working: Mapping[tuple[str, str, str, Variant], int] | None = None) -> Pricer:
-    """Prices without seconds: bytes from the store, working memory as given by component, first and last unit, variant.
+SizeOf = Callable[[BlockSpec], int]
+WorkingOf = Callable[[BlockSpec], int]
+
+
+def stored_pricer(size_of: SizeOf | None = None, working_of: WorkingOf | None = None) -> Pricer:
+    """Prices without seconds, for blocks that hold these bytes, those stored unless given, and this working memory.
 
     Enough to play a schedule: its order and its gates depend on bytes alone.
     """
-    known = working or {}
 
     def price(blocks: Sequence[BlockSpec]) -> BlockCosts:
-        size = tuple(block.stored_bytes for block in blocks)
+        size = tuple(block.stored_bytes if size_of is None else size_of(block) for block in blocks)
         none = np.zeros((len(blocks), 1))
         return BlockCosts(
-            load_warm_s=none, load_cold_s=none, run_s=none, first_run_s=none, unload_s=none,
+            load_warm_s=none,
+            load_cold_s=none,
+            run_s=none,
+            first_run_s=none,
+            unload_s=none,
             resident_bytes=size,
-            working_bytes=tuple(
-                known.get((block.component, block.units[0].name, block.units[-1].name, block.variant), 0)
-                for block in blocks
-            ),
+            working_bytes=tuple(0 if working_of is None else working_of(block) for block in blocks),
             stored_bytes=size,
             load_marks=({},) * len(blocks),
             run_marks=({},) * len(blocks),
-        )  # fmt: skip
+        )
 
     return price
 
@@ -104,28 +108,19 @@ def schedule_run(
     *,
     price: Pricer | None = None,
     memory: MemoryModel | None = None,
+    reference: Reference | None = None,
     evaluations: int | None = None,
 ) -> tuple[Schedule, BlockCosts]:
-    """The schedule that the executor plays.
-
-    Raises UserError, about a key of the plan without its line, for a plan that this machine cannot run as it says.
+    """The schedule that an executor plays. Raises UserError, about a key of the plan, if its budget cannot be kept.
 
     The budget counts what the run adds to the process as it was before: `memory.baseline` is what it adds beside
-    weights and working memory, nothing unless given. With dynamic LPL all steps are scheduled, for the video decides;
-    the executor ends early.
+    weights and working memory, nothing unless given. `reference` is what `blocks: reference` means, every unit alone
+    unless given. With dynamic LPL all steps are scheduled, for the video decides; the executor ends early.
     """
-    for name, settings in plan.components.items():
-        where = f"$.components.{name}"
-        if settings.compute_units != "cpu_only":
-            what = f"'{settings.compute_units}' is not to be had here: blocks run on the CPU"
-            raise UserError(what, mend="Write compute_units: cpu_only.", field=f"{where}.compute_units")
-        if settings.precision != "float32":
-            what = f"'{settings.precision}' is not stored here: blocks are in float32"
-            raise UserError(what, mend="Write precision: float32.", field=f"{where}.precision")
     if evaluations is None:
         evaluations = plan.sampler.steps if plan.lpl.mode == "dynamic" else plan.evaluations()
     memory = memory or MemoryModel(baseline=0, available=UNLIMITED, transient=0.0, residual=0.0)
-    return build_schedule(plan, model, {}, price or stored_pricer(), memory, evaluations)
+    return build_schedule(plan, model, reference or {}, price or stored_pricer(), memory, evaluations)
 
 
 def _parameters(unit: Unit) -> int:
