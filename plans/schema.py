@@ -224,6 +224,13 @@ class LoadedPlan:
         """Where the path of a model that lists its units starts from."""
         return Path() if self.document is None else self.document.file_of("$.model").parent
 
+    def moved_to(self, folder: Path) -> Plan:
+        """The plan as it is to be written in a folder: the path of a model that lists its units leads from there."""
+        if not self.plan.model.endswith((".yaml", ".yml", ".json")):
+            return self.plan
+        model = os.path.relpath((self.folder / self.plan.model).resolve(), folder.resolve())
+        return msgspec.structs.replace(self.plan, model=model)
+
     def says(self, field: str) -> bool:
         """Whether the document has a value for '$.sampler.guidance', for instance, be it the default."""
         return self.document is not None and field in self.document.lines

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 import time
@@ -15,7 +14,7 @@ from ondevice_sora.base.errors import UserError
 from ondevice_sora.commands.common import EXIT_FITS, EXIT_INTERRUPTED, output_path, size_argument
 
 if TYPE_CHECKING:
-    from ondevice_sora.plans.schema import LoadedPlan, Plan
+    from ondevice_sora.plans.schema import LoadedPlan
     from ondevice_sora.records.search import Planning
     from ondevice_sora.simulator.prepare import Setting
     from ondevice_sora.simulator.search.problem import Scored
@@ -113,7 +112,7 @@ def run_search(options: argparse.Namespace) -> int:
         if "output" in outputs:
             comment = f"Found by `ondevice-sora plan search` for {', '.join(devices)}: "
             comment += f"{answer.rows[0].total_s:.6f} s predicted."
-            found = _movable(searched.best, outputs["output"])
+            found = searched.best.moved_to(outputs["output"].parent)
             write_yaml(outputs["output"], plan_data(found), comment)
         if answer.ending == "interrupted":
             break
@@ -200,16 +199,6 @@ def _write_report(searched: _Searched, path: Path) -> None:
     prepared = prepare(searched.best, searched.settings[0])
     about = explain(prepared), sensitivities(prepared), what_ifs(prepared)
     write_search(SearchReport(searched.model, searched.answer, *about), path)
-
-
-def _movable(found: LoadedPlan, output: Path) -> Plan:
-    """The plan with the path of a listed model taken from where the plan is written."""
-    from msgspec.structs import replace
-
-    if not found.plan.model.endswith((".yaml", ".yml", ".json")):
-        return found.plan
-    model = found.folder / found.plan.model
-    return replace(found.plan, model=os.path.relpath(model.resolve(), output.parent.resolve()))
 
 
 class _Progress:

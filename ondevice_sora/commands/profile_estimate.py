@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from ondevice_sora.runtime.coreml.estimate.estimate import Described
     from ondevice_sora.runtime.coreml.estimate.folders import Passes
 
-FILES = ("model.yaml", "profile.yaml", "plan.yaml")
 DEFAULT_STEPS = 30
 
 
@@ -98,6 +97,8 @@ def _directory(options: argparse.Namespace) -> Path:
         raise UserError("this is no folder", str(directory), "Give a folder; three files are written to it.")
     if not os.path.isdir(directory.parent):
         raise UserError(f"there is no folder {directory.parent}", str(directory), "Make the folder first.")
+    from ondevice_sora.runtime.coreml.estimate.estimate import FILES
+
     for name in FILES:
         if os.path.exists(directory / name) and not options.force:
             mend = "Choose another folder, or overwrite it with --force."
@@ -106,17 +107,9 @@ def _directory(options: argparse.Namespace) -> Path:
 
 
 def _write(described: Described, directory: Path, *, is_told: bool) -> None:
-    import msgspec
+    from ondevice_sora.runtime.coreml.estimate.estimate import FILES, write_described
 
-    from ondevice_sora.base.files.writing import write_yaml
-    from ondevice_sora.profiles.profile import profile_data
-
-    directory.mkdir(exist_ok=True)
-    comment = "Written by `ondevice-sora profile estimate` from the operations of Core ML packages; nothing was run."
-    for name, data in zip(
-        FILES, (msgspec.to_builtins(described.model), profile_data(described.profile), described.plan), strict=True
-    ):
-        write_yaml(directory / name, data, comment)
+    write_described(described, directory)
     if is_told:
         print(f"Wrote {', '.join(FILES)} to {directory}. Simulate with:")
         print(f"  ondevice-sora simulate --device {directory / 'profile.yaml'} --plan {directory / 'plan.yaml'}")

@@ -89,7 +89,7 @@ def merge(base: Any, over: Any, pointer: str, lines: dict[str, Any], over_lines:
         return merged
     for stale in _below(base, pointer):
         lines.pop(stale, None)
-    lines.update((fresh, over_lines[fresh]) for fresh in _below(over, pointer))
+    lines.update((fresh, over_lines[fresh]) for fresh in _below(over, pointer) if fresh in over_lines)
     return over
 
 
