@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ondevice_sora.profiles.costs import Array, Sample, figures, price
+from ondevice_sora.profiles.costs import Array, Sample, figures
 from ondevice_sora.profiles.profile import Profile
 from ondevice_sora.simulator.fast import evaluate
 from ondevice_sora.simulator.machine import machine_of
@@ -75,8 +75,7 @@ def spread_of(outcomes: Sequence[tuple[float, Prepared]], count: int = SAMPLES) 
         if not columns.size:
             continue
         part = {name: values[columns] for name, values in sample.items()}
-        dram = setting.device.hardware.dram_bytes_per_s.value
-        costs = price(prepared.schedule.blocks, profile.costs, part, profile.measurements, dram)
+        costs = profile.pricer(setting.device, part)(prepared.schedule.blocks)
         for index, column in enumerate(columns):
             machine = machine_of(
                 profile.costs, setting.limit_bytes, sample=part, index=index, is_thermal=setting.is_thermal

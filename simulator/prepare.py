@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.plans.schedule import MemoryModel, Pricer, Schedule, build_schedule
+from ondevice_sora.plans.schedule import Schedule, build_schedule
 from ondevice_sora.plans.schema import BlockEntry, LoadedPlan, Plan, Tdtm, check_merging_units, load_plan
 from ondevice_sora.profiles.blocks import PROCESSORS
-from ondevice_sora.profiles.costs import BlockCosts, Costs, price
+from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.devices import Device
 from ondevice_sora.profiles.models.catalogue import Architecture, Reference, architecture, described_model, listed_model
 from ondevice_sora.profiles.models.model import Component, Model
@@ -166,25 +165,6 @@ def _check_processors(plan: Plan, component: str, profile: Profile) -> None:
             raise UserError(what, mend=f"It has some for: {', '.join(known)}.", field=field)
 
 
-def memory_model(costs: Costs, limit_bytes: int) -> MemoryModel:
-    return MemoryModel(
-        baseline=round(costs.baseline_bytes.value),
-        available=limit_bytes,
-        transient=costs.loads.transient_share.value,
-        residual=costs.loads.residual_share.value,
-    )
-
-
-def pricer(profile: Profile, device: Device) -> Pricer:
-    """A function that prices blocks on this device at the figures' values."""
-    return partial(
-        price,
-        costs=profile.costs,
-        measurements=profile.measurements,
-        dram_bytes_per_s=device.hardware.dram_bytes_per_s.value,
-    )
-
-
 def prepare(loaded: LoadedPlan, setting: Setting) -> Prepared:
     """Everything that is settled before the first second: model, schedule, prices.
 
@@ -214,7 +194,8 @@ def ready(plan: Plan, described: Described, setting: Setting, evaluations: int |
     for component in model.components:
         _check_processors(plan, component.name, profile)
     evaluations = evaluations if evaluations is not None else plan.evaluations()
-    memory = memory_model(profile.costs, setting.limit_bytes)
-    schedule, costs = build_schedule(plan, model, described.reference, pricer(profile, device), memory, evaluations)
     machine = machine_of(profile.costs, setting.limit_bytes, is_thermal=setting.is_thermal)
+    schedule, costs = build_schedule(
+        plan, model, described.reference, profile.pricer(device), machine.memory, evaluations
+    )
     return Prepared(plan, described, model, setting, schedule, costs, machine, evaluations)

@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Raises UserError."""
     from ondevice_sora.base.units import format_bytes, format_seconds
+    from ondevice_sora.plans.schedule import MemoryModel
     from ondevice_sora.plans.schema import load_plan
     from ondevice_sora.profiles.profile import load_profile
     from ondevice_sora.records.trace import write_trace
@@ -49,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
 
         from ondevice_sora.runtime.capture.subjects import store_for, subject_of
         from ondevice_sora.runtime.executor.executor import Executor
-        from ondevice_sora.runtime.executor.network import listed_model, profile_memory, profile_pricer, schedule_run
+        from ondevice_sora.runtime.executor.network import listed_model, schedule_run
         from ondevice_sora.runtime.executor.reading import FileReader
         from ondevice_sora.runtime.executor.store import Store
         from ondevice_sora.runtime.executor.torch_blocks import TorchBlocks
@@ -69,8 +70,8 @@ def run(options: argparse.Namespace) -> int:
         torch.set_num_threads(options.threads)
     price, memory = None, None
     if options.device:
-        known = load_profile(options.device)
-        price, memory = profile_pricer(*known), profile_memory(known[0])
+        known, device = load_profile(options.device)
+        price, memory = known.pricer(device), MemoryModel.of(known.costs)
     model = listed_model(store.manifest.model, playable.networks)
     with loaded.locating():
         schedule, costs = schedule_run(plan, model, price=price, memory=memory)

@@ -25,14 +25,14 @@ from torch import Tensor
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.reading import read_text
 from ondevice_sora.base.files.writing import write_text
-from ondevice_sora.plans.schedule import Schedule
+from ondevice_sora.plans.schedule import MemoryModel, Schedule
 from ondevice_sora.plans.schema import load_plan
 from ondevice_sora.profiles.profile import load_profile
 from ondevice_sora.records.trace import Trace
 from ondevice_sora.runtime.capture.subjects import store_for, subject_of
 from ondevice_sora.runtime.executor import footprint
 from ondevice_sora.runtime.executor.executor import Executor
-from ondevice_sora.runtime.executor.network import listed_model, profile_memory, profile_pricer, schedule_run
+from ondevice_sora.runtime.executor.network import listed_model, schedule_run
 from ondevice_sora.runtime.executor.reading import FileReader, drop_pages
 from ondevice_sora.runtime.executor.slots import Holding
 from ondevice_sora.runtime.executor.store import Store
@@ -86,8 +86,8 @@ def run_trial(store_directory: Path, plan_path: Path, profile: str | None, *, is
     playable = subject.playable(plan)
     price, memory = None, None
     if profile is not None:
-        known = load_profile(profile)
-        price, memory = profile_pricer(*known), profile_memory(known[0])
+        known, device = load_profile(profile)
+        price, memory = known.pricer(device), MemoryModel.of(known.costs)
     model = listed_model(store.manifest.model, playable.networks)
     with loaded.locating():
         schedule, costs = schedule_run(plan, model, price=price, memory=memory)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -20,19 +19,15 @@ from torch import Tensor, nn
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.writing import write_yaml
-from ondevice_sora.plans.schedule import MemoryModel, Pricer, Schedule, build_schedule
+from ondevice_sora.plans.schedule import MemoryModel, Schedule, build_schedule
 from ondevice_sora.plans.schema import Plan
 from ondevice_sora.profiles.blocks import BlockSpec
-from ondevice_sora.profiles.costs import BlockCosts
-from ondevice_sora.profiles.costs import price as price_blocks
-from ondevice_sora.profiles.devices import Device
+from ondevice_sora.profiles.costs import BlockCosts, Pricer
 from ondevice_sora.profiles.models import model as models
 from ondevice_sora.profiles.models.model import Component, Model, Variant, Work
-from ondevice_sora.profiles.profile import Profile
 from ondevice_sora.runtime.networks.units import Unit
 
 FLOAT32_BYTES = 4
-UNLIMITED = 10**15
 
 
 @dataclass(frozen=True)
@@ -161,22 +156,6 @@ def stored_pricer(working: Mapping[tuple[str, str, str, Variant], int] | None = 
     return price
 
 
-def profile_pricer(profile: Profile, device: Device) -> Pricer:
-    """Prices from a profile, as the simulator's: what a captured profile measured, bytes of working memory included."""
-    return partial(
-        price_blocks,
-        costs=profile.costs,
-        measurements=profile.measurements,
-        dram_bytes_per_s=device.hardware.dram_bytes_per_s.value,
-    )
-
-
-def profile_memory(profile: Profile) -> MemoryModel:
-    """What a schedule needs to know of a captured profile."""
-    baseline = round(profile.costs.baseline_bytes.value)
-    return MemoryModel(baseline=baseline, available=UNLIMITED, transient=0.0, residual=0.0)
-
-
 def schedule_run(
     plan: Plan,
     model: Model,
@@ -203,8 +182,7 @@ def schedule_run(
             raise UserError(what, mend="Write precision: float32.", field=f"{where}.precision")
     if evaluations is None:
         evaluations = plan.sampler.steps if plan.lpl.mode == "dynamic" else plan.evaluations()
-    memory = memory or MemoryModel(baseline=0, available=UNLIMITED, transient=0.0, residual=0.0)
-    return build_schedule(plan, model, {}, price or stored_pricer(), memory, evaluations)
+    return build_schedule(plan, model, {}, price or stored_pricer(), memory or MemoryModel(), evaluations)
 
 
 def _parameters(unit: Unit) -> int:

@@ -19,7 +19,7 @@ import numpy as np
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.reading import read_yaml
-from ondevice_sora.profiles.costs import Array, Costs, Sample, figures, price, replace_figures
+from ondevice_sora.profiles.costs import Array, Costs, Sample, figures, replace_figures
 from ondevice_sora.profiles.devices import DATA, Device
 from ondevice_sora.profiles.figures import Figure
 from ondevice_sora.profiles.profile import FitRecord, FittedCell, FittedParameter, Profile
@@ -154,9 +154,9 @@ class _Problem:
         """For each point, the rows of all cases."""
         sample = self._sample(points)
         found: list[list[PublishedRow]] = [[] for _ in range(points.shape[1])]
-        dram = self.device.hardware.dram_bytes_per_s.value
+        price = self.prior.pricer(self.device, sample)
         for planned, prepared in self.cases:
-            costs = price(prepared.schedule.blocks, self.prior.costs, sample, self.prior.measurements, dram)
+            costs = price(prepared.schedule.blocks)
             for index in range(points.shape[1]):
                 machine = machine_of(self.prior.costs, prepared.setting.limit_bytes, sample=sample, index=index)
                 found[index] += rows_of(planned, prepared, evaluate(prepared.schedule, costs, machine, index))

@@ -91,16 +91,19 @@ class Toy:
         )
 
     @property
+    def memory(self) -> MemoryModel:
+        return MemoryModel(self.baseline, self.limit, self.transient, self.residual)
+
+    @property
     def machine(self) -> Machine:
         return Machine(
-            self.baseline, self.limit, self.transient, self.residual,
+            self.memory,
             dict.fromkeys(("cpu", "gpu", "ane"), self.load_rate), dict.fromkeys(("cpu", "gpu", "ane"), self.run_rate),
             self.thermal,
         )  # fmt: skip
 
     def schedule(self) -> tuple[Schedule, BlockCosts]:
-        memory = MemoryModel(self.baseline, self.limit, self.transient, self.residual)
-        return build_schedule(self.plan, self.model, {}, self.price, memory)
+        return build_schedule(self.plan, self.model, {}, self.price, self.memory)
 
     def play(self, is_limited: bool = True) -> Outcome:
         schedule, costs = self.schedule()

@@ -25,7 +25,7 @@ from ondevice_sora.runtime.coreml.export.manifest import (
     read_manifest,
 )
 from ondevice_sora.runtime.coreml.export.workshop import rebuilt, request_of_plan
-from ondevice_sora.runtime.executor.network import UNLIMITED, listed_model
+from ondevice_sora.runtime.executor.network import listed_model
 from ondevice_sora.runtime.executor.partitioned import PartitionedVideo
 
 SizeOf = Callable[[ExportedBlock], int]
@@ -84,7 +84,6 @@ class Export:
 
         steps = self.plan.sampler.steps
         evaluations = steps if self.plan.lpl.mode == "dynamic" else self.plan.evaluations()
-        memory = MemoryModel(baseline=0, available=UNLIMITED, transient=0.0, residual=0.0)
         reference = reference_partition(self.model)
         with self.loaded.locating():
-            return build_schedule(self.plan, self.model, reference, price, memory, evaluations)
+            return build_schedule(self.plan, self.model, reference, price, MemoryModel(), evaluations)

@@ -87,7 +87,7 @@ def test_compiled_functions_do_what_they_do_as_they_are():
             [held // 2 for held in size],
             [held // 10 for held in size],
         ]
-        bytes_ = (machine.baseline_bytes, draw.choice([-1, 1500, 3000]), 3000)
+        bytes_ = (machine.memory.baseline, draw.choice([-1, 1500, 3000]), 3000)
         decided = load_plan_of(*columns, *bytes_)
         assert_same(decide(*map(np.array, columns), *bytes_), decided)
         if decided[2] >= 0:
@@ -96,8 +96,8 @@ def test_compiled_functions_do_what_they_do_as_they_are():
         rates = [[machine.load_rate["gpu"]] * blocks, [machine.run_rate["gpu"]] * blocks]
         thermal = (True, 0.6, 80.0) if draw.random() < 0.3 else (False, 1.0, 1.0)
         columns = [*map(list, decided[0]), *prices, *rates, size, *columns[6:9]]
-        expected = finish_times(*columns, machine.baseline_bytes, *thermal)
-        assert_same(finish(*map(np.array, columns), machine.baseline_bytes, *thermal), expected)
+        expected = finish_times(*columns, machine.memory.baseline, *thermal)
+        assert_same(finish(*map(np.array, columns), machine.memory.baseline, *thermal), expected)
 
 
 def assert_same(found, expected):
