@@ -42,7 +42,7 @@ class Finish:
         return {name: sum(self.pass_s(name)) for name in names}
 
 
-def evaluate(schedule: Schedule, costs: BlockCosts, machine: Machine, sample: int = 0) -> Finish:
+def finish(schedule: Schedule, costs: BlockCosts, machine: Machine, sample: int = 0) -> Finish:
     """When each pass finishes, and the peak footprint, if nothing is killed."""
     size, thermal = costs.resident_bytes, machine.thermal
     warm, cold, run, first, unload = (array[:, sample].tolist() for array in costs.seconds)

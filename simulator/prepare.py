@@ -17,7 +17,12 @@ from ondevice_sora.profiles.devices import Device
 from ondevice_sora.profiles.models.catalogue import Architecture, Reference, architecture, described_model, listed_model
 from ondevice_sora.profiles.models.model import Component, Model
 from ondevice_sora.profiles.profile import Profile, load_profile
+from ondevice_sora.simulator.engine import Outcome, play
+from ondevice_sora.simulator.fast import Finish, finish
 from ondevice_sora.simulator.machine import Machine, machine_of
+
+HEADROOM = 0.92
+"""A proposed budget stays this far within the limit."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +67,23 @@ class Prepared:
 
         Raises UserError as `prepare`, about keys without lines.
         """
-        return ready(plan or self.plan, self.described, setting or self.setting, evaluations)
+        plan, setting = plan or self.plan, setting or self.setting
+        count = evaluations if evaluations is not None else plan.evaluations()
+        is_same = (plan, setting, count) == (self.plan, self.setting, self.num_evaluations)
+        return self if is_same else ready(plan, self.described, setting, count)
+
+    def play(self, is_limited: bool = True) -> Outcome:
+        """The generation in virtual time. With is_limited=False the limit ends nothing."""
+        return play(self.schedule, self.costs, self.machine, is_limited=is_limited)
+
+    def finish(self) -> Finish:
+        """Total, component times and peak without a limit, by the recurrence."""
+        return finish(self.schedule, self.costs, self.machine)
 
     def outcomes(self) -> list[tuple[float, Prepared]]:
         """How likely each number of network evaluations is, and the plan made ready for it."""
         counts = self.plan.leap_steps().items()
-        return [(p, self if n == self.num_evaluations else self.changed(evaluations=n)) for n, p in counts]
+        return [(probability, self.changed(evaluations=count)) for count, probability in counts]
 
 
 def setting_of(

@@ -25,7 +25,7 @@ from ondevice_sora.profiles.figures import Figure
 from ondevice_sora.profiles.profile import FitRecord, FittedCell, FittedParameter, Profile
 from ondevice_sora.records.checks import PublishedRow
 from ondevice_sora.simulator.calibration.published import PlannedCase, prepare_case, rows_of
-from ondevice_sora.simulator.fast import evaluate
+from ondevice_sora.simulator.fast import finish
 from ondevice_sora.simulator.machine import machine_of
 from ondevice_sora.simulator.prepare import Prepared
 
@@ -92,8 +92,7 @@ def leave_one_out(
         found, _ = fit(prior, device, cases, start=start, skip=(case_index, index))
         planned = cases[case_index]
         prepared = prepare_case(planned, found.profile, device)
-        finish = evaluate(prepared.schedule, prepared.costs, prepared.machine)
-        rows.append(rows_of(planned, prepared, finish)[index])
+        rows.append(rows_of(planned, prepared, prepared.finish())[index])
         progress(done, len(left_out))
     return rows
 
@@ -159,7 +158,7 @@ class _Problem:
             costs = price(prepared.schedule.blocks)
             for index in range(points.shape[1]):
                 machine = machine_of(self.prior.costs, prepared.setting.limit_bytes, sample=sample, index=index)
-                found[index] += rows_of(planned, prepared, evaluate(prepared.schedule, costs, machine, index))
+                found[index] += rows_of(planned, prepared, finish(prepared.schedule, costs, machine, index))
         return found
 
     def _misfits(self, points: Array) -> Array:

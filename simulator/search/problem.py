@@ -17,7 +17,7 @@ from ondevice_sora.plans.schema import Plan
 from ondevice_sora.profiles.blocks import BlockSpec
 from ondevice_sora.profiles.costs import BlockCosts, Pricer
 from ondevice_sora.profiles.models.model import Model
-from ondevice_sora.simulator.fast import evaluate
+from ondevice_sora.simulator.fast import finish
 from ondevice_sora.simulator.machine import Machine, machine_of
 from ondevice_sora.simulator.prepare import Described, Setting, merging_as_planned
 from ondevice_sora.simulator.search.candidates import Candidates, Played
@@ -155,12 +155,12 @@ class Problem:
             schedule, costs = self.schedule(choices, packages, place)
         except UserError:
             return None
-        finish = evaluate(schedule, costs, place.machine)
+        played = finish(schedule, costs, place.machine)
         stored = {
             (block.component, block.index, block.variant if packages == "separate" else ""): held
             for block, held in zip(schedule.blocks, costs.stored_bytes, strict=True)
         }
-        return Played(finish.total_s, finish.peak_bytes, schedule.needed_bytes, sum(stored.values()), len(stored))
+        return Played(played.total_s, played.peak_bytes, schedule.needed_bytes, sum(stored.values()), len(stored))
 
 
 def problem_of(plan: Plan, described: Described, settings: Sequence[Setting], budget: int) -> Problem:

@@ -15,7 +15,7 @@ from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.figures import ByteCount
 from ondevice_sora.profiles.models.model import Component, Model, Unit, Work
 from ondevice_sora.simulator.engine import Outcome, play
-from ondevice_sora.simulator.fast import Finish, evaluate
+from ondevice_sora.simulator.fast import Finish, finish
 from ondevice_sora.simulator.machine import Machine, Thermal
 
 
@@ -109,9 +109,9 @@ class Toy:
         schedule, costs = self.schedule()
         return play(schedule, costs, self.machine, is_limited=is_limited)
 
-    def evaluate(self) -> Finish:
+    def finish(self) -> Finish:
         schedule, costs = self.schedule()
-        return evaluate(schedule, costs, self.machine)
+        return finish(schedule, costs, self.machine)
 
     def spans(self) -> list[tuple[str, str, float, float]]:
         """(action, block, start, end) of loads and runs, in order of their ends."""

@@ -9,7 +9,7 @@ from worlds.toys import random_toy
 from ondevice_sora.base.compiled import HAS_COMPILER, compiled
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.loading import HELPERS, load_plan_of
-from ondevice_sora.simulator.fast import evaluate
+from ondevice_sora.simulator.fast import finish
 from ondevice_sora.simulator.recurrence import after, finish_times
 from ondevice_sora.simulator.search import candidates
 from ondevice_sora.simulator.search.choices import Choice
@@ -33,13 +33,13 @@ def whole(problem, choices, packages):
         schedule, costs = problem.schedule(choices, packages, problem.places[0])
     except UserError:
         return None
-    finish = evaluate(schedule, costs, problem.places[0].machine)
+    found = finish(schedule, costs, problem.places[0].machine)
     separate = packages == "separate"
     stored = {
         (block.component, block.index, block.variant if separate else ""): held
         for block, held in zip(schedule.blocks, costs.stored_bytes, strict=True)
     }
-    return finish.total_s, finish.peak_bytes, schedule.needed_bytes, sum(stored.values()), len(stored)
+    return found.total_s, found.peak_bytes, schedule.needed_bytes, sum(stored.values()), len(stored)
 
 
 @pytest.mark.parametrize("is_compiled", [False, pytest.param(True, marks=needs_numba)])
