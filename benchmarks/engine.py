@@ -16,7 +16,7 @@ from typing import Any
 import simpy
 
 from ondevice_sora.simulator.engine import play
-from ondevice_sora.simulator.fast import evaluate
+from ondevice_sora.simulator.fast import finish
 from ondevice_sora.simulator.prepare import asked, prepare
 
 PLAN = "app-256-cidl"
@@ -64,7 +64,7 @@ def main() -> None:
     work: dict[str, Callable[[], object]] = {
         "engine": engine,
         "bare SimPy": lambda: bare(events),
-        "recurrence": lambda: evaluate(prepared.schedule, prepared.costs, prepared.machine),
+        "recurrence": lambda: finish(prepared.schedule, prepared.costs, prepared.machine),
     }
     times: dict[str, list[float]] = {name: [] for name in work}
     for _ in range(REPEATS):

@@ -15,7 +15,7 @@ from itertools import islice
 
 from ondevice_sora.base.compiled import HAS_COMPILER
 from ondevice_sora.simulator.engine import play
-from ondevice_sora.simulator.fast import evaluate
+from ondevice_sora.simulator.fast import finish
 from ondevice_sora.simulator.prepare import asked, model_of, ready
 from ondevice_sora.simulator.search.choices import Choices
 from ondevice_sora.simulator.search.problem import Problem, problem_of
@@ -81,7 +81,7 @@ def main() -> None:
 
     def uncompiled(choices: Choices) -> object:
         schedule, costs = fresh.schedule(choices, "shared", place)
-        return evaluate(schedule, costs, place.machine)
+        return finish(schedule, costs, place.machine)
 
     print(f"ours-256, {len(plans)} different plans of {visits:.0f} visits, each scored once, best of {ROUNDS} rounds")
     if not HAS_COMPILER:

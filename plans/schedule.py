@@ -14,7 +14,7 @@ of visits i .. i + window(i), loaded or being loaded + whatever is kept for late
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -37,7 +37,7 @@ from ondevice_sora.plans.partition import cut as cut_model
 from ondevice_sora.plans.policies import APP_LPL_STEP, OPTIMAL, FirstPass, Kept, app_window, kept_positions
 from ondevice_sora.plans.schema import Plan
 from ondevice_sora.profiles.blocks import BlockSpec
-from ondevice_sora.profiles.costs import BlockCosts
+from ondevice_sora.profiles.costs import BlockCosts, Costs, Pricer
 from ondevice_sora.profiles.models.catalogue import Reference
 from ondevice_sora.profiles.models.model import Model, Variant
 
@@ -89,18 +89,29 @@ class Schedule:
     uses: Uses = field(repr=False, compare=False)
 
 
+UNLIMITED = 10**15
+
+
 class MemoryModel(NamedTuple):
     """What a schedule needs to know of a device: bytes, and shares of a block's resident bytes.
 
-    available    what the policies fill when the plan has no budget: the device's limit
+    available    the device's limit, which the policies fill when the plan has no budget
     transient    charged only while a load is under way
     residual     still charged after the first unload
     """
 
-    baseline: int
-    available: int
-    transient: float
-    residual: float
+    baseline: int = 0
+    available: int = UNLIMITED
+    transient: float = 0.0
+    residual: float = 0.0
+
+    @classmethod
+    def of(cls, costs: Costs, available: int = UNLIMITED) -> MemoryModel:
+        """At the figures' values."""
+        loads = costs.loads
+        return cls(
+            round(costs.baseline_bytes.value), available, loads.transient_share.value, loads.residual_share.value
+        )
 
     def shares_of(self, size: Sequence[int]) -> tuple[list[int], list[int]]:
         """Transient and residual bytes of blocks of these sizes."""
@@ -108,7 +119,6 @@ class MemoryModel(NamedTuple):
 
 
 MAX_VISITS = 100_000
-Pricer = Callable[[Sequence[BlockSpec]], BlockCosts]
 
 
 class _Walk(NamedTuple):

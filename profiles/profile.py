@@ -6,7 +6,7 @@ the ratio of their published peak rates, and every figure so scaled is marked es
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from ondevice_sora.base.errors import UserError, nearest
 from ondevice_sora.base.files.reading import read_yaml
-from ondevice_sora.profiles.costs import Array, Costs, figure_range, figures, replace_figures
+from ondevice_sora.profiles.costs import Array, Costs, Pricer, Sample, figure_range, figures, price, replace_figures
 from ondevice_sora.profiles.devices import DATA, Device, device_keys, load_device
 from ondevice_sora.profiles.figures import Figure
 from ondevice_sora.profiles.measurements import Measurement
@@ -91,6 +91,16 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fit: FitRecord | None = None
     name: str = ""
     """Where it came from; set when it is read."""
+
+    def pricer(self, device: Device, sample: Sample | None = None) -> Pricer:
+        """What prices blocks on the device, at the figures' values or at samples of them."""
+        return partial(
+            price,
+            costs=self.costs,
+            sample=sample,
+            measurements=self.measurements,
+            dram_bytes_per_s=device.hardware.dram_bytes_per_s.value,
+        )
 
 
 def profile_data(profile: Profile) -> dict[str, Any]:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.plans.schedule import MemoryModel, Pricer, Schedule, build_schedule
+from ondevice_sora.plans.schedule import Schedule, build_schedule
 from ondevice_sora.plans.schema import BlockEntry, LoadedPlan, Plan, Tdtm, check_merging_units, load_plan
 from ondevice_sora.profiles.blocks import PROCESSORS
-from ondevice_sora.profiles.costs import BlockCosts, Costs, price
+from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.devices import Device
 from ondevice_sora.profiles.models.catalogue import Architecture, Reference, architecture, described_model, listed_model
 from ondevice_sora.profiles.models.model import Component, Model
 from ondevice_sora.profiles.profile import Profile, load_profile
+from ondevice_sora.simulator.engine import Outcome, play
+from ondevice_sora.simulator.fast import Finish, finish
 from ondevice_sora.simulator.machine import Machine, machine_of
+
+HEADROOM = 0.92
+"""A proposed budget stays this far within the limit."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +67,23 @@ class Prepared:
 
         Raises UserError as `prepare`, about keys without lines.
         """
-        return ready(plan or self.plan, self.described, setting or self.setting, evaluations)
+        plan, setting = plan or self.plan, setting or self.setting
+        count = evaluations if evaluations is not None else plan.evaluations()
+        is_same = (plan, setting, count) == (self.plan, self.setting, self.num_evaluations)
+        return self if is_same else ready(plan, self.described, setting, count)
+
+    def play(self, is_limited: bool = True) -> Outcome:
+        """The generation in virtual time. With is_limited=False the limit ends nothing."""
+        return play(self.schedule, self.costs, self.machine, is_limited=is_limited)
+
+    def finish(self) -> Finish:
+        """Total, component times and peak without a limit, by the recurrence."""
+        return finish(self.schedule, self.costs, self.machine)
 
     def outcomes(self) -> list[tuple[float, Prepared]]:
         """How likely each number of network evaluations is, and the plan made ready for it."""
         counts = self.plan.leap_steps().items()
-        return [(p, self if n == self.num_evaluations else self.changed(evaluations=n)) for n, p in counts]
+        return [(probability, self.changed(evaluations=count)) for count, probability in counts]
 
 
 def setting_of(
@@ -166,25 +181,6 @@ def _check_processors(plan: Plan, component: str, profile: Profile) -> None:
             raise UserError(what, mend=f"It has some for: {', '.join(known)}.", field=field)
 
 
-def memory_model(costs: Costs, limit_bytes: int) -> MemoryModel:
-    return MemoryModel(
-        baseline=round(costs.baseline_bytes.value),
-        available=limit_bytes,
-        transient=costs.loads.transient_share.value,
-        residual=costs.loads.residual_share.value,
-    )
-
-
-def pricer(profile: Profile, device: Device) -> Pricer:
-    """A function that prices blocks on this device at the figures' values."""
-    return partial(
-        price,
-        costs=profile.costs,
-        measurements=profile.measurements,
-        dram_bytes_per_s=device.hardware.dram_bytes_per_s.value,
-    )
-
-
 def prepare(loaded: LoadedPlan, setting: Setting) -> Prepared:
     """Everything that is settled before the first second: model, schedule, prices.
 
@@ -214,7 +210,8 @@ def ready(plan: Plan, described: Described, setting: Setting, evaluations: int |
     for component in model.components:
         _check_processors(plan, component.name, profile)
     evaluations = evaluations if evaluations is not None else plan.evaluations()
-    memory = memory_model(profile.costs, setting.limit_bytes)
-    schedule, costs = build_schedule(plan, model, described.reference, pricer(profile, device), memory, evaluations)
     machine = machine_of(profile.costs, setting.limit_bytes, is_thermal=setting.is_thermal)
+    schedule, costs = build_schedule(
+        plan, model, described.reference, profile.pricer(device), machine.memory, evaluations
+    )
     return Prepared(plan, described, model, setting, schedule, costs, machine, evaluations)

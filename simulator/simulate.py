@@ -17,7 +17,7 @@ from ondevice_sora.records.trace import Kill, Trace
 from ondevice_sora.simulator.bounds import bounds_of
 from ondevice_sora.simulator.changes.advice import advice
 from ondevice_sora.simulator.changes.whatif import what_ifs
-from ondevice_sora.simulator.engine import Outcome, play
+from ondevice_sora.simulator.engine import Outcome
 from ondevice_sora.simulator.interval import kill_share, spread_of
 from ondevice_sora.simulator.prepare import Prepared, Setting, asked, prepare
 
@@ -58,10 +58,10 @@ def answer(loaded: LoadedPlan, setting: Setting, with_what_ifs: bool = False) ->
     plan = prepared.plan
     with loaded.locating():
         outcomes = prepared.outcomes()
-    outcome = play(prepared.schedule, prepared.costs, prepared.machine)
+    outcome = prepared.play()
     unlimited = outcome
     if outcome.kill is not None:
-        unlimited = play(prepared.schedule, prepared.costs, prepared.machine, is_limited=False)
+        unlimited = prepared.play(is_limited=False)
     trace = Trace(
         kind="simulated",
         plan=plan.name,

@@ -17,13 +17,14 @@ from torch import Tensor
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.partition import cut
+from ondevice_sora.plans.schedule import MemoryModel
 from ondevice_sora.plans.schema import ComponentPlan, LoadedPlan, Plan, Tdtm
 from ondevice_sora.profiles.devices import Device
 from ondevice_sora.profiles.models.catalogue import listed_model
 from ondevice_sora.profiles.profile import Profile
 from ondevice_sora.runtime.executor.executor import Executor
 from ondevice_sora.runtime.executor.reading import FileReader
-from ondevice_sora.runtime.executor.scheduling import describe_networks, profile_memory, profile_pricer, schedule_run
+from ondevice_sora.runtime.executor.scheduling import describe_networks, schedule_run
 from ondevice_sora.runtime.executor.store import MANIFEST, MODEL, Store, partition_hash, write_store
 from ondevice_sora.runtime.executor.torch_blocks import TorchBlocks
 from ondevice_sora.runtime.networks.components import DENOISER, TextToVideo
@@ -201,8 +202,8 @@ def executor_for(
         cut_store = store_for(store, plan)
         playable = subject_of(cut_store).playable(plan)
         model = describe_networks(cut_store.manifest.model, playable.networks)
-        price = None if known is None else profile_pricer(*known)
-        memory = None if known is None else profile_memory(known[0])
+        price = None if known is None else known[0].pricer(known[1])
+        memory = None if known is None else MemoryModel.of(known[0].costs)
         schedule, costs = schedule_run(plan, model, price=price, memory=memory)
         backend = blocks(schedule, playable.networks, cut_store, reader(cut_store))
     baseline = 0 if memory is None else memory.baseline

@@ -8,28 +8,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
 from ondevice_sora.base.files.writing import write_yaml
-from ondevice_sora.plans.schedule import MemoryModel, Pricer, Schedule, build_schedule
+from ondevice_sora.plans.schedule import MemoryModel, Schedule, build_schedule
 from ondevice_sora.plans.schema import Plan
 from ondevice_sora.profiles.blocks import BlockSpec
-from ondevice_sora.profiles.costs import BlockCosts
-from ondevice_sora.profiles.costs import price as price_blocks
-from ondevice_sora.profiles.devices import Device
+from ondevice_sora.profiles.costs import BlockCosts, Pricer
 from ondevice_sora.profiles.models import model as models
 from ondevice_sora.profiles.models.catalogue import Reference
 from ondevice_sora.profiles.models.model import Component, Model, Work
-from ondevice_sora.profiles.profile import Profile
 from ondevice_sora.runtime.networks.network import Network, weights
 from ondevice_sora.runtime.networks.units import Unit
 
 FLOAT32_BYTES = 4
-UNLIMITED = 10**15
 
 
 def describe_networks(name: str, networks: Sequence[Network], source: str = "listed from its units") -> Model:
@@ -86,22 +81,6 @@ def stored_pricer(size_of: SizeOf | None = None, working_of: WorkingOf | None = 
     return price
 
 
-def profile_pricer(profile: Profile, device: Device) -> Pricer:
-    """Prices from a profile, as the simulator's: what a captured profile measured, bytes of working memory included."""
-    return partial(
-        price_blocks,
-        costs=profile.costs,
-        measurements=profile.measurements,
-        dram_bytes_per_s=device.hardware.dram_bytes_per_s.value,
-    )
-
-
-def profile_memory(profile: Profile) -> MemoryModel:
-    """What a schedule needs to know of a captured profile."""
-    baseline = round(profile.costs.baseline_bytes.value)
-    return MemoryModel(baseline=baseline, available=UNLIMITED, transient=0.0, residual=0.0)
-
-
 def schedule_run(
     plan: Plan,
     model: Model,
@@ -119,7 +98,7 @@ def schedule_run(
     """
     if evaluations is None:
         evaluations = plan.sampler.steps if plan.lpl.mode == "dynamic" else plan.evaluations()
-    memory = memory or MemoryModel(baseline=0, available=UNLIMITED, transient=0.0, residual=0.0)
+    memory = memory or MemoryModel()
     return build_schedule(plan, model, reference or {}, price or stored_pricer(), memory, evaluations)
 
 

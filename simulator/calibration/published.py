@@ -33,8 +33,7 @@ from ondevice_sora.plans.schema import READY, LoadedPlan, load_plan, read_plan, 
 from ondevice_sora.profiles.devices import DATA, Device
 from ondevice_sora.profiles.profile import Profile, load_profile
 from ondevice_sora.records.checks import PublishedRow, Role
-from ondevice_sora.simulator.engine import play
-from ondevice_sora.simulator.fast import Finish, evaluate
+from ondevice_sora.simulator.fast import Finish
 from ondevice_sora.simulator.prepare import Prepared, prepare, setting_of
 
 SHIPPED = DATA / "published"
@@ -117,7 +116,7 @@ def quantity_of(finish: Finish, prepared: Prepared, quantity: str) -> float:
     if quantity == "total_s":
         return finish.total_s
     if quantity == "peak_bytes":
-        return float(play(prepared.schedule, prepared.costs, prepared.machine, is_limited=False).peak_bytes)
+        return float(prepared.play(is_limited=False).peak_bytes)
     if quantity in ("first_step_s", "steady_step_s"):
         stepped = [component.family for component in prepared.model.components if component.passes == "steps"]
         steps = finish.pass_s(stepped[0]) if stepped else []
@@ -166,7 +165,7 @@ def compare(cases: Sequence[PlannedCase], profile: Profile, device: Device) -> l
         pointer = f"{planned.pointer}.device"
         place = profile_of(own, planned.source, pointer) if own is not None else (profile, device)
         prepared = prepare_case(planned, *place)
-        rows += rows_of(planned, prepared, evaluate(prepared.schedule, prepared.costs, prepared.machine))
+        rows += rows_of(planned, prepared, prepared.finish())
     return rows
 
 

@@ -18,11 +18,8 @@ from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.figures import ByteCount, Mark
 from ondevice_sora.records.result import Verdict
 from ondevice_sora.records.search import FrontPoint, PlannedBlock, PlannedRow, Planning
-from ondevice_sora.simulator.changes.advice import HEADROOM
-from ondevice_sora.simulator.engine import play
-from ondevice_sora.simulator.fast import evaluate
 from ondevice_sora.simulator.interval import allowed_peaks, kill_share, spread_of
-from ondevice_sora.simulator.prepare import Prepared, Setting, model_of, prepare, ready
+from ondevice_sora.simulator.prepare import HEADROOM, Prepared, Setting, model_of, prepare, ready
 from ondevice_sora.simulator.search.lower_bound import smallest_budget
 from ondevice_sora.simulator.search.problem import Problem, Scored, problem_of
 from ondevice_sora.simulator.search.search import FINALISTS, Found, Progress, search
@@ -204,8 +201,7 @@ def _others(problem: Problem) -> list[tuple[str, Callable[[Setting], Prepared]]]
 
 def _row(name: str, prepared: Prepared, risk: float | None) -> PlannedRow:
     schedule, costs, setting = prepared.schedule, prepared.costs, prepared.setting
-    outcome = play(schedule, costs, prepared.machine, is_limited=False)
-    finish = evaluate(schedule, costs, prepared.machine)
+    outcome = prepared.play(is_limited=False)
     verdict: Verdict = "killed" if outcome.peak_bytes > setting.limit_bytes else "fits"
     separate = prepared.plan.tdtm.packages == "separate"
     packages = {
@@ -221,7 +217,7 @@ def _row(name: str, prepared: Prepared, risk: float | None) -> PlannedRow:
         device=setting.device.name,
         verdict=verdict,
         total_s=outcome.total_s,
-        component_s=finish.component_s,
+        component_s=prepared.finish().component_s,
         quantile_s=_quantile(prepared, risk) if risk is not None else None,
         kill_share=kill_share(setting, outcome.peak_bytes),
         peak_bytes=outcome.peak_bytes,

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.plans.schedule import MemoryModel, Pricer, Schedule, build_schedule
+from ondevice_sora.plans.schedule import MemoryModel, Schedule, build_schedule
 from ondevice_sora.plans.schema import Plan
 from ondevice_sora.profiles.blocks import BlockSpec
-from ondevice_sora.profiles.costs import BlockCosts
+from ondevice_sora.profiles.costs import BlockCosts, Pricer
 from ondevice_sora.profiles.models.model import Model
-from ondevice_sora.simulator.fast import evaluate
+from ondevice_sora.simulator.fast import finish
 from ondevice_sora.simulator.machine import Machine, machine_of
-from ondevice_sora.simulator.prepare import Described, Setting, memory_model, merging_as_planned, pricer
+from ondevice_sora.simulator.prepare import Described, Setting, merging_as_planned
 from ondevice_sora.simulator.search.candidates import Candidates, Played
 from ondevice_sora.simulator.search.choices import Choices, Packages, Part, parts_of, with_choices
 
@@ -64,12 +64,15 @@ class BlockPrices:
 
 @dataclass(frozen=True)
 class Place:
-    """A device to plan for: its machine, what a schedule must know of it, and its prices."""
+    """A device to plan for: its machine, and its prices."""
 
     setting: Setting
     machine: Machine
-    memory: MemoryModel
     prices: BlockPrices
+
+    @property
+    def memory(self) -> MemoryModel:
+        return self.machine.memory
 
 
 @dataclass(frozen=True)
@@ -152,12 +155,12 @@ class Problem:
             schedule, costs = self.schedule(choices, packages, place)
         except UserError:
             return None
-        finish = evaluate(schedule, costs, place.machine)
+        played = finish(schedule, costs, place.machine)
         stored = {
             (block.component, block.index, block.variant if packages == "separate" else ""): held
             for block, held in zip(schedule.blocks, costs.stored_bytes, strict=True)
         }
-        return Played(finish.total_s, finish.peak_bytes, schedule.needed_bytes, sum(stored.values()), len(stored))
+        return Played(played.total_s, played.peak_bytes, schedule.needed_bytes, sum(stored.values()), len(stored))
 
 
 def problem_of(plan: Plan, described: Described, settings: Sequence[Setting], budget: int) -> Problem:
@@ -168,8 +171,7 @@ def problem_of(plan: Plan, described: Described, settings: Sequence[Setting], bu
         Place(
             setting,
             machine_of(setting.profile.costs, setting.limit_bytes, is_thermal=setting.is_thermal),
-            memory_model(setting.profile.costs, setting.limit_bytes),
-            BlockPrices(pricer(setting.profile, setting.device)),
+            BlockPrices(setting.profile.pricer(setting.device)),
         )
         for setting in settings
     )
