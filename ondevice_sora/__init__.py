@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     )
     from ondevice_sora.base.errors import UserError
 
+__version__ = "0.2.0"
+
 __all__ = [
     "PackageEstimate",
     "Run",
@@ -58,10 +60,6 @@ def __getattr__(name: str) -> Any:
         from ondevice_sora.base.errors import UserError
 
         return UserError
-    if name == "__version__":
-        from importlib.metadata import version
-
-        return version("ondevice-sora")
     if name in __all__:
         from ondevice_sora import api
 
@@ -70,4 +68,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__, "__version__"])
+    return sorted([*globals(), *__all__])

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 from worlds.instances import instance
 
-from ondevice_sora.base.compiled import HAS_COMPILER
+from ondevice_sora.base.compiled import has_compiler
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.schedule import build_schedule
 from ondevice_sora.profiles.models.model import Component, Model
@@ -67,7 +67,7 @@ def test_search_finds_the_optimum_of_small_instances(block, tmp_path):
         assert found.best.peak_bytes <= problem.budget
 
 
-@pytest.mark.skipif(not HAS_COMPILER, reason="numba is not installed: this would take minutes")
+@pytest.mark.skipif(not has_compiler(), reason="numba is not installed: this would take minutes")
 @pytest.mark.parametrize(
     ("seed", "units"),
     [
