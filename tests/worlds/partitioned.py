@@ -13,6 +13,7 @@ from ondevice_sora.plans.schedule import Schedule
 from ondevice_sora.plans.schema import ComponentPlan, Memory, Plan, Sampler, Tdtm, UnitsPerBlock
 from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.figures import ByteCount
+from ondevice_sora.runtime.executor.executor import Executor
 from ondevice_sora.runtime.executor.network import Network, cut, listed_model, schedule_run, stored_pricer
 from ondevice_sora.runtime.executor.store import Store, write_store
 from ondevice_sora.runtime.networks.stdit3 import LatentSize, PixelSize, STDiT3
@@ -76,6 +77,12 @@ class AnyBlock(dict[Any, int]):
 def stored(directory: Path, plan: Plan, network: Network) -> Store:
     model = listed_model("toy", [network])
     return write_store(directory, model, [network], cut(plan, model, DOCUMENT))
+
+
+def held_bytes(run: Executor) -> int:
+    """What the ledger has charged at the moment, beside the baseline."""
+    last = run.trace().memory[-1]
+    return last.total - last.baseline
 
 
 def inputs(model: STDiT3, step: int) -> State:
