@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.interrupts import Interrupted, check, noted
 
 EXIT_FITS = 0
 EXIT_FAILED = 1
@@ -21,22 +22,28 @@ CASES_HELP = "a cases file, or a shipped one: iphone15pro (default), apple_sdxl"
 
 
 def guarded(work: Callable[[], int]) -> int:
-    """Run a verb: a user's mistake becomes one message and exit status 2, Ctrl-C exit status 130."""
-    status = EXIT_FITS
+    """Run a verb: a user's mistake becomes one message and exit status 2, Ctrl-C exit status 130, SIGTERM 143.
+
+    Signals are raised where the verb checks for them; one that comes after its work is done changes nothing.
+    """
+    status: int | None = None
     try:
+        with noted():
 
-        def worked() -> None:
-            nonlocal status
-            status = work()
+            def worked() -> None:
+                nonlocal status
+                status = work()
 
-        shown(worked)
-        return status
+            shown(worked)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_UNUSABLE
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
+    except KeyboardInterrupt as error:
+        if status is None:
+            print(": ".join(["interrupted", *getattr(error, "__notes__", [])]), file=sys.stderr)
+            return error.status if isinstance(error, Interrupted) else EXIT_INTERRUPTED
+    assert status is not None
+    return status
 
 
 def shown(show: Callable[[], None]) -> None:
@@ -65,6 +72,7 @@ def needing(extra: str) -> Iterator[None]:
     """Say which extra of ours has a package that is not installed. Raises UserError."""
     try:
         yield
+        check()  # such imports take seconds
     except ModuleNotFoundError as error:
         raise UserError(
             f"this needs {error.name}, which is not installed", mend=f"pip install 'ondevice-sora[{extra}]'"
@@ -99,7 +107,10 @@ def refuse_without_effect(options: argparse.Namespace, names: Iterable[str], why
 
 @contextmanager
 def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on the terminal, none where nobody is looking; what it gives advances it by a count."""
+    """A bar on the terminal, none where nobody is looking; what it gives advances it by a count.
+
+    Advancing it raises an interruption that has come.
+    """
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -116,7 +127,12 @@ def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
     )  # fmt: skip
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
         task = progress.add_task(what, total=total)
-        yield lambda count: progress.advance(task, count)
+
+        def advance(count: int) -> None:
+            progress.advance(task, count)
+            check()
+
+        yield advance
 
 
 def whole_number(low: int, high: int) -> Callable[[str], int]:
