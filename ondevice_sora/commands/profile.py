@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.interrupts import keeping
 from ondevice_sora.commands.common import CASES_HELP, EXIT_FITS, needing, output_path
 from ondevice_sora.commands.profile_estimate import add_estimate_arguments, run_estimate
 from ondevice_sora.commands.profile_phone import PHONE_ONLY, add_phone_arguments, run_phone_capture
@@ -158,12 +159,13 @@ def _capture(options: argparse.Namespace) -> None:
         cut = ComponentPlan(blocks=UnitsPerBlock(options.units_per_block or 1))
         write_subject(directory, StandIn(config, LatentSize(4, 4, 4), TEXT_TOKENS), {"denoiser": cut})
         print(f"Wrote {directory}: a stand-in of {depth} pairs of blocks, {width} channels")
-    profile = capture(
-        Store.open(directory),
-        rounds=options.repeats,
-        threads=options.threads,
-        on_trial=lambda name: print(name, file=sys.stderr),
-    )
+    with keeping(f"no profile was written; the blocks are kept in {directory}"):
+        profile = capture(
+            Store.open(directory),
+            rounds=options.repeats,
+            threads=options.threads,
+            on_trial=lambda name: print(name, file=sys.stderr),
+        )
     comment = "Written by `ondevice-sora profile capture`: measured on the machine it names, not on a phone."
     write_yaml(path, profile_data(profile), comment)
     assert profile.hardware is not None

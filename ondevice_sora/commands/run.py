@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from ondevice_sora.base.files.folders import locked
+from ondevice_sora.base.interrupts import keeping
 from ondevice_sora.commands.common import EXIT_FITS, needing, output_path
 
 EXAMPLES = """
@@ -74,7 +76,11 @@ def run(options: argparse.Namespace) -> int:
     reader = FileReader(store, direct=not options.buffered, verify=options.verify)
     blocks = TorchBlocks(schedule, playable.networks, store, reader)
     baseline = 0 if memory is None else memory.baseline
-    with Executor(schedule, costs, blocks, baseline_bytes=baseline) as executor:
+    with (
+        keeping(f"no trace was written; the blocks are kept in {store.directory}"),
+        locked(store.directory, shared=True),
+        Executor(schedule, costs, blocks, baseline_bytes=baseline) as executor,
+    ):
         playable.generate(executor)
     trace = executor.trace()
     print(f"{plan.name}: measured on this machine, from noise")

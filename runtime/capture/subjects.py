@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.documents import Document
+from ondevice_sora.base.files.folders import locked
 from ondevice_sora.plans.schema import ComponentPlan, Plan, Tdtm
 from ondevice_sora.profiles.models.catalogue import listed_model
 from ondevice_sora.runtime.executor.executor import Executor
@@ -187,13 +188,18 @@ class SmallModel:
 def write_subject(directory: Path, subject: Subject, components: Mapping[str, ComponentPlan]) -> Store:
     """A store of a subject, cut as a plan's components say, units alone where they do not.
 
-    Raises UserError as write_store, or for blocks that are not the subject's.
+    Raises UserError as write_store, for blocks that are not the subject's, or if another process uses the folder.
     """
     stored = subject.stored()
     model = described(stored.name, stored.networks, "listed from its units, to be measured")
     plan = Plan(stored.name, stored.name, components=dict(components))
     cuts = cut(plan, model, Document({}, {}, directory))
-    return write_store(directory, model, stored.networks, cuts, stored.origin)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"the store cannot be written: {error.strerror or error}", str(directory)) from None
+    with locked(directory):
+        return write_store(directory, model, stored.networks, cuts, stored.origin)
 
 
 def store_for(store: Store, plan: Plan, document: Document) -> Store:
