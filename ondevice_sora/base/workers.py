@@ -66,7 +66,7 @@ class Workers(Generic[Job, Result]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         for process in (*self._busy, *self._idle):
-            _end(process)
+            children.end(process)
         self._busy, self._idle = {}, []
 
     def results(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Result]]:
@@ -91,7 +91,7 @@ class Workers(Generic[Job, Result]):
                         result, error = pickle.load(process.stdout)
                     except (EOFError, pickle.UnpicklingError):
                         how = children.how_it_ended(process.wait())
-                        _end(process)
+                        children.end(process)
                         del self._busy[process]
                         if attempt[process] == self.attempts:
                             raise WorkerDiedError(job, how) from None
@@ -117,17 +117,8 @@ def _send(process: subprocess.Popen[bytes], what: object) -> None:
         process.stdin.flush()
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    children.end(process)
-    for stream in (process.stdin, process.stdout):
-        if stream is not None:
-            with suppress(BrokenPipeError):  # what a dead process did not read
-                stream.close()
-
-
 def _serve() -> None:
     """In a worker: do what comes on standard input, answer on what was standard output; prints go to stderr."""
-    children.end_with_parent()
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     requests = sys.stdin.buffer

@@ -28,6 +28,7 @@ from torch import Tensor
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.reading import read_text
 from ondevice_sora.base.files.writing import write_text
+from ondevice_sora.base.interrupts import check
 from ondevice_sora.plans.partition import Block
 from ondevice_sora.profiles.blocks import span_name
 from ondevice_sora.profiles.models.model import Model
@@ -151,7 +152,7 @@ def write_store(
 ) -> Store:
     """Write the networks' weights, cut as given; files that are there already with the same content stay.
 
-    Raises UserError if the disk is full or refuses; the store that was there before is then still whole.
+    Raises UserError if the disk is full or refuses, and Interrupted; what was there before is then still whole.
     """
     before = _existing(directory)
     written: list[StoredBlock] = []
@@ -160,6 +161,7 @@ def write_store(
         for network in networks:
             position = 0
             for number, block in enumerate(cuts[network.name]):
+                check()
                 units = network.plain[position : position + len(block.units)]
                 position += len(units)
                 tensors = {name: tensor for unit in units for name, tensor in weights(unit)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from worlds import chores
-from worlds.processes import ended, parents_of
+from worlds.processes import children_of, ended, parents_of
 
 from ondevice_sora.base import children
 from ondevice_sora.base.interrupts import Interrupted, noted
@@ -83,7 +82,7 @@ def test_nothing_is_imported_from_the_working_folder(tmp_path: Path, monkeypatch
 def test_workers_give_every_result_once() -> None:
     with Workers(chores.doubled, 2) as workers:
         assert sorted(workers.results(range(9))) == [(n, 2 * n) for n in range(9)]
-    assert not children_of_this_process()
+    assert not children_of()
 
 
 def test_what_a_worker_prints_does_not_disturb_its_answers(capfd: pytest.CaptureFixture[str]) -> None:
@@ -116,14 +115,10 @@ def test_leaving_ends_the_workers_at_whatever_they_are(ctrl_c: Callable[[], None
         threading.Thread(target=lambda: started_then(ctrl_c)).start()
         with pytest.raises(Interrupted):
             list(workers.results([1, 2]))
-    assert not children_of_this_process()
+    assert not children_of()
 
 
 def started_then(send: Callable[[], None]) -> None:
-    while len(children_of_this_process()) < 2:
+    while len(children_of()) < 2:
         threading.Event().wait(0.01)
     send()
-
-
-def children_of_this_process() -> list[int]:
-    return [int(pid) for pid in os.listdir("/proc") if pid.isdecimal() and parents_of(int(pid))[:1] == [os.getpid()]]

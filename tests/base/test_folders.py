@@ -12,39 +12,43 @@ from worlds import chores
 
 from ondevice_sora.base import children
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.base.files.folders import held, scratch_in
+from ondevice_sora.base.files.folders import locked, scratch_in
 
 
 def test_a_folder_is_held_by_one_at_a_time(tmp_path: Path) -> None:
-    with held(tmp_path):
+    with locked(tmp_path):
         with pytest.raises(UserError, match="another process is working with this folder\nWait until it has ended"):
-            held(tmp_path).__enter__()
+            locked(tmp_path).__enter__()
         with pytest.raises(UserError, match="another process"):
-            held(tmp_path, shared=True).__enter__()
-    with held(tmp_path, shared=True), held(tmp_path, shared=True), pytest.raises(UserError, match="another process"):
-        held(tmp_path).__enter__()
-    with held(tmp_path):
+            locked(tmp_path, shared=True).__enter__()
+    with (
+        locked(tmp_path, shared=True),
+        locked(tmp_path, shared=True),
+        pytest.raises(UserError, match="another process"),
+    ):
+        locked(tmp_path).__enter__()
+    with locked(tmp_path):
         assert not list(tmp_path.iterdir()), "no file of ours lies in it"
 
 
 def test_a_folder_behind_a_link_is_the_same_folder(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
-    with held(tmp_path / "link"), pytest.raises(UserError, match="another process"):
-        held(tmp_path / "real").__enter__()
+    with locked(tmp_path / "link"), pytest.raises(UserError, match="another process"):
+        locked(tmp_path / "real").__enter__()
 
 
 def test_a_file_is_held_and_goes_again_if_nothing_was_written(tmp_path: Path) -> None:
     journal = tmp_path / "journal"
-    with held(journal), pytest.raises(UserError, match="another process is working with this file"):
-        held(journal).__enter__()
+    with locked(journal), pytest.raises(UserError, match="another process is working with this file"):
+        locked(journal).__enter__()
     assert not journal.exists()
-    with held(journal):
+    with locked(journal):
         journal.write_text("a row")
     assert journal.read_text() == "a row"
-    with held(journal):
+    with locked(journal):
         journal.unlink()
-        with held(journal):
+        with locked(journal):
             journal.write_text("another's, made since")
     assert journal.read_text() == "another's, made since"
 
@@ -52,7 +56,7 @@ def test_a_file_is_held_and_goes_again_if_nothing_was_written(tmp_path: Path) ->
 def test_a_file_that_is_a_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "journal").symlink_to("elsewhere")
     with pytest.raises(UserError, match="cannot be opened"):
-        held(tmp_path / "journal").__enter__()
+        locked(tmp_path / "journal").__enter__()
     assert not (tmp_path / "elsewhere").exists()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -23,6 +24,12 @@ def parents_of(pid: int) -> list[int]:
         pid = int(parent)
         found.append(pid)
     return found
+
+
+def children_of(pid: int | None = None) -> list[int]:
+    """The processes that a process, by default this one, has started and that have not ended."""
+    pid = os.getpid() if pid is None else pid
+    return [int(each.name) for each in Path("/proc").glob("[0-9]*") if parents_of(int(each.name))[:1] == [pid]]
 
 
 def ended(pid: int) -> bool:

@@ -24,13 +24,13 @@ NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
 
 
 @contextmanager
-def held(path: Path, *, shared: bool = False) -> Iterator[None]:
+def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
     """Keep others out of a folder that is there, or away from a file, made empty if it is not; readers share it.
 
     An empty file is removed at the end. Raises UserError if another process has it.
     """
     try:
-        descriptor = _locked(path, shared=shared)
+        descriptor = _taken(path, shared=shared)
     except OSError as error:
         raise UserError(f"cannot be opened: {error.strerror or error}", str(path)) from None
     if descriptor is None:
@@ -56,7 +56,7 @@ def scratch_in(folder: Path, purpose: str) -> Iterator[Path]:
     prefix = f"{OURS}{purpose}-"
     _remove_left(folder, prefix)
     try:
-        path, descriptor = _made_and_locked(folder, prefix)
+        path, descriptor = _made_and_taken(folder, prefix)
     except OSError as error:
         raise UserError(f"no folder can be made here: {error.strerror or error}", str(folder)) from None
     try:
@@ -66,7 +66,7 @@ def scratch_in(folder: Path, purpose: str) -> Iterator[Path]:
         os.close(descriptor)
 
 
-def _made_and_locked(folder: Path, prefix: str) -> tuple[Path, int]:
+def _made_and_taken(folder: Path, prefix: str) -> tuple[Path, int]:
     """It gets its name when it is locked: one of that name without a lock has been left behind."""
     while True:
         made = Path(tempfile.mkdtemp(prefix=UNLOCKED, dir=folder))
@@ -106,7 +106,7 @@ def _is_own_folder(entry: os.DirEntry[str]) -> bool:
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
 
 
-def _locked(path: Path, *, shared: bool) -> int | None:
+def _taken(path: Path, *, shared: bool) -> int | None:
     """A descriptor that holds the lock; None if another process has it. Raises OSError."""
     while True:
         if path.is_dir():

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from ondevice_sora.runtime.executor.network import Network
+from ondevice_sora.runtime.networks.network import Network
 from worlds.partitioned import empty_like, held_bytes, inputs, network_of, plan_of, scheduled, stored
 
 from ondevice_sora.runtime.executor import executor
