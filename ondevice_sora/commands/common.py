@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.installation import how_to_install, missing_in_a_wheel
 from ondevice_sora.base.interrupts import Interrupted, check, noted
 
 EXIT_FITS = 0
@@ -24,7 +25,8 @@ CASES_HELP = "a cases file, or a shipped one: iphone15pro (default), apple_sdxl"
 def guarded(work: Callable[[], int]) -> int:
     """Run a verb: a user's mistake becomes one message and exit status 2, Ctrl-C exit status 130, SIGTERM 143.
 
-    Signals are raised where the verb checks for them; one that comes after its work is done changes nothing.
+    So does a verb that only a checkout has: one message, exit status 2. Signals are raised where the verb checks for
+    them; one that comes after its work is done changes nothing.
     """
     status: int | None = None
     try:
@@ -37,6 +39,11 @@ def guarded(work: Callable[[], int]) -> int:
             shown(worked)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        return EXIT_UNUSABLE
+    except ModuleNotFoundError as error:
+        if not missing_in_a_wheel(error):
+            raise
+        print(f"error: this needs {error.name}, which only a checkout has\nRun it in one.", file=sys.stderr)
         return EXIT_UNUSABLE
     except KeyboardInterrupt as error:
         if status is None:
@@ -74,9 +81,9 @@ def needing(extra: str) -> Iterator[None]:
         yield
         check()  # such imports take seconds
     except ModuleNotFoundError as error:
-        raise UserError(
-            f"this needs {error.name}, which is not installed", mend=f"pip install 'ondevice-sora[{extra}]'"
-        ) from None
+        if (error.name or "").partition(".")[0] == "ondevice_sora":
+            raise
+        raise UserError(f"this needs {error.name}, which is not installed", mend=how_to_install(extra)) from None
 
 
 def output_path(given: str, default: str, force: bool, inputs: Sequence[str] = ()) -> Path:

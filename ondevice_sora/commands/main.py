@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 
+from ondevice_sora import __version__
 from ondevice_sora.base.errors import nearest
 from ondevice_sora.base.interrupts import check
 from ondevice_sora.commands.common import EXIT_FITS, EXIT_UNUSABLE, Parser, guarded
@@ -33,7 +33,7 @@ def _run(arguments: list[str]) -> int:
         print(usage())
         return EXIT_FITS
     if arguments[0] == "--version":
-        print(_version())
+        print(f"ondevice-sora {__version__}")
         return EXIT_FITS
     verb = arguments[0]
     if verb not in VERBS:
@@ -54,13 +54,6 @@ def usage() -> str:
         "Predict how a block-partitioned Core ML model runs on an iPhone: time, memory, and whether iOS ends it.\n\n"
         f"{verbs}\n\nexample: ondevice-sora simulate --device iphone15pro --plan app-256-all --report"
     )
-
-
-def _version() -> str:
-    try:
-        return f"ondevice-sora {version('ondevice-sora')}"
-    except PackageNotFoundError:
-        return "ondevice-sora (not installed)"
 
 
 if __name__ == "__main__":

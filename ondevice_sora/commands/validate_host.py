@@ -66,6 +66,8 @@ def run(options: argparse.Namespace) -> int:
     """Raises UserError."""
     with needing("torch"):
         import torch  # noqa: F401
+
+        import ondevice_sora.studies  # noqa: F401  # an installed package, which has none, is told so before the work
     if options.width % 16:
         raise UserError(f"{options.width} channels do not divide among 16 heads", "--width", "Give a multiple of 16.")
     if options.search:
@@ -185,11 +187,10 @@ class Validation:
     def _subject(self, name: str) -> Any:
         from ondevice_sora.runtime.capture.subjects import SmallModel, StandIn
         from ondevice_sora.runtime.networks.stdit3 import LatentSize, STDiT3Config
-        from ondevice_sora.runtime.small.shipped import WEIGHTS
+        from ondevice_sora.runtime.small.shipped import shipped_weights
 
         if name == "small":
-            shipped = WEIGHTS if (WEIGHTS / "denoiser").is_dir() else None
-            return SmallModel(self.options.weights or shipped)
+            return SmallModel(self.options.weights or shipped_weights())
         config = STDiT3Config(depth=self.options.depth, hidden_size=self.options.width)
         return StandIn(config, LatentSize(*LATENT_SIZES[name]), STANDIN_TEXT_TOKENS)
 

@@ -13,6 +13,7 @@ from imageio import v3
 from imageio_ffmpeg import get_ffmpeg_exe
 from worlds.tiny import PLAN, TEXT_CONFIG, save_tiny_model
 
+from ondevice_sora.base.installation import how_to_install
 from ondevice_sora.commands.main import main
 from ondevice_sora.records.trace import read_trace
 from ondevice_sora.runtime.sampling import generation
@@ -226,7 +227,7 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch, capsys, package)
     assert main(["generate", PROMPT]) == 2
     error = capsys.readouterr().err
     assert f"this needs {package}, which is not installed" in error
-    assert "pip install 'ondevice-sora[generate]'" in error
+    assert how_to_install("generate") in error
 
 
 BLOCKS = """components:

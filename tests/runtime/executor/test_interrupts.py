@@ -13,13 +13,13 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from ondevice_sora.runtime.networks.network import Network
 from worlds.partitioned import empty_like, held_bytes, inputs, network_of, plan_of, scheduled, stored
 
 from ondevice_sora.runtime.executor import executor
 from ondevice_sora.runtime.executor.executor import Executor
 from ondevice_sora.runtime.executor.store import Store
 from ondevice_sora.runtime.executor.torch_blocks import TorchBlocks
+from ondevice_sora.runtime.networks.network import Network
 from ondevice_sora.runtime.networks.stdit3 import STDiT3
 
 STEPS = 2
