@@ -20,6 +20,7 @@ import msgspec
 from ondevice_sora.base.errors import UserError, nearest
 from ondevice_sora.base.files.documents import Document
 from ondevice_sora.base.files.reading import read_extended
+from ondevice_sora.base.text import LINE, Title
 from ondevice_sora.profiles.blocks import ComputeUnits
 from ondevice_sora.profiles.figures import ByteCount
 from ondevice_sora.profiles.models.model import Precision, family
@@ -83,7 +84,8 @@ class Tdtm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     steps: Literal["none", "all"] | FirstSteps | tuple[Index, ...] = "none"
     units: Annotated[
-        tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=100)], ...], msgspec.Meta(min_length=1)
+        tuple[Annotated[str, LINE, msgspec.Meta(min_length=1, max_length=100)], ...],
+        msgspec.Meta(min_length=1, max_length=100),
     ] = ("*",)
     packages: Packages = "shared"
 
@@ -134,8 +136,8 @@ class ComponentPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A whole plan. `components` is keyed by component; `decoder` stands for those of its stages that have no entry."""
 
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=120)]
-    model: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    name: Title
+    model: Annotated[str, LINE, msgspec.Meta(min_length=1, max_length=200)]
     description: str = ""
     video: Video | None = None
     text_tokens: Annotated[int, msgspec.Meta(ge=1, le=300)] | None = None

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import torch
@@ -27,13 +27,15 @@ from torch import Tensor
 from ondevice_sora.base import children
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.folders import locked, scratch_in
-from ondevice_sora.base.files.reading import read_text
+from ondevice_sora.base.files.json_files import read_json
 from ondevice_sora.base.files.writing import write_text
 from ondevice_sora.base.interrupts import noted
+from ondevice_sora.base.quantities import Bytes
+from ondevice_sora.base.text import END, Line
 from ondevice_sora.plans.schedule import Schedule
 from ondevice_sora.plans.schema import load_plan
 from ondevice_sora.profiles.profile import load_profile
-from ondevice_sora.records.trace import Trace
+from ondevice_sora.records.trace import Trace, check_trace
 from ondevice_sora.runtime.capture.subjects import executor_for, subject_of
 from ondevice_sora.runtime.executor import footprint
 from ondevice_sora.runtime.executor.reading import FileReader, drop_pages
@@ -43,6 +45,9 @@ from ondevice_sora.runtime.executor.torch_blocks import TorchBlocks
 from ondevice_sora.runtime.networks.units import State, Unit
 
 MODULE = "ondevice_sora.runtime.capture.measured_run"
+PROBE, WHOLE = "probe", "whole"
+MAX_BYTES = 500_000_000
+"""Of a trial's file."""
 
 
 class Trial(msgspec.Struct, frozen=True):
@@ -53,10 +58,10 @@ class Trial(msgspec.Struct, frozen=True):
     working_bytes   of a probe: the most that any run of a block took, by component, block and variant
     """
 
-    digest: str
+    digest: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}" + END, description="64 hexadecimal digits")]
     trace: Trace | None = None
-    added_bytes: int | None = None
-    working_bytes: list[tuple[str, str, str, int]] = []
+    added_bytes: Bytes | None = None
+    working_bytes: list[tuple[Line, Line, Line, Bytes]] = []
 
 
 class ProbingBlocks(TorchBlocks):
@@ -131,15 +136,25 @@ def in_process(
             reason = said[-1] if said else f"its process {children.how_it_ended(process.returncode)}"
             raise UserError(f"a run of {plan.name} failed: {reason}", str(plan))
         os.replace(written, output)
-    return read_trial(output)
+    return read_trial(output, mode)
 
 
-def read_trial(path: Path) -> Trial:
-    """A finished trial. Raises UserError if the file is none."""
-    try:
-        return msgspec.json.decode(read_text(path, max_bytes=500_000_000), type=Trial)
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
-        raise UserError(f"not a trial: {error}", str(path), "Remove it; the run is then repeated.") from None
+def read_trial(path: Path, mode: str = "") -> Trial:
+    """A finished trial of a mode as `in_process` has it. Raises UserError if the file is none.
+
+    A run that was measured took some time; a probe found what some block holds.
+    """
+    document = read_json(path, max_bytes=MAX_BYTES, mend="Remove it; the run is then repeated.", follows_links=False)
+    trial = document.convert(Trial)
+    if mode == PROBE and not trial.working_bytes:
+        raise document.error("$.working_bytes", "nothing was probed")
+    if mode == "":
+        if trial.trace is None:
+            raise document.error("$.trace", "there is no trace")
+        check_trace(trial.trace, document, "$.trace")
+        if not any(span.action == "run" for span in trial.trace.spans) or trial.trace.total_s <= 0:
+            raise document.error("$.trace.spans", "no run took any time")
+    return trial
 
 
 def _working(probed: ProbingBlocks, schedule: Schedule) -> list[tuple[str, str, str, int]]:

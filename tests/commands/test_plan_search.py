@@ -63,7 +63,7 @@ def test_report_and_state_are_written_and_the_search_goes_on(tmp_path, capsys):
     assert again["score"] <= first["score"]
     assert again["num_evaluated"] >= first["num_evaluated"]
     assert main(["plan", "search", "--model", "opensora-256", "--state", str(state)]) == 2
-    assert "the state of another search" in capsys.readouterr().err
+    assert "not the state of this search" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("number", "status"), [("SIGINT", 130), ("SIGTERM", 143)])
