@@ -142,6 +142,13 @@ def distinct(outputs: Iterable[Path]) -> None:
             raise UserError("two outputs have the same name", str(path), "Give each its own.")
 
 
+def refuse_without_effect(options: argparse.Namespace, names: Iterable[str], why: str, mend: str) -> None:
+    """Raises UserError for the first of these options that was given. `why` goes on from 'has no effect'."""
+    for name in names:
+        if getattr(options, name) not in (None, False):
+            raise UserError(f"--{name.replace('_', '-')} has no effect {why}", mend=mend)
+
+
 @contextmanager
 def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """A bar on the terminal, none where nobody is looking; what it gives advances it by a count."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ondevice_sora.base.compiled import HAS_COMPILER, compiled
+from ondevice_sora.base.compiled import compiled, has_compiler
 from ondevice_sora.plans import loading
 from ondevice_sora.plans.loading import DROP, KEEP, MAY_KEEP
 from ondevice_sora.plans.schedule import MAX_VISITS
@@ -101,7 +101,7 @@ class Candidates:
             return None
         thermal = machine.thermal
         finish_s, peak = finish(
-            *uses, *prices, machine.baseline_bytes, thermal is not None,
+            *uses, *prices, memory.baseline, thermal is not None,
             thermal.floor if thermal is not None else 1.0, thermal.time_constant_s if thermal is not None else 1.0,
         )  # fmt: skip
         stored = sum([cut.stored_bytes[packages] for cut in cuts])
@@ -176,12 +176,12 @@ def _kernels() -> tuple[Any, Any]:
 
 
 def _column(values: list[Any]) -> Column:
-    return np.array(values) if HAS_COMPILER else values
+    return np.array(values) if has_compiler() else values
 
 
 def _repeated(values: list[Any], times: int) -> Column:
-    return np.tile(_column(values), times) if HAS_COMPILER else values * times
+    return np.tile(_column(values), times) if has_compiler() else values * times
 
 
 def _join(columns: list[Column]) -> Column:
-    return np.concatenate(columns) if HAS_COMPILER else list(chain.from_iterable(columns))
+    return np.concatenate(columns) if has_compiler() else list(chain.from_iterable(columns))
