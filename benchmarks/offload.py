@@ -45,15 +45,16 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ondevice_sora.base.files.documents import Document
+from ondevice_sora.plans.partition import cut
 from ondevice_sora.plans.schema import ComponentPlan, Plan, Sampler
 from ondevice_sora.runtime.capture.durations import line
 from ondevice_sora.runtime.executor import footprint
 from ondevice_sora.runtime.executor.executor import Executor
-from ondevice_sora.runtime.executor.network import Network, cut, listed_model, schedule_run, stored_pricer
 from ondevice_sora.runtime.executor.reading import FileReader, drop_pages
+from ondevice_sora.runtime.executor.scheduling import describe_networks, schedule_run, stored_pricer
 from ondevice_sora.runtime.executor.store import Store, write_store
 from ondevice_sora.runtime.executor.torch_blocks import TorchBlocks
+from ondevice_sora.runtime.networks.network import Network
 from ondevice_sora.runtime.networks.stdit3 import STDiT3Block, STDiT3Config
 from ondevice_sora.runtime.networks.units import Unit
 
@@ -169,10 +170,9 @@ def prepare(directory: Path, depth: int) -> Store:
     with torch.no_grad():
         stack = Stack(depth).requires_grad_(False)
     network = network_of(stack)
-    model = listed_model("stack", [network])
-    document = Document({}, {}, Path("offload"))
+    model = describe_networks("stack", [network])
     plan = Plan("offload", "stack", components={"denoiser": ComponentPlan(blocks="unit")})
-    return write_store(directory, model, [network], cut(plan, model, document))
+    return write_store(directory, model, [network], cut(plan, model, {}))
 
 
 # Contenders: each yields nothing until it is set up, then one output a step.
@@ -221,14 +221,9 @@ def run_sequential(options: argparse.Namespace, store: Store, state: dict[str, T
 def run_ours(options: argparse.Namespace, store: Store, state: dict[str, Tensor]) -> Iterator[Tensor]:
     network = network_of(empty_stack(options.depth))
     plan = plan_of(options)
-    model = listed_model("stack", [network])
-    working = {("denoiser", u.name, u.name, "plain"): WORKING_BYTES for u in network.plain}
-    schedule, costs = schedule_run(
-        plan,
-        model,
-        Document({}, {}, Path("offload")),
-        price=stored_pricer(working),  # type: ignore[arg-type]
-    )
+    model = describe_networks("stack", [network])
+    price = stored_pricer(working_of=lambda block: WORKING_BYTES)
+    schedule, costs = schedule_run(plan, model, price=price)
     reader = FileReader(store, direct=not options.buffered, drop_cache=True)
     executor = Executor(schedule, costs, TorchBlocks(schedule, [network], store, reader=reader))
     yield torch.empty(0)

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ondevice_sora.base.errors import nearest
-from ondevice_sora.base.files.documents import Document
+from ondevice_sora.base.errors import UserError, nearest
 from ondevice_sora.plans.schema import ComponentPlan
 
 APP_BLOCK_BYTES = 170_000_000
@@ -47,11 +46,11 @@ def app_window(position: int, length: int, step: int, once_per_step: bool) -> in
 
 
 def kept_positions(
-    settings: ComponentPlan, unit_names: list[tuple[str, ...]], first_pass: FirstPass, document: Document, pointer: str
+    settings: ComponentPlan, unit_names: list[tuple[str, ...]], first_pass: FirstPass, field: str
 ) -> Kept:
     """Positions of a pass that the component's `keep` makes resident.
 
-    Raises UserError for a block that does not exist.
+    Raises UserError, about `field`, for a block that does not exist.
     """
     keep = settings.keep
     if keep == "optimal":
@@ -64,13 +63,13 @@ def kept_positions(
         return _paper_prefix(first_pass)
     if isinstance(keep, int):
         if keep > len(unit_names):
-            raise document.error(pointer, f"{keep} blocks cannot be kept: there are {len(unit_names)}")
+            raise UserError(f"{keep} blocks cannot be kept: there are {len(unit_names)}", field=field)
         return frozenset(range(keep))
     positions = {names[0]: position for position, names in enumerate(unit_names)}
     for row, name in enumerate(keep):
         if name not in positions:
-            raise document.error(
-                f"{pointer}[{row}]", f"no block starts with unit '{name}'", nearest(name, list(positions))
+            raise UserError(
+                f"no block starts with unit '{name}'", mend=nearest(name, list(positions)), field=f"{field}[{row}]"
             )
     return frozenset(positions[name] for name in keep)
 

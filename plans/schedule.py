@@ -14,12 +14,11 @@ of visits i .. i + window(i), loaded or being loaded + whatever is kept for late
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ondevice_sora.base.errors import UserError, nearest
-from ondevice_sora.base.files.documents import Document
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.units import format_bytes
 from ondevice_sora.plans.loading import (
     DROP,
@@ -33,11 +32,13 @@ from ondevice_sora.plans.loading import (
     uses_of,
     without_weights,
 )
-from ondevice_sora.plans.partition import Block, partition
+from ondevice_sora.plans.partition import Block
+from ondevice_sora.plans.partition import cut as cut_model
 from ondevice_sora.plans.policies import APP_LPL_STEP, OPTIMAL, FirstPass, Kept, app_window, kept_positions
 from ondevice_sora.plans.schema import Plan
 from ondevice_sora.profiles.blocks import BlockSpec
-from ondevice_sora.profiles.costs import BlockCosts
+from ondevice_sora.profiles.costs import BlockCosts, Costs, Pricer
+from ondevice_sora.profiles.models.catalogue import Reference
 from ondevice_sora.profiles.models.model import Model, Variant
 
 
@@ -88,18 +89,29 @@ class Schedule:
     uses: Uses = field(repr=False, compare=False)
 
 
+UNLIMITED = 10**15
+
+
 class MemoryModel(NamedTuple):
     """What a schedule needs to know of a device: bytes, and shares of a block's resident bytes.
 
-    available    what the policies fill when the plan has no budget: the device's limit
+    available    the device's limit, which the policies fill when the plan has no budget
     transient    charged only while a load is under way
     residual     still charged after the first unload
     """
 
-    baseline: int
-    available: int
-    transient: float
-    residual: float
+    baseline: int = 0
+    available: int = UNLIMITED
+    transient: float = 0.0
+    residual: float = 0.0
+
+    @classmethod
+    def of(cls, costs: Costs, available: int = UNLIMITED) -> MemoryModel:
+        """At the figures' values."""
+        loads = costs.loads
+        return cls(
+            round(costs.baseline_bytes.value), available, loads.transient_share.value, loads.residual_share.value
+        )
 
     def shares_of(self, size: Sequence[int]) -> tuple[list[int], list[int]]:
         """Transient and residual bytes of blocks of these sizes."""
@@ -107,8 +119,6 @@ class MemoryModel(NamedTuple):
 
 
 MAX_VISITS = 100_000
-Pricer = Callable[[Sequence[BlockSpec]], BlockCosts]
-Reference = dict[str, tuple[tuple[str, ...], ...]]
 
 
 class _Walk(NamedTuple):
@@ -135,7 +145,6 @@ def build_schedule(
     reference: Reference,
     price: Pricer,
     memory: MemoryModel,
-    document: Document,
     evaluations: int | None = None,
 ) -> tuple[Schedule, BlockCosts]:
     """The schedule of one generation, and the prices of its blocks.
@@ -143,33 +152,19 @@ def build_schedule(
     `evaluations` overrides the number of network evaluations (dynamic LPL's outcomes). Raises UserError if the plan
     names what the model does not have, or if the budget cannot be kept: then with the block and the bytes missing.
     """
-    known = [component.name for component in model.components]
-    families = {component.family for component in model.components}
-    for name in plan.components:
-        if name not in families and name not in known:
-            raise document.error(f"$.components.{name}", f"{model.name} has no such component", nearest(name, known))
-    cuts = [
-        partition(
-            component,
-            plan.component(component.name),
-            reference.get(component.name),
-            document,
-            f"$.components.{plan.entry(component.name)}.blocks",
-        )
-        for component in model.components
-    ]
+    cuts = list(cut_model(plan, model, reference).values())
     stepped = {component.name for component in model.components if component.passes == "steps"}
     evaluations = evaluations if evaluations is not None else plan.evaluations()
     count = sum(
-        len(cut) * (evaluations if component.passes == "steps" else component.passes)
-        for component, cut in zip(model.components, cuts, strict=True)
+        len(blocks) * (evaluations if component.passes == "steps" else component.passes)
+        for component, blocks in zip(model.components, cuts, strict=True)
     )
     if count > MAX_VISITS:
         what = f"{count:,} visits of blocks; at most {MAX_VISITS:,} are simulated"
-        raise document.error("$", what, "Cut fewer blocks, or take fewer steps.")
+        raise UserError(what, mend="Cut fewer blocks, or take fewer steps.", field="$")
     blocks, walk = _walk(plan, model, cuts, evaluations)
     costs = price(blocks)
-    planner = _LoadPlanner(plan, blocks, walk, costs, memory, document, stepped)
+    planner = _LoadPlanner(plan, blocks, walk, costs, memory, stepped)
     return planner.schedule(), costs
 
 
@@ -216,11 +211,10 @@ class _LoadPlanner:
         walk: _Walk,
         costs: BlockCosts,
         memory: MemoryModel,
-        document: Document,
         stepped: set[str],
     ) -> None:
         self.plan, self.blocks, self.walk, self.costs = plan, blocks, walk, costs
-        self.memory, self.document, self.stepped = memory, document, stepped
+        self.memory, self.stepped = memory, stepped
         self.size = costs.resident_bytes
         self.settings = {name: plan.component(name) for name in dict.fromkeys(p.component for p in walk.passes)}
         self.transient, residual = memory.shares_of(self.size)
@@ -285,8 +279,7 @@ class _LoadPlanner:
             available=budget if budget is not None else self.memory.available,
         )
         names = [tuple(unit.name for unit in self.blocks[self.walk.block[use]].units) for use in first]
-        pointer = f"$.components.{self.plan.entry(walked.component)}.keep"
-        return kept_positions(settings, names, first_pass, self.document, pointer)
+        return kept_positions(settings, names, first_pass, f"$.components.{self.plan.entry(walked.component)}.keep")
 
     def _demand(self, use: int, last: int) -> int:
         return demand(self.packages, self.previous, self.alone, self.size, self.transient, use, last)
@@ -308,11 +301,12 @@ class _LoadPlanner:
         ]
         if kept_bytes:
             parts.append(f"{format_bytes(kept_bytes)} kept resident")
-        return self.document.error(
-            "$.memory.budget",
+        return UserError(
             f"block '{block.name}' of {block.component} needs {format_bytes(needed)} ({', '.join(parts)}), "
             f"{format_bytes(needed - budget)} more than the budget of {format_bytes(budget)}",
-            f"Allow {format_bytes(needed)}, cut the block smaller" + (", or keep fewer blocks." if kept_bytes else "."),
+            mend=f"Allow {format_bytes(needed)}, cut the block smaller"
+            + (", or keep fewer blocks." if kept_bytes else "."),
+            field="$.memory.budget",
         )
 
     def _visits(self, uses: Uses) -> tuple[Visit, ...]:

@@ -15,7 +15,6 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from ondevice_sora.base.errors import UserError, nearest
-from ondevice_sora.base.files.documents import Document
 from ondevice_sora.base.files.reading import read_json
 from ondevice_sora.base.files.writing import write_json
 from ondevice_sora.profiles.blocks import PROCESSORS, ComputeUnits, span_name
@@ -151,7 +150,8 @@ def read_capture(path: str | Path) -> Capture:
         what = f"capture format {found!r} is not '{FORMAT}'" if found else f"not a capture: no 'format': '{FORMAT}'"
         raise document.error("$", what, "See 'The capture file' in docs/profile.md.")
     capture = document.convert(Capture)
-    _check(capture, document)
+    with document.locating():
+        _check(capture)
     return capture
 
 
@@ -202,31 +202,37 @@ def with_memory_of(capture: Capture, harness: Capture) -> tuple[Capture, list[st
     return merged, notes
 
 
-def _check(capture: Capture, document: Document) -> None:
+def _check(capture: Capture) -> None:
     """What a schema cannot say."""
     if capture.hardware is None and capture.device not in device_keys():
         mend = f"{nearest(capture.device, device_keys())} Of any other device give `hardware` as well."
-        raise document.error("$.device", f"unknown device '{capture.device}'", mend)
+        raise UserError(f"unknown device '{capture.device}'", mend=mend, field="$.device")
     if capture.hardware is not None:
         if capture.device in device_keys():
-            raise document.error("$.hardware", f"the catalogue describes '{capture.device}'", "Remove `hardware`.")
+            raise UserError(
+                f"the catalogue describes '{capture.device}'", mend="Remove `hardware`.", field="$.hardware"
+            )
         if capture.hardware.hardware.gpu_flops_per_s is None:
             what = "the key 'gpu_flops_per_s' is missing"
-            raise document.error("$.hardware.hardware", what, "What was not measured is scaled by it.")
+            raise UserError(what, mend="What was not measured is scaled by it.", field="$.hardware.hardware")
     counts = Counter(block.key for block in capture.blocks)
     for index, block in enumerate(capture.blocks):
         pointer = f"$.blocks[{index}]"
         if counts[block.key] > 1:
-            raise document.error(pointer, f"{block.label} ({block.precision}) stands twice", "Keep one of the two.")
+            raise UserError(
+                f"{block.label} ({block.precision}) stands twice", mend="Keep one of the two.", field=pointer
+            )
         memory = {name: getattr(block.memory, name) for name in block.memory.__struct_fields__}
         lengths = {name: len(values) for name, values in memory.items() if values}
         if len(set(lengths.values())) > 1:
             told = ", ".join(f"{name} {length}" for name, length in lengths.items())
-            raise document.error(f"{pointer}.memory", f"lists of different lengths: {told}", "Give one sample a load.")
+            raise UserError(
+                f"lists of different lengths: {told}", mend="Give one sample a load.", field=f"{pointer}.memory"
+            )
         if not (_seconds_lists(block) or lengths):
-            raise document.error(pointer, f"{block.label} has no samples", "Leave out what was not measured.")
+            raise UserError(f"{block.label} has no samples", mend="Leave out what was not measured.", field=pointer)
     if not capture.blocks:
-        raise document.error("$.blocks", "no block was measured")
+        raise UserError("no block was measured", field="$.blocks")
 
 
 def profile_of(capture: Capture) -> tuple[Profile, list[str]]:

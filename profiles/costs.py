@@ -19,7 +19,7 @@ compressed weights; nothing is said of how Core ML might split one block over tw
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -118,6 +118,10 @@ class BlockCosts:
     def seconds(self) -> tuple[Array, Array, Array, Array, Array]:
         """Warm and cold loads, runs, first runs and unloading."""
         return self.load_warm_s, self.load_cold_s, self.run_s, self.first_run_s, self.unload_s
+
+
+Pricer = Callable[[Sequence[BlockSpec]], BlockCosts]
+"""What prices blocks on one device."""
 
 
 def figures(costs: Costs) -> dict[str, Figure]:

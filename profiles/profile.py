@@ -6,7 +6,7 @@ the ratio of their published peak rates, and every figure so scaled is marked es
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,9 +14,8 @@ import msgspec
 import numpy as np
 
 from ondevice_sora.base.errors import UserError, nearest
-from ondevice_sora.base.files.documents import Document
 from ondevice_sora.base.files.reading import read_yaml
-from ondevice_sora.profiles.costs import Array, Costs, figure_range, figures, replace_figures
+from ondevice_sora.profiles.costs import Array, Costs, Pricer, Sample, figure_range, figures, price, replace_figures
 from ondevice_sora.profiles.devices import DATA, Device, device_keys, load_device
 from ondevice_sora.profiles.figures import Figure
 from ondevice_sora.profiles.measurements import Measurement
@@ -93,6 +92,16 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str = ""
     """Where it came from; set when it is read."""
 
+    def pricer(self, device: Device, sample: Sample | None = None) -> Pricer:
+        """What prices blocks on the device, at the figures' values or at samples of them."""
+        return partial(
+            price,
+            costs=self.costs,
+            sample=sample,
+            measurements=self.measurements,
+            dram_bytes_per_s=device.hardware.dram_bytes_per_s.value,
+        )
+
 
 def profile_data(profile: Profile) -> dict[str, Any]:
     """The profile as plain data, to be written as YAML."""
@@ -105,16 +114,8 @@ def load_profile(name: str) -> tuple[Profile, Device]:
     if name.endswith((".yaml", ".yml", ".json")) or "/" in name:
         document = read_yaml(name)
         profile = msgspec.structs.replace(document.convert(Profile), name=name)
-        if profile.hardware is not None:
-            if profile.device in device_keys():
-                raise document.error("$.hardware", f"the catalogue describes '{profile.device}'", "Remove `hardware`.")
-            check_profile(profile, document)
-            return profile, msgspec.structs.replace(profile.hardware, key=profile.device)
-        if profile.device not in device_keys():
-            known = nearest(profile.device, device_keys())
-            raise document.error("$.device", f"unknown device '{profile.device}'", known)
-        check_profile(profile, document)
-        return profile, load_device(profile.device)
+        with document.locating():
+            return profile, _device_of(profile)
     device = load_device(name)
     path = PROFILES / f"{device.key}.yaml"
     if path.is_file():
@@ -122,28 +123,47 @@ def load_profile(name: str) -> tuple[Profile, Device]:
     return scale_profile(_shipped(PROFILES / f"{SCALED_FROM}.yaml"), load_device(SCALED_FROM), device), device
 
 
-def check_profile(profile: Profile, document: Document) -> None:
+def _device_of(profile: Profile) -> Device:
+    """The device of a profile file, which is checked. Raises UserError."""
+    if profile.hardware is not None:
+        if profile.device in device_keys():
+            what = f"the catalogue describes '{profile.device}'"
+            raise UserError(what, mend="Remove `hardware`.", field="$.hardware")
+        check_profile(profile)
+        return msgspec.structs.replace(profile.hardware, key=profile.device)
+    if profile.device not in device_keys():
+        known = nearest(profile.device, device_keys())
+        raise UserError(f"unknown device '{profile.device}'", mend=known, field="$.device")
+    check_profile(profile)
+    return load_device(profile.device)
+
+
+def check_profile(profile: Profile) -> None:
     """What a schema cannot say: figures that are physical, a fit record that agrees with itself. Raises UserError."""
     known = figures(profile.costs)
     for name, figure in known.items():
         low, high = figure_range(name)
         if not low <= figure.value <= high:
-            raise document.error(
-                f"$.costs.{name}.value", f"{figure.value:g} is out of range", f"Give a number from {low:g} to {high:g}."
+            raise UserError(
+                f"{figure.value:g} is out of range",
+                mend=f"Give a number from {low:g} to {high:g}.",
+                field=f"$.costs.{name}.value",
             )
     if profile.fit is None:
         return
     for row, parameter in enumerate(profile.fit.parameters):
         if parameter.name not in known:
-            raise document.error(
-                f"$.fit.parameters[{row}].name",
+            raise UserError(
                 f"unknown figure '{parameter.name}'",
-                nearest(parameter.name, list(known)),
+                mend=nearest(parameter.name, list(known)),
+                field=f"$.fit.parameters[{row}].name",
             )
     try:
         profile.fit.correlation_root()
     except ValueError as error:
-        raise document.error("$.fit.correlation", str(error), "Write the profile again with `profile fit`.") from None
+        raise UserError(
+            str(error), mend="Write the profile again with `profile fit`.", field="$.fit.correlation"
+        ) from None
 
 
 @cache

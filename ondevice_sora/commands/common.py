@@ -6,7 +6,7 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -97,6 +97,13 @@ def output_path(given: str, default: str, force: bool, inputs: Sequence[str] = (
     if os.path.isfile(path) and not force:  # not for /dev/stdout, into which one writes
         raise UserError("the file exists already", str(path), "Choose another name, or overwrite it with --force.")
     return path
+
+
+def refuse_without_effect(options: argparse.Namespace, names: Iterable[str], why: str, mend: str) -> None:
+    """Raises UserError for the first of these options that was given. `why` goes on from 'has no effect'."""
+    for name in names:
+        if getattr(options, name) not in (None, False):
+            raise UserError(f"--{name.replace('_', '-')} has no effect {why}", mend=mend)
 
 
 @contextmanager

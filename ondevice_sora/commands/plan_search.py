@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 import time
@@ -15,8 +14,7 @@ from ondevice_sora.base.errors import UserError
 from ondevice_sora.commands.common import EXIT_FITS, EXIT_INTERRUPTED, output_path, size_argument
 
 if TYPE_CHECKING:
-    from ondevice_sora.base.files.documents import Document
-    from ondevice_sora.plans.schema import Plan
+    from ondevice_sora.plans.schema import LoadedPlan
     from ondevice_sora.records.search import Planning
     from ondevice_sora.simulator.prepare import Setting
     from ondevice_sora.simulator.search.problem import Scored
@@ -114,7 +112,7 @@ def run_search(options: argparse.Namespace) -> int:
         if "output" in outputs:
             comment = f"Found by `ondevice-sora plan search` for {', '.join(devices)}: "
             comment += f"{answer.rows[0].total_s:.6f} s predicted."
-            found = _movable(searched.best, searched.document, outputs["output"])
+            found = searched.best.moved_to(outputs["output"].parent)
             write_yaml(outputs["output"], plan_data(found), comment)
         if answer.ending == "interrupted":
             break
@@ -158,20 +156,20 @@ def _outputs(options: argparse.Namespace, models: list[str], devices: list[str])
 class _Searched(NamedTuple):
     model: str
     answer: Planning
-    best: Plan
-    document: Document
+    best: LoadedPlan
     settings: list[Setting]
 
 
 def _search(model: str, devices: list[str], options: argparse.Namespace) -> _Searched:
     """Raises UserError, and KeyboardInterrupt if there is no plan yet."""
-    from ondevice_sora.plans.schema import load_plan
+    from ondevice_sora.plans.schema import LoadedPlan, load_plan
     from ondevice_sora.profiles.profile import load_profile
     from ondevice_sora.simulator.prepare import setting_of
     from ondevice_sora.simulator.search.comparison import budget_for, find_plan_for
     from ondevice_sora.simulator.search.state import fingerprint, load_state, save_state
 
-    plan, document = load_plan(MODELS.get(model, model))
+    loaded = load_plan(MODELS.get(model, model))
+    plan = loaded.plan
     settings = []
     for name in devices:
         profile, device = load_profile(name)
@@ -183,10 +181,10 @@ def _search(model: str, devices: list[str], options: argparse.Namespace) -> _Sea
         known = load_state(Path(options.state), about)
     with _Progress(lambda: save_state(Path(options.state), about, known) if options.state else None) as progress:
         answer, best = find_plan_for(
-            plan, document, settings, budget, options.risk, options.seconds, progress,
+            loaded, settings, budget, options.risk, options.seconds, progress,
             SMALLER_BUDGETS if options.pareto is not None or options.report is not None else 0, known,
         )  # fmt: skip
-    return _Searched(model, answer, best, document, settings)
+    return _Searched(model, answer, LoadedPlan(best, loaded.document), settings)
 
 
 def _write_report(searched: _Searched, path: Path) -> None:
@@ -196,21 +194,11 @@ def _write_report(searched: _Searched, path: Path) -> None:
     from ondevice_sora.simulator.changes.explain import explain
     from ondevice_sora.simulator.changes.sensitivity import sensitivities
     from ondevice_sora.simulator.changes.whatif import what_ifs
+    from ondevice_sora.simulator.prepare import prepare
 
-    about = (searched.best, searched.document, searched.settings[0])
-    write_search(
-        SearchReport(searched.model, searched.answer, explain(*about), sensitivities(*about), what_ifs(*about)), path
-    )
-
-
-def _movable(plan: Plan, document: Document, output: Path) -> Plan:
-    """The plan with the path of a listed model taken from where the plan is written."""
-    from msgspec.structs import replace
-
-    if not plan.model.endswith((".yaml", ".yml", ".json")):
-        return plan
-    model = document.file_of("$.model").parent / plan.model
-    return replace(plan, model=os.path.relpath(model.resolve(), output.parent.resolve()))
+    prepared = prepare(searched.best, searched.settings[0])
+    about = explain(prepared), sensitivities(prepared), what_ifs(prepared)
+    write_search(SearchReport(searched.model, searched.answer, *about), path)
 
 
 class _Progress:
@@ -261,14 +249,10 @@ def run_explain(options: argparse.Namespace) -> int:
     """Raises UserError."""
     import msgspec
 
-    from ondevice_sora.plans.schema import load_plan
-    from ondevice_sora.profiles.profile import load_profile
     from ondevice_sora.simulator.changes.explain import explain
-    from ondevice_sora.simulator.prepare import setting_of
+    from ondevice_sora.simulator.prepare import asked, prepare
 
-    plan, document = load_plan(options.plan)
-    profile, device = load_profile(options.device or DEFAULT_DEVICE)
-    explanation = explain(plan, document, setting_of(profile, device, plan))
+    explanation = explain(prepare(*asked(options.plan, options.device or DEFAULT_DEVICE)))
     if options.json:
         print(msgspec.json.format(msgspec.json.encode(explanation), indent=1).decode())
     else:

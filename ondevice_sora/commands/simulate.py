@@ -94,18 +94,19 @@ def _simulate(name: str, options: argparse.Namespace, with_what_ifs: bool) -> Tr
     from msgspec.structs import replace
 
     from ondevice_sora.plans.schema import load_plan
-    from ondevice_sora.profiles.profile import load_profile
-    from ondevice_sora.simulator.prepare import setting_of
-    from ondevice_sora.simulator.simulate import answer
+    from ondevice_sora.simulator.simulate import simulate
 
-    plan, document = load_plan(name)
+    loaded = load_plan(name)
     if options.entitlement:
-        plan = replace(plan, memory=replace(plan.memory, entitlement=True))
-    profile, device = load_profile(options.device)
-    setting = setting_of(
-        profile, device, plan, memory_limit=options.memory_limit, os_version=options.os, is_thermal=options.thermal
-    )
-    return answer(plan, document, setting, with_what_ifs=with_what_ifs).trace
+        loaded = loaded.changed(memory=replace(loaded.plan.memory, entitlement=True))
+    return simulate(
+        loaded,
+        options.device,
+        memory_limit=options.memory_limit,
+        os_version=options.os,
+        is_thermal=options.thermal,
+        with_what_ifs=with_what_ifs,
+    ).trace
 
 
 def _check_limit(options: argparse.Namespace) -> None:

@@ -29,7 +29,6 @@ from statistics import median
 
 import torch
 
-from ondevice_sora.base.files.documents import Document
 from ondevice_sora.base.files.writing import write_yaml
 from ondevice_sora.plans.schedule import Schedule
 from ondevice_sora.plans.schema import BlockEntry, ComponentPlan, Plan, Sampler, Tdtm, plan_data
@@ -44,8 +43,8 @@ from ondevice_sora.profiles.profile import Profile
 from ondevice_sora.runtime.capture.durations import Activity, activities, line, typical
 from ondevice_sora.runtime.capture.measured_run import Trial, in_process
 from ondevice_sora.runtime.executor import footprint
-from ondevice_sora.runtime.executor.network import schedule_run, stored_pricer
 from ondevice_sora.runtime.executor.reading import FileReader
+from ondevice_sora.runtime.executor.scheduling import schedule_run, stored_pricer
 from ondevice_sora.runtime.executor.store import MODEL, Store
 
 MATMUL_SIDE = 1024
@@ -208,8 +207,11 @@ def _schedule(store: Store, plan: Plan, found: Samples) -> Schedule:
         for (component, block, variant), samples in found.runs.items()
         if samples["working_bytes"]
     }
-    price = stored_pricer(working)  # type: ignore[arg-type]
-    return schedule_run(plan, _model(store), Document({}, {}, store.directory), price=price)[0]
+
+    def working_of(spec: BlockSpec) -> int:
+        return working.get((spec.component, spec.units[0].name, spec.units[-1].name, spec.variant), 0)
+
+    return schedule_run(plan, _model(store), price=stored_pricer(working_of=working_of))[0]
 
 
 def _model(store: Store) -> Model:

@@ -15,6 +15,7 @@ import hashlib
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,8 @@ from ondevice_sora.plans.schedule import Schedule
 from ondevice_sora.plans.schema import load_plan
 from ondevice_sora.profiles.profile import load_profile
 from ondevice_sora.records.trace import Trace
-from ondevice_sora.runtime.capture.subjects import store_for, subject_of
+from ondevice_sora.runtime.capture.subjects import executor_for, subject_of
 from ondevice_sora.runtime.executor import footprint
-from ondevice_sora.runtime.executor.executor import Executor
-from ondevice_sora.runtime.executor.network import listed_model, profile_memory, profile_pricer, schedule_run
 from ondevice_sora.runtime.executor.reading import FileReader, drop_pages
 from ondevice_sora.runtime.executor.slots import Holding
 from ondevice_sora.runtime.executor.store import Store
@@ -76,28 +75,25 @@ class ProbingBlocks(TorchBlocks):
 
 def run_trial(store_directory: Path, plan_path: Path, profile: str | None, *, is_probe: bool, is_whole: bool) -> Trial:
     """Raises UserError for a plan that does not fit the store or this machine."""
-    plan, document = load_plan(plan_path)
-    subject = subject_of(Store.open(store_directory))
+    loaded, store = load_plan(plan_path), Store.open(store_directory)
     if is_whole:
-        return Trial(digest_of(subject.whole(plan)))
-    store = store_for(Store.open(store_directory), plan, document)
-    playable = subject.playable(plan)
-    price, memory = None, None
-    if profile is not None:
-        known = load_profile(profile)
-        price, memory = profile_pricer(*known), profile_memory(known[0])
-    model = listed_model(store.manifest.model, playable.networks)
-    schedule, costs = schedule_run(plan, model, document, price=price, memory=memory)
-    for block in store.manifest.blocks:
-        drop_pages(store.path(block))
-    kind = ProbingBlocks if is_probe else TorchBlocks
-    blocks = kind(schedule, playable.networks, store, FileReader(store, drop_cache=True))
-    baseline = 0 if memory is None else memory.baseline
-    with Executor(schedule, costs, blocks, baseline_bytes=baseline) as executor:
+        return Trial(digest_of(subject_of(store).whole(loaded.plan)))
+    executor, playable = executor_for(
+        store,
+        loaded,
+        None if profile is None else load_profile(profile),
+        reader=partial(FileReader, drop_cache=True),
+        blocks=ProbingBlocks if is_probe else TorchBlocks,
+    )
+    blocks = executor.backend
+    assert isinstance(blocks, TorchBlocks)
+    for block in blocks.store.manifest.blocks:
+        drop_pages(blocks.store.path(block))
+    with executor:
         result = playable.generate(executor)
     digest = digest_of(result)
     if isinstance(blocks, ProbingBlocks):
-        return Trial(digest, working_bytes=_working(blocks, schedule))
+        return Trial(digest, working_bytes=_working(blocks, executor.schedule))
     return Trial(digest, executor.trace(), executor.measured_peak_bytes)
 
 

@@ -31,7 +31,8 @@ from ondevice_sora.base.files.writing import write_text
 from ondevice_sora.plans.partition import Block
 from ondevice_sora.profiles.blocks import span_name
 from ondevice_sora.profiles.models.model import Model
-from ondevice_sora.runtime.executor.network import Network, weights, write_model
+from ondevice_sora.runtime.executor.scheduling import write_model
+from ondevice_sora.runtime.networks.network import Network, weights
 
 ALIGNMENT = 4096
 VECTOR_BYTES = 64

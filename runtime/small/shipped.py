@@ -9,8 +9,7 @@ from ondevice_sora.plans.schema import Plan
 from ondevice_sora.profiles.models.catalogue import architecture
 from ondevice_sora.profiles.models.opensora import check_video
 from ondevice_sora.runtime.networks.components import DECODER, DENOISER, TEXT_ENCODER, TextToVideo, load_text_to_video
-from ondevice_sora.runtime.sampling.generation import VideoRequest
-from ondevice_sora.runtime.sampling.request import request_of
+from ondevice_sora.runtime.sampling.request import VideoRequest, request_of
 from ondevice_sora.runtime.small.model import REQUEST
 from ondevice_sora.runtime.small.vocabulary import MAX_TOKENS, VOCABULARY_SIZE
 

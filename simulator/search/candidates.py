@@ -101,7 +101,7 @@ class Candidates:
             return None
         thermal = machine.thermal
         finish_s, peak = finish(
-            *uses, *prices, machine.baseline_bytes, thermal is not None,
+            *uses, *prices, memory.baseline, thermal is not None,
             thermal.floor if thermal is not None else 1.0, thermal.time_constant_s if thermal is not None else 1.0,
         )  # fmt: skip
         stored = sum([cut.stored_bytes[packages] for cut in cuts])

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.plans.schema import LoadedPlan
 from ondevice_sora.profiles.models.model import family
 from ondevice_sora.simulator.search.comparison import budget_for, find_plan_for
 from ondevice_sora.simulator.simulate import answer
@@ -35,7 +36,7 @@ ATTEMPTS = 3
 
 def row_of(cell: Cell) -> Row:
     """A cell simulated. A plan that is refused, or for which none fits, says so in `reason`; the rest is unknown."""
-    plan, setting = cell.plan, cell.setting
+    loaded, plan, setting = cell.loaded, cell.plan, cell.setting
     video, budget = plan.video, plan.memory.budget
     row: Row = {
         "model": cell.model,
@@ -52,9 +53,10 @@ def row_of(cell: Cell) -> Row:
     try:
         if cell.is_searched:
             own_budget = budget_for([setting], int(budget) if budget is not None else None, None)
-            found, plan = find_plan_for(plan, cell.document, [setting], own_budget)
+            found, plan = find_plan_for(loaded, [setting], own_budget)
+            loaded = LoadedPlan(plan, loaded.document)
             row |= {"budget_bytes": own_budget[0], "bound_s": found.bound, "gap": found.gap}
-        result = answer(plan, cell.document, setting).result
+        result = answer(loaded, setting).result
     except UserError as error:
         return {**row, "reason": error.what}
     row |= {

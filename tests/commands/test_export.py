@@ -73,6 +73,7 @@ def test_without_coremltools_the_extra_is_named(
         ("export --plan sdxl-768 -o out", "is not exported here"),
         ("export --plan small -o plan.yaml", "this is a file; a folder is needed"),
         ("export --plan small --weights nowhere -o out", "nowhere: no such directory"),
+        ("export --plan small -o out --seed 7", "--seed has no effect: the weights are those of"),
         ("export --plan small -o out --jobs 0", "'0' is not a whole number from 1 to 64"),
         ("validate export nowhere", "no export: there is no manifest.json"),
     ],

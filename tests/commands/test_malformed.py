@@ -573,6 +573,14 @@ command("an OS version beside a limit", "simulate --os 18 --memory-limit 3GB",
      "--os has no effect with --memory-limit")
 command("an entitlement beside a limit", "simulate --entitlement --memory-limit 3GB",
      "--entitlement has no effect with --memory-limit")
+for _threads in ("0", "-1", "1025", "two"):
+    command(f"{_threads} threads", f"run --plan plan.yaml --store s --threads={_threads}",
+         f"argument --threads: '{_threads}' is not a whole number from 1 to 1024")
+command("a search's time without a search", "validate host --search-seconds 5",
+     "--search-seconds has no effect without --search")
+command("a number of plans beside a search", "validate host --search --plans 5",
+     "--plans has no effect with --search")
+command("weights beside a search", "validate host --search --weights d", "--weights has no effect with --search")
 command("a report that is there", "simulate --report out.yaml", "out.yaml: the file exists already", "--force",
      out="mine\n")
 command("a trace that is there", "simulate --trace out.yaml", "out.yaml: the file exists already", out="mine\n")

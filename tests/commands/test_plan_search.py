@@ -82,7 +82,7 @@ def test_ctrl_c_writes_the_best_so_far(tmp_path):
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert ended.returncode == 130, ended.stderr
     assert "interrupted: the best so far" in ended.stdout
-    assert load_plan(best)[0].name.startswith("found within")
+    assert load_plan(best).plan.name.startswith("found within")
     assert json.loads(state.read_text())["version"] == 1
 
 

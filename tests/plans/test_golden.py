@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ondevice_sora.plans.schema import load_plan, ready_plans
-from ondevice_sora.profiles.profile import load_profile
-from ondevice_sora.simulator.prepare import prepare, setting_of
+from ondevice_sora.plans.schema import ready_plans
+from ondevice_sora.simulator.prepare import asked, prepare
 
 GOLDEN = json.loads((Path(__file__).parent / "golden_schedules.json").read_text())
 
@@ -21,6 +20,4 @@ def digest(schedule):
 
 @pytest.mark.parametrize("name", ready_plans())
 def test_schedule_is_the_golden_one(name):
-    plan, document = load_plan(name)
-    profile, device = load_profile("iphone15pro")
-    assert digest(prepare(plan, document, setting_of(profile, device, plan)).schedule) == GOLDEN[name]
+    assert digest(prepare(*asked(name)).schedule) == GOLDEN[name]

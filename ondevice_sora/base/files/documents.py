@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
-from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.errors import UserError, in_words
 from ondevice_sora.base.files.complaints import complaint_of, decode, value_at
 
 T = TypeVar("T")
@@ -24,13 +25,12 @@ class Document:
 
     def where(self, pointer: str = "$") -> str:
         """'plan.yaml:12: sampler.steps' for a pointer such as '$.sampler.steps'; the nearest parent that has a line."""
-        label = pointer.removeprefix("$").removeprefix(".")
+        label = in_words(pointer)
         while pointer not in self.lines and pointer != "$":
             cut = max(pointer.rfind("."), pointer.rfind("["))
             pointer = pointer[:cut] if cut > 0 else "$"
         path, line = self.lines.get(pointer, (self.path, 0))
         place = f"{path}:{line}" if line else f"{path}"
-        label = label if len(label) <= 200 else f"{label[:199]}…"
         return f"{place}: {label}" if label else place
 
     def file_of(self, pointer: str) -> Path:
@@ -39,6 +39,20 @@ class Document:
 
     def error(self, pointer: str, what: str, mend: str | None = None) -> UserError:
         return UserError(what, self.where(pointer), mend)
+
+    @contextmanager
+    def locating(self, pointer: str | None = None) -> Iterator[None]:
+        """Name the line of the field that a complaint from within is about, and keep those that have a place already.
+
+        A complaint that names neither place nor field is about `pointer`, if that is given.
+        """
+        try:
+            yield
+        except UserError as error:
+            field = error.field or pointer
+            if error.where is not None or field is None:
+                raise
+            raise self.error(field, error.what, error.mend) from None
 
     def convert(self, kind: type[T]) -> T:
         """The data as `kind`, a msgspec Struct. Raises UserError naming the line and, for a key, the nearest known."""
@@ -75,7 +89,7 @@ def merge(base: Any, over: Any, pointer: str, lines: dict[str, Any], over_lines:
         return merged
     for stale in _below(base, pointer):
         lines.pop(stale, None)
-    lines.update((fresh, over_lines[fresh]) for fresh in _below(over, pointer))
+    lines.update((fresh, over_lines[fresh]) for fresh in _below(over, pointer) if fresh in over_lines)
     return over
 
 

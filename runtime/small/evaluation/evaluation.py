@@ -24,6 +24,7 @@ from ondevice_sora.runtime.sampling.generation import Video, generate, generate_
 from ondevice_sora.runtime.sampling.leap import Observation, Recording
 from ondevice_sora.runtime.sampling.pictures import Frames, contact_sheet, write_png
 from ondevice_sora.runtime.sampling.sidecar import machine
+from ondevice_sora.runtime.sampling.video import VideoNetworks
 from ondevice_sora.runtime.small.dataset import Scene, describe, held_out_scenes
 from ondevice_sora.runtime.small.evaluation.adherence import adherence
 from ondevice_sora.runtime.small.evaluation.configurations import FULL, Configuration
@@ -109,7 +110,11 @@ def run_evaluation(
                 walked, seen = (full, full_seen) if is_full else _walked(model, walk, scene, seed)
                 for each in sharing:
                     is_walk = each.plan.lpl == walk.lpl
-                    video = walked if is_walk else generate_from(walked, seen, model, small_request(each.plan))
+                    video = (
+                        walked
+                        if is_walk
+                        else generate_from(walked, seen, VideoNetworks.of(model, small_request(each.plan)))
+                    )
                     if keeps_strip:
                         _write_strip(strip_file(folder, each.name, index, seed), video.frames)
                     _write_measured(folder, _measure(each, index, scene, seed, video, full))
@@ -180,7 +185,7 @@ def _walked(model: TextToVideo, plan: Plan, scene: Scene, seed: int) -> tuple[Vi
     ids, mask = tokenize([describe(scene)])
     recording = Recording()
     request = dataclasses.replace(small_request(plan), leap=recording)
-    return generate(model, ids, mask, request, seed=seed), recording.seen
+    return generate(VideoNetworks.of(model, request), ids, mask, seed=seed), recording.seen
 
 
 def _measure(configuration: Configuration, index: int, scene: Scene, seed: int, video: Video, full: Video) -> Measured:

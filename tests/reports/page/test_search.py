@@ -6,14 +6,13 @@ import pytest
 from msgspec.structs import replace
 
 from ondevice_sora.base.units import format_seconds
-from ondevice_sora.plans.schema import load_plan
-from ondevice_sora.profiles.profile import load_profile
+from ondevice_sora.plans.schema import LoadedPlan
 from ondevice_sora.records.search import SearchReport
 from ondevice_sora.reports.page.search import render_search, write_search
 from ondevice_sora.simulator.changes.explain import explain
 from ondevice_sora.simulator.changes.sensitivity import sensitivities
 from ondevice_sora.simulator.changes.whatif import what_ifs
-from ondevice_sora.simulator.prepare import setting_of
+from ondevice_sora.simulator.prepare import asked, prepare
 from ondevice_sora.simulator.search.comparison import find_plan_for
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -22,12 +21,10 @@ DRIVER = shutil.which("chromedriver")
 
 @pytest.fixture(scope="module")
 def report():
-    plan, document = load_plan("ours-192")
-    profile, device = load_profile("iphone15pro")
-    setting = setting_of(profile, device, plan)
-    answer, best = find_plan_for(plan, document, [setting], (3 * 10**9, "given"), seconds=1.0)
-    about = (best, document, setting)
-    return SearchReport("opensora-192", answer, explain(*about), sensitivities(*about), what_ifs(*about))
+    loaded, setting = asked("ours-192")
+    answer, best = find_plan_for(loaded, [setting], (3 * 10**9, "given"), seconds=1.0)
+    prepared = prepare(LoadedPlan(best), setting)
+    return SearchReport("opensora-192", answer, explain(prepared), sensitivities(prepared), what_ifs(prepared))
 
 
 def test_the_page_shows_every_row_block_figure_and_change(report):

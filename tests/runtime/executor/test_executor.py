@@ -159,12 +159,19 @@ def test_the_trace_is_a_trace(denoiser: STDiT3, stores: Path, tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("setting", "complaint"),
-    [({"compute_units": "cpu_and_gpu"}, "blocks run on the CPU"), ({"precision": "float16"}, "blocks are in float32")],
+    [
+        ({"compute_units": "cpu_and_gpu"}, "this machine runs blocks on the CPU only, not on 'cpu_and_gpu'"),
+        ({"precision": "float16"}, "this machine stores blocks in float32, not in 'float16'"),
+    ],
 )
-def test_what_this_machine_cannot_do_is_refused(denoiser: STDiT3, setting: dict[str, Any], complaint: str) -> None:
+def test_what_this_machine_cannot_do_is_refused(
+    denoiser: STDiT3, tmp_path: Path, setting: dict[str, Any], complaint: str
+) -> None:
     import msgspec
 
-    plan = plan_of()
+    plan, network = plan_of(), network_of(denoiser)
+    store = stored(tmp_path, plan, network)
     component = msgspec.structs.replace(plan.components["denoiser"], **setting)
+    schedule, _ = scheduled(msgspec.structs.replace(plan, components={"denoiser": component}), network)
     with pytest.raises(UserError, match=complaint):
-        scheduled(msgspec.structs.replace(plan, components={"denoiser": component}), network_of(denoiser))
+        TorchBlocks(schedule, [network], store)

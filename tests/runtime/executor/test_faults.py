@@ -16,10 +16,10 @@ from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.schema import Plan
 from ondevice_sora.runtime.executor import buffers
 from ondevice_sora.runtime.executor.executor import BlockError, Executor
-from ondevice_sora.runtime.executor.network import Network
 from ondevice_sora.runtime.executor.reading import FileReader, Progress, Reader
 from ondevice_sora.runtime.executor.store import Store, StoredBlock
 from ondevice_sora.runtime.executor.torch_blocks import TorchBlocks
+from ondevice_sora.runtime.networks.network import Network
 from ondevice_sora.runtime.networks.stdit3 import STDiT3
 from ondevice_sora.runtime.networks.units import Unit
 

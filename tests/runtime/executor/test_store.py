@@ -10,13 +10,15 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
-from worlds.partitioned import DOCUMENT, network_of, plan_of, stored
+from worlds.partitioned import network_of, plan_of, stored
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.plans.partition import cut
 from ondevice_sora.profiles.models.catalogue import listed_model as read_listed
 from ondevice_sora.runtime.executor import store as store_module
-from ondevice_sora.runtime.executor.network import cut, listed_model, weights
+from ondevice_sora.runtime.executor.scheduling import describe_networks
 from ondevice_sora.runtime.executor.store import ALIGNMENT, Store, partition_hash
+from ondevice_sora.runtime.networks.network import weights
 from ondevice_sora.runtime.networks.stdit3 import STDiT3
 
 
@@ -58,9 +60,9 @@ def test_another_partition_leaves_no_files_of_the_old_one(denoiser: STDiT3, tmp_
 def test_the_manifest_names_model_partition_and_checksums(denoiser: STDiT3, tmp_path: Path) -> None:
     network = network_of(denoiser)
     manifest = Store.open(stored(tmp_path, plan_of(3), network).directory).manifest
-    model = listed_model("toy", [network])
-    assert manifest.partition == partition_hash("toy", cut(plan_of(3), model, DOCUMENT))
-    assert manifest.partition != partition_hash("toy", cut(plan_of(2), model, DOCUMENT))
+    model = describe_networks("toy", [network])
+    assert manifest.partition == partition_hash("toy", cut(plan_of(3), model, {}))
+    assert manifest.partition != partition_hash("toy", cut(plan_of(2), model, {}))
     assert all(len(block.checksum) == 64 for block in manifest.blocks)
     assert read_listed("model.yaml", tmp_path)[0] == model
 

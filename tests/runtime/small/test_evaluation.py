@@ -12,16 +12,17 @@ from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.schema import Plan, load_plan
 from ondevice_sora.records.quality import Measured
 from ondevice_sora.runtime.sampling.generation import generate, generate_from
+from ondevice_sora.runtime.sampling.video import VideoNetworks
 from ondevice_sora.runtime.small.dataset import describe
 from ondevice_sora.runtime.small.evaluation import evaluation
-from ondevice_sora.runtime.small.evaluation.aggregate import rows
+from ondevice_sora.runtime.small.evaluation.aggregate import rows, wilson_interval
 from ondevice_sora.runtime.small.evaluation.configurations import configurations
 from ondevice_sora.runtime.small.shipped import load_small, small_request
 from ondevice_sora.runtime.small.vocabulary import tokenize
 
 
 def small_plan(steps: int = 30) -> Plan:
-    plan = load_plan("small")[0]
+    plan = load_plan("small").plan
     return replace(plan, sampler=replace(plan.sampler, steps=steps))
 
 
@@ -124,7 +125,7 @@ def model(tmp_path_factory):
 @pytest.fixture
 def tiny_known(tmp_path):
     (tmp_path / "plan.yaml").write_text(PLAN)
-    known = configurations(load_plan(tmp_path / "plan.yaml")[0], [0.05])
+    known = configurations(load_plan(tmp_path / "plan.yaml").plan, [0.05])
     return {name: known[name] for name in ("full", "fixed_3", "tdtm_all")}
 
 
@@ -173,9 +174,9 @@ def test_a_leap_out_of_a_shared_walk_equals_a_leap_that_was_run(model, tiny_know
     ((_, scene),) = evaluation.chosen_scenes(1)
     leaping = tiny_known["fixed_3"].plan
     walked, seen = evaluation._walked(model, tiny_known["full"].plan, scene, 0)
-    shared = generate_from(walked, seen, model, small_request(leaping))
+    shared = generate_from(walked, seen, VideoNetworks.of(model, small_request(leaping)))
     ids, mask = tokenize([describe(scene)])
-    run = generate(model, ids, mask, small_request(leaping), seed=0)
+    run = generate(VideoNetworks.of(model, small_request(leaping)), ids, mask, seed=0)
     assert (shared.frames == run.frames).all()
     assert torch.equal(shared.sample.latent, run.sample.latent)
     assert shared.sample.steps == run.sample.steps
@@ -214,3 +215,9 @@ def test_prompts_are_spread_over_the_held_out_ones():
     assert len({index for index, _ in evaluation.chosen_scenes(64)}) == 64
     with pytest.raises(UserError, match="there are 1 to 144"):
         evaluation.chosen_scenes(145)
+
+
+def test_the_interval_of_a_share_is_wilsons() -> None:
+    # Newcombe 1998, table I: 81 of 263.
+    assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
+    assert wilson_interval(10, 10)[1] == 1.0

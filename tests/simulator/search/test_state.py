@@ -5,6 +5,8 @@ from msgspec.structs import replace
 from worlds.instances import instance
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.plans.schema import LoadedPlan
+from ondevice_sora.simulator.prepare import model_of
 from ondevice_sora.simulator.search.comparison import find_plan_for
 from ondevice_sora.simulator.search.problem import problem_of
 from ondevice_sora.simulator.search.search import search
@@ -25,16 +27,16 @@ class Interrupter:
 @pytest.fixture
 def make(shipped_192):
     """Fresh problems of ours-192 at 3.0 GB."""
-    plan, document, settings = shipped_192
-    return lambda: problem_of(plan, document, settings, 3 * 10**9)
+    loaded, settings = shipped_192
+    return lambda: problem_of(loaded.plan, model_of(loaded), settings, 3 * 10**9)
 
 
 def test_a_resumed_search_ends_as_one_that_was_never_cut_short(make, shipped_192, tmp_path):
-    plan, _, settings = shipped_192
+    loaded, settings = shipped_192
     whole = search(make())
     stopped = make()
     assert search(stopped, progress=Interrupter(300)).ending == "interrupted"
-    about, path = fingerprint(plan, settings), tmp_path / "state.json"
+    about, path = fingerprint(loaded.plan, settings), tmp_path / "state.json"
     save_state(path, about, {stopped.budget: stopped.seen})
     resumed = make()
     resumed.seen = load_state(path, about)[resumed.budget]
@@ -54,10 +56,10 @@ def test_a_resumed_search_without_time_still_knows_the_best(make):
 
 
 def test_the_state_of_another_search_is_refused(make, shipped_192, tmp_path):
-    plan, _, settings = shipped_192
+    loaded, settings = shipped_192
     path = tmp_path / "state.json"
-    save_state(path, fingerprint(plan, settings), {})
-    other = replace(plan, sampler=replace(plan.sampler, steps=7))
+    save_state(path, fingerprint(loaded.plan, settings), {})
+    other = replace(loaded.plan, sampler=replace(loaded.plan.sampler, steps=7))
     with pytest.raises(UserError, match=r"state.json: the state of another search"):
         load_state(path, fingerprint(other, settings))
     path.write_text("{")
@@ -71,7 +73,7 @@ def test_ctrl_c_at_any_time_keeps_the_best_so_far(interrupter, tmp_path):
     problem = instance(4, tmp_path)
     settings = [place.setting for place in problem.places]
     answer, best = find_plan_for(
-        problem.plan, problem.document, settings, (problem.budget, "given"), risk=0.95, progress=interrupter
+        LoadedPlan(problem.plan), settings, (problem.budget, "given"), risk=0.95, progress=interrupter
     )
     assert answer.ending == "interrupted"
     assert answer.rows[0].name == "found"
