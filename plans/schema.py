@@ -20,6 +20,7 @@ import msgspec
 from ondevice_sora.base.errors import UserError, nearest
 from ondevice_sora.base.files.documents import Document
 from ondevice_sora.base.files.reading import read_extended
+from ondevice_sora.base.text import LINE, Title
 from ondevice_sora.profiles.blocks import ComputeUnits
 from ondevice_sora.profiles.figures import ByteCount
 from ondevice_sora.profiles.models.model import Precision, family
@@ -29,6 +30,8 @@ CURVATURE_RULES = ("curvature", "bent_curvature")
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Steps = Annotated[int, msgspec.Meta(ge=1, le=1000)]
+Packages = Literal["shared", "separate"]
+Keep = Literal["none", "app", "paper", "optimal"] | Annotated[int, msgspec.Meta(ge=0, le=5000)] | tuple[str, ...]
 Index = Annotated[int, msgspec.Meta(ge=0, le=999)]
 
 
@@ -81,9 +84,10 @@ class Tdtm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     steps: Literal["none", "all"] | FirstSteps | tuple[Index, ...] = "none"
     units: Annotated[
-        tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=100)], ...], msgspec.Meta(min_length=1)
+        tuple[Annotated[str, LINE, msgspec.Meta(min_length=1, max_length=100)], ...],
+        msgspec.Meta(min_length=1, max_length=100),
     ] = ("*",)
-    packages: Literal["shared", "separate"] = "shared"
+    packages: Packages = "shared"
 
     def chosen(self, names: Iterable[str]) -> tuple[str, ...]:
         """The units among `names` that merge tokens."""
@@ -126,16 +130,14 @@ class ComponentPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     precision: Precision = "float32"
     compute_units: ComputeUnits = "cpu_and_gpu"
     prefetch: Annotated[int, msgspec.Meta(ge=0, le=64)] | Literal["app"] = 1
-    keep: Literal["none", "app", "paper", "optimal"] | Annotated[int, msgspec.Meta(ge=0, le=5000)] | tuple[str, ...] = (
-        "none"
-    )
+    keep: Keep = "none"
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A whole plan. `components` is keyed by component; `decoder` stands for those of its stages that have no entry."""
 
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=120)]
-    model: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    name: Title
+    model: Annotated[str, LINE, msgspec.Meta(min_length=1, max_length=200)]
     description: str = ""
     video: Video | None = None
     text_tokens: Annotated[int, msgspec.Meta(ge=1, le=300)] | None = None

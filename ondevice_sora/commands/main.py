@@ -7,6 +7,7 @@ from importlib import import_module
 
 from ondevice_sora import __version__
 from ondevice_sora.base.errors import nearest
+from ondevice_sora.base.interrupts import check
 from ondevice_sora.commands.common import EXIT_FITS, EXIT_UNUSABLE, Parser, guarded
 
 VERBS = {
@@ -23,7 +24,11 @@ VERBS = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    arguments = sys.argv[1:] if arguments is None else arguments
+    return guarded(lambda: _run(sys.argv[1:] if arguments is None else arguments))
+
+
+def _run(arguments: list[str]) -> int:
+    """Raises UserError."""
     if not arguments or arguments[0] in ("-h", "--help"):
         print(usage())
         return EXIT_FITS
@@ -38,7 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = Parser(prog=f"ondevice-sora {verb}", description=module.__doc__, epilog=module.EXAMPLES)
     module.add_arguments(parser)
     options = parser.parse_args(arguments[1:])
-    return guarded(lambda: int(module.run(options)))
+    check()
+    return int(module.run(options))
 
 
 def usage() -> str:

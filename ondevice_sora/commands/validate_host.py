@@ -21,7 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ondevice_sora.base import children
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.folders import locked
+from ondevice_sora.base.interrupts import check, keeping
 from ondevice_sora.commands.common import EXIT_FAILED, EXIT_FITS, needing, refuse_without_effect, shown, whole_number
 
 if TYPE_CHECKING:
@@ -72,9 +75,13 @@ def run(options: argparse.Namespace) -> int:
     else:
         refuse_without_effect(options, ("search_seconds",), "without --search", "Leave it out, or add --search.")
     validation = Validation(options)
-    if options.search:
-        return _conclude_search(validation.search_rows(), validation, options)
-    return _conclude(validation.rows(), validation, options)
+    with (
+        keeping(f"finished runs are kept in {validation.out}; the same command goes on from them"),
+        locked(validation.out),
+    ):
+        if options.search:
+            return _conclude_search(validation.search_rows(), validation, options)
+        return _conclude(validation.rows(), validation, options)
 
 
 @dataclass(frozen=True)
@@ -152,12 +159,16 @@ class Validation:
         path = self.out / "plans" / f"{self.machine}-search-found.yaml"
         if not path.is_file():
             self._say("plan search")
-            command = [sys.executable, "-P", "-m", "ondevice_sora.commands.main", "plan", "search",
-                       "--device", str(profile), "--model", str(base), "--memory", str(budget), "-o", str(path),
-                       "--seconds", str(self.options.search_seconds or SEARCH_SECONDS)]  # fmt: skip
-            ended = subprocess.run(command, capture_output=True, text=True, check=False)
-            if ended.returncode:
-                raise UserError(f"plan search failed: {(ended.stderr.strip().splitlines() or ['no output'])[-1]}")
+            process = children.start(
+                "ondevice_sora.commands.main", "plan", "search",
+                "--device", str(profile), "--model", str(base), "--memory", str(budget), "-o", str(path),
+                "--seconds", str(self.options.search_seconds or SEARCH_SECONDS),
+                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            )  # fmt: skip
+            said = children.finish(process).strip().splitlines()
+            if process.returncode:
+                reason = said[-1] if said else f"its process {children.how_it_ended(process.returncode)}"
+                raise UserError(f"plan search failed: {reason}")
         return path
 
     def _store(self, subject: Any, blocks: int) -> Store:
@@ -266,6 +277,8 @@ class Validation:
         )
 
     def _say(self, what: str) -> None:
+        """Tell what is done next; an interruption that has come is raised before it."""
+        check()
         print(what, file=sys.stderr, flush=True)
 
     def remove_stores(self) -> None:

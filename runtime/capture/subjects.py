@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.folders import locked
 from ondevice_sora.plans.partition import cut
 from ondevice_sora.plans.schedule import MemoryModel
 from ondevice_sora.plans.schema import ComponentPlan, LoadedPlan, Plan, Tdtm
@@ -213,12 +214,17 @@ def executor_for(
 def write_subject(directory: Path, subject: Subject, components: Mapping[str, ComponentPlan]) -> Store:
     """A store of a subject, cut as a plan's components say, units alone where they do not.
 
-    Raises UserError as write_store, or for blocks that are not the subject's.
+    Raises UserError as write_store, for blocks that are not the subject's, or if another process uses the folder.
     """
     stored = subject.stored()
     model = describe_networks(stored.name, stored.networks, "listed from its units, to be measured")
     plan = Plan(stored.name, stored.name, components=dict(components))
-    return write_store(directory, model, stored.networks, cut(plan, model, {}), stored.origin)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"the store cannot be written: {error.strerror or error}", str(directory)) from None
+    with locked(directory):
+        return write_store(directory, model, stored.networks, cut(plan, model, {}), stored.origin)
 
 
 def store_for(store: Store, plan: Plan) -> Store:

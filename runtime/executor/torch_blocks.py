@@ -19,7 +19,7 @@ from ondevice_sora.runtime.executor.backend import Progress
 from ondevice_sora.runtime.executor.buffers import Buffer
 from ondevice_sora.runtime.executor.reading import FileReader, Reader
 from ondevice_sora.runtime.executor.slots import Assignment, Holding
-from ondevice_sora.runtime.executor.store import VECTOR_BYTES, Store, StoredBlock
+from ondevice_sora.runtime.executor.store import DTYPES, VECTOR_BYTES, Store, StoredBlock
 from ondevice_sora.runtime.networks.network import HeldWeight, Network, WeightPlace, weight_places
 from ondevice_sora.runtime.networks.units import State, Unit, run_units
 
@@ -131,6 +131,11 @@ class RuntimeBlock:
         if known != set(slots):
             differing = ", ".join(sorted(known ^ set(slots))[:5])
             raise UserError(f"block '{stored.name}' has other weights than the network: {differing}", stored.file)
+        for entry in stored.tensors:
+            wanted, dtype = slots[entry.name].get(), DTYPES[entry.dtype]
+            if (entry.shape, dtype) != (tuple(wanted.shape), wanted.dtype):
+                held, needed = f"{dtype} {list(entry.shape)}", f"{wanted.dtype} {list(wanted.shape)}"
+                raise UserError(f"{entry.name} is {held} in block '{stored.name}', and {needed} here", stored.file)
         self.slots: list[WeightPlace | HeldWeight] = [slots[entry.name] for entry in stored.tensors]
         self.aligned = [entry.start % VECTOR_BYTES == 0 for entry in stored.tensors]
         self.absent = [_absent(slot) for slot in self.slots]

@@ -36,7 +36,7 @@ from ondevice_sora.runtime.coreml.package.types import TensorType
 from ondevice_sora.runtime.coreml.package.weights import Weights, weights_of
 
 DEFAULT_UNITS: ComputeUnits = "cpu_and_gpu"
-LARGEST_WORK = 1e18
+LARGEST_WORK = 1e17
 RESIDENT_TOLERANCE = 0.005
 """Beyond this relative difference a package's held weights are told to the profile, since the model's would be off."""
 MODEL_FILE = "model.yaml"
@@ -148,7 +148,7 @@ def _count(found: FoundBlock, compute_units: ComputeUnits | None) -> _Counted:
         tail = None if found.tail is None else count(found.tail)
         for counted in (*works.values(), *filter(None, [tail])):
             if max(counted.flops, counted.moved_bytes, counted.peak_bytes) > LARGEST_WORK:
-                raise PackageError("one run would do more than 1e18 operations, or move or hold as many bytes")
+                raise PackageError("one run would do more than 1e17 operations, or move or hold as many bytes")
     except PackageError as error:
         place = f"{found.path}: {error.where}" if error.where else str(found.path)
         raise PackageError(error.what, place, error.mend) from None

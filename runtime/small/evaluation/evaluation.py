@@ -7,6 +7,7 @@ one run that walks all steps: a leap changes nothing before it, so its steps are
 """
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -15,7 +16,8 @@ import numpy as np
 from msgspec.structs import replace
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.base.files.reading import read_text
+from ondevice_sora.base.files.json_files import read_json
+from ondevice_sora.base.files.opening import beneath
 from ondevice_sora.base.files.writing import write_json, write_text, written_together
 from ondevice_sora.plans.schema import Lpl, Plan, plan_data
 from ondevice_sora.records.quality import ATTRIBUTES, FORMAT, Measured, Strip
@@ -40,6 +42,7 @@ from ondevice_sora.runtime.small.vocabulary import tokenize
 
 STRIP_FRAMES = 8
 SETTINGS = "settings.json"
+ANOTHER_FOLDER = "Choose another folder with -o."
 
 
 def chosen_scenes(count: int) -> list[tuple[int, Scene]]:
@@ -54,13 +57,11 @@ def open_folder(folder: Path, weights_sha256: str) -> None:
     """Make the folder, or see that its results are of the same weights. Raises UserError if they are not."""
     settings = folder / SETTINGS
     wanted = {"format": FORMAT, "weights_sha256": weights_sha256}
-    if settings.is_file():
-        try:
-            found = msgspec.json.decode(read_text(settings))
-        except msgspec.DecodeError as error:
-            raise UserError(f"not JSON ({error})", str(settings), "Choose another folder.") from None
-        if found != wanted:
-            raise UserError("these results are of other weights", str(folder), "Choose another folder with -o.")
+    if os.path.lexists(settings):
+        document = read_json(settings, mend=ANOTHER_FOLDER, follows_links=False)
+        document.check_format("an evaluation's settings", FORMAT)
+        if document.data != wanted:
+            raise UserError("these results are of other weights", str(folder), ANOTHER_FOLDER)
         return
     if folder.is_dir() and any(folder.iterdir()):
         raise UserError("this folder has something else in it", str(folder), "Choose an empty or a new one with -o.")
@@ -124,12 +125,18 @@ def run_evaluation(
 def read_measured(folder: Path, configuration: Configuration, scene: int, seed: int) -> Measured | None:
     """The record of a video made by this very plan, None if there is none. Raises UserError for an unreadable one."""
     file = _measured_file(folder, configuration.name, scene, seed)
-    if not file.is_file():
+    if not os.path.lexists(file):
         return None
-    try:
-        found = msgspec.json.decode(read_text(file), type=Measured)
-    except msgspec.DecodeError as error:  # a ValidationError is one too
-        raise UserError(f"not a result of ours ({error})", str(file), "Remove the file.") from None
+    document = read_json(file, mend="Remove the file.")
+    found = document.convert(Measured)
+    for name, wanted in (("configuration", configuration.name), ("scene", scene), ("seed", seed)):
+        if getattr(found, name) != wanted:
+            raise document.error(f"$.{name}", f"{getattr(found, name)!r} in the file of {wanted!r}")
+    for name in (*ATTRIBUTES, "all"):
+        if name not in found.right:
+            raise document.error("$.right", f"the key '{name}' is missing")
+    if len(found.cosines) != found.num_evaluations:
+        raise document.error("$.cosines", f"{len(found.cosines)} of {found.num_evaluations} network evaluations")
     return found if found.plan == _plan_of(configuration) else None
 
 
@@ -159,7 +166,7 @@ def strips_in(folder: Path, known: Sequence[Configuration], scenes: Sequence[tup
 
 
 def strip_file(folder: Path, configuration: str, scene: int, seed: int) -> Path:
-    return folder / "strips" / configuration / f"{scene:03d}-{seed}.png"
+    return beneath(folder, "strips", configuration, f"{scene:03d}-{seed}.png")
 
 
 def _walk_of(plan: Plan) -> Plan:
@@ -229,7 +236,7 @@ def _write_strip(file: Path, frames: Frames) -> None:
 
 
 def _measured_file(folder: Path, configuration: str, scene: int, seed: int) -> Path:
-    return folder / "videos" / configuration / f"{scene:03d}-{seed}.json"
+    return beneath(folder, "videos", configuration, f"{scene:03d}-{seed}.json")
 
 
 def _plan_of(configuration: Configuration) -> dict[str, object]:

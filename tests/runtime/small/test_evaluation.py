@@ -3,6 +3,7 @@
 import json
 import math
 
+import msgspec
 import pytest
 import torch
 from msgspec.structs import replace
@@ -206,8 +207,55 @@ def test_a_damaged_result_is_named(tiny_known, tmp_path):
     file = tmp_path / "videos" / "full" / "000-0.json"
     file.parent.mkdir(parents=True)
     file.write_text(json.dumps({"configuration": "full"}))
-    with pytest.raises(UserError, match=r"000-0.json: not a result of ours"):
+    with pytest.raises(UserError, match=r"000-0.json: the key 'plan' is missing\nRemove the file."):
         evaluation.read_measured(tmp_path, tiny_known["full"], 0, 0)
+
+
+MEASURED = {
+    "configuration": "full", "plan": {}, "scene": 0, "prompt": "a red circle", "seed": 0, "num_evaluations": 2,
+    "leap_step": None, "leap_estimated_error": None, "cosines": [None, 0.5], "denoiser_s": 1.0, "total_s": 2.0,
+    "full_denoiser_s": 1.0, "full_total_s": 2.0, "mse": 0.0, "ssim": 1.0,
+    "right": dict.fromkeys(["shape", "colour", "direction", "all"], True),
+    "flickering": 0.9, "is_dynamic": False, "motion": 0.1, "machine": "here",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"configuration": "paper"}, "configuration: 'paper' in the file of 'full'"),
+        ({"scene": 7}, "scene: 7 in the file of 0"),
+        ({"denoiser_s": 0.0}, "denoiser_s: expected float > 0.0"),
+        ({"full_total_s": -1}, "full_total_s: expected float > 0.0"),
+        ({"mse": 1e300}, "mse: expected float <= 65025.0"),
+        ({"num_evaluations": 10**9}, "num_evaluations: expected int <= 1000"),
+        ({"cosines": [0.5]}, "cosines: 1 of 2 network evaluations"),
+        ({"cosines": [2.0, 0.5]}, r"cosines\[0\]: expected float <= 1.001"),
+        ({"right": {"all": True}}, "right: the key 'shape' is missing"),
+        ({"machine": "\x1b[31m"}, "machine: expected one line without control characters"),
+    ],
+)
+def test_a_result_altered_by_hand_is_refused_at_its_place(tiny_known, tmp_path, changes, complaint):
+    file = tmp_path / "videos" / "full" / "000-0.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps(MEASURED))
+    assert evaluation.read_measured(tmp_path, tiny_known["full"], 0, 0) is None, "of another plan, but whole"
+    file.write_text(json.dumps(MEASURED | changes))
+    with pytest.raises(UserError, match=rf"000-0.json: {complaint}"):
+        evaluation.read_measured(tmp_path, tiny_known["full"], 0, 0)
+
+
+@pytest.mark.parametrize("part", ["videos", "videos/full", "videos/full/000-0.json"])
+def test_results_are_not_read_or_written_through_links(tiny_known, tmp_path, part):
+    (tmp_path / "elsewhere").mkdir()
+    path = tmp_path / "out" / part
+    path.parent.mkdir(parents=True)
+    path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="this is a link; what is in this folder must lie in it"):
+        evaluation.read_measured(tmp_path / "out", tiny_known["full"], 0, 0)
+    with pytest.raises(UserError, match="this is a link; what is in this folder must lie in it"):
+        evaluation._write_measured(tmp_path / "out", msgspec.convert(MEASURED, Measured))
+    assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 def test_prompts_are_spread_over_the_held_out_ones():

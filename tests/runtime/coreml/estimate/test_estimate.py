@@ -338,4 +338,4 @@ def test_absurd_work_is_refused(folder, capsys):
     writer.outputs("z")
     writer.save(folder / "absurd.mlpackage")
     assert main(["profile", "estimate", "app/absurd.mlpackage"]) == 2
-    assert "absurd.mlpackage: one run would do more than 1e18 operations" in capsys.readouterr().err
+    assert "absurd.mlpackage: one run would do more than 1e17 operations" in capsys.readouterr().err
