@@ -20,6 +20,7 @@ from msgspec import Meta, inspect
 import ondevice_sora
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.documents import Document
+from ondevice_sora.base.text import Line
 
 
 class Size(int):
@@ -72,6 +73,7 @@ class World(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     text: str = ""
     name: Name = "x"
     version: Version = "1"
+    line: Line = "x"
     maybe_text: str | None = None
     choice: Literal["a", "b"] = "a"
     maybe_choice: Literal["a", "b"] | None = None
@@ -97,6 +99,7 @@ class World(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     place: Place | None = None
     pair: Pair = Pair(1, 2)
     two: tuple[int, str] = (1, "x")
+    cell: str | int | float | None = None
 
 
 SENTENCES = [
@@ -134,6 +137,7 @@ SENTENCES = [
     ({"name": ""}, "name: expected str of length >= 1, found str ''"),
     ({"name": "long"}, "name: expected str of length <= 3, found str 'long'"),
     ({"version": "v1"}, "version: expected str matching regex '^[0-9]$', found str 'v1'"),
+    ({"line": "a\nb"}, "line: expected one line without control characters, found str 'a\\nb'"),
     ({"names": []}, "names: expected array of length >= 1, found list []"),
     ({"names": ["a", "b", "c"]}, "names: expected array of length <= 2, found list ['a', 'b', 'c']"),
     ({"table": {}}, "table: expected object of length >= 1, found dict {}"),
@@ -164,6 +168,7 @@ SENTENCES = [
     ({"place": {}}, "place: the key 'steps' is missing\nAdd 'steps:'."),
     ({"pair": [1]}, "pair: expected array of length 2, found list [1]"),
     ({"two": [1, 2]}, "two[1]: expected str, found int 2"),
+    ({"cell": []}, "cell: expected int | float | str | null, found list []"),
     ({"two": [1]}, "two: expected array of length 2, found list [1]"),
     # types of our own
     ({"size": 5}, "size: 5 is not a size. Write '1 GB'."),
@@ -191,8 +196,16 @@ def test_a_number_beyond_all_floats_is_refused_where_it_stands() -> None:
 # Kinds of values
 
 
+def plain(info: inspect.Type) -> inspect.Type:
+    return info.type if isinstance(info, inspect.Metadata) else info
+
+
 def kinds_in(info: inspect.Type, inside: frozenset[type] = frozenset()) -> Iterator[str]:
     """The kinds of values in a type, such as 'Int ge', 'Literal | None', 'Dict of Int'."""
+    if isinstance(info, inspect.Metadata):  # a description, for what a pattern means
+        yield from ("Str described",) if isinstance(info.type, inspect.StrType) else ()
+        yield from kinds_in(info.type, inside)
+        return
     name = type(info).__name__.removesuffix("Type")
     limits = ("gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "pattern")
     yield name
@@ -204,10 +217,10 @@ def kinds_in(info: inspect.Type, inside: frozenset[type] = frozenset()) -> Itera
         inner = [] if info.cls in inside else [field.type for field in info.fields]
         inside |= {info.cls}
     elif isinstance(info, inspect.UnionType):
-        yield " | ".join(sorted(type(option).__name__.removesuffix("Type") for option in info.types))
+        yield " | ".join(sorted(type(plain(option)).__name__.removesuffix("Type") for option in info.types))
         inner = list(info.types)
     elif isinstance(info, inspect.DictType):
-        yield f"Dict of {type(info.key_type).__name__.removesuffix('Type')}"
+        yield f"Dict of {type(plain(info.key_type)).__name__.removesuffix('Type')}"
         inner = [info.key_type, info.value_type]
     elif isinstance(info, (inspect.ListType, inspect.VarTupleType)):
         inner = [info.item_type]
