@@ -24,6 +24,7 @@ from ondevice_sora.plans.schedule import Schedule
 from ondevice_sora.runtime.coreml.blocks.packages import PackageBlocks
 from ondevice_sora.runtime.coreml.export.exported import Export
 from ondevice_sora.runtime.coreml.export.manifest import ExportedBlock, ExportedFunction
+from ondevice_sora.runtime.coreml.private import duration_ns
 from ondevice_sora.runtime.executor.backend import Progress
 from ondevice_sora.runtime.executor.slots import Assignment, Holding
 from ondevice_sora.runtime.networks.units import State, Unit
@@ -137,9 +138,7 @@ class CoreMLBlocks(PackageBlocks):
     def _note(
         self, action: Literal["load", "predict"], exported: ExportedBlock, function: ExportedFunction, model: Any
     ) -> None:
-        """Keep Core ML's own duration. CompiledMLModel has no property for it, unlike MLModel; what both ask has."""
-        asked = f"get_{'load' if action == 'load' else 'last_predict'}_duration_in_nano_seconds"
-        nanoseconds = getattr(model._proxy, asked)()
+        nanoseconds = duration_ns(model, "load" if action == "load" else "last_predict")
         if nanoseconds is not None:
             spent = Duration(action, exported.component, exported.name, function.kind, nanoseconds / 1e9)
             self.durations.append(spent)
