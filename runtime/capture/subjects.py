@@ -19,6 +19,7 @@ from ondevice_sora.base.files.documents import Document
 from ondevice_sora.base.files.folders import locked
 from ondevice_sora.plans.schema import ComponentPlan, Plan, Tdtm
 from ondevice_sora.profiles.models.catalogue import listed_model
+from ondevice_sora.runtime.executor import footprint
 from ondevice_sora.runtime.executor.executor import Executor
 from ondevice_sora.runtime.executor.network import Network, cut
 from ondevice_sora.runtime.executor.network import listed_model as described
@@ -214,6 +215,8 @@ def store_for(store: Store, plan: Plan, document: Document) -> Store:
     folder = store.directory / CUTS / partition[:12]
     if (folder / MANIFEST).is_file():
         return Store.open(folder)
+    whole = sum(block.data_bytes for block in store.manifest.blocks)
+    footprint.check_room(whole, "cutting the model as the plan says needs", "Close other programs.")
     folder.parent.mkdir(exist_ok=True)
     return write_subject(folder, subject_of(store), plan.components)
 

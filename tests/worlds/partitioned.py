@@ -70,6 +70,9 @@ def scheduled(plan: Plan, network: Network) -> tuple[Schedule, BlockCosts]:
 class AnyBlock(dict[Any, int]):
     """WORKING bytes for every block."""
 
+    def __bool__(self) -> bool:
+        return True
+
     def get(self, key: Any, default: Any = None) -> int:
         return WORKING
 
