@@ -28,6 +28,7 @@ from ondevice_sora.plans.schema import ComponentPlan, LoadedPlan, Plan, Tdtm
 from ondevice_sora.profiles.devices import Device
 from ondevice_sora.profiles.models.catalogue import listed_model
 from ondevice_sora.profiles.profile import Profile
+from ondevice_sora.runtime.executor import footprint
 from ondevice_sora.runtime.executor.executor import Executor
 from ondevice_sora.runtime.executor.reading import FileReader
 from ondevice_sora.runtime.executor.scheduling import describe_networks, schedule_run
@@ -250,6 +251,8 @@ def store_for(store: Store, plan: Plan) -> Store:
     folder = beneath(store.directory, CUTS, partition[:12])
     if Store.is_there(folder):
         return Store.open(folder)
+    whole = sum(block.data_bytes for block in store.manifest.blocks)
+    footprint.check_room(whole, "cutting the model as the plan says needs", "Close other programs.")
     return write_subject(folder, subject_of(store), plan.components)
 
 
