@@ -1,4 +1,4 @@
-"""One way to print tables: as wide as the terminal, and 120 plain columns where there is none."""
+"""Where reports print: as wide as the terminal, and 120 plain columns where there is none."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import sys
 
 import rich.console
-from rich.table import Table
 
 PIPE_WIDTH = 120
 
@@ -23,13 +22,3 @@ def table_console(width: int = PIPE_WIDTH) -> Console:
     """A console on standard output."""
     terminal = sys.stdout.isatty()
     return Console(width=None if terminal else width, no_color=not terminal, highlight=False, markup=False)
-
-
-def plain_table(left: tuple[str, ...], right: tuple[str, ...] = (), title: str | None = None) -> Table:
-    """A table without rules: headings of columns set left, then of columns of numbers."""
-    table = Table(box=None, pad_edge=False, title=title, title_justify="left", header_style="dim")
-    for heading in left:
-        table.add_column(heading, overflow="fold")
-    for heading in right:
-        table.add_column(heading, justify="right", no_wrap=True)
-    return table

@@ -1,87 +1,18 @@
-/* Draws the figures from the data in the page, for the width, the colour scheme and the stretch of time looked at. */
-(() => {
-"use strict";
-const DATA = JSON.parse(document.getElementById("data").textContent);
-const LANE_NAMES = {load: "Load", cpu: "CPU", gpu: "GPU", ane: "ANE"};
+/* The page of one or more runs: lanes and memory over time, and one step enlarged. */
 const LOAD = 0, RUN = 1, EVICT = 2;
-const HOLDERS = ["baseline", "residual", "resident", "loading", "working"];
-const HOLDER_NAMES = {
-  baseline: "app baseline", residual: "left by unloaded", resident: "resident blocks", loading: "being loaded",
-  working: "working memory",
-};
-const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "Liberation Sans", sans-serif';
-const CONFIG = {displayModeBar: false, doubleClick: false, responsive: false, scrollZoom: false};
-const END = 1.012 * Math.max(1e-6, ...DATA.traces.map(t => Math.max(t.total, t.kill ? t.kill.time : 0)));
 const MIN_SPAN = 1e-4;
-let view = [0, END];
-let printing = false;
+let END = 0, view = [0, 0];
 
-/* ---- words ---- */
-const plain = text => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
-function figures3(x) { const a = Math.abs(x); return a >= 99.95 ? x.toFixed(0) : a >= 9.995 ? x.toFixed(1) : x.toFixed(2); }
-function bytes(n) {
-  for (const [factor, unit] of [[1e9, "GB"], [1e6, "MB"], [1e3, "kB"]])
-    if (Math.abs(n) >= factor * 0.9995) return figures3(n / factor) + " " + unit;
-  return n.toFixed(0) + " B";
-}
-function seconds(s) {
-  if (s >= 119.5) {
-    const w = Math.round(s), m = Math.floor(w / 60), h = Math.floor(m / 60), two = n => String(n).padStart(2, "0");
-    return h ? `${h} h ${two(m % 60)} min` : `${m} min ${two(w % 60)} s`;
-  }
-  if (s >= 0.9995 || s === 0) return figures3(s) + " s";
-  return s >= 0.9995e-3 ? figures3(s * 1e3) + " ms" : figures3(s * 1e6) + " µs";
-}
-const clock = s => s >= 60 ? `${Math.floor(s / 60)}:${(s % 60).toFixed(2).padStart(5, "0")} min` : s.toFixed(3) + " s";
-
-/* ---- looks ---- */
-function theme() {
-  const style = getComputedStyle(document.documentElement);
-  return name => style.getPropertyValue("--" + name).trim();
-}
-function mix(color, ground, share) {
-  const rgb = hex => [1, 3, 5].map(i => parseInt(hex.slice(i, i + 2), 16));
-  const a = rgb(color), b = rgb(ground);
-  return "rgb(" + a.map((v, i) => Math.round(v * share + b[i] * (1 - share))).join(",") + ")";
-}
-const canvas = document.createElement("canvas").getContext("2d");
-function textWidth(text, size) { canvas.font = `${size}px ${FONT}`; return canvas.measureText(text).width; }
-function shorten(text, width, size) {
-  if (textWidth(text, size) <= width) return text;
-  let kept = text;
-  while (kept.length > 1 && textWidth(kept + "…", size) > width) kept = kept.slice(0, -1);
-  return kept + "…";
-}
-function widthOf(div) { return printing ? Math.min(680, div.clientWidth || 680) : div.clientWidth; }
-
-function baseLayout(color, width, height, margin) {
-  return {
-    width, height, margin, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false,
-    font: {family: FONT, size: 12, color: color("muted")}, barmode: "overlay", bargap: 0,
-    dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
-    hoverlabel: {bgcolor: color("panel"), bordercolor: color("muted"), font: {family: FONT, size: 12, color: color("text")}, align: "left"},
-    hoverdistance: 8, selectdirection: "h", transition: {duration: 0}, shapes: [], annotations: [],
-  };
-}
+const ticksIn = width => Math.max(4, Math.floor(width / 62));
+/* Seconds, or minutes where the stretch is long: then the ticks lie on whole and half minutes. */
 function timeAxis(color, range, width, name) {
-  const span = range[1] - range[0], most = Math.max(4, Math.floor(width / 62));
-  const inMinutes = span > 240;
-  const steps = inMinutes
-    ? [30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 36000]
-    : [1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10, 20, 30, 60];
-  const step = steps.find(s => span / s <= most) || span / most;
-  const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
-  const tickvals = [], ticktext = [];
-  for (let i = Math.ceil(range[0] / step - 1e-6); i * step <= range[1] + 1e-9; i++) {
-    tickvals.push(i * step);
-    const value = inMinutes ? (step < 60 ? (i * step / 60).toFixed(1) : String(Math.round(i * step / 60))) : (i * step).toFixed(digits);
-    ticktext.push(value);
-  }
-  return {
-    range: range.slice(), tickmode: "array", tickvals, ticktext, showgrid: true, gridcolor: color("line"), zeroline: false,
-    showline: false, ticks: "", tickfont: {size: 12, color: color("muted")}, ticklabelstandoff: 5, fixedrange: false, layer: "below traces",
-    title: {text: (name || "time") + (inMinutes ? ", min" : ", s"), font: {size: 12, color: color("muted")}, standoff: 6},
-  };
+  const span = range[1] - range[0], most = ticksIn(width), inMinutes = span > 240;
+  const axis = {...numberAxis(color, `${name || "time"}, ${inMinutes ? "min" : "s"}`, range.slice(), most), fixedrange: false};
+  if (!inMinutes) return axis;
+  const step = [30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 36000].find(s => span / s <= most) || span / most;
+  const tickvals = [];
+  for (let i = Math.ceil(range[0] / step - 1e-6); i * step <= range[1]; i++) tickvals.push(i * step);
+  return {...axis, tickmode: "array", tickvals, ticktext: tickvals.map(s => String(s / 60))};
 }
 function bars(base, axis) {
   return {
@@ -99,16 +30,9 @@ function addBar(trace, from, to, y, height, fill, ink, label, hover, hatched, ed
 }
 
 /* ---- spans ---- */
-function spanWords(trace, i) {
-  const s = trace.spans, action = s.action[i];
-  const what = action === LOAD ? (s.cold[i] ? "First load" : "Load") : action === EVICT ? "Unload" : s.cold[i] ? "First run" : "Run";
-  const variant = s.variants[s.variant[i]];
-  return `<b>${plain(s.blocks[s.block[i]])}</b><br>${what}, ${seconds(s.end[i] - s.start[i])}`
-    + `<br>${plain(DATA.components[s.component[i]])}, step ${s.step[i]}${variant && variant !== "plain" ? ", " + plain(variant) : ""}`
-    + `<br>${clock(s.start[i])} to ${clock(s.end[i])}<br>${bytes(s.bytes[i])} ${action === RUN ? "working" : action === LOAD ? "read" : "released"}`;
-}
+const spanWords = (trace, i) => `<b>${plain(trace.spans.blocks[trace.spans.block[i]])}</b><br>${lines(trace.spans.told[i])}`;
 /* Bars of one lane for a stretch of time. What is narrower than a few pixels is joined with its neighbours of the same
-   step, and keeps how busy it was; zooming in takes the joined bars apart. */
+   pass, and keeps how busy it was; zooming in takes the joined bars apart. */
 function laneBars(trace, lane, from, to, perPixel) {
   const s = trace.spans, joined = [];
   let group = null;
@@ -131,11 +55,9 @@ function laneBars(trace, lane, from, to, perPixel) {
 }
 function groupWords(trace, g) {
   if (g.count === 1) return spanWords(trace, g.first);
-  const what = g.action === LOAD ? (g.cold ? "first loads" : "loads") : g.action === RUN ? (g.cold ? "first runs" : "runs") : "unloads";
-  const steps = g.step === g.lastStep ? `step ${g.step}` : `steps ${g.step} to ${g.lastStep}`;
-  return `<b>${plain(DATA.components[g.component])}, ${steps}</b><br>${g.count} ${what}, ${seconds(g.busy)}`
-    + `<br>busy ${(100 * g.busy / (g.end - g.start)).toFixed(0)} % of ${seconds(g.end - g.start)}`
-    + `<br>${clock(g.start)} to ${clock(g.end)}`;
+  const [title, ...rest] = trace.passes[trace.spans.pass[g.first]].split("\n");
+  if (g.step === g.lastStep) return `<b>${plain(title)}</b><br>${lines(rest.join("\n"))}`;
+  return `<b>${plain(DATA.components[g.component])}, steps ${g.step} to ${g.lastStep}</b><br>zoom in to see each`;
 }
 /* The place of each block in its component, from 1, in order of first run: what a bar is called when its name is too long. */
 function blockNumbers(trace) {
@@ -151,26 +73,27 @@ function blockNumbers(trace) {
   }
   return trace.numbers;
 }
-function passes(trace) {
-  if (!trace.passes) {
+function numPasses(trace) {
+  if (!trace.numPasses) {
     const steps = new Map();
     trace.spans.step.forEach((step, i) => {
       const component = trace.spans.component[i];
       steps.set(component, (steps.get(component) || new Set()).add(step));
     });
-    trace.passes = new Map([...steps].map(([component, found]) => [component, found.size]));
+    trace.numPasses = new Map([...steps].map(([component, found]) => [component, found.size]));
   }
-  return trace.passes;
+  return trace.numPasses;
 }
 function groupLabel(trace, g, pixels) {
   const block = trace.spans.block[g.first], number = blockNumbers(trace).get(g.component + "/" + block);
   const choices = g.action === EVICT ? [] : g.count === 1 ? [trace.spans.blocks[block], number ? String(number) : ""]
-    : passes(trace).get(g.component) === 1 ? [DATA.components[g.component]] : g.step === g.lastStep ? [`step ${g.step}`, String(g.step)] : [];
+    : numPasses(trace).get(g.component) === 1 ? [DATA.components[g.component]] : g.step === g.lastStep ? [`step ${g.step}`, String(g.step)] : [];
   return plain(choices.find(text => textWidth(text, 11) + 6 <= pixels) || "");
 }
 
 /* ---- figures ---- */
 const LEFT = 46, RIGHT = 12;
+const dragmode = () => matchMedia("(pointer: coarse)").matches ? false : "zoom";
 function lanesFigure(div) {
   const color = theme(), trace = DATA.traces[+div.dataset.trace], width = widthOf(div);
   const last = document.querySelectorAll('[data-figure="lanes"]').length === 1 + +div.dataset.trace;
@@ -189,12 +112,12 @@ function lanesFigure(div) {
         g.cold && pixels > 3, pixels > 5 ? 1 : 0);
     }
   });
-  const layout = baseLayout(color, width, trace.lanes.length * 40 + (last ? 10 : 6) + 4, {l: LEFT, r: RIGHT, t: 4, b: 6, pad: 0});
-  layout.hovermode = "closest";
+  const layout = baseLayout(color, width, trace.lanes.length * 40 + (last ? 10 : 6) + 4, {l: LEFT, r: RIGHT, t: 4, b: 6});
+  layout.dragmode = dragmode();
   layout.xaxis = timeAxis(color, view, inner);
   layout.xaxis.showticklabels = false; layout.xaxis.title = {text: ""};
   layout.yaxis = {range: [trace.lanes.length - 0.5, -0.5], tickvals: trace.lanes.map((_, y) => y),
-    ticktext: trace.lanes.map(lane => LANE_NAMES[DATA.lanes[lane]]), fixedrange: true, showgrid: false, zeroline: false,
+    ticktext: trace.lanes.map(lane => DATA.lanes[lane]), fixedrange: true, showgrid: false, zeroline: false,
     tickfont: {size: 12, color: color("text")}, ticklabelstandoff: 4};
   if (trace.kill) layout.shapes.push(killLine(color, trace));
   return {data: [row], layout};
@@ -203,18 +126,16 @@ const killLine = (color, trace) => ({type: "line", x0: trace.kill.time, x1: trac
   line: {color: color("bad"), width: 2}});
 
 /* The samples that a stretch of time needs: per pixel the largest and the smallest footprint, so no peak is lost. */
-function thin(memory, from, to, perPixel) {
-  const times = memory.time, kept = [];
-  const total = i => HOLDERS.reduce((sum, holder) => sum + memory[holder][i], 0);
-  let first = 0;
-  while (first + 1 < times.length && times[first + 1] <= from) first++;
-  let i = first;
-  while (i < times.length && times[i] <= to) {
-    const stop = times[i] + perPixel;
+function thin({time, total}, from, to, perPixel) {
+  const kept = [];
+  let i = 0;
+  while (i + 1 < time.length && time[i + 1] <= from) i++;
+  while (i < time.length && time[i] <= to) {
+    const stop = time[i] + perPixel;
     let high = i, low = i, last = i;
-    for (; i < times.length && times[i] < stop; i++) {
-      if (total(i) > total(high)) high = i;
-      if (total(i) < total(low)) low = i;
+    for (; i < time.length && time[i] < stop; i++) {
+      if (total[i] > total[high]) high = i;
+      if (total[i] < total[low]) low = i;
       last = i;
     }
     if (last === i) i++;
@@ -222,95 +143,102 @@ function thin(memory, from, to, perPixel) {
   }
   return kept;
 }
-/* The largest and smallest value in each stretch of `width`, the value carried into it included; as it is where sparse. */
-function envelope(time, values, width) {
-  if (!time.length || time.length < 0.5 * (time[time.length - 1] - time[0]) / width) return [time, values, values];
-  const x = [], low = [], high = [];
-  for (let i = 0; i < time.length;) {
-    const stop = time[i] + width;
-    x.push(time[i]);
-    let least = i ? values[i - 1] : values[i], most = least;
-    for (; i < time.length && time[i] < stop; i++) { least = Math.min(least, values[i]); most = Math.max(most, values[i]); }
+/* Places in `kept` of the largest and the smallest footprint in each stretch of `width`, the one carried into it
+   included; all of them where they are sparse. */
+function envelope(x, totals, width) {
+  const every = x.map((_, k) => k);
+  if (x.length < 0.5 * (x[x.length - 1] - x[0]) / width) return {at: every, low: every, high: every};
+  const at = [], low = [], high = [];
+  for (let k = 0; k < x.length;) {
+    const stop = x[k] + width;
+    let least = Math.max(0, k - 1), most = least;
+    at.push(k);
+    for (; k < x.length && x[k] < stop; k++) {
+      if (totals[k] < totals[least]) least = k;
+      if (totals[k] > totals[most]) most = k;
+    }
     low.push(least); high.push(most);
   }
-  x.push(time[time.length - 1]); low.push(values[values.length - 1]); high.push(values[values.length - 1]);
-  return [x, low, high];
+  for (const each of [at, low, high]) each.push(x.length - 1);
+  return {at, low, high};
 }
 const FARTHEST_LIMIT = 10; // times the most that is held: drawn farther up, it would flatten the curve
 const DASHES = ["solid", "dash", "dot"];
+const GB = 1e9;
 function memoryFigure(div) {
   const color = theme(), width = widthOf(div), inner = width - LEFT - RIGHT, span = view[1] - view[0], perPixel = span / inner;
-  const several = DATA.traces.length > 1, data = [];
-  const layout = baseLayout(color, width, width < 560 ? 250 : 300, {l: LEFT, r: RIGHT, t: 22, b: 42, pad: 0});
-  const from = view[0] - span * 0.5, to = view[1] + span * 0.5;
-  let top = 0, held = 0;
-  DATA.traces.forEach(({memory}) => memory.time.forEach((_, i) => { held = Math.max(held, HOLDERS.reduce((sum, holder) => sum + memory[holder][i], 0)); }));
-  const isDrawn = limit => limit <= FARTHEST_LIMIT * held;
+  const several = DATA.traces.length > 1, held = Math.max(0, ...DATA.traces.map(({peak}) => peak ? peak.bytes : 0));
+  const layout = baseLayout(color, width, width < NARROW ? 250 : 300, {l: LEFT, r: RIGHT, t: 22, b: 42});
+  const data = [], tops = [held];
   DATA.traces.forEach((trace, number) => {
-    const memory = trace.memory, kept = thin(memory, from, to, perPixel);
-    const time = kept.map(i => Math.max(memory.time[i], 0));
-    const totals = kept.map(i => HOLDERS.reduce((sum, holder) => sum + memory[holder][i], 0));
-    const end = trace.kill ? trace.kill.time : trace.total;
-    if (time.length && end > time[time.length - 1] && end <= to) { time.push(end); kept.push(kept[kept.length - 1]); totals.push(totals[totals.length - 1]); }
-    top = Math.max(top, held, isDrawn(trace.limit) ? trace.limit : 0, trace.kill ? trace.kill.bytes : 0, trace.budget || 0);
-    if (!several) {
-      for (const holder of HOLDERS) {
-        if (!memory[holder].some(v => v > 0)) continue;
-        data.push({type: "scatter", mode: "lines", name: HOLDER_NAMES[holder], stackgroup: "all", x: time, y: kept.map(i => memory[holder][i] / 1e9),
-          line: {width: 0, shape: "hv"}, fillcolor: color("h-" + holder), customdata: kept.map(i => bytes(memory[holder][i])),
-          hovertemplate: "%{customdata}"});
-      }
-    }
-    const line = {type: "scatter", mode: "lines", hovertemplate: "%{customdata}"};
-    if (!several) {
-      data.push({...line, name: "<b>total</b>", x: time, y: totals.map(v => v / 1e9), line: {width: 0, shape: "hv"}, customdata: totals.map(bytes)});
-    } else {
-      const own = color("t" + number % 6), dash = DASHES[Math.floor(number / 6) % 3], [x, low, high] = envelope(time, totals, 4 * perPixel);
-      data.push({...line, x, y: low.map(v => v / 1e9), line: {width: 0, shape: "hv"}, hoverinfo: "skip", hovertemplate: undefined});
-      data.push({...line, name: LETTER(number), x, y: high.map(v => v / 1e9), line: {width: 1.8, shape: "hv", color: own, dash},
-        fill: "tonexty", fillcolor: own + "30", customdata: high.map(bytes)});
-    }
-    if (trace.kill) {
+    const {memory, kill} = trace, kept = thin(memory, view[0] - span / 2, view[1] + span / 2, perPixel);
+    const x = kept.map(i => Math.max(memory.time[i], 0)), end = kill ? kill.time : trace.total;
+    if (x.length && end > x[x.length - 1] && end <= view[1] + span / 2) { x.push(end); kept.push(kept[kept.length - 1]); }
+    tops.push(kill ? kill.bytes : 0, trace.budget || 0);
+    if (x.length) data.push(...(several ? bandOf(color, trace, number, x, kept, 4 * perPixel) : stackOf(color, memory, x, kept)));
+    if (kill) {
       layout.shapes.push(killLine(color, trace));
-      const late = trace.kill.time > (view[0] + view[1]) / 2, inside = trace.kill.time >= view[0] && trace.kill.time <= view[1];
-      data.push({type: "scatter", mode: "markers", x: [trace.kill.time], y: [trace.kill.bytes / 1e9], hoverinfo: "skip", cliponaxis: false,
-        marker: {symbol: "x", size: 11, color: color("bad"), line: {width: 2, color: color("panel")}}});
-      if (inside) layout.annotations.push({x: trace.kill.time, y: 0.04, yref: "paper", xanchor: late ? "right" : "left", yanchor: "bottom", xshift: late ? -5 : 5,
-        text: `${several ? LETTER(number) + " " : ""}killed, ${bytes(trace.kill.bytes)}`, showarrow: false, bgcolor: color("panel"), borderpad: 2, font: {color: color("bad"), size: 12}});
-    } else if (!several && memory.time.length) {
-      let peak = 0;
-      const total = i => HOLDERS.reduce((sum, holder) => sum + memory[holder][i], 0);
-      for (let i = 1; i < memory.time.length; i++) if (total(i) > total(peak)) peak = i;
-      data.push({type: "scatter", mode: "markers", x: [memory.time[peak]], y: [total(peak) / 1e9], hoverinfo: "skip", cliponaxis: false,
-        marker: {symbol: "circle", size: 8, color: color("panel"), line: {width: 2, color: color("text")}}});
+      if (kill.time >= view[0] && kill.time <= view[1]) layout.annotations.push(killWords(color, trace, several));
     }
+    data.push(...markOf(color, trace, several));
   });
-  const limits = new Map();
-  DATA.traces.forEach((trace, number) => limits.set(trace.limit, [...(limits.get(trace.limit) || []), number]));
-  const late = DATA.traces.some(trace => trace.kill && trace.kill.time > view[0] + 0.6 * span && trace.kill.time <= view[1]);
-  [...limits].sort((a, b) => b[0] - a[0]).forEach(([limit, who], place) => {
-    const atLeft = Boolean(place % 2) !== late;
-    const whose = limits.size > 1 ? " of " + who.map(LETTER).join(", ") : "", drawn = isDrawn(limit);
-    if (drawn) layout.shapes.push({type: "line", xref: "paper", x0: 0, x1: 1, y0: limit / 1e9, y1: limit / 1e9, line: {color: color("bad"), width: 1.5, dash: "dash"}});
-    const at = drawn ? {y: limit / 1e9} : {y: 1, yref: "paper"}, words = `limit${whose} ${bytes(limit)}`;
-    layout.annotations.push({xref: "paper", x: atLeft ? 0 : 1, xanchor: atLeft ? "left" : "right", ...at, yanchor: "bottom", text: drawn ? words : `${words}, far above`, showarrow: false,
-      font: {color: color("bad"), size: 12}});
-  });
+  const {shapes, annotations, top} = limitLines(color, held);
+  layout.shapes.push(...shapes);
+  layout.annotations.push(...annotations);
   const budget = several ? null : DATA.traces[0].budget;
-  if (budget !== null) {
-    layout.shapes.push({type: "line", xref: "paper", x0: 0, x1: 1, y0: budget / 1e9, y1: budget / 1e9, line: {color: color("text"), width: 1.2, dash: "dot"}});
-  }
+  if (budget !== null) layout.shapes.push({type: "line", xref: "paper", x0: 0, x1: 1, y0: budget / GB, y1: budget / GB, line: {color: color("text"), width: 1.2, dash: "dot"}});
   layout.hovermode = "x unified";
-  layout.xaxis = timeAxis(color, view, inner);
-  layout.xaxis.hoverformat = ".3f";
-  layout.xaxis.unifiedhovertitle = {text: "%{x:.3f} s"};
-  layout.yaxis = {range: [0, top / 1e9 * 1.04], fixedrange: true, gridcolor: color("line"), zeroline: false, nticks: 6, tickfont: {size: 12, color: color("muted")},
-    layer: "below traces"};
+  layout.dragmode = dragmode();
+  layout.xaxis = {...timeAxis(color, view, inner), hoverformat: ".3f", unifiedhovertitle: {text: "%{x:.3f} s"}};
+  layout.yaxis = {...numberAxis(color, "", [0, Math.max(top, ...tops) / GB * 1.04 || 1], 6), ticklabelstandoff: 0};
   layout.annotations.push({xref: "paper", yref: "paper", x: 0, y: 1, xanchor: "right", xshift: -6, yanchor: "bottom", yshift: 4, text: "GB", showarrow: false,
     font: {color: color("muted"), size: 12}});
   return {data, layout};
 }
-const LETTER = number => String.fromCharCode(65 + number % 26);
+const LINE = {type: "scatter", mode: "lines", hovertemplate: "%{customdata}"};
+/* What holds memory, stacked, and the total over it. */
+function stackOf(color, memory, x, kept) {
+  const held = DATA.holders.filter(({key}) => memory[key].some(v => v > 0)).map(({key, name}) => ({...LINE, name, stackgroup: "all", x,
+    y: kept.map(i => memory[key][i] / GB), line: {width: 0, shape: "hv"}, fillcolor: color("h-" + key), customdata: kept.map(i => memory.told[key][i])}));
+  return [...held, {...LINE, name: "<b>total</b>", x, y: kept.map(i => memory.total[i] / GB), line: {width: 0, shape: "hv"}, customdata: kept.map(i => memory.told.total[i])}];
+}
+/* One run of several: a line for the highest, a band down to the lowest. */
+function bandOf(color, trace, number, x, kept, width) {
+  const {memory, letter} = trace, own = color("t" + number % 6), dash = DASHES[Math.floor(number / 6) % 3];
+  const {at, low, high} = envelope(x, kept.map(i => memory.total[i]), width), across = at.map(k => x[k]);
+  return [
+    {...LINE, x: across, y: low.map(k => memory.total[kept[k]] / GB), line: {width: 0, shape: "hv"}, hoverinfo: "skip", hovertemplate: undefined},
+    {...LINE, name: letter, x: across, y: high.map(k => memory.total[kept[k]] / GB), line: {width: 1.8, shape: "hv", color: own, dash},
+      fill: "tonexty", fillcolor: own + "30", customdata: high.map(k => memory.told.total[kept[k]])},
+  ];
+}
+/* The moment of a kill, or of the peak where one run is shown. */
+function markOf(color, trace, several) {
+  const {kill, peak} = trace, mark = {type: "scatter", mode: "markers", hoverinfo: "skip", cliponaxis: false};
+  if (kill) return [{...mark, x: [kill.time], y: [kill.bytes / GB], marker: {symbol: "x", size: 11, color: color("bad"), line: {width: 2, color: color("panel")}}}];
+  if (several || !peak) return [];
+  return [{...mark, x: [peak.time], y: [peak.bytes / GB], marker: {symbol: "circle", size: 8, color: color("panel"), line: {width: 2, color: color("text")}}}];
+}
+function killWords(color, {kill, letter}, several) {
+  const late = kill.time > (view[0] + view[1]) / 2;
+  return {x: kill.time, y: 0.04, yref: "paper", xanchor: late ? "right" : "left", yanchor: "bottom", xshift: late ? -5 : 5, showarrow: false,
+    text: `${several ? letter + " " : ""}killed, ${plain(kill.told)}`, bgcolor: color("panel"), borderpad: 2, font: {color: color("bad"), size: 12}};
+}
+/* A dashed line for every limit, named at alternating ends; one far above all that is held is only named. */
+function limitLines(color, held) {
+  const limits = new Map(), shapes = [], annotations = [], span = view[1] - view[0];
+  for (const trace of DATA.traces) limits.set(trace.limit.bytes, [...(limits.get(trace.limit.bytes) || []), trace]);
+  const late = DATA.traces.some(({kill}) => kill && kill.time > view[0] + 0.6 * span && kill.time <= view[1]);
+  let top = 0;
+  [...limits].sort((a, b) => b[0] - a[0]).forEach(([limit, traces], place) => {
+    const atLeft = Boolean(place % 2) !== late, isDrawn = limit <= FARTHEST_LIMIT * held;
+    const whose = limits.size > 1 ? " of " + traces.map(trace => trace.letter).join(", ") : "";
+    if (isDrawn) { top = Math.max(top, limit); shapes.push(dashed(color, {xref: "paper", x0: 0, x1: 1, y0: limit / GB, y1: limit / GB})); }
+    annotations.push({xref: "paper", x: atLeft ? 0 : 1, xanchor: atLeft ? "left" : "right", ...(isDrawn ? {y: limit / GB} : {y: 1, yref: "paper"}), yanchor: "bottom",
+      text: `limit${whose} ${plain(traces[0].limit.told)}${isDrawn ? "" : ", far above"}`, showarrow: false, font: {color: color("bad"), size: 12}});
+  });
+  return {shapes, annotations, top};
+}
 
 /* One step: lanes on top, and beneath them a row per block, where the load of a block lies under the run before it. */
 function stepFigure(div) {
@@ -325,7 +253,7 @@ function stepFigure(div) {
     }
   }
   const shown = rows.length <= 80 ? rows : [];
-  const names = shown.map(block => shorten(s.blocks[block], width < 560 ? 84 : 190, 11));
+  const names = shown.map(block => shorten(s.blocks[block], width < NARROW ? 84 : 190, 11));
   const left = Math.max(LEFT, 14 + Math.max(0, ...names.map(name => textWidth(name, 11)))), inner = width - left - RIGHT;
   const perPixel = (range[1] - range[0]) / inner;
   const lanes = trace.lanes.filter(lane => inside.some(i => s.lane[i] === lane));
@@ -356,40 +284,20 @@ function stepFigure(div) {
   }
   const stripHeight = lanes.length * 34, fallHeight = shown.length * 16, gap = shown.length ? 14 : 0;
   const height = stripHeight + gap + fallHeight + 8 + 42, plotHeight = height - 50;
-  const layout = baseLayout(color, width, height, {l: left, r: RIGHT, t: 8, b: 42, pad: 0});
-  layout.hovermode = "closest";
+  const layout = baseLayout(color, width, height, {l: left, r: RIGHT, t: 8, b: 42});
+  layout.dragmode = dragmode();
   layout.xaxis = timeAxis(color, range, inner, "time in the step");
   layout.xaxis.anchor = shown.length ? "y2" : "y";
   const axis = {fixedrange: true, showgrid: false, zeroline: false, ticklabelstandoff: 4};
   layout.yaxis = {...axis, range: [lanes.length - 0.5, -0.5], domain: [1 - stripHeight / plotHeight, 1], tickvals: lanes.map((_, y) => y),
-    ticktext: lanes.map(lane => LANE_NAMES[DATA.lanes[lane]]), tickfont: {size: 12, color: color("text")}};
+    ticktext: lanes.map(lane => DATA.lanes[lane]), tickfont: {size: 12, color: color("text")}};
   layout.yaxis2 = {...axis, range: [shown.length - 0.5, -0.5], domain: [0, fallHeight / plotHeight], tickvals: shown.map((_, y) => y), ticktext: names.map(plain),
     tickfont: {size: 11, color: color("muted")}};
   for (const x of [0, length]) layout.shapes.push({type: "line", x0: x, x1: x, yref: "paper", y0: 0, y1: 1, line: {color: color("muted"), width: 1, dash: "dot"}});
   return {data: shown.length ? [strip, waiting, fall] : [strip], layout};
 }
 
-/* ---- keeping them drawn ---- */
-const FIGURES = {lanes: lanesFigure, memory: memoryFigure, step: stepFigure};
-const plots = () => [...document.querySelectorAll(".plot")];
-function draw(div) {
-  if (!div.clientWidth && !printing) return;
-  if (div.dataset.figure === "step" && !DATA.traces[+div.dataset.trace].step) return;
-  const figure = FIGURES[div.dataset.figure](div);
-  div.drawing = true;
-  const first = !div.on;
-  Plotly.react(div, figure.data, figure.layout, CONFIG).then(() => { div.drawing = false; div.classList.add("drawn"); });
-  if (first) {
-    div.on("plotly_relayout", change => { if (!div.drawing) zoomed(div, change); });
-    div.on("plotly_doubleclick", () => { if (div.dataset.figure === "step") { div.stepView = null; draw(div); } else show([0, END]); });
-  }
-}
-function drawAll(kind) { for (const div of plots()) if (!kind || kind.includes(div.dataset.figure)) draw(div); }
-function zoomed(div, change) {
-  const range = change["xaxis.range"] || (change["xaxis.range[0]"] !== undefined ? [change["xaxis.range[0]"], change["xaxis.range[1]"]] : null);
-  if (div.dataset.figure === "step") { div.stepView = range; draw(div); return; }
-  show(range || [0, END]);
-}
+/* ---- moving in time ---- */
 function show(range) {
   const span = Math.min(END, Math.max(MIN_SPAN, range[1] - range[0]));
   const start = Math.min(Math.max(0, range[0]), END - span);
@@ -406,17 +314,6 @@ function padded(button) {
   const pad = 0.02 * (to - from), start = Math.max(0, from - pad);
   return [start, Math.min(END, Math.max(to + pad, start + MIN_SPAN))];
 }
-document.querySelectorAll("[data-from]").forEach((button, index) => {
-  if (index === 0) button.dataset.whole = "";
-  button.addEventListener("click", () => show(padded(button)));
-});
-for (const button of document.querySelectorAll("[data-move]")) {
-  button.addEventListener("click", () => {
-    const [a, b] = view, span = b - a, middle = (a + b) / 2;
-    const to = {left: [a - span / 2, b - span / 2], right: [a + span / 2, b + span / 2], in: [middle - span / 4, middle + span / 4], out: [middle - span, middle + span]};
-    show(to[button.dataset.move]);
-  });
-}
 for (const button of document.querySelectorAll(".fold")) {
   button.addEventListener("click", () => {
     const members = button.closest("tbody").nextElementSibling;
@@ -424,17 +321,21 @@ for (const button of document.querySelectorAll(".fold")) {
     button.setAttribute("aria-expanded", String(!members.hidden));
   });
 }
-for (const details of document.querySelectorAll("details")) details.addEventListener("toggle", () => drawAll(["step"]));
-
-let pending = 0, lastWidth = document.documentElement.clientWidth;
-function redrawSoon() { cancelAnimationFrame(pending); pending = requestAnimationFrame(() => drawAll()); }
-new ResizeObserver(() => {
-  const width = document.documentElement.clientWidth;
-  if (width !== lastWidth) { lastWidth = width; redrawSoon(); }
-}).observe(document.documentElement);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redrawSoon);
-addEventListener("beforeprint", () => { printing = true; drawAll(); });
-addEventListener("afterprint", () => { printing = false; redrawSoon(); });
-show([0, END]);
-drawAll(["step"]);
-})();
+Object.assign(FIGURES, {lanes: lanesFigure, memory: memoryFigure, step: stepFigure});
+start(() => {
+  END = 1.012 * Math.max(1e-6, ...DATA.traces.map(t => Math.max(t.total, t.kill ? t.kill.time : 0)));
+  for (const div of plots()) {
+    div.zoomed = div.dataset.figure === "step" ? range => { div.stepView = range; draw(div); } : range => show(range || [0, END]);
+  }
+  for (const button of document.querySelectorAll("[data-from]")) button.addEventListener("click", () => show(padded(button)));
+  for (const button of document.querySelectorAll("[data-move]")) {
+    button.addEventListener("click", () => {
+      const [a, b] = view, span = b - a, middle = (a + b) / 2;
+      const to = {left: [a - span / 2, b - span / 2], right: [a + span / 2, b + span / 2], in: [middle - span / 4, middle + span / 4], out: [middle - span, middle + span]};
+      show(to[button.dataset.move]);
+    });
+  }
+  for (const details of document.querySelectorAll("details")) details.addEventListener("toggle", () => drawAll(["step"]));
+  show([0, END]);
+  drawAll(["step"]);
+});
