@@ -201,7 +201,7 @@ def _step(trace: Trace) -> StepView | None:
         numbers.append(("loading", format_seconds(step.load_s)))
         numbers.append(("of that hidden behind runs", format_percent(step.hidden_share or 0.0)))
     else:
-        about += " Nothing is loaded in it: all its blocks stay resident."
+        about += " Nothing is loaded in it" + (": all its blocks stay resident." if step.is_steady else ".")
     label = f"Loads and runs of the blocks of {step.component} in step {step.step}"
     return StepView(heading, about, label, numbers)
 

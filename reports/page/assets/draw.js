@@ -7,10 +7,14 @@ let DATA = null, printing = false;
 
 /* ---- unpacking ---- */
 async function unpacked(id) {
-  const bytes = Uint8Array.from(atob(document.getElementById(id).textContent), character => character.charCodeAt(0));
+  const characters = atob(document.getElementById(id).textContent), bytes = new Uint8Array(characters.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = characters.charCodeAt(i);
   return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"))).text();
 }
+/* Resolves once the text has been painted, or soon where nothing is painted: in a tab that nobody looks at. */
+const painted = () => new Promise(done => { requestAnimationFrame(() => setTimeout(done)); setTimeout(done, 200); });
 async function start(ready) {
+  await painted();
   try {
     const [data, plotly] = await Promise.all([unpacked("data"), unpacked("plotly")]);
     DATA = JSON.parse(data);
