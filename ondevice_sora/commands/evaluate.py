@@ -98,7 +98,8 @@ def run(options: argparse.Namespace) -> int:
 
     from ondevice_sora.base.files.writing import write_text
     from ondevice_sora.records.quality import Evaluation
-    from ondevice_sora.reports.page.quality import print_evaluation, write_evaluation
+    from ondevice_sora.reports.page.quality import write_evaluation
+    from ondevice_sora.reports.terminal.quality import print_evaluation
 
     plan = load_plan(options.plan).plan
     small_request(plan)

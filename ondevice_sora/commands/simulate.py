@@ -150,7 +150,7 @@ def _write(traces: list[Trace], outputs: dict[str, Path]) -> None:
 
             write_perfetto(traces[0], path)
         else:
-            from ondevice_sora.reports.page.html import write_report
+            from ondevice_sora.reports.page.report import write_report
 
             write_report(traces, path)
 

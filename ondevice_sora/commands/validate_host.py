@@ -348,7 +348,7 @@ def _conclude(rows: list[PlanRow], validation: Validation, options: argparse.Nam
 def _write_pages(rows: list[PlanRow], validation: Validation) -> list[Path]:
     """Pages that set prediction and measurement side by side: of the plan with the median error and of the worst."""
     from ondevice_sora.records.trace import read_trace
-    from ondevice_sora.reports.page.html import write_report
+    from ondevice_sora.reports.page.report import write_report
 
     ordered = sorted(range(len(rows)), key=lambda index: abs(rows[index].time_error))
     pages = []

@@ -31,9 +31,15 @@ def test_plan_found_stands_beside_the_start_the_paper_and_the_app(capsys):
     assert [row["name"] for row in answer["rows"]] == ["found", "start", "paper's policy", "reference app"]
     totals = [row["total_s"] for row in answer["rows"]]
     assert totals[0] == min(totals)
+    held: dict[str, set[int]] = {}
     for row in answer["rows"]:
         assert sum(row["component_s"].values()) == pytest.approx(row["total_s"])
         assert sum(row["seconds_by_mark"].values()) == pytest.approx(row["total_s"])
+        for component in row["num_blocks"]:
+            own = sum(block["resident_bytes"] for block in row["blocks"] if block["component"] == component)
+            held.setdefault(component, set()).add(own)
+    # every plan cuts the same weights, but for what a package rounds up
+    assert all(max(sizes) - min(sizes) <= 100 for sizes in held.values()), held
 
 
 def test_table_says_gap_and_what_the_gain_rests_on(capsys):
