@@ -284,7 +284,7 @@ def load_trace(path: str | Path) -> Run:
 
 def report(runs: Iterable[Run], path: str | Path) -> Path:
     """Write one self-contained HTML page; several runs are set side by side. Raises UserError without any."""
-    from ondevice_sora.reports.page.html import write_report
+    from ondevice_sora.reports.page.report import write_report
 
     write_report([run.trace for run in runs], path)
     return Path(path)
