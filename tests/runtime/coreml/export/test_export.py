@@ -176,7 +176,7 @@ def test_ctrl_c_keeps_the_blocks_that_are_finished_and_nothing_else(
             ctrl_c()
 
     with pytest.raises(Interrupted):
-        export_plan(Commission(*load_plan(exported.plan), exported.weights), copied, on_block=on_block)
+        export_plan(Commission(load_plan(exported.plan).plan, exported.weights), copied, on_block=on_block)
     assert [was_made for _, was_made in told] == [False] * 4 + [True]
     assert len(read_manifest(copied).blocks) == 5
     assert {path.name for path in copied.iterdir()} == there
@@ -215,7 +215,7 @@ def test_a_process_that_the_system_ends_names_its_block(
     monkeypatch.setattr(export, "make_block", chores.fatal)
     monkeypatch.setenv("PYTHONPATH", str(Path(chores.__file__).parents[1]))
     with pytest.raises(UserError) as refused:
-        export_plan(Commission(*load_plan(exported.plan), exported.weights), copied, jobs=2)
+        export_plan(Commission(load_plan(exported.plan).plan, exported.weights), copied, jobs=2)
     refused.match("the process that made block 'output' of denoiser was ended by the system")
     refused.match("What is finished is kept; take fewer --jobs if memory is short.")
 
@@ -225,7 +225,7 @@ def test_in_two_processes_the_same_packages_are_made(copied: Path, exported: Exp
     unfinished(copied, 0, 2)
     made: list[str] = []
     export_plan(
-        Commission(*load_plan(exported.plan), exported.weights), copied, jobs=2,
+        Commission(load_plan(exported.plan).plan, exported.weights), copied, jobs=2,
         on_block=lambda block, was_made: made.append(block.name) if was_made else None,
     )  # fmt: skip
     assert sorted(made) == ["input", "output"]
