@@ -22,8 +22,6 @@ from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.units import format_bytes
 from ondevice_sora.plans.loading import (
     DROP,
-    KEEP,
-    MAY_KEEP,
     Uses,
     decide,
     demand,
@@ -34,7 +32,7 @@ from ondevice_sora.plans.loading import (
 )
 from ondevice_sora.plans.partition import Block
 from ondevice_sora.plans.partition import cut as cut_model
-from ondevice_sora.plans.policies import APP_LPL_STEP, OPTIMAL, FirstPass, Kept, app_window, kept_positions
+from ondevice_sora.plans.policies import APP_LPL_STEP, FirstPass, app_window, flags, flags_after
 from ondevice_sora.plans.schema import Plan
 from ondevice_sora.profiles.blocks import BlockSpec
 from ondevice_sora.profiles.costs import BlockCosts, Costs, Pricer
@@ -52,7 +50,6 @@ class Visit(NamedTuple):
     first_run    the block runs for the first time
     gate         the visit that must have finished before the load may start; -1 for none
     evicts       whether the block is evicted after the run
-    ends_pass    whether it is the last visit of its pass
     """
 
     block: int
@@ -62,16 +59,13 @@ class Visit(NamedTuple):
     first_run: bool
     gate: int
     evicts: bool
-    ends_pass: bool
 
 
 class Pass(NamedTuple):
-    """One walk over a component's blocks; `num_same_after` counts the passes right after it that do just the same."""
+    """One walk over a component's blocks: its first visit and how many there are."""
 
     first: int
     length: int
-    num_loads: int
-    num_same_after: int
 
 
 @dataclass(frozen=True)
@@ -87,6 +81,13 @@ class Schedule:
     passes: tuple[Pass, ...]
     needed_bytes: int
     uses: Uses = field(repr=False, compare=False)
+
+    def stored(self, costs: BlockCosts) -> tuple[int, int]:
+        """Bytes that its packages take on the device's storage, and how many packages there are."""
+        is_separate = self.plan.tdtm.packages == "separate"
+        sizes = zip(self.blocks, costs.stored_bytes, strict=True)
+        packages = {block.package(is_separate): size for block, size in sizes}
+        return sum(packages.values()), len(packages)
 
 
 UNLIMITED = 10**15
@@ -234,7 +235,8 @@ class _LoadPlanner:
             raise self._refusal(refused, kept_bytes, budget)
         lengths = [walked.length for walked in self.walk.passes]
         uses = uses_of(self.walk.block, self.package, lengths, ahead, keeps, len(self.blocks))
-        return Schedule(self.plan, self.blocks, self._visits(uses), self._passes(uses), needed, uses)
+        passes = tuple(Pass(walked.first, walked.length) for walked in self.walk.passes)
+        return Schedule(self.plan, self.blocks, self._visits(uses), passes, needed, uses)
 
     def _windows(self) -> list[int]:
         """How many uses the loader may be ahead, for each use."""
@@ -255,31 +257,28 @@ class _LoadPlanner:
         for walked in self.walk.passes:
             name = walked.component
             if name not in known:
-                positions = self._kept_positions(walked)
-                known[name] = (
-                    [MAY_KEEP] * walked.length
-                    if positions is OPTIMAL
-                    else [KEEP if position in positions else DROP for position in range(walked.length)]
-                )
+                known[name] = self._flags(walked)
             column += [DROP] * walked.length if self._app_releases(walked) else known[name]
         return column
 
-    def _kept_positions(self, walked: _WalkedPass) -> Kept:
-        settings = self.settings[walked.component]
-        if settings.keep in ("none", "optimal"):
-            return frozenset() if settings.keep == "none" else OPTIMAL
-        first = range(walked.first, walked.first + walked.length)
-        second = first[min(1, len(first) - 1)]
+    def _flags(self, walked: _WalkedPass) -> list[int]:
+        keep = self.settings[walked.component].keep
+        uses = range(walked.first, walked.first + walked.length)
+        if keep == "app" or keep == "paper":
+            return flags_after(keep, self._first_pass(uses))
+        names = [self.blocks[self.walk.block[use]].units[0].name for use in uses]
+        return flags(keep, names, f"$.components.{self.plan.entry(walked.component)}.keep")
+
+    def _first_pass(self, uses: range) -> FirstPass:
+        second = uses[min(1, len(uses) - 1)]
         budget = self.plan.memory.budget
-        first_pass = FirstPass(
-            resident=tuple(self.size[self.walk.block[use]] for use in first),
-            demand=tuple(self._demand(use, self.reach[use]) for use in first),
+        return FirstPass(
+            resident=tuple(self.size[self.walk.block[use]] for use in uses),
+            demand=tuple(self._demand(use, self.reach[use]) for use in uses),
             alone=self._demand(second, second),
-            baseline=self.alone[first[0]] - self.costs.working_bytes[self.walk.block[first[0]]],
+            baseline=self.alone[uses[0]] - self.costs.working_bytes[self.walk.block[uses[0]]],
             available=budget if budget is not None else self.memory.available,
         )
-        names = [tuple(unit.name for unit in self.blocks[self.walk.block[use]].units) for use in first]
-        return kept_positions(settings, names, first_pass, f"$.components.{self.plan.entry(walked.component)}.keep")
 
     def _demand(self, use: int, last: int) -> int:
         return demand(self.packages, self.previous, self.alone, self.size, self.transient, use, last)
@@ -310,23 +309,11 @@ class _LoadPlanner:
         )
 
     def _visits(self, uses: Uses) -> tuple[Visit, ...]:
-        ends = [False] * len(uses.block)
-        for walked in self.walk.passes:
-            ends[walked.first + walked.length - 1] = True
         flags = [map(bool, column) for column in (uses.loads, uses.cold, uses.first_run)]
-        return tuple(map(Visit, uses.block, self.walk.step, *flags, uses.gate, map(bool, uses.evicts), ends))
-
-    def _passes(self, uses: Uses) -> tuple[Pass, ...]:
-        return tuple(
-            Pass(walked.first, walked.length, loads, same)
-            for walked, loads, same in zip(self.walk.passes, uses.pass_loads, uses.pass_same_after, strict=True)
-        )
+        return tuple(map(Visit, uses.block, self.walk.step, *flags, uses.gate, map(bool, uses.evicts)))
 
 
-def _packages(blocks: Sequence[BlockSpec], are_separate: bool) -> list[int]:
+def _packages(blocks: Sequence[BlockSpec], is_separate: bool) -> list[int]:
     """For each block, the first block whose package it shares: itself, or its variant that came first."""
-    first: dict[tuple[str, int, str], int] = {}
-    return [
-        first.setdefault((block.component, block.index, block.variant if are_separate else ""), number)
-        for number, block in enumerate(blocks)
-    ]
+    first: dict[tuple[str, str, str], int] = {}
+    return [first.setdefault(block.package(is_separate), number) for number, block in enumerate(blocks)]

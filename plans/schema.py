@@ -30,6 +30,8 @@ CURVATURE_RULES = ("curvature", "bent_curvature")
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Steps = Annotated[int, msgspec.Meta(ge=1, le=1000)]
+Packages = Literal["shared", "separate"]
+Keep = Literal["none", "app", "paper", "optimal"] | Annotated[int, msgspec.Meta(ge=0, le=5000)] | tuple[str, ...]
 Index = Annotated[int, msgspec.Meta(ge=0, le=999)]
 
 
@@ -85,7 +87,7 @@ class Tdtm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         tuple[Annotated[str, LINE, msgspec.Meta(min_length=1, max_length=100)], ...],
         msgspec.Meta(min_length=1, max_length=100),
     ] = ("*",)
-    packages: Literal["shared", "separate"] = "shared"
+    packages: Packages = "shared"
 
     def chosen(self, names: Iterable[str]) -> tuple[str, ...]:
         """The units among `names` that merge tokens."""
@@ -128,9 +130,7 @@ class ComponentPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     precision: Precision = "float32"
     compute_units: ComputeUnits = "cpu_and_gpu"
     prefetch: Annotated[int, msgspec.Meta(ge=0, le=64)] | Literal["app"] = 1
-    keep: Literal["none", "app", "paper", "optimal"] | Annotated[int, msgspec.Meta(ge=0, le=5000)] | tuple[str, ...] = (
-        "none"
-    )
+    keep: Keep = "none"
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

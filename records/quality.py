@@ -23,11 +23,11 @@ DEFINITIONS = {
     "network evaluations": "denoiser passes over both guidance branches; mean over the videos",
     "time ratio": "seconds of the full-step denoiser over those of this one, both run one after the other for the same "
     "prompt and seed; sums over all videos. A leap's seconds are those of the steps it walked within a run of all of "
-    "them. `whole` is the same of text encoder, denoiser and decoder",
+    "them. 'whole' is the same of text encoder, denoiser and decoder",
     "PSNR": "10 log10(255^2 / MSE) in dB, the mean squared error over all pixels of all videos, against the full-step "
     "video of the same prompt and seed",
     "SSIM": "Wang et al. 2004 (Gaussian window, sigma 1.5, 11 pixels), mean over frames and channels, against the same",
-    "adherence": "share of videos in which the reader of frames finds what the prompt asks for; `all` is shape, colour "
+    "adherence": "share of videos in which the reader of frames finds what the prompt asks for; 'all' is shape, colour "
     "and direction at once",
     "temporal flickering": "VBench: (255 - mean absolute difference of successive frames) / 255, over all videos; "
     "higher is calmer",

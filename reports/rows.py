@@ -17,11 +17,11 @@ from ondevice_sora.records.metrics import busy_shares, component_results, step_e
 from ondevice_sora.records.result import BlockRow, ComponentResult
 from ondevice_sora.records.trace import Span, Trace
 
-UNKNOWN = "\u2013"
-MINUS = "\u2212"
-"""The dash that people read as "not known", and a minus as wide as the plus."""
-UNITS = {"cpu_and_gpu": "CPU + GPU", "cpu_only": "CPU", "cpu_and_ne": "CPU + ANE", "all": "all"}
+UNKNOWN = "\N{EN DASH}"
+"""What people read as "not known"."""
+UNITS = {"cpu_and_gpu": "CPU + GPU", "cpu_only": "CPU", "cpu_and_ne": "CPU + ANE"}
 LANE_NAMES = {"load": "Load", "cpu": "CPU", "gpu": "GPU", "ane": "ANE"}
+"""Lanes in the order in which they are shown."""
 
 
 class Verdict(NamedTuple):

@@ -1,4 +1,4 @@
-"""Quantities at the edges: read '3.3 GB' and '1.45 GB/s' from files, write bytes and seconds for people.
+"""Quantities at the edges: read '3.3 GB' from files, write bytes, seconds and shares for people.
 
 Inside the code there are only bytes and seconds; every conversion is here. MB is 10^6 bytes, MiB is 2^20.
 """
@@ -6,7 +6,11 @@ Inside the code there are only bytes and seconds; every conversion is here. MB i
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
+MINUS = "\N{MINUS SIGN}"
+"""As wide as a plus."""
+MICRO = "\N{MICRO SIGN}"
 _BYTES = {
     "": 1,
     "b": 1,
@@ -18,36 +22,23 @@ _BYTES = {
     "mib": 2**20,
     "gib": 2**30,
 }
-_SECONDS = {"": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "min": 60.0}
 LARGEST = 1e18
-"""Bytes or seconds: beyond any device, and still exact enough to add up."""
+"""Bytes: beyond any device, and still exact enough to add up."""
 _QUANTITY = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|\.[0-9]+)\s*([A-Za-z]*)\s*$")
-
-
-def _parse(text: str | int | float, factors: dict[str, float] | dict[str, int], kind: str, example: str) -> float:
-    if isinstance(text, bool):
-        raise ValueError(f"{text!r} is not {kind}. Write {example}.")
-    if isinstance(text, (int, float)):
-        value, factor = float(text), 1.0
-    else:
-        match = _QUANTITY.match(text)
-        if not match or match[2].lower() not in factors:
-            raise ValueError(f"{text!r} is not {kind}. Write {example}.")
-        value, factor = float(match[1]), factors[match[2].lower()]
-    result = value * factor
-    if not 0 <= result <= LARGEST:
-        raise ValueError(f"{text!r} is not {kind}. Write {example}.")
-    return result
 
 
 def parse_bytes(text: str | int | float) -> int:
     """'3.3 GB', '512 MiB' or a plain number of bytes, as bytes. Raises ValueError with the way to write it."""
-    return round(_parse(text, _BYTES, "a size", "a number of bytes, or a size such as '3.3 GB' or '512 MiB'"))
-
-
-def parse_seconds(text: str | int | float) -> float:
-    """'35 ms', '2 min' or a plain number of seconds, as seconds. Raises ValueError with the way to write it."""
-    return _parse(text, _SECONDS, "a duration", "a number of seconds, or a duration such as '35 ms'")
+    match = None if isinstance(text, (int, float)) else _QUANTITY.match(text)
+    if isinstance(text, (int, float)) and not isinstance(text, bool):
+        count = float(text)
+    elif match and match[2].lower() in _BYTES:
+        count = float(match[1]) * _BYTES[match[2].lower()]
+    else:
+        count = -1.0
+    if not 0 <= count <= LARGEST:
+        raise ValueError(f"{text!r} is not a size. Write a number of bytes, or a size such as '3.3 GB' or '512 MiB'.")
+    return round(count)
 
 
 def format_bytes(count: float) -> str:
@@ -59,7 +50,7 @@ def format_bytes(count: float) -> str:
 
 
 def format_seconds(seconds: float) -> str:
-    """Seconds for people: 18 min 44 s, 35.4 s, 12.3 ms."""
+    """Seconds for people: 18 min 44 s, 35.4 s, 12.3 ms, 84.5 \N{MICRO SIGN}s."""
     if seconds >= 119.5:
         whole = round(seconds)
         hours, minutes = divmod(whole // 60, 60)
@@ -68,7 +59,19 @@ def format_seconds(seconds: float) -> str:
         return f"{_three_figures(seconds)} s"
     if seconds >= 0.9995e-3:
         return f"{_three_figures(seconds * 1e3)} ms"
-    return f"{_three_figures(seconds * 1e6)} us"
+    return f"{_three_figures(seconds * 1e6)} {MICRO}s"
+
+
+def format_clock(seconds: float) -> str:
+    """A moment of a run: 12.345 s, 2:03.42 min."""
+    minutes, rest = divmod(round(seconds, 2), 60)
+    return f"{minutes:.0f}:{rest:05.2f} min" if minutes else f"{seconds:.3f} s"
+
+
+def format_change(change: float, write: Callable[[float], str]) -> str:
+    """A difference with its sign: +2.70 s, \N{MINUS SIGN}170 MB. What would be written as zero has no sign."""
+    size = write(abs(change))
+    return f"{'+' if change > 0 else MINUS}{size}" if re.search("[1-9]", size) else write(0.0)
 
 
 def format_percent(share: float) -> str:

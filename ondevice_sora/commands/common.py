@@ -13,6 +13,8 @@ from pathlib import Path
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.opening import reason
 from ondevice_sora.base.files.writing import is_stream
+from ondevice_sora.base.installation import how_to_install, missing_in_a_wheel
+from ondevice_sora.base.interrupts import Interrupted, check, noted
 from ondevice_sora.base.streams import as_is, discard, safe_streams
 
 EXIT_FITS = 0
@@ -24,32 +26,37 @@ CASES_HELP = "a cases file, or a shipped one: iphone15pro (default), apple_sdxl"
 
 
 def guarded(work: Callable[[], int]) -> int:
-    """Run a verb: a user's mistake becomes one message and exit status 2, Ctrl-C exit status 130.
+    """Run a verb: a user's mistake becomes one message and exit status 2, Ctrl-C exit status 130, SIGTERM 143.
 
-    So does what the system refuses: memory, open files, larger files. Output is made safe to show (base/streams.py).
+    So does a verb that only a checkout has, and what the system refuses: memory, open files, larger files: one message,
+    exit status 2. Signals are raised where the verb checks for them; one that comes after its work is done changes
+    nothing. Output is made safe to show (base/streams.py).
     """
-    status = EXIT_FITS
+    status: int | None = None
     with safe_streams():
         try:
+            with noted():
 
-            def worked() -> None:
-                nonlocal status
-                status = work()
+                def worked() -> None:
+                    nonlocal status
+                    status = work()
 
-            shown(worked)
-            return status
+                shown(worked)
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             return EXIT_UNUSABLE
-        except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)
-            return EXIT_INTERRUPTED
+        except KeyboardInterrupt as error:
+            if status is None:
+                print(": ".join(["interrupted", *getattr(error, "__notes__", [])]), file=sys.stderr)
+                return error.status if isinstance(error, Interrupted) else EXIT_INTERRUPTED
         except Exception as error:
             refused = refusal(error)
             if refused is None:
                 raise
             print(f"error: {refused}", file=sys.stderr)
             return EXIT_UNUSABLE
+    assert status is not None
+    return status
 
 
 SHORTAGES = ("memory", "map segment", "start new thread", "Resource temporarily unavailable")
@@ -57,7 +64,9 @@ SHORTAGES = ("memory", "map segment", "start new thread", "Resource temporarily 
 
 
 def refusal(error: Exception) -> UserError | None:
-    """What the system refused this process, for people; None for an error of the program."""
+    """What was refused to this process, for people; None for an error of the program."""
+    if isinstance(error, ModuleNotFoundError) and missing_in_a_wheel(error):
+        return UserError(f"this needs {error.name}, which only a checkout has", mend="Run it in one.")
     if isinstance(error, MemoryError):
         return UserError("there is not enough memory for this", mend="Close other programs, or allow this one more.")
     if isinstance(error, OSError):
@@ -94,10 +103,11 @@ def needing(extra: str) -> Iterator[None]:
     """Say which extra of ours has a package that is not installed. Raises UserError."""
     try:
         yield
+        check()  # such imports take seconds
     except ModuleNotFoundError as error:
-        raise UserError(
-            f"this needs {error.name}, which is not installed", mend=f"pip install 'ondevice-sora[{extra}]'"
-        ) from None
+        if (error.name or "").partition(".")[0] == "ondevice_sora":
+            raise
+        raise UserError(f"this needs {error.name}, which is not installed", mend=how_to_install(extra)) from None
 
 
 def output_path(given: str, default: str, force: bool, inputs: Sequence[str] = ()) -> Path:
@@ -127,6 +137,13 @@ def output_path(given: str, default: str, force: bool, inputs: Sequence[str] = (
     return path
 
 
+def refuse_without_effect(options: argparse.Namespace, names: Iterable[str], why: str, mend: str) -> None:
+    """Raises UserError for the first of these options that was given. `why` goes on from 'has no effect'."""
+    for name in names:
+        if getattr(options, name) not in (None, False):
+            raise UserError(f"--{name.replace('_', '-')} has no effect {why}", mend=mend)
+
+
 def _is_same(name: str, path: Path) -> bool:
     """Whether both are one file, or would be: a file that is not there yet is told by its path."""
     if os.path.exists(name) and os.path.exists(path):
@@ -142,16 +159,12 @@ def distinct(outputs: Iterable[Path]) -> None:
             raise UserError("two outputs have the same name", str(path), "Give each its own.")
 
 
-def refuse_without_effect(options: argparse.Namespace, names: Iterable[str], why: str, mend: str) -> None:
-    """Raises UserError for the first of these options that was given. `why` goes on from 'has no effect'."""
-    for name in names:
-        if getattr(options, name) not in (None, False):
-            raise UserError(f"--{name.replace('_', '-')} has no effect {why}", mend=mend)
-
-
 @contextmanager
 def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on the terminal, none where nobody is looking; what it gives advances it by a count."""
+    """A bar on the terminal, none where nobody is looking; what it gives advances it by a count.
+
+    Advancing it raises an interruption that has come.
+    """
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -166,9 +179,17 @@ def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+    if not console.is_terminal:
+        yield lambda count: check()
+        return
+    with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(what, total=total)
-        yield lambda count: progress.advance(task, count)
+
+        def advance(count: int) -> None:
+            progress.advance(task, count)
+            check()
+
+        yield advance
 
 
 def whole_number(low: int, high: int) -> Callable[[str], int]:

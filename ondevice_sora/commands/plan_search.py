@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
+from ondevice_sora.base import interrupts
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.commands.common import EXIT_FITS, EXIT_INTERRUPTED, output_path, size_argument
+from ondevice_sora.commands.common import EXIT_FITS, output_path, size_argument
 
 if TYPE_CHECKING:
     from ondevice_sora.plans.schema import LoadedPlan
@@ -107,7 +107,12 @@ def run_search(options: argparse.Namespace) -> int:
     outputs = _outputs(options, models, devices)
     plannings: dict[str, Planning] = {}
     for model in models:
-        searched = _search(model, devices, options)
+        try:
+            searched = _search(model, devices, options)
+        except KeyboardInterrupt:
+            if not plannings:
+                raise
+            break  # of this model there is nothing to show
         plannings[model] = answer = searched.answer
         if "output" in outputs:
             comment = f"Found by `ondevice-sora plan search` for {', '.join(devices)}: "
@@ -117,7 +122,9 @@ def run_search(options: argparse.Namespace) -> int:
         if answer.ending == "interrupted":
             break
         if "report" in outputs:
-            _write_report(searched, outputs["report"])
+            written = f"the plan found is in {outputs['output']}, " if "output" in outputs else ""
+            with interrupts.keeping(f"{written}no report was written{_going_on(options, 'with --force ')}"):
+                _write_report(searched, outputs["report"])
     answers = list(plannings.values())
     if options.json:
         document = answers[0] if len(models) == 1 else {"results": plannings}
@@ -135,7 +142,11 @@ def run_search(options: argparse.Namespace) -> int:
     for path in outputs.values():
         if path.exists():
             print(f"Wrote {path}", file=sys.stderr)
-    return EXIT_INTERRUPTED if answers[-1].ending == "interrupted" else EXIT_FITS
+    if answers[-1].ending != "interrupted" and len(answers) == len(models):
+        return EXIT_FITS
+    written = f"the best plan so far is in {outputs['output']}" if "output" in outputs else "the best so far is shown"
+    print(f"interrupted: {written}{_going_on(options, 'with --force ' if outputs else '')}", file=sys.stderr)
+    return interrupts.exit_status()
 
 
 def _outputs(options: argparse.Namespace, models: list[str], devices: list[str]) -> dict[str, Path]:
@@ -161,7 +172,7 @@ class _Searched(NamedTuple):
 
 
 def _search(model: str, devices: list[str], options: argparse.Namespace) -> _Searched:
-    """Raises UserError, and KeyboardInterrupt if there is no plan yet."""
+    """Raises UserError, and Interrupted if there is no plan yet."""
     from ondevice_sora.plans.schema import LoadedPlan, load_plan
     from ondevice_sora.profiles.profile import load_profile
     from ondevice_sora.simulator.prepare import setting_of
@@ -179,12 +190,19 @@ def _search(model: str, devices: list[str], options: argparse.Namespace) -> _Sea
     about = fingerprint(plan, settings)
     if options.state:
         known = load_state(Path(options.state), about)
-    with _Progress(lambda: save_state(Path(options.state), about, known) if options.state else None) as progress:
+    with (
+        interrupts.keeping(f"no plan was found yet{_going_on(options)}"),
+        _Progress(lambda: save_state(Path(options.state), about, known) if options.state else None) as progress,
+    ):
         answer, best = find_plan_for(
             loaded, settings, budget, options.risk, options.seconds, progress,
             SMALLER_BUDGETS if options.pareto is not None or options.report is not None else 0, known,
         )  # fmt: skip
     return _Searched(model, answer, LoadedPlan(best, loaded.document), settings)
+
+
+def _going_on(options: argparse.Namespace, how: str = "") -> str:
+    return f"; the same command {how}goes on from {options.state}" if options.state else ""
 
 
 def _write_report(searched: _Searched, path: Path) -> None:
@@ -197,15 +215,17 @@ def _write_report(searched: _Searched, path: Path) -> None:
     from ondevice_sora.simulator.prepare import prepare
 
     prepared = prepare(searched.best, searched.settings[0])
-    about = explain(prepared), sensitivities(prepared), what_ifs(prepared)
-    write_search(SearchReport(searched.model, searched.answer, *about), path)
+    explanation = explain(prepared)
+    interrupts.check()
+    sensitive = sensitivities(prepared)
+    interrupts.check()
+    write_search(SearchReport(searched.model, searched.answer, explanation, sensitive, what_ifs(prepared)), path)
 
 
 class _Progress:
     """One line that is overwritten, a few times a second, where somebody is looking; `save` is called now and then.
 
-    Ctrl-C is taken note of and raised from the next call, when there is a plan: never in the middle of anything. A
-    second Ctrl-C ends the program at once.
+    Ctrl-C and SIGTERM are raised from here, once there is a plan.
     """
 
     def __init__(self, save: Callable[[], None]) -> None:
@@ -213,28 +233,19 @@ class _Progress:
         self.is_shown = sys.stderr.isatty()
         self.shown_at = 0.0
         self.saved_at = time.monotonic()
-        self.is_interrupted = False
 
     def __enter__(self) -> Self:
-        self.before = signal.signal(signal.SIGINT, self._note)
         return self
 
     def __exit__(self, *raised: object) -> None:
-        signal.signal(signal.SIGINT, self.before)
         if self.shown_at:
             print(file=sys.stderr)
         self.save()
 
-    def _note(self, *_: object) -> None:
-        self.is_interrupted = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
     def __call__(self, phase: str, best: Scored | None, num_evaluated: int) -> None:
         if best is None:
             return
-        if self.is_interrupted:
-            self.is_interrupted = False
-            raise KeyboardInterrupt
+        interrupts.check()
         now = time.monotonic()
         if self.is_shown and now - self.shown_at > 0.2:
             self.shown_at = now

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.interrupts import keeping
 from ondevice_sora.commands.common import EXIT_FITS, needing, output_path, refuse_without_effect, whole_number
 from ondevice_sora.commands.profile_phone import PHONE_ONLY, add_phone_arguments
 
@@ -68,12 +69,13 @@ def run_host_capture(options: argparse.Namespace) -> int:
         cut = ComponentPlan(blocks=UnitsPerBlock(options.units_per_block or 1))
         write_subject(directory, StandIn(config, LatentSize(4, 4, 4), TEXT_TOKENS), {"denoiser": cut})
         print(f"Wrote {directory}: a stand-in of {depth} pairs of blocks, {width} channels")
-    profile = capture(
-        Store.open(directory),
-        rounds=options.repeats,
-        threads=options.threads,
-        on_trial=lambda name: print(name, file=sys.stderr),
-    )
+    with keeping(f"no profile was written; the blocks are kept in {directory}"):
+        profile = capture(
+            Store.open(directory),
+            rounds=options.repeats,
+            threads=options.threads,
+            on_trial=lambda name: print(name, file=sys.stderr),
+        )
     comment = "Written by `ondevice-sora profile capture`: measured on the machine it names, not on a phone."
     write_yaml(path, profile_data(profile), comment)
     assert profile.hardware is not None

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.interrupts import keeping
 from ondevice_sora.commands.common import EXIT_FAILED, EXIT_FITS, needing, refuse_without_effect, whole_number
 
 PATIENCE_S = 1800
@@ -65,16 +66,17 @@ def run_phone_capture(options: argparse.Namespace, write: Callable[..., None]) -
     if options.force:
         raw.unlink(missing_ok=True)
     signing = Signing(options.team or "", options.bundle_id, options.provisioning_profile)
-    measured, lost = capture(
-        targets,
-        phone,
-        key,
-        model,
-        raw,
-        Settings(options.repeats, float(options.patience or PATIENCE_S), signing),
-        in_a_process,
-        on_block=lambda label: print(f"measuring {label}", file=sys.stderr),
-    )
+    with keeping(f"what was measured is kept in {raw}; the same command goes on from there"):
+        measured, lost = capture(
+            targets,
+            phone,
+            key,
+            model,
+            raw,
+            Settings(options.repeats, float(options.patience or PATIENCE_S), signing),
+            in_a_process,
+            on_block=lambda label: print(f"measuring {label}", file=sys.stderr),
+        )
     for failure in measured.failures:
         function = f" {failure.function}" if failure.function else ""
         print(f"failed: {failure.package}{function} on {failure.compute_units}: {failure.reason}", file=sys.stderr)

@@ -7,6 +7,8 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from ondevice_sora.base.files.folders import locked
+from ondevice_sora.base.interrupts import keeping
 from ondevice_sora.commands.common import EXIT_FITS, needing, output_path, whole_number
 
 EXAMPLES = """
@@ -68,9 +70,14 @@ def run(options: argparse.Namespace) -> int:
         load_profile(options.device) if options.device else None,
         reader=partial(FileReader, direct=not options.buffered, verify=options.verify),
     )
-    if executor.backend.directory != store.directory:
-        print(f"Blocks cut as the plan says: {executor.backend.directory}", file=sys.stderr)
-    with executor:
+    directory = executor.backend.directory
+    if directory != store.directory:
+        print(f"Blocks cut as the plan says: {directory}", file=sys.stderr)
+    with (
+        keeping(f"no trace was written; the blocks are kept in {directory}"),
+        locked(directory, shared=True),
+        executor,
+    ):
         playable.generate(executor)
     trace = executor.trace()
     print(f"{plan.name}: measured on this machine, from noise")

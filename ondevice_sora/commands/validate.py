@@ -21,6 +21,7 @@ import sys
 from pathlib import Path
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.interrupts import check
 from ondevice_sora.commands import validate_host
 from ondevice_sora.commands.common import CASES_HELP, EXIT_FAILED, EXIT_FITS, needing, progress_bar, shown
 
@@ -121,5 +122,6 @@ def _published(options: argparse.Namespace) -> int:
 
 
 def _progress(done: int, total: int) -> None:
+    check()
     if sys.stderr.isatty():
         print(f"\rfit {done} of {total}", end="\n" if done == total else "", file=sys.stderr, flush=True)

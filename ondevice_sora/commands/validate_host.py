@@ -21,9 +21,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ondevice_sora.base import children
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.folders import locked
 from ondevice_sora.base.files.limits import MAX_BYTES
 from ondevice_sora.base.files.opening import beneath, read_text, reason
+from ondevice_sora.base.interrupts import check, keeping
 from ondevice_sora.commands.common import EXIT_FAILED, EXIT_FITS, needing, refuse_without_effect, shown, whole_number
 
 if TYPE_CHECKING:
@@ -65,6 +68,8 @@ def run(options: argparse.Namespace) -> int:
     """Raises UserError."""
     with needing("torch"):
         import torch  # noqa: F401
+
+        import ondevice_sora.studies  # noqa: F401  # an installed package, which has none, is told so before the work
     if options.width % 16:
         raise UserError(f"{options.width} channels do not divide among 16 heads", "--width", "Give a multiple of 16.")
     if options.search:
@@ -72,9 +77,13 @@ def run(options: argparse.Namespace) -> int:
     else:
         refuse_without_effect(options, ("search_seconds",), "without --search", "Leave it out, or add --search.")
     validation = Validation(options)
-    if options.search:
-        return _conclude_search(validation.search_rows(), validation, options)
-    return _conclude(validation.rows(), validation, options)
+    with (
+        keeping(f"finished runs are kept in {validation.out}; the same command goes on from them"),
+        locked(validation.out),
+    ):
+        if options.search:
+            return _conclude_search(validation.search_rows(), validation, options)
+        return _conclude(validation.rows(), validation, options)
 
 
 @dataclass(frozen=True)
@@ -156,12 +165,16 @@ class Validation:
         path = beneath(self.out, "plans", f"{self.machine}-search-found.yaml")
         if not path.is_file():
             self._say("plan search")
-            command = [sys.executable, "-P", "-m", "ondevice_sora.commands.main", "plan", "search",
-                       "--device", str(profile), "--model", str(base), "--memory", str(budget), "-o", str(path),
-                       "--seconds", str(self.options.search_seconds or SEARCH_SECONDS)]  # fmt: skip
-            ended = subprocess.run(command, capture_output=True, text=True, check=False)
-            if ended.returncode:
-                raise UserError(f"plan search failed: {(ended.stderr.strip().splitlines() or ['no output'])[-1]}")
+            process = children.start(
+                "ondevice_sora.commands.main", "plan", "search",
+                "--device", str(profile), "--model", str(base), "--memory", str(budget), "-o", str(path),
+                "--seconds", str(self.options.search_seconds or SEARCH_SECONDS),
+                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            )  # fmt: skip
+            said = children.finish(process).strip().splitlines()
+            if process.returncode:
+                reason = said[-1] if said else f"its process {children.how_it_ended(process.returncode)}"
+                raise UserError(f"plan search failed: {reason}")
         return path
 
     def _store(self, subject: Any, blocks: int) -> Store:
@@ -183,11 +196,10 @@ class Validation:
     def _subject(self, name: str) -> Any:
         from ondevice_sora.runtime.capture.subjects import SmallModel, StandIn
         from ondevice_sora.runtime.networks.stdit3 import LatentSize, STDiT3Config
-        from ondevice_sora.runtime.small.shipped import WEIGHTS
+        from ondevice_sora.runtime.small.shipped import shipped_weights
 
         if name == "small":
-            shipped = WEIGHTS if (WEIGHTS / "denoiser").is_dir() else None
-            return SmallModel(self.options.weights or shipped)
+            return SmallModel(self.options.weights or shipped_weights())
         config = STDiT3Config(depth=self.options.depth, hidden_size=self.options.width)
         return StandIn(config, LatentSize(*LATENT_SIZES[name]), STANDIN_TEXT_TOKENS)
 
@@ -274,6 +286,8 @@ class Validation:
         )
 
     def _say(self, what: str) -> None:
+        """Tell what is done next; an interruption that has come is raised before it."""
+        check()
         print(what, file=sys.stderr, flush=True)
 
     def remove_stores(self) -> None:
@@ -334,7 +348,7 @@ def _conclude(rows: list[PlanRow], validation: Validation, options: argparse.Nam
 def _write_pages(rows: list[PlanRow], validation: Validation) -> list[Path]:
     """Pages that set prediction and measurement side by side: of the plan with the median error and of the worst."""
     from ondevice_sora.records.trace import read_trace
-    from ondevice_sora.reports.page.html import write_report
+    from ondevice_sora.reports.page.report import write_report
 
     ordered = sorted(range(len(rows)), key=lambda index: abs(rows[index].time_error))
     pages = []

@@ -7,7 +7,8 @@ from statistics import median
 
 from ondevice_sora.base.units import format_bytes
 from ondevice_sora.records.agreement import Check, PlanRow, percentile
-from ondevice_sora.reports.terminal.console import plain_table, table_console
+from ondevice_sora.reports.terminal.console import table_console
+from ondevice_sora.reports.terminal.table import numbers, print_table, text
 
 WIDTH = 170
 
@@ -15,22 +16,8 @@ WIDTH = 170
 def print_agreement(rows: Sequence[PlanRow], found: Sequence[Check]) -> None:
     """Print every row and every check; errors beside how far the plan's own runs lie apart."""
     console = table_console(WIDTH)
-    headings = ("predicted", "measured", "error", "runs apart", "peak", "measured", "error", "")
-    table = plain_table(("plan",), headings)
-    for row in rows:
-        memory = row.memory_error
-        table.add_row(
-            row.plan,
-            f"{row.predicted_s:.3f} s",
-            f"{row.total_s:.3f} s",
-            signed(row.time_error),
-            f"{row.repeat_spread:.1%}",
-            format_bytes(row.predicted_bytes),
-            "unknown" if row.measured_bytes is None else format_bytes(row.measured_bytes),
-            "" if memory is None else signed(memory),
-            remark(row),
-        )
-    console.print(table)
+    heads = numbers("predicted", "measured", "error", "runs apart", "peak", "measured", "error")
+    print_table(console, [*text("plan"), *heads, *text("")], [_agreement_cells(row) for row in rows])
     runs = len(rows[0].measured_s) if rows else 0
     console.print(
         f"measured: median of {runs} processes; runs apart: the farthest of them from it; peak: what the run adds to "
@@ -46,22 +33,38 @@ def print_search(rows: Sequence[PlanRow]) -> None:
     """Print a search's plan beside others, each as a ratio to the first: predicted and measured."""
     first = rows[0]
     console = table_console(WIDTH)
-    headings = ("predicted", "to the first", "measured", "to the first", "runs apart", "peak", "budget", "")
-    table = plain_table(("plan",), headings)
-    for row in rows:
-        table.add_row(
-            row.plan,
-            f"{row.predicted_s:.3f} s",
-            f"{row.predicted_s / first.predicted_s:.3f}",
-            f"{row.total_s:.3f} s",
-            f"{row.total_s / first.total_s:.3f}",
-            f"{row.repeat_spread:.1%}",
-            "unknown" if row.measured_bytes is None else format_bytes(row.measured_bytes),
-            "none" if row.budget_bytes is None else format_bytes(row.budget_bytes),
-            remark(row),
-        )
-    console.print(table)
+    heads = numbers("predicted", "to the first", "measured", "to the first", "runs apart", "peak", "budget")
+    print_table(console, [*text("plan"), *heads, *text("")], [_search_cells(row, first) for row in rows])
     console.print(f"measured: median of {len(first.measured_s)} processes; peak: what a run adds to its process.")
+
+
+def _agreement_cells(row: PlanRow) -> list[str]:
+    memory = row.memory_error
+    return [
+        row.plan,
+        f"{row.predicted_s:.3f} s",
+        f"{row.total_s:.3f} s",
+        signed(row.time_error),
+        f"{row.repeat_spread:.1%}",
+        format_bytes(row.predicted_bytes),
+        "unknown" if row.measured_bytes is None else format_bytes(row.measured_bytes),
+        "" if memory is None else signed(memory),
+        remark(row),
+    ]
+
+
+def _search_cells(row: PlanRow, first: PlanRow) -> list[str]:
+    return [
+        row.plan,
+        f"{row.predicted_s:.3f} s",
+        f"{row.predicted_s / first.predicted_s:.3f}",
+        f"{row.total_s:.3f} s",
+        f"{row.total_s / first.total_s:.3f}",
+        f"{row.repeat_spread:.1%}",
+        "unknown" if row.measured_bytes is None else format_bytes(row.measured_bytes),
+        "none" if row.budget_bytes is None else format_bytes(row.budget_bytes),
+        remark(row),
+    ]
 
 
 def distribution(rows: Sequence[PlanRow]) -> list[str]:

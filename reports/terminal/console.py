@@ -1,4 +1,4 @@
-"""One way to print tables: as wide as the terminal, and 120 plain columns where there is none.
+"""Where reports print: as wide as the terminal, and 120 plain columns where there is none.
 
 What is shown may come from any file: characters that a terminal would obey are written out.
 """
@@ -11,7 +11,6 @@ from typing import Any, TextIO
 
 import rich.console
 from rich.segment import Segment
-from rich.table import Table
 from rich.text import Text
 
 from ondevice_sora.base.streams import as_is, discard
@@ -46,13 +45,3 @@ def table_console(width: int = PIPE_WIDTH) -> Console:
     """A console on standard output."""
     terminal = sys.stdout.isatty()
     return Console(width=None if terminal else width, no_color=not terminal)
-
-
-def plain_table(left: tuple[str, ...], right: tuple[str, ...] = (), title: str | None = None) -> Table:
-    """A table without rules: headings of columns set left, then of columns of numbers."""
-    table = Table(box=None, pad_edge=False, title=title, title_justify="left", header_style="dim")
-    for heading in left:
-        table.add_column(heading, overflow="fold")
-    for heading in right:
-        table.add_column(heading, justify="right", no_wrap=True)
-    return table

@@ -7,25 +7,27 @@ from collections import Counter
 from ondevice_sora.base.units import format_bytes, format_percent, format_seconds
 from ondevice_sora.profiles.figures import MARKS
 from ondevice_sora.records.estimate import Estimate, EstimatedFunction, EstimatedPackage
-from ondevice_sora.reports.terminal.console import plain_table, table_console
+from ondevice_sora.reports.rows import UNITS
+from ondevice_sora.reports.terminal.console import table_console
+from ondevice_sora.reports.terminal.table import numbers, print_table, text
 
 SHOWN_OPERATIONS = 12
 SHOWN_NOTES = 20
-UNITS = {"cpu_only": "CPU", "cpu_and_gpu": "CPU+GPU", "cpu_and_ne": "CPU+ANE"}
 
 
 def print_estimate(estimate: Estimate) -> None:
     """Print the tables, the operations, and the notes."""
     console = table_console()
-    right = ("TFLOP", "on disk", "held", "working", "first load", "later loads", "run")
-    title = f"{estimate.device} · estimated from the packages, not run"
-    table = plain_table(("package", "on", "weights"), right, title)
-    for package in estimate.packages:
-        for number, function in enumerate(package.functions):
-            table.add_row(*_cells(package, function, is_first=number == 0))
+    heads = numbers("TFLOP", "on disk", "held", "working", "first load", "later loads", "run")
+    rows = [
+        _cells(package, function, is_first=number == 0)
+        for package in estimate.packages
+        for number, function in enumerate(package.functions)
+    ]
     if len(estimate.packages) > 1:
-        table.add_row(*_totals(estimate))
-    console.print(table)
+        rows.append(_totals(estimate))
+    title = f"{estimate.device} · estimated from the packages, not run"
+    print_table(console, [*text("package", "on", "weights"), *heads], rows, title)
     console.print()
     for line in (*_operation_lines(estimate), *_filler_lines(estimate), _mark_line(estimate), *_note_lines(estimate)):
         console.print(line)

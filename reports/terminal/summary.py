@@ -6,7 +6,6 @@ columns.
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
@@ -46,13 +45,6 @@ def print_summary(trace: Trace, file: TextIO | None = None, width: int | None = 
     no_color = None if terminal else True
     console = Console(file=out, width=wide, force_terminal=terminal, no_color=no_color, highlight=False, markup=False)
     _write(console, trace)
-
-
-def summary_text(trace: Trace, width: int = PLAIN_WIDTH) -> str:
-    """The summary as plain text."""
-    text = io.StringIO()
-    print_summary(trace, text, width)
-    return text.getvalue()
 
 
 def _write(console: Console, trace: Trace) -> None:

@@ -30,7 +30,9 @@ from statistics import median
 import torch
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.folders import locked, scratch_in
 from ondevice_sora.base.files.writing import write_yaml
+from ondevice_sora.base.interrupts import noted
 from ondevice_sora.plans.schedule import Schedule
 from ondevice_sora.plans.schema import BlockEntry, ComponentPlan, Plan, Sampler, Tdtm, plan_data
 from ondevice_sora.profiles.blocks import BlockSpec
@@ -63,15 +65,15 @@ Trials = Mapping[str, Sequence[Trial]]
 def capture(
     store: Store, *, rounds: int = 3, threads: int | None = None, on_trial: Callable[[str], None] | None = None
 ) -> Profile:
-    """The profile of this machine for the blocks of a store. Raises UserError if a run of it fails."""
+    """The profile of this machine for the blocks of a store. Raises UserError if a run of it fails, and Interrupted."""
     threads = threads or torch.get_num_threads()
     trials: dict[str, list[Trial]] = {name: [] for name in (ALONE, BESIDE, PROBE)}
-    with tempfile.TemporaryDirectory() as folder:
+    with noted(), locked(store.directory, shared=True), scratch_in(Path(tempfile.gettempdir()), "capture") as folder:
         for number in range(rounds):
             for name in trials:
                 if on_trial is not None:
                     on_trial(f"round {number + 1} of {rounds}: {name}")
-                trials[name].append(capture_trial(store, name, Path(folder), threads))
+                trials[name].append(capture_trial(store, name, folder, threads))
     return profile_of(store, trials, threads)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -23,9 +24,12 @@ import msgspec
 import torch
 from torch import Tensor
 
+from ondevice_sora.base import children
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.folders import locked, scratch_in
 from ondevice_sora.base.files.json_files import read_json
 from ondevice_sora.base.files.writing import write_text
+from ondevice_sora.base.interrupts import noted
 from ondevice_sora.base.quantities import Bytes
 from ondevice_sora.base.text import END, Line
 from ondevice_sora.plans.schedule import Schedule
@@ -40,6 +44,7 @@ from ondevice_sora.runtime.executor.store import Store
 from ondevice_sora.runtime.executor.torch_blocks import TorchBlocks
 from ondevice_sora.runtime.networks.units import State, Unit
 
+MODULE = "ondevice_sora.runtime.capture.measured_run"
 PROBE, WHOLE = "probe", "whole"
 MAX_BYTES = 500_000_000
 """Of a trial's file."""
@@ -95,7 +100,7 @@ def run_trial(store_directory: Path, plan_path: Path, profile: str | None, *, is
     assert isinstance(blocks, TorchBlocks)
     for block in blocks.store.manifest.blocks:
         drop_pages(blocks.store.path(block))
-    with executor:
+    with locked(blocks.store.directory, shared=True), executor:
         result = playable.generate(executor)
     digest = digest_of(result)
     if isinstance(blocks, ProbingBlocks):
@@ -110,26 +115,27 @@ def digest_of(tensor: Tensor) -> str:
 def in_process(
     store: Path, plan: Path, output: Path, *, threads: int, profile: Path | None = None, mode: str = ""
 ) -> Trial:
-    """Run a trial in a fresh process. `mode` is "", "probe" or "whole". Raises UserError with what it complained of."""
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "ondevice_sora.runtime.capture.measured_run",
-        "--store",
-        str(store),
-        "--plan",
-        str(plan),
-        "-o",
-        str(output),
-    ]
-    command += ["--threads", str(threads)]
-    command += ["--device", str(profile)] if profile is not None else []
-    command += [f"--{mode}"] if mode else []
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    if ended.returncode:
-        said = ended.stderr.strip().splitlines() or [f"the process ended with status {ended.returncode}"]
-        raise UserError(f"a run of {plan.name} failed: {said[-1]}", str(plan))
+    """Run a trial in a fresh process. `mode` is "", "probe" or "whole". `output` is there once it is whole.
+
+    Raises UserError with what it complained of, and Interrupted, both when the process has ended.
+    """
+    options = ["--store", str(store), "--plan", str(plan), "--threads", str(threads)]
+    options += ["--device", str(profile)] if profile is not None else []
+    options += [f"--{mode}"] if mode else []
+    with noted(), scratch_in(output.parent, "trial") as folder:
+        written = folder / output.name
+        process = children.start(
+            MODULE, *options, "-o", str(written),
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        said = children.finish(process).strip().splitlines()
+        if process.returncode < 0:
+            what = f"the process of a run of {plan.name} {children.how_it_ended(process.returncode)}"
+            raise UserError(what, str(plan), "Close other programs, or measure smaller blocks.")
+        if process.returncode:
+            reason = said[-1] if said else f"its process {children.how_it_ended(process.returncode)}"
+            raise UserError(f"a run of {plan.name} failed: {reason}", str(plan))
+        os.replace(written, output)
     return read_trial(output, mode)
 
 

@@ -18,6 +18,8 @@ import msgspec
 import torch
 from torch import Tensor
 
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.folders import locked
 from ondevice_sora.base.files.opening import beneath
 from ondevice_sora.base.text import Line
 from ondevice_sora.plans.partition import cut
@@ -26,6 +28,7 @@ from ondevice_sora.plans.schema import ComponentPlan, LoadedPlan, Plan, Tdtm
 from ondevice_sora.profiles.devices import Device
 from ondevice_sora.profiles.models.catalogue import listed_model
 from ondevice_sora.profiles.profile import Profile
+from ondevice_sora.runtime.executor import footprint
 from ondevice_sora.runtime.executor.executor import Executor
 from ondevice_sora.runtime.executor.reading import FileReader
 from ondevice_sora.runtime.executor.scheduling import describe_networks, schedule_run
@@ -223,12 +226,17 @@ def executor_for(
 def write_subject(directory: Path, subject: Subject, components: Mapping[str, ComponentPlan]) -> Store:
     """A store of a subject, cut as a plan's components say, units alone where they do not.
 
-    Raises UserError as write_store, or for blocks that are not the subject's.
+    Raises UserError as write_store, for blocks that are not the subject's, or if another process uses the folder.
     """
     stored = subject.stored()
     model = describe_networks(stored.name, stored.networks, "listed from its units, to be measured")
     plan = Plan(stored.name, stored.name, components=dict(components))
-    return write_store(directory, model, stored.networks, cut(plan, model, {}), stored.origin)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"the store cannot be written: {error.strerror or error}", str(directory)) from None
+    with locked(directory):
+        return write_store(directory, model, stored.networks, cut(plan, model, {}), stored.origin)
 
 
 def store_for(store: Store, plan: Plan) -> Store:
@@ -243,6 +251,8 @@ def store_for(store: Store, plan: Plan) -> Store:
     folder = beneath(store.directory, CUTS, partition[:12])
     if Store.is_there(folder):
         return Store.open(folder)
+    whole = sum(block.data_bytes for block in store.manifest.blocks)
+    footprint.check_room(whole, "cutting the model as the plan says needs", "Close other programs.")
     return write_subject(folder, subject_of(store), plan.components)
 
 

@@ -33,6 +33,7 @@ from ondevice_sora.base.files.documents import Document
 from ondevice_sora.base.files.json_files import read_json
 from ondevice_sora.base.files.opening import FILE_NAME, open_beside, plain, reason, remove_beside
 from ondevice_sora.base.files.writing import replaced, write_text
+from ondevice_sora.base.interrupts import check
 from ondevice_sora.base.quantities import Count
 from ondevice_sora.base.text import END, Line, Title
 from ondevice_sora.plans.partition import Block
@@ -229,8 +230,8 @@ def write_store(
 ) -> Store:
     """Write the networks' weights, cut as given; files that are there already with the same content stay.
 
-    Raises UserError if the disk is full or refuses; the store that was there before is then still whole. So it does if
-    there is a manifest.json that is not a store's.
+    Raises UserError if the disk is full or refuses, and Interrupted; what was there before is then still whole. So it
+    is if there is a manifest.json that is not a store's, which raises UserError too.
     """
     before = Store.open(directory).manifest.blocks if Store.is_there(directory) else ()
     written: list[StoredBlock] = []
@@ -239,6 +240,7 @@ def write_store(
         for network in networks:
             position = 0
             for number, block in enumerate(cuts[network.name]):
+                check()
                 units = network.plain[position : position + len(block.units)]
                 position += len(units)
                 tensors = {name: tensor for unit in units for name, tensor in weights(unit)}

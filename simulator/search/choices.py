@@ -15,14 +15,11 @@ from typing import Literal, NamedTuple
 from msgspec.structs import replace
 
 from ondevice_sora.plans.partition import cut
-from ondevice_sora.plans.schema import BlockEntry, ComponentPlan, Memory, Plan
+from ondevice_sora.plans.schema import BlockEntry, ComponentPlan, Keep, Memory, Packages, Plan
 from ondevice_sora.profiles.blocks import BlockSpec, ComputeUnits, block_name, span_name
 from ondevice_sora.profiles.figures import ByteCount
 from ondevice_sora.profiles.models.catalogue import Reference
 from ondevice_sora.profiles.models.model import Component, Model, Precision, Variant
-
-Packages = Literal["shared", "separate"]
-Keep = Literal["none", "app", "paper", "optimal"] | int | tuple[str, ...]
 
 
 class Choice(NamedTuple):

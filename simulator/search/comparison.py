@@ -71,9 +71,9 @@ def find_plan_for(
         problem = problem_of(loaded.plan, described, settings, budget[0])
         problem.seen = known.setdefault(budget[0], {})
         found = search(problem, share, progress=progress)
-    again = problem.score_anew(found.best.choices, found.best.packages)
-    if again is None or not math.isclose(again.score, found.best.score, rel_tol=1e-6):
-        raise UserError("what is known from before of the best plan is not true", mend="Search from the start.")
+        again = problem.score_anew(found.best.choices, found.best.packages)
+        if again is None or not math.isclose(again.score, found.best.score, rel_tol=1e-6):
+            raise UserError("what is known from before of the best plan is not true", mend="Search from the start.")
     chosen, tried, rows = found.best, list(found.fitting), []
     is_interrupted = found.ending == "interrupted"
     try:
@@ -206,11 +206,7 @@ def _row(name: str, prepared: Prepared, risk: float | None) -> PlannedRow:
     schedule, costs, setting = prepared.schedule, prepared.costs, prepared.setting
     outcome = prepared.play(is_limited=False)
     verdict: Verdict = "killed" if outcome.peak_bytes > setting.limit_bytes else "fits"
-    separate = prepared.plan.tdtm.packages == "separate"
-    packages = {
-        (block.component, block.index, block.variant if separate else ""): held
-        for block, held in zip(schedule.blocks, costs.stored_bytes, strict=True)
-    }
+    stored_bytes, num_packages = schedule.stored(costs)
     blocks = _blocks(schedule, costs)
     seconds: dict[Mark, float] = {
         mark: share * outcome.total_s for mark, share in mark_shares(prepared, outcome).items()
@@ -224,8 +220,8 @@ def _row(name: str, prepared: Prepared, risk: float | None) -> PlannedRow:
         quantile_s=_quantile(prepared, risk) if risk is not None else None,
         kill_share=kill_share(setting, outcome.peak_bytes),
         peak_bytes=outcome.peak_bytes,
-        stored_bytes=sum(packages.values()),
-        num_packages=len(packages),
+        stored_bytes=stored_bytes,
+        num_packages=num_packages,
         num_blocks={
             component: sum(1 for block in blocks if block.component == component)
             for component in dict.fromkeys(block.component for block in blocks)

@@ -30,7 +30,8 @@ from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.units import format_bytes
 from ondevice_sora.profiles.costs import Array, BlockCosts
 from ondevice_sora.simulator.search.choices import Choice, Part
-from ondevice_sora.simulator.search.problem import Place, Problem
+from ondevice_sora.simulator.search.place import Place
+from ondevice_sora.simulator.search.problem import Problem
 
 INFINITY = float("inf")
 GOLDEN = (5**0.5 - 1) / 2

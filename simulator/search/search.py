@@ -21,7 +21,8 @@ from math import prod
 
 from ondevice_sora.base.compiled import has_compiler
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.simulator.search.choices import Choice, Choices, Keep, Packages, Part, all_choices, num_choices
+from ondevice_sora.plans.schema import Keep, Packages
+from ondevice_sora.simulator.search.choices import Choice, Choices, Part, all_choices, num_choices
 from ondevice_sora.simulator.search.lower_bound import lower_bound, smallest_budget, table_of
 from ondevice_sora.simulator.search.problem import Problem, Scored
 

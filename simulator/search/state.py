@@ -17,9 +17,9 @@ import msgspec
 from ondevice_sora.base.files.json_files import read_json
 from ondevice_sora.base.files.writing import write_text
 from ondevice_sora.base.quantities import Bytes
-from ondevice_sora.plans.schema import Plan, plan_data
+from ondevice_sora.plans.schema import Packages, Plan, plan_data
 from ondevice_sora.simulator.prepare import Setting
-from ondevice_sora.simulator.search.choices import Choices, Packages
+from ondevice_sora.simulator.search.choices import Choices
 from ondevice_sora.simulator.search.problem import Scored, Seen
 
 VERSION = 1

@@ -19,7 +19,16 @@ from ondevice_sora.reports.rows import (
     typical_step_s,
     verdict,
 )
-from ondevice_sora.reports.timeline import lanes_of, memory_columns, places, span_columns, steady_step
+from ondevice_sora.reports.timeline import (
+    HOLDERS,
+    lanes_of,
+    memory_columns,
+    pass_texts,
+    places,
+    span_columns,
+    span_text,
+    steady_step,
+)
 
 
 def test_verdict_says_how_long_and_how_much_room(trace: Trace) -> None:
@@ -183,15 +192,33 @@ def test_span_columns_carry_every_span_in_order_of_start(trace: Trace) -> None:
     columns = span_columns(trace, ["text_encoder", "denoiser", "decoder"])
     assert columns["blocks"] == ["encode", "a", "b", "decode"]
     assert columns["start"] == sorted(span.start_s for span in trace.spans)
-    assert {len(values) for name, values in columns.items() if name not in ("blocks", "variants")} == {20}
+    assert {len(values) for name, values in columns.items() if name != "blocks"} == {20}
     assert columns["cold"].count(1) == 8
+
+
+def test_a_span_is_told_by_what_it_does_how_long_where_when_and_with_how_many_bytes(trace: Trace) -> None:
+    assert span_text(trace.spans[0]) == "First load, 2.00 s\nText encoder, step 0\n0.000 s to 2.000 s\n100 MB read"
+    merged = replace(trace.spans[8], variant="tdtm", start_s=63.0, end_s=64.5)
+    assert span_text(merged) == "Run, 1.50 s\nDenoiser, step 1, tdtm\n1:03.00 min to 1:04.50 min\n50.0 MB working"
+    assert span_text(replace(merged, action="evict", cold=True)).startswith("Unload, 1.50 s\n")
+
+
+def test_what_a_lane_does_in_a_step_is_told_together_first_loads_and_runs_apart(trace: Trace) -> None:
+    texts = pass_texts(trace)
+    columns = span_columns(trace, ["text_encoder", "denoiser", "decoder"])
+    told = [texts[index] for index in columns["pass"]]
+    assert told[columns["start"].index(13)] == (
+        "Denoiser, step 2\n2 loads, 2.00 s\nbusy 67 % of 3.00 s\n13.000 s to 16.000 s"
+    )
+    assert "Denoiser, step 0\n2 first runs, 6.00 s\nbusy 100 % of 6.00 s\n5.000 s to 11.000 s" in told
 
 
 def test_memory_columns_keep_the_peak_and_the_last_of_each_moment(trace: Trace) -> None:
     columns = memory_columns(trace)
     assert columns["time"] == [0, 2, 5, 5, 8, 23, 27]
-    highest = max(sum(columns[name][i] for name in columns if name != "time") for i in range(7))
-    assert highest == trace.peak_bytes
+    assert [sum(columns[holder][i] for holder in HOLDERS) for i in range(7)] == columns["total"]
+    assert max(columns["total"]) == trace.peak_bytes
+    assert columns["told"]["total"][4] == "610 MB"
 
 
 def test_a_component_of_one_pass_is_not_called_a_step(trace: Trace) -> None:

@@ -13,6 +13,7 @@ from ondevice_sora.plans.schedule import Schedule
 from ondevice_sora.plans.schema import ComponentPlan, Memory, Plan, Sampler, Tdtm, UnitsPerBlock
 from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.figures import ByteCount
+from ondevice_sora.runtime.executor.executor import Executor
 from ondevice_sora.runtime.executor.scheduling import describe_networks, schedule_run, stored_pricer
 from ondevice_sora.runtime.executor.store import Store, write_store
 from ondevice_sora.runtime.networks.network import Network
@@ -68,6 +69,12 @@ def scheduled(plan: Plan, network: Network) -> tuple[Schedule, BlockCosts]:
 def stored(directory: Path, plan: Plan, network: Network) -> Store:
     model = describe_networks("toy", [network])
     return write_store(directory, model, [network], cut(plan, model, {}))
+
+
+def held_bytes(run: Executor) -> int:
+    """What the ledger has charged at the moment, beside the baseline."""
+    last = run.trace().memory[-1]
+    return last.total - last.baseline
 
 
 def inputs(model: STDiT3, step: int) -> State:

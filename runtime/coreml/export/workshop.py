@@ -43,7 +43,7 @@ from ondevice_sora.runtime.networks.video_vae import VideoVAE, VideoVAEConfig
 from ondevice_sora.runtime.sampling.request import VideoRequest, request_of
 from ondevice_sora.runtime.sampling.video import SPATIAL, TEMPORAL, VideoNetworks
 from ondevice_sora.runtime.small import model as small
-from ondevice_sora.runtime.small.shipped import WEIGHTS as SHIPPED
+from ondevice_sora.runtime.small.shipped import shipped_weights
 
 SIZES = {
     "small": (small.TEXT_ENCODER, small.DENOISER, small.VIDEO_VAE),
@@ -219,8 +219,8 @@ def model_and_source(commission: Commission) -> tuple[TextToVideo, WeightSource]
     Without a folder of weights: those that ship, if they are there, else random ones. Raises UserError.
     """
     folder = commission.weights
-    if folder is None and commission.plan.model == "small" and (SHIPPED / DENOISER).is_dir():
-        folder = SHIPPED
+    if folder is None and commission.plan.model == "small":
+        folder = shipped_weights()
     source: WeightSource
     if folder is not None:
         if commission.seed is not None:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from worlds.partitioned import plan_of
+from worlds.partitioned import held_bytes, plan_of
 
 from ondevice_sora.plans.partition import cut
 from ondevice_sora.plans.schema import ComponentPlan, Tdtm, UnitsPerBlock
@@ -72,4 +72,4 @@ def test_the_video_is_the_same(
     assert found.sample.leap_step == leap
     denoised = {span.step for span in executor.trace().spans if span.component == "denoiser" and span.action == "run"}
     assert len(denoised) == (STEPS if leap is None else leap + 1)
-    assert executor.ledger_bytes == 0
+    assert held_bytes(executor) == 0

@@ -23,6 +23,8 @@ from ondevice_sora.runtime.sampling.generation import Video, generate
 
 import coremltools as ct  # isort: skip
 
+from worlds.partitioned import held_bytes
+
 if TYPE_CHECKING:
     from worlds.exports import Exported
 
@@ -48,7 +50,7 @@ def test_the_reference_executor_makes_torchs_video(exported: Exported) -> None:
     expected = exported.torch_frames(seed=1)
     assert expected.std() > 10, "a video of one grey would prove nothing"
     assert psnr(video.frames, expected) >= 60
-    assert executor.ledger_bytes == 0
+    assert held_bytes(executor) == 0
     variants = [span.variant for span in executor.trace().spans if span.block == "spatial_0..temporal_0"]
     assert set(variants) == {"plain", "tdtm"}
 
@@ -158,10 +160,6 @@ def test_the_fake_has_the_signatures_of_coremltools() -> None:
         assert [p.default for p in faked.values()] == [p.default for p in wanted.values()], name
     predict = inspect.signature(ct.models.CompiledMLModel.predict).parameters
     assert list(predict) == ["self", "data", "state"]
-    source = inspect.getsource(ct.models.MLModel)
-    for asked in ("get_load_duration_in_nano_seconds", "get_last_predict_duration_in_nano_seconds"):
-        assert f"__proxy__.{asked}()" in source
-    assert "self._proxy = _MLModelProxy(" in inspect.getsource(ct.models.CompiledMLModel)
 
 
 def test_what_core_ml_refuses_names_the_package(exported_small: Exported) -> None:
