@@ -25,8 +25,7 @@ import msgspec
 import numpy as np
 import torch
 
-from ondevice_sora.base.files.documents import Document
-from ondevice_sora.plans.schema import ComponentPlan, Plan, Sampler, Tdtm, load_plan
+from ondevice_sora.plans.schema import ComponentPlan, LoadedPlan, Plan, Sampler, Tdtm, load_plan
 from ondevice_sora.profiles.models.model import Model, Precision, family
 from ondevice_sora.runtime.coreml.blocks.programs import ProgramBlocks, program_bytes
 from ondevice_sora.runtime.coreml.estimate.counting import count
@@ -38,10 +37,10 @@ from ondevice_sora.runtime.coreml.export.workshop import Commission, Workshop, b
 from ondevice_sora.runtime.coreml.package.package import read_package
 from ondevice_sora.runtime.coreml.package.weights import weights_of
 from ondevice_sora.runtime.executor.executor import Executor
-from ondevice_sora.runtime.executor.partitioned import SPATIAL, TEMPORAL
 from ondevice_sora.runtime.networks.components import DENOISER, TEXT_ENCODER, load_text_to_video, save_component
 from ondevice_sora.runtime.networks.units import run_units
 from ondevice_sora.runtime.sampling.generation import generate
+from ondevice_sora.runtime.sampling.video import SPATIAL, TEMPORAL, VideoNetworks
 from ondevice_sora.runtime.small.vocabulary import EXAMPLE, tokenize
 from ondevice_sora.simulator.prepare import model_of
 
@@ -59,15 +58,15 @@ SKIPPED = {TEXT_ENCODER, DENOISER}
 
 
 def units(folder: Path, precisions: list[Precision]) -> None:
-    plan, document = load_plan("app-192-tdtm")
+    plan = load_plan("app-192-tdtm").plan
     for precision in precisions:
         component = ComponentPlan(blocks="unit", precision=precision)
         cut = msgspec.structs.replace(
             plan, tdtm=Tdtm("all"), components=dict.fromkeys((TEXT_ENCODER, DENOISER, "decoder"), component)
         )
-        commission = Commission(cut, document, None)
+        commission = Commission(cut, None)
         workshop = workshop_of(commission)
-        described, _ = model_of(cut, document)
+        described = model_of(LoadedPlan(cut)).model
         made: dict[str, dict[str, torch.Tensor]] = {}
         for name, wanted in UNITS.items():
             states = first_states(workshop, name, made)
@@ -94,8 +93,8 @@ def units(folder: Path, precisions: list[Precision]) -> None:
 
 
 def denoiser(folder: Path) -> None:
-    plan, document = load_plan("app-192-tdtm")
-    commission = Commission(msgspec.structs.replace(plan, tdtm=Tdtm("all")), document, None)
+    plan = load_plan("app-192-tdtm").plan
+    commission = Commission(msgspec.structs.replace(plan, tdtm=Tdtm("all")), None)
     workshop = workshop_of(commission)
     began = time.perf_counter()
     total, single = 0, 0
@@ -116,8 +115,8 @@ def denoiser(folder: Path) -> None:
 
 
 def small(folder: Path, precisions: list[Precision], num_steps: int, weights: Path | None) -> None:
-    source, document = load_plan("small")
-    folder_of_weights = weights or _random_small(folder, source, document)
+    source = load_plan("small").plan
+    folder_of_weights = weights or _random_small(folder, source)
     ids, mask = tokenize([EXAMPLE])
     for text, other in [*((each, each) for each in precisions if each != "int8"), ("int8", "float32")]:
         component = {name: ComponentPlan(blocks="whole", precision=other) for name in (DENOISER, "decoder")}
@@ -128,15 +127,15 @@ def small(folder: Path, precisions: list[Precision], num_steps: int, weights: Pa
         )
         out = folder / f"small-{text}-{other}"
         began = time.perf_counter()
-        export_plan(Commission(plan, document, folder_of_weights), out)
+        export_plan(Commission(plan, folder_of_weights), out)
         made_s = time.perf_counter() - began
         export = Export.open(out)
         length = export.manifest.encoder_tokens
         schedule, costs = export.schedule(lambda block, export=export: program_bytes(export, block))
         with Executor(schedule, costs, ProgramBlocks(schedule, export)) as executor:
-            video = export.video.generate(executor, ids[:, :length], mask[:, :length], seed=0)
+            video = generate(export.video, ids[:, :length], mask[:, :length], player=executor, seed=0)
         model = load_text_to_video(folder_of_weights)
-        expected = generate(model, ids[:, :length], mask[:, :length], export.video.request, seed=0)
+        expected = generate(VideoNetworks.of(model, export.video.request), ids[:, :length], mask[:, :length], seed=0)
         error = float(np.mean((video.frames.astype(float) - expected.frames) ** 2))
         size = sum(package.num_bytes for block in export.manifest.blocks for package in block.packages)
         print(
@@ -175,9 +174,9 @@ def _walk_on(workshop: Workshop, component: str, number: int, states: dict) -> N
             states[kind] = run_units(walk.units[workshop.span(component, number)], states[kind])
 
 
-def _random_small(folder: Path, plan: Plan, document: Document) -> Path:
+def _random_small(folder: Path, plan: Plan) -> Path:
     """The small model's sizes with random weights, in a folder."""
-    workshop = Workshop(Commission(plan, document, None))
+    workshop = Workshop(Commission(plan, None))
     target = folder / "weights"
     for name, network in vars(workshop.video.model).items():
         shapes = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}

@@ -15,11 +15,9 @@ from typing import Any
 
 import simpy
 
-from ondevice_sora.plans.schema import load_plan
-from ondevice_sora.profiles.profile import load_profile
 from ondevice_sora.simulator.engine import play
-from ondevice_sora.simulator.fast import evaluate
-from ondevice_sora.simulator.prepare import prepare, setting_of
+from ondevice_sora.simulator.fast import finish
+from ondevice_sora.simulator.prepare import asked, prepare
 
 PLAN = "app-256-cidl"
 REPEATS = 15
@@ -57,9 +55,7 @@ def bare(events: int) -> None:
 
 
 def main() -> None:
-    plan, document = load_plan(PLAN)
-    profile, device = load_profile("iphone15pro")
-    prepared = prepare(plan, document, setting_of(profile, device, plan))
+    prepared = prepare(*asked(PLAN))
 
     def engine() -> object:
         return play(prepared.schedule, prepared.costs, prepared.machine)
@@ -68,7 +64,7 @@ def main() -> None:
     work: dict[str, Callable[[], object]] = {
         "engine": engine,
         "bare SimPy": lambda: bare(events),
-        "recurrence": lambda: evaluate(prepared.schedule, prepared.costs, prepared.machine),
+        "recurrence": lambda: finish(prepared.schedule, prepared.costs, prepared.machine),
     }
     times: dict[str, list[float]] = {name: [] for name in work}
     for _ in range(REPEATS):

@@ -13,12 +13,10 @@ import time
 from collections.abc import Callable
 from itertools import islice
 
-from ondevice_sora.base.compiled import HAS_COMPILER
-from ondevice_sora.plans.schema import load_plan
-from ondevice_sora.profiles.profile import load_profile
+from ondevice_sora.base.compiled import has_compiler
 from ondevice_sora.simulator.engine import play
-from ondevice_sora.simulator.fast import evaluate
-from ondevice_sora.simulator.prepare import prepare, setting_of
+from ondevice_sora.simulator.fast import finish
+from ondevice_sora.simulator.prepare import asked, model_of, ready
 from ondevice_sora.simulator.search.choices import Choices
 from ondevice_sora.simulator.search.problem import Problem, problem_of
 from ondevice_sora.simulator.search.search import WINDOWS, moves, search
@@ -29,9 +27,8 @@ ROUNDS = 7
 
 
 def problem(name: str) -> Problem:
-    plan, document = load_plan(name)
-    profile, device = load_profile("iphone15pro")
-    return problem_of(plan, document, [setting_of(profile, device, plan)], BUDGET)
+    loaded, setting = asked(name)
+    return problem_of(loaded.plan, model_of(loaded), [setting], BUDGET)
 
 
 def neighbours(fresh: Problem) -> list[Choices]:
@@ -62,18 +59,18 @@ def main() -> None:
     fresh = problem("ours-256")
     plans = neighbours(fresh)
     place = fresh.places[0]
-    ready = [fresh.schedule(choices, "shared", place) for choices in plans]
-    visits = sum(len(schedule.visits) for schedule, _ in ready) / len(ready)
+    built = [fresh.schedule(choices, "shared", place) for choices in plans]
+    visits = sum(len(schedule.visits) for schedule, _ in built) / len(built)
 
     def engine(choices: Choices) -> object:
-        prepared = prepare(fresh.plan_of(choices, "shared"), fresh.document, place.setting)
+        prepared = ready(fresh.plan_of(choices, "shared"), fresh.described, place.setting)
         return play(prepared.schedule, prepared.costs, prepared.machine)
 
     def evaluator(choices: Choices) -> object:
         fresh.seen.clear()
         return fresh.score(choices)
 
-    given = dict(zip(plans, ready, strict=True))
+    given = dict(zip(plans, built, strict=True))
 
     def engine_alone(choices: Choices) -> object:
         schedule, costs = given[choices]
@@ -84,10 +81,10 @@ def main() -> None:
 
     def uncompiled(choices: Choices) -> object:
         schedule, costs = fresh.schedule(choices, "shared", place)
-        return evaluate(schedule, costs, place.machine)
+        return finish(schedule, costs, place.machine)
 
     print(f"ours-256, {len(plans)} different plans of {visits:.0f} visits, each scored once, best of {ROUNDS} rounds")
-    if not HAS_COMPILER:
+    if not has_compiler():
         print("numba is not installed: nothing is compiled")
     found_rates = rates(
         {"engine": engine, "engine, schedules given": engine_alone, "evaluator, from the plan": uncompiled,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ondevice_sora.base.errors import nearest
-from ondevice_sora.base.files.documents import Document
-from ondevice_sora.plans.schema import BlockEntry, ComponentPlan, UnitsPerBlock
+from ondevice_sora.base.errors import UserError, nearest
+from ondevice_sora.plans.schema import BlockEntry, Plan, UnitsPerBlock
 from ondevice_sora.profiles.blocks import ComputeUnits, block_name
-from ondevice_sora.profiles.models.model import Component, Unit
+from ondevice_sora.profiles.models.catalogue import Reference
+from ondevice_sora.profiles.models.model import Component, Model, Unit
 
 
 @dataclass(frozen=True)
@@ -25,17 +25,23 @@ class Block:
         return block_name(self.units)
 
 
-def partition(
-    component: Component,
-    settings: ComponentPlan,
-    reference: tuple[tuple[str, ...], ...] | None,
-    document: Document,
-    pointer: str,
-) -> tuple[Block, ...]:
-    """The component's blocks in order. Raises UserError if they do not cover its units once each, in order.
+def cut(plan: Plan, model: Model, reference: Reference) -> dict[str, tuple[Block, ...]]:
+    """The plan's blocks by component. `reference` is what `blocks: reference` means, every unit alone if not given.
 
-    `pointer` says where in the document the blocks stand.
+    Raises UserError as `partition`, and for settings of a component that the model does not have.
     """
+    known = [component.name for component in model.components]
+    families = {component.family for component in model.components}
+    for name in plan.components:
+        if name not in families and name not in known:
+            what = f"{model.name} has no such component"
+            raise UserError(what, mend=nearest(name, known), field=f"$.components.{name}")
+    return {component.name: partition(plan, component, reference) for component in model.components}
+
+
+def partition(plan: Plan, component: Component, known: Reference) -> tuple[Block, ...]:
+    """The component's blocks in order. Raises UserError if they do not cover its units once each, in order."""
+    settings, reference = plan.component(component.name), known.get(component.name)
     count = len(component.units)
     if isinstance(settings.blocks, UnitsPerBlock):
         size = settings.blocks.units_per_block
@@ -52,7 +58,7 @@ def partition(
             start = chosen[-1][1] if chosen else 0
             chosen.append((start, start + len(names), None))
     else:
-        chosen = _listed(component, settings.blocks, document, pointer)
+        chosen = _listed(component, settings.blocks, f"$.components.{plan.entry(component.name)}.blocks")
     return tuple(
         Block(component.name, index, component.units[start:end], compute_units or settings.compute_units)
         for index, (start, end, compute_units) in enumerate(chosen)
@@ -60,7 +66,7 @@ def partition(
 
 
 def _listed(
-    component: Component, entries: tuple[str | BlockEntry, ...], document: Document, pointer: str
+    component: Component, entries: tuple[str | BlockEntry, ...], field: str
 ) -> list[tuple[int, int, ComputeUnits | None]]:
     names = [unit.name for unit in component.units]
     chosen: list[tuple[int, int, ComputeUnits | None]] = []
@@ -68,28 +74,25 @@ def _listed(
     for row, entry in enumerate(entries):
         text = entry if isinstance(entry, str) else entry.units
         first, dots, last = text.partition("..")
+        place = f"{field}[{row}]"
         for name in (first, last) if dots else (first,):
             if not name:
-                raise document.error(f"{pointer}[{row}]", f"'{text}' names no block", "Write a unit, or first..last.")
+                raise UserError(f"'{text}' names no block", mend="Write a unit, or first..last.", field=place)
             if name not in names:
-                raise document.error(
-                    f"{pointer}[{row}]", f"{component.name} has no unit '{name}'", nearest(name, names)
-                )
+                raise UserError(f"{component.name} has no unit '{name}'", mend=nearest(name, names), field=place)
         start, end = names.index(first), names.index(last or first) + 1
         if end <= start:
-            raise document.error(f"{pointer}[{row}]", f"'{last}' comes before '{first}'", f"Write '{last}..{first}'.")
+            raise UserError(f"'{last}' comes before '{first}'", mend=f"Write '{last}..{first}'.", field=place)
         if start < position:
-            raise document.error(
-                f"{pointer}[{row}]", f"unit '{names[start]}' is in a block already", _continue(names, position)
-            )
+            what = f"unit '{names[start]}' is in a block already"
+            raise UserError(what, mend=_continue(names, position), field=place)
         if start > position:
-            raise document.error(
-                f"{pointer}[{row}]", f"unit '{names[position]}' is in no block", _continue(names, position)
-            )
+            what = f"unit '{names[position]}' is in no block"
+            raise UserError(what, mend=_continue(names, position), field=place)
         chosen.append((start, end, entry.compute_units if isinstance(entry, BlockEntry) else None))
         position = end
     if position < len(names):
-        raise document.error(pointer, f"unit '{names[position]}' is in no block", _continue(names, position))
+        raise UserError(f"unit '{names[position]}' is in no block", mend=_continue(names, position), field=field)
     return chosen
 
 

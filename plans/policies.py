@@ -8,19 +8,16 @@ which is no future need; everything released once at the step where LPL would ha
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
-from ondevice_sora.base.errors import nearest
-from ondevice_sora.base.files.documents import Document
-from ondevice_sora.plans.schema import ComponentPlan
+from ondevice_sora.base.errors import UserError, nearest
+from ondevice_sora.plans.loading import DROP, KEEP, MAY_KEEP
+from ondevice_sora.plans.schema import Keep
 
 APP_BLOCK_BYTES = 170_000_000
 APP_LPL_STEP = 15
 """The app's default leap step. On that step it also releases what it kept."""
-
-OPTIMAL = None
-Kept = frozenset[int] | None
-"""The positions in a pass that stay resident, or OPTIMAL: left to the schedule, which knows the whole future."""
 
 
 class FirstPass(NamedTuple):
@@ -46,36 +43,33 @@ def app_window(position: int, length: int, step: int, once_per_step: bool) -> in
     return 0 if at_the_ends or (once_per_step and step == 0) else 1
 
 
-def kept_positions(
-    settings: ComponentPlan, unit_names: list[tuple[str, ...]], first_pass: FirstPass, document: Document, pointer: str
-) -> Kept:
-    """Positions of a pass that the component's `keep` makes resident.
+def flags(keep: Keep, names: Sequence[str], field: str = "") -> list[int]:
+    """What is to become of each block of a pass until the next one: DROP, KEEP or MAY_KEEP (plans/loading.py).
 
-    Raises UserError for a block that does not exist.
+    `names` are the blocks' first units. Raises UserError, about `field`, for a block that does not exist. `app` and
+    `paper` depend on bytes: see `flags_after`.
     """
-    keep = settings.keep
-    if keep == "optimal":
-        return OPTIMAL
-    if keep == "none":
-        return frozenset()
-    if keep == "app":
-        return _app_prefix(first_pass)
-    if keep == "paper":
-        return _paper_prefix(first_pass)
+    count = len(names)
+    if keep == "none" or keep == "optimal":
+        return [DROP if keep == "none" else MAY_KEEP] * count
     if isinstance(keep, int):
-        if keep > len(unit_names):
-            raise document.error(pointer, f"{keep} blocks cannot be kept: there are {len(unit_names)}")
-        return frozenset(range(keep))
-    positions = {names[0]: position for position, names in enumerate(unit_names)}
+        if keep > count:
+            raise UserError(f"{keep} blocks cannot be kept: there are {count}", field=field)
+        return [KEEP] * keep + [DROP] * (count - keep)
     for row, name in enumerate(keep):
-        if name not in positions:
-            raise document.error(
-                f"{pointer}[{row}]", f"no block starts with unit '{name}'", nearest(name, list(positions))
-            )
-    return frozenset(positions[name] for name in keep)
+        if name not in names:
+            what = f"no block starts with unit '{name}'"
+            raise UserError(what, mend=nearest(name, list(names)), field=f"{field}[{row}]")
+    return [KEEP if name in keep else DROP for name in names]
 
 
-def _app_prefix(first_pass: FirstPass) -> frozenset[int]:
+def flags_after(keep: Literal["app", "paper"], first_pass: FirstPass) -> list[int]:
+    """The same by a rule that looks at a component's first pass."""
+    kept = _app_prefix(first_pass) if keep == "app" else _paper_prefix(first_pass)
+    return [KEEP if position in kept else DROP for position in range(len(first_pass.resident))]
+
+
+def _app_prefix(first_pass: FirstPass) -> range:
     """Keep the block just run while `remaining - 170 MB > need + 2 x 170 MB`; the input part is not one of them."""
     remaining = first_pass.available - first_pass.baseline
     need = first_pass.alone
@@ -83,10 +77,10 @@ def _app_prefix(first_pass: FirstPass) -> frozenset[int]:
     while count < len(first_pass.resident) - 2 and remaining - APP_BLOCK_BYTES > need + 2 * APP_BLOCK_BYTES:
         remaining -= APP_BLOCK_BYTES
         count += 1
-    return frozenset(range(1, 1 + count))
+    return range(1, 1 + count)
 
 
-def _paper_prefix(first_pass: FirstPass) -> frozenset[int]:
+def _paper_prefix(first_pass: FirstPass) -> range:
     """The first blocks that fit in what the first step left free (arXiv 2502.04363, App. A.1)."""
     free = first_pass.available - max(first_pass.demand)
     kept = 0
@@ -95,4 +89,4 @@ def _paper_prefix(first_pass: FirstPass) -> frozenset[int]:
             break
         free -= size
         kept += 1
-    return frozenset(range(kept))
+    return range(kept)

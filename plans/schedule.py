@@ -14,17 +14,14 @@ of visits i .. i + window(i), loaded or being loaded + whatever is kept for late
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ondevice_sora.base.errors import UserError, nearest
-from ondevice_sora.base.files.documents import Document
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.units import format_bytes
 from ondevice_sora.plans.loading import (
     DROP,
-    KEEP,
-    MAY_KEEP,
     Uses,
     decide,
     demand,
@@ -33,11 +30,13 @@ from ondevice_sora.plans.loading import (
     uses_of,
     without_weights,
 )
-from ondevice_sora.plans.partition import Block, partition
-from ondevice_sora.plans.policies import APP_LPL_STEP, OPTIMAL, FirstPass, Kept, app_window, kept_positions
+from ondevice_sora.plans.partition import Block
+from ondevice_sora.plans.partition import cut as cut_model
+from ondevice_sora.plans.policies import APP_LPL_STEP, FirstPass, app_window, flags, flags_after
 from ondevice_sora.plans.schema import Plan
 from ondevice_sora.profiles.blocks import BlockSpec
-from ondevice_sora.profiles.costs import BlockCosts
+from ondevice_sora.profiles.costs import BlockCosts, Costs, Pricer
+from ondevice_sora.profiles.models.catalogue import Reference
 from ondevice_sora.profiles.models.model import Model, Variant
 
 
@@ -51,7 +50,6 @@ class Visit(NamedTuple):
     first_run    the block runs for the first time
     gate         the visit that must have finished before the load may start; -1 for none
     evicts       whether the block is evicted after the run
-    ends_pass    whether it is the last visit of its pass
     """
 
     block: int
@@ -61,16 +59,13 @@ class Visit(NamedTuple):
     first_run: bool
     gate: int
     evicts: bool
-    ends_pass: bool
 
 
 class Pass(NamedTuple):
-    """One walk over a component's blocks; `num_same_after` counts the passes right after it that do just the same."""
+    """One walk over a component's blocks: its first visit and how many there are."""
 
     first: int
     length: int
-    num_loads: int
-    num_same_after: int
 
 
 @dataclass(frozen=True)
@@ -87,19 +82,37 @@ class Schedule:
     needed_bytes: int
     uses: Uses = field(repr=False, compare=False)
 
+    def stored(self, costs: BlockCosts) -> tuple[int, int]:
+        """Bytes that its packages take on the device's storage, and how many packages there are."""
+        is_separate = self.plan.tdtm.packages == "separate"
+        sizes = zip(self.blocks, costs.stored_bytes, strict=True)
+        packages = {block.package(is_separate): size for block, size in sizes}
+        return sum(packages.values()), len(packages)
+
+
+UNLIMITED = 10**15
+
 
 class MemoryModel(NamedTuple):
     """What a schedule needs to know of a device: bytes, and shares of a block's resident bytes.
 
-    available    what the policies fill when the plan has no budget: the device's limit
+    available    the device's limit, which the policies fill when the plan has no budget
     transient    charged only while a load is under way
     residual     still charged after the first unload
     """
 
-    baseline: int
-    available: int
-    transient: float
-    residual: float
+    baseline: int = 0
+    available: int = UNLIMITED
+    transient: float = 0.0
+    residual: float = 0.0
+
+    @classmethod
+    def of(cls, costs: Costs, available: int = UNLIMITED) -> MemoryModel:
+        """At the figures' values."""
+        loads = costs.loads
+        return cls(
+            round(costs.baseline_bytes.value), available, loads.transient_share.value, loads.residual_share.value
+        )
 
     def shares_of(self, size: Sequence[int]) -> tuple[list[int], list[int]]:
         """Transient and residual bytes of blocks of these sizes."""
@@ -107,8 +120,6 @@ class MemoryModel(NamedTuple):
 
 
 MAX_VISITS = 100_000
-Pricer = Callable[[Sequence[BlockSpec]], BlockCosts]
-Reference = dict[str, tuple[tuple[str, ...], ...]]
 
 
 class _Walk(NamedTuple):
@@ -135,7 +146,6 @@ def build_schedule(
     reference: Reference,
     price: Pricer,
     memory: MemoryModel,
-    document: Document,
     evaluations: int | None = None,
 ) -> tuple[Schedule, BlockCosts]:
     """The schedule of one generation, and the prices of its blocks.
@@ -143,33 +153,19 @@ def build_schedule(
     `evaluations` overrides the number of network evaluations (dynamic LPL's outcomes). Raises UserError if the plan
     names what the model does not have, or if the budget cannot be kept: then with the block and the bytes missing.
     """
-    known = [component.name for component in model.components]
-    families = {component.family for component in model.components}
-    for name in plan.components:
-        if name not in families and name not in known:
-            raise document.error(f"$.components.{name}", f"{model.name} has no such component", nearest(name, known))
-    cuts = [
-        partition(
-            component,
-            plan.component(component.name),
-            reference.get(component.name),
-            document,
-            f"$.components.{plan.entry(component.name)}.blocks",
-        )
-        for component in model.components
-    ]
+    cuts = list(cut_model(plan, model, reference).values())
     stepped = {component.name for component in model.components if component.passes == "steps"}
     evaluations = evaluations if evaluations is not None else plan.evaluations()
     count = sum(
-        len(cut) * (evaluations if component.passes == "steps" else component.passes)
-        for component, cut in zip(model.components, cuts, strict=True)
+        len(blocks) * (evaluations if component.passes == "steps" else component.passes)
+        for component, blocks in zip(model.components, cuts, strict=True)
     )
     if count > MAX_VISITS:
         what = f"{count:,} visits of blocks; at most {MAX_VISITS:,} are simulated"
-        raise document.error("$", what, "Cut fewer blocks, or take fewer steps.")
+        raise UserError(what, mend="Cut fewer blocks, or take fewer steps.", field="$")
     blocks, walk = _walk(plan, model, cuts, evaluations)
     costs = price(blocks)
-    planner = _LoadPlanner(plan, blocks, walk, costs, memory, document, stepped)
+    planner = _LoadPlanner(plan, blocks, walk, costs, memory, stepped)
     return planner.schedule(), costs
 
 
@@ -216,11 +212,10 @@ class _LoadPlanner:
         walk: _Walk,
         costs: BlockCosts,
         memory: MemoryModel,
-        document: Document,
         stepped: set[str],
     ) -> None:
         self.plan, self.blocks, self.walk, self.costs = plan, blocks, walk, costs
-        self.memory, self.document, self.stepped = memory, document, stepped
+        self.memory, self.stepped = memory, stepped
         self.size = costs.resident_bytes
         self.settings = {name: plan.component(name) for name in dict.fromkeys(p.component for p in walk.passes)}
         self.transient, residual = memory.shares_of(self.size)
@@ -240,7 +235,8 @@ class _LoadPlanner:
             raise self._refusal(refused, kept_bytes, budget)
         lengths = [walked.length for walked in self.walk.passes]
         uses = uses_of(self.walk.block, self.package, lengths, ahead, keeps, len(self.blocks))
-        return Schedule(self.plan, self.blocks, self._visits(uses), self._passes(uses), needed, uses)
+        passes = tuple(Pass(walked.first, walked.length) for walked in self.walk.passes)
+        return Schedule(self.plan, self.blocks, self._visits(uses), passes, needed, uses)
 
     def _windows(self) -> list[int]:
         """How many uses the loader may be ahead, for each use."""
@@ -261,32 +257,28 @@ class _LoadPlanner:
         for walked in self.walk.passes:
             name = walked.component
             if name not in known:
-                positions = self._kept_positions(walked)
-                known[name] = (
-                    [MAY_KEEP] * walked.length
-                    if positions is OPTIMAL
-                    else [KEEP if position in positions else DROP for position in range(walked.length)]
-                )
+                known[name] = self._flags(walked)
             column += [DROP] * walked.length if self._app_releases(walked) else known[name]
         return column
 
-    def _kept_positions(self, walked: _WalkedPass) -> Kept:
-        settings = self.settings[walked.component]
-        if settings.keep in ("none", "optimal"):
-            return frozenset() if settings.keep == "none" else OPTIMAL
-        first = range(walked.first, walked.first + walked.length)
-        second = first[min(1, len(first) - 1)]
+    def _flags(self, walked: _WalkedPass) -> list[int]:
+        keep = self.settings[walked.component].keep
+        uses = range(walked.first, walked.first + walked.length)
+        if keep == "app" or keep == "paper":
+            return flags_after(keep, self._first_pass(uses))
+        names = [self.blocks[self.walk.block[use]].units[0].name for use in uses]
+        return flags(keep, names, f"$.components.{self.plan.entry(walked.component)}.keep")
+
+    def _first_pass(self, uses: range) -> FirstPass:
+        second = uses[min(1, len(uses) - 1)]
         budget = self.plan.memory.budget
-        first_pass = FirstPass(
-            resident=tuple(self.size[self.walk.block[use]] for use in first),
-            demand=tuple(self._demand(use, self.reach[use]) for use in first),
+        return FirstPass(
+            resident=tuple(self.size[self.walk.block[use]] for use in uses),
+            demand=tuple(self._demand(use, self.reach[use]) for use in uses),
             alone=self._demand(second, second),
-            baseline=self.alone[first[0]] - self.costs.working_bytes[self.walk.block[first[0]]],
+            baseline=self.alone[uses[0]] - self.costs.working_bytes[self.walk.block[uses[0]]],
             available=budget if budget is not None else self.memory.available,
         )
-        names = [tuple(unit.name for unit in self.blocks[self.walk.block[use]].units) for use in first]
-        pointer = f"$.components.{self.plan.entry(walked.component)}.keep"
-        return kept_positions(settings, names, first_pass, self.document, pointer)
 
     def _demand(self, use: int, last: int) -> int:
         return demand(self.packages, self.previous, self.alone, self.size, self.transient, use, last)
@@ -308,31 +300,20 @@ class _LoadPlanner:
         ]
         if kept_bytes:
             parts.append(f"{format_bytes(kept_bytes)} kept resident")
-        return self.document.error(
-            "$.memory.budget",
+        return UserError(
             f"block '{block.name}' of {block.component} needs {format_bytes(needed)} ({', '.join(parts)}), "
             f"{format_bytes(needed - budget)} more than the budget of {format_bytes(budget)}",
-            f"Allow {format_bytes(needed)}, cut the block smaller" + (", or keep fewer blocks." if kept_bytes else "."),
+            mend=f"Allow {format_bytes(needed)}, cut the block smaller"
+            + (", or keep fewer blocks." if kept_bytes else "."),
+            field="$.memory.budget",
         )
 
     def _visits(self, uses: Uses) -> tuple[Visit, ...]:
-        ends = [False] * len(uses.block)
-        for walked in self.walk.passes:
-            ends[walked.first + walked.length - 1] = True
         flags = [map(bool, column) for column in (uses.loads, uses.cold, uses.first_run)]
-        return tuple(map(Visit, uses.block, self.walk.step, *flags, uses.gate, map(bool, uses.evicts), ends))
-
-    def _passes(self, uses: Uses) -> tuple[Pass, ...]:
-        return tuple(
-            Pass(walked.first, walked.length, loads, same)
-            for walked, loads, same in zip(self.walk.passes, uses.pass_loads, uses.pass_same_after, strict=True)
-        )
+        return tuple(map(Visit, uses.block, self.walk.step, *flags, uses.gate, map(bool, uses.evicts)))
 
 
-def _packages(blocks: Sequence[BlockSpec], are_separate: bool) -> list[int]:
+def _packages(blocks: Sequence[BlockSpec], is_separate: bool) -> list[int]:
     """For each block, the first block whose package it shares: itself, or its variant that came first."""
-    first: dict[tuple[str, int, str], int] = {}
-    return [
-        first.setdefault((block.component, block.index, block.variant if are_separate else ""), number)
-        for number, block in enumerate(blocks)
-    ]
+    first: dict[tuple[str, str, str], int] = {}
+    return [first.setdefault(block.package(is_separate), number) for number, block in enumerate(blocks)]

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -18,6 +20,7 @@ import msgspec
 from ondevice_sora.base.errors import UserError, nearest
 from ondevice_sora.base.files.documents import Document
 from ondevice_sora.base.files.reading import read_extended
+from ondevice_sora.base.text import LINE, Title
 from ondevice_sora.profiles.blocks import ComputeUnits
 from ondevice_sora.profiles.figures import ByteCount
 from ondevice_sora.profiles.models.model import Precision, family
@@ -27,6 +30,8 @@ CURVATURE_RULES = ("curvature", "bent_curvature")
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Steps = Annotated[int, msgspec.Meta(ge=1, le=1000)]
+Packages = Literal["shared", "separate"]
+Keep = Literal["none", "app", "paper", "optimal"] | Annotated[int, msgspec.Meta(ge=0, le=5000)] | tuple[str, ...]
 Index = Annotated[int, msgspec.Meta(ge=0, le=999)]
 
 
@@ -79,9 +84,10 @@ class Tdtm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     steps: Literal["none", "all"] | FirstSteps | tuple[Index, ...] = "none"
     units: Annotated[
-        tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=100)], ...], msgspec.Meta(min_length=1)
+        tuple[Annotated[str, LINE, msgspec.Meta(min_length=1, max_length=100)], ...],
+        msgspec.Meta(min_length=1, max_length=100),
     ] = ("*",)
-    packages: Literal["shared", "separate"] = "shared"
+    packages: Packages = "shared"
 
     def chosen(self, names: Iterable[str]) -> tuple[str, ...]:
         """The units among `names` that merge tokens."""
@@ -124,16 +130,14 @@ class ComponentPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     precision: Precision = "float32"
     compute_units: ComputeUnits = "cpu_and_gpu"
     prefetch: Annotated[int, msgspec.Meta(ge=0, le=64)] | Literal["app"] = 1
-    keep: Literal["none", "app", "paper", "optimal"] | Annotated[int, msgspec.Meta(ge=0, le=5000)] | tuple[str, ...] = (
-        "none"
-    )
+    keep: Keep = "none"
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A whole plan. `components` is keyed by component; `decoder` stands for those of its stages that have no entry."""
 
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=120)]
-    model: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    name: Title
+    model: Annotated[str, LINE, msgspec.Meta(min_length=1, max_length=200)]
     description: str = ""
     video: Video | None = None
     text_tokens: Annotated[int, msgspec.Meta(ge=1, le=300)] | None = None
@@ -158,6 +162,11 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
         if isinstance(steps, FirstSteps):
             return step < steps.first
         return steps == "all" if isinstance(steps, str) else step in steps
+
+    @property
+    def merging_steps(self) -> frozenset[int]:
+        """The steps on which TDTM merges tokens."""
+        return frozenset(step for step in range(self.sampler.steps) if self.merges(step))
 
     def leap_steps(self) -> dict[int, float]:
         """Number of network evaluations -> its probability; {steps: 1} without LPL."""
@@ -197,79 +206,116 @@ def find_plan(name: str) -> Path:
     raise UserError(f"no plan file and no ready plan is named '{name}'", mend=nearest(name, list(ready)))
 
 
-def load_plan(name: str | Path) -> tuple[Plan, Document]:
-    """A plan and the document it was read from, whose lines later complaints name. Raises UserError."""
+@dataclass(frozen=True)
+class LoadedPlan:
+    """A plan and the document it was read from; none for a plan made in a program."""
+
+    plan: Plan
+    document: Document | None = None
+
+    def locating(self, field: str | None = None) -> AbstractContextManager[None]:
+        """Complaints from within about a key of the plan name its line; those about nothing named are about `field`."""
+        return nullcontext() if self.document is None else self.document.locating(field)
+
+    def changed(self, **settings: Any) -> LoadedPlan:
+        """The same with other settings; complaints about them name the lines that they had."""
+        return LoadedPlan(msgspec.structs.replace(self.plan, **settings), self.document)
+
+    @property
+    def folder(self) -> Path:
+        """Where the path of a model that lists its units starts from."""
+        return Path() if self.document is None else self.document.file_of("$.model").parent
+
+    def moved_to(self, folder: Path) -> Plan:
+        """The plan as it is to be written in a folder: the path of a model that lists its units leads from there."""
+        if not self.plan.model.endswith((".yaml", ".yml", ".json")):
+            return self.plan
+        model = os.path.relpath((self.folder / self.plan.model).resolve(), folder.resolve())
+        return msgspec.structs.replace(self.plan, model=model)
+
+    def says(self, field: str) -> bool:
+        """Whether the document has a value for '$.sampler.guidance', for instance, be it the default."""
+        return self.document is not None and field in self.document.lines
+
+
+def load_plan(name: str | Path) -> LoadedPlan:
+    """A plan by path or, if it is a ready one, by name. Raises UserError."""
     return read_plan(read_extended(find_plan(str(name)), READY))
 
 
-def read_plan(document: Document) -> tuple[Plan, Document]:
+def read_plan(document: Document) -> LoadedPlan:
     """The plan in a document whose `extends` has been followed. Raises UserError."""
     plan = document.convert(Plan)
-    check_plan(plan, document)
-    return plan, document
+    with document.locating():
+        check_plan(plan)
+    return LoadedPlan(plan, document)
 
 
-def check_plan(plan: Plan, document: Document) -> None:
+def check_plan(plan: Plan) -> None:
     """What a schema cannot say: steps that do not exist, probabilities that do not add up, options without effect."""
     lpl, steps = plan.lpl, plan.sampler.steps
-    _check_lpl(lpl, document)
+    _check_lpl(lpl)
     for evaluations in plan.leap_steps():
         if evaluations > steps:
             where = "$.lpl.leap_step" if lpl.mode == "fixed" else "$.lpl.stop_steps"
-            raise document.error(
-                where,
+            raise UserError(
                 f"leap step {evaluations - 1} lies beyond the {steps} steps",
-                f"Write a step from 0 to {steps - 1}.",
+                mend=f"Write a step from 0 to {steps - 1}.",
+                field=where,
             )
     if lpl.stop_steps is not None and abs(sum(lpl.stop_steps.values()) - 1.0) > 1e-6:
         total = sum(lpl.stop_steps.values())
-        raise document.error("$.lpl.stop_steps", f"the probabilities add up to {total:g}, not 1")
+        raise UserError(f"the probabilities add up to {total:g}, not 1", field="$.lpl.stop_steps")
     merging = plan.tdtm.steps
     listed = (
         merging if isinstance(merging, tuple) else ((merging.first - 1,) if isinstance(merging, FirstSteps) else ())
     )
     for step in listed:
         if step >= steps:
-            raise document.error(
-                "$.tdtm.steps", f"step {step} lies beyond the {steps} steps", f"Steps go from 0 to {steps - 1}."
+            raise UserError(
+                f"step {step} lies beyond the {steps} steps",
+                mend=f"Steps go from 0 to {steps - 1}.",
+                field="$.tdtm.steps",
             )
     if len(set(listed)) != len(listed):
-        raise document.error("$.tdtm.steps", "a step is listed twice")
+        raise UserError("a step is listed twice", field="$.tdtm.steps")
 
 
-def check_merging_units(plan: Plan, document: Document, names: Iterable[str]) -> None:
+def check_merging_units(plan: Plan, names: Iterable[str]) -> None:
     """`names` are all units that could merge tokens. Raises UserError for a pattern that chooses none of them."""
     names = list(names)
     for row, pattern in enumerate(plan.tdtm.units):
         if not msgspec.structs.replace(plan.tdtm, units=(pattern,)).chosen(names):
             what = f"no unit that merges tokens has a name like '{pattern}'"
-            raise document.error(f"$.tdtm.units[{row}]", what, nearest(pattern, names))
+            raise UserError(what, mend=nearest(pattern, names), field=f"$.tdtm.units[{row}]")
 
 
-def _check_lpl(lpl: Lpl, document: Document) -> None:
+def _check_lpl(lpl: Lpl) -> None:
     """Each mode needs its keys and has no use for another's."""
     if lpl.mode == "fixed" and lpl.leap_step is None:
-        raise document.error("$.lpl", "mode 'fixed' needs a leap_step", "Add `leap_step: 15`, for instance.")
+        raise UserError("mode 'fixed' needs a leap_step", mend="Add `leap_step: 15`, for instance.", field="$.lpl")
     if lpl.mode == "dynamic" and not lpl.stop_steps and lpl.rule is None:
-        raise document.error(
-            "$.lpl",
+        raise UserError(
             "mode 'dynamic' needs stop_steps, to be simulated, or a rule, to generate with",
-            "Add `stop_steps: {17: 0.6, 18: 0.4}` or `rule: paper`, for instance.",
+            mend="Add `stop_steps: {17: 0.6, 18: 0.4}` or `rule: paper`, for instance.",
+            field="$.lpl",
         )
     for key, mode in (("leap_step", "fixed"), ("stop_steps", "dynamic"), ("rule", "dynamic")):
         if lpl.mode != mode and getattr(lpl, key) is not None:
-            raise document.error(
-                f"$.lpl.{key}", f"has no effect with mode '{lpl.mode}'", f"Remove it, or write mode: {mode}."
+            raise UserError(
+                f"has no effect with mode '{lpl.mode}'", mend=f"Remove it, or write mode: {mode}.", field=f"$.lpl.{key}"
             )
     if lpl.rule in CURVATURE_RULES:
         if lpl.accepted_error is None:
-            raise document.error(
-                "$.lpl", f"rule '{lpl.rule}' needs an accepted_error", "Add `accepted_error: 0.05`, for instance."
+            raise UserError(
+                f"rule '{lpl.rule}' needs an accepted_error",
+                mend="Add `accepted_error: 0.05`, for instance.",
+                field="$.lpl",
             )
     elif lpl.accepted_error is not None:
         which = f"rule '{lpl.rule}'" if lpl.rule else f"mode '{lpl.mode}' and no rule"
-        raise document.error(
-            "$.lpl.accepted_error", f"has no effect with {which}", "Remove it, or write rule: curvature."
+        raise UserError(
+            f"has no effect with {which}", mend="Remove it, or write rule: curvature.", field="$.lpl.accepted_error"
         )
 
 

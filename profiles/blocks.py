@@ -40,6 +40,10 @@ class BlockSpec:
     def processor(self) -> Processor:
         return PROCESSORS[self.compute_units]
 
+    def package(self, is_separate: bool) -> tuple[str, str, str]:
+        """What tells its package from others: a block's variants share one, or each has its own."""
+        return self.component, self.name, self.variant if is_separate else ""
+
     @property
     def stored_bytes(self) -> int:
         return round(sum(unit.stored for unit in self.units) * STORED_BYTES[self.precision])

@@ -15,9 +15,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from ondevice_sora.base.errors import UserError, nearest
-from ondevice_sora.base.files.documents import Document
-from ondevice_sora.base.files.reading import read_json
+from ondevice_sora.base.files.json_files import read_json
 from ondevice_sora.base.files.writing import write_json
+from ondevice_sora.base.text import END, Line
 from ondevice_sora.profiles.blocks import PROCESSORS, ComputeUnits, span_name
 from ondevice_sora.profiles.costs import figures, replace_figures
 from ondevice_sora.profiles.devices import Device, device_keys
@@ -80,9 +80,9 @@ class CapturedBlock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     compute_units: ComputeUnits
     precision: Precision
     variant: Variant = "plain"
-    package: str = ""
-    function: str = ""
-    sha256: str = ""
+    package: Line = ""
+    function: Line = ""
+    sha256: Line = ""
     stored_bytes: Bytes | None = None
     loads: Loads = Loads()
     runs: Runs = Runs()
@@ -105,10 +105,10 @@ class CapturedBlock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Failure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A block that could not be measured, and why."""
 
-    package: str
-    function: str
+    package: Line
+    function: Line
     compute_units: ComputeUnits
-    reason: str
+    reason: Line
 
 
 class CaptureConditions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -117,14 +117,20 @@ class CaptureConditions(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     `free_bytes` is what the system says an app may still allocate before the first load; `tools` are versions by name.
     """
 
-    device_model: str
-    os: str
-    date: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}")]
-    os_build: str = ""
+    device_model: Line
+    os: Line
+    date: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9:.+\-Z]{0,40})?" + END,
+            description="a date such as 2026-01-31",
+        ),
+    ]
+    os_build: Line = ""
     thermal_state: ThermalState = "unknown"
     low_power_mode: bool | None = None
     free_bytes: Bytes | None = None
-    tools: dict[str, str] = {}
+    tools: dict[Line, Line] = {}
 
 
 class Capture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -134,7 +140,7 @@ class Capture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     device: Name
-    model: str
+    model: Line
     conditions: CaptureConditions
     blocks: Annotated[tuple[CapturedBlock, ...], msgspec.Meta(max_length=20_000)]
     format: str = FORMAT
@@ -145,13 +151,11 @@ class Capture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def read_capture(path: str | Path) -> Capture:
     """A capture. Raises UserError, with the place in the file, for anything that is not one."""
-    document = read_json(path, MAX_BYTES)
-    found = document.data.get("format")
-    if found != FORMAT:
-        what = f"capture format {found!r} is not '{FORMAT}'" if found else f"not a capture: no 'format': '{FORMAT}'"
-        raise document.error("$", what, "See 'The capture file' in docs/profile.md.")
+    document = read_json(path, max_bytes=MAX_BYTES, mend="See 'The capture file' in docs/profile.md.")
+    document.check_format("a capture", FORMAT)
     capture = document.convert(Capture)
-    _check(capture, document)
+    with document.locating():
+        _check(capture)
     return capture
 
 
@@ -202,31 +206,37 @@ def with_memory_of(capture: Capture, harness: Capture) -> tuple[Capture, list[st
     return merged, notes
 
 
-def _check(capture: Capture, document: Document) -> None:
+def _check(capture: Capture) -> None:
     """What a schema cannot say."""
     if capture.hardware is None and capture.device not in device_keys():
         mend = f"{nearest(capture.device, device_keys())} Of any other device give `hardware` as well."
-        raise document.error("$.device", f"unknown device '{capture.device}'", mend)
+        raise UserError(f"unknown device '{capture.device}'", mend=mend, field="$.device")
     if capture.hardware is not None:
         if capture.device in device_keys():
-            raise document.error("$.hardware", f"the catalogue describes '{capture.device}'", "Remove `hardware`.")
+            raise UserError(
+                f"the catalogue describes '{capture.device}'", mend="Remove `hardware`.", field="$.hardware"
+            )
         if capture.hardware.hardware.gpu_flops_per_s is None:
             what = "the key 'gpu_flops_per_s' is missing"
-            raise document.error("$.hardware.hardware", what, "What was not measured is scaled by it.")
+            raise UserError(what, mend="What was not measured is scaled by it.", field="$.hardware.hardware")
     counts = Counter(block.key for block in capture.blocks)
     for index, block in enumerate(capture.blocks):
         pointer = f"$.blocks[{index}]"
         if counts[block.key] > 1:
-            raise document.error(pointer, f"{block.label} ({block.precision}) stands twice", "Keep one of the two.")
+            raise UserError(
+                f"{block.label} ({block.precision}) stands twice", mend="Keep one of the two.", field=pointer
+            )
         memory = {name: getattr(block.memory, name) for name in block.memory.__struct_fields__}
         lengths = {name: len(values) for name, values in memory.items() if values}
         if len(set(lengths.values())) > 1:
             told = ", ".join(f"{name} {length}" for name, length in lengths.items())
-            raise document.error(f"{pointer}.memory", f"lists of different lengths: {told}", "Give one sample a load.")
+            raise UserError(
+                f"lists of different lengths: {told}", mend="Give one sample a load.", field=f"{pointer}.memory"
+            )
         if not (_seconds_lists(block) or lengths):
-            raise document.error(pointer, f"{block.label} has no samples", "Leave out what was not measured.")
+            raise UserError(f"{block.label} has no samples", mend="Leave out what was not measured.", field=pointer)
     if not capture.blocks:
-        raise document.error("$.blocks", "no block was measured")
+        raise UserError("no block was measured", field="$.blocks")
 
 
 def profile_of(capture: Capture) -> tuple[Profile, list[str]]:

@@ -19,7 +19,7 @@ compressed weights; nothing is said of how Core ML might split one block over tw
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -120,6 +120,10 @@ class BlockCosts:
         return self.load_warm_s, self.load_cold_s, self.run_s, self.first_run_s, self.unload_s
 
 
+Pricer = Callable[[Sequence[BlockSpec]], BlockCosts]
+"""What prices blocks on one device."""
+
+
 def figures(costs: Costs) -> dict[str, Figure]:
     """Every figure of `costs` by dotted name."""
     found: dict[str, Figure] = {"baseline_bytes": costs.baseline_bytes}
@@ -141,7 +145,7 @@ RANGES = {
     "charged_share": (0.0, 1.0),
     "_share": (0.0, 10.0),
     "held_bytes": (0.0, 16.0),
-    "_bytes": (0.0, 1e15),
+    "_bytes": (0.0, 1e13),
     "_s": (0.0, 1e6),
 }
 """What is physical, by the end of a figure's name, the most telling first. A rate of zero would never end."""

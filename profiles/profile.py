@@ -6,7 +6,8 @@ the ratio of their published peak rates, and every figure so scaled is marked es
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Iterator
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,9 +15,9 @@ import msgspec
 import numpy as np
 
 from ondevice_sora.base.errors import UserError, nearest
-from ondevice_sora.base.files.documents import Document
 from ondevice_sora.base.files.reading import read_yaml
-from ondevice_sora.profiles.costs import Array, Costs, figure_range, figures, replace_figures
+from ondevice_sora.base.text import Line
+from ondevice_sora.profiles.costs import Array, Costs, Pricer, Sample, figure_range, figures, price, replace_figures
 from ondevice_sora.profiles.devices import DATA, Device, device_keys, load_device
 from ondevice_sora.profiles.figures import Figure
 from ondevice_sora.profiles.measurements import Measurement
@@ -31,9 +32,9 @@ Spread = Annotated[float, msgspec.Meta(ge=0, le=3)]
 class FittedCell(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One published figure beside what the fitted parameters give for it, in seconds."""
 
-    case: str
-    quantity: str
-    place: str
+    case: Line
+    quantity: Line
+    place: Line
     published: Annotated[float, msgspec.Meta(gt=0)]
     simulated: Annotated[float, msgspec.Meta(ge=0)]
 
@@ -41,7 +42,7 @@ class FittedCell(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class FittedParameter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One parameter before and after the fit. `learned` is the share of its prior spread that the figures removed."""
 
-    name: str
+    name: Line
     prior: float
     prior_spread: Spread
     fitted: float
@@ -56,12 +57,12 @@ class FitRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     noise         the relative spread that a published figure is taken to have
     """
 
-    command: str
+    command: Line
     cells: tuple[FittedCell, ...]
     parameters: tuple[FittedParameter, ...]
     correlation: tuple[tuple[float, ...], ...]
     noise: Spread
-    contradictions: tuple[str, ...] = ()
+    contradictions: tuple[Line, ...] = ()
 
     def correlation_root(self) -> Array:
         """The lower Cholesky factor of the correlation matrix. Raises ValueError if there is none."""
@@ -84,14 +85,24 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `hardware` describes a device that the catalogue does not have, such as the machine a profile was captured on.
     """
 
-    device: str
+    device: Line
     costs: Costs
     hardware: Device | None = None
-    conditions: dict[str, str] = {}
+    conditions: dict[Line, Line] = {}
     measurements: tuple[Measurement, ...] = ()
     fit: FitRecord | None = None
     name: str = ""
     """Where it came from; set when it is read."""
+
+    def pricer(self, device: Device, sample: Sample | None = None) -> Pricer:
+        """What prices blocks on the device, at the figures' values or at samples of them."""
+        return partial(
+            price,
+            costs=self.costs,
+            sample=sample,
+            measurements=self.measurements,
+            dram_bytes_per_s=device.hardware.dram_bytes_per_s.value,
+        )
 
 
 def profile_data(profile: Profile) -> dict[str, Any]:
@@ -105,16 +116,8 @@ def load_profile(name: str) -> tuple[Profile, Device]:
     if name.endswith((".yaml", ".yml", ".json")) or "/" in name:
         document = read_yaml(name)
         profile = msgspec.structs.replace(document.convert(Profile), name=name)
-        if profile.hardware is not None:
-            if profile.device in device_keys():
-                raise document.error("$.hardware", f"the catalogue describes '{profile.device}'", "Remove `hardware`.")
-            check_profile(profile, document)
-            return profile, msgspec.structs.replace(profile.hardware, key=profile.device)
-        if profile.device not in device_keys():
-            known = nearest(profile.device, device_keys())
-            raise document.error("$.device", f"unknown device '{profile.device}'", known)
-        check_profile(profile, document)
-        return profile, load_device(profile.device)
+        with document.locating():
+            return profile, _device_of(profile)
     device = load_device(name)
     path = PROFILES / f"{device.key}.yaml"
     if path.is_file():
@@ -122,28 +125,61 @@ def load_profile(name: str) -> tuple[Profile, Device]:
     return scale_profile(_shipped(PROFILES / f"{SCALED_FROM}.yaml"), load_device(SCALED_FROM), device), device
 
 
-def check_profile(profile: Profile, document: Document) -> None:
+def _device_of(profile: Profile) -> Device:
+    """The device of a profile file, which is checked. Raises UserError."""
+    if profile.hardware is not None:
+        if profile.device in device_keys():
+            what = f"the catalogue describes '{profile.device}'"
+            raise UserError(what, mend="Remove `hardware`.", field="$.hardware")
+        check_profile(profile)
+        return msgspec.structs.replace(profile.hardware, key=profile.device)
+    if profile.device not in device_keys():
+        known = nearest(profile.device, device_keys())
+        raise UserError(f"unknown device '{profile.device}'", mend=known, field="$.device")
+    check_profile(profile)
+    return load_device(profile.device)
+
+
+def check_profile(profile: Profile) -> None:
     """What a schema cannot say: figures that are physical, a fit record that agrees with itself. Raises UserError."""
     known = figures(profile.costs)
-    for name, figure in known.items():
-        low, high = figure_range(name)
+    for place, figure in _placed(profile, known):
+        low, high = figure_range(place)
         if not low <= figure.value <= high:
-            raise document.error(
-                f"$.costs.{name}.value", f"{figure.value:g} is out of range", f"Give a number from {low:g} to {high:g}."
+            raise UserError(
+                f"{figure.value:g} is out of range",
+                mend=f"Give a number from {low:g} to {high:g}.",
+                field=f"$.{place}.value",
             )
     if profile.fit is None:
         return
     for row, parameter in enumerate(profile.fit.parameters):
         if parameter.name not in known:
-            raise document.error(
-                f"$.fit.parameters[{row}].name",
+            raise UserError(
                 f"unknown figure '{parameter.name}'",
-                nearest(parameter.name, list(known)),
+                mend=nearest(parameter.name, list(known)),
+                field=f"$.fit.parameters[{row}].name",
             )
     try:
         profile.fit.correlation_root()
     except ValueError as error:
-        raise document.error("$.fit.correlation", str(error), "Write the profile again with `profile fit`.") from None
+        raise UserError(
+            str(error), mend="Write the profile again with `profile fit`.", field="$.fit.correlation"
+        ) from None
+
+
+def _placed(profile: Profile, costs: dict[str, Figure]) -> Iterator[tuple[str, Figure]]:
+    """Every figure of a profile, and where it stands."""
+    yield from ((f"costs.{name}", figure) for name, figure in costs.items())
+    facts: list[tuple[str, msgspec.Struct]] = [(f"measurements[{i}]", m) for i, m in enumerate(profile.measurements)]
+    if profile.hardware is not None:
+        limits = profile.hardware.memory_limits
+        facts += [("hardware.hardware", profile.hardware.hardware)]
+        facts += [(f"hardware.memory_limits[{i}]", limit) for i, limit in enumerate(limits)]
+    for place, fact in facts:
+        for name in fact.__struct_fields__:
+            if isinstance(figure := getattr(fact, name), Figure):
+                yield f"{place}.{name}", figure
 
 
 @cache

@@ -95,8 +95,9 @@ class _Engine:
         self.size = costs.resident_bytes
         self.stored = costs.stored_bytes
         self.working = costs.working_bytes
+        self.transient, self.residual = machine.memory.shares_of(self.size)
         self.env = simpy.Environment()
-        self.ledger = Ledger(machine.baseline_bytes, machine.limit_bytes)
+        self.ledger = Ledger(machine.memory.baseline, machine.memory.available)
         self.spans: list[Span] = []
         self.kill: Kill | None = None
         self.loading: _Activity | None = None
@@ -127,8 +128,7 @@ class _Engine:
                 self.waiting_for_finish = (visit.gate, event)
                 yield event
             block = visit.block
-            size = self.size[block]
-            transient = round(size * self.machine.transient_share)
+            size, transient = self.size[block], self.transient[block]
             if not self.ledger.charge(env.now, loading=size + transient) and self.is_limited:
                 self._over_limit("load", index)
                 return
@@ -192,7 +192,7 @@ class _Engine:
         residual = 0
         if block not in self.evicted_once:
             self.evicted_once.add(block)
-            residual = round(self.size[block] * self.machine.residual_share)
+            residual = self.residual[block]
         self.ledger.charge(self.env.now, resident=-self.size[block], residual=residual)
         self._record("evict", index, start)
 

@@ -42,7 +42,7 @@ class Finish:
         return {name: sum(self.pass_s(name)) for name in names}
 
 
-def evaluate(schedule: Schedule, costs: BlockCosts, machine: Machine, sample: int = 0) -> Finish:
+def finish(schedule: Schedule, costs: BlockCosts, machine: Machine, sample: int = 0) -> Finish:
     """When each pass finishes, and the peak footprint, if nothing is killed."""
     size, thermal = costs.resident_bytes, machine.thermal
     warm, cold, run, first, unload = (array[:, sample].tolist() for array in costs.seconds)
@@ -57,9 +57,8 @@ def evaluate(schedule: Schedule, costs: BlockCosts, machine: Machine, sample: in
         [machine.run_rate[block.processor] for block in schedule.blocks],
         size,
         costs.working_bytes,
-        [round(held * machine.transient_share) for held in size],
-        [round(held * machine.residual_share) for held in size],
-        machine.baseline_bytes,
+        *machine.memory.shares_of(size),
+        machine.memory.baseline,
         thermal is not None,
         thermal.floor if thermal is not None else 1.0,
         thermal.time_constant_s if thermal is not None else 1.0,

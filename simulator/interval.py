@@ -10,14 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
-from ondevice_sora.profiles.costs import Array, Sample, figures, price
+from ondevice_sora.profiles.costs import Array, Sample, figures
 from ondevice_sora.profiles.profile import Profile
-from ondevice_sora.simulator.fast import evaluate
+from ondevice_sora.simulator.fast import finish
 from ondevice_sora.simulator.machine import machine_of
 from ondevice_sora.simulator.prepare import Prepared, Setting
+
+F = TypeVar("F", float, Array)
 
 SAMPLES = 100
 MEMORY_DRAWS = 2_000
@@ -51,13 +54,17 @@ def draw(profile: Profile, count: int, random: np.random.Generator) -> Sample:
 
 
 def _moved(name: str, value: float, deviation: Array) -> Array:
-    """A figure moved by relative deviations:
+    """A figure moved by relative deviations, its seconds down to a twentieth."""
+    return slowed(name, value, np.maximum(1.0 - deviation if _is_rate(name) else 1.0 + deviation, SMALLEST))
 
-    a rate through the seconds that it stands for, down to a twentieth of them.
-    """
-    if name.endswith("_per_s"):
-        return value / np.maximum(1.0 - deviation, SMALLEST)
-    return value * np.maximum(1.0 + deviation, SMALLEST)
+
+def slowed(name: str, value: float, factor: F) -> F:
+    """A figure with which what it stands for takes `factor` times the seconds: a rate is divided by it."""
+    return value / factor if _is_rate(name) else value * factor
+
+
+def _is_rate(name: str) -> bool:
+    return name.endswith("_per_s")
 
 
 def spread_of(outcomes: Sequence[tuple[float, Prepared]], count: int = SAMPLES) -> Spread:
@@ -75,13 +82,12 @@ def spread_of(outcomes: Sequence[tuple[float, Prepared]], count: int = SAMPLES) 
         if not columns.size:
             continue
         part = {name: values[columns] for name, values in sample.items()}
-        dram = setting.device.hardware.dram_bytes_per_s.value
-        costs = price(prepared.schedule.blocks, profile.costs, part, profile.measurements, dram)
+        costs = profile.pricer(setting.device, part)(prepared.schedule.blocks)
         for index, column in enumerate(columns):
             machine = machine_of(
                 profile.costs, setting.limit_bytes, sample=part, index=index, is_thermal=setting.is_thermal
             )
-            totals[column] = evaluate(prepared.schedule, costs, machine, index).total_s
+            totals[column] = finish(prepared.schedule, costs, machine, index).total_s
     totals *= np.exp(noise * random.standard_normal(count))
     return Spread(totals)
 

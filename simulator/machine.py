@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ondevice_sora.plans.schedule import MemoryModel
 from ondevice_sora.profiles.blocks import Processor
 from ondevice_sora.profiles.costs import Costs, Sample, figures
 from ondevice_sora.records.trace import Lane
@@ -35,10 +36,7 @@ class Thermal:
 class Machine:
     """Bytes, and relative speeds of loader and runner while both are active, by processor."""
 
-    baseline_bytes: int
-    limit_bytes: int
-    transient_share: float
-    residual_share: float
+    memory: MemoryModel
     load_rate: dict[Processor, float]
     run_rate: dict[Processor, float]
     thermal: Thermal | None = None
@@ -52,10 +50,12 @@ def machine_of(
     if sample is not None:
         values = {name: float(array[index]) for name, array in sample.items()}
     return Machine(
-        baseline_bytes=round(values["baseline_bytes"]),
-        limit_bytes=limit_bytes,
-        transient_share=values["loads.transient_share"],
-        residual_share=values["loads.residual_share"],
+        memory=MemoryModel(
+            baseline=round(values["baseline_bytes"]),
+            available=limit_bytes,
+            transient=values["loads.transient_share"],
+            residual=values["loads.residual_share"],
+        ),
         load_rate={name: min(1.0, values[f"processors.{name}.load_rate"]) for name in costs.processors},
         run_rate={name: min(1.0, values[f"processors.{name}.run_rate"]) for name in costs.processors},
         thermal=Thermal(values["thermal.floor"], values["thermal.time_constant_s"]) if is_thermal else None,

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from pathlib import Path
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.base.files.documents import Document
-from ondevice_sora.plans.schedule import MemoryModel, Pricer, Schedule, build_schedule
-from ondevice_sora.plans.schema import BlockEntry, Plan, Tdtm, check_merging_units
+from ondevice_sora.plans.schedule import Schedule, build_schedule
+from ondevice_sora.plans.schema import BlockEntry, LoadedPlan, Plan, Tdtm, check_merging_units, load_plan
 from ondevice_sora.profiles.blocks import PROCESSORS
-from ondevice_sora.profiles.costs import BlockCosts, Costs, price
+from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.devices import Device
-from ondevice_sora.profiles.models.catalogue import Reference, architecture, described_model, listed_model
+from ondevice_sora.profiles.models.catalogue import Architecture, Reference, architecture, described_model, listed_model
 from ondevice_sora.profiles.models.model import Component, Model
-from ondevice_sora.profiles.profile import Profile
+from ondevice_sora.profiles.profile import Profile, load_profile
+from ondevice_sora.simulator.engine import Outcome, play
+from ondevice_sora.simulator.fast import Finish, finish
 from ondevice_sora.simulator.machine import Machine, machine_of
+
+HEADROOM = 0.92
+"""A proposed budget stays this far within the limit."""
 
 
 @dataclass(frozen=True)
@@ -32,17 +37,53 @@ class Setting:
     is_thermal: bool = False
 
 
+class Described(NamedTuple):
+    """A model at a plan's shape, and the partition of the reference app."""
+
+    model: Model
+    reference: Reference
+
+
 @dataclass(frozen=True)
 class Prepared:
-    """A plan made ready for one setting: model, schedule and prices."""
+    """A plan made ready for one setting: model (with the TDTM variants that the plan chooses), schedule and prices.
+
+    `described` is the model with all its variants.
+    """
 
     plan: Plan
+    described: Described
     model: Model
     setting: Setting
     schedule: Schedule
     costs: BlockCosts
     machine: Machine
     num_evaluations: int
+
+    def changed(
+        self, plan: Plan | None = None, setting: Setting | None = None, evaluations: int | None = None
+    ) -> Prepared:
+        """The same model with another plan, setting or number of network evaluations, where they differ.
+
+        Raises UserError as `prepare`, about keys without lines.
+        """
+        plan, setting = plan or self.plan, setting or self.setting
+        count = evaluations if evaluations is not None else plan.evaluations()
+        is_same = (plan, setting, count) == (self.plan, self.setting, self.num_evaluations)
+        return self if is_same else ready(plan, self.described, setting, count)
+
+    def play(self, is_limited: bool = True) -> Outcome:
+        """The generation in virtual time. With is_limited=False the limit ends nothing."""
+        return play(self.schedule, self.costs, self.machine, is_limited=is_limited)
+
+    def finish(self) -> Finish:
+        """Total, component times and peak without a limit, by the recurrence."""
+        return finish(self.schedule, self.costs, self.machine)
+
+    def outcomes(self) -> list[tuple[float, Prepared]]:
+        """How likely each number of network evaluations is, and the plan made ready for it."""
+        counts = self.plan.leap_steps().items()
+        return [(probability, self.changed(evaluations=count)) for count, probability in counts]
 
 
 def setting_of(
@@ -62,22 +103,59 @@ def setting_of(
     return Setting(profile, device, round(limit.value), limit.source, limit.spread, is_thermal)
 
 
-def model_of(plan: Plan, document: Document) -> tuple[Model, Reference]:
-    """The plan's model at the plan's shape, with TDTM variants of the units that the plan chooses.
+def asked(
+    plan: str | Path | LoadedPlan,
+    device: str = "iphone15pro",
+    *,
+    memory_limit: int | None = None,
+    os_version: str | None = None,
+    is_thermal: bool = False,
+) -> tuple[LoadedPlan, Setting]:
+    """What a user names: a plan by path or name and a device by key or profile file, loaded. Raises UserError."""
+    loaded = plan if isinstance(plan, LoadedPlan) else load_plan(plan)
+    profile, facts = load_profile(device)
+    return loaded, setting_of(
+        profile, facts, loaded.plan, memory_limit=memory_limit, os_version=os_version, is_thermal=is_thermal
+    )
 
-    Raises UserError where a listed model is asked for another shape.
+
+def model_of(loaded: LoadedPlan) -> Described:
+    """The plan's model at the plan's shape. Raises UserError where a listed model is asked for another shape."""
+    with loaded.locating("$.model"):
+        described = architecture(loaded.plan.model)
+        return _listed_model_of(loaded) if described is None else _described_model_of(loaded.plan, described)
+
+
+def _described_model_of(plan: Plan, described: Architecture) -> Described:
+    video = plan.video or described.video
+    tokens = plan.text_tokens if plan.text_tokens is not None else described.text_tokens
+    branches = 2 if plan.sampler.guidance != 1.0 else 1
+    shape = video.width, video.height, video.frames
+    return Described(*described_model(described, *shape, tokens, plan.encoder_tokens, branches))
+
+
+def _listed_model_of(loaded: LoadedPlan) -> Described:
+    plan = loaded.plan
+    for key in ("video", "text_tokens", "encoder_tokens"):
+        if getattr(plan, key) is not None:
+            what = f"has no effect: {plan.model} lists its units for one shape"
+            raise UserError(what, mend="Remove it.", field=f"$.{key}")
+    if loaded.says("$.sampler.guidance"):
+        what = f"has no effect: {plan.model} lists its units for the branches it has"
+        raise UserError(what, mend="Remove it.", field="$.sampler.guidance")
+    return Described(*listed_model(plan.model, loaded.folder))
+
+
+def merging_as_planned(model: Model, plan: Plan) -> Model:
+    """The model with TDTM variants of the units that the plan chooses.
+
+    Raises UserError for a pattern of units that chooses none.
     """
-    model, reference = _whole_model_of(plan, document)
-    return _merging_as_planned(model, plan, document), reference
-
-
-def _merging_as_planned(model: Model, plan: Plan, document: Document) -> Model:
-    """Raises UserError for a pattern of units that chooses none."""
     if plan.tdtm.units == Tdtm().units:
         return model
     units = [unit for component in model.components for unit in component.units if unit.tdtm is not None]
     names = [unit.name for unit in units]
-    check_merging_units(plan, document, names)
+    check_merging_units(plan, names)
     chosen = set(plan.tdtm.chosen(names))
 
     def masked(component: Component) -> Component:
@@ -89,84 +167,51 @@ def _merging_as_planned(model: Model, plan: Plan, document: Document) -> Model:
     return replace(model, components=tuple(map(masked, model.components)))
 
 
-def _whole_model_of(plan: Plan, document: Document) -> tuple[Model, Reference]:
-    described = architecture(plan.model)
-    if described is not None:
-        video = plan.video or described.video
-        tokens = plan.text_tokens if plan.text_tokens is not None else described.text_tokens
-        branches = 2 if plan.sampler.guidance != 1.0 else 1
-        try:
-            shape = video.width, video.height, video.frames
-            return described_model(described, *shape, tokens, plan.encoder_tokens, branches)
-        except UserError as error:
-            about = error.what.partition(" ")[0]  # the message begins with it
-            where = f"$.{about}" if about.endswith("_tokens") else f"$.video.{about}"
-            raise document.error(where, error.what, error.mend) from None
-    for key in ("video", "text_tokens", "encoder_tokens"):
-        if getattr(plan, key) is not None:
-            raise document.error(f"$.{key}", f"has no effect: {plan.model} lists its units for one shape", "Remove it.")
-    if "$.sampler.guidance" in document.lines:
-        what = f"has no effect: {plan.model} lists its units for the branches it has"
-        raise document.error("$.sampler.guidance", what, "Remove it.")
-    try:
-        return listed_model(plan.model, document.file_of("$.model").parent)
-    except UserError as error:
-        if error.where is None:
-            raise document.error("$.model", error.what, error.mend) from None
-        raise
-
-
-def _check_processors(plan: Plan, component: str, profile: Profile, document: Document) -> None:
+def _check_processors(plan: Plan, component: str, profile: Profile) -> None:
     """Raises UserError if a block is to run where the profile knows no costs."""
     settings, pointer = plan.component(component), f"$.components.{plan.entry(component)}"
     chosen = {f"{pointer}.compute_units": settings.compute_units}
     for row, entry in enumerate(settings.blocks if isinstance(settings.blocks, tuple) else ()):
         if isinstance(entry, BlockEntry) and entry.compute_units is not None:
             chosen[f"{pointer}.blocks[{row}].compute_units"] = entry.compute_units
-    for where, compute_units in chosen.items():
+    for field, compute_units in chosen.items():
         if PROCESSORS[compute_units] not in profile.costs.processors:
             known = [units for units, processor in PROCESSORS.items() if processor in profile.costs.processors]
-            raise document.error(
-                where,
-                f"profile {profile.name} has no costs for '{compute_units}'",
-                f"It has some for: {', '.join(known)}.",
-            )
+            what = f"profile {profile.name} has no costs for '{compute_units}'"
+            raise UserError(what, mend=f"It has some for: {', '.join(known)}.", field=field)
 
 
-def memory_model(costs: Costs, limit_bytes: int) -> MemoryModel:
-    return MemoryModel(
-        baseline=round(costs.baseline_bytes.value),
-        available=limit_bytes,
-        transient=costs.loads.transient_share.value,
-        residual=costs.loads.residual_share.value,
-    )
+def prepare(loaded: LoadedPlan, setting: Setting) -> Prepared:
+    """Everything that is settled before the first second: model, schedule, prices.
+
+    Raises UserError for a plan that cannot be kept on this device, naming the plan's line.
+    """
+    described = model_of(loaded)
+    with loaded.locating():
+        return ready(loaded.plan, described, setting)
 
 
-def pricer(profile: Profile, device: Device) -> Pricer:
-    """A function that prices blocks on this device at the figures' values."""
-    return partial(
-        price,
-        costs=profile.costs,
-        measurements=profile.measurements,
-        dram_bytes_per_s=device.hardware.dram_bytes_per_s.value,
-    )
+def ready(plan: Plan, described: Described, setting: Setting, evaluations: int | None = None) -> Prepared:
+    """The same of a model that is there already. `evaluations` is the plan's own number unless given.
 
-
-def prepare(plan: Plan, document: Document, setting: Setting, evaluations: int | None = None) -> Prepared:
-    """Everything that is settled before the first second: model, schedule, prices. Raises UserError."""
-    model, reference = model_of(plan, document)
-    evaluations = evaluations if evaluations is not None else plan.evaluations()
+    Raises UserError about keys of the plan without lines.
+    """
+    model = merging_as_planned(described.model, plan)
     if plan.lpl.mode != "off" and not model.is_rectified_flow:
-        raise document.error("$.lpl", f"LPL leaps along a rectified flow, which {model.name} is not", "Remove `lpl`.")
+        what = f"LPL leaps along a rectified flow, which {model.name} is not"
+        raise UserError(what, mend="Remove `lpl`.", field="$.lpl")
     if plan.tdtm.steps != "none" and not model.merges_tokens:
-        raise document.error("$.tdtm", f"has no effect: no unit of {model.name} merges tokens", "Remove `tdtm`.")
+        what = f"has no effect: no unit of {model.name} merges tokens"
+        raise UserError(what, mend="Remove `tdtm`.", field="$.tdtm")
     if plan.lpl.mode == "dynamic" and not plan.lpl.stop_steps:
         what = "a simulation of dynamic LPL needs stop_steps: it does not see the video that the rule looks at"
-        raise document.error("$.lpl", what, "Add `stop_steps: {17: 0.6, 18: 0.4}`, for instance.")
+        raise UserError(what, mend="Add `stop_steps: {17: 0.6, 18: 0.4}`, for instance.", field="$.lpl")
     profile, device = setting.profile, setting.device
     for component in model.components:
-        _check_processors(plan, component.name, profile, document)
-    memory = memory_model(profile.costs, setting.limit_bytes)
-    schedule, costs = build_schedule(plan, model, reference, pricer(profile, device), memory, document, evaluations)
+        _check_processors(plan, component.name, profile)
+    evaluations = evaluations if evaluations is not None else plan.evaluations()
     machine = machine_of(profile.costs, setting.limit_bytes, is_thermal=setting.is_thermal)
-    return Prepared(plan, model, setting, schedule, costs, machine, evaluations)
+    schedule, costs = build_schedule(
+        plan, model, described.reference, profile.pricer(device), machine.memory, evaluations
+    )
+    return Prepared(plan, described, model, setting, schedule, costs, machine, evaluations)

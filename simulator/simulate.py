@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 
-from ondevice_sora.base.files.documents import Document
 from ondevice_sora.base.units import format_percent
-from ondevice_sora.plans.schema import Plan
+from ondevice_sora.plans.schema import LoadedPlan
 from ondevice_sora.profiles.costs import unused_measurements
 from ondevice_sora.profiles.figures import MARKS, Mark
 from ondevice_sora.records.metrics import busy_shares, component_results
@@ -17,9 +17,9 @@ from ondevice_sora.records.trace import Kill, Trace
 from ondevice_sora.simulator.bounds import bounds_of
 from ondevice_sora.simulator.changes.advice import advice
 from ondevice_sora.simulator.changes.whatif import what_ifs
-from ondevice_sora.simulator.engine import Outcome, play
+from ondevice_sora.simulator.engine import Outcome
 from ondevice_sora.simulator.interval import kill_share, spread_of
-from ondevice_sora.simulator.prepare import Prepared, Setting, prepare
+from ondevice_sora.simulator.prepare import Prepared, Setting, asked, prepare
 
 
 @dataclass(frozen=True)
@@ -35,18 +35,33 @@ class Answer:
         return self.trace.result
 
 
-def answer(plan: Plan, document: Document, setting: Setting, with_what_ifs: bool = False) -> Answer:
-    """Simulate a plan. What-ifs, which take as long as several simulations, come only if asked for."""
-    shown = plan.evaluations()
-    outcomes = [
-        (probability, prepare(plan, document, setting, evaluations))
-        for evaluations, probability in plan.leap_steps().items()
-    ]
-    prepared = next(p for (_, p), count in zip(outcomes, plan.leap_steps(), strict=True) if count == shown)
-    outcome = play(prepared.schedule, prepared.costs, prepared.machine)
+def simulate(
+    plan: str | Path | LoadedPlan,
+    device: str = "iphone15pro",
+    *,
+    memory_limit: int | None = None,
+    os_version: str | None = None,
+    is_thermal: bool = False,
+    with_what_ifs: bool = False,
+) -> Answer:
+    """Simulate a plan (a file, or a ready one by name) on a device (by key, or a profile file).
+
+    What-ifs, which take as long as several simulations, come only if asked for. Raises UserError.
+    """
+    loaded, setting = asked(plan, device, memory_limit=memory_limit, os_version=os_version, is_thermal=is_thermal)
+    return answer(loaded, setting, with_what_ifs)
+
+
+def answer(loaded: LoadedPlan, setting: Setting, with_what_ifs: bool = False) -> Answer:
+    """The same of what is loaded already."""
+    prepared = prepare(loaded, setting)
+    plan = prepared.plan
+    with loaded.locating():
+        outcomes = prepared.outcomes()
+    outcome = prepared.play()
     unlimited = outcome
     if outcome.kill is not None:
-        unlimited = play(prepared.schedule, prepared.costs, prepared.machine, is_limited=False)
+        unlimited = prepared.play(is_limited=False)
     trace = Trace(
         kind="simulated",
         plan=plan.name,
@@ -77,12 +92,12 @@ def answer(plan: Plan, document: Document, setting: Setting, with_what_ifs: bool
         killed_by=_killed_by(outcome.kill) if outcome.kill else None,
         busy_share=busy_shares(whole),
         bounded_by=bounded_by(components),
-        advice=advice(document, prepared, components, unlimited, outcome.kill),
+        advice=advice(prepared, components, unlimited, outcome.kill),
         marks=mark_shares(prepared, unlimited),
         bounds=bounds_of(prepared.schedule, prepared.costs),
-        num_evaluations=shown,
+        num_evaluations=prepared.num_evaluations,
         evaluations=plan.leap_steps(),
-        what_ifs=what_ifs(plan, document, setting) if with_what_ifs else [],
+        what_ifs=what_ifs(prepared) if with_what_ifs else [],
         blocks=_block_rows(prepared),
         notes=_notes(prepared),
     )

@@ -9,17 +9,29 @@ class UserError(Exception):
     what   what was wrong, with the offending value
     where  file, line or option, if there is one
     mend   how to put it right
+    field  the setting it is about, such as '$.memory.budget', where the file is not known: whoever holds the document
+           names its line (Document.locating)
     """
 
-    def __init__(self, what: str, where: str | None = None, mend: str | None = None) -> None:
+    def __init__(
+        self, what: str, where: str | None = None, mend: str | None = None, *, field: str | None = None
+    ) -> None:
         self.what = what
         self.where = where
         self.mend = mend
+        self.field = field
         super().__init__(str(self))
 
     def __str__(self) -> str:
-        head = f"{self.where}: {self.what}" if self.where else self.what
+        place = self.where or (in_words(self.field) if self.field else "")
+        head = f"{place}: {self.what}" if place else self.what
         return f"{head}\n{self.mend}" if self.mend else head
+
+
+def in_words(field: str) -> str:
+    """'memory.budget' for '$.memory.budget'."""
+    label = field.removeprefix("$").removeprefix(".")
+    return label if len(label) <= 200 else f"{label[:199]}…"
 
 
 def nearest(name: str, known: list[str]) -> str:

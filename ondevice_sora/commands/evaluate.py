@@ -99,7 +99,7 @@ def run(options: argparse.Namespace) -> int:
     from ondevice_sora.reports.page.quality import write_evaluation
     from ondevice_sora.reports.terminal.quality import print_evaluation
 
-    plan, _ = load_plan(options.plan)
+    plan = load_plan(options.plan).plan
     small_request(plan)
     known = configurations(plan, options.accepted_errors or ACCEPTED_ERRORS)
     wanted = _wanted(known, options.only)

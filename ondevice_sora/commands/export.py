@@ -39,9 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed",
         type=whole_number(0, 2**31 - 1),
-        default=0,
         metavar="N",
-        help="of random weights (default %(default)s)",
+        help="of random weights (default 0)",
     )
     parser.add_argument(
         "--jobs", type=whole_number(1, 64), default=1, metavar="N",
@@ -53,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     """Raises UserError."""
     from ondevice_sora.plans.schema import load_plan
 
-    plan, document = load_plan(options.plan)
+    loaded = load_plan(options.plan)
     with needing("coreml"):
         from ondevice_sora.runtime.coreml.export.conversion import quietly
 
@@ -65,8 +64,10 @@ def run(options: argparse.Namespace) -> int:
 
     if options.output.exists() and not options.output.is_dir():
         raise UserError("this is a file; a folder is needed", str(options.output))
-    commission = Commission(plan, document, options.weights, options.seed)
-    workshop = workshop_of(commission)
+    plan = loaded.plan
+    commission = Commission(plan, options.weights, options.seed)
+    with loaded.locating():
+        workshop = workshop_of(commission)
     print(f"weights: {workshop.source.description}", file=sys.stderr)
     num_made = 0
     with progress_bar("blocks", sum(len(blocks) for blocks in workshop.cuts.values())) as advance:
@@ -77,7 +78,8 @@ def run(options: argparse.Namespace) -> int:
             advance(1)
 
         try:
-            manifest = export_plan(commission, options.output, jobs=options.jobs, on_block=on_block)
+            with loaded.locating():
+                manifest = export_plan(commission, options.output, jobs=options.jobs, on_block=on_block)
         except KeyboardInterrupt:
             print("What is finished is kept; the same command goes on from here.", file=sys.stderr)
             raise

@@ -21,11 +21,10 @@ from ondevice_sora.commands.common import EXIT_FITS, needing, output_path, progr
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ondevice_sora.base.files.documents import Document
-    from ondevice_sora.plans.schema import Plan
+    from ondevice_sora.plans.schema import LoadedPlan
     from ondevice_sora.records.trace import Trace
-    from ondevice_sora.runtime.networks.components import TextToVideo
-    from ondevice_sora.runtime.sampling.generation import Video, VideoRequest
+    from ondevice_sora.runtime.sampling.generation import Video
+    from ondevice_sora.runtime.sampling.video import VideoNetworks
 
 DEFAULT_PLAN = "small"
 VIDEO_SUFFIXES = (".mp4", ".gif")
@@ -77,24 +76,26 @@ def run(options: argparse.Namespace) -> int:
 
         from ondevice_sora.runtime.sampling.pictures import contact_sheet, enlarged, write_png, write_video
         from ondevice_sora.runtime.sampling.sidecar import sidecar
+        from ondevice_sora.runtime.sampling.video import VideoNetworks
         from ondevice_sora.runtime.small.shipped import load_small, small_request, weights_digest
         from ondevice_sora.runtime.small.vocabulary import tokenize
     from ondevice_sora.base.files.writing import write_json, written_together
     from ondevice_sora.records.trace import write_trace
 
-    plan, document = load_plan(options.plan)
+    loaded = load_plan(options.plan)
+    plan = loaded.plan
     token_ids, token_mask = tokenize([options.prompt])
     outputs = _outputs(options)
-    try:
+    with loaded.locating("$"):
         request = small_request(plan)
-    except UserError as error:
-        raise error if error.where else UserError(error.what, str(document.path), error.mend) from None
     began = time.perf_counter()
     model = load_small(options.weights)
     load_s = time.perf_counter() - began
-    check_merging_units(plan, document, model.denoiser.block_names)
+    with loaded.locating():
+        check_merging_units(plan, model.denoiser.block_names)
     trace_path = outputs.pop(TRACE, None)
-    video, trace = _generate(model, token_ids, token_mask, request, options.seed, plan, document, trace_path)
+    networks = VideoNetworks.of(model, request)
+    video, trace = _generate(networks, token_ids, token_mask, options.seed, loaded, trace_path)
     record = sidecar(
         prompt=options.prompt,
         seed=options.seed,
@@ -143,28 +144,27 @@ def _outputs(options: argparse.Namespace) -> dict[str, Path]:
 
 
 def _generate(
-    model: TextToVideo, token_ids: Tensor, token_mask: Tensor, request: VideoRequest, seed: int, plan: Plan,
-    document: Document, trace: Path | None,
+    networks: VideoNetworks, token_ids: Tensor, token_mask: Tensor, seed: int, loaded: LoadedPlan, trace: Path | None
 ) -> tuple[Video, Trace | None]:  # fmt: skip
     """Generate with a bar on the terminal, a tick a step; block by block if a trace is asked for.
 
     The blocks lie beside the trace meanwhile, on a disk rather than in a temporary folder that may be memory.
     """
     from ondevice_sora.runtime.capture.subjects import SMALL_NAME
-    from ondevice_sora.runtime.executor.partitioned import generate_in_blocks
+    from ondevice_sora.runtime.executor.in_blocks import generate_in_blocks
     from ondevice_sora.runtime.sampling.generation import generate
 
-    with progress_bar("steps", request.num_steps) as advance:
+    with progress_bar("steps", networks.request.num_steps) as advance:
 
         def on_step(_: object) -> None:
             advance(1)
 
         if trace is None:
-            return generate(model, token_ids, token_mask, request, seed=seed, on_step=on_step), None
-        with TemporaryDirectory(prefix=".blocks-", dir=trace.parent) as folder:
+            return generate(networks, token_ids, token_mask, seed=seed, on_step=on_step), None
+        with loaded.locating(), TemporaryDirectory(prefix=".blocks-", dir=trace.parent) as folder:
             return generate_in_blocks(
-                model, token_ids, token_mask, request, name=SMALL_NAME, plan=plan, document=document,
-                folder=Path(folder), seed=seed, on_step=on_step,
+                networks, token_ids, token_mask, name=SMALL_NAME, plan=loaded.plan, folder=Path(folder), seed=seed,
+                on_step=on_step,
             )  # fmt: skip
 
 

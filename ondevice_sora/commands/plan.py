@@ -46,11 +46,11 @@ def run(options: argparse.Namespace) -> int:
         return run_sweep(options)
     if options.action == "list":
         for name, path in ready_plans().items():
-            print(f"{name:16} {load_plan(path)[0].name}")
+            print(f"{name:16} {load_plan(path).plan.name}")
     elif options.action == "show":
         import yaml
 
-        plan, _ = load_plan(options.plan)
+        plan = load_plan(options.plan).plan
         print(yaml.safe_dump(plan_data(plan), sort_keys=False, allow_unicode=True, width=110), end="")
     elif options.output is not None:
         from ondevice_sora.base.files.writing import write_json

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import os
-import signal
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
+from ondevice_sora.base import interrupts
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.commands.common import EXIT_FITS, EXIT_INTERRUPTED, output_path, size_argument
+from ondevice_sora.commands.common import EXIT_FITS, output_path, size_argument
 
 if TYPE_CHECKING:
-    from ondevice_sora.base.files.documents import Document
-    from ondevice_sora.plans.schema import Plan
+    from ondevice_sora.plans.schema import LoadedPlan
     from ondevice_sora.records.search import Planning
     from ondevice_sora.simulator.prepare import Setting
     from ondevice_sora.simulator.search.problem import Scored
@@ -109,17 +107,24 @@ def run_search(options: argparse.Namespace) -> int:
     outputs = _outputs(options, models, devices)
     plannings: dict[str, Planning] = {}
     for model in models:
-        searched = _search(model, devices, options)
+        try:
+            searched = _search(model, devices, options)
+        except KeyboardInterrupt:
+            if not plannings:
+                raise
+            break  # of this model there is nothing to show
         plannings[model] = answer = searched.answer
         if "output" in outputs:
             comment = f"Found by `ondevice-sora plan search` for {', '.join(devices)}: "
             comment += f"{answer.rows[0].total_s:.6f} s predicted."
-            found = _movable(searched.best, searched.document, outputs["output"])
+            found = searched.best.moved_to(outputs["output"].parent)
             write_yaml(outputs["output"], plan_data(found), comment)
         if answer.ending == "interrupted":
             break
         if "report" in outputs:
-            _write_report(searched, outputs["report"])
+            written = f"the plan found is in {outputs['output']}, " if "output" in outputs else ""
+            with interrupts.keeping(f"{written}no report was written{_going_on(options, 'with --force ')}"):
+                _write_report(searched, outputs["report"])
     answers = list(plannings.values())
     if options.json:
         document = answers[0] if len(models) == 1 else {"results": plannings}
@@ -137,7 +142,11 @@ def run_search(options: argparse.Namespace) -> int:
     for path in outputs.values():
         if path.exists():
             print(f"Wrote {path}", file=sys.stderr)
-    return EXIT_INTERRUPTED if answers[-1].ending == "interrupted" else EXIT_FITS
+    if answers[-1].ending != "interrupted" and len(answers) == len(models):
+        return EXIT_FITS
+    written = f"the best plan so far is in {outputs['output']}" if "output" in outputs else "the best so far is shown"
+    print(f"interrupted: {written}{_going_on(options, 'with --force ' if outputs else '')}", file=sys.stderr)
+    return interrupts.exit_status()
 
 
 def _outputs(options: argparse.Namespace, models: list[str], devices: list[str]) -> dict[str, Path]:
@@ -158,20 +167,20 @@ def _outputs(options: argparse.Namespace, models: list[str], devices: list[str])
 class _Searched(NamedTuple):
     model: str
     answer: Planning
-    best: Plan
-    document: Document
+    best: LoadedPlan
     settings: list[Setting]
 
 
 def _search(model: str, devices: list[str], options: argparse.Namespace) -> _Searched:
-    """Raises UserError, and KeyboardInterrupt if there is no plan yet."""
-    from ondevice_sora.plans.schema import load_plan
+    """Raises UserError, and Interrupted if there is no plan yet."""
+    from ondevice_sora.plans.schema import LoadedPlan, load_plan
     from ondevice_sora.profiles.profile import load_profile
     from ondevice_sora.simulator.prepare import setting_of
     from ondevice_sora.simulator.search.comparison import budget_for, find_plan_for
     from ondevice_sora.simulator.search.state import fingerprint, load_state, save_state
 
-    plan, document = load_plan(MODELS.get(model, model))
+    loaded = load_plan(MODELS.get(model, model))
+    plan = loaded.plan
     settings = []
     for name in devices:
         profile, device = load_profile(name)
@@ -181,12 +190,19 @@ def _search(model: str, devices: list[str], options: argparse.Namespace) -> _Sea
     about = fingerprint(plan, settings)
     if options.state:
         known = load_state(Path(options.state), about)
-    with _Progress(lambda: save_state(Path(options.state), about, known) if options.state else None) as progress:
+    with (
+        interrupts.keeping(f"no plan was found yet{_going_on(options)}"),
+        _Progress(lambda: save_state(Path(options.state), about, known) if options.state else None) as progress,
+    ):
         answer, best = find_plan_for(
-            plan, document, settings, budget, options.risk, options.seconds, progress,
+            loaded, settings, budget, options.risk, options.seconds, progress,
             SMALLER_BUDGETS if options.pareto is not None or options.report is not None else 0, known,
         )  # fmt: skip
-    return _Searched(model, answer, best, document, settings)
+    return _Searched(model, answer, LoadedPlan(best, loaded.document), settings)
+
+
+def _going_on(options: argparse.Namespace, how: str = "") -> str:
+    return f"; the same command {how}goes on from {options.state}" if options.state else ""
 
 
 def _write_report(searched: _Searched, path: Path) -> None:
@@ -196,28 +212,20 @@ def _write_report(searched: _Searched, path: Path) -> None:
     from ondevice_sora.simulator.changes.explain import explain
     from ondevice_sora.simulator.changes.sensitivity import sensitivities
     from ondevice_sora.simulator.changes.whatif import what_ifs
+    from ondevice_sora.simulator.prepare import prepare
 
-    about = (searched.best, searched.document, searched.settings[0])
-    write_search(
-        SearchReport(searched.model, searched.answer, explain(*about), sensitivities(*about), what_ifs(*about)), path
-    )
-
-
-def _movable(plan: Plan, document: Document, output: Path) -> Plan:
-    """The plan with the path of a listed model taken from where the plan is written."""
-    from msgspec.structs import replace
-
-    if not plan.model.endswith((".yaml", ".yml", ".json")):
-        return plan
-    model = document.file_of("$.model").parent / plan.model
-    return replace(plan, model=os.path.relpath(model.resolve(), output.parent.resolve()))
+    prepared = prepare(searched.best, searched.settings[0])
+    explanation = explain(prepared)
+    interrupts.check()
+    sensitive = sensitivities(prepared)
+    interrupts.check()
+    write_search(SearchReport(searched.model, searched.answer, explanation, sensitive, what_ifs(prepared)), path)
 
 
 class _Progress:
     """One line that is overwritten, a few times a second, where somebody is looking; `save` is called now and then.
 
-    Ctrl-C is taken note of and raised from the next call, when there is a plan: never in the middle of anything. A
-    second Ctrl-C ends the program at once.
+    Ctrl-C and SIGTERM are raised from here, once there is a plan.
     """
 
     def __init__(self, save: Callable[[], None]) -> None:
@@ -225,28 +233,19 @@ class _Progress:
         self.is_shown = sys.stderr.isatty()
         self.shown_at = 0.0
         self.saved_at = time.monotonic()
-        self.is_interrupted = False
 
     def __enter__(self) -> Self:
-        self.before = signal.signal(signal.SIGINT, self._note)
         return self
 
     def __exit__(self, *raised: object) -> None:
-        signal.signal(signal.SIGINT, self.before)
         if self.shown_at:
             print(file=sys.stderr)
         self.save()
 
-    def _note(self, *_: object) -> None:
-        self.is_interrupted = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
     def __call__(self, phase: str, best: Scored | None, num_evaluated: int) -> None:
         if best is None:
             return
-        if self.is_interrupted:
-            self.is_interrupted = False
-            raise KeyboardInterrupt
+        interrupts.check()
         now = time.monotonic()
         if self.is_shown and now - self.shown_at > 0.2:
             self.shown_at = now
@@ -261,14 +260,10 @@ def run_explain(options: argparse.Namespace) -> int:
     """Raises UserError."""
     import msgspec
 
-    from ondevice_sora.plans.schema import load_plan
-    from ondevice_sora.profiles.profile import load_profile
     from ondevice_sora.simulator.changes.explain import explain
-    from ondevice_sora.simulator.prepare import setting_of
+    from ondevice_sora.simulator.prepare import asked, prepare
 
-    plan, document = load_plan(options.plan)
-    profile, device = load_profile(options.device or DEFAULT_DEVICE)
-    explanation = explain(plan, document, setting_of(profile, device, plan))
+    explanation = explain(prepare(*asked(options.plan, options.device or DEFAULT_DEVICE)))
     if options.json:
         print(msgspec.json.format(msgspec.json.encode(explanation), indent=1).decode())
     else:

@@ -24,7 +24,8 @@ def run_sweep(options: argparse.Namespace) -> int:
     from pathlib import Path
 
     from ondevice_sora.simulator.sweep.grid import read_grid
-    from ondevice_sora.simulator.sweep.sweep import Journal, sweep, write_table
+    from ondevice_sora.simulator.sweep.journal import Journal
+    from ondevice_sora.simulator.sweep.sweep import sweep, write_table
 
     if options.scheduler is not None and options.processes is not None:
         raise UserError("--processes has no effect with --scheduler", "--processes", "Leave it out.")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.interrupts import check
 from ondevice_sora.commands.common import EXIT_FITS, EXIT_KILLED, Parser, guarded, output_path, shown, size_argument
 
 if TYPE_CHECKING:
@@ -94,18 +95,21 @@ def _simulate(name: str, options: argparse.Namespace, with_what_ifs: bool) -> Tr
     from msgspec.structs import replace
 
     from ondevice_sora.plans.schema import load_plan
-    from ondevice_sora.profiles.profile import load_profile
-    from ondevice_sora.simulator.prepare import setting_of
-    from ondevice_sora.simulator.simulate import answer
+    from ondevice_sora.simulator.simulate import simulate
 
-    plan, document = load_plan(name)
+    loaded = load_plan(name)
     if options.entitlement:
-        plan = replace(plan, memory=replace(plan.memory, entitlement=True))
-    profile, device = load_profile(options.device)
-    setting = setting_of(
-        profile, device, plan, memory_limit=options.memory_limit, os_version=options.os, is_thermal=options.thermal
-    )
-    return answer(plan, document, setting, with_what_ifs=with_what_ifs).trace
+        loaded = loaded.changed(memory=replace(loaded.plan.memory, entitlement=True))
+    found = simulate(
+        loaded,
+        options.device,
+        memory_limit=options.memory_limit,
+        os_version=options.os,
+        is_thermal=options.thermal,
+        with_what_ifs=with_what_ifs,
+    ).trace
+    check()
+    return found
 
 
 def _check_limit(options: argparse.Namespace) -> None:
@@ -152,10 +156,14 @@ def _write(traces: list[Trace], outputs: dict[str, Path]) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    return guarded(lambda: _run(arguments))
+
+
+def _run(arguments: list[str] | None) -> int:
+    """Raises UserError."""
     parser = Parser(prog="simulate", description=__doc__, epilog=EXAMPLES)
     add_arguments(parser)
-    options = parser.parse_args(arguments)
-    return guarded(lambda: run(options))
+    return run(parser.parse_args(arguments))
 
 
 if __name__ == "__main__":

@@ -21,8 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ondevice_sora.base import children
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.commands.common import EXIT_FAILED, EXIT_FITS, needing, shown, whole_number
+from ondevice_sora.base.files.folders import locked
+from ondevice_sora.base.interrupts import check, keeping
+from ondevice_sora.commands.common import EXIT_FAILED, EXIT_FITS, needing, refuse_without_effect, shown, whole_number
 
 if TYPE_CHECKING:
     from ondevice_sora.plans.schema import Plan
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
     from ondevice_sora.runtime.executor.store import Store
     from ondevice_sora.simulator.prepare import Prepared
 
-DEFAULT_PLANS = 24
+DEFAULT_PLANS, SEARCH_SECONDS = 24, 30
 STANDIN_TEXT_TOKENS = 16
 LATENT_SIZES = {"stand-in": (4, 4, 8), "few tokens": (2, 4, 4)}
 """64 and 16 tokens, both guidance branches counted."""
@@ -41,8 +44,8 @@ LATENT_SIZES = {"stand-in": (4, 4, 8), "few tokens": (2, 4, 4)}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("host-validation"), metavar="DIR",
                         help="runs, traces, pages (default %(default)s); stores take 4 GB meanwhile")  # fmt: skip
-    parser.add_argument("--plans", type=whole_number(1, 30), default=DEFAULT_PLANS, metavar="N",
-                        help="how many plans to run (default %(default)s, at most 30)")  # fmt: skip
+    parser.add_argument("--plans", type=whole_number(1, 30), metavar="N",
+                        help=f"how many plans to run (default {DEFAULT_PLANS}, at most 30)")  # fmt: skip
     parser.add_argument("--rounds", type=whole_number(1, 99), default=11, metavar="N",
                         help="runs of each plan, and of the capture (default %(default)s)")  # fmt: skip
     parser.add_argument("--threads", type=whole_number(1, 1024), metavar="N", help="that run a block (default: cores)")
@@ -53,8 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", type=Path, metavar="DIR", help="of the small model (default: shipped, or random)")
     parser.add_argument("--search", action="store_true",
                         help="instead: a plan found by `plan search` against the default and the paper's")  # fmt: skip
-    parser.add_argument("--search-seconds", type=whole_number(1, 3600), default=30, metavar="N",
-                        help="that the search may take (default %(default)s)")  # fmt: skip
+    parser.add_argument("--search-seconds", type=whole_number(1, 3600), metavar="N",
+                        help=f"that the search may take (default {SEARCH_SECONDS})")  # fmt: skip
     parser.add_argument("--keep-stores", action="store_true", help="do not remove the stores at the end")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
 
@@ -63,12 +66,22 @@ def run(options: argparse.Namespace) -> int:
     """Raises UserError."""
     with needing("torch"):
         import torch  # noqa: F401
+
+        import ondevice_sora.studies  # noqa: F401  # an installed package, which has none, is told so before the work
     if options.width % 16:
         raise UserError(f"{options.width} channels do not divide among 16 heads", "--width", "Give a multiple of 16.")
-    validation = Validation(options)
     if options.search:
-        return _conclude_search(validation.search_rows(), validation, options)
-    return _conclude(validation.rows(), validation, options)
+        refuse_without_effect(options, ("plans", "weights"), "with --search, which has its own", "Leave it out.")
+    else:
+        refuse_without_effect(options, ("search_seconds",), "without --search", "Leave it out, or add --search.")
+    validation = Validation(options)
+    with (
+        keeping(f"finished runs are kept in {validation.out}; the same command goes on from them"),
+        locked(validation.out),
+    ):
+        if options.search:
+            return _conclude_search(validation.search_rows(), validation, options)
+        return _conclude(validation.rows(), validation, options)
 
 
 @dataclass(frozen=True)
@@ -88,7 +101,7 @@ class Validation:
         self.out: Path = options.out
         self.options = options
         self.threads = options.threads or os.cpu_count() or 1
-        self.plans = host_plans(options.plans)
+        self.plans = host_plans(options.plans or DEFAULT_PLANS)
         self.machine = _machine(self.threads)
         for folder in ("stores", "plans", "trials", "traces"):
             (self.out / folder).mkdir(parents=True, exist_ok=True)
@@ -129,7 +142,7 @@ class Validation:
         files = [self._plan_file(f"search-{name}", plan) for name, plan in plans.items()]
         files.append(self._search(files[0], profile, int(plans["default"].memory.budget or 0)))
         whole = self._whole(store, files[0], "search")
-        stores = [store_for(store, *load_plan(file)) for file in files]
+        stores = [store_for(store, load_plan(file).plan) for file in files]
         runs: list[list[Trial]] = [[] for _ in files]
         for number in range(self.options.rounds):
             self._captured("few tokens", store, number)
@@ -146,12 +159,16 @@ class Validation:
         path = self.out / "plans" / f"{self.machine}-search-found.yaml"
         if not path.is_file():
             self._say("plan search")
-            command = [sys.executable, "-P", "-m", "ondevice_sora.commands.main", "plan", "search",
-                       "--device", str(profile), "--model", str(base), "--memory", str(budget), "-o", str(path),
-                       "--seconds", str(self.options.search_seconds)]  # fmt: skip
-            ended = subprocess.run(command, capture_output=True, text=True, check=False)
-            if ended.returncode:
-                raise UserError(f"plan search failed: {(ended.stderr.strip().splitlines() or ['no output'])[-1]}")
+            process = children.start(
+                "ondevice_sora.commands.main", "plan", "search",
+                "--device", str(profile), "--model", str(base), "--memory", str(budget), "-o", str(path),
+                "--seconds", str(self.options.search_seconds or SEARCH_SECONDS),
+                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            )  # fmt: skip
+            said = children.finish(process).strip().splitlines()
+            if process.returncode:
+                reason = said[-1] if said else f"its process {children.how_it_ended(process.returncode)}"
+                raise UserError(f"plan search failed: {reason}")
         return path
 
     def _store(self, subject: Any, blocks: int) -> Store:
@@ -170,11 +187,10 @@ class Validation:
     def _subject(self, name: str) -> Any:
         from ondevice_sora.runtime.capture.subjects import SmallModel, StandIn
         from ondevice_sora.runtime.networks.stdit3 import LatentSize, STDiT3Config
-        from ondevice_sora.runtime.small.shipped import WEIGHTS
+        from ondevice_sora.runtime.small.shipped import shipped_weights
 
         if name == "small":
-            shipped = WEIGHTS if (WEIGHTS / "denoiser").is_dir() else None
-            return SmallModel(self.options.weights or shipped)
+            return SmallModel(self.options.weights or shipped_weights())
         config = STDiT3Config(depth=self.options.depth, hidden_size=self.options.width)
         return StandIn(config, LatentSize(*LATENT_SIZES[name]), STANDIN_TEXT_TOKENS)
 
@@ -261,6 +277,8 @@ class Validation:
         )
 
     def _say(self, what: str) -> None:
+        """Tell what is done next; an interruption that has come is raised before it."""
+        check()
         print(what, file=sys.stderr, flush=True)
 
     def remove_stores(self) -> None:
@@ -269,14 +287,9 @@ class Validation:
 
 def predict(plan: Path, profile: Path) -> Predicted:
     """Simulate a plan on the machine that a profile was captured of. Raises UserError."""
-    from ondevice_sora.plans.schema import load_plan
-    from ondevice_sora.profiles.profile import load_profile
-    from ondevice_sora.simulator.prepare import setting_of
-    from ondevice_sora.simulator.simulate import answer
+    from ondevice_sora.simulator.simulate import simulate
 
-    parsed, document = load_plan(plan)
-    known, device = load_profile(str(profile))
-    found = answer(parsed, document, setting_of(known, device, parsed))
+    found = simulate(plan, str(profile))
     return Predicted(found.prepared, found.trace)
 
 

@@ -147,9 +147,9 @@ def opensora(
     check_video(width, height, frames, config)
     longest, is_published = config.text_encoder.tokens, config == OPENSORA_V1_2
     if encoder_tokens is not None:
-        _check_range("encoder_tokens", encoder_tokens, 1, longest)
+        _check_range("$.encoder_tokens", encoder_tokens, 1, longest)
         config = replace(config, text_encoder=replace(config.text_encoder, tokens=encoder_tokens))
-    _check_range("text_tokens", text_tokens, 1, config.text_encoder.tokens)
+    _check_range("$.text_tokens", text_tokens, 1, config.text_encoder.tokens)
     _check_range("guidance_batch", guidance_batch, 1, 2)
     factor = config.decoder.side_factor
     video = _Video(
@@ -176,10 +176,10 @@ def opensora(
 
 
 def check_video(width: int, height: int, frames: int, config: OpenSoraConfig = OPENSORA_V1_2) -> None:
-    """Raise UserError, beginning with what it is about, for a side or a length that the model cannot have."""
-    _check_side("width", width, config)
-    _check_side("height", height, config)
-    _check_range("frames", frames, 1, LARGEST_FRAMES)
+    """Raise UserError, about the plan's key, for a side or a length that the model cannot have."""
+    _check_side("$.video.width", width, config)
+    _check_side("$.video.height", height, config)
+    _check_range("$.video.frames", frames, 1, LARGEST_FRAMES)
 
 
 def reference_partition(model: Model) -> dict[str, tuple[tuple[str, ...], ...]]:
@@ -222,20 +222,23 @@ def _groups(frames: int, size: int) -> dict[int, int]:
     return {length: count for length, count in ((size, full), (rest, 1)) if length and count}
 
 
-def _check_range(name: str, value: int, low: int, high: int) -> None:
+def _check_range(field: str, value: int, low: int, high: int) -> None:
+    name = field.rpartition(".")[2]
     if not isinstance(value, int) or isinstance(value, bool):
-        raise UserError(f"{name} {value!r} is not a whole number", mend=f"Give one from {low} to {high}.")
+        raise UserError(f"{name} {value!r} is not a whole number", mend=f"Give one from {low} to {high}.", field=field)
     if not low <= value <= high:
-        raise UserError(f"{name} {value} is out of range", mend=f"Give a whole number from {low} to {high}.")
+        mend = f"Give a whole number from {low} to {high}."
+        raise UserError(f"{name} {value} is out of range", mend=mend, field=field)
 
 
-def _check_side(name: str, pixels: int, config: OpenSoraConfig) -> None:
-    _check_range(name, pixels, SMALLEST_SIDE, LARGEST_SIDE)
+def _check_side(field: str, pixels: int, config: OpenSoraConfig) -> None:
+    _check_range(field, pixels, SMALLEST_SIDE, LARGEST_SIDE)
+    name = field.rpartition(".")[2]
     step = config.decoder.side_factor
     if pixels % step:
         below = pixels // step * step
         offered = " or ".join(str(side) for side in (below, below + step) if SMALLEST_SIDE <= side <= LARGEST_SIDE)
-        raise UserError(f"{name} {pixels} is not a multiple of {step} pixels", mend=f"Use {offered}.")
+        raise UserError(f"{name} {pixels} is not a multiple of {step} pixels", mend=f"Use {offered}.", field=field)
 
 
 class _Video(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

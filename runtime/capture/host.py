@@ -29,8 +29,9 @@ from statistics import median
 
 import torch
 
-from ondevice_sora.base.files.documents import Document
+from ondevice_sora.base.files.folders import locked, scratch_in
 from ondevice_sora.base.files.writing import write_yaml
+from ondevice_sora.base.interrupts import noted
 from ondevice_sora.plans.schedule import Schedule
 from ondevice_sora.plans.schema import BlockEntry, ComponentPlan, Plan, Sampler, Tdtm, plan_data
 from ondevice_sora.profiles.blocks import BlockSpec
@@ -44,8 +45,8 @@ from ondevice_sora.profiles.profile import Profile
 from ondevice_sora.runtime.capture.durations import Activity, activities, line, typical
 from ondevice_sora.runtime.capture.measured_run import Trial, in_process
 from ondevice_sora.runtime.executor import footprint
-from ondevice_sora.runtime.executor.network import schedule_run, stored_pricer
 from ondevice_sora.runtime.executor.reading import FileReader
+from ondevice_sora.runtime.executor.scheduling import schedule_run, stored_pricer
 from ondevice_sora.runtime.executor.store import MODEL, Store
 
 MATMUL_SIDE = 1024
@@ -62,15 +63,15 @@ Trials = Mapping[str, Sequence[Trial]]
 def capture(
     store: Store, *, rounds: int = 3, threads: int | None = None, on_trial: Callable[[str], None] | None = None
 ) -> Profile:
-    """The profile of this machine for the blocks of a store. Raises UserError if a run of it fails."""
+    """The profile of this machine for the blocks of a store. Raises UserError if a run of it fails, and Interrupted."""
     threads = threads or torch.get_num_threads()
     trials: dict[str, list[Trial]] = {name: [] for name in (ALONE, BESIDE, PROBE)}
-    with tempfile.TemporaryDirectory() as folder:
+    with noted(), locked(store.directory, shared=True), scratch_in(Path(tempfile.gettempdir()), "capture") as folder:
         for number in range(rounds):
             for name in trials:
                 if on_trial is not None:
                     on_trial(f"round {number + 1} of {rounds}: {name}")
-                trials[name].append(capture_trial(store, name, Path(folder), threads))
+                trials[name].append(capture_trial(store, name, folder, threads))
     return profile_of(store, trials, threads)
 
 
@@ -208,8 +209,11 @@ def _schedule(store: Store, plan: Plan, found: Samples) -> Schedule:
         for (component, block, variant), samples in found.runs.items()
         if samples["working_bytes"]
     }
-    price = stored_pricer(working)  # type: ignore[arg-type]
-    return schedule_run(plan, _model(store), Document({}, {}, store.directory), price=price)[0]
+
+    def working_of(spec: BlockSpec) -> int:
+        return working.get((spec.component, spec.units[0].name, spec.units[-1].name, spec.variant), 0)
+
+    return schedule_run(plan, _model(store), price=stored_pricer(working_of=working_of))[0]
 
 
 def _model(store: Store) -> Model:

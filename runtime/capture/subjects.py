@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,22 +16,27 @@ import torch
 from torch import Tensor
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.base.files.documents import Document
-from ondevice_sora.plans.schema import ComponentPlan, Plan, Tdtm
+from ondevice_sora.base.files.folders import locked
+from ondevice_sora.plans.partition import cut
+from ondevice_sora.plans.schedule import MemoryModel
+from ondevice_sora.plans.schema import ComponentPlan, LoadedPlan, Plan, Tdtm
+from ondevice_sora.profiles.devices import Device
 from ondevice_sora.profiles.models.catalogue import listed_model
+from ondevice_sora.profiles.profile import Profile
 from ondevice_sora.runtime.executor.executor import Executor
-from ondevice_sora.runtime.executor.network import Network, cut
-from ondevice_sora.runtime.executor.network import listed_model as described
-from ondevice_sora.runtime.executor.partitioned import PartitionedVideo, merging_steps
+from ondevice_sora.runtime.executor.reading import FileReader
+from ondevice_sora.runtime.executor.scheduling import describe_networks, schedule_run
 from ondevice_sora.runtime.executor.store import MANIFEST, MODEL, Store, partition_hash, write_store
+from ondevice_sora.runtime.executor.torch_blocks import TorchBlocks
 from ondevice_sora.runtime.networks.components import DENOISER, TextToVideo
+from ondevice_sora.runtime.networks.network import Network
 from ondevice_sora.runtime.networks.stdit3 import LatentSize, PixelSize, STDiT3, STDiT3Config
 from ondevice_sora.runtime.networks.t5 import T5Encoder
-from ondevice_sora.runtime.networks.units import State, run_units
 from ondevice_sora.runtime.networks.video_vae import VideoVAE
-from ondevice_sora.runtime.sampling.generation import VideoRequest, generate
+from ondevice_sora.runtime.sampling.generation import Player, WholePlayer, generate
 from ondevice_sora.runtime.sampling.request import leap_rule, request_of
 from ondevice_sora.runtime.sampling.sampler import flow_timesteps, sample
+from ondevice_sora.runtime.sampling.video import VideoNetworks
 from ondevice_sora.runtime.small import model as small
 from ondevice_sora.runtime.small.shipped import load_small
 from ondevice_sora.runtime.small.vocabulary import EXAMPLE, tokenize
@@ -48,10 +54,10 @@ FPS = 24.0
 
 @dataclass(frozen=True)
 class Playable:
-    """A model made ready for a plan: its networks, and the generation that plays them on an executor of these."""
+    """A model made ready for a plan: its networks, and the generation that any player of these plays."""
 
     networks: tuple[Network, ...]
-    generate: Callable[[Executor], Tensor]
+    generate: Callable[[Player], Tensor]
 
 
 @dataclass(frozen=True)
@@ -87,20 +93,10 @@ class StandIn:
     def playable(self, plan: Plan) -> Playable:
         with torch.device("meta"):
             bare = STDiT3(self.config).eval().requires_grad_(False)
-        network = self.network(bare, plan.tdtm)
-
-        def walk(executor: Executor) -> Tensor:
-            latent = self._walk(plan, lambda state, _: executor.play(DENOISER, state)["velocity"])
-            executor.end_early(DENOISER)
-            return latent
-
-        return Playable((network,), walk)
+        return Playable((self.network(bare, plan.tdtm),), partial(self._walk, plan))
 
     def whole(self, plan: Plan) -> Tensor:
-        network = self.network(self.model(), plan.tdtm)
-        return self._walk(
-            plan, lambda state, merge: run_units(network.units("tdtm" if merge else "plain"), state)["velocity"]
-        )
+        return self._walk(plan, WholePlayer([self.network(self.model(), plan.tdtm)], plan.merging_steps))
 
     def stored(self) -> Stored:
         name = f"stdit3-{self.config.hidden_size}x{self.config.depth}-{'x'.join(map(str, self.size))}"
@@ -129,7 +125,7 @@ class StandIn:
         )
 
     @torch.no_grad()
-    def _walk(self, plan: Plan, evaluate: Callable[[State, bool], Tensor]) -> Tensor:
+    def _walk(self, plan: Plan, player: Player) -> Tensor:
         generator = torch.Generator().manual_seed(0)
         noise = torch.randn(1, self.config.in_channels, *self.size, generator=generator)
         caption = torch.randn(BATCH, self.text_tokens, self.config.caption_channels, generator=generator)
@@ -140,15 +136,20 @@ class StandIn:
         }
 
         def denoise(latents: Tensor, timesteps: Tensor, *, step: int, merge: bool) -> Tensor:
-            return evaluate({"latent": latents, "timestep": timesteps, **fixed}, merge)
+            return player.play(DENOISER, {"latent": latents, "timestep": timesteps, **fixed})["velocity"]
 
         sampler = plan.sampler
         times = flow_timesteps(sampler.steps, height=1, width=1, num_frames=1, transform=False)
-        merged = merging_steps(plan, sampler.steps)
-        leap = leap_rule(plan.lpl)
-        return sample(
-            denoise, noise, times, guidance_scale=sampler.guidance, leap=leap, merge_steps=merged
-        ).latent  # fmt: skip
+        result = sample(
+            denoise,
+            noise,
+            times,
+            guidance_scale=sampler.guidance,
+            leap=leap_rule(plan.lpl),
+            merge_steps=plan.merging_steps,
+        )
+        player.end_early(DENOISER)
+        return result.latent
 
 
 @dataclass(frozen=True)
@@ -158,18 +159,14 @@ class SmallModel:
     weights: Path | None
 
     def playable(self, plan: Plan) -> Playable:
-        video = PartitionedVideo.of(self.model(), self.request(plan))
-        ids, mask = tokenize([EXAMPLE])
-        return Playable(
-            video.networks, lambda executor: torch.from_numpy(video.generate(executor, ids, mask, seed=0).frames)
-        )
+        video = self._video(plan)
+        return Playable(video.networks, partial(self._frames, video))
 
     def whole(self, plan: Plan) -> Tensor:
-        ids, mask = tokenize([EXAMPLE])
-        return torch.from_numpy(generate(self.model(), ids, mask, self.request(plan), seed=0).frames)
+        return self._frames(self._video(plan), None)
 
     def stored(self) -> Stored:
-        networks = PartitionedVideo.of(self.model(), small.REQUEST).networks
+        networks = VideoNetworks.of(self.model(), small.REQUEST).networks
         origin = {"kind": SMALL, "weights": None if self.weights is None else str(self.weights.resolve())}
         return Stored(SMALL_NAME, networks, origin)
 
@@ -180,29 +177,63 @@ class SmallModel:
         parts = (T5Encoder(small.TEXT_ENCODER), STDiT3(small.DENOISER), VideoVAE(small.VIDEO_VAE))
         return TextToVideo(*(part.eval().requires_grad_(False) for part in parts))  # type: ignore[arg-type]
 
-    def request(self, plan: Plan) -> VideoRequest:
-        return request_of(plan, small.REQUEST)
+    def _video(self, plan: Plan) -> VideoNetworks:
+        return VideoNetworks.of(self.model(), request_of(plan, small.REQUEST))
+
+    def _frames(self, video: VideoNetworks, player: Player | None) -> Tensor:
+        ids, mask = tokenize([EXAMPLE])
+        return torch.from_numpy(generate(video, ids, mask, seed=0, player=player).frames)
+
+
+def executor_for(
+    store: Store,
+    loaded: LoadedPlan,
+    known: tuple[Profile, Device] | None = None,
+    *,
+    reader: Callable[[Store], FileReader] = FileReader,
+    blocks: type[TorchBlocks] = TorchBlocks,
+) -> tuple[Executor, Playable]:
+    """An executor of the plan over a store, cut as the plan says (see store_for), and what is to be played on it.
+
+    `known` is a profile captured here: the working memory and the baseline that it measured count against the budget.
+    Raises UserError for a plan that does not fit the model or this machine.
+    """
+    plan = loaded.plan
+    with loaded.locating():
+        cut_store = store_for(store, plan)
+        playable = subject_of(cut_store).playable(plan)
+        model = describe_networks(cut_store.manifest.model, playable.networks)
+        price = None if known is None else known[0].pricer(known[1])
+        memory = None if known is None else MemoryModel.of(known[0].costs)
+        schedule, costs = schedule_run(plan, model, price=price, memory=memory)
+        backend = blocks(schedule, playable.networks, cut_store, reader(cut_store))
+    baseline = 0 if memory is None else memory.baseline
+    return Executor(schedule, costs, backend, baseline_bytes=baseline), playable
 
 
 def write_subject(directory: Path, subject: Subject, components: Mapping[str, ComponentPlan]) -> Store:
     """A store of a subject, cut as a plan's components say, units alone where they do not.
 
-    Raises UserError as write_store, or for blocks that are not the subject's.
+    Raises UserError as write_store, for blocks that are not the subject's, or if another process uses the folder.
     """
     stored = subject.stored()
-    model = described(stored.name, stored.networks, "listed from its units, to be measured")
+    model = describe_networks(stored.name, stored.networks, "listed from its units, to be measured")
     plan = Plan(stored.name, stored.name, components=dict(components))
-    cuts = cut(plan, model, Document({}, {}, directory))
-    return write_store(directory, model, stored.networks, cuts, stored.origin)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"the store cannot be written: {error.strerror or error}", str(directory)) from None
+    with locked(directory):
+        return write_store(directory, model, stored.networks, cut(plan, model, {}), stored.origin)
 
 
-def store_for(store: Store, plan: Plan, document: Document) -> Store:
+def store_for(store: Store, plan: Plan) -> Store:
     """The store itself if it is cut as the plan says, else one beneath it that is, written if it is not there yet.
 
     Raises UserError as write_store, or for blocks that are not the model's.
     """
     model = listed_model(MODEL, store.directory)[0]
-    partition = partition_hash(store.manifest.model, cut(plan, model, document))
+    partition = partition_hash(store.manifest.model, cut(plan, model, {}))
     if partition == store.manifest.partition:
         return store
     folder = store.directory / CUTS / partition[:12]

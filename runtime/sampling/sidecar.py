@@ -7,7 +7,8 @@ from typing import Any
 import torch
 
 from ondevice_sora.plans.schema import Plan, plan_data
-from ondevice_sora.runtime.sampling.generation import Video, VideoRequest
+from ondevice_sora.runtime.sampling.generation import Video
+from ondevice_sora.runtime.sampling.request import VideoRequest
 
 FORMAT = "ondevice-sora generation 1"
 WHOLE = (

@@ -6,7 +6,7 @@ its prior, in units of its spread. What the figures cannot tell apart thus stays
 and says so. Published and measured parameters stay as they are. The spread and correlation afterwards are those of the
 linearised problem.
 
-Needs SciPy: `pip install ondevice-sora[fit]`.
+Needs SciPy (the extra `fit`).
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ import numpy as np
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.reading import read_yaml
-from ondevice_sora.profiles.costs import Array, Costs, Sample, figures, price, replace_figures
+from ondevice_sora.base.installation import how_to_install
+from ondevice_sora.profiles.costs import Array, Costs, Sample, figures, replace_figures
 from ondevice_sora.profiles.devices import DATA, Device
 from ondevice_sora.profiles.figures import Figure
 from ondevice_sora.profiles.profile import FitRecord, FittedCell, FittedParameter, Profile
 from ondevice_sora.records.checks import PublishedRow
 from ondevice_sora.simulator.calibration.published import PlannedCase, prepare_case, rows_of
-from ondevice_sora.simulator.fast import evaluate
+from ondevice_sora.simulator.fast import finish
 from ondevice_sora.simulator.machine import machine_of
 from ondevice_sora.simulator.prepare import Prepared
 
@@ -92,8 +93,7 @@ def leave_one_out(
         found, _ = fit(prior, device, cases, start=start, skip=(case_index, index))
         planned = cases[case_index]
         prepared = prepare_case(planned, found.profile, device)
-        finish = evaluate(prepared.schedule, prepared.costs, prepared.machine)
-        rows.append(rows_of(planned, prepared, finish)[index])
+        rows.append(rows_of(planned, prepared, prepared.finish())[index])
         progress(done, len(left_out))
     return rows
 
@@ -136,9 +136,7 @@ class _Problem:
         try:
             from scipy.optimize import least_squares
         except ImportError:
-            raise UserError(
-                "fitting needs SciPy, which is not installed", mend="pip install 'ondevice-sora[fit]'"
-            ) from None
+            raise UserError("fitting needs SciPy, which is not installed", mend=how_to_install("fit")) from None
         begin = np.zeros(len(self.free)) if start is None else start
         found = least_squares(self._residuals, begin, jac=self._jacobian, method="trf", xtol=1e-9, ftol=1e-9)
         return np.asarray(found.x)
@@ -154,12 +152,12 @@ class _Problem:
         """For each point, the rows of all cases."""
         sample = self._sample(points)
         found: list[list[PublishedRow]] = [[] for _ in range(points.shape[1])]
-        dram = self.device.hardware.dram_bytes_per_s.value
+        price = self.prior.pricer(self.device, sample)
         for planned, prepared in self.cases:
-            costs = price(prepared.schedule.blocks, self.prior.costs, sample, self.prior.measurements, dram)
+            costs = price(prepared.schedule.blocks)
             for index in range(points.shape[1]):
                 machine = machine_of(self.prior.costs, prepared.setting.limit_bytes, sample=sample, index=index)
-                found[index] += rows_of(planned, prepared, evaluate(prepared.schedule, costs, machine, index))
+                found[index] += rows_of(planned, prepared, finish(prepared.schedule, costs, machine, index))
         return found
 
     def _misfits(self, points: Array) -> Array:

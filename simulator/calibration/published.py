@@ -18,9 +18,8 @@ role       calibration (the fit uses it), held_out (checked, never fitted), cont
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Any
@@ -30,12 +29,12 @@ import msgspec
 from ondevice_sora.base.errors import UserError, nearest
 from ondevice_sora.base.files.documents import Document
 from ondevice_sora.base.files.reading import extend, read_yaml
-from ondevice_sora.plans.schema import READY, Plan, load_plan, read_plan, ready_plans
+from ondevice_sora.base.text import LINE, Line, Title
+from ondevice_sora.plans.schema import READY, LoadedPlan, load_plan, read_plan, ready_plans
 from ondevice_sora.profiles.devices import DATA, Device
 from ondevice_sora.profiles.profile import Profile, load_profile
 from ondevice_sora.records.checks import PublishedRow, Role
-from ondevice_sora.simulator.engine import play
-from ondevice_sora.simulator.fast import Finish, evaluate
+from ondevice_sora.simulator.fast import Finish
 from ondevice_sora.simulator.prepare import Prepared, prepare, setting_of
 
 SHIPPED = DATA / "published"
@@ -43,24 +42,24 @@ PUBLISHED = SHIPPED / "iphone15pro.yaml"
 
 
 class PublishedFigure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    quantity: Annotated[str, msgspec.Meta(max_length=80)]
+    quantity: Annotated[str, LINE, msgspec.Meta(max_length=80)]
     published: Annotated[float, msgspec.Meta(ge=1e-9, le=1e18)]
-    place: str
+    place: Line
     role: Role = "held_out"
 
 
 class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    name: str
+    name: Title
     plan: Annotated[str, msgspec.Meta(max_length=200)] | dict[str, Any]
     figures: Annotated[tuple[PublishedFigure, ...], msgspec.Meta(min_length=1)]
-    device: str | None = None
+    device: Line | None = None
 
 
 class CasesFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    source: str
+    source: Line
     cases: Annotated[tuple[Case, ...], msgspec.Meta(min_length=1, max_length=1000)]
-    device: str = "iphone15pro"
-    contradictions: tuple[str, ...] = ()
+    device: Line = "iphone15pro"
+    contradictions: tuple[Line, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,8 +70,7 @@ class PlannedCase:
     """
 
     case: Case
-    plan: Plan
-    document: Document
+    plan: LoadedPlan
     source: Document
     pointer: str
     figures: tuple[tuple[int, PublishedFigure], ...]
@@ -95,12 +93,12 @@ def read_cases(path: Path = PUBLISHED) -> tuple[CasesFile, list[PlannedCase]]:
     planned = []
     for index, case in enumerate(cases.cases):
         pointer = f"$.cases[{index}]"
-        plan, plan_document = _plan_of(case, document, f"{pointer}.plan")
-        planned.append(PlannedCase(case, plan, plan_document, document, pointer, tuple(enumerate(case.figures))))
+        plan = _plan_of(case, document, f"{pointer}.plan")
+        planned.append(PlannedCase(case, plan, document, pointer, tuple(enumerate(case.figures))))
     return cases, planned
 
 
-def _plan_of(case: Case, document: Document, pointer: str) -> tuple[Plan, Document]:
+def _plan_of(case: Case, document: Document, pointer: str) -> LoadedPlan:
     if isinstance(case.plan, str):
         known = ready_plans()
         path = known.get(case.plan, document.path.parent / case.plan)
@@ -114,22 +112,22 @@ def _plan_of(case: Case, document: Document, pointer: str) -> tuple[Plan, Docume
     return read_plan(extend(Document(dict(case.plan), lines, document.path), READY))
 
 
-def quantity_of(finish: Finish, prepared: Prepared, quantity: str, on_unknown: Callable[[str], Exception]) -> float:
-    """A quantity of the module's list, in seconds or bytes. Raises what `on_unknown` makes of a message."""
+def quantity_of(finish: Finish, prepared: Prepared, quantity: str) -> float:
+    """A quantity of the module's list, in seconds or bytes. Raises UserError for one that the plan does not have."""
     if quantity == "total_s":
         return finish.total_s
     if quantity == "peak_bytes":
-        return float(play(prepared.schedule, prepared.costs, prepared.machine, is_limited=False).peak_bytes)
+        return float(prepared.play(is_limited=False).peak_bytes)
     if quantity in ("first_step_s", "steady_step_s"):
         stepped = [component.family for component in prepared.model.components if component.passes == "steps"]
         steps = finish.pass_s(stepped[0]) if stepped else []
         if not steps or (quantity == "steady_step_s" and len(steps) < 2):
-            raise on_unknown(f"the plan has too few denoising steps for '{quantity}'")
+            raise UserError(f"the plan has too few denoising steps for '{quantity}'")
         return steps[0] if quantity == "first_step_s" else median(steps[1:])
     family = quantity.removesuffix("_s")
     if family not in finish.component_s or not quantity.endswith("_s"):
         known = ", ".join(f"{name}_s" for name in finish.component_s)
-        raise on_unknown(
+        raise UserError(
             f"unknown quantity '{quantity}'; known: total_s, {known}, first_step_s, steady_step_s, peak_bytes"
         )
     return finish.component_s[family]
@@ -137,15 +135,15 @@ def quantity_of(finish: Finish, prepared: Prepared, quantity: str, on_unknown: C
 
 def prepare_case(planned: PlannedCase, profile: Profile, device: Device) -> Prepared:
     """The case's plan made ready. Memory is not limited: published runs did not end early."""
-    return prepare(planned.plan, planned.document, setting_of(profile, device, planned.plan))
+    return prepare(planned.plan, setting_of(profile, device, planned.plan.plan))
 
 
 def rows_of(planned: PlannedCase, prepared: Prepared, finish: Finish) -> list[PublishedRow]:
     rows = []
     for index, figure in planned.figures:
         pointer = f"{planned.pointer}.figures[{index}].quantity"
-        complain = partial(planned.source.error, pointer)
-        simulated = quantity_of(finish, prepared, figure.quantity, complain)
+        with planned.source.locating(pointer):
+            simulated = quantity_of(finish, prepared, figure.quantity)
         rows.append(
             PublishedRow(
                 case=planned.case.name,
@@ -168,7 +166,7 @@ def compare(cases: Sequence[PlannedCase], profile: Profile, device: Device) -> l
         pointer = f"{planned.pointer}.device"
         place = profile_of(own, planned.source, pointer) if own is not None else (profile, device)
         prepared = prepare_case(planned, *place)
-        rows += rows_of(planned, prepared, evaluate(prepared.schedule, prepared.costs, prepared.machine))
+        rows += rows_of(planned, prepared, prepared.finish())
     return rows
 
 

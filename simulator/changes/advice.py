@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-from msgspec.structs import replace
-
-from ondevice_sora.base.errors import UserError
-from ondevice_sora.base.files.documents import Document
 from ondevice_sora.base.units import format_bytes, format_seconds
-from ondevice_sora.plans.schema import ComponentPlan, Memory
-from ondevice_sora.profiles.figures import ByteCount
 from ondevice_sora.profiles.models.model import family
 from ondevice_sora.records.result import ComponentResult
 from ondevice_sora.records.trace import Kill
+from ondevice_sora.simulator.changes.change import LEAP_STEP, Change, budget_of, leaping, loading, tried, within
 from ondevice_sora.simulator.engine import Outcome
-from ondevice_sora.simulator.fast import evaluate
-from ondevice_sora.simulator.prepare import Prepared, Setting, prepare
+from ondevice_sora.simulator.prepare import Prepared, Setting
 
 NOTICEABLE = 0.03
 """Waiting for loads is worth a word from this share of the total on."""
 WORTHWHILE = 0.01
 """A change is worth proposing from this share of the total on."""
-HEADROOM = 0.92
-"""A proposed budget stays this far within the limit."""
 
 
 def advice(
-    document: Document,
     prepared: Prepared,
     components: dict[str, ComponentResult],
     unlimited: Outcome,
@@ -36,10 +27,12 @@ def advice(
     total = sum(component.total_s for component in components.values())
     for name, component in sorted(components.items(), key=lambda item: -item[1].stall_s):
         if component.stall_s > NOTICEABLE * total:
-            found.append(_to_wait_less(document, prepared, name, component.stall_s))
-    plan = prepared.plan
-    if plan.lpl.mode == "off" and prepared.model.is_rectified_flow and plan.sampler.steps > 16:
-        found.append("Leap early: LPL at step 15 leaves 16 network evaluations (lpl: {mode: fixed, leap_step: 15}).")
+            found.append(_to_wait_less(prepared, name, component.stall_s))
+    if leaping(prepared) is not None:
+        found.append(
+            f"Leap early: LPL at step {LEAP_STEP} leaves {LEAP_STEP + 1} network evaluations "
+            f"(lpl: {{mode: fixed, leap_step: {LEAP_STEP}}})."
+        )
     return found
 
 
@@ -67,31 +60,19 @@ def _entitlement(setting: Setting, needed_bytes: int) -> list[str]:
     return []
 
 
-def _to_wait_less(document: Document, prepared: Prepared, name: str, stall_s: float) -> str:
+def _to_wait_less(prepared: Prepared, name: str, stall_s: float) -> str:
     """The better of loading ahead and keeping resident, if either helps."""
     waits = f"the {name} waits {format_seconds(stall_s)} for loads"
-    before = evaluate(prepared.schedule, prepared.costs, prepared.machine).total_s
+    before = prepared.finish().total_s
     stages = [c.name for c in prepared.model.components if family(c.name) == name]
-    plan, setting = prepared.plan, prepared.setting
-    budget = plan.memory.budget or ByteCount(setting.limit_bytes * HEADROOM)
-    savings = []
-    for what, change in (
-        ("Load ahead (prefetch: 2)", {"prefetch": 2}),
-        ("Load ahead and keep what fits (prefetch: 2, keep: optimal)", {"prefetch": 2, "keep": "optimal"}),
-    ):
-        settings: dict[str, ComponentPlan] = {stage: replace(plan.component(stage), **change) for stage in stages}
-        changed = replace(
-            plan,
-            components={**plan.components, **settings},
-            memory=Memory(budget=budget, entitlement=plan.memory.entitlement),
-        )
-        try:
-            other = prepare(changed, document, setting, prepared.num_evaluations)
-        except UserError:
-            continue
-        savings.append((before - evaluate(other.schedule, other.costs, other.machine).total_s, what))
+    budget = budget_of(prepared)
+    ahead, kept = loading(prepared, stages, prefetch=2), loading(prepared, stages, prefetch=2, keep="optimal")
+    changes = [
+        Change("Load ahead (prefetch: 2)", within(ahead, budget), prepared.setting),
+        Change("Load ahead and keep what fits (prefetch: 2, keep: optimal)", within(kept, budget), prepared.setting),
+    ]
+    savings = [(before - other.finish().total_s, change.title) for change, other in tried(prepared, changes)]
     saved, what = max(savings, default=(0.0, ""), key=lambda pair: pair[0] - 0.001 * before * ("keep" in pair[1]))
     if saved > WORTHWHILE * before:
-        within = format_bytes(budget)
-        return f"{what} in the {name}: saves {format_seconds(saved)} within {within}; {waits}."
+        return f"{what} in the {name}: saves {format_seconds(saved)} within {format_bytes(budget)}; {waits}."
     return f"Store the {name} smaller: {waits}, which neither loading ahead nor keeping blocks shortens."

@@ -7,26 +7,32 @@ from the same draws of the costs for both plans, so that what moves both alike c
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from dataclasses import replace as with_fields
 
 import numpy as np
 from msgspec.structs import replace
 
-from ondevice_sora.base.errors import UserError
-from ondevice_sora.base.files.documents import Document
 from ondevice_sora.base.units import format_bytes, format_percent
-from ondevice_sora.plans.schema import Lpl, Plan, Tdtm
 from ondevice_sora.profiles.costs import Array, figures, replace_figures
 from ondevice_sora.profiles.figures import ByteCount
 from ondevice_sora.profiles.models.model import family
 from ondevice_sora.records.metrics import component_results
 from ondevice_sora.records.search import ComponentReason, Explanation, Reason
 from ondevice_sora.records.trace import Trace
-from ondevice_sora.simulator.engine import play
-from ondevice_sora.simulator.fast import evaluate
+from ondevice_sora.simulator.changes.change import (
+    LEAP_STEP,
+    Change,
+    leaping,
+    loading,
+    merging,
+    tried,
+    with_entitlement,
+    within,
+    without_leap,
+    without_merging,
+)
 from ondevice_sora.simulator.interval import spread_of
-from ondevice_sora.simulator.prepare import Prepared, Setting, prepare, setting_of
+from ondevice_sora.simulator.prepare import Prepared, Setting
 from ondevice_sora.simulator.search.choices import Choices
 from ondevice_sora.simulator.search.lower_bound import lower_bound
 from ondevice_sora.simulator.search.problem import Problem, problem_of
@@ -44,41 +50,32 @@ DOUBTFUL = 0.1
 NO_BUDGET = "The plan has no memory.budget: more memory and next-best plans are shown for plans that have one."
 
 
-@dataclass(frozen=True)
-class _Change:
-    group: str
-    title: str
-    plan: Plan
-    setting: Setting
-    note: str = ""
-
-
-def explain(plan: Plan, document: Document, setting: Setting) -> Explanation:
+def explain(prepared: Prepared) -> Explanation:
     """The plan explained on one device. Raises UserError if the plan cannot be scheduled."""
-    prepared = prepare(plan, document, setting)
-    finish = evaluate(prepared.schedule, prepared.costs, prepared.machine)
+    plan, setting = prepared.plan, prepared.setting
+    finish = prepared.finish()
     budget = int(plan.memory.budget) if plan.memory.budget is not None else setting.limit_bytes
-    problem = problem_of(plan, document, [setting], budget)
-    own = _draws(plan, document, setting)
+    problem = problem_of(plan, prepared.described, [setting], budget)
+    own = _draws(prepared)
     reasons = []
-    for change in [*_worth(plan, document, prepared), *_next_best(problem, setting, finish.total_s)]:
-        try:
-            other = prepare(change.plan, document, change.setting)
-        except UserError:
-            continue
-        result = evaluate(other.schedule, other.costs, other.machine)
-        is_killed = result.peak_bytes > change.setting.limit_bytes
-        share = float(np.mean(_draws(change.plan, document, change.setting) < own))
-        reasons.append(
-            Reason(
-                change.group,
-                change.title,
-                finish.total_s - result.total_s,
-                result.peak_bytes - finish.peak_bytes,
-                share,
-                "killed: over the limit" if is_killed else change.note,
+    for group, changes in (
+        ("what more would be worth", _more(prepared)),
+        ("what each technique is worth", _techniques(prepared)),
+        ("next-best plans, one thing changed", _next_best(problem, setting, finish.total_s)),
+    ):
+        for change, other in tried(prepared, changes):
+            result = other.finish()
+            is_killed = result.peak_bytes > change.setting.limit_bytes
+            reasons.append(
+                Reason(
+                    group,
+                    change.title,
+                    finish.total_s - result.total_s,
+                    result.peak_bytes - finish.peak_bytes,
+                    float(np.mean(_draws(other) < own)),
+                    "killed: over the limit" if is_killed else "",
+                )
             )
-        )
     return Explanation(
         plan=plan.name,
         device=setting.device.name,
@@ -93,13 +90,12 @@ def explain(plan: Plan, document: Document, setting: Setting) -> Explanation:
     )
 
 
-def _draws(plan: Plan, document: Document, setting: Setting) -> Array:
-    outcomes = [(p, prepare(plan, document, setting, count)) for count, p in plan.leap_steps().items()]
-    return spread_of(outcomes, DRAWS).totals_s
+def _draws(prepared: Prepared) -> Array:
+    return spread_of(prepared.outcomes(), DRAWS).totals_s
 
 
 def _components(prepared: Prepared) -> list[ComponentReason]:
-    outcome = play(prepared.schedule, prepared.costs, prepared.machine, is_limited=False)
+    outcome = prepared.play(is_limited=False)
     trace = Trace(
         kind="simulated", plan="", device="", model="", spans=outcome.spans, memory=outcome.memory,
         limit_bytes=prepared.setting.limit_bytes,
@@ -144,24 +140,18 @@ def _components(prepared: Prepared) -> list[ComponentReason]:
     return rows
 
 
-def _worth(plan: Plan, document: Document, prepared: Prepared) -> Iterator[_Change]:
-    """More memory, the entitlement, more bandwidth, and each technique."""
-    setting, memory = prepared.setting, plan.memory
-    worth, technique = "what more would be worth", "what each technique is worth"
-    if memory.budget is not None:
-        more = replace(plan, memory=replace(memory, budget=ByteCount(memory.budget + MORE_BYTES)))
+def _more(prepared: Prepared) -> Iterator[Change]:
+    """More memory, the entitlement, more bandwidth."""
+    plan, setting = prepared.plan, prepared.setting
+    budget = plan.memory.budget
+    if budget is not None:
+        more = within(plan, ByteCount(budget + MORE_BYTES))
         raised = with_fields(setting, limit_bytes=setting.limit_bytes + MORE_BYTES)
-        yield _Change(worth, f"{format_bytes(MORE_BYTES)} more budget and limit", more, raised)
-        if not memory.entitlement:
-            entitled = replace(plan, memory=replace(memory, entitlement=True))
-            try:
-                place = setting_of(setting.profile, setting.device, entitled, is_thermal=setting.is_thermal)
-            except UserError:
-                pass
-            else:
-                budget = ByteCount(memory.budget * place.limit_bytes / setting.limit_bytes)
-                entitled = replace(entitled, memory=replace(entitled.memory, budget=budget))
-                yield _Change(worth, f"the entitlement ({format_bytes(budget)} budget)", entitled, place)
+        yield Change(f"{format_bytes(MORE_BYTES)} more budget and limit", more, raised)
+        if not plan.memory.entitlement and (changed := with_entitlement(plan, setting, True)):
+            allowed = changed[0].memory.budget
+            assert allowed is not None, "as the plan has one"
+            yield Change(f"the entitlement ({format_bytes(allowed)} budget)", *changed)
     for title, names in (
         ("10 % more storage bandwidth", ("loads.read_bytes_per_s",)),
         ("10 % more bandwidth in all of loading", (
@@ -171,23 +161,24 @@ def _worth(plan: Plan, document: Document, prepared: Prepared) -> Iterator[_Chan
         known = figures(costs)
         faster = {name: replace(known[name], value=known[name].value * FASTER) for name in names}
         profile = replace(setting.profile, costs=replace_figures(costs, faster))
-        yield _Change(worth, title, plan, with_fields(setting, profile=profile))
-    if plan.lpl.mode != "off":
-        yield _Change(technique, "without LPL", replace(plan, lpl=Lpl()), setting)
-    elif prepared.model.is_rectified_flow and plan.sampler.steps > 16:
-        yield _Change(technique, "with LPL, leap at step 15", replace(plan, lpl=Lpl("fixed", 15)), setting)
-    if plan.tdtm.steps != "none":
-        yield _Change(technique, "without TDTM", replace(plan, tdtm=Tdtm()), setting)
-    elif prepared.model.merges_tokens:
-        yield _Change(technique, "with TDTM on all steps", replace(plan, tdtm=Tdtm(steps="all")), setting)
-    components = {c.name: plan.component(c.name) for c in prepared.model.components}
-    sequential = {name: replace(settings, prefetch=0) for name, settings in components.items()}
-    forgetful = {name: replace(settings, keep="none") for name, settings in components.items()}
-    yield _Change(technique, "loading nothing ahead", replace(plan, components=sequential), setting)
-    yield _Change(technique, "keeping nothing between passes", replace(plan, components=forgetful), setting)
+        yield Change(title, plan, with_fields(setting, profile=profile))
 
 
-def _next_best(problem: Problem, setting: Setting, total_s: float) -> Iterator[_Change]:
+def _techniques(prepared: Prepared) -> Iterator[Change]:
+    setting = prepared.setting
+    for title, changed in (
+        ("without LPL", without_leap(prepared.plan)),
+        (f"with LPL, leap at step {LEAP_STEP}", leaping(prepared)),
+        ("without TDTM", without_merging(prepared.plan)),
+        ("with TDTM on all steps", merging(prepared)),
+        ("loading nothing ahead", loading(prepared, prefetch=0)),
+        ("keeping nothing between passes", loading(prepared, keep="none")),
+    ):
+        if changed is not None:
+            yield Change(title, changed, setting)
+
+
+def _next_best(problem: Problem, setting: Setting, total_s: float) -> Iterator[Change]:
     """The best plans that differ in one thing, one a component and kind of change, nearest in time first."""
     if problem.plan.memory.budget is None:
         return
@@ -216,7 +207,7 @@ def _next_best(problem: Problem, setting: Setting, total_s: float) -> Iterator[_
                     found[name, key] = (scored.score, f"{name}: {kind}", choices)
     for _, title, choices in sorted(found.values(), key=lambda entry: entry[0])[:NEXT_BEST]:
         plan = problem.plan_of(choices, problem.plan.tdtm.packages)
-        yield _Change("next-best plans, one thing changed", title, plan, setting)
+        yield Change(title, plan, setting)
 
 
 def _keep_name(keep: object) -> object:

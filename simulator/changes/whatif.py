@@ -3,81 +3,76 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
-
-from msgspec.structs import replace
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.base.files.documents import Document
-from ondevice_sora.plans.schema import ComponentPlan, Lpl, Memory, Plan, Tdtm
 from ondevice_sora.profiles.devices import load_device
-from ondevice_sora.profiles.figures import ByteCount
-from ondevice_sora.profiles.models.model import Model
 from ondevice_sora.profiles.profile import load_profile
 from ondevice_sora.records.result import Verdict, WhatIf
-from ondevice_sora.simulator.changes.advice import HEADROOM
-from ondevice_sora.simulator.engine import play
-from ondevice_sora.simulator.prepare import Setting, model_of, prepare, setting_of
+from ondevice_sora.simulator.changes.change import (
+    LEAP_STEP,
+    Change,
+    budget_of,
+    components_of,
+    leaping,
+    loading,
+    merging,
+    tried,
+    with_entitlement,
+    within,
+    without_leap,
+    without_merging,
+)
+from ondevice_sora.simulator.prepare import Prepared, setting_of
 
 OLDER_AND_NEWER = ("iphone14pro", "iphone15pro", "iphone16pro", "iphone17pro")
 FITS: Verdict = "fits"
 KILLED: Verdict = "killed"
-Change = tuple[str, str, Plan, Setting]
 
 
-def what_ifs(plan: Plan, document: Document, setting: Setting) -> list[WhatIf]:
+def what_ifs(prepared: Prepared) -> list[WhatIf]:
     """One row for each change that applies. A change whose plan is refused is left out."""
     rows = []
-    model, _ = model_of(plan, document)
-    for title, detail, changed, place in _changes(plan, model, setting):
-        try:
-            prepared = prepare(changed, document, place)
-        except UserError:
-            continue
-        outcome = play(prepared.schedule, prepared.costs, prepared.machine)
+    for change, other in tried(prepared, _changes(prepared)):
+        outcome = other.play()
         total, verdict = (None, KILLED) if outcome.kill else (outcome.total_s, FITS)
-        rows.append(WhatIf(title, detail, verdict, total, outcome.peak_bytes, place.limit_bytes))
+        limit = change.setting.limit_bytes
+        rows.append(WhatIf(change.title, change.detail, verdict, total, outcome.peak_bytes, limit))
     return rows
 
 
-def _changes(plan: Plan, model: Model, setting: Setting) -> Iterator[Change]:
-    yield from _entitlement(plan, setting)
-    yield from _devices(plan, setting)
-    if plan.lpl.mode == "off":
-        if model.is_rectified_flow and plan.sampler.steps > 16:
-            yield "With LPL", "leap at step 15", replace(plan, lpl=Lpl(mode="fixed", leap_step=15)), setting
-    else:
-        yield "Without LPL", f"all {plan.sampler.steps} steps", replace(plan, lpl=Lpl()), setting
-    if plan.tdtm.steps == "none":
-        if model.merges_tokens:
-            yield "With TDTM", "tokens merged on all steps", replace(plan, tdtm=Tdtm(steps="all")), setting
-    else:
-        yield "Without TDTM", "no tokens merged", replace(plan, tdtm=Tdtm()), setting
-    if any(component.prefetch != 0 or component.keep != "none" for component in _all(plan)):
-        yield "Without CI-DL", "loads when needed, nothing kept", _loading(plan, 0, "none"), setting
-    if all(component.keep != "optimal" for component in _all(plan)):
-        budget = plan.memory.budget or ByteCount(setting.limit_bytes * HEADROOM)
-        ours = replace(_loading(plan, 2, "optimal"), memory=replace(plan.memory, budget=budget))
-        yield "With our schedule", f"prefetch 2, residents chosen within {budget / 1e9:.2f} GB", ours, setting
+def _changes(prepared: Prepared) -> Iterator[Change]:
+    yield from _entitlement(prepared)
+    yield from _devices(prepared)
+    plan, setting = prepared.plan, prepared.setting
+    if changed := leaping(prepared):
+        yield Change("With LPL", changed, setting, f"leap at step {LEAP_STEP}")
+    if changed := without_leap(plan):
+        yield Change("Without LPL", changed, setting, f"all {plan.sampler.steps} steps")
+    if changed := merging(prepared):
+        yield Change("With TDTM", changed, setting, "tokens merged on all steps")
+    if changed := without_merging(plan):
+        yield Change("Without TDTM", changed, setting, "no tokens merged")
+    components = components_of(prepared).values()
+    if any(component.prefetch != 0 or component.keep != "none" for component in components):
+        changed = loading(prepared, prefetch=0, keep="none")
+        yield Change("Without CI-DL", changed, setting, "loads when needed, nothing kept")
+    if all(component.keep != "optimal" for component in components):
+        budget = budget_of(prepared)
+        ours = within(loading(prepared, prefetch=2, keep="optimal"), budget)
+        detail = f"prefetch 2, residents chosen within {budget / 1e9:.2f} GB"
+        yield Change("With our schedule", ours, setting, detail)
 
 
-def _entitlement(plan: Plan, setting: Setting) -> Iterator[Change]:
-    wanted = not plan.memory.entitlement
-    changed = replace(plan, memory=replace(plan.memory, entitlement=wanted))
-    try:
-        place = setting_of(setting.profile, setting.device, changed, is_thermal=setting.is_thermal)
-    except UserError:
-        return
-    if place.limit_bytes == setting.limit_bytes:
-        return
-    if plan.memory.budget is not None:
-        budget = ByteCount(plan.memory.budget * place.limit_bytes / setting.limit_bytes)
-        changed = replace(changed, memory=Memory(budget=budget, entitlement=wanted))
-    title = "With the entitlement" if wanted else "Without the entitlement"
-    yield title, f"limit {place.limit_bytes / 1e9:.1f} GB", changed, place
+def _entitlement(prepared: Prepared) -> Iterator[Change]:
+    wanted = not prepared.plan.memory.entitlement
+    if changed := with_entitlement(prepared.plan, prepared.setting, wanted):
+        title = "With the entitlement" if wanted else "Without the entitlement"
+        yield Change(title, *changed, f"limit {changed[1].limit_bytes / 1e9:.1f} GB")
 
 
-def _devices(plan: Plan, setting: Setting) -> Iterator[Change]:
+def _devices(prepared: Prepared) -> Iterator[Change]:
+    """The models of a year before and a year after."""
+    setting = prepared.setting
     if setting.device.key not in OLDER_AND_NEWER:
         return
     at = OLDER_AND_NEWER.index(setting.device.key)
@@ -86,21 +81,8 @@ def _devices(plan: Plan, setting: Setting) -> Iterator[Change]:
             device = load_device(OLDER_AND_NEWER[index])
             profile, _ = load_profile(device.key)
             try:
-                place = setting_of(profile, device, plan, is_thermal=setting.is_thermal)
+                place = setting_of(profile, device, prepared.plan, is_thermal=setting.is_thermal)
             except UserError:
                 continue
-            yield (
-                f"On {device.name}",
-                f"{device.chip}, scaled costs, limit {place.limit_bytes / 1e9:.1f} GB",
-                plan,
-                place,
-            )
-
-
-def _all(plan: Plan) -> list[ComponentPlan]:
-    return list(plan.components.values()) or [ComponentPlan()]
-
-
-def _loading(plan: Plan, prefetch: int, keep: Literal["none", "optimal"]) -> Plan:
-    components = {name: replace(settings, prefetch=prefetch, keep=keep) for name, settings in plan.components.items()}
-    return replace(plan, components=components)
+            detail = f"{device.chip}, scaled costs, limit {place.limit_bytes / 1e9:.1f} GB"
+            yield Change(f"On {device.name}", prepared.plan, place, detail)

@@ -10,20 +10,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from itertools import accumulate, chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ondevice_sora.base.compiled import HAS_COMPILER, compiled
+from ondevice_sora.base.compiled import compiled, has_compiler
 from ondevice_sora.plans import loading
-from ondevice_sora.plans.loading import DROP, KEEP, MAY_KEEP
+from ondevice_sora.plans.policies import flags
 from ondevice_sora.plans.schedule import MAX_VISITS
-from ondevice_sora.plans.schema import Plan
+from ondevice_sora.plans.schema import Packages, Plan
 from ondevice_sora.simulator import recurrence
-from ondevice_sora.simulator.search.choices import Choice, Choices, Packages, Part
-
-if TYPE_CHECKING:
-    from ondevice_sora.simulator.search.problem import Place
+from ondevice_sora.simulator.search.choices import Choice, Choices, Part
+from ondevice_sora.simulator.search.place import Place
 
 Column = Any
 """A list, or an array where numba is installed."""
@@ -68,7 +66,7 @@ class Candidates:
         self.model, self.place = model, place
         self.parts = [_Part(part, plan) for part in parts]
         self.rows: dict[tuple[int, int, int, bool], int] = {}
-        self.packages: dict[tuple[int, int, int], int] = {}
+        self.packages: dict[tuple[str, str, str], int] = {}
         self.stored: list[int] = []
         self.columns: list[list[Any]] = [[] for _ in range(13)]
         self.table: tuple[Column, ...] = ()
@@ -101,7 +99,7 @@ class Candidates:
             return None
         thermal = machine.thermal
         finish_s, peak = finish(
-            *uses, *prices, machine.baseline_bytes, thermal is not None,
+            *uses, *prices, memory.baseline, thermal is not None,
             thermal.floor if thermal is not None else 1.0, thermal.time_constant_s if thermal is not None else 1.0,
         )  # fmt: skip
         stored = sum([cut.stored_bytes[packages] for cut in cuts])
@@ -116,15 +114,9 @@ class Candidates:
             cut = own.cuts.get(choice.starts)
             if cut is None:
                 cut = own.cuts[choice.starts] = self._cut(index, choice.starts)
-            count, keep = len(choice.starts), choice.keep
-            if keep == "none" or keep == "optimal":
-                flags = [DROP if keep == "none" else MAY_KEEP] * count
-            elif isinstance(keep, int):
-                flags = [KEEP] * keep + [DROP] * (count - keep)
-            else:
-                flags = [KEEP if own.names[start] in keep else DROP for start in choice.starts]
+            kept = flags(choice.keep, [own.names[start] for start in choice.starts])
             passes = own.part.num_passes
-            own.last = (choice, cut, _repeated([choice.prefetch], count * passes), _repeated(flags, passes))
+            own.last = (choice, cut, _repeated([choice.prefetch], len(kept) * passes), _repeated(kept, passes))
         return own.last
 
     def _cut(self, index: int, starts: tuple[int, ...]) -> _Cut:
@@ -157,7 +149,10 @@ class Candidates:
                 costs.resident_bytes,
                 costs.working_bytes,
                 *memory.shares_of(costs.resident_bytes),
-                [self.packages.setdefault(key[:3], number) for key, number in zip(missing, numbers, strict=True)],
+                [
+                    self.packages.setdefault(spec.package(False), number)
+                    for spec, number in zip(specs, numbers, strict=True)
+                ],
                 numbers,
             )
             for column, more in zip(self.columns, added, strict=True):
@@ -176,12 +171,12 @@ def _kernels() -> tuple[Any, Any]:
 
 
 def _column(values: list[Any]) -> Column:
-    return np.array(values) if HAS_COMPILER else values
+    return np.array(values) if has_compiler() else values
 
 
 def _repeated(values: list[Any], times: int) -> Column:
-    return np.tile(_column(values), times) if HAS_COMPILER else values * times
+    return np.tile(_column(values), times) if has_compiler() else values * times
 
 
 def _join(columns: list[Column]) -> Column:
-    return np.concatenate(columns) if HAS_COMPILER else list(chain.from_iterable(columns))
+    return np.concatenate(columns) if has_compiler() else list(chain.from_iterable(columns))

@@ -14,16 +14,12 @@ from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
 
-from ondevice_sora.base.files.documents import Document
-from ondevice_sora.plans.partition import partition
-from ondevice_sora.plans.schema import BlockEntry, ComponentPlan, Memory, Plan
+from ondevice_sora.plans.partition import cut
+from ondevice_sora.plans.schema import BlockEntry, ComponentPlan, Keep, Memory, Packages, Plan
 from ondevice_sora.profiles.blocks import BlockSpec, ComputeUnits, block_name, span_name
 from ondevice_sora.profiles.figures import ByteCount
 from ondevice_sora.profiles.models.catalogue import Reference
 from ondevice_sora.profiles.models.model import Component, Model, Precision, Variant
-
-Packages = Literal["shared", "separate"]
-Keep = Literal["none", "app", "paper", "optimal"] | int | tuple[str, ...]
 
 
 class Choice(NamedTuple):
@@ -74,16 +70,15 @@ class Part:
         return self.component.units[position].name
 
 
-def parts_of(plan: Plan, model: Model, reference: Reference, document: Document) -> tuple[tuple[Part, ...], Choices]:
+def parts_of(plan: Plan, model: Model, reference: Reference) -> tuple[tuple[Part, ...], Choices]:
     """The parts to be decided about, and what the plan decided. Raises UserError."""
     parts, choices = [], []
+    cuts = cut(plan, model, reference)
     for component in model.components:
-        settings = plan.component(component.name)
-        pointer = f"$.components.{plan.entry(component.name)}.blocks"
-        cut = partition(component, settings, reference.get(component.name), document, pointer)
-        units = tuple(block.compute_units for block in cut for _ in block.units)
+        settings, blocks = plan.component(component.name), cuts[component.name]
+        units = tuple(block.compute_units for block in blocks for _ in block.units)
         starts, position = [], 0
-        for block in cut:
+        for block in blocks:
             starts.append(position)
             position += len(block.units)
         forced = frozenset(i for i in range(len(units)) if i == 0 or units[i] != units[i - 1])

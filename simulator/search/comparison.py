@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
 from msgspec.structs import replace
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.base.files.documents import Document
 from ondevice_sora.base.units import format_bytes, format_percent
 from ondevice_sora.plans.schedule import Schedule
-from ondevice_sora.plans.schema import ComponentPlan, Memory, Plan, load_plan
+from ondevice_sora.plans.schema import ComponentPlan, LoadedPlan, Memory, Plan, load_plan
 from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.figures import ByteCount, Mark
 from ondevice_sora.records.result import Verdict
 from ondevice_sora.records.search import FrontPoint, PlannedBlock, PlannedRow, Planning
-from ondevice_sora.simulator.changes.advice import HEADROOM
-from ondevice_sora.simulator.engine import play
-from ondevice_sora.simulator.fast import evaluate
 from ondevice_sora.simulator.interval import allowed_peaks, kill_share, spread_of
-from ondevice_sora.simulator.prepare import Setting, model_of, prepare
-from ondevice_sora.simulator.search.choices import parts_of
+from ondevice_sora.simulator.prepare import HEADROOM, Prepared, Setting, model_of, prepare, ready
 from ondevice_sora.simulator.search.lower_bound import smallest_budget
 from ondevice_sora.simulator.search.problem import Problem, Scored, problem_of
 from ondevice_sora.simulator.search.search import FINALISTS, Found, Progress, search
@@ -54,8 +50,7 @@ def _safe_budget(setting: Setting, risk: float) -> int:
 
 
 def find_plan_for(
-    plan: Plan,
-    document: Document,
+    loaded: LoadedPlan,
     settings: Sequence[Setting],
     budget: tuple[int, str],
     risk: float | None = None,
@@ -71,32 +66,37 @@ def find_plan_for(
     """
     known = {} if known is None else known
     share = None if seconds is None else seconds / (1 + budgets / 2)
-    problem = problem_of(plan, document, settings, budget[0])
-    problem.seen = known.setdefault(budget[0], {})
-    found = search(problem, share, progress=progress)
+    described = model_of(loaded)
+    with loaded.locating():
+        problem = problem_of(loaded.plan, described, settings, budget[0])
+        problem.seen = known.setdefault(budget[0], {})
+        found = search(problem, share, progress=progress)
+        again = problem.score_anew(found.best.choices, found.best.packages)
+        if again is None or not math.isclose(again.score, found.best.score, rel_tol=1e-6):
+            raise UserError("what is known from before of the best plan is not true", mend="Search from the start.")
     chosen, tried, rows = found.best, list(found.fitting), []
     is_interrupted = found.ending == "interrupted"
     try:
         if not is_interrupted:
-            chosen = _choose(problem, found, document, risk)
-            for smaller in _smaller_budgets(plan, document, settings, problem, found, budgets, share, progress, known):
+            chosen = _choose(problem, found, risk)
+            for smaller in _smaller_budgets(problem, found, budgets, share, progress, known):
                 tried += smaller.fitting
                 is_interrupted = is_interrupted or smaller.ending == "interrupted"
         best = _plan_of(problem, chosen)
         if not is_interrupted:
-            for name, other, source in [("found", best, document), *_others(plan, document, budget[0])]:
+            for name, make in [("found", _maker(problem, best)), *_others(problem)]:
                 for setting in settings:
                     if progress is not None:
                         progress("comparison", chosen, len(problem.seen))
                     try:
-                        rows.append(_row(name, other, source, setting, risk))
+                        rows.append(_row(name, make(setting), risk))
                     except UserError:
                         continue  # refused on this device: the budget does not hold it
     except KeyboardInterrupt:
         is_interrupted = True
         best = _plan_of(problem, chosen)
     if not any(row.name == "found" for row in rows):
-        rows = [_row("found", best, document, setting, None) for setting in settings]
+        rows = [_row("found", ready(best, described, setting), None) for setting in settings]
     answer = Planning(
         budget_bytes=budget[0],
         budget_source=budget[1],
@@ -120,7 +120,7 @@ def _plan_of(problem: Problem, chosen: Scored) -> Plan:
     return replace(plan, name=f"found within {format_bytes(problem.budget)}")
 
 
-def _choose(problem: Problem, found: Found, document: Document, risk: float | None) -> Scored:
+def _choose(problem: Problem, found: Found, risk: float | None) -> Scored:
     """The best finalist: by score, or by the quantile of its total (relative to each device's bound) under --risk."""
     if risk is None:
         return found.best
@@ -128,23 +128,19 @@ def _choose(problem: Problem, found: Found, document: Document, risk: float | No
     for scored in found.finalists[:FINALISTS]:
         plan = problem.plan_of(scored.choices, scored.packages)
         values = [
-            _quantile(plan, document, place.setting, risk) / scale
+            _quantile(ready(plan, problem.described, place.setting), risk) / scale
             for place, scale in zip(problem.places, problem.scale, strict=True)
         ]
         quantiles.append(sum(values) / len(values))
     return found.finalists[int(np.argmin(quantiles))]
 
 
-def _quantile(plan: Plan, document: Document, setting: Setting, risk: float) -> float:
+def _quantile(prepared: Prepared, risk: float) -> float:
     """The total at a quantile of the costs' spread."""
-    outcomes = [(p, prepare(plan, document, setting, count)) for count, p in plan.leap_steps().items()]
-    return float(np.quantile(spread_of(outcomes).totals_s, risk))
+    return float(np.quantile(spread_of(prepared.outcomes()).totals_s, risk))
 
 
 def _smaller_budgets(
-    plan: Plan,
-    document: Document,
-    settings: Sequence[Setting],
     problem: Problem,
     found: Found,
     budgets: int,
@@ -156,7 +152,7 @@ def _smaller_budgets(
     smallest = smallest_budget(problem)
     for number in range(budgets):
         budget = smallest + (problem.budget - smallest) * number // budgets
-        other = problem_of(plan, document, settings, budget)
+        other = problem.within(budget)
         other.start = found.best.choices
         other.seen = known.setdefault(budget, {})
         part = None if seconds is None else seconds / 2 / budgets
@@ -177,45 +173,40 @@ def front(tried: Iterable[Scored], held: Literal["peak_bytes", "stored_bytes", "
     return points
 
 
-def _others(plan: Plan, document: Document, budget: int) -> list[tuple[str, Plan, Document]]:
+def _maker(problem: Problem, plan: Plan) -> Callable[[Setting], Prepared]:
+    return lambda setting: ready(plan, problem.described, setting)
+
+
+def _others(problem: Problem) -> list[tuple[str, Callable[[Setting], Prepared]]]:
     """The plan started from; the paper's policy on its blocks; the reference app's plan of that size, if there is one.
 
     The paper loads one block ahead and keeps the first that fit in what the first step leaves free (App. A.1); the
     budget is its free memory.
     """
-    model, reference = model_of(plan, document)
-    parts, _ = parts_of(plan, model, reference, document)
+    plan = problem.plan
     components: dict[str, ComponentPlan] = {}
-    for part in parts:
+    for part in problem.parts:
         name = part.component.name
         keep: Literal["paper", "none"] = "paper" if part.component.passes == "steps" else "none"
         components[name] = replace(plan.component(name), prefetch=1, keep=keep)
-    memory = Memory(budget=ByteCount(budget), entitlement=plan.memory.entitlement)
-    others = [
-        ("start", plan, document),
-        ("paper's policy", replace(plan, components=components, memory=memory), document),
-    ]
+    memory = Memory(budget=ByteCount(problem.budget), entitlement=plan.memory.entitlement)
+    paper = replace(plan, components=components, memory=memory)
+    others = [("start", _maker(problem, plan)), ("paper's policy", _maker(problem, paper))]
     if plan.model == "opensora" and plan.video is not None and plan.video.width == plan.video.height:
         try:
-            app, source = load_plan(f"app-{plan.video.width}-all")
+            app = load_plan(f"app-{plan.video.width}-all")
         except UserError:
             return others
-        if app.video == plan.video:
-            others.append(("reference app", app, source))
+        if app.plan.video == plan.video:
+            others.append(("reference app", partial(prepare, app)))
     return others
 
 
-def _row(name: str, plan: Plan, document: Document, setting: Setting, risk: float | None) -> PlannedRow:
-    prepared = prepare(plan, document, setting)
-    schedule, costs = prepared.schedule, prepared.costs
-    outcome = play(schedule, costs, prepared.machine, is_limited=False)
-    finish = evaluate(schedule, costs, prepared.machine)
+def _row(name: str, prepared: Prepared, risk: float | None) -> PlannedRow:
+    schedule, costs, setting = prepared.schedule, prepared.costs, prepared.setting
+    outcome = prepared.play(is_limited=False)
     verdict: Verdict = "killed" if outcome.peak_bytes > setting.limit_bytes else "fits"
-    separate = plan.tdtm.packages == "separate"
-    packages = {
-        (block.component, block.index, block.variant if separate else ""): held
-        for block, held in zip(schedule.blocks, costs.stored_bytes, strict=True)
-    }
+    stored_bytes, num_packages = schedule.stored(costs)
     blocks = _blocks(schedule, costs)
     seconds: dict[Mark, float] = {
         mark: share * outcome.total_s for mark, share in mark_shares(prepared, outcome).items()
@@ -225,12 +216,12 @@ def _row(name: str, plan: Plan, document: Document, setting: Setting, risk: floa
         device=setting.device.name,
         verdict=verdict,
         total_s=outcome.total_s,
-        component_s=finish.component_s,
-        quantile_s=_quantile(plan, document, setting, risk) if risk is not None else None,
+        component_s=prepared.finish().component_s,
+        quantile_s=_quantile(prepared, risk) if risk is not None else None,
         kill_share=kill_share(setting, outcome.peak_bytes),
         peak_bytes=outcome.peak_bytes,
-        stored_bytes=sum(packages.values()),
-        num_packages=len(packages),
+        stored_bytes=stored_bytes,
+        num_packages=num_packages,
         num_blocks={
             component: sum(1 for block in blocks if block.component == component)
             for component in dict.fromkeys(block.component for block in blocks)

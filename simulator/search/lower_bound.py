@@ -30,7 +30,8 @@ from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.units import format_bytes
 from ondevice_sora.profiles.costs import Array, BlockCosts
 from ondevice_sora.simulator.search.choices import Choice, Part
-from ondevice_sora.simulator.search.problem import Place, Problem
+from ondevice_sora.simulator.search.place import Place
+from ondevice_sora.simulator.search.problem import Problem
 
 INFINITY = float("inf")
 GOLDEN = (5**0.5 - 1) / 2
@@ -69,13 +70,15 @@ def table_of(problem: Problem, part: Part, place: Place, merging: bool) -> _Tabl
         limit = next(edge for edge in edges if edge > start)
         bounds += [(start, end) for end in range(start + 1, limit + 1)]
     costs = place.prices([part.spec(problem.model.name, start, end, merging) for start, end in bounds])
-    room = problem.budget - place.memory.baseline
-    transient = place.memory.transient
-    fits = [
-        held + round(held * transient) + working <= room
-        for held, working in zip(costs.resident_bytes, costs.working_bytes, strict=True)
-    ]
+    fits = [needed <= problem.budget for needed in _needed_alone(costs, place)]
     return _Table(part, bounds, costs, fits)
+
+
+def _needed_alone(costs: BlockCosts, place: Place) -> list[int]:
+    """Footprint of each block while it runs with no other in memory, or loads."""
+    transient, _ = place.memory.shares_of(costs.resident_bytes)
+    baseline = place.memory.baseline
+    return [baseline + sum(parts) for parts in zip(costs.resident_bytes, transient, costs.working_bytes, strict=True)]
 
 
 def lower_bound(problem: Problem, place: Place) -> float:
@@ -260,12 +263,8 @@ class _Component:
 
 def check_units(problem: Problem, table: _Table, place: Place) -> None:
     """Raises UserError for a unit that does not fit even alone, with the smallest budget that every unit fits in."""
-    needs = {}
-    for (start, end), held, working in zip(
-        table.bounds, table.costs.resident_bytes, table.costs.working_bytes, strict=True
-    ):
-        if end == start + 1:
-            needs[start] = place.memory.baseline + held + round(held * place.memory.transient) + working
+    needed = zip(table.bounds, _needed_alone(table.costs, place), strict=True)
+    needs = {start: alone for (start, end), alone in needed if end == start + 1}
     start, most = max(needs.items(), key=lambda item: item[1])
     if most > problem.budget:
         raise too_big(problem, table.part, start, most)
@@ -287,8 +286,5 @@ def smallest_budget(problem: Problem) -> int:
     A block needs at least the sum of its units' weights and the largest of their working memories.
     """
     choices = tuple(Choice(tuple(range(part.count)), 0, "none") for part in problem.parts)
-    generous = Problem(
-        problem.plan, problem.document, problem.model, problem.reference, problem.parts, problem.start, problem.places,
-        10**18,
-    )  # fmt: skip
+    generous = problem.within(10**18)
     return max(generous.schedule(choices, "shared", place)[0].needed_bytes for place in problem.places)

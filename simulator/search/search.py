@@ -19,14 +19,15 @@ from dataclasses import dataclass
 from itertools import product
 from math import prod
 
-from ondevice_sora.base.compiled import HAS_COMPILER
+from ondevice_sora.base.compiled import has_compiler
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.simulator.search.choices import Choice, Choices, Keep, Packages, Part, all_choices, num_choices
+from ondevice_sora.plans.schema import Keep, Packages
+from ondevice_sora.simulator.search.choices import Choice, Choices, Part, all_choices, num_choices
 from ondevice_sora.simulator.search.lower_bound import lower_bound, smallest_budget, table_of
 from ondevice_sora.simulator.search.problem import Problem, Scored
 
 WINDOWS = (0, 1, 2, 3, 4, 6, 8)
-EXHAUSTIVE = 300_000 if HAS_COMPILER else 20_000
+EXHAUSTIVE, EXHAUSTIVE_UNCOMPILED = 300_000, 20_000
 """Problems of at most so many plans are enumerated: ten units that are walked again and again, where it is compiled."""
 GROUPS = (*range(1, 25), 26, 28, 30, 35, 40, 60)
 STARTS = 6
@@ -121,7 +122,8 @@ class _Search:
 
     def run(self) -> str:
         try:
-            if prod(num_choices(part, self.windows) for part in self.problem.parts) <= EXHAUSTIVE:
+            limit = EXHAUSTIVE if has_compiler() else EXHAUSTIVE_UNCOMPILED
+            if prod(num_choices(part, self.windows) for part in self.problem.parts) <= limit:
                 self.phase = "every plan"
                 self._enumerate()
                 return "optimum"

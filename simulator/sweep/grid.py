@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -13,10 +11,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec.structs import replace
 
-from ondevice_sora.base.errors import UserError
-from ondevice_sora.base.files.documents import Document, overlaid
+from ondevice_sora.base.files.documents import overlaid
 from ondevice_sora.base.files.reading import read_extended, read_yaml
-from ondevice_sora.plans.schema import READY, Plan, Video, find_plan, plan_data, read_plan
+from ondevice_sora.plans.schema import READY, LoadedPlan, Plan, Video, find_plan, plan_data, read_plan
 from ondevice_sora.profiles.figures import ByteCount
 from ondevice_sora.profiles.profile import load_profile
 from ondevice_sora.simulator.prepare import Setting, setting_of
@@ -62,10 +59,13 @@ class Cell:
     model: str
     device: str
     technique: str
-    plan: Plan
-    document: Document
+    loaded: LoadedPlan
     setting: Setting
     is_searched: bool
+
+    @property
+    def plan(self) -> Plan:
+        return self.loaded.plan
 
     @property
     def key(self) -> str:
@@ -88,32 +88,22 @@ def read_grid(path: str | Path) -> list[Cell]:
         raise document.error("$", f"{count:,} combinations; at most {MAX_CELLS:,} are swept", "Shorten an axis.")
     places = []
     for row, device in enumerate(grid.devices):
-        with _placed(document, f"$.devices[{row}]"):
+        with document.locating(f"$.devices[{row}]"):
             places.append((device, f"$.devices[{row}]", *load_profile(device)))
     cells = []
     for (m, model), (s, shape), (name, technique) in product(
         enumerate(grid.models), enumerate(grid.shapes), techniques.items()
     ):
-        with _placed(document, f"$.models[{m}]"):
+        with document.locating(f"$.models[{m}]"):
             base = read_extended(find_plan(model), READY)
         changes = {f"$.shapes[{s}]": "video"} if shape is not None else {}
         if technique is not None:
             changes |= {f"$.techniques.{name}.{key}": key for key in TECHNIQUES if getattr(technique, key) is not None}
-        plan, source = read_plan(overlaid(base, document, changes))
+        loaded = read_plan(overlaid(base, document, changes))
+        memory = loaded.plan.memory
         for (device, pointer, profile, facts), budget in product(places, grid.budgets):
-            own = plan if budget is None else replace(plan, memory=replace(plan.memory, budget=budget))
-            with _placed(document, pointer):
-                setting = setting_of(profile, facts, own)
-            cells.append(Cell(model, device, name, own, source, setting, grid.search))
+            own = loaded if budget is None else loaded.changed(memory=replace(memory, budget=budget))
+            with document.locating(pointer):
+                setting = setting_of(profile, facts, own.plan)
+            cells.append(Cell(model, device, name, own, setting, grid.search))
     return cells
-
-
-@contextmanager
-def _placed(document: Document, pointer: str) -> Iterator[None]:
-    """A complaint that names no place is about this one."""
-    try:
-        yield
-    except UserError as error:
-        if error.where is not None:
-            raise
-        raise document.error(pointer, error.what, error.mend) from None

@@ -7,26 +7,23 @@ a new pool. A Dask scheduler does the same with the cells of a worker that is lo
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.plans.schema import LoadedPlan
 from ondevice_sora.profiles.models.model import family
 from ondevice_sora.simulator.search.comparison import budget_for, find_plan_for
 from ondevice_sora.simulator.simulate import answer
 from ondevice_sora.simulator.sweep.grid import Cell
+from ondevice_sora.simulator.sweep.journal import TEXT, WHOLE, Journal, Row
 
-Row = dict[str, Any]
-"""Column -> value; units in the names, None for unknown."""
-
-TEXT = ("model", "device", "technique", "verdict", "reason")
-WHOLE = ("width", "height", "frames", "budget_bytes", "peak_bytes", "limit_bytes")
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""Text that begins so is a formula to a spreadsheet."""
 PATIENCE = "20s"
 """How long a Dask scheduler may take to answer."""
 ATTEMPTS = 3
@@ -35,7 +32,7 @@ ATTEMPTS = 3
 
 def row_of(cell: Cell) -> Row:
     """A cell simulated. A plan that is refused, or for which none fits, says so in `reason`; the rest is unknown."""
-    plan, setting = cell.plan, cell.setting
+    loaded, plan, setting = cell.loaded, cell.plan, cell.setting
     video, budget = plan.video, plan.memory.budget
     row: Row = {
         "model": cell.model,
@@ -52,9 +49,10 @@ def row_of(cell: Cell) -> Row:
     try:
         if cell.is_searched:
             own_budget = budget_for([setting], int(budget) if budget is not None else None, None)
-            found, plan = find_plan_for(plan, cell.document, [setting], own_budget)
+            found, plan = find_plan_for(loaded, [setting], own_budget)
+            loaded = LoadedPlan(plan, loaded.document)
             row |= {"budget_bytes": own_budget[0], "bound_s": found.bound, "gap": found.gap}
-        result = answer(plan, cell.document, setting).result
+        result = answer(loaded, setting).result
     except UserError as error:
         return {**row, "reason": error.what}
     row |= {
@@ -69,44 +67,6 @@ def row_of(cell: Cell) -> Row:
     for name, component in result.components.items():
         row[f"{family(name)}_s"] = row.get(f"{family(name)}_s", 0.0) + component.total_s
     return row
-
-
-class Journal:
-    """The rows done, one JSON line each, in a file beside the table."""
-
-    def __init__(self, table: Path) -> None:
-        self.path = table.with_name(f"{table.name}.rows.jsonl")
-
-    def read(self) -> dict[str, Row]:
-        """Row by the cell's key. A line that was cut short is not a row, and is cut off."""
-        rows: dict[str, Row] = {}
-        if not self.path.exists():
-            return rows
-        whole = 0
-        try:
-            content = self.path.read_bytes()
-            for line in content.splitlines(keepends=True):
-                if not line.endswith(b"\n"):
-                    break
-                key, row = json.loads(line)
-                rows[key] = row
-                whole += len(line)
-            if whole < len(content):
-                os.truncate(self.path, whole)
-        except (OSError, ValueError, TypeError) as error:
-            raise UserError(f"not the rows of a sweep: {error}", str(self.path), "Delete the file.") from None
-        return rows
-
-    def add(self, key: str, row: Row) -> None:
-        """Raises UserError if it cannot be written."""
-        try:
-            with self.path.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps([key, row], allow_nan=False) + "\n")
-        except OSError as error:
-            raise UserError(f"cannot be written: {error.strerror or error}", str(self.path)) from None
-
-    def remove(self) -> None:
-        self.path.unlink(missing_ok=True)
 
 
 def sweep(
@@ -206,5 +166,10 @@ def write_table(rows: Sequence[Row], path: Path) -> None:
     stream = io.StringIO()
     writer = csv.DictWriter(stream, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: _inert(value) for name, value in row.items()} for row in rows)
     write_text(path, stream.getvalue())
+
+
+def _inert(value: object) -> object:
+    """A value for CSV: a formula is text with an apostrophe before it."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value

@@ -13,6 +13,7 @@ from imageio import v3
 from imageio_ffmpeg import get_ffmpeg_exe
 from worlds.tiny import PLAN, TEXT_CONFIG, save_tiny_model
 
+from ondevice_sora.base.installation import how_to_install
 from ondevice_sora.commands.main import main
 from ondevice_sora.records.trace import read_trace
 from ondevice_sora.runtime.sampling import generation
@@ -157,7 +158,10 @@ def test_a_prompt_that_cannot_be_read_is_refused(generate, capsys, prompt, messa
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (PLAN.replace("width: 64", "width: 67"), "plan.yaml: width 67 is not a multiple of 8 pixels\nUse 64 or 72."),
+        (
+            PLAN.replace("width: 64", "width: 67"),
+            "plan.yaml:3: video.width: width 67 is not a multiple of 8 pixels\nUse 64 or 72.",
+        ),
         (PLAN.replace("model: small", "model: opensora"), "is for the model 'opensora', and only 'small' generates"),
         (PLAN + "lpl: {mode: dynamic, stop_steps: {3: 1}}\n", "no rule to generate with"),
         (PLAN + "tdtm: {steps: all, units: [spacial_*]}\n", "no unit that merges tokens has a name like 'spacial_*'"),
@@ -223,7 +227,7 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch, capsys, package)
     assert main(["generate", PROMPT]) == 2
     error = capsys.readouterr().err
     assert f"this needs {package}, which is not installed" in error
-    assert "pip install 'ondevice-sora[generate]'" in error
+    assert how_to_install("generate") in error
 
 
 BLOCKS = """components:

@@ -108,7 +108,7 @@ def test_a_device_that_the_catalogue_lacks_is_scaled_by_its_hardware(path):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"format": "x-2"}, "capture format 'x-2' is not 'ondevice-sora-capture-1'"),
+        ({"format": "x-2"}, "format 'x-2' is not 'ondevice-sora-capture-1'"),
         ({"format": None}, "no 'format'"),
         ({"loads": {"first_s": [-1]}}, "blocks[0].loads.first_s[0]: expected float >= 0.0, found int -1"),
         ({"loads": {"frist_s": [1]}}, "this key is not known\nDid you mean 'first_s'?"),
@@ -118,6 +118,9 @@ def test_a_device_that_the_catalogue_lacks_is_scaled_by_its_hardware(path):
         ({"blocks": []}, "no block was measured"),
         ({"compute_units": "all"}, "Choose from: cpu_and_gpu, cpu_and_ne, cpu_only."),
         ({"conditions": {"device_model": "x", "os": "y", "date": "today"}}, "conditions.date"),
+        ({"conditions": {"device_model": "\x1b[31m", "os": "y", "date": "2026-01-31"}}, "conditions.device_model"),
+        ({"conditions": {"device_model": "x", "os": "y\n", "date": "2026-01-31"}}, "conditions.os"),
+        ({"model": "a\u202eb"}, "model: expected one line without control characters"),
     ],
 )  # fmt: skip
 def test_a_wrong_file_is_one_complaint(path, changes, said):
@@ -130,9 +133,9 @@ def test_a_wrong_file_is_one_complaint(path, changes, said):
         ("{\n]", "phone.json:2: not valid JSON"),
         ('{"a": 1, "a": 2}', "the key 'a' stands twice"),
         ('{"a": NaN}', "NaN is not a number"),
-        ('{"a": ' + "9" * 5000 + "}", "a number is too long"),
+        ('{"a": ' + "9" * 5000 + "}", "is too long for a number"),
         ('{"a": "\\ud800"}', "half a character"),
-        ("[" * 100_000, "nested too deeply"),
+        ("[" * 100_000, "nested deeper than 40 levels"),
         ("[]", "expected keys with values"),
     ],
 )

@@ -12,7 +12,7 @@ seconds = st.floats(0.01, 100.0)
 
 def steady_pass(toy):
     """Seconds of a pass that has a pass before and after it."""
-    return toy.with_(steps=4).evaluate().pass_s("denoiser")[2]
+    return toy.with_(steps=4).finish().pass_s("denoiser")[2]
 
 
 @given(blocks=st.integers(2, 30), load_s=seconds, run_s=seconds)

@@ -56,7 +56,7 @@ def test_the_recurrence_equals_the_engine(toy, budget):
         toy.schedule()
     except UserError:
         return
-    outcome, finish = toy.play(is_limited=False), toy.evaluate()
+    outcome, finish = toy.play(is_limited=False), toy.finish()
     assert finish.total_s == pytest.approx(outcome.total_s, rel=1e-9, abs=1e-9)
     assert finish.peak_bytes == outcome.peak_bytes
 
@@ -65,7 +65,7 @@ def test_the_recurrence_equals_the_engine(toy, budget):
 def test_every_total_lies_between_its_bounds(toy):
     schedule, costs = toy.schedule()
     bounds = bounds_of(schedule, costs)
-    total = toy.evaluate().total_s
+    total = toy.finish().total_s
     assert bounds.lower_s <= total * (1 + 1e-9) + 1e-9
     assert total <= bounds.sequential_s * (1 + 1e-9) + 1e-9
 
@@ -125,7 +125,7 @@ def test_what_is_needed_bounds_what_is_used(toy):
 @given(toys(interference=False, thermal=False), st.floats(0.1, 1.0))
 def test_faster_loading_is_never_slower(toy, factor):
     faster = toy.with_(load_s=toy.load_s * factor, cold_s=toy.cold_s * factor)
-    assert faster.evaluate().total_s <= toy.evaluate().total_s + 1e-9
+    assert faster.finish().total_s <= toy.finish().total_s + 1e-9
 
 
 @given(toys(), st.integers(0, 8))
@@ -183,7 +183,7 @@ def test_passes_that_are_not_replayed_end_when_the_engine_says(
     for span in toy.play().spans:
         if span.action != "load":
             ends[span.step] = span.end_s
-    assert [finish for _, _, finish in toy.evaluate().passes] == pytest.approx(list(ends.values()), rel=1e-9, abs=1e-9)
+    assert [finish for _, _, finish in toy.finish().passes] == pytest.approx(list(ends.values()), rel=1e-9, abs=1e-9)
 
 
 @given(toys(thermal=False), st.one_of(st.none(), st.integers(0, 9000)))

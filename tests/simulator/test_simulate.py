@@ -1,24 +1,18 @@
 """What a user is told: the verdict, the numbers behind it, and what to change."""
 
+from dataclasses import replace
+
 import pytest
 
 from ondevice_sora.base.files.reading import read_extended
-from ondevice_sora.plans.schema import load_plan
-from ondevice_sora.profiles.profile import load_profile
 from ondevice_sora.simulator.changes.whatif import what_ifs
-from ondevice_sora.simulator.prepare import setting_of
-from ondevice_sora.simulator.simulate import answer
-
-
-def answer_of(name, device="iphone15pro", **options):
-    plan, document = load_plan(name)
-    profile, found = load_profile(device)
-    return answer(plan, document, setting_of(profile, found, plan, **options))
+from ondevice_sora.simulator.prepare import asked, prepare
+from ondevice_sora.simulator.simulate import answer, simulate
 
 
 @pytest.fixture(scope="module")
 def reference():
-    return answer_of("app-256").result
+    return simulate("app-256").result
 
 
 def test_the_reference_partition_fits(reference):
@@ -44,7 +38,7 @@ def test_the_interval_holds_the_total(reference):
 def test_the_denoiser_as_one_block_is_killed_with_block_and_moment(tmp_path):
     path = tmp_path / "whole.yaml"
     path.write_text("extends: app-256\nname: whole\ncomponents: {denoiser: {blocks: whole}}\n")
-    result = answer_of(path).result
+    result = simulate(path).result
     assert result.verdict == "killed"
     assert result.total_s is None
     assert result.interval_s is None
@@ -55,16 +49,14 @@ def test_the_denoiser_as_one_block_is_killed_with_block_and_moment(tmp_path):
 
 
 def test_ours_is_faster_than_the_app_within_its_budget():
-    app, ours = answer_of("app-256-all").result, answer_of("ours-256").result
+    app, ours = simulate("app-256-all").result, simulate("ours-256").result
     assert ours.total_s < app.total_s
     assert ours.peak_bytes <= ours.budget_bytes
 
 
 def test_what_ifs_change_one_thing_each():
-    plan, document = load_plan("app-256")
-    profile, device = load_profile("iphone15pro")
-    rows = {row.title: row for row in what_ifs(plan, document, setting_of(profile, device, plan))}
-    base = answer_of("app-256").result.total_s
+    rows = {row.title: row for row in what_ifs(prepare(*asked("app-256")))}
+    base = simulate("app-256").result.total_s
     assert rows["With LPL"].total_s < base
     assert rows["With TDTM"].total_s < base
     assert rows["With the entitlement"].limit_bytes == 6_000_000_000
@@ -72,14 +64,14 @@ def test_what_ifs_change_one_thing_each():
 
 
 def test_heat_makes_a_run_longer():
-    assert answer_of("app-256", is_thermal=True).result.total_s > 1.3 * answer_of("app-256").result.total_s
+    assert simulate("app-256", is_thermal=True).result.total_s > 1.3 * simulate("app-256").result.total_s
 
 
 def test_units_that_do_not_merge_tokens_run_as_without_tdtm(tmp_path):
     def denoiser_s(units):
         plan = tmp_path / "plan.yaml"
         plan.write_text(f"name: p\nmodel: opensora\nsampler: {{steps: 3}}\ntdtm: {{steps: all, units: [{units}]}}\n")
-        return answer_of(str(plan)).result.components["denoiser"].total_s
+        return simulate(str(plan)).result.components["denoiser"].total_s
 
     all_units, spatial, one = denoiser_s("'*'"), denoiser_s("spatial_*"), denoiser_s("spatial_0")
     assert all_units < spatial < one
@@ -88,7 +80,7 @@ def test_units_that_do_not_merge_tokens_run_as_without_tdtm(tmp_path):
 def test_dynamic_lpl_widens_the_interval(tmp_path):
     path = tmp_path / "dynamic.yaml"
     path.write_text("extends: app-256\nname: dynamic\nlpl: {mode: dynamic, stop_steps: {14: 0.5, 25: 0.5}}\n")
-    result = answer_of(path).result
+    result = simulate(path).result
     low, high = result.interval_s
     assert result.num_evaluations == 15
     assert high - low > 300
@@ -98,7 +90,7 @@ def test_every_device_of_the_catalogue_answers():
     from ondevice_sora.profiles.devices import device_keys
 
     for device in device_keys():
-        assert answer_of("app-192-all", device).result.unlimited_s > 0
+        assert simulate("app-192-all", device).result.unlimited_s > 0
 
 
 def test_read_extended_follows_a_ready_plan(tmp_path):
@@ -112,7 +104,7 @@ def test_read_extended_follows_a_ready_plan(tmp_path):
 def test_what_does_not_fit_together_is_noted(tmp_path):
     path = tmp_path / "roomy.yaml"
     path.write_text("extends: ours-256\nname: roomy\nmemory: {budget: 5 GB}\n")
-    assert any("budget is above the memory limit" in note for note in answer_of(path).result.notes)
+    assert any("budget is above the memory limit" in note for note in simulate(path).result.notes)
 
 
 def test_measured_figures_stand_instead_of_the_models(tmp_path):
@@ -122,9 +114,8 @@ def test_measured_figures_stand_instead_of_the_models(tmp_path):
     from ondevice_sora.profiles.figures import Figure
     from ondevice_sora.profiles.measurements import Measurement
 
-    plan, document = load_plan("app-256-lpl")
-    profile, device = load_profile("iphone15pro")
-    before = answer(plan, document, setting_of(profile, device, plan)).result
+    loaded, setting = asked("app-256-lpl")
+    before = answer(loaded, setting).result
     row = next(row for row in before.blocks if row.block == "spatial_0..temporal_0")
     measured = Measurement(
         model="Open-Sora v1.2",
@@ -134,8 +125,8 @@ def test_measured_figures_stand_instead_of_the_models(tmp_path):
         run_s=Figure(100.0, "measured", "made up"),
     )
     stray = msgspec.structs.replace(measured, last_unit="temporal_5")
-    profile = msgspec.structs.replace(profile, measurements=(measured, stray))
-    after = answer(plan, document, setting_of(profile, device, plan)).result
+    profile = msgspec.structs.replace(setting.profile, measurements=(measured, stray))
+    after = answer(loaded, replace(setting, profile=profile)).result
     assert after.total_s - before.total_s == pytest.approx(16 * (100.0 - row.run_s), rel=1e-6)
     assert after.marks["measured"] > 0.5
     assert any("blocks that this plan does not have: 1" in note for note in after.notes)

@@ -3,11 +3,9 @@
 import random
 from pathlib import Path
 
-from ondevice_sora.base.files.documents import Document
 from ondevice_sora.base.files.writing import write_yaml
-from ondevice_sora.plans.schema import FirstSteps, Plan, Sampler, Tdtm
-from ondevice_sora.profiles.profile import load_profile
-from ondevice_sora.simulator.prepare import setting_of
+from ondevice_sora.plans.schema import FirstSteps, LoadedPlan, Plan, Sampler, Tdtm
+from ondevice_sora.simulator.prepare import asked, model_of
 from ondevice_sora.simulator.search.lower_bound import smallest_budget
 from ondevice_sora.simulator.search.problem import Problem, problem_of
 
@@ -42,11 +40,9 @@ def instance(seed: int, folder: Path, most_units: int = 5, num_units: int | None
     write_yaml(path, {"name": "random", "source": "made up", "components": components})
     steps = draw.randint(1, 4)
     tdtm = Tdtm(steps=FirstSteps(draw.randint(1, steps))) if merges and counts[-1] > 1 else Tdtm()
-    plan = Plan(name="random", model=path.name, sampler=Sampler(steps=steps), tdtm=tdtm)
-    document = Document({}, {}, folder / "plan.yaml")
-    profile, device = load_profile("iphone15pro")
-    setting = setting_of(profile, device, plan)
-    problem = problem_of(plan, document, [setting], 10**12)
+    plan = Plan(name="random", model=str(path), sampler=Sampler(steps=steps), tdtm=tdtm)
+    loaded, setting = asked(LoadedPlan(plan))
+    problem = problem_of(plan, model_of(loaded), [setting], 10**12)
     smallest = smallest_budget(problem)
     whole = sum(unit["parameters"] * 4 for component in components for unit in component["units"])
     problem.budget = smallest + int(draw.random() * whole)

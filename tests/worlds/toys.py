@@ -5,11 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 
-from ondevice_sora.base.files.documents import Document
 from ondevice_sora.plans.schedule import MemoryModel, Schedule, build_schedule
 from ondevice_sora.plans.schema import ComponentPlan, FirstSteps, Lpl, Memory, Plan, Sampler, Tdtm
 from ondevice_sora.profiles.blocks import BlockSpec
@@ -17,7 +15,7 @@ from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.figures import ByteCount
 from ondevice_sora.profiles.models.model import Component, Model, Unit, Work
 from ondevice_sora.simulator.engine import Outcome, play
-from ondevice_sora.simulator.fast import Finish, evaluate
+from ondevice_sora.simulator.fast import Finish, finish
 from ondevice_sora.simulator.machine import Machine, Thermal
 
 
@@ -93,25 +91,27 @@ class Toy:
         )
 
     @property
+    def memory(self) -> MemoryModel:
+        return MemoryModel(self.baseline, self.limit, self.transient, self.residual)
+
+    @property
     def machine(self) -> Machine:
         return Machine(
-            self.baseline, self.limit, self.transient, self.residual,
+            self.memory,
             dict.fromkeys(("cpu", "gpu", "ane"), self.load_rate), dict.fromkeys(("cpu", "gpu", "ane"), self.run_rate),
             self.thermal,
         )  # fmt: skip
 
     def schedule(self) -> tuple[Schedule, BlockCosts]:
-        memory = MemoryModel(self.baseline, self.limit, self.transient, self.residual)
-        document = Document({}, {}, Path("toy.yaml"))
-        return build_schedule(self.plan, self.model, {}, self.price, memory, document)
+        return build_schedule(self.plan, self.model, {}, self.price, self.memory)
 
     def play(self, is_limited: bool = True) -> Outcome:
         schedule, costs = self.schedule()
         return play(schedule, costs, self.machine, is_limited=is_limited)
 
-    def evaluate(self) -> Finish:
+    def finish(self) -> Finish:
         schedule, costs = self.schedule()
-        return evaluate(schedule, costs, self.machine)
+        return finish(schedule, costs, self.machine)
 
     def spans(self) -> list[tuple[str, str, float, float]]:
         """(action, block, start, end) of loads and runs, in order of their ends."""

@@ -3,34 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
-from ondevice_sora.base.errors import UserError
-from ondevice_sora.base.files.complaints import complaint_of, decode, value_at
+from ondevice_sora.base.errors import UserError, in_words
+from ondevice_sora.base.files.complaints import complaint_of, decode, shorten, value_at
 
 T = TypeVar("T")
 
 
 class Document:
-    """The plain data of one file (or of several, where one `extends` another) and where each value stands."""
+    """The plain data of one file (or of several, where one `extends` another) and where each value stands.
 
-    def __init__(self, data: Any, lines: dict[str, tuple[Path, int]], path: Path) -> None:
+    `mend` is what to do about a complaint that says nothing itself: of a file that no person wrote, to write it again.
+    """
+
+    def __init__(
+        self, data: Any, lines: dict[str, tuple[Path, int]], path: Path, mend: str | None = None
+    ) -> None:  # fmt: skip
         self.data = data
         self.lines = lines
         self.path = path
+        self.mend = mend
 
     def where(self, pointer: str = "$") -> str:
         """'plan.yaml:12: sampler.steps' for a pointer such as '$.sampler.steps'; the nearest parent that has a line."""
-        label = pointer.removeprefix("$").removeprefix(".")
+        label = in_words(pointer)
         while pointer not in self.lines and pointer != "$":
             cut = max(pointer.rfind("."), pointer.rfind("["))
             pointer = pointer[:cut] if cut > 0 else "$"
         path, line = self.lines.get(pointer, (self.path, 0))
         place = f"{path}:{line}" if line else f"{path}"
-        label = label if len(label) <= 200 else f"{label[:199]}…"
         return f"{place}: {label}" if label else place
 
     def file_of(self, pointer: str) -> Path:
@@ -38,14 +44,38 @@ class Document:
         return self.lines.get(pointer, (self.path, 0))[0]
 
     def error(self, pointer: str, what: str, mend: str | None = None) -> UserError:
-        return UserError(what, self.where(pointer), mend)
+        return UserError(what, self.where(pointer), mend or self.mend)
+
+    def check_format(self, name: str, known: str) -> None:
+        """Raises UserError unless the key 'format' says `known`; `name` is what the file should be: 'a trace'."""
+        found = self.data.get("format")
+        if found is None:
+            raise self.error("$", f"not {name}: no 'format': '{known}'")
+        if found != known:
+            raise self.error("$", f"format {shorten(found)} is not '{known}'")
+
+    @contextmanager
+    def locating(self, pointer: str | None = None) -> Iterator[None]:
+        """Name the line of the field that a complaint from within is about, and keep those that have a place already.
+
+        A complaint that names neither place nor field is about `pointer`, if that is given.
+        """
+        try:
+            yield
+        except UserError as error:
+            field = error.field or pointer
+            if error.where is not None or field is None:
+                raise
+            raise self.error(field, error.what, error.mend) from None
 
     def convert(self, kind: type[T]) -> T:
         """The data as `kind`, a msgspec Struct. Raises UserError naming the line and, for a key, the nearest known."""
         try:
             return msgspec.convert(self.data, kind, strict=True, str_keys=True, dec_hook=decode)
         except msgspec.ValidationError as error:
-            raise self.error(*complaint_of(self.data, kind, str(error))) from None
+            pointer, what, mend = complaint_of(self.data, kind, str(error))
+            is_missing = what.endswith("is missing")  # nobody adds a key to a file that a program wrote
+            raise self.error(pointer, what, self.mend if is_missing and self.mend else mend) from None
 
 
 def overlaid(document: Document, over: Document, pointers: dict[str, str]) -> Document:
@@ -75,7 +105,7 @@ def merge(base: Any, over: Any, pointer: str, lines: dict[str, Any], over_lines:
         return merged
     for stale in _below(base, pointer):
         lines.pop(stale, None)
-    lines.update((fresh, over_lines[fresh]) for fresh in _below(over, pointer))
+    lines.update((fresh, over_lines[fresh]) for fresh in _below(over, pointer) if fresh in over_lines)
     return over
 
 

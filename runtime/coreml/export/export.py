@@ -89,7 +89,7 @@ def export_plan(
         settings = commission.plan.component(component)
         if settings.precision == "int4":
             where = f"$.components.{commission.plan.entry(component)}.precision"
-            raise commission.document.error(where, "'int4' is not exported here", "Write int8, float16 or float32.")
+            raise UserError("'int4' is not exported here", mend="Write int8, float16 or float32.", field=where)
     wanted = [(component, number) for component, blocks in workshop.cuts.items() for number in range(len(blocks))]
     try:
         directory.mkdir(parents=True, exist_ok=True)

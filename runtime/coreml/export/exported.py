@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +11,8 @@ import torch
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.documents import Document
-from ondevice_sora.plans.schedule import MemoryModel, Schedule, build_schedule
-from ondevice_sora.plans.schema import Plan, read_plan
+from ondevice_sora.plans.schedule import Schedule
+from ondevice_sora.plans.schema import LoadedPlan, Plan, read_plan
 from ondevice_sora.profiles.blocks import BlockSpec
 from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.models.model import Model
@@ -25,8 +25,8 @@ from ondevice_sora.runtime.coreml.export.manifest import (
     read_manifest,
 )
 from ondevice_sora.runtime.coreml.export.workshop import rebuilt, request_of_plan
-from ondevice_sora.runtime.executor.network import UNLIMITED, listed_model
-from ondevice_sora.runtime.executor.partitioned import PartitionedVideo
+from ondevice_sora.runtime.executor.scheduling import describe_networks, schedule_run, stored_pricer
+from ondevice_sora.runtime.sampling.video import VideoNetworks
 
 SizeOf = Callable[[ExportedBlock], int]
 
@@ -37,9 +37,8 @@ class Export:
 
     directory: Path
     manifest: ExportManifest
-    plan: Plan
-    document: Document
-    video: PartitionedVideo
+    loaded: LoadedPlan
+    video: VideoNetworks
     model: Model
 
     @classmethod
@@ -48,7 +47,8 @@ class Export:
         manifest = read_manifest(directory)
         if not manifest.complete:
             raise UserError("the export is not complete", str(directory / MANIFEST), "Run the export again to go on.")
-        plan, document = read_plan(Document(manifest.plan, {}, directory / MANIFEST))
+        loaded = read_plan(Document(manifest.plan, {}, directory / MANIFEST))
+        plan = loaded.plan
         networks = rebuilt(manifest.origin)
         stored = manifest.no_caption
         data = (directory / stored.file).read_bytes() if (directory / stored.file).is_file() else b""
@@ -56,8 +56,12 @@ class Export:
         if values.size != np.prod(stored.shape):
             raise UserError("is not as it was written", str(directory / stored.file), EXPORT_AGAIN)
         networks.denoiser.y_embedder.y_embedding = torch.from_numpy(values.astype(np.float32)).reshape(stored.shape)
-        video = PartitionedVideo.of(networks, request_of_plan(plan))
-        return cls(directory, manifest, plan, document, video, listed_model(plan.model, video.networks))
+        video = VideoNetworks.of(networks, request_of_plan(plan))
+        return cls(directory, manifest, loaded, video, describe_networks(plan.model, video.networks))
+
+    @property
+    def plan(self) -> Plan:
+        return self.loaded.plan
 
     def block_of(self, spec: BlockSpec) -> ExportedBlock:
         """Raises UserError if the export was cut otherwise."""
@@ -68,18 +72,10 @@ class Export:
 
         Raises UserError if the plan's budget cannot be kept.
         """
-
-        def price(blocks: Sequence[BlockSpec]) -> BlockCosts:
-            held = tuple(size_of(self.block_of(block)) for block in blocks)
-            none = np.zeros((len(blocks), 1))
-            return BlockCosts(
-                load_warm_s=none, load_cold_s=none, run_s=none, first_run_s=none, unload_s=none,
-                resident_bytes=held, working_bytes=(0,) * len(blocks), stored_bytes=held,
-                load_marks=({},) * len(blocks), run_marks=({},) * len(blocks),
-            )  # fmt: skip
-
-        steps = self.plan.sampler.steps
-        evaluations = steps if self.plan.lpl.mode == "dynamic" else self.plan.evaluations()
-        memory = MemoryModel(baseline=0, available=UNLIMITED, transient=0.0, residual=0.0)
-        reference = reference_partition(self.model)
-        return build_schedule(self.plan, self.model, reference, price, memory, self.document, evaluations)
+        with self.loaded.locating():
+            return schedule_run(
+                self.plan,
+                self.model,
+                price=stored_pricer(lambda spec: size_of(self.block_of(spec))),
+                reference=reference_partition(self.model),
+            )

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.base.files.reading import read_text
+from ondevice_sora.base.files.json_files import read_json
 from ondevice_sora.base.files.writing import write_text
 from ondevice_sora.plans.schema import Plan, plan_data
 from ondevice_sora.profiles.blocks import ComputeUnits, span_name
@@ -180,12 +180,9 @@ def read_manifest(directory: Path) -> ExportManifest:
     path = directory / MANIFEST
     if not path.is_file():
         raise UserError("no export: there is no manifest.json", str(directory), "Export a plan to this folder first.")
-    try:
-        manifest = msgspec.json.decode(read_text(path, max_bytes=MAX_MANIFEST_BYTES), type=ExportManifest)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise UserError(f"not an export's manifest: {error}", str(path), EXPORT_AGAIN) from None
-    if manifest.format != FORMAT:
-        raise UserError(f"export format '{manifest.format}' is not '{FORMAT}'", str(path), EXPORT_AGAIN)
+    document = read_json(path, max_bytes=MAX_MANIFEST_BYTES, mend=EXPORT_AGAIN, follows_links=False)
+    document.check_format("an export's manifest", FORMAT)
+    manifest = document.convert(ExportManifest)
     named = [manifest.no_caption.file, *(package.file for block in manifest.blocks for package in block.packages)]
     for file in named:
         if Path(file).name != file or file in ("", ".", ".."):

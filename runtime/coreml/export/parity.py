@@ -30,9 +30,9 @@ from ondevice_sora.runtime.coreml.export.manifest import (
 from ondevice_sora.runtime.coreml.export.workshop import Commission, Workshop, bound
 from ondevice_sora.runtime.coreml.package.package import read_package
 from ondevice_sora.runtime.coreml.program.program import Program
-from ondevice_sora.runtime.executor.partitioned import SPATIAL, TEMPORAL
 from ondevice_sora.runtime.networks.components import DENOISER, TEXT_ENCODER
 from ondevice_sora.runtime.networks.units import State, run_units
+from ondevice_sora.runtime.sampling.video import SPATIAL, TEMPORAL
 
 TOLERANCES: dict[Precision, float] = {"float32": 1e-4, "float16": 2e-2, "mixed": 2e-2, "int8": 5e-2, "int4": 0.0}
 """Largest accepted error of a block's output, relative to the output's largest magnitude. int8 includes rounding the
@@ -53,11 +53,12 @@ def validate_export(
     manifest = read_manifest(directory)
     if not manifest.complete:
         raise UserError("the export is not complete", str(directory / MANIFEST), "Run the export again to go on.")
-    plan, document = read_plan(Document(manifest.plan, {}, directory / MANIFEST))
+    loaded = read_plan(Document(manifest.plan, {}, directory / MANIFEST))
     seed = manifest.weights.seed
     if seed is None and weights is None:
         weights = Path(manifest.weights.description)
-    workshop = workshop_of(Commission(plan, document, weights, seed or 0))
+    with loaded.locating():
+        workshop = workshop_of(Commission(loaded.plan, weights, seed if weights is None else None))
     made: dict[str, State] = {}
     rows: list[ParityRow] = []
     for component, blocks in workshop.cuts.items():

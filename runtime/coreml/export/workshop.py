@@ -17,16 +17,15 @@ import torch
 from torch import Tensor
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.base.files.documents import Document
 from ondevice_sora.plans.partition import Block as PlannedBlock
+from ondevice_sora.plans.partition import cut
 from ondevice_sora.plans.schema import Plan
 from ondevice_sora.profiles.models.catalogue import architecture
 from ondevice_sora.profiles.models.model import Model
 from ondevice_sora.profiles.models.opensora import check_video, reference_partition
 from ondevice_sora.runtime.coreml.export.manifest import EXPORT_AGAIN, FunctionKind
 from ondevice_sora.runtime.coreml.export.sources import CheckpointWeights, RandomWeights, WeightSource
-from ondevice_sora.runtime.executor.network import HeldSlot, Network, Slot, cut, listed_model, weight_slots
-from ondevice_sora.runtime.executor.partitioned import SPATIAL, TEMPORAL, PartitionedVideo
+from ondevice_sora.runtime.executor.scheduling import describe_networks
 from ondevice_sora.runtime.networks.components import (
     DECODER,
     DENOISER,
@@ -35,14 +34,15 @@ from ondevice_sora.runtime.networks.components import (
     describe_text_to_video,
 )
 from ondevice_sora.runtime.networks.embeddings import rotary_frequencies
+from ondevice_sora.runtime.networks.network import HeldWeight, Network, WeightPlace, weight_places
 from ondevice_sora.runtime.networks.stdit3 import STDiT3, STDiT3Config
 from ondevice_sora.runtime.networks.t5 import T5Config, T5Encoder
 from ondevice_sora.runtime.networks.units import Block, State, Unit
 from ondevice_sora.runtime.networks.video_vae import VideoVAE, VideoVAEConfig
-from ondevice_sora.runtime.sampling.generation import VideoRequest
-from ondevice_sora.runtime.sampling.request import request_of
+from ondevice_sora.runtime.sampling.request import VideoRequest, request_of
+from ondevice_sora.runtime.sampling.video import SPATIAL, TEMPORAL, VideoNetworks
 from ondevice_sora.runtime.small import model as small
-from ondevice_sora.runtime.small.shipped import WEIGHTS as SHIPPED
+from ondevice_sora.runtime.small.shipped import shipped_weights
 
 SIZES = {
     "small": (small.TEXT_ENCODER, small.DENOISER, small.VIDEO_VAE),
@@ -53,12 +53,11 @@ OPENSORA_REQUEST = VideoRequest(num_frames=68, height=192, width=192, fps=24.0, 
 
 @dataclass(frozen=True)
 class Commission:
-    """What to export: the plan, and its weights in a folder or out of a seed."""
+    """What to export: the plan, and its weights in a folder or out of a seed (0 unless given)."""
 
     plan: Plan
-    document: Document
     weights: Path | None
-    seed: int = 0
+    seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -78,11 +77,11 @@ class Workshop:
 
     def __init__(self, commission: Commission) -> None:
         """Raises UserError for a model that is not exported here, weights that do not fit, or an impossible plan."""
-        plan, document = commission.plan, commission.document
+        plan = commission.plan
         described = architecture(plan.model)
         if described is None or plan.model not in SIZES:
             listed = ", ".join(sorted(SIZES))
-            raise document.error("$.model", f"'{plan.model}' is not exported here", f"Models that are: {listed}.")
+            raise UserError(f"'{plan.model}' is not exported here", mend=f"Models that are: {listed}.", field="$.model")
         shape = plan.video or described.video
         check_video(shape.width, shape.height, shape.frames, described.config)
         self.plan = plan
@@ -91,20 +90,20 @@ class Workshop:
         longest = model.denoiser.config.model_max_length
         self.encoder_tokens = plan.encoder_tokens or min(described.config.text_encoder.tokens, longest)
         if self.encoder_tokens > longest:
-            raise document.error("$.encoder_tokens", f"{self.encoder_tokens} tokens; this model reads {longest}")
+            raise UserError(f"{self.encoder_tokens} tokens; this model reads {longest}", field="$.encoder_tokens")
         self.text_tokens = attended_tokens(plan)
         if self.text_tokens > self.encoder_tokens:
             what = f"{self.text_tokens} tokens; the text encoder is given {self.encoder_tokens}"
-            raise document.error("$.text_tokens", what)
-        self.video = PartitionedVideo.of(model, self.request)
-        self.model: Model = listed_model(plan.model, self.video.networks)
+            raise UserError(what, field="$.text_tokens")
+        self.video = VideoNetworks.of(model, self.request)
+        self.model: Model = describe_networks(plan.model, self.video.networks)
         self.reference = reference_partition(self.model)
-        self.cuts: dict[str, tuple[PlannedBlock, ...]] = cut(plan, self.model, document, self.reference)
+        self.cuts: dict[str, tuple[PlannedBlock, ...]] = cut(plan, self.model, self.reference)
         self.walks = self._walks_of(self.video)
         bare = without_weights(*(network.config for network in vars(model).values()))
         self._shapes = {
             component: {kind: _states(walk) for kind, walk in walks.items()}
-            for component, walks in self._walks_of(PartitionedVideo.of(bare, self.request)).items()
+            for component, walks in self._walks_of(VideoNetworks.of(bare, self.request)).items()
         }
 
     @property
@@ -138,10 +137,10 @@ class Workshop:
         span, network = self.span(component, number), self.network(component)
         return [network.plain[index].name for index in range(span.start, span.stop) if network.merges(index)]
 
-    def slots(self, component: str, number: int) -> dict[str, Slot | HeldSlot]:
+    def slots(self, component: str, number: int) -> dict[str, WeightPlace | HeldWeight]:
         """Where the block's weights belong, by checkpoint name. All kinds share the modules."""
         units = self.network(component).plain[self.span(component, number)]
-        return dict(pair for unit in units for pair in weight_slots(unit))
+        return dict(pair for unit in units for pair in weight_places(unit))
 
     def span(self, component: str, number: int) -> slice:
         """Which of the component's units a block has."""
@@ -149,7 +148,7 @@ class Workshop:
         start = sum(len(block.units) for block in blocks[:number])
         return slice(start, start + len(blocks[number].units))
 
-    def _walks_of(self, video: PartitionedVideo) -> dict[str, dict[FunctionKind, Walk]]:
+    def _walks_of(self, video: VideoNetworks) -> dict[str, dict[FunctionKind, Walk]]:
         by_name = {network.name: network for network in video.networks}
         model, request, tokens = video.model, self.request, self.encoder_tokens
         config = model.decoder.config
@@ -219,15 +218,18 @@ def model_and_source(commission: Commission) -> tuple[TextToVideo, WeightSource]
     Without a folder of weights: those that ship, if they are there, else random ones. Raises UserError.
     """
     folder = commission.weights
-    if folder is None and commission.plan.model == "small" and (SHIPPED / DENOISER).is_dir():
-        folder = SHIPPED
+    if folder is None and commission.plan.model == "small":
+        folder = shipped_weights()
     source: WeightSource
     if folder is not None:
+        if commission.seed is not None:
+            what = f"--seed has no effect: the weights are those of {folder}"
+            raise UserError(what, mend="Leave it out. Random weights are for models that have none here.")
         model, checkpoints = describe_text_to_video(folder)
         source = CheckpointWeights(str(folder), vars(model), checkpoints)
     else:
         model = without_weights(*SIZES[commission.plan.model])
-        source = random_weights(model, commission.seed)
+        source = random_weights(model, commission.seed or 0)
     decoder, embedder = model.decoder, model.denoiser.y_embedder
     shapes = {name: tuple(getattr(decoder, name).shape) for name in ("scale", "shift")}
     for name, tensor in source.read(DECODER, shapes).items():
@@ -258,7 +260,7 @@ def without_weights(text_encoder: T5Config, denoiser: STDiT3Config, decoder: Vid
 
 
 @contextmanager
-def bound(slots: Mapping[str, Slot | HeldSlot], tensors: Mapping[str, Tensor]) -> Iterator[None]:
+def bound(slots: Mapping[str, WeightPlace | HeldWeight], tensors: Mapping[str, Tensor]) -> Iterator[None]:
     """The modules with these weights, inside the `with`; afterwards as they were."""
     before = {name: slot.get() for name, slot in slots.items()}
     try:

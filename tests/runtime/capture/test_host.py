@@ -9,9 +9,8 @@ import msgspec
 import pytest
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.base.files.documents import Document
 from ondevice_sora.base.files.writing import write_yaml
-from ondevice_sora.plans.schedule import Schedule
+from ondevice_sora.plans.schedule import MemoryModel, Schedule
 from ondevice_sora.plans.schema import ComponentPlan, Plan, Sampler, Tdtm, UnitsPerBlock
 from ondevice_sora.profiles.costs import price
 from ondevice_sora.profiles.figures import Figure
@@ -22,7 +21,7 @@ from ondevice_sora.records.trace import Trace
 from ondevice_sora.runtime.capture.host import ALONE, BESIDE, PROBE, capture_plan, profile_of
 from ondevice_sora.runtime.capture.measured_run import Trial
 from ondevice_sora.runtime.capture.subjects import StandIn, subject_of, write_subject
-from ondevice_sora.runtime.executor.network import profile_memory, profile_pricer, schedule_run
+from ondevice_sora.runtime.executor.scheduling import schedule_run
 from ondevice_sora.runtime.executor.store import MODEL, Store
 from ondevice_sora.runtime.networks.stdit3 import LatentSize, STDiT3Config
 from ondevice_sora.simulator.engine import play
@@ -38,10 +37,6 @@ LIMIT = 10**12
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return write_subject(tmp_path_factory.mktemp("store"), StandIn(CONFIG, LatentSize(2, 4, 4), 3), {})
-
-
-def document(store: Store) -> Document:
-    return Document({}, {}, store.directory)
 
 
 def true_run_s(unit: str, variant: str) -> float:
@@ -86,7 +81,7 @@ def schedule_of(store: Store, plan: Plan, profile: Profile) -> tuple[Schedule, A
     def priced(blocks: Any) -> Any:
         return price(blocks, profile.costs, measurements=profile.measurements)
 
-    return schedule_run(plan, model, document(store), price=priced, memory=profile_memory(profile))
+    return schedule_run(plan, model, price=priced, memory=MemoryModel.of(profile.costs))
 
 
 def total_s(store: Store, plan: Plan, profile: Profile) -> float:
@@ -189,7 +184,7 @@ def test_the_written_profile_prices_as_the_one_in_memory(
     profile, device = load_profile(str(tmp_path / "host.yaml"))
     plan = capture_plan(store, BESIDE)
     model = listed_model(MODEL, store.directory)[0]
-    read = schedule_run(plan, model, document(store), price=profile_pricer(profile, device))[1]
+    read = schedule_run(plan, model, price=profile.pricer(device))[1]
     assert read.run_s.tolist() == schedule_of(store, plan, profiles[1])[1].run_s.tolist()
 
 

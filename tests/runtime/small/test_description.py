@@ -44,7 +44,7 @@ def test_the_units_have_the_names_of_the_networks_units():
 
 
 def test_shape_text_length_and_sampling_agree():
-    request, plan = small.REQUEST, load_plan("small")[0]
+    request, plan = small.REQUEST, load_plan("small").plan
     video = described().video
     assert (video.width, video.height, video.frames) == (request.width, request.height, request.num_frames)
     assert described().text_tokens == small.DENOISER.model_max_length

@@ -6,15 +6,15 @@ import pytest
 from worlds.instances import instance
 from worlds.toys import random_toy
 
-from ondevice_sora.base.compiled import HAS_COMPILER, compiled
+from ondevice_sora.base.compiled import compiled, has_compiler
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.loading import HELPERS, load_plan_of
-from ondevice_sora.simulator.fast import evaluate
+from ondevice_sora.simulator.fast import finish
 from ondevice_sora.simulator.recurrence import after, finish_times
 from ondevice_sora.simulator.search import candidates
 from ondevice_sora.simulator.search.choices import Choice
 
-needs_numba = pytest.mark.skipif(not HAS_COMPILER, reason="numba is not installed")
+needs_numba = pytest.mark.skipif(not has_compiler(), reason="numba is not installed")
 PACKAGES = ("shared", "separate")
 
 
@@ -33,18 +33,18 @@ def whole(problem, choices, packages):
         schedule, costs = problem.schedule(choices, packages, problem.places[0])
     except UserError:
         return None
-    finish = evaluate(schedule, costs, problem.places[0].machine)
+    found = finish(schedule, costs, problem.places[0].machine)
     separate = packages == "separate"
     stored = {
         (block.component, block.index, block.variant if separate else ""): held
         for block, held in zip(schedule.blocks, costs.stored_bytes, strict=True)
     }
-    return finish.total_s, finish.peak_bytes, schedule.needed_bytes, sum(stored.values()), len(stored)
+    return found.total_s, found.peak_bytes, schedule.needed_bytes, sum(stored.values()), len(stored)
 
 
 @pytest.mark.parametrize("is_compiled", [False, pytest.param(True, marks=needs_numba)])
 def test_a_candidate_comes_to_what_its_schedule_comes_to(is_compiled, tmp_path, monkeypatch):
-    monkeypatch.setattr(candidates, "HAS_COMPILER", is_compiled)
+    monkeypatch.setattr(candidates, "has_compiler", lambda: is_compiled)
     if not is_compiled:
         monkeypatch.setattr(candidates, "_kernels", lambda: (load_plan_of, finish_times))
     draw = random.Random(3)
@@ -87,7 +87,7 @@ def test_compiled_functions_do_what_they_do_as_they_are():
             [held // 2 for held in size],
             [held // 10 for held in size],
         ]
-        bytes_ = (machine.baseline_bytes, draw.choice([-1, 1500, 3000]), 3000)
+        bytes_ = (machine.memory.baseline, draw.choice([-1, 1500, 3000]), 3000)
         decided = load_plan_of(*columns, *bytes_)
         assert_same(decide(*map(np.array, columns), *bytes_), decided)
         if decided[2] >= 0:
@@ -96,8 +96,8 @@ def test_compiled_functions_do_what_they_do_as_they_are():
         rates = [[machine.load_rate["gpu"]] * blocks, [machine.run_rate["gpu"]] * blocks]
         thermal = (True, 0.6, 80.0) if draw.random() < 0.3 else (False, 1.0, 1.0)
         columns = [*map(list, decided[0]), *prices, *rates, size, *columns[6:9]]
-        expected = finish_times(*columns, machine.baseline_bytes, *thermal)
-        assert_same(finish(*map(np.array, columns), machine.baseline_bytes, *thermal), expected)
+        expected = finish_times(*columns, machine.memory.baseline, *thermal)
+        assert_same(finish(*map(np.array, columns), machine.memory.baseline, *thermal), expected)
 
 
 def assert_same(found, expected):

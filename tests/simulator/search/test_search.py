@@ -6,14 +6,12 @@ import pytest
 from msgspec.structs import replace
 from worlds.instances import instance
 
-from ondevice_sora.base.compiled import HAS_COMPILER
+from ondevice_sora.base.compiled import has_compiler
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.schedule import build_schedule
-from ondevice_sora.plans.schema import load_plan
 from ondevice_sora.profiles.models.model import Component, Model
-from ondevice_sora.profiles.profile import load_profile
 from ondevice_sora.simulator.engine import play
-from ondevice_sora.simulator.prepare import prepare, setting_of
+from ondevice_sora.simulator.prepare import Described, asked, model_of, ready
 from ondevice_sora.simulator.search.choices import Choice, Part, with_choices
 from ondevice_sora.simulator.search.comparison import front
 from ondevice_sora.simulator.search.lower_bound import smallest_budget
@@ -49,9 +47,7 @@ def brute_force(problem):
     for choices in all_plans(problem):
         plan = with_choices(problem.plan, problem.parts, choices, problem.budget, "shared")
         try:
-            schedule, costs = build_schedule(
-                plan, problem.model, problem.reference, place.prices, place.memory, problem.document
-            )
+            schedule, costs = build_schedule(plan, problem.model, {}, place.prices, place.memory)
         except UserError:
             continue
         outcome = play(schedule, costs, place.machine, is_limited=False)
@@ -71,7 +67,7 @@ def test_search_finds_the_optimum_of_small_instances(block, tmp_path):
         assert found.best.peak_bytes <= problem.budget
 
 
-@pytest.mark.skipif(not HAS_COMPILER, reason="numba is not installed: this would take minutes")
+@pytest.mark.skipif(not has_compiler(), reason="numba is not installed: this would take minutes")
 @pytest.mark.parametrize(
     ("seed", "units"),
     [
@@ -95,9 +91,8 @@ def test_search_finds_the_optimum_of_up_to_ten_units(seed, units, tmp_path):
 @pytest.fixture(scope="module")
 def shipped():
     """The problem of ours-192 at 3.0 GB."""
-    plan, document = load_plan("ours-192")
-    profile, device = load_profile("iphone15pro")
-    return problem_of(plan, document, [setting_of(profile, device, plan)], 3 * 10**9)
+    loaded, setting = asked("ours-192")
+    return problem_of(loaded.plan, model_of(loaded), [setting], 3 * 10**9)
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +108,7 @@ def test_ten_units_walked_once_are_cut_at_best(tmp_path):
     model = Model("random", "made up", (component,))
     part = Part(component, "float32", ("cpu_and_gpu",) * 10, 1, frozenset({0}))
     start = (Choice((0,), 0, "none"),)
-    ten = Problem(problem.plan, problem.document, model, {}, (part,), start, problem.places, 0)
+    ten = Problem(problem.plan, Described(model, {}), model, (part,), start, problem.places, 0)
     ten.budget = smallest_budget(ten) + 150_000_000
     best = search(ten, windows=WINDOWS)
     assert best.ending == "optimum"
@@ -141,7 +136,7 @@ def test_plan_found_plays_in_the_engine_as_predicted(shipped, found):
 def test_remembered_prices_are_the_prices(shipped, found):
     place = shipped.places[0]
     plan = shipped.plan_of(found.best.choices, found.best.packages)
-    prepared = prepare(plan, shipped.document, place.setting)
+    prepared = ready(plan, shipped.described, place.setting)
     schedule, costs = shipped.schedule(found.best.choices, found.best.packages, place)
     assert schedule.visits == prepared.schedule.visits
     assert costs.resident_bytes == prepared.costs.resident_bytes
@@ -149,12 +144,12 @@ def test_remembered_prices_are_the_prices(shipped, found):
 
 
 def test_search_is_deterministic(shipped, found):
-    again = problem_of(shipped.plan, shipped.document, [place.setting for place in shipped.places], shipped.budget)
+    again = problem_of(shipped.plan, shipped.described, [place.setting for place in shipped.places], shipped.budget)
     assert search(again).best == found.best
 
 
 def test_interrupting_keeps_the_best_so_far(shipped):
-    problem = problem_of(shipped.plan, shipped.document, [place.setting for place in shipped.places], shipped.budget)
+    problem = problem_of(shipped.plan, shipped.described, [place.setting for place in shipped.places], shipped.budget)
 
     def interrupt(phase, best, num_evaluated):
         if num_evaluated == 20:
@@ -166,14 +161,14 @@ def test_interrupting_keeps_the_best_so_far(shipped):
 
 
 def test_no_time_at_all_still_gives_a_plan(shipped):
-    problem = problem_of(shipped.plan, shipped.document, [place.setting for place in shipped.places], shipped.budget)
+    problem = problem_of(shipped.plan, shipped.described, [place.setting for place in shipped.places], shipped.budget)
     stopped = search(problem, seconds=1e-9)
     assert stopped.ending == "time"
     assert stopped.gap > 0
 
 
 def test_budget_below_a_unit_names_it_and_what_would_do(shipped):
-    problem = problem_of(shipped.plan, shipped.document, [place.setting for place in shipped.places], 5 * 10**8)
+    problem = problem_of(shipped.plan, shipped.described, [place.setting for place in shipped.places], 5 * 10**8)
     with pytest.raises(UserError, match=r"unit 'layer_0' of text_encoder needs .* a block of its own") as refused:
         search(problem)
     smallest = int(refused.value.mend.split()[6])

@@ -1,10 +1,15 @@
 """A search that was cut short goes on from its file, to the end that it would have come to."""
 
+import dataclasses
+import json
+
 import pytest
 from msgspec.structs import replace
 from worlds.instances import instance
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.plans.schema import LoadedPlan
+from ondevice_sora.simulator.prepare import model_of
 from ondevice_sora.simulator.search.comparison import find_plan_for
 from ondevice_sora.simulator.search.problem import problem_of
 from ondevice_sora.simulator.search.search import search
@@ -25,16 +30,16 @@ class Interrupter:
 @pytest.fixture
 def make(shipped_192):
     """Fresh problems of ours-192 at 3.0 GB."""
-    plan, document, settings = shipped_192
-    return lambda: problem_of(plan, document, settings, 3 * 10**9)
+    loaded, settings = shipped_192
+    return lambda: problem_of(loaded.plan, model_of(loaded), settings, 3 * 10**9)
 
 
 def test_a_resumed_search_ends_as_one_that_was_never_cut_short(make, shipped_192, tmp_path):
-    plan, _, settings = shipped_192
+    loaded, settings = shipped_192
     whole = search(make())
     stopped = make()
     assert search(stopped, progress=Interrupter(300)).ending == "interrupted"
-    about, path = fingerprint(plan, settings), tmp_path / "state.json"
+    about, path = fingerprint(loaded.plan, settings), tmp_path / "state.json"
     save_state(path, about, {stopped.budget: stopped.seen})
     resumed = make()
     resumed.seen = load_state(path, about)[resumed.budget]
@@ -54,16 +59,47 @@ def test_a_resumed_search_without_time_still_knows_the_best(make):
 
 
 def test_the_state_of_another_search_is_refused(make, shipped_192, tmp_path):
-    plan, _, settings = shipped_192
+    loaded, settings = shipped_192
     path = tmp_path / "state.json"
-    save_state(path, fingerprint(plan, settings), {})
-    other = replace(plan, sampler=replace(plan.sampler, steps=7))
-    with pytest.raises(UserError, match=r"state.json: the state of another search"):
+    save_state(path, fingerprint(loaded.plan, settings), {})
+    other = replace(loaded.plan, sampler=replace(loaded.plan.sampler, steps=7))
+    with pytest.raises(UserError, match=r"state.json: not the state of this search"):
         load_state(path, fingerprint(other, settings))
     path.write_text("{")
-    with pytest.raises(UserError, match="not the state of a search"):
+    with pytest.raises(UserError, match=r"state.json: not valid JSON.*\nName another file"):
         load_state(path, "")
     assert load_state(tmp_path / "none.json", "") == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda entry: entry.__setitem__(2, {**entry[2], "score": -1.0}), "score: expected float >= 0.0"),
+        (lambda entry: entry.__setitem__(2, {**entry[2], "packages": "separate"}), "the score is another plan's"),
+        (lambda entry: entry.__setitem__(0, None), "expected array, found nothing"),
+        (lambda entry: entry.clear(), "array of at least length 3"),
+    ],
+)
+def test_a_state_that_was_altered_is_refused_at_its_place(make, tmp_path, change, complaint):
+    problem, path = make(), tmp_path / "state.json"
+    search(problem, progress=Interrupter(300))
+    save_state(path, "about", {problem.budget: problem.seen})
+    state = json.loads(path.read_text())
+    entries = state["scored"][str(problem.budget)]
+    change(next(entry for entry in entries if entry[2] is not None))
+    path.write_text(json.dumps(state))
+    with pytest.raises(UserError, match=rf"state.json: scored\.3000000000\[\d+\].*{complaint}"):
+        load_state(path, "about")
+
+
+def test_a_lie_about_the_best_plan_is_noticed(make, shipped_192):
+    plan, document, settings = shipped_192
+    problem = make()
+    search(problem, progress=Interrupter(300))
+    key, scored = next((key, scored) for key, scored in problem.seen.items() if scored is not None)
+    known = {problem.budget: {key: dataclasses.replace(scored, score=1.0)}}
+    with pytest.raises(UserError, match="what is known from before of the best plan is not true"):
+        find_plan_for(plan, document, settings, (problem.budget, "given"), known=known)
 
 
 @pytest.mark.parametrize("interrupter", [Interrupter(40), Interrupter(phase="comparison")])
@@ -71,7 +107,7 @@ def test_ctrl_c_at_any_time_keeps_the_best_so_far(interrupter, tmp_path):
     problem = instance(4, tmp_path)
     settings = [place.setting for place in problem.places]
     answer, best = find_plan_for(
-        problem.plan, problem.document, settings, (problem.budget, "given"), risk=0.95, progress=interrupter
+        LoadedPlan(problem.plan), settings, (problem.budget, "given"), risk=0.95, progress=interrupter
     )
     assert answer.ending == "interrupted"
     assert answer.rows[0].name == "found"

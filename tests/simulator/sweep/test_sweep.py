@@ -10,7 +10,8 @@ import pytest
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.simulator.sweep.grid import read_grid
-from ondevice_sora.simulator.sweep.sweep import Journal, row_of, sweep, write_table
+from ondevice_sora.simulator.sweep.journal import Journal
+from ondevice_sora.simulator.sweep.sweep import row_of, sweep, write_table
 
 GRID = """
 models: [app-192, ours-192]
@@ -127,12 +128,13 @@ def test_a_worker_of_a_cluster_that_dies_loses_nothing(cells, rows, tmp_path):
 
 def test_rows_done_are_kept_and_a_torn_line_is_not_one(cells, rows, tmp_path):
     journal = Journal(tmp_path / "table.csv")
-    journal.add(cells[0].key, {"made": "up"})
+    made_up = rows[0] | {"total_s": 12345.0}
+    journal.add(cells[0].key, made_up)
     with journal.path.open("a") as stream:
         stream.write('["torn')
     told = []
     found = sweep(cells[:2], journal, processes=1, progress=told.append)
-    assert found == [{"made": "up"}, rows[1]]
+    assert found == [made_up, rows[1]]
     assert told == [1, 1]
     assert [json.loads(line)[0] for line in journal.path.read_text().splitlines()] == [cell.key for cell in cells[:2]]
 
@@ -155,3 +157,10 @@ def test_csv_and_parquet_hold_the_same(rows, tmp_path):
     for text, typed in zip(written, table, strict=True):
         assert text == {name: "" if value is None else str(value) for name, value in typed.items()}
     assert table[:-1] == rows
+
+
+def test_text_that_a_spreadsheet_would_take_for_a_formula_is_text(rows, tmp_path):
+    write_table([rows[0] | {"model": "=1+1", "device": "-2", "reason": "@x"}], tmp_path / "table.csv")
+    (row,) = csv.DictReader((tmp_path / "table.csv").read_text().splitlines())
+    assert (row["model"], row["device"], row["reason"]) == ("'=1+1", "'-2", "'@x")
+    assert float(row["total_s"]) == rows[0]["total_s"]

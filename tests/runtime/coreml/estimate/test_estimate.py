@@ -252,6 +252,13 @@ def test_an_export_brings_its_plan_passes_and_compute_units(tmp_path, capsys, mo
     assert rows == {"input": ("cpu_and_gpu", 7, 7), "spatial_0": ("cpu_only", 1, 7)}
 
 
+def test_an_exports_steps_are_its_plans(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exported(tmp_path / "exported")
+    assert main(["profile", "estimate", "exported", "--steps", "50"]) == 2
+    assert "--steps has no effect on an export, whose plan has its own" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("file", ["../outside.mlpackage", "/etc", "", "a/b"])
 def test_an_exports_manifest_may_not_leave_its_folder(tmp_path, file):
     path = exported(tmp_path / "exported") / "manifest.json"
@@ -331,4 +338,4 @@ def test_absurd_work_is_refused(folder, capsys):
     writer.outputs("z")
     writer.save(folder / "absurd.mlpackage")
     assert main(["profile", "estimate", "app/absurd.mlpackage"]) == 2
-    assert "absurd.mlpackage: one run would do more than 1e18 operations" in capsys.readouterr().err
+    assert "absurd.mlpackage: one run would do more than 1e17 operations" in capsys.readouterr().err

@@ -37,7 +37,7 @@ def copied(exported: Exported, tmp_path: Path) -> Path:
 def exported_again(directory: Path, exported: Exported, plan: Path | None = None) -> list[str]:
     """Names of the blocks that had to be made."""
     made: list[str] = []
-    commission = Commission(*load_plan(plan or exported.plan), exported.weights)
+    commission = Commission(load_plan(plan or exported.plan).plan, exported.weights)
     export_plan(commission, directory, on_block=lambda block, was_made: made.append(block.name) if was_made else None)
     return made
 
@@ -46,7 +46,7 @@ def test_the_manifest_wires_the_blocks(exported: Exported) -> None:
     """Whatever a block reads, its component's caller or an earlier block of it provides."""
     manifest = read_manifest(exported.directory)
     assert manifest.complete
-    assert manifest.plan_sha256 == plan_hash(load_plan(exported.plan)[0])
+    assert manifest.plan_sha256 == plan_hash(load_plan(exported.plan).plan)
     for component in manifest.components:
         there = set(component.reads)
         for block in (block for block in manifest.blocks if block.component == component.name):
@@ -197,8 +197,7 @@ def test_errors_are_relative_and_masks_must_agree() -> None:
 
 
 def commissioned(text: str, weights: Path | None = None) -> Commission:
-    document = parse_yaml(text, Path("plan.yaml"))
-    return Commission(*read_plan(document), weights)
+    return Commission(read_plan(parse_yaml(text, Path("plan.yaml"))).plan, weights)
 
 
 @pytest.mark.parametrize(
@@ -257,5 +256,5 @@ def test_a_folder_that_cannot_be_written(exported: Exported, tmp_path: Path) -> 
 
 def test_the_plan_is_kept_whole(exported: Exported) -> None:
     manifest = read_manifest(exported.directory)
-    plan, _ = read_plan(Document(manifest.plan, {}, Path("manifest.json")))
-    assert plan == load_plan(exported.plan)[0]
+    plan = read_plan(Document(manifest.plan, {}, Path("manifest.json"))).plan
+    assert plan == load_plan(exported.plan).plan

@@ -1,0 +1,72 @@
+"""A device to plan for, and its prices, each block's worked out once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ondevice_sora.plans.schedule import MemoryModel
+from ondevice_sora.profiles.blocks import BlockSpec
+from ondevice_sora.profiles.costs import BlockCosts, Pricer
+from ondevice_sora.simulator.machine import Machine, machine_of
+from ondevice_sora.simulator.prepare import Setting
+
+BlockKey = tuple[str, str, str, str, str, str]
+
+
+class BlockPrices:
+    """A pricer that remembers: each distinct block is priced once."""
+
+    def __init__(self, price: Pricer) -> None:
+        self.price = price
+        self.rows: dict[BlockKey, tuple[Any, ...]] = {}
+
+    def __call__(self, blocks: Sequence[BlockSpec]) -> BlockCosts:
+        """Prices at the figures' values, one sample."""
+        rows = self.rows
+        keys = [
+            (b.component, b.units[0].name, b.units[-1].name, b.variant, b.precision, b.compute_units) for b in blocks
+        ]
+        missing = {key: block for key, block in zip(keys, blocks, strict=True) if key not in rows}
+        if missing:
+            costs = self.price(list(missing.values()))
+            seconds = (costs.load_warm_s, costs.load_cold_s, costs.run_s, costs.first_run_s, costs.unload_s)
+            columns = [array[:, 0].tolist() for array in seconds]
+            columns += [
+                costs.resident_bytes,
+                costs.working_bytes,
+                costs.stored_bytes,
+                costs.load_marks,
+                costs.run_marks,
+            ]
+            for key, *row in zip(missing, *columns, strict=True):
+                rows[key] = tuple(row)
+        found = [rows[key] for key in keys]
+        table = np.array([row[:5] for row in found], dtype=np.float64)
+        resident, working, stored, load_marks, run_marks = zip(*(row[5:] for row in found), strict=True)
+        return BlockCosts(
+            table[:, 0:1], table[:, 1:2], table[:, 2:3], table[:, 3:4], table[:, 4:5],
+            resident, working, stored, load_marks, run_marks,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Place:
+    """A device to plan for: its machine, and its prices."""
+
+    setting: Setting
+    machine: Machine
+    prices: BlockPrices
+
+    @property
+    def memory(self) -> MemoryModel:
+        return self.machine.memory
+
+
+def place_of(setting: Setting) -> Place:
+    profile = setting.profile
+    machine = machine_of(profile.costs, setting.limit_bytes, is_thermal=setting.is_thermal)
+    return Place(setting, machine, BlockPrices(profile.pricer(setting.device)))
