@@ -16,6 +16,7 @@ import msgspec
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.documents import Document
 from ondevice_sora.base.files.reading import extend
+from ondevice_sora.base.installation import how_to_install
 from ondevice_sora.base.units import parse_bytes
 from ondevice_sora.plans.schema import READY, LoadedPlan, Plan, plan_data, read_plan, ready_plans
 from ondevice_sora.records.result import Result
@@ -338,7 +339,7 @@ def _pandas() -> Any:
     try:
         import pandas
     except ModuleNotFoundError:
-        raise UserError("data frames need pandas, which is not installed", mend="pip install pandas") from None
+        raise UserError("data frames need pandas, which is not installed", mend=how_to_install("notebook")) from None
     return pandas
 
 

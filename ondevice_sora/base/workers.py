@@ -22,7 +22,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ondevice_sora.base import children
 from ondevice_sora.base.errors import UserError
@@ -35,7 +35,7 @@ Result = TypeVar("Result")
 class WorkerDiedError(Exception):
     """A process ended during a job, so many times. `how` goes on after its name: 'was ended by ...'."""
 
-    def __init__(self, job: object, how: str) -> None:
+    def __init__(self, job: Any, how: str) -> None:
         super().__init__(f"a process {how}")
         self.job = job
         self.how = how

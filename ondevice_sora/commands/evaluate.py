@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ondevice_sora.base.errors import UserError, nearest
+from ondevice_sora.base.files.folders import locked
+from ondevice_sora.base.interrupts import keeping
 from ondevice_sora.commands.common import EXIT_FITS, needing, progress_bar, shown, whole_number
 
 if TYPE_CHECKING:
@@ -108,14 +110,12 @@ def run(options: argparse.Namespace) -> int:
     digest = weights_digest(options.weights)
     open_folder(options.output, digest)
 
-    with progress_bar("videos", len(wanted) * len(scenes) * options.seeds) as advance:
-        try:
-            run_evaluation(
-                model, options.output, wanted, scenes, options.seeds, strips=options.strips, on_video=advance
-            )
-        except KeyboardInterrupt:
-            print("What is finished is kept; the same command goes on from here.", file=sys.stderr)
-            raise
+    with (
+        locked(options.output),
+        keeping(f"finished videos are kept in {options.output}; the same command goes on from them"),
+        progress_bar("videos", len(wanted) * len(scenes) * options.seeds) as advance,
+    ):
+        run_evaluation(model, options.output, wanted, scenes, options.seeds, strips=options.strips, on_video=advance)
     everything = list(known.values())
     records = read_all(options.output, everything, scenes, options.seeds)
     results = Evaluation(

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.interrupts import keeping
 from ondevice_sora.commands.common import EXIT_FITS, needing, progress_bar, whole_number
 
 if TYPE_CHECKING:
@@ -77,12 +78,11 @@ def run(options: argparse.Namespace) -> int:
             num_made += was_made
             advance(1)
 
-        try:
-            with loaded.locating():
-                manifest = export_plan(commission, options.output, jobs=options.jobs, on_block=on_block)
-        except KeyboardInterrupt:
-            print("What is finished is kept; the same command goes on from here.", file=sys.stderr)
-            raise
+        with (
+            keeping(f"finished blocks are kept in {options.output}; the same command goes on from them"),
+            loaded.locating(),
+        ):
+            manifest = export_plan(commission, options.output, jobs=options.jobs, on_block=on_block)
     for component in manifest.components:
         packages = [each for block in manifest.blocks if block.component == component.name for each in block.packages]
         size = format_bytes(sum(package.num_bytes for package in packages))

@@ -12,10 +12,11 @@ import re
 import sys
 import time
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.folders import scratch_in
+from ondevice_sora.base.interrupts import keeping
 from ondevice_sora.commands.common import EXIT_FITS, needing, output_path, progress_bar, whole_number
 
 if TYPE_CHECKING:
@@ -154,16 +155,16 @@ def _generate(
     from ondevice_sora.runtime.executor.in_blocks import generate_in_blocks
     from ondevice_sora.runtime.sampling.generation import generate
 
-    with progress_bar("steps", networks.request.num_steps) as advance:
+    with keeping("no file was written"), progress_bar("steps", networks.request.num_steps) as advance:
 
         def on_step(_: object) -> None:
             advance(1)
 
         if trace is None:
             return generate(networks, token_ids, token_mask, seed=seed, on_step=on_step), None
-        with loaded.locating(), TemporaryDirectory(prefix=".blocks-", dir=trace.parent) as folder:
+        with loaded.locating(), scratch_in(trace.parent, "blocks") as folder:
             return generate_in_blocks(
-                networks, token_ids, token_mask, name=SMALL_NAME, plan=loaded.plan, folder=Path(folder), seed=seed,
+                networks, token_ids, token_mask, name=SMALL_NAME, plan=loaded.plan, folder=folder, seed=seed,
                 on_step=on_step,
             )  # fmt: skip
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.commands.common import EXIT_FITS, EXIT_INTERRUPTED, needing, output_path, progress_bar, whole_number
+from ondevice_sora.base.files.folders import locked
+from ondevice_sora.commands.common import EXIT_FITS, needing, output_path, progress_bar, whole_number
 
 
 def add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,18 +40,16 @@ def run_sweep(options: argparse.Namespace) -> int:
             import distributed  # noqa: F401
     cells = read_grid(options.grid)
     journal = Journal(path)
-    try:
-        with progress_bar("cells", len(cells)) as progress:
-            rows = sweep(cells, journal, options.scheduler, options.processes, progress)
-    except KeyboardInterrupt:
-        print(
-            f"interrupted: {len(journal.read())} of {len(cells)} rows are kept in {journal.path}; the same command "
-            "goes on from them",
-            file=sys.stderr,
-        )
-        return EXIT_INTERRUPTED
-    write_table(rows, path)
-    journal.remove()
+    with locked(journal.path):
+        try:
+            with progress_bar("cells", len(cells)) as progress:
+                rows = sweep(cells, journal, options.scheduler, options.processes, progress)
+        except KeyboardInterrupt as interrupted:
+            kept = f"{len(journal.read())} of {len(cells)} rows are kept in {journal.path}"
+            interrupted.add_note(f"{kept}; the same command goes on from them")
+            raise
+        write_table(rows, path)
+        journal.remove()
     refused = sum(row["verdict"] == "refused" for row in rows)
     killed = sum(row["verdict"] == "killed" for row in rows)
     print(f"{len(rows)} combinations: {len(rows) - refused - killed} fit, {killed} killed, {refused} refused")

@@ -55,11 +55,11 @@ def run_host_capture(options: argparse.Namespace) -> int:
         from ondevice_sora.plans.schema import ComponentPlan, UnitsPerBlock
         from ondevice_sora.runtime.capture.host import capture
         from ondevice_sora.runtime.capture.subjects import StandIn, write_subject
-        from ondevice_sora.runtime.executor.store import MANIFEST, Store
+        from ondevice_sora.runtime.executor.store import Store
         from ondevice_sora.runtime.networks.stdit3 import LatentSize, STDiT3Config
 
     directory = Path(options.store)
-    if (directory / MANIFEST).is_file():
+    if Store.is_there(directory):
         refuse_without_effect(options, STAND_IN, f"on a store that is there already: {directory}", "Leave it out.")
     else:
         width, depth = options.width or 1152, options.depth or 3

@@ -15,8 +15,8 @@ import argparse
 import hashlib
 import json
 import os
-import shutil
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any
 from ondevice_sora.base import children
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.folders import locked
+from ondevice_sora.base.files.limits import MAX_BYTES
+from ondevice_sora.base.files.opening import beneath, read_text, reason
 from ondevice_sora.base.interrupts import check, keeping
 from ondevice_sora.commands.common import EXIT_FAILED, EXIT_FITS, needing, refuse_without_effect, shown, whole_number
 
@@ -103,8 +105,12 @@ class Validation:
         self.threads = options.threads or os.cpu_count() or 1
         self.plans = host_plans(options.plans or DEFAULT_PLANS)
         self.machine = _machine(self.threads)
-        for folder in ("stores", "plans", "trials", "traces"):
-            (self.out / folder).mkdir(parents=True, exist_ok=True)
+        self.opened: dict[Path, Store] = {}
+        try:
+            for folder in ("stores", "plans", "trials", "traces"):
+                beneath(self.out, folder).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"cannot be made: {reason(error)}", str(self.out), "Choose another with --out.") from None
 
     def rows(self) -> list[PlanRow]:
         """One row a plan, in order. Raises UserError if a run fails."""
@@ -156,7 +162,7 @@ class Validation:
         """What `plan search` finds for this machine, as a user would ask it. Raises UserError if it finds nothing."""
         import subprocess
 
-        path = self.out / "plans" / f"{self.machine}-search-found.yaml"
+        path = beneath(self.out, "plans", f"{self.machine}-search-found.yaml")
         if not path.is_file():
             self._say("plan search")
             process = children.start(
@@ -174,15 +180,18 @@ class Validation:
     def _store(self, subject: Any, blocks: int) -> Store:
         from ondevice_sora.plans.schema import ComponentPlan, UnitsPerBlock
         from ondevice_sora.runtime.capture.subjects import write_subject
-        from ondevice_sora.runtime.executor.store import MANIFEST, Store
+        from ondevice_sora.runtime.executor.store import Store
         from ondevice_sora.studies.host_plans import FAMILIES, store_folder
 
-        folder = store_folder(self.out / "stores", subject, blocks)
-        if (folder / MANIFEST).is_file():
-            return Store.open(folder)
-        self._say(f"writing {folder}")
-        cut = ComponentPlan(blocks=UnitsPerBlock(blocks))
-        return write_subject(folder, self._subject(subject), dict.fromkeys(FAMILIES[subject], cut))
+        folder = beneath(self.out, "stores", store_folder(self.out, subject, blocks).name)
+        if folder not in self.opened and Store.is_there(folder):
+            self.opened[folder] = Store.open(folder)
+        if folder not in self.opened:
+            self._say(f"writing {folder}")
+            cut = ComponentPlan(blocks=UnitsPerBlock(blocks))
+            components = dict.fromkeys(FAMILIES[subject], cut)
+            self.opened[folder] = write_subject(folder, self._subject(subject), components)
+        return self.opened[folder]
 
     def _subject(self, name: str) -> Any:
         from ondevice_sora.runtime.capture.subjects import SmallModel, StandIn
@@ -201,13 +210,13 @@ class Validation:
 
         trials = {}
         for name in (ALONE, BESIDE, PROBE):
-            file = self.out / "trials" / f"{self.machine}-capture-{self._hash(store)}-{name}-{number}.json"
-            if not file.is_file():
+            file = beneath(self.out, "trials", f"{self.machine}-capture-{self._hash(store)}-{name}-{number}.json")
+            if not os.path.lexists(file):
                 self._say(f"capture of the {subject}, round {number + 1} of {self.options.rounds}: {name}")
                 folder = self.out / "plans"
                 capture_trial(store, name, folder, self.threads)
                 os.replace(folder / f"{name}.json", file)
-            trials[name] = read_trial(file)
+            trials[name] = read_trial(file, PROBE if name == PROBE else "")
         return trials
 
     def _profile(self, subject: str, store: Store, rounds: int) -> Path:
@@ -226,7 +235,7 @@ class Validation:
         from ondevice_sora.base.files.writing import write_yaml
         from ondevice_sora.plans.schema import plan_data
 
-        path = self.out / "plans" / f"{key}.yaml"
+        path = beneath(self.out, "plans", f"{key}.yaml")
         write_yaml(path, plan_data(plan), "Written by `validate host`.")
         return path
 
@@ -238,10 +247,10 @@ class Validation:
     def _trial(self, store: Store, plan: Path, name: str, *, mode: str = "", profile: Path | None = None) -> Trial:
         from ondevice_sora.runtime.capture.measured_run import in_process, read_trial
 
-        of = self._hash(store, "" if mode else plan.read_text(encoding="utf-8"))
-        file = self.out / "trials" / f"{self.machine}-{of}-{name.replace(' ', '-')}.json"
-        if file.is_file():
-            return read_trial(file)
+        of = self._hash(store, "" if mode else read_text(plan, MAX_BYTES))
+        file = beneath(self.out, "trials", f"{self.machine}-{of}-{name.replace(' ', '-')}.json")
+        if os.path.lexists(file):
+            return read_trial(file, mode)
         if mode:
             self._say(f"{mode}, as {plan.stem}")
         return in_process(store.directory, plan, file, threads=self.threads, profile=profile, mode=mode)
@@ -282,7 +291,13 @@ class Validation:
         print(what, file=sys.stderr, flush=True)
 
     def remove_stores(self) -> None:
-        shutil.rmtree(self.out / "stores", ignore_errors=True)
+        """Remove the stores that were used, and the folder that they lay in unless something else is there."""
+        from ondevice_sora.runtime.capture.subjects import remove_stores
+
+        for store in self.opened.values():
+            remove_stores(store)
+        with suppress(OSError):
+            (self.out / "stores").rmdir()
 
 
 def predict(plan: Path, profile: Path) -> Predicted:

@@ -29,6 +29,7 @@ from statistics import median
 
 import torch
 
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.folders import locked, scratch_in
 from ondevice_sora.base.files.writing import write_yaml
 from ondevice_sora.base.interrupts import noted
@@ -55,6 +56,7 @@ STEPS = 6
 MERGED_STEPS = (1, 3, 5)
 DEVICE = "host"
 ALONE, BESIDE, PROBE = "alone", "beside", "probe"
+REPEAT = "Remove the trials; they are then repeated."
 
 Trials = Mapping[str, Sequence[Trial]]
 """The trials of each of the capture's runs."""
@@ -152,10 +154,16 @@ def samples_of(store: Store, trials: Trials) -> Samples:
         found.blocks = schedule.blocks
         for trial in trials[run]:
             assert trial.trace is not None
+            try:
+                played = activities(schedule, trial.trace)
+            except ValueError as error:
+                raise UserError(
+                    f"a trial '{run}' is not of this store: {error}", str(store.directory), REPEAT
+                ) from None
             if trial.added_bytes is not None:
                 found.baseline_bytes.append(float(max(0, trial.added_bytes - schedule.needed_bytes)))
             spans = iter(sorted((s for s in trial.trace.spans if s.action == "run"), key=lambda span: span.end_s))
-            for activity in activities(schedule, trial.trace):
+            for activity in played:
                 visit = schedule.visits[activity.visit]
                 block = schedule.blocks[visit.block]
                 if activity.action == "evict":
@@ -173,6 +181,12 @@ def samples_of(store: Store, trials: Trials) -> Samples:
                     found.of_load(block)["load_cold_s" if is_first else "load_warm_s"].append(activity.seconds)
                 else:
                     found.of_run(block)["first_run_s" if is_first else "run_s"].append(activity.seconds)
+    for kind, taken in (("load", found.loads), ("run", found.runs)):
+        for named in taken.values():
+            for name, seconds in named.items():
+                if name.endswith("_s") and typical(seconds) <= 0:
+                    what = f"no time passed in a block's {kind}s, by the trials of its capture"
+                    raise UserError(what, str(store.directory), REPEAT)
     found.load_rate = _rate(found, overlapping, "load")
     found.run_rate = _rate(found, overlapping, "run")
     for block, activity in overlapping:
@@ -204,6 +218,10 @@ def _rate(found: Samples, overlapping: Sequence[tuple[BlockSpec, Activity]], act
 def _schedule(store: Store, plan: Plan, found: Samples) -> Schedule:
     """The schedule of a capture's run, with the working memory that its probes measured."""
     units = {(block.component, block.name): (block.first_unit, block.last_unit) for block in store.manifest.blocks}
+    for component, block, _ in found.runs:
+        if (component, block) not in units:
+            what = f"a probe is of block '{block}' of {component}, which the store does not have"
+            raise UserError(what, str(store.directory), REPEAT)
     working = {
         (component, *units[(component, block)], variant): round(typical(samples["working_bytes"]))
         for (component, block, variant), samples in found.runs.items()

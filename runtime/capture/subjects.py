@@ -6,27 +6,33 @@ from the same noise at every call, so that two runs of a plan must give the same
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
+import msgspec
 import torch
 from torch import Tensor
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.folders import locked
+from ondevice_sora.base.files.opening import beneath
+from ondevice_sora.base.text import Line
 from ondevice_sora.plans.partition import cut
 from ondevice_sora.plans.schedule import MemoryModel
 from ondevice_sora.plans.schema import ComponentPlan, LoadedPlan, Plan, Tdtm
 from ondevice_sora.profiles.devices import Device
 from ondevice_sora.profiles.models.catalogue import listed_model
 from ondevice_sora.profiles.profile import Profile
+from ondevice_sora.runtime.executor import footprint
 from ondevice_sora.runtime.executor.executor import Executor
 from ondevice_sora.runtime.executor.reading import FileReader
 from ondevice_sora.runtime.executor.scheduling import describe_networks, schedule_run
-from ondevice_sora.runtime.executor.store import MANIFEST, MODEL, Store, partition_hash, write_store
+from ondevice_sora.runtime.executor.store import MODEL, Store, partition_hash, write_store
 from ondevice_sora.runtime.executor.torch_blocks import TorchBlocks
 from ondevice_sora.runtime.networks.components import DENOISER, TextToVideo
 from ondevice_sora.runtime.networks.network import Network
@@ -50,6 +56,9 @@ BATCH = 2
 """Samples in a network evaluation: both branches of classifier-free guidance."""
 PIXELS_PER_LATENT = 8
 FPS = 24.0
+Side = Annotated[int, msgspec.Meta(ge=1, le=4096)]
+MAX_LATENT_PIXELS = 65_536
+"""Of a stand-in's video: captures take some dozens."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +100,12 @@ class StandIn:
     text_tokens: int
 
     def playable(self, plan: Plan) -> Playable:
+        return Playable((self.network(self.bare(), plan.tdtm),), partial(self._walk, plan))
+
+    def bare(self) -> STDiT3:
+        """The network without weights."""
         with torch.device("meta"):
-            bare = STDiT3(self.config).eval().requires_grad_(False)
-        return Playable((self.network(bare, plan.tdtm),), partial(self._walk, plan))
+            return STDiT3(self.config).eval().requires_grad_(False)
 
     def whole(self, plan: Plan) -> Tensor:
         return self._walk(plan, WholePlayer([self.network(self.model(), plan.tdtm)], plan.merging_steps))
@@ -236,27 +248,60 @@ def store_for(store: Store, plan: Plan) -> Store:
     partition = partition_hash(store.manifest.model, cut(plan, model, {}))
     if partition == store.manifest.partition:
         return store
-    folder = store.directory / CUTS / partition[:12]
-    if (folder / MANIFEST).is_file():
+    folder = beneath(store.directory, CUTS, partition[:12])
+    if Store.is_there(folder):
         return Store.open(folder)
-    folder.parent.mkdir(exist_ok=True)
+    whole = sum(block.data_bytes for block in store.manifest.blocks)
+    footprint.check_room(whole, "cutting the model as the plan says needs", "Close other programs.")
     return write_subject(folder, subject_of(store), plan.components)
 
 
+def remove_stores(store: Store) -> None:
+    """Remove a store and those beneath it that are cut otherwise; nothing else. Raises UserError if it cannot be."""
+    cuts = beneath(store.directory, CUTS)
+    if cuts.is_dir():
+        for folder in sorted(cuts.iterdir()):
+            if not folder.is_symlink() and Store.is_there(folder):
+                Store.open(folder).remove()
+        with suppress(OSError):
+            cuts.rmdir()
+    store.remove()
+
+
+class _StandInOrigin(msgspec.Struct, tag_field="kind", tag=STAND_IN, forbid_unknown_fields=True):
+    """`size` is frames, rows and columns of the latent video."""
+
+    config: STDiT3Config
+    size: tuple[Side, Side, Side]
+    text_tokens: Side
+
+
+class _SmallOrigin(msgspec.Struct, tag_field="kind", tag=SMALL, forbid_unknown_fields=True):
+    weights: Line | None
+
+
+class _Origin(msgspec.Struct):
+    origin: _StandInOrigin | _SmallOrigin
+
+
 def subject_of(store: Store) -> Subject:
-    """What the store's manifest says it holds. Raises UserError if it does not say how to build the networks."""
-    origin = store.manifest.origin
-    try:
-        if origin["kind"] == SMALL:
-            return SmallModel(None if origin["weights"] is None else Path(origin["weights"]))
-        if origin["kind"] == STAND_IN:
-            config = dict(origin["config"])
-            config["patch_size"] = tuple(config["patch_size"])
-            return StandIn(STDiT3Config(**config), LatentSize(*origin["size"]), int(origin["text_tokens"]))
-        raise ValueError(f"unknown kind '{origin['kind']}'")
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"the manifest does not say how to build the networks ({error!r})",
-            str(store.directory),
-            "Use a store written by `profile capture`.",
-        ) from None
+    """What the store's manifest says it holds. Raises UserError if it does not say how to build the networks.
+
+    The small model's weights are read from the folder that the manifest names; a stand-in's sizes must be those of the
+    tensors that the store holds.
+    """
+    document = store.document()
+    origin = document.convert(_Origin).origin
+    if isinstance(origin, _SmallOrigin):
+        return SmallModel(None if origin.weights is None else Path(origin.weights))
+    subject = StandIn(origin.config, LatentSize(*origin.size), origin.text_tokens)
+    if origin.text_tokens > origin.config.model_max_length:
+        raise document.error("$.origin.text_tokens", f"more than the {origin.config.model_max_length} that it reads")
+    if math.prod(origin.size) > MAX_LATENT_PIXELS:
+        raise document.error("$.origin.size", f"more than {MAX_LATENT_PIXELS} latent pixels")
+    sizes = {name: tuple(tensor.shape) for name, tensor in subject.bare().state_dict().items()}
+    for entry in (entry for block in store.manifest.blocks for entry in block.tensors):
+        if sizes.get(entry.name) != entry.shape:
+            what = f"not the sizes of what the store holds: {entry.name} is {list(entry.shape)}"
+            raise document.error("$.origin.config", what)
+    return subject

@@ -114,6 +114,7 @@ class Executor:
         self.backend.detach()
         footprint.settle_heap()
         footprint.trim_heap()
+        footprint.check_room(self._needed_bytes(), "this run needs", footprint.MORE_ROOM)
         self._before_bytes = footprint.resident_bytes()
         self._peak_is_ours = footprint.reset_peak()
         self.backend.open(self._assigned, populate=not self._trims)
@@ -121,6 +122,12 @@ class Executor:
         self._start_s = self.clock()
         self.setup_s = self._start_s - entered_s
         self._thread.start()
+
+    def _needed_bytes(self) -> int:
+        """What the run adds to the process at most, as far as that is known."""
+        buffers = sum(self._assigned.buffer_bytes)
+        beside = self._ledger.baseline_bytes + max(self.costs.working_bytes, default=0)
+        return buffers + beside if not self._trims or self.budget is None else min(buffers + beside, int(self.budget))
 
     def play(self, component: str, state: Mapping[str, Tensor], units: Sequence[Unit] | None = None) -> State:
         """Run the schedule's next pass; returns what the component's last unit writes.
@@ -374,7 +381,7 @@ class Executor:
         size = self._assigned.holdings[index].size
         return UserError(
             f"out of memory in the {action} of {self._label(index)} ({format_bytes(size)} of weights)",
-            mend="Cut the blocks smaller, prefetch or keep fewer, or close other programs.",
+            mend=footprint.MORE_ROOM,
         )
 
     def _label(self, index: int) -> str:

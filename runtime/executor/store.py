@@ -19,6 +19,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -159,6 +160,15 @@ class Store:
     def opened(self, block: StoredBlock, *, direct: bool = False) -> FileIO:
         """The block's file, opened to read bytes, past the page cache if `direct`. Raises OSError."""
         return open_beside(self.directory, block.file, direct=direct)
+
+    def remove(self) -> None:
+        """Remove the store's files, and its folder unless something else is in it. Raises UserError if it cannot be."""
+        try:
+            remove_beside(self.directory, [*(block.file for block in self.manifest.blocks), MODEL, MANIFEST])
+            with suppress(OSError):
+                self.directory.rmdir()
+        except OSError as error:
+            raise UserError(f"the store cannot be removed: {reason(error)}", str(self.directory)) from None
 
     def document(self) -> Document:
         """The manifest as plain data, for complaints about its `origin`."""

@@ -67,7 +67,7 @@ def test_an_interruption_keeps_what_is_finished(evaluate, capsys, monkeypatch):
 
     monkeypatch.setattr(evaluation, "_walked", interrupted)
     assert evaluate("--only", "fixed_3", "tdtm_all") == 130
-    assert "the same command goes on from here" in capsys.readouterr().err
+    assert "interrupted: finished videos are kept in out; the same command goes on from them" in capsys.readouterr().err
     assert {path.parent.name for path in Path("out").glob("videos/*/*")} == {"full", "fixed_3"}
     assert not [path for path in Path("out").rglob("*") if "part" in path.name]
 

@@ -57,7 +57,7 @@ def test_without_coremltools_the_extra_is_named(
     exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model_class.cache_clear()
-    monkeypatch.setattr("ondevice_sora.runtime.coreml.package.messages.find_spec", lambda name: None)
+    monkeypatch.setattr("ondevice_sora.runtime.coreml.private.find_spec", lambda name: None)
     monkeypatch.setitem(sys.modules, "coremltools", None)
     for command in (f"export --plan small -o {tmp_path / 'out'}", f"validate export {exported.directory}"):
         assert main(command.split()) == 2

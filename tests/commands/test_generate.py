@@ -138,7 +138,26 @@ def test_an_interruption_while_sampling_leaves_nothing(generate, monkeypatch, ca
     monkeypatch.setattr(generation, "sample", interrupt)
     assert generate("-o", "out.mp4") == 130
     assert written() == set()
-    assert capsys.readouterr().err == "interrupted\n"
+    assert capsys.readouterr().err == "interrupted: no file was written\n"
+
+
+@pytest.mark.parametrize("options", [[], ["--trace"]])
+def test_a_real_ctrl_c_ends_the_sampling_before_its_next_step(generate, monkeypatch, capsys, ctrl_c, options):
+    steps: list[str] = []
+
+    def cosine(*_):
+        if not steps:
+            ctrl_c()
+        steps.append("compared with the one before")
+        return 1.0
+
+    monkeypatch.setattr("ondevice_sora.runtime.sampling.sampler.drift_cosine", cosine)
+    plan("components: {denoiser: {compute_units: cpu_only}, text_encoder: {compute_units: cpu_only}, "
+         "decoder: {compute_units: cpu_only}}\n")  # fmt: skip
+    assert generate("-o", "out.mp4", *options) == 130
+    assert len(steps) == 2  # of the second step: both cosines
+    assert written() == set()
+    assert capsys.readouterr().err == "interrupted: no file was written\n"
 
 
 @pytest.mark.parametrize(

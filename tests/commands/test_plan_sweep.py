@@ -4,6 +4,7 @@ import csv
 
 import pytest
 
+from ondevice_sora.base.files.folders import locked
 from ondevice_sora.commands.main import main
 from ondevice_sora.simulator.sweep import sweep
 
@@ -51,6 +52,13 @@ def test_ctrl_c_keeps_the_rows_done_and_the_same_command_goes_on(grid, monkeypat
     monkeypatch.setattr(sweep, "_on_processes", noted)
     assert main(["plan", "sweep", "grid.yaml"]) == 0
     assert len(left) == 1
+
+
+def test_two_sweeps_into_one_table_are_one_too_many(grid, capsys):
+    (grid / "grid.csv.rows.jsonl").write_text("")
+    with locked(grid / "grid.csv.rows.jsonl"):
+        assert main(["plan", "sweep", "grid.yaml"]) == 2
+    assert "grid.csv.rows.jsonl: another process is working with this file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

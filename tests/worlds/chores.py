@@ -31,9 +31,24 @@ def endless(_: int) -> None:
         time.sleep(60)
 
 
+_done: list[object] = []
+
+
+def done_once(job: object) -> dict[str, str]:
+    """Only the first job of a process is ever done."""
+    if _done:
+        endless(0)
+    _done.append(job)
+    return {"made": "up"}
+
+
 def killed(file: str) -> None:
     with open(file, "a") as stream:
         stream.write("x")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fatal(_: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import io
 import logging
+import shutil
+import tempfile
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -47,6 +49,22 @@ def quietly() -> Iterator[Any]:
             yield coremltools
     finally:
         logger.setLevel(level)
+
+
+@contextmanager
+def temporary_files_in(folder: Path) -> Iterator[None]:
+    """Make a folder that coremltools' temporary files go to meanwhile, and remove it afterwards.
+
+    Left alone it keeps a copy of every package that it makes in the system's folder until the process ends.
+    """
+    folder.mkdir()
+    before = tempfile.tempdir
+    tempfile.tempdir = str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def convert_block(block: Block, inputs: Sequence[Tensor], precision: Precision, outer: Collection[str] = ()) -> Any:

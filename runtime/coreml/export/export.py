@@ -1,21 +1,18 @@
 """Export a plan: every block of its partition becomes a Core ML package, and a manifest says how they fit together.
 
-Blocks are converted one at a time in each process, with the weights of one block in memory. The manifest is written
-after each: whatever interrupts an export, what is finished stays, and the next one makes only blocks whose source has
-changed or whose package is not as it was written.
+Blocks are converted one at a time in each process, with the weights of one block in memory, inside a scratch folder of
+the export's, which is emptied after each. The manifest is written after each: whatever interrupts an export, what is
+finished stays, and the next one makes only blocks whose source has changed or whose package is not as it was written.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import os
 import shutil
-import signal
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +21,9 @@ from msgspec.structs import replace
 from torch import Tensor
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.folders import locked, scratch_in
+from ondevice_sora.base.interrupts import check, noted
+from ondevice_sora.base.workers import WorkerDiedError, Workers
 from ondevice_sora.plans.schema import plan_data
 from ondevice_sora.profiles.models.model import family
 from ondevice_sora.runtime.coreml.export.conversion import (
@@ -32,6 +32,7 @@ from ondevice_sora.runtime.coreml.export.conversion import (
     convert_block,
     merge_functions,
     quietly,
+    temporary_files_in,
 )
 from ondevice_sora.runtime.coreml.export.manifest import (
     FORMAT,
@@ -68,10 +69,11 @@ OnBlock = Callable[[ExportedBlock, bool], None]
 
 @dataclass(frozen=True)
 class Job:
-    """One block to make."""
+    """One block to make, in a folder of its own beneath `scratch`."""
 
     commission: Commission
     directory: Path
+    scratch: Path
     component: str
     number: int
 
@@ -82,7 +84,7 @@ def export_plan(
     """Export to a folder, made if it is not there. Returns the manifest.
 
     `on_block` is told of every block as it is there, and whether it had to be made. Raises UserError for what the user
-    can mend; the folder then holds what was finished.
+    can mend, and Interrupted; the folder then holds what was finished.
     """
     workshop = workshop_of(commission)
     for component in workshop.cuts:
@@ -90,39 +92,44 @@ def export_plan(
         if settings.precision == "int4":
             where = f"$.components.{commission.plan.entry(component)}.precision"
             raise UserError("'int4' is not exported here", mend="Write int8, float16 or float32.", field=where)
-    wanted = [(component, number) for component, blocks in workshop.cuts.items() for number in range(len(blocks))]
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        manifest = _empty_manifest(workshop, directory)
-        before = _finished_before(directory)
-        finished: dict[tuple[str, int], ExportedBlock] = {}
-
-        def finish(block: ExportedBlock, was_made: bool) -> None:
-            nonlocal manifest
-            finished[block.component, block.number] = block
-            manifest = replace(manifest, blocks=tuple(finished[key] for key in wanted if key in finished))
-            write_manifest(directory, manifest)
-            if on_block is not None:
-                on_block(block, was_made)
-
-        todo = []
-        for component, number in wanted:
-            known = before.get((component, number))
-            if (
-                known is not None
-                and known.source == source_of(workshop, component, number)
-                and _is_whole(directory, known)
-            ):
-                finish(known, False)
-            else:
-                todo.append(Job(commission, directory, component, number))
-        for block in _made(todo, jobs):
-            finish(block, True)
-        manifest = replace(manifest, complete=True)
-        write_manifest(directory, manifest)
-        _remove_strangers(directory, manifest, before)
+        with noted(), locked(directory), scratch_in(directory, "export") as scratch:
+            return _export(workshop, commission, directory, scratch, jobs, on_block)
     except OSError as error:
         raise UserError(f"the export cannot be written: {error.strerror or error}", str(directory)) from None
+
+
+def _export(
+    workshop: Workshop, commission: Commission, directory: Path, scratch: Path, jobs: int, on_block: OnBlock | None
+) -> ExportManifest:
+    wanted = [(component, number) for component, blocks in workshop.cuts.items() for number in range(len(blocks))]
+    manifest = _empty_manifest(workshop, directory)
+    before = _finished_before(directory)
+    finished: dict[tuple[str, int], ExportedBlock] = {}
+
+    def finish(block: ExportedBlock, was_made: bool) -> None:
+        nonlocal manifest
+        finished[block.component, block.number] = block
+        manifest = replace(manifest, blocks=tuple(finished[key] for key in wanted if key in finished))
+        write_manifest(directory, manifest)
+        if on_block is not None:
+            on_block(block, was_made)
+
+    todo = []
+    for component, number in wanted:
+        check()
+        known = before.get((component, number))
+        if known is not None and known.source == source_of(workshop, component, number) and _is_whole(directory, known):
+            finish(known, False)
+        else:
+            todo.append(Job(commission, directory, scratch, component, number))
+    with closing(_made(todo, jobs)) as made:
+        for block in made:
+            finish(block, True)
+    manifest = replace(manifest, complete=True)
+    write_manifest(directory, manifest)
+    _remove_strangers(directory, manifest, before)
     return manifest
 
 
@@ -135,28 +142,27 @@ def feature_types(function: Function) -> dict[str, tuple[FeatureType, tuple[int,
     return found
 
 
-def _made(todo: list[Job], jobs: int) -> Iterator[ExportedBlock]:
+def _made(todo: list[Job], jobs: int) -> Generator[ExportedBlock]:
     """The blocks, in whatever order they get finished."""
     if jobs == 1:
-        yield from map(make_block, todo)
+        for job in todo:
+            check()
+            yield make_block(job)
         return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(jobs, max(1, len(todo))), mp_context=context, initializer=_start_worker)
-    try:
-        futures = [pool.submit(make_block, job) for job in todo]
-        for future in as_completed(futures):
-            yield future.result()
-    except BrokenProcessPool:
-        what = "a process that made blocks has ended"
-        raise UserError(what, mend="Memory may be short: take fewer --jobs. What is finished is kept.") from None
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    with Workers(make_block, min(jobs, len(todo)), prepare=_start_worker) as workers:
+        try:
+            for _, block in workers.results(todo):
+                yield block
+        except WorkerDiedError as died:
+            name = workshop_of(died.job.commission).cuts[died.job.component][died.job.number].name
+            what = f"the process that made block '{name}' of {died.job.component} {died.how}"
+            mend = "What is finished is kept; take fewer --jobs if memory is short."
+            raise UserError(what, mend=mend) from None
 
 
 def _start_worker() -> None:
-    """One thread a process; Ctrl-C ends it at once and without a word."""
+    """One thread a process."""
     torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 _latest: list[tuple[Commission, Workshop]] = []
@@ -179,37 +185,37 @@ def make_block(job: Job) -> ExportedBlock:
     units = workshop.network(job.component).plain
     outer = (*tensors_read(units), *units[-1].writes)
     stem = f"{job.component}.{job.number:03}"
-    scratch = job.directory / f".{stem}.part"
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir()
+    scratch = job.scratch / stem
     try:
-        weights = workshop.source.read(family(job.component), {name: slot.get().shape for name, slot in slots.items()})
-        with bound(slots, weights):
-            for kind, (module, shapes) in kinds.items():
-                model = convert_block(
-                    module, [_example(shapes[name]) for name in module.inputs], settings.precision, outer
-                )
-                with quietly():
-                    model.save(str(scratch / f"{kind}.mlpackage"))
-                del model
-        packages: list[ExportedPackage] = []
-        functions: list[ExportedFunction] = []
-        for suffix, held in _packages(list(kinds), plan.tdtm.packages).items():
-            made = scratch / f"{held[0]}.mlpackage"
-            if len(held) > 1:
-                made = scratch / "merged.mlpackage"
-                merge_functions({kind: scratch / f"{kind}.mlpackage" for kind in held}, made)
-            compute_constant_outputs(made)
-            file = f"{stem}{suffix}.mlpackage"
-            functions += _described(made, file, {kind: kinds[kind][0] for kind in held})
-            shutil.rmtree(job.directory / file, ignore_errors=True)
-            os.replace(made, job.directory / file)
-            packages.append(packaged(job.directory, file))
+        with temporary_files_in(scratch):
+            weights = workshop.source.read(
+                family(job.component), {name: slot.get().shape for name, slot in slots.items()}
+            )
+            with bound(slots, weights):
+                for kind, (module, shapes) in kinds.items():
+                    check()
+                    model = convert_block(
+                        module, [_example(shapes[name]) for name in module.inputs], settings.precision, outer
+                    )
+                    with quietly():
+                        model.save(str(scratch / f"{kind}.mlpackage"))
+                    del model
+            packages: list[ExportedPackage] = []
+            functions: list[ExportedFunction] = []
+            for suffix, held in _packages(list(kinds), plan.tdtm.packages).items():
+                made = scratch / f"{held[0]}.mlpackage"
+                if len(held) > 1:
+                    made = scratch / "merged.mlpackage"
+                    merge_functions({kind: scratch / f"{kind}.mlpackage" for kind in held}, made)
+                compute_constant_outputs(made)
+                file = f"{stem}{suffix}.mlpackage"
+                functions += _described(made, file, {kind: kinds[kind][0] for kind in held})
+                shutil.rmtree(job.directory / file, ignore_errors=True)
+                os.replace(made, job.directory / file)
+                packages.append(packaged(job.directory, file))
     except Exception as error:
         error.add_note(f"while block '{block.name}' of {job.component} was made")
         raise
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     return ExportedBlock(
         component=job.component,
         number=job.number,

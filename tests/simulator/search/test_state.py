@@ -93,13 +93,13 @@ def test_a_state_that_was_altered_is_refused_at_its_place(make, tmp_path, change
 
 
 def test_a_lie_about_the_best_plan_is_noticed(make, shipped_192):
-    plan, document, settings = shipped_192
+    loaded, settings = shipped_192
     problem = make()
     search(problem, progress=Interrupter(300))
     key, scored = next((key, scored) for key, scored in problem.seen.items() if scored is not None)
     known = {problem.budget: {key: dataclasses.replace(scored, score=1.0)}}
     with pytest.raises(UserError, match="what is known from before of the best plan is not true"):
-        find_plan_for(plan, document, settings, (problem.budget, "given"), known=known)
+        find_plan_for(loaded, settings, (problem.budget, "given"), known=known)
 
 
 @pytest.mark.parametrize("interrupter", [Interrupter(40), Interrupter(phase="comparison")])

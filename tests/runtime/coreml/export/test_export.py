@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +16,17 @@ from safetensors.torch import load_file, save_file
 
 pytest.importorskip("coremltools")
 
+from worlds import chores
+
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.documents import Document
+from ondevice_sora.base.files.folders import locked
 from ondevice_sora.base.files.reading import parse_yaml
+from ondevice_sora.base.interrupts import Interrupted
 from ondevice_sora.plans.schema import load_plan, read_plan
+from ondevice_sora.runtime.coreml.export import export
 from ondevice_sora.runtime.coreml.export.export import _packages, export_plan
-from ondevice_sora.runtime.coreml.export.manifest import packaged, plan_hash, read_manifest
+from ondevice_sora.runtime.coreml.export.manifest import ExportedBlock, packaged, plan_hash, read_manifest
 from ondevice_sora.runtime.coreml.export.parity import relative_error, validate_export
 from ondevice_sora.runtime.coreml.export.sources import RandomWeights
 from ondevice_sora.runtime.coreml.export.workshop import Commission, Workshop
@@ -144,6 +151,86 @@ def test_an_interrupted_export_goes_on(copied: Path, exported: Exported) -> None
         validate_export(copied)
     assert exported_again(copied, exported) == ["input..output"]
     assert read_manifest(copied).complete
+
+
+def unfinished(directory: Path, *numbers: int) -> set[str]:
+    """Forget these blocks of the denoiser. Returns what lies in the folder."""
+    manifest = json.loads((directory / "manifest.json").read_text())
+    manifest["complete"] = False
+    manifest["blocks"] = [
+        block for block in manifest["blocks"] if block["component"] != "denoiser" or block["number"] not in numbers
+    ]
+    (directory / "manifest.json").write_text(json.dumps(manifest))
+    return {path.name for path in directory.iterdir()}
+
+
+def test_ctrl_c_keeps_the_blocks_that_are_finished_and_nothing_else(
+    copied: Path, exported: Exported, ctrl_c: Callable[[], None]
+) -> None:
+    there = unfinished(copied, 0, 2)
+    told: list[tuple[str, bool]] = []
+
+    def on_block(block: ExportedBlock, was_made: bool) -> None:
+        told.append((block.name, was_made))
+        if was_made:
+            ctrl_c()
+
+    with pytest.raises(Interrupted):
+        export_plan(Commission(*load_plan(exported.plan), exported.weights), copied, on_block=on_block)
+    assert [was_made for _, was_made in told] == [False] * 4 + [True]
+    assert len(read_manifest(copied).blocks) == 5
+    assert {path.name for path in copied.iterdir()} == there
+    assert exported_again(copied, exported) == ["output"]
+
+
+def test_a_conversion_leaves_nothing_in_the_systems_temporary_folder(
+    copied: Path, exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """coremltools keeps a copy of each package there until the process ends: all of a large model's."""
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    there = unfinished(copied, 2)
+    assert exported_again(copied, exported) == ["output"]
+    assert not list((tmp_path / "tmp").iterdir())
+    assert {path.name for path in copied.iterdir()} == there
+
+
+def test_what_a_killed_export_left_is_removed_by_the_next(copied: Path, exported: Exported) -> None:
+    left = copied / ".ondevice-sora-export-left"
+    (left / "denoiser.000").mkdir(parents=True)
+    (left / "denoiser.000" / "plain.mlpackage").symlink_to(exported.directory)
+    assert exported_again(copied, exported) == []
+    assert not left.exists() and exported.directory.is_dir()
+
+
+def test_two_exports_into_one_folder_are_one_too_many(copied: Path, exported: Exported) -> None:
+    with locked(copied), pytest.raises(UserError, match=f"{copied}: another process is working with this folder"):
+        exported_again(copied, exported)
+
+
+def test_a_process_that_the_system_ends_names_its_block(
+    copied: Path, exported: Exported, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unfinished(copied, 2)
+    monkeypatch.setattr(export, "make_block", chores.fatal)
+    monkeypatch.setenv("PYTHONPATH", str(Path(chores.__file__).parents[1]))
+    with pytest.raises(UserError) as refused:
+        export_plan(Commission(*load_plan(exported.plan), exported.weights), copied, jobs=2)
+    refused.match("the process that made block 'output' of denoiser was ended by the system")
+    refused.match("What is finished is kept; take fewer --jobs if memory is short.")
+
+
+def test_in_two_processes_the_same_packages_are_made(copied: Path, exported: Exported) -> None:
+    before = read_manifest(copied)
+    unfinished(copied, 0, 2)
+    made: list[str] = []
+    export_plan(
+        Commission(*load_plan(exported.plan), exported.weights), copied, jobs=2,
+        on_block=lambda block, was_made: made.append(block.name) if was_made else None,
+    )  # fmt: skip
+    assert sorted(made) == ["input", "output"]
+    assert [block.functions for block in read_manifest(copied).blocks] == [block.functions for block in before.blocks]
+    validate_export(copied)
 
 
 def test_separate_packages_hold_tdtm_apart() -> None:
