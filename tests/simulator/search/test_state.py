@@ -91,14 +91,14 @@ def test_a_state_that_was_altered_is_refused_at_its_place(make, tmp_path, change
         load_state(path, "about")
 
 
-def test_a_lie_about_the_best_plan_is_noticed(make, shipped_192):
-    loaded, settings = shipped_192
+def test_a_lie_about_the_best_plan_is_noticed(make):
     problem = make()
+    settings = [place.setting for place in problem.places]
     search(problem, progress=Interrupter(300))
     key, scored = next((key, scored) for key, scored in problem.seen.items() if scored is not None)
     known = {problem.budget: {key: dataclasses.replace(scored, score=1.0)}}
     with pytest.raises(UserError, match="what is known from before of the best plan is not true"):
-        find_plan_for(loaded, settings, (problem.budget, "given"), known=known)
+        find_plan_for(LoadedPlan(problem.plan), settings, (problem.budget, "given"), known=known)
 
 
 @pytest.mark.parametrize("interrupter", [Interrupter(40), Interrupter(phase="comparison")])
