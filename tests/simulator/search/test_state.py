@@ -87,7 +87,7 @@ def test_a_state_that_was_altered_is_refused_at_its_place(make, tmp_path, change
     entries = state["scored"][str(problem.budget)]
     change(next(entry for entry in entries if entry[2] is not None))
     path.write_text(json.dumps(state))
-    with pytest.raises(UserError, match=rf"state.json: scored\.3000000000\[\d+\].*{complaint}"):
+    with pytest.raises(UserError, match=rf"state.json: scored\.{problem.budget}\[\d+\].*{complaint}"):
         load_state(path, "about")
 
 
