@@ -16,6 +16,7 @@ from ondevice_sora.base.files.writing import is_stream
 from ondevice_sora.base.installation import how_to_install, missing_in_a_wheel
 from ondevice_sora.base.interrupts import Interrupted, check, noted
 from ondevice_sora.base.streams import as_is, discard, safe_streams
+from ondevice_sora.base.text import printable
 
 EXIT_FITS = 0
 EXIT_FAILED = 1
@@ -156,7 +157,14 @@ def distinct(outputs: Iterable[Path]) -> None:
     outputs = list(outputs)
     for number, path in enumerate(outputs):
         if any(_is_same(str(other), path) for other in outputs[:number]):
-            raise UserError("two outputs have the same name", str(path), "Give each its own.")
+            raise UserError("two outputs have the same name", mend="Give each its own.")
+
+
+def rewritten(text: str) -> None:
+    """Write a line on standard error over the one that stands there."""
+    stream = as_is(sys.stderr)
+    stream.write(f"\r{printable(text)}")
+    stream.flush()
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from ondevice_sora.base import interrupts
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.commands.common import EXIT_FITS, output_path, size_argument
+from ondevice_sora.commands.common import EXIT_FITS, distinct, output_path, rewritten, size_argument
 
 if TYPE_CHECKING:
     from ondevice_sora.plans.schema import LoadedPlan
@@ -159,8 +159,7 @@ def _outputs(options: argparse.Namespace, models: list[str], devices: list[str])
         raise UserError("several models are searched, and one file is asked for", "--model", "Name one model.")
     inputs = [*(MODELS.get(model, model) for model in models), *devices, *([options.state] if options.state else [])]
     outputs = {name: output_path(given, defaults[name], options.force, inputs) for name, given in asked.items()}
-    if len({path.resolve() for path in outputs.values()}) < len(outputs):
-        raise UserError("two outputs have the same name", mend="Give each its own.")
+    distinct(outputs.values())
     return outputs
 
 
@@ -250,7 +249,7 @@ class _Progress:
         if self.is_shown and now - self.shown_at > 0.2:
             self.shown_at = now
             totals = ", ".join(f"{total:.2f} s" for total in best.totals_s)
-            print(f"\r{phase}: {num_evaluated:,} plans, best {totals}   ", end="", file=sys.stderr, flush=True)
+            rewritten(f"{phase}: {num_evaluated:,} plans, best {totals}   ")
         if now - self.saved_at > SAVED_EVERY_S:
             self.save()
             self.saved_at = time.monotonic()

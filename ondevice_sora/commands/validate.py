@@ -23,7 +23,7 @@ from pathlib import Path
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.interrupts import check
 from ondevice_sora.commands import validate_host
-from ondevice_sora.commands.common import CASES_HELP, EXIT_FAILED, EXIT_FITS, needing, progress_bar, shown
+from ondevice_sora.commands.common import CASES_HELP, EXIT_FAILED, EXIT_FITS, needing, progress_bar, rewritten, shown
 
 EXAMPLES = """
 examples:
@@ -124,4 +124,4 @@ def _published(options: argparse.Namespace) -> int:
 def _progress(done: int, total: int) -> None:
     check()
     if sys.stderr.isatty():
-        print(f"\rfit {done} of {total}", end="\n" if done == total else "", file=sys.stderr, flush=True)
+        rewritten(f"fit {done} of {total}" + ("\n" if done == total else ""))
