@@ -156,7 +156,7 @@ def distinct(outputs: Iterable[Path]) -> None:
     outputs = list(outputs)
     for number, path in enumerate(outputs):
         if any(_is_same(str(other), path) for other in outputs[:number]):
-            raise UserError("two outputs have the same name", str(path), "Give each its own.")
+            raise UserError("two outputs have the same name", mend="Give each its own.")
 
 
 @contextmanager

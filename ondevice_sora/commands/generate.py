@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.folders import scratch_in
 from ondevice_sora.base.interrupts import keeping
-from ondevice_sora.commands.common import EXIT_FITS, needing, output_path, progress_bar, whole_number
+from ondevice_sora.commands.common import EXIT_FITS, distinct, needing, output_path, progress_bar, whole_number
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -138,9 +138,8 @@ def _outputs(options: argparse.Namespace) -> dict[str, Path]:
     outputs = {suffix: output_path(str(video.with_suffix(suffix)), "", options.force, inputs) for suffix in suffixes}
     if options.trace is not None:
         trace = output_path(options.trace, str(video.with_suffix(TRACE)), options.force, inputs)
-        if trace in outputs.values():
-            raise UserError("two outputs have the same name", str(trace), "Give the trace another.")
         outputs[TRACE] = trace
+        distinct(outputs.values())
     return outputs
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from ondevice_sora.base import interrupts
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.commands.common import EXIT_FITS, output_path, size_argument, status_line
+from ondevice_sora.commands.common import EXIT_FITS, distinct, output_path, size_argument, status_line
 
 if TYPE_CHECKING:
     from ondevice_sora.plans.schema import LoadedPlan
@@ -159,8 +159,7 @@ def _outputs(options: argparse.Namespace, models: list[str], devices: list[str])
         raise UserError("several models are searched, and one file is asked for", "--model", "Name one model.")
     inputs = [*(MODELS.get(model, model) for model in models), *devices, *([options.state] if options.state else [])]
     outputs = {name: output_path(given, defaults[name], options.force, inputs) for name, given in asked.items()}
-    if len({path.resolve() for path in outputs.values()}) < len(outputs):
-        raise UserError("two outputs have the same name", mend="Give each its own.")
+    distinct(outputs.values())
     return outputs
 
 

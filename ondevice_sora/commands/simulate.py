@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.interrupts import check
-from ondevice_sora.commands.common import EXIT_FITS, EXIT_KILLED, Parser, guarded, output_path, shown, size_argument
+from ondevice_sora.commands.common import (
+    EXIT_FITS,
+    EXIT_KILLED,
+    Parser,
+    distinct,
+    guarded,
+    output_path,
+    shown,
+    size_argument,
+)
 
 if TYPE_CHECKING:
     from ondevice_sora.records.trace import Trace
@@ -86,8 +95,7 @@ def _outputs(options: argparse.Namespace, names: list[str]) -> dict[str, Path]:
     outputs = {
         kind: output_path(given, f"{stem}{suffixes[kind]}", options.force, inputs) for kind, given in wanted.items()
     }
-    if len({path.resolve() for path in outputs.values()}) < len(outputs):
-        raise UserError("two outputs have the same name", mend="Give each its own.")
+    distinct(outputs.values())
     return outputs
 
 
