@@ -192,6 +192,21 @@ def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
         yield advance
 
 
+@contextmanager
+def status_line() -> Iterator[Callable[[str], None]]:
+    """A line on the terminal in words that change, none where nobody is looking; what it gives sets the words."""
+    if not sys.stderr.isatty():
+        yield lambda words: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    with Progress(*columns, console=Console(file=as_is(sys.stderr)), transient=True) as progress:
+        task = progress.add_task("", total=None)
+        yield lambda words: progress.update(task, description=words)
+
+
 def whole_number(low: int, high: int) -> Callable[[str], int]:
     """A type for argparse: a whole number in this range."""
 

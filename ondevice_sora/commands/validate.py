@@ -17,11 +17,9 @@ coremltools.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.base.interrupts import check
 from ondevice_sora.commands import validate_host
 from ondevice_sora.commands.common import CASES_HELP, EXIT_FAILED, EXIT_FITS, needing, progress_bar, shown
 
@@ -103,7 +101,9 @@ def _published(options: argparse.Namespace) -> int:
             raise UserError(what, "--device", "Name a device, or leave one of the two out.")
         from ondevice_sora.simulator.calibration.fit import leave_one_out
 
-        rows = leave_one_out(device, planned, progress=_progress)
+        left_out = sum(figure.role == "calibration" for case in planned for _, figure in case.figures)
+        with progress_bar("fits", left_out) as advance:
+            rows = leave_one_out(device, planned, progress=lambda *_: advance(1))
         title = "published against simulated with a fit that has not seen the figure"
     else:
         rows = compare(planned, profile, device)
@@ -119,9 +119,3 @@ def _published(options: argparse.Namespace) -> int:
 
         print_published(rows, title, cases.source)
     return EXIT_FITS
-
-
-def _progress(done: int, total: int) -> None:
-    check()
-    if sys.stderr.isatty():
-        print(f"\rfit {done} of {total}", end="\n" if done == total else "", file=sys.stderr, flush=True)

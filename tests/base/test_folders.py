@@ -120,7 +120,8 @@ def test_a_folder_that_takes_no_more_is_told(tmp_path: Path) -> None:
 
 def test_two_that_start_at_once_get_a_folder_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The other removes the new folder before it has its name and its lock: then another is made."""
-    rename, removed = os.rename, []
+    rename = os.rename
+    removed: list[Path] = []
 
     def late(source: Path, target: Path) -> None:
         if not removed:

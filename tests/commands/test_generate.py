@@ -143,7 +143,7 @@ def test_an_interruption_while_sampling_leaves_nothing(generate, monkeypatch, ca
 
 @pytest.mark.parametrize("options", [[], ["--trace"]])
 def test_a_real_ctrl_c_ends_the_sampling_before_its_next_step(generate, monkeypatch, capsys, ctrl_c, options):
-    steps = []
+    steps: list[str] = []
 
     def cosine(*_):
         if not steps:
