@@ -16,6 +16,8 @@ import pytest
 from worlds import interruptions
 from worlds.interruptions import Command, Scan
 
+from ondevice_sora.base.interrupts import HANDLED
+
 if TYPE_CHECKING:
     from worlds.exports import Exported
 
@@ -28,13 +30,10 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for proce
 @pytest.fixture(autouse=True)
 def signals_as_at_a_terminal() -> Iterator[None]:
     """What is ignored here, in a job in the background, would be so in the commands too."""
-    before = {number: signal.signal(number, handler) for number, handler in USUAL.items()}
+    before = {number: signal.signal(number, usual) for number, usual in HANDLED.items()}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
-
-
-USUAL = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
 
 
 def scanned(command: Command, folder: Path, moments: int) -> None:

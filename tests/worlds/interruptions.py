@@ -36,7 +36,7 @@ MARK = "ONDEVICE_SORA_INTERRUPTION"
 
 @dataclass(frozen=True)
 class Command:
-    """What is run in a folder that `prepare` has filled; from the second time on with the arguments `again`, if given.
+    """What is run in a folder that `prepare` has filled; `again` says with which arguments from the second time on.
 
     `result` reads what must be the same at the end, whatever happened before.
     """
@@ -44,7 +44,7 @@ class Command:
     arguments: str
     prepare: Callable[[Path], None]
     result: Callable[[Path], Any]
-    again: str = ""
+    again: Callable[[Path], str] | None = None
 
 
 @dataclass
@@ -91,8 +91,9 @@ class Scan:
             for number in range(min(self.drawn.randint(1, IN_A_ROW), moments - done)):
                 sent = SIGNALS[done % len(SIGNALS)]
                 self._interrupt(folder, arguments, sent, self.whole_s / (number + 1))
-                arguments = self.command.again or arguments
                 done += 1
+                if self.command.again is not None:
+                    arguments = self.command.again(folder)
             if self._whole(folder, arguments) != self.expected:
                 self.report.wrong.append(f"{self._last}: another result after the rerun")
         return self.report
@@ -167,8 +168,11 @@ class Scan:
 
     def _see_how_it_ended(self, folder: Path, status: int, sent: signal.Signals) -> None:
         said = self._said(folder)
-        if status not in (0, 1, {signal.SIGKILL: -9}.get(sent, 128 + sent)):
+        if status not in (0, 1, -sent, 128 + sent):
             self.report.wrong.append(f"{self._last}: status {status}: {said[-500:]}")
+        is_done = status in (0, 1) or (status == -sent and sent != signal.SIGKILL)  # when the signal came
+        if is_done and self.command.result(folder) != self.expected:
+            self.report.wrong.append(f"{self._last}: status {status}, but another result: {said[-500:]}")
         if "Traceback" in said:
             self.report.wrong.append(f"{self._last}: {said[-2000:]}")
         if status > 1 and not said.splitlines()[-1].startswith("interrupted: "):
@@ -178,7 +182,7 @@ class Scan:
         self._see_processes(after)
         left = [str(path.relative_to(folder)) for path in folder.rglob("*")]
         left = [name for name in left if is_temporary(name) and name not in self.inputs]
-        left += [str(path) for path in self.temporary.iterdir()]
+        left += [str(path) for path in self.temporary.iterdir() if path.name != "torchinductor_root"]
         if left:
             self.report.wrong.append(f"{after}: left {left[:5]}")
 
@@ -229,7 +233,7 @@ def search() -> Command:
         (folder / "plan.yaml").write_text("name: p\nmodel: model.yaml\nsampler: {steps: 6}\n")
 
     command = "plan search --model plan.yaml --memory 500MB --state state.json -o best.yaml"
-    return Command(command, prepare, lambda folder: (folder / "best.yaml").read_text(), again=f"{command} --force")
+    return Command(command, prepare, lambda folder: (folder / "best.yaml").read_text(), lambda _: f"{command} --force")
 
 
 def generate(weights: Path) -> Command:
@@ -247,7 +251,7 @@ def generate(weights: Path) -> Command:
         return (folder / "out.mp4").read_bytes(), (folder / "out.png").read_bytes(), spans_of(trace)
 
     command = f"generate red --plan plan.yaml --weights {weights} -o out.mp4 --trace"
-    return Command(command, prepare, result, again=f"{command} --force")
+    return Command(command, prepare, result, lambda _: f"{command} --force")
 
 
 def spans_of(trace: dict[str, Any]) -> list[Any]:
@@ -264,7 +268,12 @@ def capture() -> Command:
         return manifest_of(folder / "blocks"), [line for line in profile if "_unit:" in line or "variant:" in line]
 
     command = "profile capture --store blocks -o host.yaml --repeats 1 --threads 1"
-    return Command(f"{command} --width 64 --depth 1", lambda folder: None, result, again=f"{command} --force")
+
+    def again(folder: Path) -> str:
+        is_there = (folder / "blocks" / "manifest.json").exists()
+        return f"{command} --force" + ("" if is_there else " --width 64 --depth 1")
+
+    return Command(f"{command} --width 64 --depth 1", lambda folder: None, result, again)
 
 
 def run(store: Path) -> Command:
@@ -282,7 +291,7 @@ def run(store: Path) -> Command:
         return manifest_of(cut), spans_of(json.loads((folder / "out.json").read_text()))
 
     command = "run --plan plan.yaml --store blocks --threads 1 --verify --trace out.json"
-    return Command(command, prepare, result, again=f"{command} --force")
+    return Command(command, prepare, result, lambda _: f"{command} --force")
 
 
 def evaluate(weights: Path) -> Command:
