@@ -25,17 +25,17 @@ EXIT_INTERRUPTED = 130
 CASES_HELP = "a cases file, or a shipped one: iphone15pro (default), apple_sdxl"
 
 
-def guarded(work: Callable[[], int]) -> int:
+def guarded(work: Callable[[], int], *, is_program: bool = False) -> int:
     """Run a verb: a user's mistake becomes one message and exit status 2, Ctrl-C exit status 130, SIGTERM 143.
 
     So does a verb that only a checkout has, and what the system refuses: memory, open files, larger files: one message,
     exit status 2. Signals are raised where the verb checks for them; one that comes after its work is done changes
-    nothing. Output is made safe to show (base/streams.py).
+    nothing. Output is made safe to show (base/streams.py). `is_program` says that the process ends with the verb.
     """
     status: int | None = None
     with safe_streams():
         try:
-            with noted():
+            with noted(is_last=is_program):
 
                 def worked() -> None:
                     nonlocal status
@@ -47,7 +47,8 @@ def guarded(work: Callable[[], int]) -> int:
             return EXIT_UNUSABLE
         except KeyboardInterrupt as error:
             if status is None:
-                print(": ".join(["interrupted", *getattr(error, "__notes__", [])]), file=sys.stderr)
+                kept = "; ".join(getattr(error, "__notes__", ["nothing was written yet"]))
+                print(f"interrupted: {kept}", file=sys.stderr)
                 return error.status if isinstance(error, Interrupted) else EXIT_INTERRUPTED
         except Exception as error:
             refused = refusal(error)
