@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plans", type=whole_number(1, 30), metavar="N",
                         help=f"how many plans to run (default {DEFAULT_PLANS}, at most 30)")  # fmt: skip
     parser.add_argument("--rounds", type=whole_number(1, 99), default=11, metavar="N",
-                        help="runs of each plan, and of the capture (default %(default)s)")  # fmt: skip
+                        help="runs of each plan, and rounds of the capture (default %(default)s)")  # fmt: skip
     parser.add_argument("--threads", type=whole_number(1, 1024), metavar="N", help="that run a block (default: cores)")
     parser.add_argument("--width", type=whole_number(16, 1152), default=1152, metavar="N",
                         help="channels of the stand-in (default %(default)s, STDiT3-XL's)")  # fmt: skip
@@ -113,7 +113,7 @@ class Validation:
             raise UserError(f"cannot be made: {reason(error)}", str(self.out), "Choose another with --out.") from None
 
     def rows(self) -> list[PlanRow]:
-        """One row a plan, in order. Raises UserError if a run fails."""
+        """One row per plan, in order. Raises UserError if a run fails."""
         from ondevice_sora.studies.host_plans import grouped
 
         subjects = list(dict.fromkeys(plan.subject for plan in self.plans))
