@@ -12,6 +12,7 @@ good for measuring, and for nothing else.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,6 +49,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="blocks made at a time, each in a process with the memory of one block (default %(default)s)",
     )  # fmt: skip
 
+    parser.add_argument(
+        "--force", action="store_true", help="replace a manifest.json in the folder that is not an export's"
+    )
+
 
 def run(options: argparse.Namespace) -> int:
     """Raises UserError."""
@@ -60,10 +65,11 @@ def run(options: argparse.Namespace) -> int:
         with quietly():
             pass
         from ondevice_sora.runtime.coreml.export.export import export_plan, workshop_of
+        from ondevice_sora.runtime.coreml.export.manifest import give_way
         from ondevice_sora.runtime.coreml.export.workshop import Commission
     from ondevice_sora.base.units import format_bytes
 
-    if options.output.exists() and not options.output.is_dir():
+    if os.path.lexists(options.output) and not os.path.isdir(options.output):
         raise UserError("this is a file; a folder is needed", str(options.output))
     plan = loaded.plan
     commission = Commission(plan, options.weights, options.seed)
@@ -78,6 +84,8 @@ def run(options: argparse.Namespace) -> int:
             num_made += was_made
             advance(1)
 
+        if options.force:
+            give_way(options.output)
         with (
             keeping(f"finished blocks are kept in {options.output}; the same command goes on from them"),
             loaded.locating(),

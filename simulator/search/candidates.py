@@ -89,7 +89,7 @@ class Candidates:
         *prices, shared, separate = self.table
         size, working, transient, residual = prices[-4:]
         memory, machine = self.place.memory, self.place.machine
-        decide, finish = _kernels()
+        decide, finish = _kernels(has_compiler())
         package = separate if packages == "separate" else shared
         uses, needed, refused = decide(
             block, window, keep, package, pass_length, size, working, transient, residual, memory.baseline, budget,
@@ -163,7 +163,10 @@ class Candidates:
 
 
 @cache
-def _kernels() -> tuple[Any, Any]:
+def _kernels(is_compiled: bool) -> tuple[Any, Any]:
+    """What decides about loading and what finishes a candidate, on arrays or on lists."""
+    if not is_compiled:
+        return loading.load_plan_of, recurrence.finish_times
     return (
         compiled(loading.load_plan_of, *loading.HELPERS),
         compiled(recurrence.finish_times, recurrence.after),

@@ -101,6 +101,8 @@ def read_bytes(path: Path, max_bytes: int, *, follows_links: bool = True) -> byt
     try:
         with open_regular(path, follows_links=follows_links) as stream:
             parts, left = [], max_bytes + 1
+            if os.fstat(stream.fileno()).st_size > max_bytes:  # a file may also grow, or be larger than it says
+                left = 0
             while left and (part := stream.read(left)):
                 parts.append(part)
                 left -= len(part)

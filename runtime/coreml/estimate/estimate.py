@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from ondevice_sora.base.errors import UserError, nearest
 from ondevice_sora.base.files.writing import write_yaml
+from ondevice_sora.base.interrupts import check
 from ondevice_sora.plans.schema import BlockEntry, Plan, Sampler, plan_data
 from ondevice_sora.profiles.blocks import BlockSpec, ComputeUnits
 from ondevice_sora.profiles.costs import activation_bytes, price
@@ -143,6 +144,7 @@ def _check(model: Model, found: Found) -> None:
 
 def _count(found: FoundBlock, compute_units: ComputeUnits | None) -> _Counted:
     """Raises PackageError with the package's path."""
+    check()
     try:
         works = {variant: count(function) for variant, function in found.functions.items()}
         tail = None if found.tail is None else count(found.tail)

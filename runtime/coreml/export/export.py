@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from torch import Tensor
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.folders import locked, scratch_in
+from ondevice_sora.base.files.writing import replaced
 from ondevice_sora.base.interrupts import check, noted
 from ondevice_sora.base.workers import WorkerDiedError, Workers
 from ondevice_sora.plans.schema import plan_data
@@ -34,8 +34,10 @@ from ondevice_sora.runtime.coreml.export.conversion import (
     quietly,
     temporary_files_in,
 )
+from ondevice_sora.runtime.coreml.export.folder import put_package, remove_package
 from ondevice_sora.runtime.coreml.export.manifest import (
     FORMAT,
+    MANIFEST,
     Decoding,
     ExportedBlock,
     ExportedComponent,
@@ -54,6 +56,7 @@ from ondevice_sora.runtime.coreml.export.manifest import (
     write_manifest,
 )
 from ondevice_sora.runtime.coreml.export.workshop import Commission, Workshop, bound
+from ondevice_sora.runtime.coreml.package.errors import PackageError
 from ondevice_sora.runtime.coreml.package.package import Function, read_package
 from ondevice_sora.runtime.coreml.package.types import TensorType
 from ondevice_sora.runtime.networks.units import Block, tensors_read
@@ -104,8 +107,8 @@ def _export(
     workshop: Workshop, commission: Commission, directory: Path, scratch: Path, jobs: int, on_block: OnBlock | None
 ) -> ExportManifest:
     wanted = [(component, number) for component, blocks in workshop.cuts.items() for number in range(len(blocks))]
-    manifest = _empty_manifest(workshop, directory)
     before = _finished_before(directory)
+    manifest = _empty_manifest(workshop, directory)
     finished: dict[tuple[str, int], ExportedBlock] = {}
 
     def finish(block: ExportedBlock, was_made: bool) -> None:
@@ -134,10 +137,11 @@ def _export(
 
 
 def feature_types(function: Function) -> dict[str, tuple[FeatureType, tuple[int, ...]]]:
-    """Type and shape of every input and output of a function, as it is in its package."""
+    """Type and shape of every input and output of a function, as it is in its package. Raises PackageError."""
     found = {}
     for value in (*function.inputs, *function.outputs):
-        assert isinstance(value.type, TensorType), "blocks read and write tensors"
+        if not isinstance(value.type, TensorType) or value.type.dtype not in FEATURE_TYPES:
+            raise PackageError(f"{value.name!r} is {value.type}; blocks pass on tensors of float32, float16 or int32")
         found[value.name] = FEATURE_TYPES[value.type.dtype], tuple(size or 0 for size in value.type.shape or ())
     return found
 
@@ -200,30 +204,37 @@ def make_block(job: Job) -> ExportedBlock:
                     with quietly():
                         model.save(str(scratch / f"{kind}.mlpackage"))
                     del model
-            packages: list[ExportedPackage] = []
-            functions: list[ExportedFunction] = []
             for suffix, held in _packages(list(kinds), plan.tdtm.packages).items():
                 made = scratch / f"{held[0]}.mlpackage"
                 if len(held) > 1:
                     made = scratch / "merged.mlpackage"
                     merge_functions({kind: scratch / f"{kind}.mlpackage" for kind in held}, made)
                 compute_constant_outputs(made)
-                file = f"{stem}{suffix}.mlpackage"
-                functions += _described(made, file, {kind: kinds[kind][0] for kind in held})
-                shutil.rmtree(job.directory / file, ignore_errors=True)
-                os.replace(made, job.directory / file)
-                packages.append(packaged(job.directory, file))
+                put_package(made, job.directory, f"{stem}{suffix}.mlpackage")
+        return block_in(job.directory, workshop, job.component, job.number)
     except Exception as error:
         error.add_note(f"while block '{block.name}' of {job.component} was made")
         raise
+
+
+def block_in(directory: Path, workshop: Workshop, component: str, number: int) -> ExportedBlock:
+    """What an export says of a block whose packages are in the folder. Raises PackageError, and OSError."""
+    settings, block = workshop.plan.component(component), workshop.cuts[component][number]
+    kinds = workshop.block_kinds(component, number)
+    packages: list[ExportedPackage] = []
+    functions: list[ExportedFunction] = []
+    for suffix, held in _packages(list(kinds), workshop.plan.tdtm.packages).items():
+        file = f"{component}.{number:03}{suffix}.mlpackage"
+        functions += _described(directory / file, file, {kind: kinds[kind][0] for kind in held})
+        packages.append(packaged(directory, file))
     return ExportedBlock(
-        component=job.component,
-        number=job.number,
+        component=component,
+        number=number,
         first_unit=block.units[0].name,
         last_unit=block.units[-1].name,
         precision=settings.precision,
         compute_units=block.compute_units,
-        source=source_of(workshop, job.component, job.number),
+        source=source_of(workshop, component, number),
         packages=tuple(packages),
         functions=tuple(functions),
     )
@@ -241,12 +252,16 @@ def _described(package: Path, file: str, blocks: Mapping[FunctionKind, Block]) -
     for kind, block in blocks.items():
         name = kind if len(blocks) > 1 else program.default_function
         types = feature_types(program.function(name))
+        inputs = {tensor: tensor for tensor in block.inputs}
+        outputs = {tensor + OUTPUT_SUFFIX: tensor for tensor in block.outputs}
+        if lacking := [feature for feature in (*inputs, *outputs) if feature not in types]:
+            raise PackageError(f"function {name!r} has no input or output {lacking[0]!r}", str(package))
         yield ExportedFunction(
             kind=kind,
             package=file,
             function=name,
-            inputs=tuple(Feature(each, each, *types[each]) for each in block.inputs),
-            outputs=tuple(Feature(each + OUTPUT_SUFFIX, each, *types[each + OUTPUT_SUFFIX]) for each in block.outputs),
+            inputs=tuple(Feature(feature, tensor, *types[feature]) for feature, tensor in inputs.items()),
+            outputs=tuple(Feature(feature, tensor, *types[feature]) for feature, tensor in outputs.items()),
         )
 
 
@@ -281,6 +296,14 @@ def source_of(workshop: Workshop, component: str, number: int) -> str:
 
 def _empty_manifest(workshop: Workshop, directory: Path) -> ExportManifest:
     """The manifest before any block is there; writes the constants beside it."""
+    manifest, constant = manifest_of(workshop)
+    with replaced(directory / NO_CAPTION) as stream:
+        stream.write(constant)
+    return manifest
+
+
+def manifest_of(workshop: Workshop) -> tuple[ExportManifest, bytes]:
+    """The manifest of a commission without its blocks, and the bytes of its constant."""
     video, request, plan = workshop.video, workshop.request, workshop.plan
     config = video.model.decoder.config
     size = config.latent_size(request.num_frames, request.height, request.width)
@@ -288,10 +311,7 @@ def _empty_manifest(workshop: Workshop, directory: Path) -> ExportManifest:
     channels = video.model.denoiser.config.in_channels
     no_caption = video.no_caption[: workshop.encoder_tokens].float().contiguous()
     data = no_caption.numpy().astype("<f4").tobytes()
-    partial = directory / f".{NO_CAPTION}.part"
-    partial.write_bytes(data)
-    os.replace(partial, directory / NO_CAPTION)
-    return ExportManifest(
+    manifest = ExportManifest(
         format=FORMAT,
         complete=False,
         model=plan.model,
@@ -325,13 +345,18 @@ def _empty_manifest(workshop: Workshop, directory: Path) -> ExportManifest:
         blocks=(),
         origin=workshop.origin,
     )
+    return manifest, data
 
 
 def _finished_before(directory: Path) -> dict[tuple[str, int], ExportedBlock]:
+    """The blocks of an earlier export to this folder. Raises UserError for a manifest.json that is not an export's."""
+    if not os.path.lexists(directory / MANIFEST):
+        return {}
     try:
         return {(block.component, block.number): block for block in read_manifest(directory).blocks}
-    except UserError:
-        return {}
+    except UserError as error:
+        mend = "Choose another folder, or have this file replaced with --force."
+        raise UserError(error.what, error.where, mend) from None
 
 
 def _is_whole(directory: Path, block: ExportedBlock) -> bool:
@@ -348,7 +373,7 @@ def _remove_strangers(
     """Remove packages that an earlier export left and this one has no use for."""
     kept = {package.file for block in manifest.blocks for package in block.packages}
     for file in {package.file for block in before.values() for package in block.packages} - kept:
-        shutil.rmtree(directory / file, ignore_errors=True)
+        remove_package(directory, file)
 
 
 def _example(shape: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,17 +19,22 @@ from ondevice_sora.profiles.blocks import BlockSpec
 from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.models.model import Model
 from ondevice_sora.profiles.models.opensora import reference_partition
+from ondevice_sora.runtime.coreml.export.folder import read_constant
 from ondevice_sora.runtime.coreml.export.manifest import (
     EXPORT_AGAIN,
     MANIFEST,
     ExportedBlock,
     ExportManifest,
+    StoredConstant,
+    plan_hash,
     read_manifest,
 )
-from ondevice_sora.runtime.coreml.export.workshop import rebuilt, request_of_plan
+from ondevice_sora.runtime.coreml.export.workshop import SIZES, rebuilt, request_of_plan
 from ondevice_sora.runtime.executor.scheduling import describe_networks, schedule_run, stored_pricer
+from ondevice_sora.runtime.networks.units import Block
 from ondevice_sora.runtime.sampling.video import VideoNetworks
 
+FLOAT32_BYTES = 4
 SizeOf = Callable[[ExportedBlock], int]
 
 
@@ -45,18 +52,18 @@ class Export:
     def open(cls, directory: Path) -> Export:
         """Raises UserError if there is no export, or an unfinished one."""
         manifest = read_manifest(directory)
-        if not manifest.complete:
-            raise UserError("the export is not complete", str(directory / MANIFEST), "Run the export again to go on.")
-        loaded = read_plan(Document(manifest.plan, {}, directory / MANIFEST))
+        loaded = planned(manifest, directory / MANIFEST)
         plan = loaded.plan
-        networks = rebuilt(manifest.origin)
+        networks = rebuilt(manifest.origin, directory / MANIFEST)
         stored = manifest.no_caption
-        data = (directory / stored.file).read_bytes() if (directory / stored.file).is_file() else b""
-        values = np.frombuffer(data, "<f4") if len(data) % 4 == 0 else np.empty(0, np.float32)
-        if values.size != np.prod(stored.shape):
-            raise UserError("is not as it was written", str(directory / stored.file), EXPORT_AGAIN)
-        networks.denoiser.y_embedder.y_embedding = torch.from_numpy(values.astype(np.float32)).reshape(stored.shape)
+        wanted = networks.denoiser.config.caption_channels
+        if len(stored.shape) != 2 or stored.shape[1] != wanted:
+            what = f"no_caption.shape: {list(stored.shape)} for captions of {wanted} channels"
+            raise UserError(what, str(directory / MANIFEST), EXPORT_AGAIN)
+        values = np.frombuffer(constant_of(directory, stored), "<f4").astype(np.float32)
+        networks.denoiser.y_embedder.y_embedding = torch.from_numpy(values).reshape(stored.shape)
         video = VideoNetworks.of(networks, request_of_plan(plan))
+        check_wiring(manifest, video, directory / MANIFEST)
         return cls(directory, manifest, loaded, video, describe_networks(plan.model, video.networks))
 
     @property
@@ -79,3 +86,42 @@ class Export:
                 price=stored_pricer(lambda spec: size_of(self.block_of(spec))),
                 reference=reference_partition(self.model),
             )
+
+
+def planned(manifest: ExportManifest, where: Path) -> LoadedPlan:
+    """The plan that was exported. Raises UserError if the export is not complete, or not this plan's."""
+    if not manifest.complete:
+        raise UserError("the export is not complete", str(where), "Run the export again to go on.")
+    loaded = read_plan(Document(manifest.plan, {}, where, EXPORT_AGAIN))
+    if loaded.plan.model not in SIZES or manifest.model != loaded.plan.model:
+        raise UserError(f"'{loaded.plan.model}' is no model that is exported here", f"{where}: model", EXPORT_AGAIN)
+    if manifest.plan_sha256 != plan_hash(loaded.plan):
+        raise UserError("not the hash of the plan that is told", f"{where}: plan_sha256", EXPORT_AGAIN)
+    return loaded
+
+
+def constant_of(directory: Path, stored: StoredConstant) -> bytes:
+    """The bytes of a constant beside the manifest. Raises UserError unless they are as they were written."""
+    data = read_constant(directory, stored.file, FLOAT32_BYTES * math.prod(stored.shape))
+    if hashlib.sha256(data).hexdigest() != stored.checksum:
+        raise UserError("is not as it was written (checksum)", str(directory / stored.file), EXPORT_AGAIN)
+    return data
+
+
+def check_wiring(manifest: ExportManifest, video: VideoNetworks, where: Path) -> None:
+    """Raises UserError unless every function reads and writes the tensors that its units do."""
+    networks = {network.name: network for network in video.networks}
+    for block in manifest.blocks:
+        network = networks.get(block.component)
+        names = [unit.name for unit in network.plain] if network is not None else []
+        if network is None or not {block.first_unit, block.last_unit} <= set(names):
+            what = f"the model has no block '{block.name}' of {block.component}"
+            raise UserError(what, str(where), EXPORT_AGAIN)
+        start, stop = names.index(block.first_unit), names.index(block.last_unit) + 1
+        for function in block.functions:
+            units = network.units("tdtm" if function.kind == "tdtm" else "plain")
+            wanted = Block(units, start, stop) if start < stop else None
+            told = [[feature.tensor for feature in features] for features in (function.inputs, function.outputs)]
+            if wanted is None or told != [list(wanted.inputs), list(wanted.outputs)]:
+                what = f"function '{function.kind}' of block '{block.name}' of {block.component}"
+                raise UserError(f"{what} does not read and write what the block does", str(where), EXPORT_AGAIN)

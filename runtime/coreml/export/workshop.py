@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.documents import Document
 from ondevice_sora.plans.partition import Block as PlannedBlock
 from ondevice_sora.plans.partition import cut
 from ondevice_sora.plans.schema import Plan
@@ -272,16 +273,20 @@ def bound(slots: Mapping[str, WeightPlace | HeldWeight], tensors: Mapping[str, T
             slot.put(before[name])
 
 
-def rebuilt(origin: Mapping[str, Any]) -> TextToVideo:
+class _Origin(msgspec.Struct, forbid_unknown_fields=True):
+    text_encoder: T5Config
+    denoiser: STDiT3Config
+    decoder: VideoVAEConfig
+
+
+def rebuilt(origin: Mapping[str, Any], where: Path) -> TextToVideo:
     """The networks of an export's `origin`, on the meta device. Raises UserError if it does not say how."""
-    try:
-        return without_weights(
-            msgspec.convert(origin[TEXT_ENCODER], T5Config),
-            msgspec.convert(origin[DENOISER], STDiT3Config),
-            msgspec.convert(origin[DECODER], VideoVAEConfig),
-        )
-    except (KeyError, ValueError) as error:
-        raise UserError(f"the manifest does not say how to build the networks ({error})", mend=EXPORT_AGAIN) from None
+    found = Document({"origin": origin}, {}, where, EXPORT_AGAIN).convert(_OriginKey).origin
+    return without_weights(found.text_encoder, found.denoiser, found.decoder)
+
+
+class _OriginKey(msgspec.Struct):
+    origin: _Origin
 
 
 def _values(*shape: int) -> Tensor:

@@ -45,8 +45,6 @@ def whole(problem, choices, packages):
 @pytest.mark.parametrize("is_compiled", [False, pytest.param(True, marks=needs_numba)])
 def test_a_candidate_comes_to_what_its_schedule_comes_to(is_compiled, tmp_path, monkeypatch):
     monkeypatch.setattr(candidates, "has_compiler", lambda: is_compiled)
-    if not is_compiled:
-        monkeypatch.setattr(candidates, "_kernels", lambda: (load_plan_of, finish_times))
     draw = random.Random(3)
     played = refused = 0
     for seed in range(40):
