@@ -74,7 +74,7 @@ class Validation:
             raise UserError(f"cannot be made: {reason(error)}", str(self.out), "Choose another with --out.") from None
 
     def rows(self) -> list[PlanRow]:
-        """One row a plan, in order. Raises UserError if a run fails."""
+        """One row per plan, in order. Raises UserError if a run fails."""
         subjects = list(dict.fromkeys(plan.subject for plan in self.plans))
         stores = {key: self._store(*key) for key in grouped(self.plans)}
         units = {subject: self._store(subject, 1) for subject in subjects}

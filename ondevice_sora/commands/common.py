@@ -1,4 +1,4 @@
-"""What every verb shares: exit statuses, complaints without traceback, files not overwritten by accident."""
+"""What every verb shares: exit statuses, errors in one message, no file overwritten by accident, progress."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def refusal(error: Exception) -> UserError | None:
 
 
 def shown(show: Callable[[], None]) -> None:
-    """Print something, to a reader who may leave early (head, less): that changes no exit status."""
+    """Print something for a reader who may leave early (head, less); that does not change the exit status."""
     try:
         show()
         sys.stdout.flush()
@@ -88,7 +88,7 @@ def shown(show: Callable[[], None]) -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse with our exit status and with examples that keep their line breaks."""
+    """argparse with our exit status, and with examples that keep their line breaks."""
 
     def __init__(self, **settings: object) -> None:
         settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
@@ -112,7 +112,7 @@ def needing(extra: str) -> Iterator[None]:
 
 
 def output_path(given: str, default: str, force: bool, inputs: Sequence[str] = ()) -> Path:
-    """Where to write: as given, or the default name where the option stood alone.
+    """Where to write: the path given, or the default name if the option was given without one.
 
     A link is followed: what it leads to is written, and the link stays. Raises UserError if something is there and must
     not be overwritten, --force or not if it is one of `inputs` (there already or not yet), if it is a link that leads

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ondevice_sora.simulator.search.state import Known
 
 MODELS = {"opensora-256": "ours-256", "opensora-192": "ours-192"}
-"""Where a search for a model starts: everything on."""
+"""The plan that a search for a model starts from; all techniques are on."""
 DEFAULT_DEVICE = "iphone15pro"
 DEFAULT_SECONDS = 60.0
 SMALLER_BUDGETS = 6
@@ -31,7 +31,9 @@ SAVED_EVERY_S, SHOWN_EVERY_S = 5.0, 0.2
 def add_search_arguments(parser: argparse.ArgumentParser) -> None:
     _add_device(parser)
     parser.add_argument(
-        "--devices", metavar="A,B,C", help="one plan for several devices, best by its mean time over each one's bound"
+        "--devices",
+        metavar="A,B,C",
+        help="one plan for several devices: the best by mean time relative to each device's bound",
     )
     parser.add_argument(
         "--model", default="opensora-256", metavar="MODEL",
@@ -57,7 +59,7 @@ def add_search_arguments(parser: argparse.ArgumentParser) -> None:
         "--state", metavar="FILE", help="keep what was tried in this file, and go on from it if it is there"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the tables")
-    parser.add_argument("--force", action="store_true", help="overwrite files that exist; --state is kept up anyway")
+    parser.add_argument("--force", action="store_true", help="overwrite files that exist; --state is always updated")
 
 
 def add_explain_arguments(parser: argparse.ArgumentParser) -> None:
@@ -223,7 +225,7 @@ def _write_report(searched: _Searched, path: Path) -> None:
 
 
 class _Progress:
-    """Tells `say` a few times a second how far the search is, and calls `save` now and then.
+    """Tells `say` how far the search is, a few times a second, and calls `save` now and then.
 
     Ctrl-C and SIGTERM are raised from here, once there is a plan.
     """

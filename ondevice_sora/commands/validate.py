@@ -1,4 +1,4 @@
-"""validate: set the simulator against figures that others measured, and our networks against references and exports.
+"""validate: compare the simulator with figures that others measured, and our networks with references and exports.
 
 `validate published` simulates every case of a cases file (the shipped one unless --cases names another) and prints the
 published figure, the simulated one, the error and the role. The format is described in docs/cases.md. With
@@ -7,10 +7,10 @@ published figure, the simulated one, the error and the role. The format is descr
 `validate host` captures this machine, then predicts and runs many plans on it.
 
 `validate reference DIR` compares networks, sampler and leap rules with the vectors in a folder, case by case; exit
-status 1 says that one lies over its tolerance. It needs PyTorch.
+status 1: at least one lies over its tolerance. It needs PyTorch.
 
 `validate export DIR` runs every block of an export in the reference executor and compares it with PyTorch, on the
-inputs that it has in a generation. Exit status 1 says that one lies over its tolerance. It needs PyTorch and
+inputs that it has in a generation. Exit status 1: at least one lies over its tolerance. It needs PyTorch and
 coremltools.
 """
 

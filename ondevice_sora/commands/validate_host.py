@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plans", type=whole_number(1, 30), metavar="N",
                         help=f"how many plans to run (default {DEFAULT_PLANS}, at most 30)")  # fmt: skip
     parser.add_argument("--rounds", type=whole_number(1, 99), default=11, metavar="N",
-                        help="runs of each plan, and of the capture (default %(default)s)")  # fmt: skip
+                        help="runs of each plan, and rounds of the capture (default %(default)s)")  # fmt: skip
     parser.add_argument("--threads", type=whole_number(1, 1024), metavar="N", help="that run a block (default: cores)")
     parser.add_argument("--width", type=whole_number(16, 1152), default=1152, metavar="N",
                         help="channels of the stand-in (default %(default)s, STDiT3-XL's)")  # fmt: skip

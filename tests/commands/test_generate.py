@@ -202,7 +202,7 @@ def test_a_frame_size_that_patches_do_not_divide_is_padded_not_refused(generate)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["-o", "out.avi"], "'.avi' is no kind of video"),
+        (["-o", "out.avi"], "cannot write '.avi' videos"),
         (["-o", "out.gif", "--gif"], "--gif has no effect"),
         (["-o", "nowhere/out.mp4"], "there is no folder nowhere"),
         (["--seed", "-1"], "'-1' is not a whole number"),
