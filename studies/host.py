@@ -25,7 +25,7 @@ from ondevice_sora.plans.schema import ComponentPlan, LoadedPlan, Plan, UnitsPer
 from ondevice_sora.profiles.profile import profile_data
 from ondevice_sora.records.agreement import PlanRow
 from ondevice_sora.records.trace import write_trace
-from ondevice_sora.runtime.capture.host import ALONE, BESIDE, PROBE, capture_trial, profile_of
+from ondevice_sora.runtime.capture.host import ALONE, BESIDE, PROBE, capture_trial, profile_of_trials
 from ondevice_sora.runtime.capture.measured_run import Trial, in_process, read_trial
 from ondevice_sora.runtime.capture.subjects import SmallModel, StandIn, Subject, remove_stores, store_for, write_subject
 from ondevice_sora.runtime.executor.store import Store
@@ -159,7 +159,7 @@ class Validation:
         found = [self._captured(subject, store, number) for number in range(rounds)]
         trials = {name: [trial[name] for trial in found] for name in found[0]}
         path = self.out / f"host-{subject}{'-first' if rounds < self.settings.rounds else ''}.yaml"
-        write_yaml(path, profile_data(profile_of(store, trials, self.threads)), WRITTEN)
+        write_yaml(path, profile_data(profile_of_trials(store, trials, self.threads)), WRITTEN)
         return path
 
     def _plan_file(self, key: str, plan: Plan) -> Path:

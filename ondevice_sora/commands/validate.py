@@ -90,11 +90,11 @@ def _export(options: argparse.Namespace) -> int:
 
 def _published(options: argparse.Namespace) -> int:
     from ondevice_sora.profiles.profile import load_profile
-    from ondevice_sora.simulator.calibration.published import compare, find_cases, profile_of, read_cases
+    from ondevice_sora.simulator.calibration.published import compare, find_cases, profile_for, read_cases
 
     cases, planned = read_cases(find_cases(options.cases))
     source = planned[0].source
-    profile, device = load_profile(options.device) if options.device else profile_of(cases.device, source, "$.device")
+    profile, device = load_profile(options.device) if options.device else profile_for(cases.device, source, "$.device")
     if options.leave_one_out:
         if options.device and options.device != device.key:
             what = "a profile file's costs have no effect with --leave-one-out, which fits its own"

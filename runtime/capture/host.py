@@ -73,7 +73,7 @@ def capture(
                 if on_trial is not None:
                     on_trial(f"round {number + 1} of {rounds}: {name}")
                 trials[name].append(capture_trial(store, name, folder, threads))
-    return profile_of(store, trials, threads)
+    return profile_of_trials(store, trials, threads)
 
 
 def capture_trial(store: Store, name: str, folder: Path, threads: int) -> Trial:
@@ -102,7 +102,7 @@ def capture_plan(store: Store, name: str) -> Plan:
     )
 
 
-def profile_of(store: Store, trials: Trials, threads: int) -> Profile:
+def profile_of_trials(store: Store, trials: Trials, threads: int) -> Profile:
     """What the trials of a capture say of this machine."""
     found = samples_of(store, trials)
     source = f"profile capture, {date.today().isoformat()}"
