@@ -1,7 +1,7 @@
 """A capture: what was measured of single blocks on a device, as a harness writes it down (docs/profile.md).
 
-The phone's harness, `profile capture --device iphone` and anybody else write the same JSON; `profile_of_capture` makes a
-profile of it. Captures keep samples; medians and spreads are derived here. Seconds, and bytes of `phys_footprint`.
+The phone's harness, `profile capture --device iphone` and anybody else write the same JSON; `profile_of_capture` makes
+a profile of it. Captures keep samples; medians and spreads are derived here. Seconds, and bytes of `phys_footprint`.
 """
 
 from __future__ import annotations
