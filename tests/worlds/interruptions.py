@@ -92,10 +92,12 @@ class Scan:
             arguments = self.command.arguments
             for number in range(min(self.drawn.randint(1, IN_A_ROW), moments - done)):
                 sent = SIGNALS[done % len(SIGNALS)]
-                self._interrupt(folder, arguments, sent, self.whole_s / (number + 1))
+                is_done = self._interrupt(folder, arguments, sent, self.whole_s / (number + 1))
                 done += 1
                 if self.command.again is not None:
                     arguments = self.command.again(folder)
+                if is_done:
+                    break
             if self._whole(folder, arguments) != self.expected:
                 self.report.wrong.append(f"{self._last}: another result after the rerun")
         return self.report
@@ -120,7 +122,8 @@ class Scan:
         self._see_what_is_left(folder, self._last)
         return self.command.result(folder)
 
-    def _interrupt(self, folder: Path, arguments: str, sent: signal.Signals, within_s: float) -> None:
+    def _interrupt(self, folder: Path, arguments: str, sent: signal.Signals, within_s: float) -> bool:
+        """Whether all was done when the signal came."""
         process = self._started(folder, arguments)
         self._await_handlers(process)
         delay_s = self.drawn.uniform(0.0, within_s)
@@ -142,12 +145,13 @@ class Scan:
             process.wait()
         self.report.ended_s.append(time.monotonic() - began)
         self.report.statuses[str(process.returncode)] += 1
-        self._see_how_it_ended(folder, process.returncode, sent)
+        is_done = self._see_how_it_ended(folder, process.returncode, sent)
         if sent != signal.SIGKILL or process.returncode != -signal.SIGKILL:
             self._see_what_is_left(folder, self._last)
         else:
             self._see_processes(self._last)
             self.left_by_kills.update(self._left(folder))
+        return is_done
 
     def _started(self, folder: Path, arguments: str) -> subprocess.Popen[bytes]:
         self.mark = uuid.uuid4().hex
@@ -170,17 +174,19 @@ class Scan:
     def _said(self, folder: Path) -> str:
         return (folder.parent / "stderr").read_text(errors="replace")
 
-    def _see_how_it_ended(self, folder: Path, status: int, sent: signal.Signals) -> None:
+    def _see_how_it_ended(self, folder: Path, status: int, sent: signal.Signals) -> bool:
+        """Whether all was done when the signal came."""
         said = self._said(folder)
         if status not in (0, 1, -sent, 128 + sent):
             self.report.wrong.append(f"{self._last}: status {status}: {said[-500:]}")
-        is_done = status in (0, 1) or (status == -sent and sent != signal.SIGKILL)  # when the signal came
+        is_done = status in (0, 1) or (status == -sent and sent != signal.SIGKILL)
         if is_done and self.command.result(folder) != self.expected:
             self.report.wrong.append(f"{self._last}: status {status}, but another result: {said[-500:]}")
         if "Traceback" in said:
             self.report.wrong.append(f"{self._last}: {said[-2000:]}")
         if status > 1 and not said.splitlines()[-1].startswith("interrupted: "):
             self.report.wrong.append(f"{self._last}: says {said[-300:]!r}")
+        return is_done
 
     def _left(self, folder: Path) -> list[str]:
         left = [str(path.relative_to(folder)) for path in folder.rglob("*")]
@@ -225,7 +231,8 @@ def sweep() -> Command:
         budgets = ", ".join(f"{budget / 10:.1f} GB" for budget in range(26, 34))
         (folder / "grid.yaml").write_text(f"models: [app-192, ours-192]\nbudgets: [{budgets}]\n")
 
-    return Command("plan sweep grid.yaml --processes 2", prepare, lambda folder: (folder / "grid.csv").read_text())
+    command = "plan sweep grid.yaml --processes 2"
+    return Command(command, prepare, lambda folder: (folder / "grid.csv").read_text(), lambda _: f"{command} --force")
 
 
 def search() -> Command:
