@@ -76,6 +76,8 @@ class Scan:
         self.command, self.base = command, base
         self.drawn = random.Random(seed)
         self.report = Report()
+        self.left_by_kills: set[str] = set()
+        """to be removed by the next run that comes so far, at the latest by a whole one"""
         self.temporary = base / "tmp"
         self.temporary.mkdir()
         began = time.monotonic()
@@ -114,6 +116,7 @@ class Scan:
         if process.wait() not in (0, 1):  # 1: validate host found times off, on a busy machine
             self.report.wrong.append(f"a whole run ended with {process.returncode}: {self._said(folder)}")
             return None
+        self.left_by_kills.clear()
         self._see_what_is_left(folder, self._last)
         return self.command.result(folder)
 
@@ -144,6 +147,7 @@ class Scan:
             self._see_what_is_left(folder, self._last)
         else:
             self._see_processes(self._last)
+            self.left_by_kills.update(self._left(folder))
 
     def _started(self, folder: Path, arguments: str) -> subprocess.Popen[bytes]:
         self.mark = uuid.uuid4().hex
@@ -178,11 +182,15 @@ class Scan:
         if status > 1 and not said.splitlines()[-1].startswith("interrupted: "):
             self.report.wrong.append(f"{self._last}: says {said[-300:]!r}")
 
-    def _see_what_is_left(self, folder: Path, after: str) -> None:
-        self._see_processes(after)
+    def _left(self, folder: Path) -> list[str]:
         left = [str(path.relative_to(folder)) for path in folder.rglob("*")]
         left = [name for name in left if is_temporary(name) and name not in self.inputs]
-        left += [str(path) for path in self.temporary.iterdir() if path.name != "torchinductor_root"]
+        return left + [str(path) for path in self.temporary.iterdir() if not path.name.startswith("torchinductor_")]
+
+    def _see_what_is_left(self, folder: Path, after: str) -> None:
+        self._see_processes(after)
+        left = self._left(folder)
+        left = [name for name in left if name not in self.left_by_kills]
         if left:
             self.report.wrong.append(f"{after}: left {left[:5]}")
 
