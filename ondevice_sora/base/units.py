@@ -18,36 +18,21 @@ _BYTES = {
     "mib": 2**20,
     "gib": 2**30,
 }
-_SECONDS = {"": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "min": 60.0}
 LARGEST = 1e18
 """Bytes or seconds: beyond any device, and still exact enough to add up."""
 _QUANTITY = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|\.[0-9]+)\s*([A-Za-z]*)\s*$")
 
 
-def _parse(text: str | int | float, factors: dict[str, float] | dict[str, int], kind: str, example: str) -> float:
-    if isinstance(text, bool):
-        raise ValueError(f"{text!r} is not {kind}. Write {example}.")
-    if isinstance(text, (int, float)):
-        value, factor = float(text), 1.0
-    else:
-        match = _QUANTITY.match(text)
-        if not match or match[2].lower() not in factors:
-            raise ValueError(f"{text!r} is not {kind}. Write {example}.")
-        value, factor = float(match[1]), factors[match[2].lower()]
-    result = value * factor
-    if not 0 <= result <= LARGEST:
-        raise ValueError(f"{text!r} is not {kind}. Write {example}.")
-    return result
-
-
 def parse_bytes(text: str | int | float) -> int:
     """'3.3 GB', '512 MiB' or a plain number of bytes, as bytes. Raises ValueError with the way to write it."""
-    return round(_parse(text, _BYTES, "a size", "a number of bytes, or a size such as '3.3 GB' or '512 MiB'"))
-
-
-def parse_seconds(text: str | int | float) -> float:
-    """'35 ms', '2 min' or a plain number of seconds, as seconds. Raises ValueError with the way to write it."""
-    return _parse(text, _SECONDS, "a duration", "a number of seconds, or a duration such as '35 ms'")
+    match = _QUANTITY.match(text) if isinstance(text, str) else None
+    if match and match[2].lower() in _BYTES:
+        count = float(match[1]) * _BYTES[match[2].lower()]
+    else:
+        count = float(text) if isinstance(text, (int, float)) and not isinstance(text, bool) else -1.0
+    if not 0 <= count <= LARGEST:
+        raise ValueError(f"{text!r} is not a size. Write a number of bytes, or a size such as '3.3 GB' or '512 MiB'.")
+    return round(count)
 
 
 def format_bytes(count: float) -> str:
