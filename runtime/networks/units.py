@@ -2,8 +2,8 @@
 
 A unit is a pure function from named tensors to named tensors. It says which it reads and which it writes, so the
 tensors that cross any cut are known without running anything. Shapes are fixed when the units are built and nothing
-inside a unit depends on the values of its inputs: `torch.jit.trace` of a `BlockModule` is therefore exact, and no tensor
-in it has more than five dimensions, which is what Core ML accepts.
+inside a unit depends on the values of its inputs: `torch.jit.trace` of a `BlockModule` is therefore exact. No tensor in
+it has more than five dimensions, which is what Core ML accepts.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -107,6 +107,13 @@ class Toy:
     def schedule(self) -> tuple[Schedule, BlockCosts]:
         return build_schedule(self.plan, self.model, {}, self.price, self.memory)
 
+    def budgeted(self, share: float) -> Toy:
+        """With a budget between the smallest that its plan might do with (0) and what it takes without one (1)."""
+        listed = isinstance(self.keep, int)
+        least = self.with_(budget=None, prefetch=0, keep=self.keep if listed else "none").schedule()[0].needed_bytes
+        most = self.with_(budget=None).schedule()[0].needed_bytes
+        return self.with_(budget=round(least + share * (most - least)))
+
     def play(self, is_limited: bool = True) -> Outcome:
         schedule, costs = self.schedule()
         return play(schedule, costs, self.machine, is_limited=is_limited)

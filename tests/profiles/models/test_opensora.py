@@ -9,14 +9,13 @@ from worlds.paths import ROOT, SHARED
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.profiles.models.model import Component, Model, Unit, Work
-from ondevice_sora.profiles.models.opensora import (
+from ondevice_sora.profiles.models.opensora import opensora, reference_partition
+from ondevice_sora.profiles.models.opensora_sizes import (
     OPENSORA_V1_2,
     DecoderConfig,
     DenoiserConfig,
     OpenSoraConfig,
     TextEncoderConfig,
-    opensora,
-    reference_partition,
 )
 
 TINY = OpenSoraConfig(

@@ -11,12 +11,12 @@ import torch
 
 pytest.importorskip("coremltools")
 
-from ondevice_sora.profiles.models.opensora import (
+from ondevice_sora.profiles.models.opensora import opensora
+from ondevice_sora.profiles.models.opensora_sizes import (
     DecoderConfig,
     DenoiserConfig,
     OpenSoraConfig,
     TextEncoderConfig,
-    opensora,
 )
 from ondevice_sora.runtime.coreml.estimate.counting import count
 from ondevice_sora.runtime.coreml.export.conversion import convert_block
