@@ -37,10 +37,10 @@ from ondevice_sora.runtime.coreml.export.workshop import Commission, Workshop, b
 from ondevice_sora.runtime.coreml.package.package import read_package
 from ondevice_sora.runtime.coreml.package.weights import weights_of
 from ondevice_sora.runtime.executor.executor import Executor
-from ondevice_sora.runtime.executor.partitioned import SPATIAL, TEMPORAL
 from ondevice_sora.runtime.networks.components import DENOISER, TEXT_ENCODER, load_text_to_video, save_component
 from ondevice_sora.runtime.networks.units import run_units
 from ondevice_sora.runtime.sampling.generation import generate
+from ondevice_sora.runtime.sampling.video import SPATIAL, TEMPORAL, VideoNetworks
 from ondevice_sora.runtime.small.vocabulary import EXAMPLE, tokenize
 from ondevice_sora.simulator.prepare import model_of
 
@@ -133,9 +133,9 @@ def small(folder: Path, precisions: list[Precision], num_steps: int, weights: Pa
         length = export.manifest.encoder_tokens
         schedule, costs = export.schedule(lambda block, export=export: program_bytes(export, block))
         with Executor(schedule, costs, ProgramBlocks(schedule, export)) as executor:
-            video = export.video.generate(executor, ids[:, :length], mask[:, :length], seed=0)
+            video = generate(export.video, ids[:, :length], mask[:, :length], player=executor, seed=0)
         model = load_text_to_video(folder_of_weights)
-        expected = generate(model, ids[:, :length], mask[:, :length], export.video.request, seed=0)
+        expected = generate(VideoNetworks.of(model, export.video.request), ids[:, :length], mask[:, :length], seed=0)
         error = float(np.mean((video.frames.astype(float) - expected.frames) ** 2))
         size = sum(package.num_bytes for block in export.manifest.blocks for package in block.packages)
         print(

@@ -38,7 +38,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import torch
@@ -50,10 +50,11 @@ from ondevice_sora.plans.schema import ComponentPlan, Plan, Sampler
 from ondevice_sora.runtime.capture.durations import line
 from ondevice_sora.runtime.executor import footprint
 from ondevice_sora.runtime.executor.executor import Executor
-from ondevice_sora.runtime.executor.network import Network, listed_model, schedule_run, stored_pricer
 from ondevice_sora.runtime.executor.reading import FileReader, drop_pages
+from ondevice_sora.runtime.executor.scheduling import describe_networks, schedule_run, stored_pricer
 from ondevice_sora.runtime.executor.store import Store, write_store
 from ondevice_sora.runtime.executor.torch_blocks import TorchBlocks
+from ondevice_sora.runtime.networks.network import Network
 from ondevice_sora.runtime.networks.stdit3 import STDiT3Block, STDiT3Config
 from ondevice_sora.runtime.networks.units import Unit
 
@@ -84,7 +85,9 @@ WORKING_BYTES = 50_000_000
 """what a run is taken to need"""
 TOKENS = (16, 32, 64, 128, 256, 512)
 """of which runs are timed to find out how many a regime takes"""
-TIMED_BLOCKS = 6
+TIMED_BLOCKS, TIMED_STEPS, TIMINGS = 6, 4, 6
+AGREEING = 1.25
+"""Samples of one timing that lie farther apart than this were taken while another program ran."""
 
 
 class Pair(nn.Module):
@@ -169,7 +172,7 @@ def prepare(directory: Path, depth: int) -> Store:
     with torch.no_grad():
         stack = Stack(depth).requires_grad_(False)
     network = network_of(stack)
-    model = listed_model("stack", [network])
+    model = describe_networks("stack", [network])
     plan = Plan("offload", "stack", components={"denoiser": ComponentPlan(blocks="unit")})
     return write_store(directory, model, [network], cut(plan, model, {}))
 
@@ -220,9 +223,9 @@ def run_sequential(options: argparse.Namespace, store: Store, state: dict[str, T
 def run_ours(options: argparse.Namespace, store: Store, state: dict[str, Tensor]) -> Iterator[Tensor]:
     network = network_of(empty_stack(options.depth))
     plan = plan_of(options)
-    model = listed_model("stack", [network])
-    working = {("denoiser", u.name, u.name, "plain"): WORKING_BYTES for u in network.plain}
-    schedule, costs = schedule_run(plan, model, price=stored_pricer(working))  # type: ignore[arg-type]
+    model = describe_networks("stack", [network])
+    price = stored_pricer(working_of=lambda block: WORKING_BYTES)
+    schedule, costs = schedule_run(plan, model, price=price)
     reader = FileReader(store, direct=not options.buffered, drop_cache=True)
     executor = Executor(schedule, costs, TorchBlocks(schedule, [network], store, reader=reader))
     yield torch.empty(0)
@@ -346,34 +349,63 @@ def timed(steps: Iterator[Tensor], count: int) -> tuple[list[float], Tensor]:
     return seconds, out
 
 
+class Timed(NamedTuple):
+    """Seconds that a few blocks take to load, and to run by number of tokens: one sample a step."""
+
+    load_s: list[float]
+    run_s: dict[int, list[float]]
+
+    @property
+    def agree(self) -> bool:
+        """Whether the machine was left alone meanwhile: no sample lies far from the median of its kind."""
+        return all(
+            max(samples) <= AGREEING * median(samples) and median(samples) <= AGREEING * min(samples)
+            for samples in (self.load_s, *self.run_s.values())
+        )
+
+    def tokens(self, run_to_load: float) -> int:
+        """How many tokens make runs take so many loads."""
+        fixed_s, token_s = line((tokens, median(samples)) for tokens, samples in self.run_s.items())
+        wanted = (run_to_load * median(self.load_s) - fixed_s) / token_s
+        step = BATCH * FRAMES
+        return max(step, round(wanted / step) * step)
+
+
 def time_blocks(options: argparse.Namespace) -> None:
-    """Print the seconds that a few blocks take to load, and to run by number of tokens, as JSON."""
+    """Print how long a few blocks take, as JSON."""
     torch.set_num_threads(options.threads)
     store = Store.open(options.dir / "store")
-    options.depth, options.steps = min(TIMED_BLOCKS, options.depth), 4
+    options.depth = min(TIMED_BLOCKS, options.depth)
 
-    def middle(steps: Iterator[Tensor]) -> float:
+    def samples(steps: Iterator[Tensor]) -> list[float]:
         next(steps)
-        return median(timed(steps, options.steps)[0][1:])
+        return timed(steps, 1 + TIMED_STEPS)[0][1:]
 
     few = Store(store.directory, msgspec.structs.replace(store.manifest, blocks=store.manifest.blocks[: options.depth]))
     with torch.no_grad():
-        load_s = middle(run_load(options, few, {}))
-        run_s = {tokens: middle(run_inmem(options, few, inputs(tokens))) for tokens in TOKENS}
-    print(json.dumps({"load_s": load_s, "run_s": run_s}))
+        found = Timed(
+            samples(run_load(options, few, {})),
+            {tokens: samples(run_inmem(options, few, inputs(tokens))) for tokens in TOKENS},
+        )
+    print(json.dumps(found._asdict()))
 
 
-def tokens_of(options: argparse.Namespace, regime: str) -> int:
-    """How many tokens make runs as long as the regime has them: the same in every run of the benchmark in --dir."""
+def timed_blocks(options: argparse.Namespace) -> Timed:
+    """How long blocks take here, as in the file in --dir; timed again while samples differ, and kept if they agree."""
     file = options.dir / f"timed-{options.threads}.json"
-    if not file.is_file():
-        command = [sys.executable, __file__, *sys.argv[1:], "--child", "time_blocks"]
-        file.write_text(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
-    found = json.loads(file.read_text())
-    fixed_s, token_s = line((int(tokens), seconds) for tokens, seconds in found["run_s"].items())
-    wanted: float = (REGIMES[regime].run_to_load * found["load_s"] - fixed_s) / token_s
-    step = BATCH * FRAMES
-    return max(step, round(wanted / step) * step)
+    command = [sys.executable, __file__, *sys.argv[1:], "--child", "time_blocks"]
+    for _ in range(TIMINGS):
+        if file.is_file():
+            text = file.read_text()
+        else:
+            text = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+        found = json.loads(text)
+        blocks = Timed(found["load_s"], {int(tokens): samples for tokens, samples in found["run_s"].items()})
+        if blocks.agree:
+            file.write_text(text)
+            return blocks
+        file.unlink(missing_ok=True)
+    raise SystemExit(f"the machine is busy: in {TIMINGS} tries blocks never took the same time twice. Try again later.")
 
 
 def child(options: argparse.Namespace) -> None:
@@ -430,7 +462,7 @@ def measure(options: argparse.Namespace, regime: str) -> Found:
     """Every contender's runs, those that a file in --dir has not already."""
     wanted = [name for name in REGIMES[regime].contenders if name in options.contenders.split(",")]
     way = "-buffered" if options.buffered else ""
-    tokens = str(tokens_of(options, regime))
+    tokens = str(timed_blocks(options).tokens(REGIMES[regime].run_to_load))
     file = options.dir / f"{regime}-{tokens}-{options.depth}-{options.steps}-{options.threads}{way}.json"
     found: Found = json.loads(file.read_text()) if file.is_file() else {}
     given = sys.argv[1:]
@@ -456,7 +488,7 @@ def report(options: argparse.Namespace, regime: str, found: Found) -> None:
     steady = {name: [s for run in runs for s in run["seconds"][WARM_UP_STEPS:]] for name, runs in found.items()}
     middle = {name: median(seconds) for name, seconds in steady.items()}
     blocks = Store.open(options.dir / "store").manifest.blocks
-    tokens, kept = tokens_of(options, regime), num_kept(options.depth, regime)
+    tokens, kept = timed_blocks(options).tokens(REGIMES[regime].run_to_load), num_kept(options.depth, regime)
     size = sum(block.data_bytes for block in blocks)
     print(
         f"\n{regime}: {options.depth} blocks, {size / 1e9:.2f} GB, {tokens} tokens, {options.threads} threads, "

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from itertools import islice
 
-from ondevice_sora.base.compiled import HAS_COMPILER
+from ondevice_sora.base.compiled import has_compiler
 from ondevice_sora.simulator.engine import play
 from ondevice_sora.simulator.fast import finish
 from ondevice_sora.simulator.prepare import asked, model_of, ready
@@ -85,7 +85,7 @@ def main() -> None:
         return finish(schedule, costs, place.machine)
 
     print(f"ours-256, {len(plans)} different plans of {visits:.0f} visits, each scored once, best of {ROUNDS} rounds")
-    if not HAS_COMPILER:
+    if not has_compiler():
         print("numba is not installed: nothing is compiled")
     found_rates = rates(
         {"engine": engine, "engine, schedules given": engine_alone, "evaluator, from the plan": uncompiled,

@@ -19,6 +19,7 @@ import msgspec
 from ondevice_sora.base.errors import UserError, nearest
 from ondevice_sora.base.files.documents import Document
 from ondevice_sora.base.files.reading import read_extended
+from ondevice_sora.base.text import LINE, Title
 from ondevice_sora.profiles.blocks import ComputeUnits
 from ondevice_sora.profiles.figures import ByteCount
 from ondevice_sora.profiles.models.model import Precision, family
@@ -82,7 +83,8 @@ class Tdtm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     steps: Literal["none", "all"] | FirstSteps | tuple[Index, ...] = "none"
     units: Annotated[
-        tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=100)], ...], msgspec.Meta(min_length=1)
+        tuple[Annotated[str, LINE, msgspec.Meta(min_length=1, max_length=100)], ...],
+        msgspec.Meta(min_length=1, max_length=100),
     ] = ("*",)
     packages: Packages = "shared"
 
@@ -133,8 +135,8 @@ class ComponentPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A whole plan. `components` is keyed by component; `decoder` stands for those of its stages that have no entry."""
 
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=120)]
-    model: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    name: Title
+    model: Annotated[str, LINE, msgspec.Meta(min_length=1, max_length=200)]
     video: Video | None = None
     text_tokens: Annotated[int, msgspec.Meta(ge=1, le=300)] | None = None
     encoder_tokens: Annotated[int, msgspec.Meta(ge=1, le=300)] | None = None
@@ -158,6 +160,11 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
         if isinstance(steps, FirstSteps):
             return step < steps.first
         return steps == "all" if isinstance(steps, str) else step in steps
+
+    @property
+    def merging_steps(self) -> frozenset[int]:
+        """The steps on which TDTM merges tokens."""
+        return frozenset(step for step in range(self.sampler.steps) if self.merges(step))
 
     def leap_steps(self) -> dict[int, float]:
         """Number of network evaluations -> its probability; {steps: 1} without LPL."""
@@ -216,6 +223,13 @@ class LoadedPlan:
     def folder(self) -> Path:
         """Where the path of a model that lists its units starts from."""
         return Path() if self.document is None else self.document.file_of("$.model").parent
+
+    def moved_to(self, folder: Path) -> Plan:
+        """The plan as it is to be written in a folder: the path of a model that lists its units leads from there."""
+        if not self.plan.model.endswith((".yaml", ".yml", ".json")):
+            return self.plan
+        model = os.path.relpath((self.folder / self.plan.model).resolve(), folder.resolve())
+        return msgspec.structs.replace(self.plan, model=model)
 
     def says(self, field: str) -> bool:
         """Whether the document has a value for '$.sampler.guidance', for instance, be it the default."""

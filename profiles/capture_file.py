@@ -1,7 +1,7 @@
 """A capture: what was measured of single blocks on a device, as a harness writes it down (docs/profile.md).
 
-The phone's harness, `profile capture --device iphone` and anybody else write the same JSON; `profile_of` makes a
-profile of it. Captures keep samples; medians and spreads are derived here. Seconds, and bytes of `phys_footprint`.
+The phone's harness, `profile capture --device iphone` and anybody else write the same JSON; `profile_of_capture` makes
+a profile of it. Captures keep samples; medians and spreads are derived here. Seconds, and bytes of `phys_footprint`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from ondevice_sora.base.errors import UserError, nearest
-from ondevice_sora.base.files.reading import read_json
+from ondevice_sora.base.files.json_files import read_json
 from ondevice_sora.base.files.writing import write_json
+from ondevice_sora.base.text import END, Line
 from ondevice_sora.profiles.blocks import PROCESSORS, ComputeUnits, span_name
 from ondevice_sora.profiles.costs import figures, replace_figures
 from ondevice_sora.profiles.devices import Device, device_keys
@@ -79,9 +80,9 @@ class CapturedBlock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     compute_units: ComputeUnits
     precision: Precision
     variant: Variant = "plain"
-    package: str = ""
-    function: str = ""
-    sha256: str = ""
+    package: Line = ""
+    function: Line = ""
+    sha256: Line = ""
     stored_bytes: Bytes | None = None
     loads: Loads = Loads()
     runs: Runs = Runs()
@@ -104,10 +105,10 @@ class CapturedBlock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Failure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A block that could not be measured, and why."""
 
-    package: str
-    function: str
+    package: Line
+    function: Line
     compute_units: ComputeUnits
-    reason: str
+    reason: Line
 
 
 class CaptureConditions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -116,14 +117,20 @@ class CaptureConditions(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     `free_bytes` is what the system says an app may still allocate before the first load; `tools` are versions by name.
     """
 
-    device_model: str
-    os: str
-    date: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}")]
-    os_build: str = ""
+    device_model: Line
+    os: Line
+    date: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9:.+\-Z]{0,40})?" + END,
+            description="a date such as 2026-01-31",
+        ),
+    ]
+    os_build: Line = ""
     thermal_state: ThermalState = "unknown"
     low_power_mode: bool | None = None
     free_bytes: Bytes | None = None
-    tools: dict[str, str] = {}
+    tools: dict[Line, Line] = {}
 
 
 class Capture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -133,7 +140,7 @@ class Capture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     device: Name
-    model: str
+    model: Line
     conditions: CaptureConditions
     blocks: Annotated[tuple[CapturedBlock, ...], msgspec.Meta(max_length=20_000)]
     format: str = FORMAT
@@ -144,11 +151,8 @@ class Capture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def read_capture(path: str | Path) -> Capture:
     """A capture. Raises UserError, with the place in the file, for anything that is not one."""
-    document = read_json(path, MAX_BYTES)
-    found = document.data.get("format")
-    if found != FORMAT:
-        what = f"capture format {found!r} is not '{FORMAT}'" if found else f"not a capture: no 'format': '{FORMAT}'"
-        raise document.error("$", what, "See 'The capture file' in docs/profile.md.")
+    document = read_json(path, max_bytes=MAX_BYTES, mend="See 'The capture file' in docs/profile.md.")
+    document.check_format("a capture", FORMAT)
     capture = document.convert(Capture)
     with document.locating():
         _check(capture)
@@ -235,7 +239,7 @@ def _check(capture: Capture) -> None:
         raise UserError("no block was measured", field="$.blocks")
 
 
-def profile_of(capture: Capture) -> tuple[Profile, list[str]]:
+def profile_of_capture(capture: Capture) -> tuple[Profile, list[str]]:
     """The profile that `simulate --device` takes, and notes on what the samples could not say.
 
     Measured blocks get medians of their samples. Everything else stays as in the device's own profile, or as scaled

@@ -144,7 +144,7 @@ RANGES = {
     "charged_share": (0.0, 1.0),
     "_share": (0.0, 10.0),
     "held_bytes": (0.0, 16.0),
-    "_bytes": (0.0, 1e15),
+    "_bytes": (0.0, 1e13),
     "_s": (0.0, 1e6),
 }
 """What is physical, by the end of a figure's name, the most telling first. A rate of zero would never end."""

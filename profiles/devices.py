@@ -14,12 +14,13 @@ import msgspec
 
 from ondevice_sora.base.errors import UserError, nearest
 from ondevice_sora.base.files.reading import read_yaml
+from ondevice_sora.base.text import END, Line, Title
 from ondevice_sora.profiles.figures import Figure
 
 DATA = Path(__file__).parent / "data"
 DEVICES = DATA / "devices"
 
-Version = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,3}(\.[0-9]{1,3})?$")]
+Version = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,3}(\.[0-9]{1,3})?" + END)]
 
 
 class MemoryLimit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,13 +55,13 @@ class Hardware(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Device(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A device of the catalogue. `key` is the file's name: what `--device` takes."""
 
-    name: str
-    chip: str
-    system: str
+    name: Title
+    chip: Line
+    system: Line
     hardware: Hardware
     memory_limits: Annotated[tuple[MemoryLimit, ...], msgspec.Meta(min_length=1)]
-    notes: tuple[str, ...] = ()
-    key: str = ""
+    notes: tuple[Line, ...] = ()
+    key: Line = ""
 
     def memory_limit(self, entitlement: bool = False, os_version: str | None = None) -> MemoryLimit:
         """The limit for one app on this device, the first row that covers the OS version (any row if none is given).

@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from ondevice_sora.base.text import LINE
 from ondevice_sora.base.units import parse_bytes
 
 Mark = Literal["measured", "published", "fitted", "estimated"]
@@ -26,7 +27,7 @@ MAD_TO_SIGMA = 1.4826
 class Figure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     value: Annotated[float, msgspec.Meta(ge=0, le=1e18)]
     mark: Mark
-    source: Annotated[str, msgspec.Meta(min_length=1)]
+    source: Annotated[str, LINE, msgspec.Meta(min_length=1, max_length=2000)]
     spread: Annotated[float, msgspec.Meta(ge=0, le=3)] = 0.0
 
 

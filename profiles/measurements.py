@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from ondevice_sora.base.text import Line
 from ondevice_sora.profiles.blocks import BlockSpec, ComputeUnits
 from ondevice_sora.profiles.figures import MARKS, Figure
 from ondevice_sora.profiles.models.model import Precision, Variant
@@ -22,10 +23,10 @@ class Measurement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `samples` are what the figures were worked out from, by name and in their units.
     """
 
-    model: str
-    component: str
-    first_unit: str
-    last_unit: str
+    model: Line
+    component: Line
+    first_unit: Line
+    last_unit: Line
     variant: Variant = "plain"
     precision: Precision = "float32"
     compute_units: ComputeUnits = "cpu_and_gpu"
@@ -36,7 +37,7 @@ class Measurement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unload_s: Figure | None = None
     resident_bytes: Figure | None = None
     working_bytes: Figure | None = None
-    samples: dict[str, tuple[float, ...]] = {}
+    samples: dict[Line, tuple[float, ...]] = {}
 
 
 class MeasuredBlocks:

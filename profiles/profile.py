@@ -6,6 +6,7 @@ the ratio of their published peak rates, and every figure so scaled is marked es
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +16,7 @@ import numpy as np
 
 from ondevice_sora.base.errors import UserError, nearest
 from ondevice_sora.base.files.reading import read_yaml
+from ondevice_sora.base.text import Line
 from ondevice_sora.profiles.costs import Array, Costs, Pricer, Sample, figure_range, figures, price, replace_figures
 from ondevice_sora.profiles.devices import DATA, Device, device_keys, load_device
 from ondevice_sora.profiles.figures import Figure
@@ -30,9 +32,9 @@ Spread = Annotated[float, msgspec.Meta(ge=0, le=3)]
 class FittedCell(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One published figure beside what the fitted parameters give for it, in seconds."""
 
-    case: str
-    quantity: str
-    place: str
+    case: Line
+    quantity: Line
+    place: Line
     published: Annotated[float, msgspec.Meta(gt=0)]
     simulated: Annotated[float, msgspec.Meta(ge=0)]
 
@@ -40,7 +42,7 @@ class FittedCell(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class FittedParameter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One parameter before and after the fit. `learned` is the share of its prior spread that the figures removed."""
 
-    name: str
+    name: Line
     prior: float
     prior_spread: Spread
     fitted: float
@@ -55,12 +57,12 @@ class FitRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     noise         the relative spread that a published figure is taken to have
     """
 
-    command: str
+    command: Line
     cells: tuple[FittedCell, ...]
     parameters: tuple[FittedParameter, ...]
     correlation: tuple[tuple[float, ...], ...]
     noise: Spread
-    contradictions: tuple[str, ...] = ()
+    contradictions: tuple[Line, ...] = ()
 
     def correlation_root(self) -> Array:
         """The lower Cholesky factor of the correlation matrix. Raises ValueError if there is none."""
@@ -83,10 +85,10 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `hardware` describes a device that the catalogue does not have, such as the machine a profile was captured on.
     """
 
-    device: str
+    device: Line
     costs: Costs
     hardware: Device | None = None
-    conditions: dict[str, str] = {}
+    conditions: dict[Line, Line] = {}
     measurements: tuple[Measurement, ...] = ()
     fit: FitRecord | None = None
     name: str = ""
@@ -141,13 +143,13 @@ def _device_of(profile: Profile) -> Device:
 def check_profile(profile: Profile) -> None:
     """What a schema cannot say: figures that are physical, a fit record that agrees with itself. Raises UserError."""
     known = figures(profile.costs)
-    for name, figure in known.items():
-        low, high = figure_range(name)
+    for place, figure in _placed(profile, known):
+        low, high = figure_range(place)
         if not low <= figure.value <= high:
             raise UserError(
                 f"{figure.value:g} is out of range",
                 mend=f"Give a number from {low:g} to {high:g}.",
-                field=f"$.costs.{name}.value",
+                field=f"$.{place}.value",
             )
     if profile.fit is None:
         return
@@ -164,6 +166,20 @@ def check_profile(profile: Profile) -> None:
         raise UserError(
             str(error), mend="Write the profile again with `profile fit`.", field="$.fit.correlation"
         ) from None
+
+
+def _placed(profile: Profile, costs: dict[str, Figure]) -> Iterator[tuple[str, Figure]]:
+    """Every figure of a profile, and where it stands."""
+    yield from ((f"costs.{name}", figure) for name, figure in costs.items())
+    facts: list[tuple[str, msgspec.Struct]] = [(f"measurements[{i}]", m) for i, m in enumerate(profile.measurements)]
+    if profile.hardware is not None:
+        limits = profile.hardware.memory_limits
+        facts += [("hardware.hardware", profile.hardware.hardware)]
+        facts += [(f"hardware.memory_limits[{i}]", limit) for i, limit in enumerate(limits)]
+    for place, fact in facts:
+        for name in fact.__struct_fields__:
+            if isinstance(figure := getattr(fact, name), Figure):
+                yield f"{place}.{name}", figure
 
 
 @cache

@@ -11,6 +11,8 @@ from typing import Annotated, Any
 import msgspec
 
 from ondevice_sora.base.files.reading import read_yaml
+from ondevice_sora.base.quantities import Share
+from ondevice_sora.base.text import Line
 from ondevice_sora.profiles.devices import DATA
 
 FORMAT = "ondevice-sora evaluation 1"
@@ -21,11 +23,11 @@ DEFINITIONS = {
     "network evaluations": "denoiser passes over both guidance branches; mean over the videos",
     "time ratio": "seconds of the full-step denoiser over those of this one, both run one after the other for the same "
     "prompt and seed; sums over all videos. A leap's seconds are those of the steps it walked within a run of all of "
-    "them. `whole` is the same of text encoder, denoiser and decoder",
+    "them. 'whole' is the same of text encoder, denoiser and decoder",
     "PSNR": "10 log10(255^2 / MSE) in dB, the mean squared error over all pixels of all videos, against the full-step "
     "video of the same prompt and seed",
     "SSIM": "Wang et al. 2004 (Gaussian window, sigma 1.5, 11 pixels), mean over frames and channels, against the same",
-    "adherence": "share of videos in which the reader of frames finds what the prompt asks for; `all` is shape, colour "
+    "adherence": "share of videos in which the reader of frames finds what the prompt asks for; 'all' is shape, colour "
     "and direction at once",
     "temporal flickering": "VBench: (255 - mean absolute difference of successive frames) / 255, over all videos; "
     "higher is calmer",
@@ -40,6 +42,11 @@ DEFINITIONS = {
 }
 
 
+Number = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
+Cosine = Annotated[float, msgspec.Meta(ge=-1 - 1e-3, le=1 + 1e-3)]
+Duration = Annotated[float, msgspec.Meta(gt=0, le=1e6)]
+
+
 class Measured(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One video: how it was made, and how it compares with the full-step video of the same prompt and seed.
 
@@ -47,26 +54,26 @@ class Measured(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     on the same `machine`.
     """
 
-    configuration: str
+    configuration: Line
     plan: dict[str, Any]
-    scene: int
-    prompt: str
-    seed: int
-    num_evaluations: int
-    leap_step: int | None
-    leap_estimated_error: float | None
-    cosines: tuple[float | None, ...]
-    denoiser_s: float
-    total_s: float
-    full_denoiser_s: float
-    full_total_s: float
-    mse: float
-    ssim: float
-    right: dict[str, bool]
-    flickering: float
+    scene: Number
+    prompt: Line
+    seed: Number
+    num_evaluations: Annotated[int, msgspec.Meta(ge=1, le=1000)]
+    leap_step: Annotated[int, msgspec.Meta(ge=0, le=999)] | None
+    leap_estimated_error: Annotated[float, msgspec.Meta(ge=0, le=1e9)] | None
+    cosines: Annotated[tuple[Cosine | None, ...], msgspec.Meta(max_length=1000)]
+    denoiser_s: Duration
+    total_s: Duration
+    full_denoiser_s: Duration
+    full_total_s: Duration
+    mse: Annotated[float, msgspec.Meta(ge=0, le=255.0**2)]
+    ssim: Cosine
+    right: dict[Line, bool]
+    flickering: Share
     is_dynamic: bool
-    motion: float
-    machine: str
+    motion: Annotated[float, msgspec.Meta(ge=0, le=1e6)]
+    machine: Line
 
 
 class Interval(msgspec.Struct, frozen=True):

@@ -9,6 +9,8 @@ from typing import Literal
 
 import msgspec
 
+from ondevice_sora.base.quantities import Bytes, Count, Seconds, Share
+from ondevice_sora.base.text import Line
 from ondevice_sora.profiles.figures import Mark
 
 Verdict = Literal["fits", "killed"]
@@ -22,53 +24,53 @@ class ComponentResult(msgspec.Struct, frozen=True):
     stall_s   time in which nothing ran while a block of it was awaited
     """
 
-    total_s: float
-    run_s: float
-    load_s: float
-    stall_s: float
-    loaded_bytes: int
-    num_visits: int
-    num_loads: int
-    peak_bytes: int
+    total_s: Seconds
+    run_s: Seconds
+    load_s: Seconds
+    stall_s: Seconds
+    loaded_bytes: Bytes
+    num_visits: Count
+    num_loads: Count
+    peak_bytes: Bytes
 
 
 class WhatIf(msgspec.Struct, frozen=True):
     """The same plan with one thing changed."""
 
-    title: str
-    detail: str
+    title: Line
+    detail: Line
     verdict: Verdict
-    total_s: float | None
-    peak_bytes: int
-    limit_bytes: int
+    total_s: Seconds | None
+    peak_bytes: Bytes
+    limit_bytes: Bytes
 
 
 class BlockRow(msgspec.Struct, frozen=True):
     """One block in one variant: its costs, how often it is loaded and run, and what its figures rest on."""
 
-    component: str
-    block: str
-    variant: str
-    compute_units: str
-    stored_bytes: int
-    resident_bytes: int
-    working_bytes: int
-    load_cold_s: float
-    load_warm_s: float
-    run_s: float
-    num_loads: int
-    num_runs: int
-    load_marks: dict[Mark, float]
-    run_marks: dict[Mark, float]
+    component: Line
+    block: Line
+    variant: Line
+    compute_units: Line
+    stored_bytes: Bytes
+    resident_bytes: Bytes
+    working_bytes: Bytes
+    load_cold_s: Seconds
+    load_warm_s: Seconds
+    run_s: Seconds
+    num_loads: Count
+    num_runs: Count
+    load_marks: dict[Mark, Share]
+    run_marks: dict[Mark, Share]
 
 
 class Bounds(msgspec.Struct, frozen=True):
     """What no overlap can beat, and what no overlap at all would take; seconds."""
 
-    run_s: float
-    load_s: float
-    lower_s: float
-    sequential_s: float
+    run_s: Seconds
+    load_s: Seconds
+    lower_s: Seconds
+    sequential_s: Seconds
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -82,25 +84,25 @@ class Result(msgspec.Struct, frozen=True):
     """
 
     verdict: Verdict
-    total_s: float | None
-    unlimited_s: float
-    interval_s: tuple[float, float] | None
-    components: dict[str, ComponentResult]
-    peak_bytes: int
-    needed_bytes: int
-    limit_bytes: int
-    limit_source: str
-    budget_bytes: int | None
-    kill_share: float
-    killed_at_s: float | None
-    killed_by: str | None
-    busy_share: dict[str, float]
-    bounded_by: str
-    advice: list[str]
-    marks: dict[Mark, float]
+    total_s: Seconds | None
+    unlimited_s: Seconds
+    interval_s: tuple[Seconds, Seconds] | None
+    components: dict[Line, ComponentResult]
+    peak_bytes: Bytes
+    needed_bytes: Bytes
+    limit_bytes: Bytes
+    limit_source: Line
+    budget_bytes: Bytes | None
+    kill_share: Share
+    killed_at_s: Seconds | None
+    killed_by: Line | None
+    busy_share: dict[Line, Share]
+    bounded_by: Line
+    advice: list[Line]
+    marks: dict[Mark, Share]
     bounds: Bounds
-    num_evaluations: int
-    evaluations: dict[int, float]
+    num_evaluations: Count
+    evaluations: dict[Count, Share]
     what_ifs: list[WhatIf]
     blocks: list[BlockRow]
-    notes: list[str]
+    notes: list[Line]

@@ -11,16 +11,19 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from ondevice_sora.base.errors import UserError
-from ondevice_sora.base.files.reading import read_text
+from ondevice_sora.base.files.documents import Document
+from ondevice_sora.base.files.json_files import read_json
 from ondevice_sora.base.files.writing import write_text
+from ondevice_sora.base.quantities import Bytes, Seconds
+from ondevice_sora.base.text import Line
 from ondevice_sora.records.result import Result
 
-Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
-Bytes = Annotated[int, msgspec.Meta(ge=0, le=10**18)]
 Lane = Literal["load", "cpu", "gpu", "ane"]
 Action = Literal["load", "run", "evict"]
+Step = Annotated[int, msgspec.Meta(ge=0, le=10**6)]
 FORMAT = "ondevice-sora-trace-1"
+MAX_BYTES = 500_000_000
+WRITE_ONE = "Write one with `simulate --trace FILE`."
 
 
 class Span(msgspec.Struct, frozen=True, gc=False):
@@ -28,10 +31,10 @@ class Span(msgspec.Struct, frozen=True, gc=False):
 
     lane: Lane
     action: Action
-    component: str
-    step: int
-    block: str
-    variant: str
+    component: Line
+    step: Step
+    block: Line
+    variant: Line
     start_s: Seconds
     end_s: Seconds
     bytes: Bytes
@@ -62,9 +65,9 @@ class Kill(msgspec.Struct, frozen=True):
 
     time_s: Seconds
     action: Action
-    component: str
-    step: int
-    block: str
+    component: Line
+    step: Step
+    block: Line
     footprint_bytes: Bytes
     limit_bytes: Bytes
 
@@ -76,14 +79,14 @@ class Trace(msgspec.Struct, frozen=True):
     """
 
     kind: Literal["simulated", "measured"]
-    plan: str
-    device: str
-    model: str
+    plan: Line
+    device: Line
+    model: Line
     spans: list[Span]
     memory: list[MemorySample]
     limit_bytes: Annotated[int, msgspec.Meta(ge=1, le=10**18)]
     kill: Kill | None = None
-    conditions: dict[str, str] = {}
+    conditions: dict[Line, Line] = {}
     result: Result | None = None
     format: str = FORMAT
 
@@ -104,18 +107,18 @@ def write_trace(trace: Trace, path: str | Path) -> None:
 
 def read_trace(path: str | Path) -> Trace:
     """A saved trace. Raises UserError if the file is not one, or breaks off."""
-    path = Path(path)
-    text = read_text(path, max_bytes=500_000_000)
-    try:
-        trace = msgspec.json.decode(text, type=Trace)
-    except (msgspec.ValidationError, msgspec.DecodeError, RecursionError) as error:
-        raise UserError(f"not a trace: {error}", str(path), "Write one with `simulate --trace FILE`.") from None
-    if trace.format != FORMAT:
-        raise UserError(f"trace format '{trace.format}' is not '{FORMAT}'", str(path), "Write the trace again.")
+    document = read_json(path, max_bytes=MAX_BYTES, mend=WRITE_ONE)
+    document.check_format("a trace", FORMAT)
+    trace = document.convert(Trace)
+    check_trace(trace, document)
+    return trace
+
+
+def check_trace(trace: Trace, document: Document, pointer: str = "$") -> None:
+    """What a schema cannot say of a trace at `pointer`: that time runs forwards. Raises UserError."""
     for index, span in enumerate(trace.spans):
         if span.end_s < span.start_s:
-            raise UserError(f"spans[{index}] ends before it starts", str(path), "Write the trace again.")
+            raise document.error(f"{pointer}.spans[{index}]", "ends before it starts")
     for index in range(1, len(trace.memory)):
         if trace.memory[index].time_s < trace.memory[index - 1].time_s:
-            raise UserError(f"memory[{index}] is earlier than the one before", str(path), "Write the trace again.")
-    return trace
+            raise document.error(f"{pointer}.memory[{index}]", "is earlier than the one before")

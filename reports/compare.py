@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ondevice_sora.base.units import format_bytes, format_percent, format_seconds
+from ondevice_sora.base.units import format_bytes, format_change, format_percent, format_seconds
 from ondevice_sora.records.metrics import busy_shares
 from ondevice_sora.records.result import ComponentResult
 from ondevice_sora.records.trace import Trace
 from ondevice_sora.reports.rows import (
     LANE_NAMES,
-    MINUS,
     UNKNOWN,
     components,
     hidden_load_share,
@@ -24,6 +23,7 @@ from ondevice_sora.reports.rows import (
 Format = Callable[[float], str]
 Better = int
 LESS, MORE, NEITHER = -1, 1, 0
+SAME = "same"
 
 
 class Cell(NamedTuple):
@@ -40,71 +40,118 @@ class CompareRow(NamedTuple):
     cells: tuple[Cell, ...]
 
 
+class _Run(NamedTuple):
+    """A trace, its components, and the share of time that each lane is busy."""
+
+    trace: Trace
+    parts: dict[str, ComponentResult]
+    busy: dict[str, float]
+
+    def sum_of(self, field: str) -> float:
+        return float(sum(getattr(part, field) for part in self.parts.values()))
+
+
+class _Line(NamedTuple):
+    """A row before its numbers: how to read it from a run (None: not known), how to write it, and what is better."""
+
+    section: str
+    name: str
+    value: Callable[[_Run], float | None]
+    write: Format
+    good: Better = LESS
+
+
 def compare_rows(traces: list[Trace]) -> list[CompareRow]:
-    """The comparison table. What a trace does not know is a dash and has no difference."""
-    parts = [components(trace) for trace in traces]
-    names = list(dict.fromkeys(name for part in parts for name in part))
-    rows = [
-        CompareRow("", "Origin", tuple(Cell(kind_word(trace), "", 0) for trace in traces)),
-        CompareRow("", "Device", tuple(Cell(trace.device, "", 0) for trace in traces)),
-        CompareRow("", "Verdict", tuple(Cell(verdict(trace).word, "", 0) for trace in traces)),
-        _row("Time", "total", [total_s(trace) for trace in traces], format_seconds),
+    """The comparison table. What a trace does not know is a dash and has no difference; what none knows has no row."""
+    runs = [_run(trace) for trace in traces]
+    words: list[tuple[str, Callable[[Trace], str]]] = [
+        ("Origin", kind_word),
+        ("Device", lambda trace: trace.device),
+        ("Verdict", lambda trace: verdict(trace).word),
     ]
-    if any(trace.kill is not None for trace in traces):
-        killed = [trace.kill.time_s if trace.kill is not None else None for trace in traces]
-        rows.append(_row("Time", "killed after", killed, format_seconds, NEITHER))
-        unlimited = [trace.result.unlimited_s if trace.result is not None else total_s(trace) for trace in traces]
-        rows.append(_row("Time", "without a limit", unlimited, format_seconds))
-    rows += [_row("Time", name, [_of(part, name, "total_s") for part in parts], format_seconds) for name in names]
-    steps = [typical_step_s(trace) for trace in traces]
-    rows.append(_row("Time", "typical step", [step[1] if step else None for step in steps], format_seconds))
-    stalls: list[float | None] = [sum(part.stall_s for part in each.values()) for each in parts]
-    rows.append(_row("Time", "waiting for loads", stalls, format_seconds))
-    loads: list[float | None] = [float(sum(part.num_loads for part in each.values())) for each in parts]
-    rows.append(_row("Loading", "loads", loads, lambda count: f"{count:.0f}"))
-    sizes: list[float | None] = [float(sum(part.loaded_bytes for part in each.values())) for each in parts]
-    rows.append(_row("Loading", "bytes loaded", sizes, format_bytes))
-    hidden = [hidden_load_share(trace.spans) if trace.kill is None else None for trace in traces]
-    rows.append(_row("Loading", "hidden behind runs", hidden, format_percent, MORE))
-    rows.append(_row("Memory", "peak footprint", [float(trace.peak_bytes) for trace in traces], format_bytes, NEITHER))
-    rows.append(_row("Memory", "limit", [float(trace.limit_bytes) for trace in traces], format_bytes, NEITHER))
-    risks = [trace.result.kill_share if trace.result is not None else None for trace in traces]
-    if any(risk is not None for risk in risks):
-        rows.append(_row("Memory", "risk of a kill", risks, format_percent))
-    busy = [trace.result.busy_share if trace.result is not None else busy_shares(trace) for trace in traces]
-    for lane in ("gpu", "ane", "cpu"):
-        if any(lane in share for share in busy):
-            rows.append(_row("Busy", LANE_NAMES[lane], [share.get(lane) for share in busy], format_percent, NEITHER))
+    rows = [CompareRow("", name, tuple(Cell(tell(trace), "", NEITHER) for trace in traces)) for name, tell in words]
+    for line in _lines(runs):
+        values = [line.value(run) for run in runs]
+        if any(value is not None for value in values):
+            rows.append(_row(line, values))
     return rows
 
 
-def _of(part: dict[str, ComponentResult], name: str, field: str) -> float | None:
-    return float(getattr(part[name], field)) if name in part else None
+def _run(trace: Trace) -> _Run:
+    busy = trace.result.busy_share if trace.result is not None else busy_shares(trace)
+    return _Run(trace, components(trace), busy)
 
 
-def _row(section: str, name: str, values: list[float | None], write: Format, good: Better = LESS) -> CompareRow:
+def _lines(runs: list[_Run]) -> list[_Line]:
+    names = list(dict.fromkeys(name for run in runs for name in run.parts))
+    is_any_killed = any(run.trace.kill is not None for run in runs)
+    return [
+        _Line("Time", "total", lambda run: total_s(run.trace), format_seconds),
+        _Line(
+            "Time",
+            "killed after",
+            lambda run: run.trace.kill.time_s if run.trace.kill else None,
+            format_seconds,
+            NEITHER,
+        ),
+        *([_Line("Time", "without a limit", _unlimited_s, format_seconds)] if is_any_killed else []),
+        *(_Line("Time", name, _total_of(name), format_seconds) for name in names),
+        _Line("Time", "typical step", _step_s, format_seconds),
+        _Line("Time", "waiting for loads", lambda run: run.sum_of("stall_s"), format_seconds),
+        _Line("Loading", "loads", lambda run: run.sum_of("num_loads"), lambda count: f"{count:.0f}"),
+        _Line("Loading", "bytes loaded", lambda run: run.sum_of("loaded_bytes"), format_bytes),
+        _Line("Loading", "hidden behind runs", _hidden_share, format_percent, MORE),
+        _Line("Memory", "peak footprint", lambda run: run.trace.peak_bytes, format_bytes, NEITHER),
+        _Line("Memory", "limit", lambda run: run.trace.limit_bytes, format_bytes, NEITHER),
+        _Line("Memory", "risk of a kill", _kill_share, format_percent),
+        *(_Line("Busy", LANE_NAMES[lane], _busy_of(lane), format_percent, NEITHER) for lane in ("gpu", "ane", "cpu")),
+    ]
+
+
+def _unlimited_s(run: _Run) -> float | None:
+    return run.trace.result.unlimited_s if run.trace.result is not None else total_s(run.trace)
+
+
+def _kill_share(run: _Run) -> float | None:
+    return run.trace.result.kill_share if run.trace.result is not None else None
+
+
+def _total_of(component: str) -> Callable[[_Run], float | None]:
+    return lambda run: run.parts[component].total_s if component in run.parts else None
+
+
+def _step_s(run: _Run) -> float | None:
+    step = typical_step_s(run.trace)
+    return step[1] if step is not None else None
+
+
+def _hidden_share(run: _Run) -> float | None:
+    return hidden_load_share(run.trace.spans) if run.trace.kill is None else None
+
+
+def _busy_of(lane: str) -> Callable[[_Run], float | None]:
+    return lambda run: run.busy.get(lane)
+
+
+def _row(line: _Line, values: list[float | None]) -> CompareRow:
     first = values[0]
-    cells = [Cell(UNKNOWN if first is None else write(first), "", 0)]
+    cells = [Cell(UNKNOWN if first is None else line.write(first), "", NEITHER)]
     for value in values[1:]:
         if value is None or first is None:
-            cells.append(Cell(UNKNOWN if value is None else write(value), "", 0))
+            cells.append(Cell(UNKNOWN if value is None else line.write(value), "", NEITHER))
             continue
         change = value - first
-        better = 0 if abs(change) <= 1e-3 * abs(first) else good * (1 if change > 0 else -1)
-        cells.append(Cell(write(value), _difference(first, value, write), better))
-    return CompareRow(section, name, tuple(cells))
+        better = NEITHER if abs(change) <= 1e-3 * abs(first) else line.good * (1 if change > 0 else -1)
+        cells.append(Cell(line.write(value), _difference(first, value, line.write), better))
+    return CompareRow(line.section, line.name, tuple(cells))
 
 
 def _difference(first: float, value: float, write: Format) -> str:
     """'+14.0 s (+1.2 %)'; shares differ in percentage points, without a percentage of a percentage."""
     change = value - first
     if write is format_percent:
-        return "same" if abs(change) < 5e-4 else f"{_sign(change)}{abs(change) * 100:.1f} points"
-    if write(abs(change)) == write(0.0) or abs(change) < 1e-9 * max(abs(first), abs(value)):
-        return "same"
-    share = f" ({_sign(change)}{format_percent(abs(change) / first)})" if first > 0 else ""
-    return f"{_sign(change)}{write(abs(change))}{share}"
-
-
-def _sign(change: float) -> str:
-    return "+" if change > 0 else MINUS
+        return SAME if abs(change) < 5e-4 else format_change(change, lambda share: f"{share * 100:.1f} points")
+    written = format_change(change, write)
+    if written == write(0.0) or abs(change) < 1e-9 * max(abs(first), abs(value)):
+        return SAME
+    return f"{written} ({format_change(change / first, format_percent)})" if first > 0 else written

@@ -12,12 +12,12 @@ from typing import Any
 import msgspec
 
 from ondevice_sora.base.files.writing import write_text
-from ondevice_sora.records.trace import Lane, Trace
-from ondevice_sora.reports.rows import kind_word, verdict
+from ondevice_sora.records.trace import Trace
+from ondevice_sora.reports.rows import LANE_NAMES, kind_word, verdict
+from ondevice_sora.reports.timeline import HOLDERS, LANES
 
 PID = 1
-THREADS: dict[Lane, tuple[int, str]] = {"load": (1, "Load"), "cpu": (2, "CPU"), "gpu": (3, "GPU"), "ane": (4, "ANE")}
-HOLDERS = ("baseline", "residual", "resident", "loading", "working")
+THREADS = {lane: LANES.index(lane) + 1 for lane in LANES}
 
 
 def write_perfetto(trace: Trace, path: str | Path) -> None:
@@ -45,9 +45,10 @@ def _names(trace: Trace) -> list[dict[str, Any]]:
     process = f"{trace.plan} on {trace.device} ({kind_word(trace).lower()})"
     events = [_meta("process_name", 0, name=process)]
     used = {span.lane for span in trace.spans}
-    for lane, (tid, name) in THREADS.items():
+    for lane, tid in THREADS.items():
         if lane in used:
-            events += [_meta("thread_name", tid, name=name), _meta("thread_sort_index", tid, sort_index=tid)]
+            events.append(_meta("thread_name", tid, name=LANE_NAMES[lane]))
+            events.append(_meta("thread_sort_index", tid, sort_index=tid))
     return events
 
 
@@ -64,7 +65,7 @@ def _spans(trace: Trace) -> list[dict[str, Any]]:
             "ts": _us(span.start_s),
             "dur": _us(span.seconds),
             "pid": PID,
-            "tid": THREADS[span.lane][0],
+            "tid": THREADS[span.lane],
             "args": {
                 "component": span.component,
                 "step": span.step,

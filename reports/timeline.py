@@ -1,6 +1,7 @@
 """What the page's figures are drawn from: spans and memory as columns, places worth zooming to, one steady step.
 
-Drawing, merging of what is narrower than a pixel, and colours are the page's own business (page/page.js).
+Every quantity that a figure names is written here, beside the number that it is drawn from. Drawing, joining what is
+narrower than a pixel, and colours are the page's own business (page/assets/report.js).
 """
 
 from __future__ import annotations
@@ -10,13 +11,23 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
+from ondevice_sora.base.units import format_bytes, format_clock, format_count, format_percent, format_seconds
 from ondevice_sora.records.metrics import step_ends
-from ondevice_sora.records.trace import Lane, MemorySample, Span, Trace
-from ondevice_sora.reports.rows import hidden_load_share, main_component
+from ondevice_sora.records.trace import MemorySample, Span, Trace
+from ondevice_sora.reports.rows import LANE_NAMES, hidden_load_share, main_component
 
-LANES: tuple[Lane, ...] = ("load", "cpu", "gpu", "ane")
-HOLDERS = ("baseline", "residual", "resident", "loading", "working")
-"""What holds memory, from the bottom of the stack to its top."""
+LANES = tuple(LANE_NAMES)
+HOLDERS = {
+    "baseline": "app baseline",
+    "residual": "left by unloaded blocks",
+    "resident": "resident blocks",
+    "loading": "being loaded",
+    "working": "working memory",
+}
+"""What holds memory, from the bottom of the stack to its top: fields of a memory sample, and their names."""
+ACTIONS = ("load", "run", "evict")
+_DONE = {"load": "Load", "run": "Run", "evict": "Unload"}
+_BYTES_OF = {"load": "read", "run": "working", "evict": "released"}
 
 
 class Place(NamedTuple):
@@ -46,7 +57,7 @@ class Step(NamedTuple):
         return self.end_s - self.start_s
 
 
-def lanes_of(trace: Trace) -> list[Lane]:
+def lanes_of(trace: Trace) -> list[str]:
     """The lanes in which something happens, loading first."""
     used = {span.lane for span in trace.spans}
     return [lane for lane in LANES if lane in used]
@@ -58,35 +69,82 @@ def component_names(traces: list[Trace]) -> list[str]:
 
 
 def span_columns(trace: Trace, components: list[str]) -> dict[str, Any]:
-    """The spans as columns of equal length, in order of their starts. Names are indices into `blocks`."""
+    """The spans as columns of equal length, in order of their starts. Names are indices into `blocks`.
+
+    `told` says what a span is, in lines; `pass` is an index into what `pass_texts` gives.
+    """
     spans = sorted(trace.spans, key=_start)
     blocks = list(dict.fromkeys(span.block for span in spans))
-    variants = list(dict.fromkeys(span.variant for span in spans))
     at = {name: index for index, name in enumerate(blocks)}
+    pass_at = {key: index for index, key in enumerate(_passes(trace))}
     return {
         "blocks": blocks,
-        "variants": variants,
         "lane": [LANES.index(span.lane) for span in spans],
-        "action": [("load", "run", "evict").index(span.action) for span in spans],
+        "action": [ACTIONS.index(span.action) for span in spans],
         "component": [components.index(span.component) for span in spans],
         "step": [span.step for span in spans],
         "block": [at[span.block] for span in spans],
-        "variant": [variants.index(span.variant) for span in spans],
         "start": [_round(span.start_s) for span in spans],
         "end": [_round(span.end_s) for span in spans],
-        "bytes": [span.bytes for span in spans],
         "cold": [int(span.cold) for span in spans],
+        "pass": [pass_at[_pass_of(span)] for span in spans],
+        "told": [span_text(span) for span in spans],
     }
 
 
-def memory_columns(trace: Trace) -> dict[str, list[float]]:
-    """The footprint by holder as columns; of several samples at one moment the largest and the last are kept."""
-    columns: dict[str, list[float]] = {name: [] for name in ("time", *HOLDERS)}
-    for sample in _without_glitches(trace.memory):
-        columns["time"].append(_round(sample.time_s))
-        for holder in HOLDERS:
-            columns[holder].append(getattr(sample, holder))
-    return columns
+def span_text(span: Span) -> str:
+    """What one span does, for how long, in which step, when, and with how many bytes; a line each."""
+    variant = "" if span.variant == "plain" else f", {span.variant}"
+    return (
+        f"{_done(span)}, {format_seconds(span.seconds)}\n"
+        f"{title(span.component)}, step {span.step}{variant}\n"
+        f"{format_clock(span.start_s)} to {format_clock(span.end_s)}\n"
+        f"{format_bytes(span.bytes)} {_BYTES_OF[span.action]}"
+    )
+
+
+def pass_texts(trace: Trace) -> list[str]:
+    """The same for all loads (or runs, or unloads) of a lane in one step of a component; first ones separately."""
+    texts = []
+    for spans in _passes(trace).values():
+        start, end = min(span.start_s for span in spans), max(span.end_s for span in spans)
+        busy = sum(span.seconds for span in spans)
+        share = f"{format_percent(busy / (end - start))} of {format_seconds(end - start)}" if end > start else "0 s"
+        texts.append(
+            f"{title(spans[0].component)}, step {spans[0].step}\n"
+            f"{format_count(len(spans), _done(spans[0]).lower())}, {format_seconds(busy)}\n"
+            f"busy {share}\n"
+            f"{format_clock(start)} to {format_clock(end)}"
+        )
+    return texts
+
+
+def _passes(trace: Trace) -> dict[tuple[str, str, str, bool, int], list[Span]]:
+    passes: dict[tuple[str, str, str, bool, int], list[Span]] = {}
+    for span in sorted(trace.spans, key=_start):
+        passes.setdefault(_pass_of(span), []).append(span)
+    return passes
+
+
+def _pass_of(span: Span) -> tuple[str, str, str, bool, int]:
+    return (span.lane, span.component, span.action, span.cold, span.step)
+
+
+def _done(span: Span) -> str:
+    """'First load', 'Run', 'Unload'."""
+    done = _DONE[span.action]
+    return f"First {done.lower()}" if span.cold and span.action != "evict" else done
+
+
+def memory_columns(trace: Trace) -> dict[str, Any]:
+    """The footprint by holder and its total, as columns; of samples at one moment, the largest and the last stay.
+
+    `told` has the same columns, without the time's, in words.
+    """
+    samples = _without_glitches(trace.memory)
+    sizes = {holder: [getattr(sample, holder) for sample in samples] for holder in (*HOLDERS, "total")}
+    told = {holder: [format_bytes(size) for size in column] for holder, column in sizes.items()}
+    return {"time": [_round(sample.time_s) for sample in samples], **sizes, "told": told}
 
 
 def _without_glitches(memory: list[MemorySample]) -> list[MemorySample]:
@@ -141,7 +199,7 @@ def _step_places(trace: Trace, component: str) -> list[Place]:
 
 
 def steady_step(trace: Trace) -> Step | None:
-    """A step of median length, among those with neither a first load nor a first run, and of such ones the middle one.
+    """A step of median length among those without first loads and first runs; of several such steps the middle one.
 
     The last step if none is so; None if nothing ran.
     """

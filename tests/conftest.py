@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +42,17 @@ def reference_folder() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the reference vectors are not beside this checkout ({os.path.relpath(folder)})")
     return folder
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[Callable[[], None]]:
+    """Sends this process a real SIGINT, which does what it does at a terminal.
+
+    A process that is started in the background has it ignored, so that the tests would not notice it.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield lambda: os.kill(os.getpid(), signal.SIGINT)
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -9,17 +9,33 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import logging
 from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-HAS_COMPILER = find_spec("numba") is not None
+logger = logging.getLogger(__name__)
+
+
+@cache
+def has_compiler() -> bool:
+    """Whether numba is here and works, found out by importing it. What keeps an installed one from it is said, once."""
+    if find_spec("numba") is None:
+        return False
+    try:
+        import numba  # noqa: F401
+    except Exception as error:  # it names its reasons with many types, such as a NumPy that is too new for it
+        logger.warning(
+            "numba is installed but cannot be imported (%s): the search runs uncompiled, a hundred times slower", error
+        )
+        return False
+    return True
 
 
 def ints(count: int, value: int) -> list[int]:
-    """A new column of one whole number."""
+    """A column of one whole number."""
     return [value] * count
 
 
@@ -29,8 +45,8 @@ def floats(count: int) -> list[float]:
 
 
 def compiled(function: Callable[..., Any], *helpers: Callable[..., Any]) -> Callable[..., Any]:
-    """The function compiled for arrays of int64 and float64, with the helpers it calls; as it is without numba."""
-    if not HAS_COMPILER:
+    """The function compiled for arrays of int64 and float64, with the helpers it calls; as it is without a compiler."""
+    if not has_compiler():
         return function
     import numba
     from numba.extending import register_jitable

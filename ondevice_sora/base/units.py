@@ -1,4 +1,4 @@
-"""Quantities at the edges: read '3.3 GB' and '1.45 GB/s' from files, write bytes and seconds for people.
+"""Quantities at the edges: read '3.3 GB' from files, write bytes, seconds and shares for people.
 
 Inside the code there are only bytes and seconds; every conversion is here. MB is 10^6 bytes, MiB is 2^20.
 """
@@ -6,7 +6,11 @@ Inside the code there are only bytes and seconds; every conversion is here. MB i
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
+MINUS = "\N{MINUS SIGN}"
+"""As wide as a plus."""
+MICRO = "\N{MICRO SIGN}"
 _BYTES = {
     "": 1,
     "b": 1,
@@ -19,17 +23,19 @@ _BYTES = {
     "gib": 2**30,
 }
 LARGEST = 1e18
-"""Bytes or seconds: beyond any device, and still exact enough to add up."""
+"""Bytes: beyond any device, and still exact enough to add up."""
 _QUANTITY = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|\.[0-9]+)\s*([A-Za-z]*)\s*$")
 
 
 def parse_bytes(text: str | int | float) -> int:
     """'3.3 GB', '512 MiB' or a plain number of bytes, as bytes. Raises ValueError with the way to write it."""
-    match = _QUANTITY.match(text) if isinstance(text, str) else None
-    if match and match[2].lower() in _BYTES:
+    match = None if isinstance(text, (int, float)) else _QUANTITY.match(text)
+    if isinstance(text, (int, float)) and not isinstance(text, bool):
+        count = float(text)
+    elif match and match[2].lower() in _BYTES:
         count = float(match[1]) * _BYTES[match[2].lower()]
     else:
-        count = float(text) if isinstance(text, (int, float)) and not isinstance(text, bool) else -1.0
+        count = -1.0
     if not 0 <= count <= LARGEST:
         raise ValueError(f"{text!r} is not a size. Write a number of bytes, or a size such as '3.3 GB' or '512 MiB'.")
     return round(count)
@@ -44,7 +50,7 @@ def format_bytes(count: float) -> str:
 
 
 def format_seconds(seconds: float) -> str:
-    """Seconds for people: 18 min 44 s, 35.4 s, 12.3 ms."""
+    """Seconds for people: 18 min 44 s, 35.4 s, 12.3 ms, 84.5 \N{MICRO SIGN}s."""
     if seconds >= 119.5:
         whole = round(seconds)
         hours, minutes = divmod(whole // 60, 60)
@@ -53,12 +59,29 @@ def format_seconds(seconds: float) -> str:
         return f"{_three_figures(seconds)} s"
     if seconds >= 0.9995e-3:
         return f"{_three_figures(seconds * 1e3)} ms"
-    return f"{_three_figures(seconds * 1e6)} us"
+    return f"{_three_figures(seconds * 1e6)} {MICRO}s"
+
+
+def format_clock(seconds: float) -> str:
+    """A moment of a run: 12.345 s, 2:03.42 min."""
+    minutes, rest = divmod(round(seconds, 2), 60)
+    return f"{minutes:.0f}:{rest:05.2f} min" if minutes else f"{seconds:.3f} s"
+
+
+def format_change(change: float, write: Callable[[float], str]) -> str:
+    """A difference with its sign: +2.70 s, \N{MINUS SIGN}170 MB. What would be written as zero has no sign."""
+    size = write(abs(change))
+    return f"{'+' if change > 0 else MINUS}{size}" if re.search("[1-9]", size) else write(0.0)
 
 
 def format_percent(share: float) -> str:
     """A share of one as a percentage with the figures that mean something: 4.2 %, 87 %."""
     return f"{share * 100:.1f} %" if abs(share) < 0.1 else f"{share * 100:.0f} %"
+
+
+def format_count(count: int, noun: str) -> str:
+    """A number of things: 1 block, 4,286 plans."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _three_figures(value: float) -> str:

@@ -1,4 +1,4 @@
-"""What every verb shares: exit statuses, complaints without traceback, files not overwritten by accident."""
+"""What every verb shares: exit statuses, errors in one message, no file overwritten by accident, progress."""
 
 from __future__ import annotations
 
@@ -6,11 +6,16 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.opening import reason
+from ondevice_sora.base.files.writing import is_stream
+from ondevice_sora.base.installation import how_to_install, missing_in_a_wheel
+from ondevice_sora.base.interrupts import Interrupted, check, noted
+from ondevice_sora.base.streams import as_is, discard, safe_streams
 
 EXIT_FITS = 0
 EXIT_FAILED = 1
@@ -20,36 +25,70 @@ EXIT_INTERRUPTED = 130
 CASES_HELP = "a cases file, or a shipped one: iphone15pro (default), apple_sdxl"
 
 
-def guarded(work: Callable[[], int]) -> int:
-    """Run a verb: a user's mistake becomes one message and exit status 2, Ctrl-C exit status 130."""
-    status = EXIT_FITS
-    try:
+def guarded(work: Callable[[], int], *, is_program: bool = False) -> int:
+    """Run a verb: a user's mistake becomes one message and exit status 2, Ctrl-C exit status 130, SIGTERM 143.
 
-        def worked() -> None:
-            nonlocal status
-            status = work()
+    So does a verb that only a checkout has, and what the system refuses: memory, open files, larger files: one message,
+    exit status 2. Signals are raised where the verb checks for them; one that comes after its work is done changes
+    nothing. Output is made safe to show (base/streams.py). `is_program` says that the process ends with the verb.
+    """
+    status: int | None = None
+    with safe_streams():
+        try:
+            with noted(is_last=is_program):
 
-        shown(worked)
-        return status
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_UNUSABLE
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
+                def worked() -> None:
+                    nonlocal status
+                    status = work()
+
+                shown(worked)
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return EXIT_UNUSABLE
+        except KeyboardInterrupt as error:
+            if status is None:
+                kept = "; ".join(getattr(error, "__notes__", ["nothing was written yet"]))
+                print(f"interrupted: {kept}", file=sys.stderr)
+                return error.status if isinstance(error, Interrupted) else EXIT_INTERRUPTED
+        except Exception as error:
+            refused = refusal(error)
+            if refused is None:
+                raise
+            print(f"error: {refused}", file=sys.stderr)
+            return EXIT_UNUSABLE
+    assert status is not None
+    return status
+
+
+SHORTAGES = ("memory", "map segment", "start new thread", "Resource temporarily unavailable")
+"""Parts of what libraries say of memory and threads that the system does not give; they have no types for it."""
+
+
+def refusal(error: Exception) -> UserError | None:
+    """What was refused to this process, for people; None for an error of the program."""
+    if isinstance(error, ModuleNotFoundError) and missing_in_a_wheel(error):
+        return UserError(f"this needs {error.name}, which only a checkout has", mend="Run it in one.")
+    if isinstance(error, MemoryError):
+        return UserError("there is not enough memory for this", mend="Close other programs, or allow this one more.")
+    if isinstance(error, OSError):
+        names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+        return UserError(reason(error), names[0] if names else None)
+    if isinstance(error, (ImportError, RuntimeError)) and any(part in str(error) for part in SHORTAGES):
+        return UserError(f"the system gives no more: {str(error).splitlines()[0]}", mend="Allow this program more.")
+    return None
 
 
 def shown(show: Callable[[], None]) -> None:
-    """Print something, to a reader who may leave early (head, less): that changes no exit status."""
+    """Print something for a reader who may leave early (head, less); that does not change the exit status."""
     try:
         show()
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard(sys.stdout)
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse with our exit status and with examples that keep their line breaks."""
+    """argparse with our exit status, and with examples that keep their line breaks."""
 
     def __init__(self, **settings: object) -> None:
         settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
@@ -65,34 +104,68 @@ def needing(extra: str) -> Iterator[None]:
     """Say which extra of ours has a package that is not installed. Raises UserError."""
     try:
         yield
+        check()  # such imports take seconds
     except ModuleNotFoundError as error:
-        raise UserError(
-            f"this needs {error.name}, which is not installed", mend=f"pip install 'ondevice-sora[{extra}]'"
-        ) from None
+        if (error.name or "").partition(".")[0] == "ondevice_sora":
+            raise
+        raise UserError(f"this needs {error.name}, which is not installed", mend=how_to_install(extra)) from None
 
 
 def output_path(given: str, default: str, force: bool, inputs: Sequence[str] = ()) -> Path:
-    """Where to write: as given, or the default name where the option stood alone.
+    """Where to write: the path given, or the default name if the option was given without one.
 
-    Raises UserError if something is there and must not be overwritten, --force or not if it is one of `inputs`, or if
-    there is no such folder.
+    A link is followed: what it leads to is written, and the link stays. Raises UserError if something is there and must
+    not be overwritten, --force or not if it is one of `inputs` (there already or not yet), if it is a link that leads
+    nowhere, or if there is no such folder.
     """
-    path = Path(given or default)
+    named = Path(given or default)
+    path = named if is_stream(named) else Path(os.path.realpath(named)) if os.path.islink(named) else named
     # os.path answers "no" where Path raises: a name that is too long
     if os.path.isdir(path):
-        raise UserError("this is a folder; a file name is needed", str(path))
+        raise UserError("this is a folder; a file name is needed", str(named))
     if not os.path.isdir(path.parent):
-        raise UserError(f"there is no folder {path.parent}", str(path), "Make the folder first.")
-    if os.path.exists(path) and any(os.path.exists(name) and os.path.samefile(name, path) for name in inputs):
-        raise UserError("this file is read; it cannot be written as well", str(path), "Choose another name.")
-    if os.path.isfile(path) and not force:  # not for /dev/stdout, into which one writes
-        raise UserError("the file exists already", str(path), "Choose another name, or overwrite it with --force.")
+        raise UserError(f"there is no folder {path.parent}", str(named), "Make the folder first.")
+    if any(_is_same(name, path) for name in inputs):
+        raise UserError("this file is read; it cannot be written as well", str(named), "Choose another name.")
+    if is_stream(path):
+        return path
+    if os.path.islink(named) and not os.path.lexists(path):
+        raise UserError(f"this is a link to {path}, which is not there", str(named), "Choose another name.")
+    if os.path.lexists(path) and not os.path.isfile(path):
+        raise UserError("what is there is not a file", str(named), "Choose another name.")
+    if os.path.isfile(path) and not force:
+        raise UserError("the file exists already", str(named), "Choose another name, or overwrite it with --force.")
     return path
+
+
+def refuse_without_effect(options: argparse.Namespace, names: Iterable[str], why: str, mend: str) -> None:
+    """Raises UserError for the first of these options that was given. `why` goes on from 'has no effect'."""
+    for name in names:
+        if getattr(options, name) not in (None, False):
+            raise UserError(f"--{name.replace('_', '-')} has no effect {why}", mend=mend)
+
+
+def _is_same(name: str, path: Path) -> bool:
+    """Whether both are one file, or would be: a file that is not there yet is told by its path."""
+    if os.path.exists(name) and os.path.exists(path):
+        return os.path.samefile(name, path)
+    return os.path.realpath(name) == os.path.realpath(path)
+
+
+def distinct(outputs: Iterable[Path]) -> None:
+    """Raises UserError if two outputs are one file."""
+    outputs = list(outputs)
+    for number, path in enumerate(outputs):
+        if any(_is_same(str(other), path) for other in outputs[:number]):
+            raise UserError("two outputs have the same name", mend="Give each its own.")
 
 
 @contextmanager
 def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on the terminal, none where nobody is looking; what it gives advances it by a count."""
+    """A bar on the terminal, none where nobody is looking; what it gives advances it by a count.
+
+    Advancing it raises an interruption that has come.
+    """
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -103,13 +176,36 @@ def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
         TimeRemainingColumn,
     )
 
-    console = Console(stderr=True)
+    console = Console(file=as_is(sys.stderr))
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+    if not console.is_terminal:
+        yield lambda count: check()
+        return
+    with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(what, total=total)
-        yield lambda count: progress.advance(task, count)
+
+        def advance(count: int) -> None:
+            progress.advance(task, count)
+            check()
+
+        yield advance
+
+
+@contextmanager
+def status_line() -> Iterator[Callable[[str], None]]:
+    """A line on the terminal in words that change, none where nobody is looking; what it gives sets the words."""
+    if not sys.stderr.isatty():
+        yield lambda words: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    with Progress(*columns, console=Console(file=as_is(sys.stderr)), transient=True) as progress:
+        task = progress.add_task("", total=None)
+        yield lambda words: progress.update(task, description=words)
 
 
 def whole_number(low: int, high: int) -> Callable[[str], int]:

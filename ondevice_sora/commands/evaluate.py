@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ondevice_sora.base.errors import UserError, nearest
+from ondevice_sora.base.files.folders import locked
+from ondevice_sora.base.interrupts import keeping
 from ondevice_sora.commands.common import EXIT_FITS, needing, progress_bar, shown, whole_number
 
 if TYPE_CHECKING:
@@ -46,10 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=whole_number(1, 1000),
         default=DEFAULT_SEEDS,
         metavar="N",
-        help="videos a prompt (default %(default)s)",
+        help="videos per prompt (default %(default)s)",
     )
     parser.add_argument(
-        "--only", nargs="+", metavar="NAME", help="configurations to make now; the table shows all that are there"
+        "--only",
+        nargs="+",
+        metavar="NAME",
+        help="configurations to make in this run; the table shows all that have been made",
     )
     parser.add_argument(
         "--accepted-errors", nargs="+", type=error_argument, metavar="E",
@@ -96,7 +101,8 @@ def run(options: argparse.Namespace) -> int:
 
     from ondevice_sora.base.files.writing import write_text
     from ondevice_sora.records.quality import Evaluation
-    from ondevice_sora.reports.page.quality import print_evaluation, write_evaluation
+    from ondevice_sora.reports.page.quality import write_evaluation
+    from ondevice_sora.reports.terminal.quality import print_evaluation
 
     plan = load_plan(options.plan).plan
     small_request(plan)
@@ -107,14 +113,12 @@ def run(options: argparse.Namespace) -> int:
     digest = weights_digest(options.weights)
     open_folder(options.output, digest)
 
-    with progress_bar("videos", len(wanted) * len(scenes) * options.seeds) as advance:
-        try:
-            run_evaluation(
-                model, options.output, wanted, scenes, options.seeds, strips=options.strips, on_video=advance
-            )
-        except KeyboardInterrupt:
-            print("What is finished is kept; the same command goes on from here.", file=sys.stderr)
-            raise
+    with (
+        locked(options.output),
+        keeping(f"finished videos are kept in {options.output}; the same command goes on from them"),
+        progress_bar("videos", len(wanted) * len(scenes) * options.seeds) as advance,
+    ):
+        run_evaluation(model, options.output, wanted, scenes, options.seeds, strips=options.strips, on_video=advance)
     everything = list(known.values())
     records = read_all(options.output, everything, scenes, options.seeds)
     results = Evaluation(

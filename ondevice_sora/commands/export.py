@@ -12,11 +12,13 @@ good for measuring, and for nothing else.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.interrupts import keeping
 from ondevice_sora.commands.common import EXIT_FITS, needing, progress_bar, whole_number
 
 if TYPE_CHECKING:
@@ -39,14 +41,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed",
         type=whole_number(0, 2**31 - 1),
-        default=0,
         metavar="N",
-        help="of random weights (default %(default)s)",
+        help="of random weights (default 0)",
     )
     parser.add_argument(
         "--jobs", type=whole_number(1, 64), default=1, metavar="N",
         help="blocks made at a time, each in a process with the memory of one block (default %(default)s)",
     )  # fmt: skip
+
+    parser.add_argument(
+        "--force", action="store_true", help="replace a manifest.json in the folder that is not an export's"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -60,10 +65,11 @@ def run(options: argparse.Namespace) -> int:
         with quietly():
             pass
         from ondevice_sora.runtime.coreml.export.export import export_plan, workshop_of
+        from ondevice_sora.runtime.coreml.export.manifest import give_way
         from ondevice_sora.runtime.coreml.export.workshop import Commission
     from ondevice_sora.base.units import format_bytes
 
-    if options.output.exists() and not options.output.is_dir():
+    if os.path.lexists(options.output) and not os.path.isdir(options.output):
         raise UserError("this is a file; a folder is needed", str(options.output))
     plan = loaded.plan
     commission = Commission(plan, options.weights, options.seed)
@@ -78,12 +84,13 @@ def run(options: argparse.Namespace) -> int:
             num_made += was_made
             advance(1)
 
-        try:
-            with loaded.locating():
-                manifest = export_plan(commission, options.output, jobs=options.jobs, on_block=on_block)
-        except KeyboardInterrupt:
-            print("What is finished is kept; the same command goes on from here.", file=sys.stderr)
-            raise
+        if options.force:
+            give_way(options.output)
+        with (
+            keeping(f"finished blocks are kept in {options.output}; the same command goes on from them"),
+            loaded.locating(),
+        ):
+            manifest = export_plan(commission, options.output, jobs=options.jobs, on_block=on_block)
     for component in manifest.components:
         packages = [each for block in manifest.blocks if block.component == component.name for each in block.packages]
         size = format_bytes(sum(package.num_bytes for package in packages))

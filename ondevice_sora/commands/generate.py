@@ -12,19 +12,20 @@ import re
 import sys
 import time
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.commands.common import EXIT_FITS, needing, output_path, progress_bar, whole_number
+from ondevice_sora.base.files.folders import scratch_in
+from ondevice_sora.base.interrupts import keeping
+from ondevice_sora.commands.common import EXIT_FITS, distinct, needing, output_path, progress_bar, whole_number
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ondevice_sora.plans.schema import LoadedPlan
     from ondevice_sora.records.trace import Trace
-    from ondevice_sora.runtime.networks.components import TextToVideo
-    from ondevice_sora.runtime.sampling.generation import Video, VideoRequest
+    from ondevice_sora.runtime.sampling.generation import Video
+    from ondevice_sora.runtime.sampling.video import VideoNetworks
 
 DEFAULT_PLAN = "small"
 VIDEO_SUFFIXES = (".mp4", ".gif")
@@ -56,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scale",
         type=whole_number(1, 16),
         metavar="N",
-        help=f"enlarge every pixel to N by N (default: to at least {SHOWN_SIDE_PIXELS} pixels a side)",
+        help=f"enlarge every pixel to N by N (default: at least {SHOWN_SIDE_PIXELS} pixels a side)",
     )
     parser.add_argument(
         "--trace", nargs="?", const="", metavar="JSON",
@@ -76,6 +77,7 @@ def run(options: argparse.Namespace) -> int:
 
         from ondevice_sora.runtime.sampling.pictures import contact_sheet, enlarged, write_png, write_video
         from ondevice_sora.runtime.sampling.sidecar import sidecar
+        from ondevice_sora.runtime.sampling.video import VideoNetworks
         from ondevice_sora.runtime.small.shipped import load_small, small_request, weights_digest
         from ondevice_sora.runtime.small.vocabulary import tokenize
     from ondevice_sora.base.files.writing import write_json, written_together
@@ -93,7 +95,8 @@ def run(options: argparse.Namespace) -> int:
     with loaded.locating():
         check_merging_units(plan, model.denoiser.block_names)
     trace_path = outputs.pop(TRACE, None)
-    video, trace = _generate(model, token_ids, token_mask, request, options.seed, loaded, trace_path)
+    networks = VideoNetworks.of(model, request)
+    video, trace = _generate(networks, token_ids, token_mask, options.seed, loaded, trace_path)
     record = sidecar(
         prompt=options.prompt,
         seed=options.seed,
@@ -127,7 +130,7 @@ def _outputs(options: argparse.Namespace) -> dict[str, Path]:
     stem = "-".join(re.findall(r"[a-z0-9]+", options.prompt.lower()))[:80]
     video = Path(options.output or f"{stem}.mp4")
     if video.suffix not in VIDEO_SUFFIXES:
-        raise UserError(f"'{video.suffix}' is no kind of video written here", str(video), "Write .mp4 or .gif.")
+        raise UserError(f"cannot write '{video.suffix}' videos", str(video), "Write .mp4 or .gif.")
     if options.gif and video.suffix == ".gif":
         raise UserError("--gif has no effect: the video is a GIF already", mend="Leave it out, or write -o NAME.mp4.")
     suffixes = [video.suffix, *([".gif"] if options.gif else []), ".png", ".json"]
@@ -135,35 +138,33 @@ def _outputs(options: argparse.Namespace) -> dict[str, Path]:
     outputs = {suffix: output_path(str(video.with_suffix(suffix)), "", options.force, inputs) for suffix in suffixes}
     if options.trace is not None:
         trace = output_path(options.trace, str(video.with_suffix(TRACE)), options.force, inputs)
-        if trace in outputs.values():
-            raise UserError("two outputs have the same name", str(trace), "Give the trace another.")
         outputs[TRACE] = trace
+        distinct(outputs.values())
     return outputs
 
 
 def _generate(
-    model: TextToVideo, token_ids: Tensor, token_mask: Tensor, request: VideoRequest, seed: int,
-    loaded: LoadedPlan, trace: Path | None,
+    networks: VideoNetworks, token_ids: Tensor, token_mask: Tensor, seed: int, loaded: LoadedPlan, trace: Path | None
 ) -> tuple[Video, Trace | None]:  # fmt: skip
-    """Generate with a bar on the terminal, a tick a step; block by block if a trace is asked for.
+    """Generate with a progress bar, one tick per step; block by block if a trace is asked for.
 
-    The blocks lie beside the trace meanwhile, on a disk rather than in a temporary folder that may be memory.
+    The blocks are stored beside the trace meanwhile: a temporary folder may lie in memory.
     """
     from ondevice_sora.runtime.capture.subjects import SMALL_NAME
-    from ondevice_sora.runtime.executor.partitioned import generate_in_blocks
+    from ondevice_sora.runtime.executor.in_blocks import generate_in_blocks
     from ondevice_sora.runtime.sampling.generation import generate
 
-    with progress_bar("steps", request.num_steps) as advance:
+    with keeping("no file was written"), progress_bar("steps", networks.request.num_steps) as advance:
 
         def on_step(_: object) -> None:
             advance(1)
 
         if trace is None:
-            return generate(model, token_ids, token_mask, request, seed=seed, on_step=on_step), None
-        with loaded.locating(), TemporaryDirectory(prefix=".blocks-", dir=trace.parent) as folder:
+            return generate(networks, token_ids, token_mask, seed=seed, on_step=on_step), None
+        with loaded.locating(), scratch_in(trace.parent, "blocks") as folder:
             return generate_in_blocks(
-                model, token_ids, token_mask, request, name=SMALL_NAME, plan=loaded.plan,
-                folder=Path(folder), seed=seed, on_step=on_step,
+                networks, token_ids, token_mask, name=SMALL_NAME, plan=loaded.plan, folder=folder, seed=seed,
+                on_step=on_step,
             )  # fmt: skip
 
 

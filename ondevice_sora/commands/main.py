@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 
+from ondevice_sora import __version__
 from ondevice_sora.base.errors import nearest
+from ondevice_sora.base.interrupts import check
 from ondevice_sora.commands.common import EXIT_FITS, EXIT_UNUSABLE, Parser, guarded
 
 VERBS = {
@@ -23,12 +24,16 @@ VERBS = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    arguments = sys.argv[1:] if arguments is None else arguments
+    return guarded(lambda: _run(sys.argv[1:] if arguments is None else arguments), is_program=arguments is None)
+
+
+def _run(arguments: list[str]) -> int:
+    """Raises UserError."""
     if not arguments or arguments[0] in ("-h", "--help"):
         print(usage())
         return EXIT_FITS
     if arguments[0] == "--version":
-        print(_version())
+        print(f"ondevice-sora {__version__}")
         return EXIT_FITS
     verb = arguments[0]
     if verb not in VERBS:
@@ -38,7 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = Parser(prog=f"ondevice-sora {verb}", description=module.__doc__, epilog=module.EXAMPLES)
     module.add_arguments(parser)
     options = parser.parse_args(arguments[1:])
-    return guarded(lambda: int(module.run(options)))
+    check()
+    return int(module.run(options))
 
 
 def usage() -> str:
@@ -48,13 +54,6 @@ def usage() -> str:
         "Predict how a block-partitioned Core ML model runs on an iPhone: time, memory, and whether iOS ends it.\n\n"
         f"{verbs}\n\nexample: ondevice-sora simulate --device iphone15pro --plan app-256-all --report"
     )
-
-
-def _version() -> str:
-    try:
-        return f"ondevice-sora {version('ondevice-sora')}"
-    except PackageNotFoundError:
-        return "ondevice-sora (not installed)"
 
 
 if __name__ == "__main__":

@@ -3,36 +3,37 @@
 from __future__ import annotations
 
 import argparse
-import os
-import signal
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
+from ondevice_sora.base import interrupts
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.commands.common import EXIT_FITS, EXIT_INTERRUPTED, output_path, size_argument
+from ondevice_sora.commands.common import EXIT_FITS, distinct, output_path, size_argument, status_line
 
 if TYPE_CHECKING:
-    from ondevice_sora.plans.schema import LoadedPlan, Plan
+    from ondevice_sora.plans.schema import LoadedPlan
     from ondevice_sora.records.search import Planning
     from ondevice_sora.simulator.prepare import Setting
     from ondevice_sora.simulator.search.problem import Scored
     from ondevice_sora.simulator.search.state import Known
 
 MODELS = {"opensora-256": "ours-256", "opensora-192": "ours-192"}
-"""Where a search for a model starts: everything on."""
+"""The plan that a search for a model starts from; all techniques are on."""
 DEFAULT_DEVICE = "iphone15pro"
 DEFAULT_SECONDS = 60.0
 SMALLER_BUDGETS = 6
-SAVED_EVERY_S = 5.0
+SAVED_EVERY_S, SHOWN_EVERY_S = 5.0, 0.2
 
 
 def add_search_arguments(parser: argparse.ArgumentParser) -> None:
     _add_device(parser)
     parser.add_argument(
-        "--devices", metavar="A,B,C", help="one plan for several devices, best by its mean time over each one's bound"
+        "--devices",
+        metavar="A,B,C",
+        help="one plan for several devices: the best by mean time relative to each device's bound",
     )
     parser.add_argument(
         "--model", default="opensora-256", metavar="MODEL",
@@ -58,7 +59,7 @@ def add_search_arguments(parser: argparse.ArgumentParser) -> None:
         "--state", metavar="FILE", help="keep what was tried in this file, and go on from it if it is there"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the tables")
-    parser.add_argument("--force", action="store_true", help="overwrite files that exist; --state is kept up anyway")
+    parser.add_argument("--force", action="store_true", help="overwrite files that exist; --state is always updated")
 
 
 def add_explain_arguments(parser: argparse.ArgumentParser) -> None:
@@ -108,17 +109,24 @@ def run_search(options: argparse.Namespace) -> int:
     outputs = _outputs(options, models, devices)
     plannings: dict[str, Planning] = {}
     for model in models:
-        searched = _search(model, devices, options)
+        try:
+            searched = _search(model, devices, options)
+        except KeyboardInterrupt:
+            if not plannings:
+                raise
+            break  # of this model there is nothing to show
         plannings[model] = answer = searched.answer
         if "output" in outputs:
             comment = f"Found by `ondevice-sora plan search` for {', '.join(devices)}: "
             comment += f"{answer.rows[0].total_s:.6f} s predicted."
-            found = _movable(searched.best, outputs["output"])
+            found = searched.best.moved_to(outputs["output"].parent)
             write_yaml(outputs["output"], plan_data(found), comment)
         if answer.ending == "interrupted":
             break
         if "report" in outputs:
-            _write_report(searched, outputs["report"])
+            written = f"the plan found is in {outputs['output']}, " if "output" in outputs else ""
+            with interrupts.keeping(f"{written}no report was written{_going_on(options, 'with --force ')}"):
+                _write_report(searched, outputs["report"])
     answers = list(plannings.values())
     if options.json:
         document = answers[0] if len(models) == 1 else {"results": plannings}
@@ -136,7 +144,11 @@ def run_search(options: argparse.Namespace) -> int:
     for path in outputs.values():
         if path.exists():
             print(f"Wrote {path}", file=sys.stderr)
-    return EXIT_INTERRUPTED if answers[-1].ending == "interrupted" else EXIT_FITS
+    if answers[-1].ending != "interrupted" and len(answers) == len(models):
+        return EXIT_FITS
+    written = f"the best plan so far is in {outputs['output']}" if "output" in outputs else "the best so far is shown"
+    print(f"interrupted: {written}{_going_on(options, 'with --force ' if outputs else '')}", file=sys.stderr)
+    return interrupts.exit_status()
 
 
 def _outputs(options: argparse.Namespace, models: list[str], devices: list[str]) -> dict[str, Path]:
@@ -149,8 +161,7 @@ def _outputs(options: argparse.Namespace, models: list[str], devices: list[str])
         raise UserError("several models are searched, and one file is asked for", "--model", "Name one model.")
     inputs = [*(MODELS.get(model, model) for model in models), *devices, *([options.state] if options.state else [])]
     outputs = {name: output_path(given, defaults[name], options.force, inputs) for name, given in asked.items()}
-    if len({path.resolve() for path in outputs.values()}) < len(outputs):
-        raise UserError("two outputs have the same name", mend="Give each its own.")
+    distinct(outputs.values())
     return outputs
 
 
@@ -162,7 +173,7 @@ class _Searched(NamedTuple):
 
 
 def _search(model: str, devices: list[str], options: argparse.Namespace) -> _Searched:
-    """Raises UserError, and KeyboardInterrupt if there is no plan yet."""
+    """Raises UserError, and Interrupted if there is no plan yet."""
     from ondevice_sora.plans.schema import LoadedPlan, load_plan
     from ondevice_sora.profiles.profile import load_profile
     from ondevice_sora.simulator.prepare import setting_of
@@ -180,12 +191,20 @@ def _search(model: str, devices: list[str], options: argparse.Namespace) -> _Sea
     about = fingerprint(plan, settings)
     if options.state:
         known = load_state(Path(options.state), about)
-    with _Progress(lambda: save_state(Path(options.state), about, known) if options.state else None) as progress:
+    with (
+        interrupts.keeping(f"no plan was found yet{_going_on(options)}"),
+        status_line() as say,
+        _Progress(say, lambda: save_state(Path(options.state), about, known) if options.state else None) as progress,
+    ):
         answer, best = find_plan_for(
             loaded, settings, budget, options.risk, options.seconds, progress,
             SMALLER_BUDGETS if options.pareto is not None or options.report is not None else 0, known,
         )  # fmt: skip
     return _Searched(model, answer, LoadedPlan(best, loaded.document), settings)
+
+
+def _going_on(options: argparse.Namespace, how: str = "") -> str:
+    return f"; the same command {how}goes on from {options.state}" if options.state else ""
 
 
 def _write_report(searched: _Searched, path: Path) -> None:
@@ -198,59 +217,40 @@ def _write_report(searched: _Searched, path: Path) -> None:
     from ondevice_sora.simulator.prepare import prepare
 
     prepared = prepare(searched.best, searched.settings[0])
-    about = explain(prepared), sensitivities(prepared), what_ifs(prepared)
-    write_search(SearchReport(searched.model, searched.answer, *about), path)
-
-
-def _movable(found: LoadedPlan, output: Path) -> Plan:
-    """The plan with the path of a listed model taken from where the plan is written."""
-    from msgspec.structs import replace
-
-    if not found.plan.model.endswith((".yaml", ".yml", ".json")):
-        return found.plan
-    model = found.folder / found.plan.model
-    return replace(found.plan, model=os.path.relpath(model.resolve(), output.parent.resolve()))
+    explanation = explain(prepared)
+    interrupts.check()
+    sensitive = sensitivities(prepared)
+    interrupts.check()
+    write_search(SearchReport(searched.model, searched.answer, explanation, sensitive, what_ifs(prepared)), path)
 
 
 class _Progress:
-    """One line that is overwritten, a few times a second, where somebody is looking; `save` is called now and then.
+    """Tells `say` how far the search is, a few times a second, and calls `save` now and then.
 
-    Ctrl-C is taken note of and raised from the next call, when there is a plan: never in the middle of anything. A
-    second Ctrl-C ends the program at once.
+    Ctrl-C and SIGTERM are raised from here, once there is a plan.
     """
 
-    def __init__(self, save: Callable[[], None]) -> None:
+    def __init__(self, say: Callable[[str], None], save: Callable[[], None]) -> None:
+        self.say = say
         self.save = save
-        self.is_shown = sys.stderr.isatty()
         self.shown_at = 0.0
         self.saved_at = time.monotonic()
-        self.is_interrupted = False
 
     def __enter__(self) -> Self:
-        self.before = signal.signal(signal.SIGINT, self._note)
         return self
 
     def __exit__(self, *raised: object) -> None:
-        signal.signal(signal.SIGINT, self.before)
-        if self.shown_at:
-            print(file=sys.stderr)
         self.save()
-
-    def _note(self, *_: object) -> None:
-        self.is_interrupted = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def __call__(self, phase: str, best: Scored | None, num_evaluated: int) -> None:
         if best is None:
             return
-        if self.is_interrupted:
-            self.is_interrupted = False
-            raise KeyboardInterrupt
+        interrupts.check()
         now = time.monotonic()
-        if self.is_shown and now - self.shown_at > 0.2:
+        if now - self.shown_at > SHOWN_EVERY_S:
             self.shown_at = now
             totals = ", ".join(f"{total:.2f} s" for total in best.totals_s)
-            print(f"\r{phase}: {num_evaluated:,} plans, best {totals}   ", end="", file=sys.stderr, flush=True)
+            self.say(f"{phase}: {num_evaluated:,} plans, best {totals}")
         if now - self.saved_at > SAVED_EVERY_S:
             self.save()
             self.saved_at = time.monotonic()

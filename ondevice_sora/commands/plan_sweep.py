@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.commands.common import EXIT_FITS, EXIT_INTERRUPTED, needing, output_path, progress_bar, whole_number
+from ondevice_sora.base.files.folders import locked
+from ondevice_sora.commands.common import EXIT_FITS, needing, output_path, progress_bar, whole_number
 
 
 def add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("grid", help="a grid file: models, shapes, devices, budgets, techniques")
     parser.add_argument("-o", "--output", metavar="TABLE", help="a .csv or .parquet file (default GRID.csv)")
     parser.add_argument(
-        "--processes", type=whole_number(1, 1024), metavar="N", help="local processes (default: one a core)"
+        "--processes", type=whole_number(1, 1024), metavar="N", help="local processes (default: one per core)"
     )
     parser.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler to give the work to, tcp://host:8786")
     parser.add_argument("--force", action="store_true", help="overwrite the table if it exists")
@@ -24,7 +24,8 @@ def run_sweep(options: argparse.Namespace) -> int:
     from pathlib import Path
 
     from ondevice_sora.simulator.sweep.grid import read_grid
-    from ondevice_sora.simulator.sweep.sweep import Journal, sweep, write_table
+    from ondevice_sora.simulator.sweep.journal import Journal
+    from ondevice_sora.simulator.sweep.sweep import sweep, write_table
 
     if options.scheduler is not None and options.processes is not None:
         raise UserError("--processes has no effect with --scheduler", "--processes", "Leave it out.")
@@ -39,18 +40,16 @@ def run_sweep(options: argparse.Namespace) -> int:
             import distributed  # noqa: F401
     cells = read_grid(options.grid)
     journal = Journal(path)
-    try:
-        with progress_bar("cells", len(cells)) as progress:
-            rows = sweep(cells, journal, options.scheduler, options.processes, progress)
-    except KeyboardInterrupt:
-        print(
-            f"interrupted: {len(journal.read())} of {len(cells)} rows are kept in {journal.path}; the same command "
-            "goes on from them",
-            file=sys.stderr,
-        )
-        return EXIT_INTERRUPTED
-    write_table(rows, path)
-    journal.remove()
+    with locked(journal.path):
+        try:
+            with progress_bar("cells", len(cells)) as progress:
+                rows = sweep(cells, journal, options.scheduler, options.processes, progress)
+        except KeyboardInterrupt as interrupted:
+            kept = f"{len(journal.read())} of {len(cells)} rows are kept in {journal.path}"
+            interrupted.add_note(f"{kept}; the same command goes on from them")
+            raise
+        write_table(rows, path)
+        journal.remove()
     refused = sum(row["verdict"] == "refused" for row in rows)
     killed = sum(row["verdict"] == "killed" for row in rows)
     print(f"{len(rows)} combinations: {len(rows) - refused - killed} fit, {killed} killed, {refused} refused")

@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.commands.common import CASES_HELP, EXIT_FITS, needing, output_path
+from ondevice_sora.commands.common import CASES_HELP, EXIT_FITS, output_path
+from ondevice_sora.commands.profile_capture import add_capture_arguments, run_host_capture
 from ondevice_sora.commands.profile_estimate import add_estimate_arguments, run_estimate
-from ondevice_sora.commands.profile_phone import PHONE_ONLY, add_phone_arguments, run_phone_capture
+from ondevice_sora.commands.profile_phone import run_phone_capture
 
 if TYPE_CHECKING:
     from ondevice_sora.profiles.capture_file import Capture
 
-TEXT_TOKENS = 16
-"""Caption tokens of a stand-in."""
 EXAMPLES = """
 examples:
   ondevice-sora profile list
@@ -40,27 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     fit.add_argument("--cases", default="iphone15pro", metavar="FILE", help=CASES_HELP)
     fit.add_argument("-o", "--output", default="", metavar="YAML", help="default DEVICE.yaml")
     fit.add_argument("--force", action="store_true", help="overwrite the file if it exists")
-    capture = actions.add_parser("capture", help="measure blocks: a store's on this machine, or packages on a phone")
-    capture.add_argument(
-        "--device", default="host",
-        help="host (default): this machine; iphone: the phone that is connected; or that phone's key in the catalogue",
-    )  # fmt: skip
-    capture.add_argument(
-        "--store", metavar="DIR", help="host: a block store; if DIR holds none, a stand-in is written there"
-    )
-    capture.add_argument("-o", "--output", default="", metavar="YAML", help="default host.yaml, or as --device says")
-    capture.add_argument(
-        "--repeats", type=_count, default=3,
-        help="processes of each kind of run; on a phone, later loads and runs of a block (default 3)",
-    )  # fmt: skip
-    capture.add_argument("--threads", type=_count, help="threads that run a block (default PyTorch's)")
-    capture.add_argument("--width", type=_count, help="stand-in: channels (default 1152, STDiT3-XL's)")
-    capture.add_argument("--depth", type=_count, help="stand-in: pairs of blocks (default 3)")
-    capture.add_argument(
-        "--units-per-block", type=_count, help="stand-in: how it is cut (default 1, from which any plan is priced)"
-    )
-    capture.add_argument("--force", action="store_true", help="overwrite the file if it exists")
-    add_phone_arguments(capture)
+    add_capture_arguments(actions.add_parser("capture", help="measure blocks, on this machine or on a phone"))
     imported = actions.add_parser("import", help="make a profile of a capture file, as the phone's harness writes it")
     imported.add_argument("capture", metavar="JSON", help="the capture file")
     imported.add_argument("-o", "--output", default="", metavar="YAML", help="default: the capture's name with .yaml")
@@ -68,35 +47,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_estimate_arguments(actions.add_parser("estimate", help="what Core ML packages would cost on a device"))
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on.")
-    return int(text)
-
-
 def run(options: argparse.Namespace) -> int:
     """Raises UserError."""
-    if options.action == "list":
-        from ondevice_sora.profiles.devices import device_keys, load_device
-        from ondevice_sora.reports.terminal.devices import print_catalogue
+    actions = {
+        "list": _list,
+        "show": _show,
+        "fit": _fit,
+        "capture": _capture,
+        "import": _import,
+        "estimate": run_estimate,
+    }
+    return actions[options.action](options) or EXIT_FITS
 
-        print_catalogue([load_device(key) for key in device_keys()])
-    elif options.action == "show":
-        from ondevice_sora.profiles.profile import load_profile
-        from ondevice_sora.reports.terminal.devices import print_profile
 
-        print_profile(*load_profile(options.device))
-    elif options.action == "capture" and options.device != "host":
-        return run_phone_capture(options, _write_captured)
-    elif options.action == "capture":
-        _capture(options)
-    elif options.action == "import":
-        _import(options)
-    elif options.action == "estimate":
-        return run_estimate(options)
-    else:
-        _fit(options)
-    return EXIT_FITS
+def _list(options: argparse.Namespace) -> None:
+    from ondevice_sora.profiles.devices import device_keys, load_device
+    from ondevice_sora.reports.terminal.devices import print_catalogue
+
+    print_catalogue([load_device(key) for key in device_keys()])
+
+
+def _show(options: argparse.Namespace) -> None:
+    from ondevice_sora.profiles.profile import load_profile
+    from ondevice_sora.reports.terminal.devices import print_profile
+
+    print_profile(*load_profile(options.device))
+
+
+def _capture(options: argparse.Namespace) -> int:
+    if options.device == "host":
+        return run_host_capture(options)
+    return run_phone_capture(options, _write_captured)
 
 
 def _fit(options: argparse.Namespace) -> None:
@@ -128,49 +109,6 @@ def _fit(options: argparse.Namespace) -> None:
     print(f"Wrote {path}")
 
 
-def _capture(options: argparse.Namespace) -> None:
-    import sys
-
-    from ondevice_sora.base.files.writing import write_yaml
-    from ondevice_sora.profiles.profile import profile_data
-    from ondevice_sora.reports.terminal.devices import print_profile
-
-    for name in PHONE_ONLY:
-        if getattr(options, name) is not None:
-            what = f"--{name.replace('_', '-')} has no effect on this machine"
-            raise UserError(what, mend="Leave it out, or capture on a phone with --device iphone.")
-    if not options.store:
-        raise UserError("--store is missing", mend="Give a folder for the blocks, e.g. --store blocks.")
-    path = output_path(options.output, "host.yaml", options.force)
-    with needing("torch"):
-        from ondevice_sora.plans.schema import ComponentPlan, UnitsPerBlock
-        from ondevice_sora.runtime.capture.host import capture
-        from ondevice_sora.runtime.capture.subjects import StandIn, write_subject
-        from ondevice_sora.runtime.executor.store import MANIFEST, Store
-        from ondevice_sora.runtime.networks.stdit3 import LatentSize, STDiT3Config
-
-    directory = Path(options.store)
-    if not (directory / MANIFEST).is_file():
-        width, depth = options.width or 1152, options.depth or 3
-        if width % 16:
-            raise UserError(f"{width} channels do not divide among 16 heads", "--width")
-        config = STDiT3Config(depth=depth, hidden_size=width)
-        cut = ComponentPlan(blocks=UnitsPerBlock(options.units_per_block or 1))
-        write_subject(directory, StandIn(config, LatentSize(4, 4, 4), TEXT_TOKENS), {"denoiser": cut})
-        print(f"Wrote {directory}: a stand-in of {depth} pairs of blocks, {width} channels")
-    profile = capture(
-        Store.open(directory),
-        rounds=options.repeats,
-        threads=options.threads,
-        on_trial=lambda name: print(name, file=sys.stderr),
-    )
-    comment = "Written by `ondevice-sora profile capture`: measured on the machine it names, not on a phone."
-    write_yaml(path, profile_data(profile), comment)
-    assert profile.hardware is not None
-    print_profile(profile, profile.hardware)
-    print(f"Wrote {path}")
-
-
 def _import(options: argparse.Namespace) -> None:
     from ondevice_sora.profiles.capture_file import read_capture
 
@@ -183,11 +121,11 @@ def _import(options: argparse.Namespace) -> None:
 def _write_captured(capture: Capture, path: Path, source: Path | str) -> None:
     """Write the profile of a capture, and print what was measured and what to bear in mind."""
     from ondevice_sora.base.files.writing import write_yaml
-    from ondevice_sora.profiles.capture_file import profile_of
+    from ondevice_sora.profiles.capture_file import profile_of_capture
     from ondevice_sora.profiles.profile import profile_data
     from ondevice_sora.reports.terminal.devices import print_measurements
 
-    profile, notes = profile_of(capture)
+    profile, notes = profile_of_capture(capture)
     comment = (
         f"Made of {source} by `ondevice-sora profile import`; measured on {capture.conditions.device_model}.\n"
         "Blocks that were not measured cost what the device's own profile says."

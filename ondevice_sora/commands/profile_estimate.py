@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.commands.common import EXIT_FITS, needing, whole_number
+from ondevice_sora.commands.common import EXIT_FITS, needing, refuse_without_effect, whole_number
 
 if TYPE_CHECKING:
     from ondevice_sora.runtime.coreml.estimate.estimate import Described
     from ondevice_sora.runtime.coreml.estimate.folders import Passes
 
-FILES = ("model.yaml", "profile.yaml", "plan.yaml")
 DEFAULT_STEPS = 30
 
 
@@ -30,13 +29,13 @@ def add_estimate_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--passes", action="append", type=_passes, default=[], metavar="COMPONENT=N",
-        help="walks of a component in a generation: a number, or `steps` (default: as an export says, else 1)",
+        help="passes over a component in a generation: a number, or `steps` (default: as an export says, else 1)",
     )  # fmt: skip
     parser.add_argument(
         "--steps",
         type=whole_number(1, 1000),
-        default=DEFAULT_STEPS,
-        help="denoising steps of the plan written (an export has its own)",
+        metavar="N",
+        help=f"denoising steps of the plan written (default {DEFAULT_STEPS}; an export has its own)",
     )
     parser.add_argument("--name", default="", help="the model's name (default: that of the first path)")
     parser.add_argument(
@@ -53,7 +52,9 @@ def _passes(text: str) -> tuple[str, Passes]:
             return component, "steps" if number == "steps" else whole_number(1, 10_000)(number)
     except argparse.ArgumentTypeError:
         pass
-    raise argparse.ArgumentTypeError(f"{text!r} does not say how often. Write denoiser=steps or decoder=4, say.")
+    raise argparse.ArgumentTypeError(
+        f"{text!r} does not say how often. Write, for instance, denoiser=steps or decoder=4."
+    )
 
 
 def run_estimate(options: argparse.Namespace) -> int:
@@ -67,6 +68,8 @@ def run_estimate(options: argparse.Namespace) -> int:
         from ondevice_sora.runtime.coreml.estimate.folders import find_packages
 
         found = find_packages([Path(path) for path in options.paths])
+    if found.plan is not None:
+        refuse_without_effect(options, ("steps",), "on an export, whose plan has its own", "Leave it out.")
     described = describe(
         found,
         profile,
@@ -74,7 +77,7 @@ def run_estimate(options: argparse.Namespace) -> int:
         compute_units=options.compute_units,
         name=options.name or Path(options.paths[0]).resolve().name,
         passes=dict(options.passes),
-        steps=options.steps,
+        steps=options.steps or DEFAULT_STEPS,
     )
     if options.json:
         import msgspec
@@ -93,9 +96,11 @@ def _directory(options: argparse.Namespace) -> Path:
     """The folder to write to; nothing is there that would be overwritten. Raises UserError."""
     directory = Path(options.output)
     if os.path.exists(directory) and not os.path.isdir(directory):
-        raise UserError("this is no folder", str(directory), "Give a folder; three files are written to it.")
+        raise UserError("not a folder", str(directory), "Give a folder; three files are written to it.")
     if not os.path.isdir(directory.parent):
         raise UserError(f"there is no folder {directory.parent}", str(directory), "Make the folder first.")
+    from ondevice_sora.runtime.coreml.estimate.estimate import FILES
+
     for name in FILES:
         if os.path.exists(directory / name) and not options.force:
             mend = "Choose another folder, or overwrite it with --force."
@@ -104,17 +109,9 @@ def _directory(options: argparse.Namespace) -> Path:
 
 
 def _write(described: Described, directory: Path, *, is_told: bool) -> None:
-    import msgspec
+    from ondevice_sora.runtime.coreml.estimate.estimate import FILES, write_described
 
-    from ondevice_sora.base.files.writing import write_yaml
-    from ondevice_sora.profiles.profile import profile_data
-
-    directory.mkdir(exist_ok=True)
-    comment = "Written by `ondevice-sora profile estimate` from the operations of Core ML packages; nothing was run."
-    for name, data in zip(
-        FILES, (msgspec.to_builtins(described.model), profile_data(described.profile), described.plan), strict=True
-    ):
-        write_yaml(directory / name, data, comment)
+    write_described(described, directory)
     if is_told:
         print(f"Wrote {', '.join(FILES)} to {directory}. Simulate with:")
         print(f"  ondevice-sora simulate --device {directory / 'profile.yaml'} --plan {directory / 'plan.yaml'}")

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.commands.common import EXIT_FAILED, EXIT_FITS, needing, whole_number
+from ondevice_sora.base.interrupts import keeping
+from ondevice_sora.commands.common import EXIT_FAILED, EXIT_FITS, needing, refuse_without_effect, whole_number
 
 PATIENCE_S = 1800
 HOST_ONLY = ("store", "threads", "width", "depth", "units_per_block")
@@ -37,10 +38,8 @@ def run_phone_capture(options: argparse.Namespace, write: Callable[..., None]) -
     """Raises UserError. `write` makes a profile of the capture, in a file, and prints it."""
     from ondevice_sora.profiles.capture_file import read_capture, with_memory_of, write_capture
 
-    for name in HOST_ONLY:
-        if getattr(options, name) is not None:
-            what = f"--{name.replace('_', '-')} has no effect on a phone"
-            raise UserError(what, mend="Leave it out, or capture on this machine with --device host.")
+    mend = "Leave it out, or capture on this machine with --device host."
+    refuse_without_effect(options, HOST_ONLY, "on a phone", mend)
     if not options.blocks:
         raise UserError("--blocks is missing", mend="Give the folder of the packages, e.g. --blocks exported.")
     path = Path(options.output or f"{options.device}.yaml")
@@ -67,16 +66,17 @@ def run_phone_capture(options: argparse.Namespace, write: Callable[..., None]) -
     if options.force:
         raw.unlink(missing_ok=True)
     signing = Signing(options.team or "", options.bundle_id, options.provisioning_profile)
-    measured, lost = capture(
-        targets,
-        phone,
-        key,
-        model,
-        raw,
-        Settings(options.repeats, float(options.patience or PATIENCE_S), signing),
-        in_a_process,
-        on_block=lambda label: print(f"measuring {label}", file=sys.stderr),
-    )
+    with keeping(f"what was measured is kept in {raw}; the same command goes on from there"):
+        measured, lost = capture(
+            targets,
+            phone,
+            key,
+            model,
+            raw,
+            Settings(options.repeats, float(options.patience or PATIENCE_S), signing),
+            in_a_process,
+            on_block=lambda label: print(f"measuring {label}", file=sys.stderr),
+        )
     for failure in measured.failures:
         function = f" {failure.function}" if failure.function else ""
         print(f"failed: {failure.package}{function} on {failure.compute_units}: {failure.reason}", file=sys.stderr)
@@ -98,7 +98,7 @@ def run_phone_capture(options: argparse.Namespace, write: Callable[..., None]) -
 
 
 def _check_output(path: Path, raw: Path, force: bool) -> None:
-    """A capture that was begun goes on; anything else in the way is kept, unless forced. Raises UserError."""
+    """A capture that was begun is continued; any other file is kept unless --force is given. Raises UserError."""
     if path.suffix not in (".yaml", ".yml"):
         raise UserError(
             "the profile's name must end in .yaml", str(path), f"The capture is written to {raw} beside it."

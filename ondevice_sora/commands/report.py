@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Raises UserError."""
     from ondevice_sora.records.trace import read_trace
-    from ondevice_sora.reports.page.html import write_report
+    from ondevice_sora.reports.page.report import write_report
 
     default = Path(options.traces[0]).name.removesuffix(".json").removesuffix(".trace") + ".html"
     path = output_path(options.output, default, options.force, inputs=options.traces)

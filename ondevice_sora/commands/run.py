@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
-from ondevice_sora.commands.common import EXIT_FITS, needing, output_path
+from ondevice_sora.base.files.folders import locked
+from ondevice_sora.base.interrupts import keeping
+from ondevice_sora.commands.common import EXIT_FITS, needing, output_path, whole_number
 
 EXAMPLES = """
 examples:
@@ -25,10 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--store",
         required=True,
         metavar="DIR",
-        help="a block store; cut otherwise than the plan says, it is cut so beneath",
+        help="a block store; if it is cut in another way than the plan says, it is cut anew in a folder inside",
     )
     parser.add_argument("--device", metavar="YAML", help="a profile captured here: what counts against the budget")
-    parser.add_argument("--threads", type=int, metavar="N", help="threads that run a block (default PyTorch's)")
+    parser.add_argument(
+        "--threads", type=whole_number(1, 1024), metavar="N", help="threads that run a block (default PyTorch's)"
+    )
     parser.add_argument("--buffered", action="store_true", help="read through the page cache, not directly")
     parser.add_argument("--verify", action="store_true", help="compare each block with its checksum at its first load")
     parser.add_argument(
@@ -40,7 +45,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Raises UserError."""
     from ondevice_sora.base.units import format_bytes, format_seconds
-    from ondevice_sora.plans.schedule import MemoryModel
     from ondevice_sora.plans.schema import load_plan
     from ondevice_sora.profiles.profile import load_profile
     from ondevice_sora.records.trace import write_trace
@@ -48,37 +52,32 @@ def run(options: argparse.Namespace) -> int:
     with needing("torch"):
         import torch
 
-        from ondevice_sora.runtime.capture.subjects import store_for, subject_of
-        from ondevice_sora.runtime.executor.executor import Executor
-        from ondevice_sora.runtime.executor.network import listed_model, schedule_run
+        from ondevice_sora.runtime.capture.subjects import executor_for
         from ondevice_sora.runtime.executor.reading import FileReader
         from ondevice_sora.runtime.executor.store import Store
-        from ondevice_sora.runtime.executor.torch_blocks import TorchBlocks
 
     path = None
     if options.trace is not None:
         path = output_path(options.trace, f"{Path(options.plan).stem}.measured.json", options.force, [options.plan])
     loaded = load_plan(options.plan)
     plan = loaded.plan
-    given = Store.open(Path(options.store))
-    with loaded.locating():
-        store = store_for(given, plan)
-    if store is not given:
-        print(f"Blocks cut as the plan says: {store.directory}", file=sys.stderr)
-    playable = subject_of(store).playable(plan)
+    store = Store.open(Path(options.store))
     if options.threads:
         torch.set_num_threads(options.threads)
-    price, memory = None, None
-    if options.device:
-        known, device = load_profile(options.device)
-        price, memory = known.pricer(device), MemoryModel.of(known.costs)
-    model = listed_model(store.manifest.model, playable.networks)
-    with loaded.locating():
-        schedule, costs = schedule_run(plan, model, price=price, memory=memory)
-    reader = FileReader(store, direct=not options.buffered, verify=options.verify)
-    blocks = TorchBlocks(schedule, playable.networks, store, reader)
-    baseline = 0 if memory is None else memory.baseline
-    with Executor(schedule, costs, blocks, baseline_bytes=baseline) as executor:
+    executor, playable = executor_for(
+        store,
+        loaded,
+        load_profile(options.device) if options.device else None,
+        reader=partial(FileReader, direct=not options.buffered, verify=options.verify),
+    )
+    directory = executor.backend.directory
+    if directory != store.directory:
+        print(f"Blocks cut as the plan says: {directory}", file=sys.stderr)
+    with (
+        keeping(f"no trace was written; the blocks are kept in {directory}"),
+        locked(directory, shared=True),
+        executor,
+    ):
         playable.generate(executor)
     trace = executor.trace()
     print(f"{plan.name}: measured on this machine, from noise")

@@ -8,7 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.commands.common import EXIT_FITS, EXIT_KILLED, Parser, guarded, output_path, shown, size_argument
+from ondevice_sora.base.interrupts import check
+from ondevice_sora.commands.common import (
+    EXIT_FITS,
+    EXIT_KILLED,
+    Parser,
+    distinct,
+    guarded,
+    output_path,
+    shown,
+    size_argument,
+)
 
 if TYPE_CHECKING:
     from ondevice_sora.records.trace import Trace
@@ -85,8 +95,7 @@ def _outputs(options: argparse.Namespace, names: list[str]) -> dict[str, Path]:
     outputs = {
         kind: output_path(given, f"{stem}{suffixes[kind]}", options.force, inputs) for kind, given in wanted.items()
     }
-    if len({path.resolve() for path in outputs.values()}) < len(outputs):
-        raise UserError("two outputs have the same name", mend="Give each its own.")
+    distinct(outputs.values())
     return outputs
 
 
@@ -99,7 +108,7 @@ def _simulate(name: str, options: argparse.Namespace, with_what_ifs: bool) -> Tr
     loaded = load_plan(name)
     if options.entitlement:
         loaded = loaded.changed(memory=replace(loaded.plan.memory, entitlement=True))
-    return simulate(
+    found = simulate(
         loaded,
         options.device,
         memory_limit=options.memory_limit,
@@ -107,6 +116,8 @@ def _simulate(name: str, options: argparse.Namespace, with_what_ifs: bool) -> Tr
         is_thermal=options.thermal,
         with_what_ifs=with_what_ifs,
     ).trace
+    check()
+    return found
 
 
 def _check_limit(options: argparse.Namespace) -> None:
@@ -147,16 +158,20 @@ def _write(traces: list[Trace], outputs: dict[str, Path]) -> None:
 
             write_perfetto(traces[0], path)
         else:
-            from ondevice_sora.reports.page.html import write_report
+            from ondevice_sora.reports.page.report import write_report
 
             write_report(traces, path)
 
 
 def main(arguments: list[str] | None = None) -> int:
+    return guarded(lambda: _run(arguments), is_program=arguments is None)
+
+
+def _run(arguments: list[str] | None) -> int:
+    """Raises UserError."""
     parser = Parser(prog="simulate", description=__doc__, epilog=EXAMPLES)
     add_arguments(parser)
-    options = parser.parse_args(arguments)
-    return guarded(lambda: run(options))
+    return run(parser.parse_args(arguments))
 
 
 if __name__ == "__main__":

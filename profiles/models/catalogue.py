@@ -100,4 +100,7 @@ def listed_model(name: str, folder: Path) -> tuple[Model, Reference]:
         for row, unit in enumerate(units):
             if units.index(unit) != row:
                 raise document.error(f"$.components[{index}].units[{row}].name", f"'{unit}' stands twice")
+            if component.units[row].stored < 0:
+                what = f"{component.units[row].stored:,} numbers are stored, the unit's parameters included"
+                raise document.error(f"$.components[{index}].units[{row}].tables", what, "Take away fewer.")
     return model, {}

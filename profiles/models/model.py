@@ -10,14 +10,24 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from ondevice_sora.base.text import END, Line, Title
+
 Precision = Literal["float32", "float16", "mixed", "int8", "int4"]
 Variant = Literal["plain", "tdtm"]
 STORED_BYTES: dict[Precision, float] = {"float32": 4, "float16": 2, "mixed": 2, "int8": 1, "int4": 0.505}
 """Bytes of a stored weight. `mixed` has products in float16 and the rest of the arithmetic in float32; int4 stands for
 four-bit palettes with their tables: Apple's SDXL comes to 4.04 bits."""
 
-Count = Annotated[float, msgspec.Meta(ge=0, le=1e18)]
-Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.\- ]+$", max_length=80)]
+Operations = Annotated[float, msgspec.Meta(ge=0, le=1e17)]
+Elements = Annotated[float, msgspec.Meta(ge=0, le=1e14)]
+LiveElements = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
+"""What one run of a unit may do, move and hold at the most: a hundred times what any model is known to."""
+Name = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=rf"^[A-Za-z0-9_.\- ]+{END}", max_length=80, description="letters, digits, spaces, and any of _ . -"
+    ),
+]
 
 
 class Work(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -29,11 +39,11 @@ class Work(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     token_merges       token merge and unmerge operators (TDTM)
     """
 
-    matmul_flops: Count = 0.0
-    attention_flops: Count = 0.0
-    convolution_flops: Count = 0.0
-    moved_elements: Count = 0.0
-    working_elements: Count = 0.0
+    matmul_flops: Operations = 0.0
+    attention_flops: Operations = 0.0
+    convolution_flops: Operations = 0.0
+    moved_elements: Elements = 0.0
+    working_elements: LiveElements = 0.0
     token_merges: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 0
 
 
@@ -84,8 +94,8 @@ class Component(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A model at one video shape and text length. LPL needs a rectified flow to leap along."""
 
-    name: str
-    source: str
+    name: Title
+    source: Line
     components: Annotated[tuple[Component, ...], msgspec.Meta(min_length=1, max_length=50)]
     is_rectified_flow: bool = False
 

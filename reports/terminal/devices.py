@@ -10,19 +10,20 @@ from ondevice_sora.profiles.costs import figures
 from ondevice_sora.profiles.devices import Device
 from ondevice_sora.profiles.figures import Figure
 from ondevice_sora.profiles.profile import FitRecord, Profile
-from ondevice_sora.reports.terminal.console import Console, plain_table, table_console
+from ondevice_sora.reports.rows import UNITS
+from ondevice_sora.reports.terminal.console import Console, table_console
+from ondevice_sora.reports.terminal.table import numbers, print_table, text
 
 
 def print_catalogue(devices: Sequence[Device]) -> None:
-    """One line a device: key, name, chip, memory and what one app may use of it."""
-    table = plain_table(("key", "name", "chip"), ("RAM", "limit of one app", "with the entitlement"))
+    """One line per device: key, name, chip, memory and what one app may use of it."""
+    rows = []
     for device in devices:
         limits = {row.entitlement: row.limit_bytes for row in reversed(device.memory_limits)}
-        table.add_row(
-            device.key, device.name, device.chip, format_bytes(device.hardware.ram_bytes.value),
-            _limit(limits.get(False)), _limit(limits.get(True)),
-        )  # fmt: skip
-    table_console().print(table)
+        ram = format_bytes(device.hardware.ram_bytes.value)
+        rows.append([device.key, device.name, device.chip, ram, _limit(limits.get(False)), _limit(limits.get(True))])
+    columns = [*text("key", "name", "chip"), *numbers("RAM", "limit of one app", "with the entitlement")]
+    print_table(table_console(), columns, rows)
 
 
 def _limit(figure: Figure | None) -> str:
@@ -51,35 +52,35 @@ def print_profile(profile: Profile, device: Device) -> None:
 
 
 def print_measurements(profile: Profile) -> None:
-    """One line a measured block: medians; what was not measured stays empty."""
-    table = plain_table(
-        ("block", "on"),
-        ("first load", "later loads", "first run", "later runs", "resident", "working"),
-        "Measured blocks",
-    )
+    """One line per measured block: medians; what was not measured stays empty."""
+    rows = []
     for row in profile.measurements:
         units = span_name(row.first_unit, row.last_unit)
         variant = "" if row.variant == "plain" else f" ({row.variant})"
         seconds = (row.load_cold_s, row.load_warm_s, row.first_run_s, row.run_s)
         sizes = (row.resident_bytes, row.working_bytes)
-        table.add_row(
-            f"{row.component} {units}{variant}",
-            row.compute_units,
-            *("" if figure is None else format_seconds(figure.value) for figure in seconds),
-            *("" if figure is None else format_bytes(figure.value) for figure in sizes),
+        rows.append(
+            [
+                f"{row.component} {units}{variant}",
+                UNITS[row.compute_units],
+                *("" if figure is None else format_seconds(figure.value) for figure in seconds),
+                *("" if figure is None else format_bytes(figure.value) for figure in sizes),
+            ]
         )
-    table_console().print(table)
+    heads = numbers("first load", "later loads", "first run", "later runs", "resident", "working")
+    print_table(table_console(), [*text("block", "on"), *heads], rows, "Measured blocks")
 
 
 def _print_figures(console: Console, named: dict[str, Figure]) -> None:
-    table = plain_table(("figure",), ("value", "spread"))
-    table.columns[0].no_wrap = True
-    table.add_column("mark", no_wrap=True)
-    table.add_column("source", overflow="fold")
-    for name, figure in named.items():
-        spread = f"{figure.spread * 100:.0f} %" if figure.spread else ""
-        table.add_row(f"  {name}", show_value(name, figure.value), spread, figure.mark, figure.source)
-    console.print(table)
+    rows = [
+        [f"  {name}", show_value(name, figure.value), _spread(figure), figure.mark, figure.source]
+        for name, figure in named.items()
+    ]
+    print_table(console, [*text("figure"), *numbers("value", "spread"), *text("mark", "source")], rows)
+
+
+def _spread(figure: Figure) -> str:
+    return f"{figure.spread * 100:.0f} %" if figure.spread else ""
 
 
 def show_value(name: str, value: float) -> str:
@@ -96,25 +97,37 @@ def show_value(name: str, value: float) -> str:
 
 
 def print_fit(record: FitRecord) -> None:
-    """What a fit used, what it left over, what it learned and what contradicts what."""
+    """The figures a fit used and its residuals, what it learned of each parameter, and what contradicts what."""
     console = table_console()
-    cells = plain_table(("case", "quantity", "place"), ("published", "fitted", "residual"), "\nFigures fitted to")
-    for cell in record.cells:
-        residual = f"{(cell.simulated / cell.published - 1) * 100:+.2f} %"
-        cells.add_row(
-            cell.case, cell.quantity, cell.place, f"{cell.published:.2f} s", f"{cell.simulated:.2f} s", residual
-        )
-    console.print(cells)
-    parameters = plain_table(("parameter",), ("prior", "spread", "fitted", "spread", "learned"), "\nParameters")
-    for p in record.parameters:
-        parameters.add_row(
-            p.name, show_value(p.name, p.prior), f"{p.prior_spread * 100:.0f} %", show_value(p.name, p.fitted),
-            f"{p.fitted_spread * 100:.0f} %", f"{p.learned * 100:.0f} %",
-        )  # fmt: skip
-    console.print(parameters)
+    rows = [
+        [
+            cell.case,
+            cell.quantity,
+            cell.place,
+            f"{cell.published:.2f} s",
+            f"{cell.simulated:.2f} s",
+            f"{(cell.simulated / cell.published - 1) * 100:+.2f} %",
+        ]
+        for cell in record.cells
+    ]
+    columns = [*text("case", "quantity", "place"), *numbers("published", "fitted", "residual")]
+    print_table(console, columns, rows, "\nFigures fitted to")
+    rows = [
+        [
+            each.name,
+            show_value(each.name, each.prior),
+            f"{each.prior_spread * 100:.0f} %",
+            show_value(each.name, each.fitted),
+            f"{each.fitted_spread * 100:.0f} %",
+            f"{each.learned * 100:.0f} %",
+        ]
+        for each in record.parameters
+    ]
+    columns = [*text("parameter"), *numbers("prior", "spread", "fitted", "spread", "learned")]
+    print_table(console, columns, rows, "\nParameters")
     console.print(
         "learned: the share of its prior spread that the published figures removed. Below 50 % a figure keeps"
     )
     console.print("its prior's mark.")
-    for text in record.contradictions:
-        console.print(f"\ncontradiction: {text}")
+    for contradiction in record.contradictions:
+        console.print(f"\ncontradiction: {contradiction}")

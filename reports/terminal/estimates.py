@@ -1,4 +1,4 @@
-"""What packages cost, on a terminal: one line a function, then what stands against running them."""
+"""What packages cost, on a terminal: one line per function, then notes on what may keep them from running."""
 
 from __future__ import annotations
 
@@ -7,25 +7,27 @@ from collections import Counter
 from ondevice_sora.base.units import format_bytes, format_percent, format_seconds
 from ondevice_sora.profiles.figures import MARKS
 from ondevice_sora.records.estimate import Estimate, EstimatedFunction, EstimatedPackage
-from ondevice_sora.reports.terminal.console import plain_table, table_console
+from ondevice_sora.reports.rows import UNITS
+from ondevice_sora.reports.terminal.console import table_console
+from ondevice_sora.reports.terminal.table import numbers, print_table, text
 
 SHOWN_OPERATIONS = 12
 SHOWN_NOTES = 20
-UNITS = {"cpu_only": "CPU", "cpu_and_gpu": "CPU+GPU", "cpu_and_ne": "CPU+ANE"}
 
 
 def print_estimate(estimate: Estimate) -> None:
     """Print the tables, the operations, and the notes."""
     console = table_console()
-    right = ("TFLOP", "on disk", "held", "working", "first load", "later loads", "run")
-    title = f"{estimate.device} · estimated from the packages, not run"
-    table = plain_table(("package", "on", "weights"), right, title)
-    for package in estimate.packages:
-        for number, function in enumerate(package.functions):
-            table.add_row(*_cells(package, function, is_first=number == 0))
+    heads = numbers("TFLOP", "on disk", "held", "working", "first load", "later loads", "run")
+    rows = [
+        _cells(package, function, is_first=number == 0)
+        for package in estimate.packages
+        for number, function in enumerate(package.functions)
+    ]
     if len(estimate.packages) > 1:
-        table.add_row(*_totals(estimate))
-    console.print(table)
+        rows.append(_totals(estimate))
+    title = f"{estimate.device} · estimated from the packages, not run"
+    print_table(console, [*text("package", "on", "weights"), *heads], rows, title)
     console.print()
     for line in (*_operation_lines(estimate), *_filler_lines(estimate), _mark_line(estimate), *_note_lines(estimate)):
         console.print(line)
@@ -48,11 +50,11 @@ def _cells(package: EstimatedPackage, row: EstimatedFunction, *, is_first: bool)
 
 
 def _totals(estimate: Estimate) -> list[str]:
-    """Every package once."""
+    """The sums, each package counted once."""
     plain = [package.functions[0] for package in estimate.packages]
     held = sum(package.held_bytes[package.compute_units] for package in estimate.packages)
     return [
-        "each once", "", "", f"{sum(row.flops for row in plain) / 1e12:.3g}",
+        "total, each once", "", "", f"{sum(row.flops for row in plain) / 1e12:.3g}",
         format_bytes(sum(package.weight_bytes for package in estimate.packages)), format_bytes(held),
         f"{format_bytes(max(row.working_bytes for row in plain))} at most",
         format_seconds(sum(row.load_cold_s for row in plain)), format_seconds(sum(row.load_warm_s for row in plain)),
@@ -101,14 +103,14 @@ def _mark_line(estimate: Estimate) -> str:
 
 
 def _note_lines(estimate: Estimate) -> list[str]:
-    """Each note once, with the packages that it is of."""
+    """Each note once, with the packages that it is about."""
     of: dict[str, list[str]] = {}
     for package in estimate.packages:
         for note in package.notes:
             of.setdefault(note, []).append(package.functions[0].unit)
     lines = []
     for note, names in list(of.items())[:SHOWN_NOTES]:
-        where = names[0] if len(names) == 1 else f"{len(names)} packages, first {names[0]}"
+        where = names[0] if len(names) == 1 else f"{len(names)} packages, the first {names[0]}"
         lines.append(f"note: {where}: {note}")
     if len(of) > SHOWN_NOTES:
         lines.append(f"note: and {len(of) - SHOWN_NOTES} more, see --json")

@@ -4,29 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ondevice_sora.base.units import format_bytes
+from ondevice_sora.base.units import format_bytes, format_count
 from ondevice_sora.records.checks import PublishedRow
-from ondevice_sora.reports.terminal.console import plain_table, table_console
+from ondevice_sora.reports.terminal.console import table_console
+from ondevice_sora.reports.terminal.table import numbers, print_table, text
 
 
 def print_published(rows: Sequence[PublishedRow], title: str, source: str) -> None:
     """Print every row, then mean and worst error of the calibration and held-out figures."""
     console = table_console()
-    table = plain_table(
-        ("case", "quantity", "place", "role"), ("published", "simulated", "error"), f"{source}: {title}"
-    )
-    for row in rows:
-        table.add_row(
-            row.case, row.quantity, row.place, row.role.replace("_", " "), _shown(row.published, row.quantity),
-            _shown(row.simulated, row.quantity), f"{row.error * 100:+.1f} %",
-        )  # fmt: skip
-    console.print(table)
+    columns = [*text("case", "quantity", "place", "role"), *numbers("published", "simulated", "error")]
+    cells = [
+        [
+            row.case,
+            row.quantity,
+            row.place,
+            row.role.replace("_", " "),
+            _shown(row.published, row.quantity),
+            _shown(row.simulated, row.quantity),
+            f"{row.error * 100:+.1f} %",
+        ]
+        for row in rows
+    ]
+    print_table(console, columns, cells, f"{source}: {title}")
     for role in ("calibration", "held_out"):
         errors = [abs(row.error) for row in rows if row.role == role]
         if errors:
             mean, worst = sum(errors) / len(errors) * 100, max(errors) * 100
             name = role.replace("_", " ")
-            console.print(f"{name}: {len(errors)} figures, mean error {mean:.2f} %, worst {worst:.2f} %")
+            console.print(
+                f"{name}: {format_count(len(errors), 'figure')}, mean error {mean:.2f} %, worst {worst:.2f} %"
+            )
 
 
 def _shown(value: float, quantity: str) -> str:

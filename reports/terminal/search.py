@@ -1,18 +1,24 @@
-"""The planner's answer on a terminal: the plan found beside the others, the gap, what the gain rests on, the front."""
+"""The search's answer on a terminal: the plan found beside the others, the gap, what the gain rests on, the front."""
 
 from __future__ import annotations
 
 from ondevice_sora.base.units import format_bytes, format_percent, format_seconds
 from ondevice_sora.profiles.figures import Mark
 from ondevice_sora.records.search import Explanation, FrontPoint, PlannedRow, Planning
-from ondevice_sora.reports.terminal.console import plain_table, table_console
+from ondevice_sora.reports.search import (
+    changes,
+    devices_of,
+    flip_lines,
+    gap_lines,
+    plan_name,
+    rests_on,
+    rows_of,
+    saved_by_mark,
+    saved_text,
+)
+from ondevice_sora.reports.terminal.console import table_console
+from ondevice_sora.reports.terminal.table import numbers, print_table, text
 
-ENDINGS = {
-    "optimum": "every plan was tried: this is the optimum",
-    "converged": "no plan one step away is faster",
-    "time": "the time was up",
-    "interrupted": "interrupted: the best so far",
-}
 TABLE_WIDTH = 180
 MARKS_SHOWN: tuple[Mark, ...] = ("fitted", "estimated")
 SHOWN = 12
@@ -23,53 +29,41 @@ def print_planning(plannings: dict[str, Planning]) -> None:
     """Print the plans found beside the others, by model, in one table; then what each search comes to."""
     console = table_console(TABLE_WIDTH)
     every = [row for planning in plannings.values() for row in planning.rows]
-    families = list(dict.fromkeys(family for row in every for family in row.component_s))
-    right = ("total", *families, "peak", "packages", "killed in", "found saves", *MARKS_SHOWN)
+    components = list(dict.fromkeys(name for row in every for name in row.component_s))
+    heads = ["total", *components, "peak", "packages", "killed in", "found saves", *MARKS_SHOWN]
     risks = [planning.risk for planning in plannings.values() if planning.risk is not None]
     if risks:
-        right = (*right, f"at {format_percent(risks[0])}")
-    table = plain_table(("plan",), right, title="simulated; of the seconds saved, those that rest on figures of a mark")
+        heads.append(f"at {format_percent(risks[0])}")
+    lines: list[list[str]] = []
     for model, planning in plannings.items():
-        for device in dict.fromkeys(row.device for row in planning.rows):
-            rows = [row for row in planning.rows if row.device == device]
-            table.add_row(f"{model} on {device}")
-            for row in rows:
-                table.add_row(*_cells(row, rows[0], families))
-    console.print(table)
+        for device in devices_of(planning):
+            rows = rows_of(planning, device)
+            lines += [[f"{model} on {device}"], *(_cells(row, rows[0], components) for row in rows)]
+    title = "simulated; fitted, estimated: seconds saved that rest on such figures"
+    print_table(console, [*text("plan"), *numbers(*heads)], lines, title)
     for model, planning in plannings.items():
         console.print()
         if len(plannings) > 1:
             console.print(model)
-        for device in dict.fromkeys(row.device for row in planning.rows):
-            for line in gain_lines([row for row in planning.rows if row.device == device]):
+        for device in devices_of(planning):
+            for line in gain_lines(rows_of(planning, device)):
                 console.print(line)
-        for line in gap_lines(planning):
-            console.print(line)
+        for word, said in gap_lines(planning):
+            console.print(f"{word:8} {said}")
 
 
-def _cells(row: PlannedRow, found: PlannedRow, families: list[str]) -> list[str]:
-    name = row.name if row.verdict == "fits" else f"{row.name} (killed)"
-    cells = [f"  {name}", format_seconds(row.total_s)]
-    cells += [format_seconds(row.component_s[family]) if family in row.component_s else "" for family in families]
+def _cells(row: PlannedRow, found: PlannedRow, components: list[str]) -> list[str]:
+    cells = [f"  {plan_name(row)}", format_seconds(row.total_s)]
+    cells += [format_seconds(row.component_s[name]) if name in row.component_s else "" for name in components]
     cells += [format_bytes(row.peak_bytes), str(row.num_packages), format_percent(row.kill_share)]
-    saved = saved_by_mark(row, found)
-    shown = ["", *[""] * len(MARKS_SHOWN)]
-    if row is not found:
-        shown = [f"{seconds:+.1f} s" for seconds in (sum(saved.values()), *(saved.get(m, 0.0) for m in MARKS_SHOWN))]
-    cells += shown
+    if row is found:
+        cells += [""] * (1 + len(MARKS_SHOWN))
+    else:
+        saved = saved_by_mark(row, found)
+        cells += [saved_text(each) for each in (sum(saved.values()), *(saved.get(mark, 0.0) for mark in MARKS_SHOWN))]
     if row.quantile_s is not None:
         cells.append(format_seconds(row.quantile_s))
     return cells
-
-
-def saved_by_mark(other: PlannedRow, found: PlannedRow) -> dict[Mark, float]:
-    """The seconds that `found` saves over `other`, by the mark of the figures that they rest on."""
-    marks = sorted({**other.seconds_by_mark, **found.seconds_by_mark})
-    return {mark: other.seconds_by_mark.get(mark, 0.0) - found.seconds_by_mark.get(mark, 0.0) for mark in marks}
-
-
-def rests_on(saved: dict[Mark, float]) -> str:
-    return ", ".join(f"{seconds:+.1f} s {mark}" for mark, seconds in saved.items())
 
 
 def gain_lines(rows: list[PlannedRow]) -> list[str]:
@@ -84,18 +78,6 @@ def gain_lines(rows: list[PlannedRow]) -> list[str]:
     return lines
 
 
-def gap_lines(planning: Planning) -> list[str]:
-    """The budget, the bound, and how the search ended."""
-    several = len({row.device for row in planning.rows}) > 1
-    bound = "1 (each device's bound)" if several else format_seconds(planning.bound)
-    return [
-        f"budget   {format_bytes(planning.budget_bytes)}, {planning.budget_source}",
-        f"bound    {bound}: no plan within the budget is faster; the plan found is at most "
-        f"{format_percent(planning.gap)} above the optimum",
-        f"search   {planning.num_evaluated:,} plans in {format_seconds(planning.search_s)}; {ENDINGS[planning.ending]}",
-    ]
-
-
 def print_front(planning: Planning) -> None:
     """Print the Pareto fronts, evenly thinned to SHOWN points each."""
     console = table_console()
@@ -104,14 +86,17 @@ def print_front(planning: Planning) -> None:
         ("fastest plans by storage", planning.storage_front),
         ("fastest plans by number of packages", planning.package_front),
     ):
-        table = plain_table((), ("total", "peak", "packages", "stored"), title=title)
-        for point in thinned(points):
-            table.add_row(
-                format_seconds(point.total_s), format_bytes(point.peak_bytes), str(point.num_packages),
+        rows = [
+            (
+                format_seconds(point.total_s),
+                format_bytes(point.peak_bytes),
+                str(point.num_packages),
                 format_bytes(point.stored_bytes),
-            )  # fmt: skip
+            )
+            for point in thinned(points)
+        ]
         console.print()
-        console.print(table)
+        print_table(console, numbers("total", "peak", "packages", "stored"), rows, title)
 
 
 def thinned(points: list[FrontPoint]) -> list[FrontPoint]:
@@ -127,28 +112,19 @@ def print_explanation(explanation: Explanation) -> None:
     console.print(
         f"{explanation.plan} on {explanation.device} · simulated\n"
         f"{format_seconds(explanation.total_s)}, at least {format_seconds(explanation.bound_s)} for any plan within "
-        f"{format_bytes(explanation.budget_bytes)}; peak {format_bytes(explanation.peak_bytes)}"
+        f"{format_bytes(explanation.budget_bytes)}; peak {format_bytes(explanation.peak_bytes)}\n"
     )
-    table = plain_table(
-        ("component",), ("time", "run", "slowed by loads", "stall", "other", "loads", "again"), title=" "
-    )
+    rows = []
     for row in explanation.components:
         seconds = (row.total_s, row.run_s, row.interference_s, row.stall_s, row.other_s, row.load_s, row.reload_s)
-        table.add_row(row.component, *(format_seconds(max(0.0, value)) for value in seconds))
-    console.print(table)
+        rows.append([row.component, *(format_seconds(max(0.0, value)) for value in seconds)])
+    heads = numbers("time", "run", "slowed by loads", "stall", "other", "loads", "loaded again")
+    print_table(console, [*text("component"), *heads], rows)
     for row in explanation.components:
         console.print(f"{row.component}: {row.bounded_by}")
-    for group in dict.fromkeys(reason.group for reason in explanation.reasons):
-        table = plain_table((group,), ("saves", "peak", "faster in"), title=" ")
-        for reason in explanation.reasons:
-            if reason.group == group:
-                saved = "" if reason.saved_s is None else f"{reason.saved_s:+.2f} s"
-                peak = "" if reason.peak_change_bytes is None else f"{reason.peak_change_bytes / 1e6:+.0f} MB"
-                share = "" if reason.better_share is None else f"{format_percent(reason.better_share)} of draws"
-                title = f"{reason.title} ({reason.note})" if reason.note else reason.title
-                table.add_row(title, saved, peak, share)
-        console.print(table)
+    for group, found in changes(explanation).items():
+        console.print()
+        print_table(console, [*text(group), *numbers("saves", "peak", "faster in draws")], found)
     console.print()
-    flips = explanation.flips or ["No conclusion above flips in more than one draw in ten."]
-    for line in [*flips, *explanation.notes]:
+    for line in [*flip_lines(explanation), *explanation.notes]:
         console.print(line)

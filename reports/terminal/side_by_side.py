@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from ondevice_sora.records.trace import Trace
 from ondevice_sora.reports.compare import compare_rows
-from ondevice_sora.reports.terminal.console import plain_table, table_console
+from ondevice_sora.reports.rows import labels
+from ondevice_sora.reports.terminal.console import table_console
+from ondevice_sora.reports.terminal.table import numbers, print_table, text
 
 
 def print_side_by_side(traces: list[Trace]) -> None:
-    """Print the comparison that the page shows, plain where nobody is looking."""
-    table = plain_table(("",))
-    for trace in traces:
-        table.add_column(trace.plan, justify="right", overflow="fold")
+    """Print the comparison that the page shows; plain text where there is no terminal."""
+    rows: list[list[str]] = []
     section = ""
     for row in compare_rows(traces):
         if row.section != section:
             section = row.section
-            table.add_row(section)
-        cells = [f"{cell.value}  {cell.difference}".rstrip() for cell in row.cells]
-        table.add_row(f"  {row.name}" if section else row.name, *cells)
-    table_console(20 + 36 * len(traces)).print(table)
+            rows.append([section])
+        cells = (f"{cell.value}  {cell.difference}".rstrip() for cell in row.cells)
+        rows.append([f"  {row.name}" if section else row.name, *cells])
+    console = table_console(20 + 36 * len(traces))
+    print_table(console, [*text(""), *numbers(*labels(traces))], rows)

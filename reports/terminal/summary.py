@@ -6,7 +6,6 @@ columns.
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
@@ -46,13 +45,6 @@ def print_summary(trace: Trace, file: TextIO | None = None, width: int | None = 
     no_color = None if terminal else True
     console = Console(file=out, width=wide, force_terminal=terminal, no_color=no_color, highlight=False, markup=False)
     _write(console, trace)
-
-
-def summary_text(trace: Trace, width: int = PLAIN_WIDTH) -> str:
-    """The summary as plain text."""
-    text = io.StringIO()
-    print_summary(trace, text, width)
-    return text.getvalue()
 
 
 def _write(console: Console, trace: Trace) -> None:
@@ -165,7 +157,7 @@ def _result_lines(trace: Trace, result: Result) -> list[tuple[str, str]]:
     bounds = result.bounds
     lines = [
         ("bounded by", result.bounded_by),
-        ("bounds", f"{format_seconds(bounds.lower_s)} at least; {format_seconds(bounds.sequential_s)} one by one"),
+        ("bounds", f"{format_seconds(bounds.lower_s)} at least; {format_seconds(bounds.sequential_s)} without overlap"),
     ]
     if total_s(trace) is not None and len(result.evaluations) > 1:
         shares = ", ".join(f"{count} ({format_percent(share)})" for count, share in result.evaluations.items())

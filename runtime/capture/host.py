@@ -16,8 +16,6 @@ A figure of seconds is the mean of its samples without outliers (runtime/capture
 
 from __future__ import annotations
 
-import os
-import platform
 import tempfile
 import time
 from collections import defaultdict
@@ -29,7 +27,10 @@ from statistics import median
 
 import torch
 
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.folders import locked, scratch_in
 from ondevice_sora.base.files.writing import write_yaml
+from ondevice_sora.base.interrupts import noted
 from ondevice_sora.plans.schedule import Schedule
 from ondevice_sora.plans.schema import BlockEntry, ComponentPlan, Plan, Sampler, Tdtm, plan_data
 from ondevice_sora.profiles.blocks import BlockSpec
@@ -43,9 +44,10 @@ from ondevice_sora.profiles.profile import Profile
 from ondevice_sora.runtime.capture.durations import Activity, activities, line, typical
 from ondevice_sora.runtime.capture.measured_run import Trial, in_process
 from ondevice_sora.runtime.executor import footprint
-from ondevice_sora.runtime.executor.network import schedule_run, stored_pricer
 from ondevice_sora.runtime.executor.reading import FileReader
+from ondevice_sora.runtime.executor.scheduling import schedule_run, stored_pricer
 from ondevice_sora.runtime.executor.store import MODEL, Store
+from ondevice_sora.runtime.host import this_host
 
 MATMUL_SIDE = 1024
 COPY_BYTES = 1 << 28
@@ -53,6 +55,7 @@ STEPS = 6
 MERGED_STEPS = (1, 3, 5)
 DEVICE = "host"
 ALONE, BESIDE, PROBE = "alone", "beside", "probe"
+REPEAT = "Remove the trials; they are then repeated."
 
 Trials = Mapping[str, Sequence[Trial]]
 """The trials of each of the capture's runs."""
@@ -61,16 +64,16 @@ Trials = Mapping[str, Sequence[Trial]]
 def capture(
     store: Store, *, rounds: int = 3, threads: int | None = None, on_trial: Callable[[str], None] | None = None
 ) -> Profile:
-    """The profile of this machine for the blocks of a store. Raises UserError if a run of it fails."""
+    """The profile of this machine for the blocks of a store. Raises UserError if a run of it fails, and Interrupted."""
     threads = threads or torch.get_num_threads()
     trials: dict[str, list[Trial]] = {name: [] for name in (ALONE, BESIDE, PROBE)}
-    with tempfile.TemporaryDirectory() as folder:
+    with noted(), locked(store.directory, shared=True), scratch_in(Path(tempfile.gettempdir()), "capture") as folder:
         for number in range(rounds):
             for name in trials:
                 if on_trial is not None:
                     on_trial(f"round {number + 1} of {rounds}: {name}")
-                trials[name].append(capture_trial(store, name, Path(folder), threads))
-    return profile_of(store, trials, threads)
+                trials[name].append(capture_trial(store, name, folder, threads))
+    return profile_of_trials(store, trials, threads)
 
 
 def capture_trial(store: Store, name: str, folder: Path, threads: int) -> Trial:
@@ -99,7 +102,7 @@ def capture_plan(store: Store, name: str) -> Plan:
     )
 
 
-def profile_of(store: Store, trials: Trials, threads: int) -> Profile:
+def profile_of_trials(store: Store, trials: Trials, threads: int) -> Profile:
     """What the trials of a capture say of this machine."""
     found = samples_of(store, trials)
     source = f"profile capture, {date.today().isoformat()}"
@@ -150,10 +153,16 @@ def samples_of(store: Store, trials: Trials) -> Samples:
         found.blocks = schedule.blocks
         for trial in trials[run]:
             assert trial.trace is not None
+            try:
+                played = activities(schedule, trial.trace)
+            except ValueError as error:
+                raise UserError(
+                    f"a trial '{run}' is not of this store: {error}", str(store.directory), REPEAT
+                ) from None
             if trial.added_bytes is not None:
                 found.baseline_bytes.append(float(max(0, trial.added_bytes - schedule.needed_bytes)))
             spans = iter(sorted((s for s in trial.trace.spans if s.action == "run"), key=lambda span: span.end_s))
-            for activity in activities(schedule, trial.trace):
+            for activity in played:
                 visit = schedule.visits[activity.visit]
                 block = schedule.blocks[visit.block]
                 if activity.action == "evict":
@@ -171,6 +180,12 @@ def samples_of(store: Store, trials: Trials) -> Samples:
                     found.of_load(block)["load_cold_s" if is_first else "load_warm_s"].append(activity.seconds)
                 else:
                     found.of_run(block)["first_run_s" if is_first else "run_s"].append(activity.seconds)
+    for kind, taken in (("load", found.loads), ("run", found.runs)):
+        for named in taken.values():
+            for name, seconds in named.items():
+                if name.endswith("_s") and typical(seconds) <= 0:
+                    what = f"no time passed in a block's {kind}s, by the trials of its capture"
+                    raise UserError(what, str(store.directory), REPEAT)
     found.load_rate = _rate(found, overlapping, "load")
     found.run_rate = _rate(found, overlapping, "run")
     for block, activity in overlapping:
@@ -202,13 +217,20 @@ def _rate(found: Samples, overlapping: Sequence[tuple[BlockSpec, Activity]], act
 def _schedule(store: Store, plan: Plan, found: Samples) -> Schedule:
     """The schedule of a capture's run, with the working memory that its probes measured."""
     units = {(block.component, block.name): (block.first_unit, block.last_unit) for block in store.manifest.blocks}
+    for component, block, _ in found.runs:
+        if (component, block) not in units:
+            what = f"a probe is of block '{block}' of {component}, which the store does not have"
+            raise UserError(what, str(store.directory), REPEAT)
     working = {
         (component, *units[(component, block)], variant): round(typical(samples["working_bytes"]))
         for (component, block, variant), samples in found.runs.items()
         if samples["working_bytes"]
     }
-    price = stored_pricer(working)  # type: ignore[arg-type]
-    return schedule_run(plan, _model(store), price=price)[0]
+
+    def working_of(spec: BlockSpec) -> int:
+        return working.get((spec.component, spec.units[0].name, spec.units[-1].name, spec.variant), 0)
+
+    return schedule_run(plan, _model(store), price=stored_pricer(working_of=working_of))[0]
 
 
 def _model(store: Store) -> Model:
@@ -331,11 +353,11 @@ def _best(work: Callable[[], object], repeats: int) -> float:
 
 
 def _hardware(source: str, copied_bytes_per_s: float) -> Device:
-    memory = Figure(footprint.physical_bytes(), "measured", f"{source}: physical memory")
+    memory, host = Figure(footprint.physical_bytes(), "measured", f"{source}: physical memory"), this_host()
     return Device(
-        name=f"this machine ({platform.machine()}, {os.cpu_count()} cores)",
-        chip=processor_name(),
-        system=f"{platform.system()} {platform.release()}",
+        name=f"this machine ({host.architecture}, {host.cores} cores)",
+        chip=host.processor,
+        system=host.os,
         hardware=Hardware(
             ram_bytes=memory,
             dram_bytes_per_s=Figure(copied_bytes_per_s, "measured", f"{source}: copy of {COPY_BYTES >> 20} MiB"),
@@ -348,27 +370,17 @@ def _hardware(source: str, copied_bytes_per_s: float) -> Device:
 
 
 def _conditions(store: Store, trials: Trials, threads: int) -> dict[str, str]:
+    host = this_host()
     return {
-        "os": f"{platform.system()} {platform.release()}",
-        "processor": f"{processor_name()}, {os.cpu_count()} cores",
+        "os": host.os,
+        "processor": f"{host.processor}, {host.cores} cores",
         "threads": str(threads),
-        "torch": str(torch.__version__),
+        "torch": host.torch,
         "file system": _file_system(store.directory),
         "loads": "direct" if FileReader(store).direct else "buffered, pages dropped after each",
         "repeats": f"{len(trials[ALONE])} processes each of {STEPS} steps; spread from the median absolute deviation",
         "model": store.manifest.model,
     }
-
-
-def processor_name() -> str:
-    try:
-        with open("/proc/cpuinfo") as stream:
-            for line in stream:
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def _file_system(directory: Path) -> str:

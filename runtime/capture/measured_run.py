@@ -12,32 +12,42 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import torch
 from torch import Tensor
 
+from ondevice_sora.base import children
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.base.files.reading import read_text
+from ondevice_sora.base.files.folders import locked, scratch_in
+from ondevice_sora.base.files.json_files import read_json
 from ondevice_sora.base.files.writing import write_text
-from ondevice_sora.plans.schedule import MemoryModel, Schedule
+from ondevice_sora.base.interrupts import noted
+from ondevice_sora.base.quantities import Bytes
+from ondevice_sora.base.text import END, Line
+from ondevice_sora.plans.schedule import Schedule
 from ondevice_sora.plans.schema import load_plan
 from ondevice_sora.profiles.profile import load_profile
-from ondevice_sora.records.trace import Trace
-from ondevice_sora.runtime.capture.subjects import store_for, subject_of
+from ondevice_sora.records.trace import Trace, check_trace
+from ondevice_sora.runtime.capture.subjects import executor_for, subject_of
 from ondevice_sora.runtime.executor import footprint
-from ondevice_sora.runtime.executor.executor import Executor
-from ondevice_sora.runtime.executor.network import listed_model, schedule_run
 from ondevice_sora.runtime.executor.reading import FileReader, drop_pages
 from ondevice_sora.runtime.executor.slots import Holding
 from ondevice_sora.runtime.executor.store import Store
 from ondevice_sora.runtime.executor.torch_blocks import TorchBlocks
 from ondevice_sora.runtime.networks.units import State, Unit
+
+MODULE = "ondevice_sora.runtime.capture.measured_run"
+PROBE, WHOLE = "probe", "whole"
+MAX_BYTES = 500_000_000
+"""Of a trial's file."""
 
 
 class Trial(msgspec.Struct, frozen=True):
@@ -48,10 +58,10 @@ class Trial(msgspec.Struct, frozen=True):
     working_bytes   of a probe: the most that any run of a block took, by component, block and variant
     """
 
-    digest: str
+    digest: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}" + END, description="64 hexadecimal digits")]
     trace: Trace | None = None
-    added_bytes: int | None = None
-    working_bytes: list[tuple[str, str, str, int]] = []
+    added_bytes: Bytes | None = None
+    working_bytes: list[tuple[Line, Line, Line, Bytes]] = []
 
 
 class ProbingBlocks(TorchBlocks):
@@ -76,31 +86,25 @@ class ProbingBlocks(TorchBlocks):
 
 def run_trial(store_directory: Path, plan_path: Path, profile: str | None, *, is_probe: bool, is_whole: bool) -> Trial:
     """Raises UserError for a plan that does not fit the store or this machine."""
-    loaded = load_plan(plan_path)
-    plan = loaded.plan
-    subject = subject_of(Store.open(store_directory))
+    loaded, store = load_plan(plan_path), Store.open(store_directory)
     if is_whole:
-        return Trial(digest_of(subject.whole(plan)))
-    with loaded.locating():
-        store = store_for(Store.open(store_directory), plan)
-    playable = subject.playable(plan)
-    price, memory = None, None
-    if profile is not None:
-        known, device = load_profile(profile)
-        price, memory = known.pricer(device), MemoryModel.of(known.costs)
-    model = listed_model(store.manifest.model, playable.networks)
-    with loaded.locating():
-        schedule, costs = schedule_run(plan, model, price=price, memory=memory)
-    for block in store.manifest.blocks:
-        drop_pages(store.path(block))
-    kind = ProbingBlocks if is_probe else TorchBlocks
-    blocks = kind(schedule, playable.networks, store, FileReader(store, drop_cache=True))
-    baseline = 0 if memory is None else memory.baseline
-    with Executor(schedule, costs, blocks, baseline_bytes=baseline) as executor:
+        return Trial(digest_of(subject_of(store).whole(loaded.plan)))
+    executor, playable = executor_for(
+        store,
+        loaded,
+        None if profile is None else load_profile(profile),
+        reader=partial(FileReader, drop_cache=True),
+        blocks=ProbingBlocks if is_probe else TorchBlocks,
+    )
+    blocks = executor.backend
+    assert isinstance(blocks, TorchBlocks)
+    for block in blocks.store.manifest.blocks:
+        drop_pages(blocks.store.path(block))
+    with locked(blocks.store.directory, shared=True), executor:
         result = playable.generate(executor)
     digest = digest_of(result)
     if isinstance(blocks, ProbingBlocks):
-        return Trial(digest, working_bytes=_working(blocks, schedule))
+        return Trial(digest, working_bytes=_working(blocks, executor.schedule))
     return Trial(digest, executor.trace(), executor.measured_peak_bytes)
 
 
@@ -111,35 +115,46 @@ def digest_of(tensor: Tensor) -> str:
 def in_process(
     store: Path, plan: Path, output: Path, *, threads: int, profile: Path | None = None, mode: str = ""
 ) -> Trial:
-    """Run a trial in a fresh process. `mode` is "", "probe" or "whole". Raises UserError with what it complained of."""
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "ondevice_sora.runtime.capture.measured_run",
-        "--store",
-        str(store),
-        "--plan",
-        str(plan),
-        "-o",
-        str(output),
-    ]
-    command += ["--threads", str(threads)]
-    command += ["--device", str(profile)] if profile is not None else []
-    command += [f"--{mode}"] if mode else []
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    if ended.returncode:
-        said = ended.stderr.strip().splitlines() or [f"the process ended with status {ended.returncode}"]
-        raise UserError(f"a run of {plan.name} failed: {said[-1]}", str(plan))
-    return read_trial(output)
+    """Run a trial in a fresh process. `mode` is "", "probe" or "whole". `output` is there once it is whole.
+
+    Raises UserError with what it complained of, and Interrupted, both when the process has ended.
+    """
+    options = ["--store", str(store), "--plan", str(plan), "--threads", str(threads)]
+    options += ["--device", str(profile)] if profile is not None else []
+    options += [f"--{mode}"] if mode else []
+    with noted(), scratch_in(output.parent, "trial") as folder:
+        written = folder / output.name
+        process = children.start(
+            MODULE, *options, "-o", str(written),
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        said = children.finish(process).strip().splitlines()
+        if process.returncode < 0:
+            what = f"the process of a run of {plan.name} {children.how_it_ended(process.returncode)}"
+            raise UserError(what, str(plan), "Close other programs, or measure smaller blocks.")
+        if process.returncode:
+            reason = said[-1] if said else f"its process {children.how_it_ended(process.returncode)}"
+            raise UserError(f"a run of {plan.name} failed: {reason}", str(plan))
+        os.replace(written, output)
+    return read_trial(output, mode)
 
 
-def read_trial(path: Path) -> Trial:
-    """A finished trial. Raises UserError if the file is none."""
-    try:
-        return msgspec.json.decode(read_text(path, max_bytes=500_000_000), type=Trial)
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
-        raise UserError(f"not a trial: {error}", str(path), "Remove it; the run is then repeated.") from None
+def read_trial(path: Path, mode: str = "") -> Trial:
+    """A finished trial of a mode as `in_process` has it. Raises UserError if the file is none.
+
+    A run that was measured took some time; a probe found what some block holds.
+    """
+    document = read_json(path, max_bytes=MAX_BYTES, mend="Remove it; the run is then repeated.", follows_links=False)
+    trial = document.convert(Trial)
+    if mode == PROBE and not trial.working_bytes:
+        raise document.error("$.working_bytes", "nothing was probed")
+    if mode == "":
+        if trial.trace is None:
+            raise document.error("$.trace", "there is no trace")
+        check_trace(trial.trace, document, "$.trace")
+        if not any(span.action == "run" for span in trial.trace.spans) or trial.trace.total_s <= 0:
+            raise document.error("$.trace.spans", "no run took any time")
+    return trial
 
 
 def _working(probed: ProbingBlocks, schedule: Schedule) -> list[tuple[str, str, str, int]]:

@@ -6,31 +6,43 @@ from the same noise at every call, so that two runs of a plan must give the same
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
+import msgspec
 import torch
 from torch import Tensor
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.folders import locked
+from ondevice_sora.base.files.opening import beneath
+from ondevice_sora.base.text import Line
 from ondevice_sora.plans.partition import cut
-from ondevice_sora.plans.schema import ComponentPlan, Plan, Tdtm
+from ondevice_sora.plans.schedule import MemoryModel
+from ondevice_sora.plans.schema import ComponentPlan, LoadedPlan, Plan, Tdtm
+from ondevice_sora.profiles.devices import Device
 from ondevice_sora.profiles.models.catalogue import listed_model
+from ondevice_sora.profiles.profile import Profile
+from ondevice_sora.runtime.executor import footprint
 from ondevice_sora.runtime.executor.executor import Executor
-from ondevice_sora.runtime.executor.network import Network
-from ondevice_sora.runtime.executor.network import listed_model as described
-from ondevice_sora.runtime.executor.partitioned import PartitionedVideo, merging_steps
-from ondevice_sora.runtime.executor.store import MANIFEST, MODEL, Store, partition_hash, write_store
+from ondevice_sora.runtime.executor.reading import FileReader
+from ondevice_sora.runtime.executor.scheduling import describe_networks, schedule_run
+from ondevice_sora.runtime.executor.store import MODEL, Store, partition_hash, write_store
+from ondevice_sora.runtime.executor.torch_blocks import TorchBlocks
 from ondevice_sora.runtime.networks.components import DENOISER, TextToVideo
+from ondevice_sora.runtime.networks.network import Network
 from ondevice_sora.runtime.networks.stdit3 import LatentSize, PixelSize, STDiT3, STDiT3Config
 from ondevice_sora.runtime.networks.t5 import T5Encoder
-from ondevice_sora.runtime.networks.units import State, run_units
 from ondevice_sora.runtime.networks.video_vae import VideoVAE
-from ondevice_sora.runtime.sampling.generation import VideoRequest, generate
+from ondevice_sora.runtime.sampling.generation import Player, WholePlayer, generate
 from ondevice_sora.runtime.sampling.request import leap_rule, request_of
 from ondevice_sora.runtime.sampling.sampler import flow_timesteps, sample
+from ondevice_sora.runtime.sampling.video import VideoNetworks
 from ondevice_sora.runtime.small import model as small
 from ondevice_sora.runtime.small.shipped import load_small
 from ondevice_sora.runtime.small.vocabulary import EXAMPLE, tokenize
@@ -44,14 +56,17 @@ BATCH = 2
 """Samples in a network evaluation: both branches of classifier-free guidance."""
 PIXELS_PER_LATENT = 8
 FPS = 24.0
+Side = Annotated[int, msgspec.Meta(ge=1, le=4096)]
+MAX_LATENT_PIXELS = 65_536
+"""Of a stand-in's video: captures take some dozens."""
 
 
 @dataclass(frozen=True)
 class Playable:
-    """A model made ready for a plan: its networks, and the generation that plays them on an executor of these."""
+    """A model made ready for a plan: its networks, and the generation that any player of these plays."""
 
     networks: tuple[Network, ...]
-    generate: Callable[[Executor], Tensor]
+    generate: Callable[[Player], Tensor]
 
 
 @dataclass(frozen=True)
@@ -85,22 +100,15 @@ class StandIn:
     text_tokens: int
 
     def playable(self, plan: Plan) -> Playable:
+        return Playable((self.network(self.bare(), plan.tdtm),), partial(self._walk, plan))
+
+    def bare(self) -> STDiT3:
+        """The network without weights."""
         with torch.device("meta"):
-            bare = STDiT3(self.config).eval().requires_grad_(False)
-        network = self.network(bare, plan.tdtm)
-
-        def walk(executor: Executor) -> Tensor:
-            latent = self._walk(plan, lambda state, _: executor.play(DENOISER, state)["velocity"])
-            executor.end_early(DENOISER)
-            return latent
-
-        return Playable((network,), walk)
+            return STDiT3(self.config).eval().requires_grad_(False)
 
     def whole(self, plan: Plan) -> Tensor:
-        network = self.network(self.model(), plan.tdtm)
-        return self._walk(
-            plan, lambda state, merge: run_units(network.units("tdtm" if merge else "plain"), state)["velocity"]
-        )
+        return self._walk(plan, WholePlayer([self.network(self.model(), plan.tdtm)], plan.merging_steps))
 
     def stored(self) -> Stored:
         name = f"stdit3-{self.config.hidden_size}x{self.config.depth}-{'x'.join(map(str, self.size))}"
@@ -129,7 +137,7 @@ class StandIn:
         )
 
     @torch.no_grad()
-    def _walk(self, plan: Plan, evaluate: Callable[[State, bool], Tensor]) -> Tensor:
+    def _walk(self, plan: Plan, player: Player) -> Tensor:
         generator = torch.Generator().manual_seed(0)
         noise = torch.randn(1, self.config.in_channels, *self.size, generator=generator)
         caption = torch.randn(BATCH, self.text_tokens, self.config.caption_channels, generator=generator)
@@ -140,15 +148,20 @@ class StandIn:
         }
 
         def denoise(latents: Tensor, timesteps: Tensor, *, step: int, merge: bool) -> Tensor:
-            return evaluate({"latent": latents, "timestep": timesteps, **fixed}, merge)
+            return player.play(DENOISER, {"latent": latents, "timestep": timesteps, **fixed})["velocity"]
 
         sampler = plan.sampler
         times = flow_timesteps(sampler.steps, height=1, width=1, num_frames=1, transform=False)
-        merged = merging_steps(plan, sampler.steps)
-        leap = leap_rule(plan.lpl)
-        return sample(
-            denoise, noise, times, guidance_scale=sampler.guidance, leap=leap, merge_steps=merged
-        ).latent  # fmt: skip
+        result = sample(
+            denoise,
+            noise,
+            times,
+            guidance_scale=sampler.guidance,
+            leap=leap_rule(plan.lpl),
+            merge_steps=plan.merging_steps,
+        )
+        player.end_early(DENOISER)
+        return result.latent
 
 
 @dataclass(frozen=True)
@@ -158,18 +171,14 @@ class SmallModel:
     weights: Path | None
 
     def playable(self, plan: Plan) -> Playable:
-        video = PartitionedVideo.of(self.model(), self.request(plan))
-        ids, mask = tokenize([EXAMPLE])
-        return Playable(
-            video.networks, lambda executor: torch.from_numpy(video.generate(executor, ids, mask, seed=0).frames)
-        )
+        video = self._video(plan)
+        return Playable(video.networks, partial(self._frames, video))
 
     def whole(self, plan: Plan) -> Tensor:
-        ids, mask = tokenize([EXAMPLE])
-        return torch.from_numpy(generate(self.model(), ids, mask, self.request(plan), seed=0).frames)
+        return self._frames(self._video(plan), None)
 
     def stored(self) -> Stored:
-        networks = PartitionedVideo.of(self.model(), small.REQUEST).networks
+        networks = VideoNetworks.of(self.model(), small.REQUEST).networks
         origin = {"kind": SMALL, "weights": None if self.weights is None else str(self.weights.resolve())}
         return Stored(SMALL_NAME, networks, origin)
 
@@ -180,19 +189,54 @@ class SmallModel:
         parts = (T5Encoder(small.TEXT_ENCODER), STDiT3(small.DENOISER), VideoVAE(small.VIDEO_VAE))
         return TextToVideo(*(part.eval().requires_grad_(False) for part in parts))  # type: ignore[arg-type]
 
-    def request(self, plan: Plan) -> VideoRequest:
-        return request_of(plan, small.REQUEST)
+    def _video(self, plan: Plan) -> VideoNetworks:
+        return VideoNetworks.of(self.model(), request_of(plan, small.REQUEST))
+
+    def _frames(self, video: VideoNetworks, player: Player | None) -> Tensor:
+        ids, mask = tokenize([EXAMPLE])
+        return torch.from_numpy(generate(video, ids, mask, seed=0, player=player).frames)
+
+
+def executor_for(
+    store: Store,
+    loaded: LoadedPlan,
+    known: tuple[Profile, Device] | None = None,
+    *,
+    reader: Callable[[Store], FileReader] = FileReader,
+    blocks: type[TorchBlocks] = TorchBlocks,
+) -> tuple[Executor, Playable]:
+    """An executor of the plan over a store, cut as the plan says (see store_for), and what is to be played on it.
+
+    `known` is a profile captured here: the working memory and the baseline that it measured count against the budget.
+    Raises UserError for a plan that does not fit the model or this machine.
+    """
+    plan = loaded.plan
+    with loaded.locating():
+        cut_store = store_for(store, plan)
+        playable = subject_of(cut_store).playable(plan)
+        model = describe_networks(cut_store.manifest.model, playable.networks)
+        price = None if known is None else known[0].pricer(known[1])
+        memory = None if known is None else MemoryModel.of(known[0].costs)
+        schedule, costs = schedule_run(plan, model, price=price, memory=memory)
+        backend = blocks(schedule, playable.networks, cut_store, reader(cut_store))
+    baseline = 0 if memory is None else memory.baseline
+    return Executor(schedule, costs, backend, baseline_bytes=baseline), playable
 
 
 def write_subject(directory: Path, subject: Subject, components: Mapping[str, ComponentPlan]) -> Store:
     """A store of a subject, cut as a plan's components say, units alone where they do not.
 
-    Raises UserError as write_store, or for blocks that are not the subject's.
+    Raises UserError as write_store, for blocks that are not the subject's, or if another process uses the folder.
     """
     stored = subject.stored()
-    model = described(stored.name, stored.networks, "listed from its units, to be measured")
+    model = describe_networks(stored.name, stored.networks, "listed from its units, to be measured")
     plan = Plan(stored.name, stored.name, components=dict(components))
-    return write_store(directory, model, stored.networks, cut(plan, model, {}), stored.origin)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"the store cannot be written: {error.strerror or error}", str(directory)) from None
+    with locked(directory):
+        return write_store(directory, model, stored.networks, cut(plan, model, {}), stored.origin)
 
 
 def store_for(store: Store, plan: Plan) -> Store:
@@ -204,27 +248,60 @@ def store_for(store: Store, plan: Plan) -> Store:
     partition = partition_hash(store.manifest.model, cut(plan, model, {}))
     if partition == store.manifest.partition:
         return store
-    folder = store.directory / CUTS / partition[:12]
-    if (folder / MANIFEST).is_file():
+    folder = beneath(store.directory, CUTS, partition[:12])
+    if Store.is_there(folder):
         return Store.open(folder)
-    folder.parent.mkdir(exist_ok=True)
+    whole = sum(block.data_bytes for block in store.manifest.blocks)
+    footprint.check_room(whole, "cutting the model as the plan says needs", "Close other programs.")
     return write_subject(folder, subject_of(store), plan.components)
 
 
+def remove_stores(store: Store) -> None:
+    """Remove a store and those beneath it that are cut otherwise; nothing else. Raises UserError if it cannot be."""
+    cuts = beneath(store.directory, CUTS)
+    if cuts.is_dir():
+        for folder in sorted(cuts.iterdir()):
+            if not folder.is_symlink() and Store.is_there(folder):
+                Store.open(folder).remove()
+        with suppress(OSError):
+            cuts.rmdir()
+    store.remove()
+
+
+class _StandInOrigin(msgspec.Struct, tag_field="kind", tag=STAND_IN, forbid_unknown_fields=True):
+    """`size` is frames, rows and columns of the latent video."""
+
+    config: STDiT3Config
+    size: tuple[Side, Side, Side]
+    text_tokens: Side
+
+
+class _SmallOrigin(msgspec.Struct, tag_field="kind", tag=SMALL, forbid_unknown_fields=True):
+    weights: Line | None
+
+
+class _Origin(msgspec.Struct):
+    origin: _StandInOrigin | _SmallOrigin
+
+
 def subject_of(store: Store) -> Subject:
-    """What the store's manifest says it holds. Raises UserError if it does not say how to build the networks."""
-    origin = store.manifest.origin
-    try:
-        if origin["kind"] == SMALL:
-            return SmallModel(None if origin["weights"] is None else Path(origin["weights"]))
-        if origin["kind"] == STAND_IN:
-            config = dict(origin["config"])
-            config["patch_size"] = tuple(config["patch_size"])
-            return StandIn(STDiT3Config(**config), LatentSize(*origin["size"]), int(origin["text_tokens"]))
-        raise ValueError(f"unknown kind '{origin['kind']}'")
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"the manifest does not say how to build the networks ({error!r})",
-            str(store.directory),
-            "Use a store written by `profile capture`.",
-        ) from None
+    """What the store's manifest says it holds. Raises UserError if it does not say how to build the networks.
+
+    The small model's weights are read from the folder that the manifest names; a stand-in's sizes must be those of the
+    tensors that the store holds.
+    """
+    document = store.document()
+    origin = document.convert(_Origin).origin
+    if isinstance(origin, _SmallOrigin):
+        return SmallModel(None if origin.weights is None else Path(origin.weights))
+    subject = StandIn(origin.config, LatentSize(*origin.size), origin.text_tokens)
+    if origin.text_tokens > origin.config.model_max_length:
+        raise document.error("$.origin.text_tokens", f"more than the {origin.config.model_max_length} that it reads")
+    if math.prod(origin.size) > MAX_LATENT_PIXELS:
+        raise document.error("$.origin.size", f"more than {MAX_LATENT_PIXELS} latent pixels")
+    sizes = {name: tuple(tensor.shape) for name, tensor in subject.bare().state_dict().items()}
+    for entry in (entry for block in store.manifest.blocks for entry in block.tensors):
+        if sizes.get(entry.name) != entry.shape:
+            what = f"not the sizes of what the store holds: {entry.name} is {list(entry.shape)}"
+            raise document.error("$.origin.config", what)
+    return subject

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.units import format_bytes
+from ondevice_sora.runtime.executor.footprint import MORE_ROOM
 from ondevice_sora.runtime.executor.store import DTYPES, StoredTensor
 
 HUGE_PAGE_BYTES = 1 << 21
@@ -76,7 +77,7 @@ def _mapping(capacity: int) -> tuple[mmap.mmap, int, int]:
             mapping = mmap.mmap(-1, size)
     except (OSError, MemoryError) as error:
         what = f"no memory for a buffer of {format_bytes(capacity)}: {getattr(error, 'strerror', None) or error}"
-        raise UserError(what, mend="Cut the blocks smaller, prefetch or keep fewer, or close other programs.") from None
+        raise UserError(what, mend=MORE_ROOM) from None
     anchor = ctypes.c_char.from_buffer(mapping)
     address = ctypes.addressof(anchor)
     offset = -address % HUGE_PAGE_BYTES

@@ -13,20 +13,22 @@ has finished; the runner takes all visits, runs each when its block is loaded, a
 block is loaded, run and evicted is the backend's (backend.py).
 
 Whatever goes wrong in either thread, the runner raises one error that names the block, and leaving the `with` ends the
-loader and has the backend give everything back.
+loader and has the backend give everything back. Ctrl-C and SIGTERM are noted inside the `with` and raised while the
+runner waits or before a visit, where it holds no lock and no block runs (ondevice_sora/base/interrupts.py).
 """
 
 from __future__ import annotations
 
-import platform
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from types import TracebackType
 
 import torch
 from torch import Tensor
 
+from ondevice_sora.base import interrupts
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.units import format_bytes, format_seconds
 from ondevice_sora.plans.schedule import Schedule
@@ -36,6 +38,7 @@ from ondevice_sora.records.trace import Action, Lane, Span, Trace
 from ondevice_sora.runtime.executor import footprint
 from ondevice_sora.runtime.executor.backend import Backend, CancelledLoadError
 from ondevice_sora.runtime.executor.slots import assign
+from ondevice_sora.runtime.host import this_host
 from ondevice_sora.runtime.networks.units import State, Unit
 
 NO_LIMIT = 10**18
@@ -86,6 +89,7 @@ class Executor:
         self._abandoned = False
         self._pass = 0
         self._before_bytes: int | None = None
+        self._peak_is_ours = False
         self._measured_peak_bytes: int | None = None
         self._ledger = Ledger(baseline_bytes, self.budget if self.budget is not None else NO_LIMIT)
         self.setup_s = 0.0
@@ -93,26 +97,37 @@ class Executor:
         self._start_s = clock()
 
     def __enter__(self) -> Executor:
-        entered_s = self.clock()
-        self.backend.detach()
-        footprint.settle_heap()
-        footprint.trim_heap()
-        self._before_bytes = footprint.resident_bytes()
-        try:
-            self._peak_is_ours = footprint.reset_peak()
-            self.backend.open(self._assigned, populate=not self._trims)
-            self._start_s = self.clock()
-            self.setup_s = self._start_s - entered_s
-            self._thread.start()
-        except BaseException:
-            self.close()
-            raise
+        with ExitStack() as stack:
+            stack.enter_context(interrupts.noted())
+            stack.callback(self.close)
+            self._open()
+            self._leaving = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.close()
+        self._leaving.__exit__(kind, error, traceback)
+
+    def _open(self) -> None:
+        entered_s = self.clock()
+        self.backend.detach()
+        footprint.settle_heap()
+        footprint.trim_heap()
+        footprint.check_room(self._needed_bytes(), "this run needs", footprint.MORE_ROOM)
+        self._before_bytes = footprint.resident_bytes()
+        self._peak_is_ours = footprint.reset_peak()
+        self.backend.open(self._assigned, populate=not self._trims)
+        interrupts.check()
+        self._start_s = self.clock()
+        self.setup_s = self._start_s - entered_s
+        self._thread.start()
+
+    def _needed_bytes(self) -> int:
+        """What the run adds to the process at most, as far as that is known."""
+        buffers = sum(self._assigned.buffer_bytes)
+        beside = self._ledger.baseline_bytes + max(self.costs.working_bytes, default=0)
+        return buffers + beside if not self._trims or self.budget is None else min(buffers + beside, int(self.budget))
 
     def play(self, component: str, state: Mapping[str, Tensor], units: Sequence[Unit] | None = None) -> State:
         """Run the schedule's next pass; returns what the component's last unit writes.
@@ -132,6 +147,7 @@ class Executor:
         now: State = dict(state)
         with torch.no_grad():
             for index in range(current.first, current.first + current.length):
+                interrupts.check()
                 self._await(index)
                 now = self._run(index, now, units)
                 self._finish(index)
@@ -146,7 +162,8 @@ class Executor:
         with self._condition:
             self._unwanted = max(self._unwanted, last)
             self._condition.notify_all()
-            self._wait(lambda: self._loading is None or self._loading > last, "could not be broken off")
+        self._wait(lambda: self._loading is None or self._loading > last, "could not be broken off")
+        with self._condition:
             self._raise_failure()
             for index in range(self._finished + 1, last + 1):
                 holding = self._assigned.holdings[index]
@@ -157,11 +174,11 @@ class Executor:
 
     def trace(self, conditions: Mapping[str, str] | None = None) -> Trace:
         """What happened after the set-up, as a measured trace; memory is the ledger's, above the process as it was."""
-        plan = self.schedule.plan
+        plan, host = self.schedule.plan, this_host()
         facts = {
-            "machine": f"{platform.system()} {platform.release()}, {platform.machine()}",
-            "threads": str(torch.get_num_threads()),
-            "torch": str(torch.__version__),
+            "machine": f"{host.os}, {host.architecture}",
+            "threads": str(host.threads),
+            "torch": host.torch,
             "set-up": format_seconds(self.setup_s),
         }
         facts.update(self.backend.facts())
@@ -179,21 +196,12 @@ class Executor:
         )
 
     @property
-    def ledger_peak_bytes(self) -> int:
-        return self._ledger.peak_bytes
-
-    @property
-    def ledger_bytes(self) -> int:
-        """What is charged now, beside the baseline."""
-        return self._ledger.total_bytes - self._ledger.baseline_bytes
-
-    @property
     def measured_peak_bytes(self) -> int | None:
         """The most that the system charged the process during the run, above what it had before; None if unknown."""
         if self._measured_peak_bytes is not None:
             return self._measured_peak_bytes
         peak = footprint.peak_bytes()
-        if peak is None or self._before_bytes is None or not getattr(self, "_peak_is_ours", False):
+        if peak is None or self._before_bytes is None or not self._peak_is_ours:
             return None
         return max(0, peak - self._before_bytes)
 
@@ -280,27 +288,36 @@ class Executor:
     # The runner's side
 
     def _await(self, index: int) -> None:
+        """Wait for the visit's block."""
         with self._condition:
             self._raise_failure()
-            if self.visits[index].loads:
-                self._wait(lambda: self._loaded >= index, "is stalled")
+        if self.visits[index].loads:
+            self._wait(lambda: self._loaded >= index, "is stalled")
+        with self._condition:
             self._raise_failure()
 
     def _wait(self, is_done: Callable[[], bool], complaint: str) -> None:
-        """Wait for the loader, as long as it makes progress. Raises UserError if it makes none for `stall_s`."""
+        """Wait for the loader, as long as it makes progress. Raises UserError if it makes none for `stall_s`.
+
+        Holds no lock between two waits, where an interruption is raised.
+        """
         since = self.clock()
-        while not is_done() and self._failure is None:
-            if not self._thread.is_alive():
-                raise BlockError("the loader has ended before its last load")
-            still = self.clock() - max(since, self._progress_s)
-            if still >= self.stall_s:
-                label = self._label(self._loading) if self._loading is not None else "the next block"
-                raise UserError(
-                    f"the load of {label} {complaint}: no bytes for {still:.3g} s",
-                    str(self.backend.directory),
-                    "Check the disk, or allow more time.",
-                )
-            self._condition.wait(min(1.0, max(0.001, (self.stall_s - still) / 2)))
+        while True:
+            interrupts.check()
+            with self._condition:
+                if is_done() or self._failure is not None:
+                    return
+                if not self._thread.is_alive():
+                    raise BlockError("the loader has ended before its last load")
+                still = self.clock() - max(since, self._progress_s)
+                if still >= self.stall_s:
+                    label = self._label(self._loading) if self._loading is not None else "the next block"
+                    raise UserError(
+                        f"the load of {label} {complaint}: no bytes for {still:.3g} s",
+                        str(self.backend.directory),
+                        "Check the disk, or allow more time.",
+                    )
+                self._condition.wait(min(interrupts.POLL_S, max(0.001, (self.stall_s - still) / 2)))
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
@@ -364,7 +381,7 @@ class Executor:
         size = self._assigned.holdings[index].size
         return UserError(
             f"out of memory in the {action} of {self._label(index)} ({format_bytes(size)} of weights)",
-            mend="Cut the blocks smaller, prefetch or keep fewer, or close other programs.",
+            mend=footprint.MORE_ROOM,
         )
 
     def _label(self, index: int) -> str:

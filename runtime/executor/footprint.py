@@ -1,6 +1,6 @@
-"""What the system charges this process: resident bytes now, and the most since a moment.
+"""What the system charges this process, resident bytes now and the most since a moment, and what it has left.
 
-Linux only (/proc); elsewhere the answers are None, never a guess.
+Linux only (/proc, control groups); elsewhere the answers are None, never a guess.
 """
 
 from __future__ import annotations
@@ -9,11 +9,18 @@ import contextlib
 import ctypes
 import os
 import sys
+from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
+
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.units import format_bytes
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """malloc.h"""
+MORE_ROOM = "Give the plan a smaller memory.budget, cut its blocks smaller, prefetch or keep fewer, or close programs."
+"""How to mend a run that memory is too short for."""
 MMAP_THRESHOLD_BYTES, TRIM_THRESHOLD_BYTES = 16 << 20, 64 << 20
 
 
@@ -75,6 +82,60 @@ def _library() -> Any:
     with contextlib.suppress(OSError):
         return ctypes.CDLL(None)
     return None
+
+
+def check_room(needed_bytes: int, what: str, mend: str) -> None:
+    """Raises UserError if the system has less memory left: it would end the process, without a word."""
+    left = available_bytes()
+    if left is not None and needed_bytes > left:
+        raise UserError(f"{what} {format_bytes(needed_bytes)} of memory; {format_bytes(left)} are free here", mend=mend)
+
+
+def available_bytes(root: Path = Path("/")) -> int | None:
+    """Bytes that this process can still take before the system ends it: of the machine's, and of its control groups'.
+
+    Pages of files count as free, for they are given up first, and so does swap. None where the system does not say.
+    """
+    left = _fields(root / "proc/meminfo")
+    if "MemAvailable:" not in left:
+        return None
+    machine = (left["MemAvailable:"] + left.get("SwapFree:", 0)) * 1024
+    return max(0, min([machine, *_left_in_groups(root)]))
+
+
+def _left_in_groups(root: Path) -> Iterator[int]:
+    """What each control group that limits this process has left, of either version."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            mount, limit, used = root / "sys/fs/cgroup", "memory.max", "memory.current"
+        elif "memory" in controllers.split(","):
+            mount, limit, used = root / "sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"
+        else:
+            continue
+        group = mount / path.strip("/")
+        for each in (group, *group.parents):
+            if not each.is_relative_to(mount):
+                break
+            try:
+                most, taken = int((each / limit).read_text()), int((each / used).read_text())
+            except (OSError, ValueError):  # not there, or "max"
+                continue
+            held = _fields(each / "memory.stat")
+            yield most - taken + held.get("inactive_file", 0) + held.get("active_file", 0)
+
+
+def _fields(path: Path) -> dict[str, int]:
+    """The whole numbers of a file of the kernel's, by the word before each."""
+    try:
+        lines = [line.split() for line in path.read_text().splitlines()]
+    except OSError:
+        return {}
+    return {line[0]: int(line[1]) for line in lines if len(line) > 1 and line[1].isdecimal()}
 
 
 def physical_bytes() -> int:

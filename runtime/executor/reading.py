@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.opening import open_regular, reason
 from ondevice_sora.base.units import format_bytes
 from ondevice_sora.runtime.executor.backend import Progress
 from ondevice_sora.runtime.executor.buffers import READ_ALIGNMENT
@@ -61,7 +62,7 @@ class FileReader:
         except FileNotFoundError:
             raise block_error(block, path, "is missing") from None
         except OSError as error:
-            raise block_error(block, path, f"cannot be read: {error.strerror or error}") from None
+            raise block_error(block, path, f"cannot be read: {reason(error)}") from None
         if self.verify and block.file not in self._checked:
             digest = hashlib.sha256(header_bytes(block.tensors))
             digest.update(view[: block.data_bytes])
@@ -71,12 +72,12 @@ class FileReader:
 
     def _check(self, block: StoredBlock, path: Path) -> None:
         """Size at every load, header at the first."""
-        size = os.stat(path).st_size
-        if size != block.file_bytes:
-            what = f"has {format_bytes(size)} ({size} bytes) instead of {block.file_bytes} bytes"
-            raise block_error(block, path, what + (": it is cut off" if size < block.file_bytes else ""))
-        if block.file not in self._checked:
-            with path.open("rb", buffering=0) as stream:
+        with self.store.opened(block) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            if size != block.file_bytes:
+                what = f"has {format_bytes(size)} ({size} bytes) instead of {block.file_bytes} bytes"
+                raise block_error(block, path, what + (": it is cut off" if size < block.file_bytes else ""))
+            if block.file not in self._checked:
                 if stream.read(block.data_start) != header_bytes(block.tensors):
                     raise block_error(block, path, "is not as it was written (header)")
                 _drop(stream.fileno())
@@ -84,18 +85,18 @@ class FileReader:
     def _read_direct(self, block: StoredBlock, path: Path, view: memoryview, progress: Progress) -> bool:
         """False where the file system has no direct reads."""
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECT | getattr(os, "O_CLOEXEC", 0))
+            stream = self.store.opened(block, direct=True)
         except OSError as error:
             if error.errno in (errno.EINVAL, errno.EOPNOTSUPP):
                 self.direct = False
                 return False
             raise
-        try:
+        with stream:
             done = 0
             while done < block.data_bytes:
                 want = min(REQUEST_BYTES, -(-(block.data_bytes - done) // READ_ALIGNMENT) * READ_ALIGNMENT)
                 try:
-                    got = os.preadv(descriptor, [view[done : done + want]], block.data_start + done)
+                    got = os.preadv(stream.fileno(), [view[done : done + want]], block.data_start + done)
                 except OSError as error:
                     if error.errno != errno.EINVAL:
                         raise
@@ -107,12 +108,10 @@ class FileReader:
                 if done < block.data_bytes and done % READ_ALIGNMENT:
                     done -= done % READ_ALIGNMENT
                 progress(got)
-        finally:
-            os.close(descriptor)
         return True
 
     def _read_buffered(self, block: StoredBlock, path: Path, view: memoryview, progress: Progress) -> None:
-        with path.open("rb", buffering=0) as stream:
+        with self.store.opened(block) as stream:
             if self.drop_cache and sys.platform == "darwin":
                 import fcntl
 
@@ -134,10 +133,10 @@ class FileReader:
 def drop_pages(path: Path) -> None:
     """Drop a file's pages from the page cache, where the system lets one. Raises UserError if it cannot be opened."""
     try:
-        with path.open("rb") as stream:
+        with open_regular(path, follows_links=False) as stream:
             _drop(stream.fileno())
     except OSError as error:
-        raise UserError(f"cannot be read: {error.strerror or error}", str(path)) from None
+        raise UserError(f"cannot be read: {reason(error)}", str(path)) from None
 
 
 def _drop(descriptor: int) -> None:

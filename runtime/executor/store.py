@@ -16,53 +16,85 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from io import FileIO
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import torch
 from torch import Tensor
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.base.files.reading import read_text
-from ondevice_sora.base.files.writing import write_text
+from ondevice_sora.base.files.documents import Document
+from ondevice_sora.base.files.json_files import read_json
+from ondevice_sora.base.files.opening import FILE_NAME, open_beside, plain, reason, remove_beside
+from ondevice_sora.base.files.writing import replaced, write_text
+from ondevice_sora.base.interrupts import check
+from ondevice_sora.base.quantities import Count
+from ondevice_sora.base.text import END, Line, Title
 from ondevice_sora.plans.partition import Block
 from ondevice_sora.profiles.blocks import span_name
-from ondevice_sora.profiles.models.model import Model
-from ondevice_sora.runtime.executor.network import Network, weights, write_model
+from ondevice_sora.profiles.models.model import Model, Name
+from ondevice_sora.runtime.executor.scheduling import write_model
+from ondevice_sora.runtime.networks.network import Network, weights
 
 ALIGNMENT = 4096
 VECTOR_BYTES = 64
 MANIFEST, MODEL = "manifest.json", "model.yaml"
 FORMAT = "ondevice-sora-store-1"
-DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64, "I32": torch.int32}
+Dtype = Literal["F32", "F16", "BF16", "I64", "I32"]
+DTYPES: dict[Dtype, torch.dtype] = {
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+}
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 HASH_BYTES = 1 << 24
-Count = Annotated[int, msgspec.Meta(ge=0, le=10**13)]
+MAX_MANIFEST_BYTES = 100_000_000
+MAX_RANK = 8
+WRITE_AGAIN = "Write the store again."
+BlockFile = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=FILE_NAME + r"\.safetensors" + END,
+        max_length=200,
+        description="the name of a .safetensors file beside it",
+    ),
+]
+Checksum = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}" + END, description="64 hexadecimal digits")]
 
 
 class StoredTensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A tensor in the data section: bytes `start` to `end` of it."""
 
-    name: str
-    dtype: str
-    shape: tuple[Count, ...]
+    name: Line
+    dtype: Dtype
+    shape: Annotated[tuple[Count, ...], msgspec.Meta(max_length=MAX_RANK)]
     start: Count
     end: Count
+
+    @property
+    def num_bytes(self) -> int:
+        """As its shape and type have it."""
+        return math.prod(self.shape) * DTYPES[self.dtype].itemsize
 
 
 class StoredBlock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One file. `data_start` is where the data section begins; `checksum` is of the whole file (SHA-256)."""
 
-    file: str
-    component: str
-    first_unit: str
-    last_unit: str
+    file: BlockFile
+    component: Name
+    first_unit: Name
+    last_unit: Name
     data_start: Count
     data_bytes: Count
-    checksum: str
+    checksum: Checksum
     tensors: tuple[StoredTensor, ...]
 
     @property
@@ -79,8 +111,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is in a store. `partition` is the hash of model and cuts; `origin` says how to build the networks."""
 
     format: str
-    model: str
-    partition: str
+    model: Title
+    partition: Line
     blocks: tuple[StoredBlock, ...]
     origin: dict[str, Any] = {}
 
@@ -93,18 +125,21 @@ class Store:
         self.manifest = manifest
         self._blocks = {(b.component, b.first_unit, b.last_unit): b for b in manifest.blocks}
 
+    @staticmethod
+    def is_there(directory: Path) -> bool:
+        """Whether anything stands where a manifest would; `open` says whether it is one."""
+        return os.path.lexists(directory / MANIFEST)
+
     @classmethod
     def open(cls, directory: Path) -> Store:
-        """Read the manifest. Raises UserError if there is none, or none of this format."""
+        """Read the manifest. Raises UserError if there is none, or if it contradicts itself."""
         path = directory / MANIFEST
-        if not path.is_file():
+        if not cls.is_there(directory):
             raise UserError("no block store: there is no manifest.json", str(directory), "Write the store first.")
-        try:
-            manifest = msgspec.json.decode(read_text(path, max_bytes=100_000_000), type=Manifest)
-        except (msgspec.ValidationError, msgspec.DecodeError) as error:
-            raise UserError(f"not a manifest: {error}", str(path), "Write the store again.") from None
-        if manifest.format != FORMAT:
-            raise UserError(f"store format '{manifest.format}' is not '{FORMAT}'", str(path), "Write the store again.")
+        document = read_json(path, max_bytes=MAX_MANIFEST_BYTES, mend=WRITE_AGAIN, follows_links=False)
+        document.check_format("a block store's manifest", FORMAT)
+        manifest = document.convert(Manifest)
+        _check(manifest, document)
         return cls(directory, manifest)
 
     def block(self, component: str, first_unit: str, last_unit: str) -> StoredBlock:
@@ -120,25 +155,70 @@ class Store:
         return found
 
     def path(self, block: StoredBlock) -> Path:
-        return self.directory / block.file
+        return plain(self.directory, block.file)
+
+    def opened(self, block: StoredBlock, *, direct: bool = False) -> FileIO:
+        """The block's file, opened to read bytes, past the page cache if `direct`. Raises OSError."""
+        return open_beside(self.directory, block.file, direct=direct)
+
+    def remove(self) -> None:
+        """Remove the store's files, and its folder unless something else is in it. Raises UserError if it cannot be."""
+        try:
+            remove_beside(self.directory, [*(block.file for block in self.manifest.blocks), MODEL, MANIFEST])
+            with suppress(OSError):
+                self.directory.rmdir()
+        except OSError as error:
+            raise UserError(f"the store cannot be removed: {reason(error)}", str(self.directory)) from None
+
+    def document(self) -> Document:
+        """The manifest as plain data, for complaints about its `origin`."""
+        return Document({"origin": self.manifest.origin}, {}, self.directory / MANIFEST, WRITE_AGAIN)
 
     def verify(self) -> None:
         """Read every file and compare checksums. Raises UserError naming the first block that is not as written."""
         for block in self.manifest.blocks:
             digest = hashlib.sha256()
             try:
-                with self.path(block).open("rb", buffering=0) as stream:
+                with self.opened(block) as stream:
                     while chunk := stream.read(HASH_BYTES):
                         digest.update(chunk)
             except OSError as error:
-                raise block_error(block, self.path(block), f"cannot be read ({error.strerror})") from None
+                raise block_error(block, self.path(block), f"cannot be read ({reason(error)})") from None
             if digest.hexdigest() != block.checksum:
                 raise block_error(block, self.path(block), "is not as it was written (checksum)")
 
 
+def _check(manifest: Manifest, document: Document) -> None:
+    """What a schema cannot say: each block once, and tensors that fill its data without gap or overlap."""
+    seen: set[object] = set()
+    for number, block in enumerate(manifest.blocks):
+        pointer = f"$.blocks[{number}]"
+        for same in ((block.component, block.first_unit, block.last_unit), block.file):
+            if same in seen:
+                raise document.error(pointer, f"block '{block.name}' of {block.component} stands twice")
+            seen.add(same)
+        if len({entry.name for entry in block.tensors}) < len(block.tensors):
+            raise document.error(f"{pointer}.tensors", "a tensor stands twice")
+        position = 0
+        for index, entry in sorted(enumerate(block.tensors), key=lambda item: (item[1].start, item[1].end)):
+            place = f"{pointer}.tensors[{index}]"
+            if entry.end - entry.start != entry.num_bytes:
+                what = f"{entry.dtype} {list(entry.shape)} has {entry.num_bytes} bytes, not {entry.end - entry.start}"
+                raise document.error(place, what)
+            if entry.start != position:
+                raise document.error(
+                    place, f"begins at byte {entry.start}, but the tensors before it end at {position}"
+                )
+            position = entry.end
+        if position != block.data_bytes:
+            raise document.error(f"{pointer}.data_bytes", f"{block.data_bytes}, but the tensors have {position} bytes")
+        if block.data_start != len(header_bytes(block.tensors)):
+            raise document.error(f"{pointer}.data_start", "not where the header of these tensors ends")
+
+
 def block_error(block: StoredBlock, path: Path, what: str) -> UserError:
     """The complaint about a block's file."""
-    return UserError(f"block '{block.name}' of {block.component} {what}", str(path), "Write the store again.")
+    return UserError(f"block '{block.name}' of {block.component} {what}", str(path), WRITE_AGAIN)
 
 
 def write_store(
@@ -150,15 +230,17 @@ def write_store(
 ) -> Store:
     """Write the networks' weights, cut as given; files that are there already with the same content stay.
 
-    Raises UserError if the disk is full or refuses; the store that was there before is then still whole.
+    Raises UserError if the disk is full or refuses, and Interrupted; what was there before is then still whole. So it
+    is if there is a manifest.json that is not a store's, which raises UserError too.
     """
-    before = _existing(directory)
+    before = Store.open(directory).manifest.blocks if Store.is_there(directory) else ()
     written: list[StoredBlock] = []
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for network in networks:
             position = 0
             for number, block in enumerate(cuts[network.name]):
+                check()
                 units = network.plain[position : position + len(block.units)]
                 position += len(units)
                 tensors = {name: tensor for unit in units for name, tensor in weights(unit)}
@@ -168,11 +250,11 @@ def write_store(
         write_model(directory / MODEL, model)
         write_text(directory / MANIFEST, json.dumps(msgspec.to_builtins(manifest), indent=1) + "\n")
     except OSError as error:
-        raise UserError(f"the store cannot be written: {error.strerror or error}", str(directory)) from None
+        raise UserError(f"the store cannot be written: {reason(error)}", str(directory)) from None
     finally:
         if len(written) < sum(len(blocks) for blocks in cuts.values()):
-            _remove(directory, {b.file for b in written} - {b.file for b in before})
-    _remove(directory, {b.file for b in before} - {b.file for b in written})
+            remove_beside(directory, {b.file for b in written} - {b.file for b in before})
+    remove_beside(directory, {b.file for b in before} - {b.file for b in written})
     return Store(directory, manifest)
 
 
@@ -209,20 +291,24 @@ def _write_block(
     name = f"{component}.{number:03}-{checksum[:8]}.safetensors"
     stored = StoredBlock(name, component, first, last, len(header), position, checksum, tuple(entries))
     path = directory / name
-    if stored in before and path.is_file() and path.stat().st_size == stored.file_bytes:
+    if stored in before and _is_whole(directory, stored):
         return stored
-    partial = directory / f".{name}.part"
     try:
-        with partial.open("wb", buffering=0) as stream:
+        with replaced(path) as stream:
             for array in arrays:
                 write_all(stream.fileno(), array)
             os.fsync(stream.fileno())
-        os.replace(partial, path)
     except OSError as error:
-        raise block_error(stored, path, f"cannot be written: {error.strerror or error}") from None
-    finally:
-        partial.unlink(missing_ok=True)
+        raise block_error(stored, path, f"cannot be written: {reason(error)}") from None
     return stored
+
+
+def _is_whole(directory: Path, block: StoredBlock) -> bool:
+    try:
+        with open_beside(directory, block.file) as stream:
+            return os.fstat(stream.fileno()).st_size == block.file_bytes
+    except OSError:
+        return False
 
 
 def write_all(descriptor: int, data: bytes | memoryview) -> None:
@@ -247,15 +333,3 @@ def _size(tensor: Tensor) -> int:
 def _bytes(tensor: Tensor) -> memoryview:
     flat = tensor.contiguous().reshape(-1)
     return memoryview(flat.view(torch.uint8).numpy().data) if flat.numel() else memoryview(b"")
-
-
-def _existing(directory: Path) -> tuple[StoredBlock, ...]:
-    try:
-        return Store.open(directory).manifest.blocks
-    except UserError:
-        return ()
-
-
-def _remove(directory: Path, names: set[str]) -> None:
-    for name in names:
-        (directory / name).unlink(missing_ok=True)

@@ -14,12 +14,13 @@ from torch import Tensor
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.schedule import Schedule
+from ondevice_sora.plans.schema import Plan
 from ondevice_sora.runtime.executor.backend import Progress
 from ondevice_sora.runtime.executor.buffers import Buffer
-from ondevice_sora.runtime.executor.network import HeldSlot, Network, Slot, weight_slots
 from ondevice_sora.runtime.executor.reading import FileReader, Reader
 from ondevice_sora.runtime.executor.slots import Assignment, Holding
-from ondevice_sora.runtime.executor.store import VECTOR_BYTES, Store, StoredBlock
+from ondevice_sora.runtime.executor.store import DTYPES, VECTOR_BYTES, Store, StoredBlock
+from ondevice_sora.runtime.networks.network import HeldWeight, Network, WeightPlace, weight_places
 from ondevice_sora.runtime.networks.units import State, Unit, run_units
 
 
@@ -29,7 +30,8 @@ class TorchBlocks:
     def __init__(
         self, schedule: Schedule, networks: Sequence[Network], store: Store, reader: Reader | None = None
     ) -> None:
-        """Raises UserError if the store was cut otherwise than the plan says."""
+        """Raises UserError if the store was cut otherwise than the plan says, or the plan wants another processor."""
+        check_host(schedule.plan)
         self.store = store
         self.reader = reader or FileReader(store)
         self._visits = schedule.visits
@@ -124,12 +126,17 @@ class RuntimeBlock:
         later = units[start + len(names) :]
         self.hands_on = {name for unit in later for name in unit.reads} if later else set()
         self.hands_on |= set(units[-1].writes)
-        slots = dict(pair for unit in self.units for pair in weight_slots(unit))
+        slots = dict(pair for unit in self.units for pair in weight_places(unit))
         known = {entry.name for entry in stored.tensors}
         if known != set(slots):
             differing = ", ".join(sorted(known ^ set(slots))[:5])
             raise UserError(f"block '{stored.name}' has other weights than the network: {differing}", stored.file)
-        self.slots: list[Slot | HeldSlot] = [slots[entry.name] for entry in stored.tensors]
+        for entry in stored.tensors:
+            wanted, dtype = slots[entry.name].get(), DTYPES[entry.dtype]
+            if (entry.shape, dtype) != (tuple(wanted.shape), wanted.dtype):
+                held, needed = f"{dtype} {list(entry.shape)}", f"{wanted.dtype} {list(wanted.shape)}"
+                raise UserError(f"{entry.name} is {held} in block '{stored.name}', and {needed} here", stored.file)
+        self.slots: list[WeightPlace | HeldWeight] = [slots[entry.name] for entry in stored.tensors]
         self.aligned = [entry.start % VECTOR_BYTES == 0 for entry in stored.tensors]
         self.absent = [_absent(slot) for slot in self.slots]
 
@@ -152,10 +159,22 @@ class RuntimeBlock:
         return {name: tensor.clone() if buffer.contains(tensor) else tensor for name, tensor in kept.items()}
 
 
-def _absent(slot: Slot | HeldSlot) -> Tensor:
+def _absent(slot: WeightPlace | HeldWeight) -> Tensor:
     """A tensor without data in the weight's place: using a block that is not bound fails at once."""
     tensor = slot.get()
-    if tensor.is_meta or isinstance(slot, HeldSlot):
+    if tensor.is_meta or isinstance(slot, HeldWeight):
         return tensor
     bare = torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
     return torch.nn.Parameter(bare, requires_grad=False) if slot.is_parameter else bare
+
+
+def check_host(plan: Plan) -> None:
+    """Raises UserError, about a key of the plan, for one that blocks in PyTorch on this machine cannot follow."""
+    for name, settings in plan.components.items():
+        where = f"$.components.{name}"
+        if settings.compute_units != "cpu_only":
+            what = f"this machine runs blocks on the CPU only, not on '{settings.compute_units}'"
+            raise UserError(what, mend="Write compute_units: cpu_only.", field=f"{where}.compute_units")
+        if settings.precision != "float32":
+            what = f"this machine stores blocks in float32, not in '{settings.precision}'"
+            raise UserError(what, mend="Write precision: float32.", field=f"{where}.precision")

@@ -8,7 +8,6 @@ The published downloads fit as they come: each model's files in its folder. A fo
 the published size.
 """
 
-import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -20,6 +19,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.json_files import read_json
+from ondevice_sora.base.files.writing import write_json, written_together
 from ondevice_sora.runtime.networks import spatial_vae, stdit3, t5
 from ondevice_sora.runtime.networks.config import config_from_mapping
 from ondevice_sora.runtime.networks.spatial_vae import SpatialVAEConfig
@@ -55,7 +56,7 @@ def load_text_to_video(directory: Path) -> TextToVideo:
     """Load all three components, in float32. Raises UserError, with file and names, for what does not fit."""
     described, weights = describe_text_to_video(directory)
     for name, network in vars(described).items():
-        fill(network, weights[name].tensors())
+        fill(network, weights[name].tensors(network.state_dict(keep_vars=True)))
         network.float().requires_grad_(False)
     return described
 
@@ -70,6 +71,12 @@ def describe_text_to_video(directory: Path) -> tuple[TextToVideo, dict[str, Chec
     text_encoder, text_weights = _described(directory / TEXT_ENCODER, _text_encoder, t5.UNUSED_PREFIXES)
     denoiser, denoiser_weights = _described(directory / DENOISER, _denoiser)
     decoder, decoder_weights = _described(directory / DECODER, _decoder, ENCODER_PREFIXES)
+    written, read = text_encoder.config.d_model, denoiser.config.caption_channels
+    if written != read:
+        raise UserError(f"the text encoder writes {written} channels, the denoiser reads {read}", str(directory))
+    made, decoded = denoiser.config.in_channels, decoder.config.temporal.embed_dim
+    if made != decoded:
+        raise UserError(f"the denoiser makes {made} latent channels, the decoder reads {decoded}", str(directory))
     weights = {TEXT_ENCODER: text_weights, DENOISER: denoiser_weights, DECODER: decoder_weights}
     return TextToVideo(text_encoder, denoiser, decoder), weights
 
@@ -84,39 +91,24 @@ def save_component(
         if id(tensor) not in seen and not name.startswith(skip):
             seen.add(id(tensor))
             tensors[name] = tensor.detach().to(dtype).contiguous()
-    _replace(directory / CONFIG_FILE, lambda path: path.write_text(json.dumps(asdict(config), indent=1) + "\n"))
-    _replace(directory / WEIGHTS_FILE, lambda path: save_file(tensors, path))
+    write_json(directory / CONFIG_FILE, asdict(config))
+    with written_together([directory / WEIGHTS_FILE]) as (made,):
+        save_file(tensors, made)
 
 
 def video_vae_config(mapping: Mapping[str, Any], where: str) -> VideoVAEConfig:
     """Configuration of a video VAE from our config.json, or from the published one, which is the default."""
     if not mapping or mapping.get("model_type") == PUBLISHED_VAE_TYPE:
         return VideoVAEConfig()
-    rest = {name: value for name, value in mapping.items() if name not in ("spatial", "temporal")}
-    flat = config_from_mapping(_VideoVAESettings, rest, where)
-    return VideoVAEConfig(
-        spatial=config_from_mapping(SpatialVAEConfig, mapping.get("spatial", {}), where, spatial_vae.IGNORED_SETTINGS),
-        temporal=config_from_mapping(TemporalVAEConfig, mapping.get("temporal", {}), where),
-        **asdict(flat),
-    )
-
-
-@dataclass(frozen=True)
-class _VideoVAESettings:
-    """The settings of VideoVAEConfig besides its two halves."""
-
-    shift: tuple[float, ...] = VideoVAEConfig.shift
-    scale: tuple[float, ...] = VideoVAEConfig.scale
-    latent_scaling: float = VideoVAEConfig.latent_scaling
-    chunk_frames: int = VideoVAEConfig.chunk_frames
-    batch_frames: int = VideoVAEConfig.batch_frames
+    halves = {"spatial": (SpatialVAEConfig, spatial_vae.IGNORED_SETTINGS), "temporal": (TemporalVAEConfig, ())}
+    for name, (half, ignored) in halves.items():
+        if isinstance(given := mapping.get(name), dict):
+            config_from_mapping(half, given, f"{where}: {name}", ignored)
+    return config_from_mapping(VideoVAEConfig, mapping, where)
 
 
 def _text_encoder(mapping: Mapping[str, Any], where: str) -> T5Encoder:
-    try:
-        return T5Encoder(config_from_mapping(T5Config, mapping, where, t5.IGNORED_SETTINGS))
-    except ValueError as error:
-        raise UserError(str(error), where, "Use a T5 v1.1 encoder.") from None
+    return T5Encoder(config_from_mapping(T5Config, mapping, where, t5.IGNORED_SETTINGS))
 
 
 def _denoiser(mapping: Mapping[str, Any], where: str) -> STDiT3:
@@ -132,25 +124,11 @@ def _described(
 ) -> tuple[Model, Checkpoint]:
     config_file = directory / CONFIG_FILE
     mapping: Mapping[str, Any] = {}
-    if config_file.is_file():
-        try:
-            mapping = json.loads(config_file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise UserError(f"not JSON ({error})", str(config_file), "Download it again.") from None
-        if not isinstance(mapping, dict):
-            raise UserError("not a JSON object", str(config_file), "Download it again.")
+    if os.path.lexists(config_file):
+        mapping = read_json(config_file, mend="Download it again.").data
     with torch.device("meta"):
         model = make(mapping, str(config_file))
     checkpoint = find_checkpoint(directory)
     check_fit(model, checkpoint.shapes, str(checkpoint.path), unused_prefixes)
+    checkpoint.check_kinds(model.state_dict(keep_vars=True))
     return model.eval(), checkpoint
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Write beside the file, then take its place: an interruption leaves the old file or none, never half of one."""
-    partial = path.with_name(path.name + ".partial")
-    try:
-        write(partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

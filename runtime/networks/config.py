@@ -1,12 +1,26 @@
-"""Reading a network's configuration from a JSON mapping, strictly."""
+"""Reading a network's configuration from a JSON mapping, strictly. The networks' dataclasses say what may stand in it.
+
+Sizes are bounded by several times those of any model of these classes, so that a mistaken one is refused before a
+network of that size is built; what sizes must have to do with each other, each dataclass says itself.
+"""
 
 from collections.abc import Collection, Mapping
-from dataclasses import MISSING, fields
-from typing import Any, TypeVar
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import msgspec
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.documents import Document
 
 Config = TypeVar("Config")
+Channels = Annotated[int, msgspec.Meta(ge=1, le=65_536)]
+Layers = Annotated[int, msgspec.Meta(ge=1, le=200)]
+Heads = Annotated[int, msgspec.Meta(ge=1, le=1024)]
+Tokens = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+Ratio = Annotated[float, msgspec.Meta(gt=0, le=100)]
+Factor = Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)]
 
 
 def config_from_mapping(
@@ -15,9 +29,9 @@ def config_from_mapping(
     """An instance of the frozen dataclass `config_class`; JSON lists become tuples.
 
     `ignored` names keys of the published files that do not change what the network computes. Raises UserError, naming
-    the key, for one that is unknown, lacking or of another type than the field's default.
+    the key, for one that is unknown, lacking, of another type, or out of bounds.
     """
-    known = {field.name: field for field in fields(config_class)}  # type: ignore[arg-type]  # always a dataclass here
+    known = [field.name for field in fields(config_class)]  # type: ignore[arg-type]  # always a dataclass here
     unknown = sorted(set(mapping) - set(known) - set(ignored))
     if unknown:
         raise UserError(
@@ -25,26 +39,11 @@ def config_from_mapping(
             where,
             f"The settings are {', '.join(known)}.",
         )
-    values: dict[str, Any] = {}
-    for name, field in known.items():
-        if name not in mapping:
-            if field.default is MISSING:
-                raise UserError(f"{name} is lacking", where, f"Add it; {config_class.__name__} has no default for it.")
-            continue
-        value = tuple(mapping[name]) if isinstance(mapping[name], list) else mapping[name]
-        if field.default is not MISSING and not _same_kind(value, field.default):
-            raise UserError(
-                f"{name}: {value!r} is not of the kind expected", where, f"Write it like {field.default!r}."
-            )
-        values[name] = value
-    return config_class(**values)
+    wanted = {name: value for name, value in mapping.items() if name in known}
+    return Document(wanted, {}, Path(where)).convert(config_class)
 
 
-def _same_kind(value: object, default: object) -> bool:
-    if isinstance(default, bool) or isinstance(value, bool):
-        return isinstance(value, bool) and isinstance(default, bool)
-    if isinstance(default, float):
-        return isinstance(value, int | float)
-    if isinstance(default, tuple) and isinstance(value, tuple):
-        return all(_same_kind(item, default[0]) for item in value)
-    return isinstance(value, type(default))
+def divides(whole: str, size: int, part: str, count: int) -> None:
+    """Raises ValueError unless `count` divides `size`."""
+    if size % count:
+        raise ValueError(f"{whole} {size} does not divide among {part} {count}")

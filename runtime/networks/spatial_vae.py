@@ -5,10 +5,13 @@ channels, H rows, W columns.
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
+import msgspec
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ondevice_sora.runtime.networks.config import Channels, Layers, divides
 from ondevice_sora.runtime.networks.units import Unit
 
 GROUP_NORM_EPS = 1e-6
@@ -27,12 +30,18 @@ IGNORED_SETTINGS = frozenset(
 class SpatialVAEConfig:
     """Sizes of an AutoencoderKL; the defaults are the one of Open-Sora v1.2 (an SDXL VAE)."""
 
-    in_channels: int = 3
-    out_channels: int = 3
-    block_out_channels: tuple[int, ...] = (128, 256, 512, 512)
-    layers_per_block: int = 2
-    latent_channels: int = 4
-    norm_num_groups: int = 32
+    in_channels: Channels = 3
+    out_channels: Channels = 3
+    block_out_channels: Annotated[tuple[Channels, ...], msgspec.Meta(min_length=1, max_length=8)] = (
+        128, 256, 512, 512,
+    )  # fmt: skip
+    layers_per_block: Layers = 2
+    latent_channels: Channels = 4
+    norm_num_groups: Channels = 32
+
+    def __post_init__(self) -> None:
+        for channels in self.block_out_channels:
+            divides("block_out_channels", channels, "norm_num_groups", self.norm_num_groups)
 
     @property
     def downsample_factor(self) -> int:

@@ -12,12 +12,14 @@ tokens, F frames told apart by the timestep: 1, or T where a frame mask is given
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
+import msgspec
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ondevice_sora.runtime.networks.config import Channels, Heads, Layers, Ratio, Tokens, divides
 from ondevice_sora.runtime.networks.embeddings import (
     rotary_frequencies,
     rotary_table,
@@ -41,24 +43,34 @@ IGNORED_SETTINGS = frozenset(
 )  # fmt: skip
 
 
+PatchSide = Annotated[int, msgspec.Meta(ge=1, le=64)]
+
+
 @dataclass(frozen=True)
 class STDiT3Config:
     """Sizes of an STDiT3; the defaults are STDiT3-XL/2, the published model."""
 
-    depth: int = 28
-    hidden_size: int = 1152
-    num_heads: int = 16
-    patch_size: tuple[int, int, int] = (1, 2, 2)
-    in_channels: int = 4
-    caption_channels: int = 4096
-    model_max_length: int = 300
-    mlp_ratio: float = 4.0
+    depth: Layers = 28
+    hidden_size: Channels = 1152
+    num_heads: Heads = 16
+    patch_size: tuple[PatchSide, PatchSide, PatchSide] = (1, 2, 2)
+    in_channels: Channels = 4
+    caption_channels: Channels = 4096
+    model_max_length: Tokens = 300
+    mlp_ratio: Ratio = 4.0
     qk_norm: bool = True
     pred_sigma: bool = True
-    input_sq_size: int = 512
+    input_sq_size: Channels = 512
     embed_frames: bool = False
     """Whether tokens are told which latent frame they belong to. Published models are not: all they know of time is how
     far frames lie apart, so no frame can be told from another before something shows in it."""
+
+    def __post_init__(self) -> None:
+        divides("hidden_size", self.hidden_size, "num_heads", self.num_heads)
+        divides("hidden_size", self.hidden_size, "sines and cosines of rows and columns, that is", 4)
+        divides("the width of a head", self.head_channels, "pairs of channels, that is", 2)
+        if int(self.hidden_size * self.mlp_ratio) < 1:
+            raise ValueError(f"mlp_ratio: {self.mlp_ratio} leaves the MLP no channels")
 
     @property
     def out_channels(self) -> int:

@@ -9,11 +9,14 @@ Shapes: B prompts, L tokens, D model channels, H heads.
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
+import msgspec
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ondevice_sora.runtime.networks.config import Channels, Heads, Layers, Tokens
 from ondevice_sora.runtime.networks.units import State, Unit, run_units
 
 # Keys of the published config.json that do not change what the encoder computes.
@@ -34,20 +37,24 @@ UNUSED_PREFIXES = ("decoder.", "lm_head.")
 class T5Config:
     """Sizes of a T5 v1.1 encoder; the defaults are the published XXL."""
 
-    vocab_size: int = 32128
-    d_model: int = 4096
-    d_kv: int = 64
-    d_ff: int = 10240
-    num_layers: int = 24
-    num_heads: int = 64
-    relative_attention_num_buckets: int = 32
-    relative_attention_max_distance: int = 128
-    layer_norm_epsilon: float = 1e-6
+    vocab_size: Tokens = 32128
+    d_model: Channels = 4096
+    d_kv: Channels = 64
+    d_ff: Channels = 10240
+    num_layers: Layers = 24
+    num_heads: Heads = 64
+    relative_attention_num_buckets: Annotated[int, msgspec.Meta(ge=4, le=4096)] = 32
+    relative_attention_max_distance: Tokens = 128
+    layer_norm_epsilon: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1e-6
     feed_forward_proj: str = "gated-gelu"
 
     def __post_init__(self) -> None:
         if self.feed_forward_proj != "gated-gelu":
             raise ValueError(f"feed_forward_proj: {self.feed_forward_proj!r} is not T5 v1.1, which has 'gated-gelu'")
+        exact = self.relative_attention_num_buckets // 4
+        if self.relative_attention_max_distance <= exact:
+            what = f"relative_attention_max_distance: {self.relative_attention_max_distance}"
+            raise ValueError(f"{what} is not above {exact}, up to which each distance has a bucket")
 
 
 class T5Norm(nn.Module):

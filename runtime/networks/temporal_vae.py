@@ -6,28 +6,40 @@ those of Open-Sora tag v1.2.0. Legend: B videos, C channels, T frames, H rows, W
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
+import msgspec
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ondevice_sora.runtime.networks.config import Channels, Layers, divides
 from ondevice_sora.runtime.networks.units import Unit
 
 GROUP_NORM_EPS = 1e-5
+
+
+Multiplier = Annotated[int, msgspec.Meta(ge=1, le=64)]
 
 
 @dataclass(frozen=True)
 class TemporalVAEConfig:
     """Sizes of a temporal VAE; the defaults are the published one."""
 
-    in_out_channels: int = 4
-    latent_embed_dim: int = 4
-    embed_dim: int = 4
-    filters: int = 128
-    num_res_blocks: int = 4
-    channel_multipliers: tuple[int, ...] = (1, 2, 2, 4)
-    temporal_downsample: tuple[bool, ...] = (False, True, True)
-    num_groups: int = 32
+    in_out_channels: Channels = 4
+    latent_embed_dim: Channels = 4
+    embed_dim: Channels = 4
+    filters: Channels = 128
+    num_res_blocks: Layers = 4
+    channel_multipliers: Annotated[tuple[Multiplier, ...], msgspec.Meta(min_length=1, max_length=8)] = (1, 2, 2, 4)
+    temporal_downsample: Annotated[tuple[bool, ...], msgspec.Meta(max_length=7)] = (False, True, True)
+    num_groups: Channels = 32
+
+    def __post_init__(self) -> None:
+        for width in self.widths:
+            divides("filters times channel_multipliers", width, "num_groups", self.num_groups)
+        if len(self.temporal_downsample) != len(self.channel_multipliers) - 1:
+            raise ValueError("temporal_downsample: one is needed between any two channel_multipliers")
 
     @property
     def widths(self) -> tuple[int, ...]:

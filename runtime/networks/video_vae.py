@@ -6,13 +6,18 @@ then turned into pixels in batches of 4. One pass over a component's units is on
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Annotated
 
+import msgspec
 import torch
 from torch import Tensor, nn
 
+from ondevice_sora.runtime.networks.config import Factor, Ratio
 from ondevice_sora.runtime.networks.spatial_vae import SpatialVAE, SpatialVAEConfig
 from ondevice_sora.runtime.networks.temporal_vae import TemporalVAE, TemporalVAEConfig, sample_gaussian
 from ondevice_sora.runtime.networks.units import Unit, run_units
+
+Frames = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
 
 
 @dataclass(frozen=True)
@@ -25,11 +30,19 @@ class VideoVAEConfig:
 
     spatial: SpatialVAEConfig = field(default_factory=SpatialVAEConfig)
     temporal: TemporalVAEConfig = field(default_factory=TemporalVAEConfig)
-    shift: tuple[float, ...] = (-0.10, 0.34, 0.27, 0.98)
-    scale: tuple[float, ...] = (3.85, 2.32, 2.33, 3.06)
-    latent_scaling: float = 0.18215
-    chunk_frames: int = 17
-    batch_frames: int = 4
+    shift: tuple[Factor, ...] = (-0.10, 0.34, 0.27, 0.98)
+    scale: tuple[Ratio, ...] = (3.85, 2.32, 2.33, 3.06)
+    latent_scaling: Ratio = 0.18215
+    chunk_frames: Frames = 17
+    batch_frames: Frames = 4
+
+    def __post_init__(self) -> None:
+        if not len(self.shift) == len(self.scale) == self.temporal.embed_dim:
+            given = f"{len(self.shift)} and {len(self.scale)} values for {self.temporal.embed_dim} channels"
+            raise ValueError(f"shift, scale: {given} of temporal.embed_dim")
+        if self.spatial.latent_channels != self.temporal.in_out_channels:
+            given = f"{self.spatial.latent_channels} and {self.temporal.in_out_channels}"
+            raise ValueError(f"spatial.latent_channels and temporal.in_out_channels differ: {given}")
 
     @property
     def chunk_latent_frames(self) -> int:

@@ -1,27 +1,35 @@
 """Reading published weights: safetensors, whole or in shards, and torch pickles without running what is in them.
 
-A checkpoint is checked by names and shapes before a value is read; what does not fit is reported by name, all at once.
+A checkpoint is checked by names, shapes and types before a value is read; what does not fit is reported by name, all at
+once. Values must be finite.
 """
 
-import json
 import pickle
 import warnings
+import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.json_files import read_record
+from ondevice_sora.base.files.opening import FileName
 
 NAMES_SHOWN = 12
+LETTERS_SHOWN = 100
+MAX_INDEX_BYTES = 50_000_000
 INDEX_SUFFIX = ".index.json"
 SAFETENSORS = ".safetensors"
 PICKLES = (".bin", ".pt", ".pth")
+FLOATS = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
+"""What weights may be, by the names that safetensors have for it."""
 
 Shape = tuple[int, ...]
 
@@ -56,8 +64,17 @@ class MisfitError(UserError):
 
 
 def _some(names: tuple[str, ...] | list[str]) -> str:
-    shown = ", ".join(names[:NAMES_SHOWN])
+    shown = ", ".join(n if len(n) <= LETTERS_SHOWN else f"{n[: LETTERS_SHOWN - 1]}…" for n in names[:NAMES_SHOWN])
     return shown if len(names) <= NAMES_SHOWN else f"{shown} and {len(names) - NAMES_SHOWN} more"
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A tensor of a file. `kind` says what it is where weights are not that: 'sparse', 'I64'; None for floats."""
+
+    file: Path
+    shape: Shape
+    kind: str | None
 
 
 class Checkpoint:
@@ -65,43 +82,48 @@ class Checkpoint:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file_of: dict[str, Path] = {}
-        self.shapes: dict[str, Shape] = {}
+        self._entries: dict[str, _Entry] = {}
         promised = _read_index(path) if path.name.endswith(INDEX_SUFFIX) else None
         for file in [path] if promised is None else sorted(set(promised.values())):
-            for name, shape in _shapes_in(file).items():
-                self._file_of[name] = file
-                self.shapes[name] = shape
+            self._entries.update(_entries_in(file))
         for name, file in (promised or {}).items():
-            if self._file_of.get(name) != file:
+            if name not in self._entries or self._entries[name].file != file:
                 raise UserError(
-                    f"{name} is not in {file.name}, where the index says it is",
+                    f"{_some([name])} is not in {file.name}, where the index says it is",
                     str(path),
                     "Download the shard and its index again.",
                 )
 
-    def read(self, names: Collection[str]) -> dict[str, Tensor]:
-        """The values of some tensors, and no others. Raises KeyError for a name that is not there."""
-        found: dict[str, Tensor] = {}
-        for file in dict.fromkeys(self._file_of[name] for name in names):
-            wanted = [name for name in names if self._file_of[name] == file]
-            if file.suffix == SAFETENSORS:
-                with _readable(file), safe_open(file, "pt") as opened:
-                    found.update((name, opened.get_tensor(name)) for name in wanted)
-            else:
-                content = _unpickle(file)
-                found.update((name, content[name]) for name in wanted)
-        return found
+    @property
+    def shapes(self) -> dict[str, Shape]:
+        return {name: entry.shape for name, entry in self._entries.items()}
 
-    def tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """Every name with its values, one file after the other."""
-        for file in dict.fromkeys(self._file_of.values()):
-            if file.suffix == SAFETENSORS:
-                with _readable(file), safe_open(file, "pt") as opened:
-                    for name in opened.keys():  # noqa: SIM118  # not a mapping
-                        yield name, opened.get_tensor(name)
-            else:
-                yield from _unpickle(file).items()
+    def check_kinds(self, names: Iterable[str]) -> None:
+        """Raise UserError for a tensor among these names (those that are here) that cannot be a network's weight."""
+        for name in names:
+            entry = self._entries.get(name)
+            if entry is not None and entry.kind is not None:
+                what = f"{_some([name])} is {entry.kind}; weights are dense and float16, bfloat16, float32 or float64"
+                raise UserError(what, str(entry.file), "Convert the weights.")
+
+    def read(self, names: Collection[str]) -> dict[str, Tensor]:
+        """The values of some tensors, and no others. KeyError for a name that is not there, UserError as `tensors`."""
+        if missing := [name for name in names if name not in self._entries]:
+            raise KeyError(missing[0])
+        return dict(self.tensors(names))
+
+    def tensors(self, names: Collection[str]) -> Iterator[tuple[str, Tensor]]:
+        """Those of these names that are here with their values, one file after the other.
+
+        Raises UserError if one cannot be a weight, is not finite, or cannot be read.
+        """
+        self.check_kinds(names)
+        wanted = [name for name in names if name in self._entries]
+        for file in dict.fromkeys(self._entries[name].file for name in wanted):
+            for name, tensor in _values_in(file, [name for name in wanted if self._entries[name].file == file]):
+                if not bool(torch.isfinite(tensor).all()):
+                    raise UserError(f"{_some([name])} has values that are not finite", str(file), "Download it again.")
+                yield name, tensor
 
 
 def find_checkpoint(directory: Path) -> Checkpoint:
@@ -144,7 +166,7 @@ def load_weights(model: nn.Module, source: Path, *, unused_prefixes: tuple[str, 
     """
     checkpoint = find_checkpoint(source)
     check_fit(model, checkpoint.shapes, str(checkpoint.path), unused_prefixes)
-    fill(model, checkpoint.tensors())
+    fill(model, checkpoint.tensors(model.state_dict(keep_vars=True)))
 
 
 def check_fit(model: nn.Module, shapes: Mapping[str, Shape], where: str, unused_prefixes: tuple[str, ...] = ()) -> None:
@@ -181,28 +203,53 @@ def compare(shapes: Mapping[str, Shape], wanted: Mapping[str, Tensor], unused_pr
     )
 
 
+class _Index(msgspec.Struct):
+    weight_map: dict[str, FileName]
+
+
 def _read_index(path: Path) -> dict[str, Path]:
     """Tensor name -> shard, every shard present and beside the index."""
-    try:
-        weight_map = json.loads(path.read_text())["weight_map"]
-        files = {str(name): str(file) for name, file in weight_map.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"not an index of shards ({error})", str(path), 'It must be JSON with a "weight_map" of names to files.'
-        ) from None
+    mend = 'It must be JSON with a "weight_map" of names to files beside it.'
+    files = read_record(path, _Index, max_bytes=MAX_INDEX_BYTES, mend=mend).weight_map
     for file in sorted(set(files.values())):
-        if Path(file).name != file:
-            raise UserError(f"shard {file!r} is not beside the index", str(path), "Name the files, without folders.")
         if not (path.parent / file).is_file():
             raise UserError(f"shard {file} is missing", str(path), "Download it into the same folder.")
     return {name: path.parent / file for name, file in files.items()}
 
 
-def _shapes_in(file: Path) -> dict[str, Shape]:
+def _entries_in(file: Path) -> dict[str, _Entry]:
     if file.suffix != SAFETENSORS:
-        return {name: tuple(tensor.shape) for name, tensor in _unpickle(file).items()}
+        return {name: _entry_of(file, tensor) for name, tensor in _unpickle(file).items()}
     with _readable(file), safe_open(file, "pt") as opened:
-        return {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
+        slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118  # not a mapping
+        return {
+            name: _Entry(file, tuple(part.get_shape()), None if part.get_dtype() in FLOATS else part.get_dtype())
+            for name, part in slices.items()
+        }
+
+
+def _entry_of(file: Path, tensor: Tensor) -> _Entry:
+    """What an unpickled tensor is; of a nested one even the shape cannot be asked."""
+    if tensor.is_nested:
+        return _Entry(file, (), "nested")
+    unusual = {
+        "sparse": tensor.layout != torch.strided,
+        "quantised": tensor.is_quantized,
+        "without values": tensor.is_meta,
+        str(tensor.dtype).removeprefix("torch."): tensor.dtype not in FLOATS.values(),
+    }
+    return _Entry(file, tuple(tensor.shape), next((kind for kind, holds in unusual.items() if holds), None))
+
+
+def _values_in(file: Path, names: Collection[str]) -> Iterator[tuple[str, Tensor]]:
+    """The values of tensors that are in this file."""
+    if file.suffix != SAFETENSORS:
+        content = _unpickle(file)
+        yield from ((name, content[name]) for name in names)
+        return
+    with _readable(file), safe_open(file, "pt") as opened:
+        for name in names:
+            yield name, opened.get_tensor(name)
 
 
 @contextmanager
@@ -218,8 +265,13 @@ def _readable(file: Path) -> Iterator[None]:
 def _unpickle(file: Path) -> dict[str, Tensor]:
     """Tensors of a torch checkpoint. Only tensors and plain containers are unpickled: no code in the file runs."""
     try:
+        is_zip = zipfile.is_zipfile(file)
+        if is_zip:
+            _refuse_compression(file)
         with warnings.catch_warnings(action="ignore"):  # torch warns of pickle protocols before it refuses them
-            content: Any = torch.load(file, map_location="cpu", weights_only=True, mmap=_is_zip(file))
+            content: Any = torch.load(file, map_location="cpu", weights_only=True, mmap=is_zip)
+    except UserError:
+        raise
     except pickle.UnpicklingError:
         raise UserError(
             "refused: the pickle holds more than tensors, or is damaged; loading it could run code",
@@ -238,6 +290,9 @@ def _unpickle(file: Path) -> dict[str, Tensor]:
     return {str(name): tensor for name, tensor in content.items()}
 
 
-def _is_zip(file: Path) -> bool:
-    with file.open("rb") as opened:
-        return opened.read(2) == b"PK"
+def _refuse_compression(file: Path) -> None:
+    """torch maps its archives into memory as they are: of a compressed one it would take the bytes for values."""
+    with zipfile.ZipFile(file) as archive:
+        compressed = [each.filename for each in archive.infolist() if each.compress_type != zipfile.ZIP_STORED]
+    if compressed:
+        raise UserError(f"{_some([compressed[0]])} in it is compressed", str(file), "Save it with torch.save.")

@@ -1,59 +1,65 @@
-"""From tokens to frames: text encoder, denoising steps, decoder, with nothing partitioned."""
+"""From tokens to frames: text encoder, denoising steps, decoder, with all weights in memory or block by block.
+
+The generation is told once. Who runs the components' passes is the player's matter: `WholePlayer` has all weights in
+memory, an executor loads and evicts blocks; the frames are the same to the bit.
+"""
+
+from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ondevice_sora.base.errors import UserError
-from ondevice_sora.runtime.networks.components import TextToVideo
-from ondevice_sora.runtime.networks.stdit3 import PixelSize
-from ondevice_sora.runtime.sampling.leap import LeapRule, Observation
-from ondevice_sora.runtime.sampling.sampler import Sample, StepRecord, flow_timesteps, replay, sample
+from ondevice_sora.runtime.networks.components import DENOISER, TEXT_ENCODER, TextToVideo
+from ondevice_sora.runtime.networks.network import Network
+from ondevice_sora.runtime.networks.units import State, Unit, run_units
+from ondevice_sora.runtime.networks.video_vae import unfold_frames
+from ondevice_sora.runtime.sampling.leap import Observation
+from ondevice_sora.runtime.sampling.request import VideoRequest
+from ondevice_sora.runtime.sampling.sampler import Sample, StepRecord, replay, sample
+from ondevice_sora.runtime.sampling.video import SPATIAL, TEMPORAL, VideoNetworks
 
 
-@dataclass(frozen=True)
-class VideoRequest:
-    """Shape of the video and how it is sampled. `merged_blocks` chooses among the blocks those that TDTM acts on.
+class Player(Protocol):
+    """Runs the passes of components, in the order of a generation."""
 
-    The denoiser's blocks see the first `attended_tokens` of a prompt that is padded further, all of it if None.
-    """
+    def play(self, component: str, state: Mapping[str, Tensor], units: Sequence[Unit] | None = None) -> State:
+        """The component's next pass; returns at least what its last unit writes.
 
-    num_frames: int
-    height: int
-    width: int
-    fps: float
-    num_steps: int
-    guidance_scale: float
-    transform: bool = True
-    discrete: bool = False
-    leap: LeapRule | None = None
-    merge_steps: Collection[int] = ()
-    merged_blocks: Callable[[Sequence[str]], Collection[str]] = tuple
-    attended_tokens: int | None = None
+        `units` stand instead of the network's in this pass: same names and weights, another shape (a shorter chunk).
+        """
+        ...
 
-    def timesteps(self) -> tuple[float, ...]:
-        """The times handed to the network at each step, 1000 to 0. Raises UserError on a bad request."""
-        return flow_timesteps(
-            self.num_steps,
-            height=self.height,
-            width=self.width,
-            num_frames=self.num_frames,
-            discrete=self.discrete,
-            transform=self.transform,
-        )
+    def end_early(self, component: str) -> None:
+        """No further pass of this component comes."""
+        ...
 
-    def check_prompt(self, token_mask: Tensor) -> None:
-        """Raise UserError if more tokens count than the denoiser's blocks see."""
-        length = int(token_mask.nonzero()[:, -1].max()) + 1 if token_mask.any() else 0
-        if self.attended_tokens is not None and length > self.attended_tokens:
-            what = f"the prompt has {length} tokens, the plan's text_tokens are {self.attended_tokens}"
-            raise UserError(what, mend="Write a shorter prompt, or a plan for longer ones.")
+
+class WholePlayer:
+    """All weights are in memory. `merge_steps` are the passes of stepped components that run their TDTM variant."""
+
+    def __init__(self, networks: Iterable[Network], merge_steps: Collection[int] = ()) -> None:
+        self._networks = {network.name: network for network in networks}
+        self._merge_steps = merge_steps
+        self._step = 0
+
+    def play(self, component: str, state: Mapping[str, Tensor], units: Sequence[Unit] | None = None) -> State:
+        network = self._networks[component]
+        merges = False
+        if network.passes == "steps":
+            merges = self._step in self._merge_steps
+            self._step += 1
+        return run_units(units or network.units("tdtm" if merges else "plain"), state)
+
+    def end_early(self, component: str) -> None:
+        """Nothing was loaded for the passes that do not come."""
 
 
 @dataclass(frozen=True)
@@ -107,40 +113,33 @@ class Video:
 
 @torch.no_grad()
 def generate(
-    model: TextToVideo,
+    video: VideoNetworks,
     token_ids: Tensor,
     token_mask: Tensor,
-    request: VideoRequest,
     *,
     seed: int,
+    player: Player | None = None,
     on_step: Callable[[StepRecord], None] | None = None,
 ) -> Video:
-    """One video for one prompt, tokens [1, L]; equal seeds start from equal noise. UserError on a bad request."""
+    """One video for one prompt, tokens [1, L]; equal seeds start from equal noise.
+
+    All weights are in memory unless a player is given, whose schedule is of the video's networks and of a plan that
+    asks for the same steps, merged ones too. Raises UserError on a bad request.
+    """
+    request, model = video.request, video.model
     request.check_prompt(token_mask)
     times = request.timesteps()
+    player = player or WholePlayer(video.networks, request.merge_steps)
     watch = Stopwatch(on_step)
-    caption = model.text_encoder(token_ids, token_mask)
-    no_caption = model.denoiser.y_embedder.y_embedding[None, : caption.shape[1]]
-    captions = torch.cat([caption, no_caption])
-    blocks = request.merged_blocks(model.denoiser.block_names)
+    caption = player.play(TEXT_ENCODER, model.text_encoder.initial_state(token_ids, token_mask))["caption"]
+    captions = torch.cat([caption, video.no_caption[None, : caption.shape[1]]])
     fps = torch.tensor([request.fps])
-    pixels = PixelSize(request.height, request.width)
 
     def denoise(latents: Tensor, timesteps: Tensor, *, step: int, merge: bool) -> Tensor:
-        velocity: Tensor = model.denoiser(
-            latents,
-            timesteps,
-            captions,
-            pixels=pixels,
-            fps=fps,
-            text_mask=token_mask,
-            merged_blocks=blocks if merge else (),
-            attended_tokens=request.attended_tokens,
-        )
-        return velocity
+        state = model.denoiser.initial_state(latents, timesteps, captions, fps=fps, text_mask=token_mask)
+        return player.play(DENOISER, state)["velocity"]
 
     noise = starting_noise(model, request, seed)
-
     watch.lap()
     result = sample(
         denoise,
@@ -151,22 +150,36 @@ def generate(
         merge_steps=request.merge_steps,
         on_step=watch.step_done,
     )
-    frames = to_frames(model.decoder.decode(result.latent, request.num_frames)[0])
+    player.end_early(DENOISER)
+    frames = decode(video, result.latent, player)
     return Video(frames, result, watch.timings())
 
 
 @torch.no_grad()
-def generate_from(walked: Video, seen: Sequence[Observation], model: TextToVideo, request: VideoRequest) -> Video:
-    """The video of `request`, which differs by its leap alone from the run that `walked` all steps and was `seen`.
+def generate_from(walked: Video, seen: Sequence[Observation], video: VideoNetworks) -> Video:
+    """The video of a request that differs by its leap alone from the run that `walked` all steps and was `seen`.
 
     The steps are not run again: their times are those of the walked run. The decoder is.
     """
+    request = video.request
     result = replay(seen, request.timesteps(), leap=request.leap, merge_steps=request.merge_steps)
     began = time.perf_counter()
-    frames = to_frames(model.decoder.decode(result.latent, request.num_frames)[0])
+    frames = decode(video, result.latent, WholePlayer(video.networks))
     decoder_s = time.perf_counter() - began
     steps_s = walked.timings.steps_s[: len(result.steps)]
     return Video(frames, result, Timings(walked.timings.text_encoder_s, steps_s, decoder_s))
+
+
+def decode(video: VideoNetworks, latent: Tensor, player: Player) -> NDArray[np.uint8]:
+    """Latents [1, C, T', H', W'] to frames: chunks of latent frames, then batches of frames."""
+    decoder = video.model.decoder
+    decoded = []
+    for chunk, chunk_frames in decoder.config.chunks(latent.shape[2], video.request.num_frames):
+        units = decoder.temporal_units(chunk_frames)
+        decoded.append(player.play(TEMPORAL, {"latent_chunk": latent[:, :, chunk]}, units)["latent_frames"])
+    batches = decoder.batches(torch.cat(decoded, dim=2))
+    images = [player.play(SPATIAL, {"latent_frames": batch})["images"] for batch in batches]
+    return to_frames(unfold_frames(torch.cat(images), latent.shape[0])[0])
 
 
 def starting_noise(model: TextToVideo, request: VideoRequest, seed: int) -> Tensor:

@@ -4,12 +4,54 @@ What a plan says of blocks, packages, precision and memory tells a phone how to 
 nothing here uses it.
 """
 
-from dataclasses import replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+
+from torch import Tensor
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.schema import Lpl, Plan
-from ondevice_sora.runtime.sampling.generation import VideoRequest
 from ondevice_sora.runtime.sampling.leap import PAPER, PUBLISHED_GPU_CODE, CurvatureLeap, FixedLeap, LeapRule
+from ondevice_sora.runtime.sampling.sampler import flow_timesteps
+
+
+@dataclass(frozen=True)
+class VideoRequest:
+    """Shape of the video and how it is sampled. `merged_blocks` chooses among the blocks those that TDTM acts on.
+
+    The denoiser's blocks see the first `attended_tokens` of a prompt that is padded further, all of it if None.
+    """
+
+    num_frames: int
+    height: int
+    width: int
+    fps: float
+    num_steps: int
+    guidance_scale: float
+    transform: bool = True
+    discrete: bool = False
+    leap: LeapRule | None = None
+    merge_steps: Collection[int] = ()
+    merged_blocks: Callable[[Sequence[str]], Collection[str]] = tuple
+    attended_tokens: int | None = None
+
+    def timesteps(self) -> tuple[float, ...]:
+        """The times handed to the network at each step, 1000 to 0. Raises UserError on a bad request."""
+        return flow_timesteps(
+            self.num_steps,
+            height=self.height,
+            width=self.width,
+            num_frames=self.num_frames,
+            discrete=self.discrete,
+            transform=self.transform,
+        )
+
+    def check_prompt(self, token_mask: Tensor) -> None:
+        """Raise UserError if more tokens count than the denoiser's blocks see."""
+        length = int(token_mask.nonzero()[:, -1].max()) + 1 if token_mask.any() else 0
+        if self.attended_tokens is not None and length > self.attended_tokens:
+            what = f"the prompt has {length} tokens, the plan's text_tokens are {self.attended_tokens}"
+            raise UserError(what, mend="Write a shorter prompt, or a plan for longer ones.")
 
 
 def request_of(plan: Plan, defaults: VideoRequest) -> VideoRequest:
@@ -22,7 +64,7 @@ def request_of(plan: Plan, defaults: VideoRequest) -> VideoRequest:
         num_steps=plan.sampler.steps,
         guidance_scale=plan.sampler.guidance,
         leap=leap_rule(plan.lpl),
-        merge_steps=frozenset(step for step in range(plan.sampler.steps) if plan.merges(step)),
+        merge_steps=plan.merging_steps,
         merged_blocks=plan.tdtm.chosen,
     )
     if plan.video is None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.interrupts import check
 from ondevice_sora.runtime.sampling.leap import NUM_TIMESTEPS, LeapRule, NoLeap, Observation, drift_cosine
 
 FRAMES_PER_CHUNK = 17
@@ -104,7 +105,7 @@ def sample(
 
     `leap` decides whether to end early (default: never), `merge_steps` are the steps that run with TDTM, `on_step` is
     told of every step as it ends. Guidance is v = v_uncond + scale * (v_cond - v_uncond), both halves in one
-    evaluation. Raises UserError for a merge step or a leap outside the run.
+    evaluation. Raises UserError for a merge step or a leap outside the run, and Interrupted between steps.
     """
     outside = sorted(step for step in merge_steps if not 0 <= step < len(timesteps))
     if outside:
@@ -115,6 +116,7 @@ def sample(
     watcher = (leap or NoLeap()).start(len(timesteps))
     latent, previous, records = noise, None, []
     for step, timestep in enumerate(timesteps):
+        check()
         merge = step in merge_steps
         drift = _guided_drift(denoise, latent, timestep, guidance_scale, step, merge)
         verdict = watcher.observe(Observation(step, timestep / NUM_TIMESTEPS, latent, drift))

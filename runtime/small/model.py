@@ -10,7 +10,7 @@ from ondevice_sora.runtime.networks.stdit3 import STDiT3, STDiT3Config
 from ondevice_sora.runtime.networks.t5 import T5Attention, T5Config, T5Encoder, T5GatedDense
 from ondevice_sora.runtime.networks.temporal_vae import TemporalVAEConfig
 from ondevice_sora.runtime.networks.video_vae import VideoVAEConfig
-from ondevice_sora.runtime.sampling.generation import VideoRequest
+from ondevice_sora.runtime.sampling.request import VideoRequest
 from ondevice_sora.runtime.small.dataset import FRAME_SIDE, FRAMES_PER_SECOND, NUM_FRAMES
 from ondevice_sora.runtime.small.vocabulary import MAX_TOKENS, VOCABULARY_SIZE
 

@@ -6,7 +6,7 @@ its prior, in units of its spread. What the figures cannot tell apart thus stays
 and says so. Published and measured parameters stay as they are. The spread and correlation afterwards are those of the
 linearised problem.
 
-Needs SciPy: `pip install ondevice-sora[fit]`.
+Needs SciPy (the extra `fit`).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.reading import read_yaml
+from ondevice_sora.base.installation import how_to_install
 from ondevice_sora.profiles.costs import Array, Costs, Sample, figures, replace_figures
 from ondevice_sora.profiles.devices import DATA, Device
 from ondevice_sora.profiles.figures import Figure
@@ -135,9 +136,7 @@ class _Problem:
         try:
             from scipy.optimize import least_squares
         except ImportError:
-            raise UserError(
-                "fitting needs SciPy, which is not installed", mend="pip install 'ondevice-sora[fit]'"
-            ) from None
+            raise UserError("fitting needs SciPy, which is not installed", mend=how_to_install("fit")) from None
         begin = np.zeros(len(self.free)) if start is None else start
         found = least_squares(self._residuals, begin, jac=self._jacobian, method="trf", xtol=1e-9, ftol=1e-9)
         return np.asarray(found.x)

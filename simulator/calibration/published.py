@@ -29,6 +29,7 @@ import msgspec
 from ondevice_sora.base.errors import UserError, nearest
 from ondevice_sora.base.files.documents import Document
 from ondevice_sora.base.files.reading import extend, read_yaml
+from ondevice_sora.base.text import LINE, Line, Title
 from ondevice_sora.plans.schema import READY, LoadedPlan, load_plan, read_plan, ready_plans
 from ondevice_sora.profiles.devices import DATA, Device
 from ondevice_sora.profiles.profile import Profile, load_profile
@@ -41,24 +42,24 @@ PUBLISHED = SHIPPED / "iphone15pro.yaml"
 
 
 class PublishedFigure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    quantity: Annotated[str, msgspec.Meta(max_length=80)]
+    quantity: Annotated[str, LINE, msgspec.Meta(max_length=80)]
     published: Annotated[float, msgspec.Meta(ge=1e-9, le=1e18)]
-    place: str
+    place: Line
     role: Role = "held_out"
 
 
 class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    name: str
+    name: Title
     plan: Annotated[str, msgspec.Meta(max_length=200)] | dict[str, Any]
     figures: Annotated[tuple[PublishedFigure, ...], msgspec.Meta(min_length=1)]
-    device: str | None = None
+    device: Line | None = None
 
 
 class CasesFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    source: str
+    source: Line
     cases: Annotated[tuple[Case, ...], msgspec.Meta(min_length=1, max_length=1000)]
-    device: str = "iphone15pro"
-    contradictions: tuple[str, ...] = ()
+    device: Line = "iphone15pro"
+    contradictions: tuple[Line, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -163,13 +164,13 @@ def compare(cases: Sequence[PlannedCase], profile: Profile, device: Device) -> l
     for planned in cases:
         own = planned.case.device
         pointer = f"{planned.pointer}.device"
-        place = profile_of(own, planned.source, pointer) if own is not None else (profile, device)
+        place = profile_for(own, planned.source, pointer) if own is not None else (profile, device)
         prepared = prepare_case(planned, *place)
         rows += rows_of(planned, prepared, prepared.finish())
     return rows
 
 
-def profile_of(name: str, source: Document, pointer: str) -> tuple[Profile, Device]:
+def profile_for(name: str, source: Document, pointer: str) -> tuple[Profile, Device]:
     """The device that a cases file names: by key, or a profile file beside it. Raises UserError."""
     beside = source.path.parent / name
     try:

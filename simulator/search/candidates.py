@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ondevice_sora.base.compiled import HAS_COMPILER, compiled
+from ondevice_sora.base.compiled import compiled, has_compiler
 from ondevice_sora.plans import loading
 from ondevice_sora.plans.loading import Ints, Room, Sizes, Walk, load_plan_of
 from ondevice_sora.plans.policies import flags
@@ -100,7 +100,7 @@ class Candidates:
             columns = list(map(_column, self.columns))
             self.table = _Table(Blocks(Seconds(*columns[:7]), Sizes(*columns[7:11])), *columns[11:])
         machine, blocks = self.place.machine, self.table.blocks
-        play = _compiled() if HAS_COMPILER else play_walk
+        play = _compiled() if has_compiler() else play_walk
         package = self.table.separate if packages == "separate" else self.table.shared
         room = Room(machine.memory.baseline, budget, budget)
         total_s, peak, needed, is_refused = play(walk, package, blocks, room, machine.heat)
@@ -180,12 +180,12 @@ def _compiled() -> Callable[..., Any]:
 
 
 def _column(values: list[Any]) -> Column:
-    return np.array(values) if HAS_COMPILER else values
+    return np.array(values) if has_compiler() else values
 
 
 def _repeated(values: list[Any], times: int) -> Column:
-    return np.tile(_column(values), times) if HAS_COMPILER else values * times
+    return np.tile(_column(values), times) if has_compiler() else values * times
 
 
 def _join(columns: list[Column]) -> Column:
-    return np.concatenate(columns) if HAS_COMPILER else list(chain.from_iterable(columns))
+    return np.concatenate(columns) if has_compiler() else list(chain.from_iterable(columns))

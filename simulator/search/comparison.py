@@ -71,6 +71,9 @@ def find_plan_for(
         problem = problem_of(loaded.plan, described, settings, budget[0])
         problem.seen = known.setdefault(budget[0], {})
         found = search(problem, share, progress=progress)
+        again = problem.score_anew(found.best.choices, found.best.packages)
+        if again is None or not math.isclose(again.score, found.best.score, rel_tol=1e-6):
+            raise UserError("what is known from before of the best plan is not true", mend="Search from the start.")
     chosen, tried, rows = found.best, list(found.fitting), []
     is_interrupted = found.ending == "interrupted"
     try:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.quantities import Bytes, Count, Seconds
 from ondevice_sora.plans.schedule import Schedule, build_schedule
 from ondevice_sora.plans.schema import Packages, Plan
 from ondevice_sora.profiles.costs import BlockCosts
@@ -28,14 +29,14 @@ class Scored:
     device's lower bound.
     """
 
-    score: float
+    score: Seconds
     choices: Choices
     packages: Packages
-    totals_s: tuple[float, ...]
-    peak_bytes: int
-    needed_bytes: int
-    stored_bytes: int
-    num_packages: int
+    totals_s: tuple[Seconds, ...]
+    peak_bytes: Bytes
+    needed_bytes: Bytes
+    stored_bytes: Bytes
+    num_packages: Count
 
 
 Seen = dict[tuple[Choices, Packages], Scored | None]

@@ -7,14 +7,16 @@ They hold for one plan on the same devices only, of which the file keeps a finge
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.json_files import read_json
 from ondevice_sora.base.files.writing import write_text
+from ondevice_sora.base.quantities import Bytes
 from ondevice_sora.plans.schema import Packages, Plan, plan_data
 from ondevice_sora.simulator.prepare import Setting
 from ondevice_sora.simulator.search.choices import Choices
@@ -27,6 +29,10 @@ Known = dict[int, Seen]
 """The candidates scored, by budget in bytes."""
 
 
+MAX_BYTES = 500_000_000
+ANOTHER = "Name another file, or delete this one to search from the start."
+
+
 class _Entry(msgspec.Struct, array_like=True, frozen=True):
     choices: Choices
     packages: Packages
@@ -36,7 +42,7 @@ class _Entry(msgspec.Struct, array_like=True, frozen=True):
 class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: int
     search: str
-    scored: dict[int, list[_Entry]]
+    scored: dict[Bytes, list[_Entry]]
 
 
 def fingerprint(plan: Plan, settings: Sequence[Setting]) -> str:
@@ -48,23 +54,20 @@ def fingerprint(plan: Plan, settings: Sequence[Setting]) -> str:
 
 def load_state(path: Path, search: str) -> Known:
     """The candidates of a file; none if there is no file yet. Raises UserError if it is not of this search."""
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return {}
-    except OSError as error:
-        raise UserError(f"cannot be read: {error.strerror or error}", str(path)) from None
-    another = "Name another file, or delete this one to search from the start."
-    try:
-        state = msgspec.json.decode(content, type=_State)
-    except msgspec.DecodeError as error:
-        raise UserError(f"not the state of a search: {error}", str(path), another) from None
-    if state.version != VERSION or state.search != search:
-        raise UserError("the state of another search: the plan, a device or its costs differ", str(path), another)
-    return {
-        budget: {(entry.choices, entry.packages): entry.scored for entry in entries}
-        for budget, entries in state.scored.items()
-    }
+    document = read_json(path, max_bytes=MAX_BYTES, mend=ANOTHER)
+    if document.data.get("version") != VERSION or document.data.get("search") != search:
+        raise document.error("$", "not the state of this search: the plan, a device or its costs differ")
+    known: Known = {}
+    for budget, entries in document.convert(_State).scored.items():
+        known[budget] = {}
+        for number, entry in enumerate(entries):
+            found = entry.scored
+            if found is not None and (found.choices, found.packages) != (entry.choices, entry.packages):
+                raise document.error(f"$.scored.{budget}[{number}]", "the score is another plan's")
+            known[budget][entry.choices, entry.packages] = found
+    return known
 
 
 def save_state(path: Path, search: str, known: Known) -> None:

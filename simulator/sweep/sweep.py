@@ -1,35 +1,39 @@
 """Simulate every cell of a grid, on local processes or a Dask cluster: same rows, none lost, none done twice.
 
 A row is written to a journal beside the table as soon as it is done, and the table, whole, at the end. A sweep that was
-cut short goes on from its journal. A local process that dies takes the cells under way with it: they are tried again in
-a new pool. A Dask scheduler does the same with the cells of a worker that is lost.
+cut short goes on from its journal. A local process that dies takes the cell under way with it: it is tried again in
+a new one. A Dask scheduler does the same with the cells of a worker that is lost.
 """
 
 from __future__ import annotations
 
-import json
-import multiprocessing
+import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.interrupts import POLL_S, check, noted
+from ondevice_sora.base.workers import WorkerDiedError, Workers
 from ondevice_sora.plans.schema import LoadedPlan
 from ondevice_sora.profiles.models.model import family
 from ondevice_sora.simulator.search.comparison import budget_for, find_plan_for
 from ondevice_sora.simulator.simulate import answer
 from ondevice_sora.simulator.sweep.grid import Cell
+from ondevice_sora.simulator.sweep.journal import TEXT, WHOLE, Journal, Row
 
-Row = dict[str, Any]
-"""Column -> value; units in the names, None for unknown."""
+if TYPE_CHECKING:
+    from distributed import Client, Future
 
-TEXT = ("model", "device", "technique", "verdict", "reason")
-WHOLE = ("width", "height", "frames", "budget_bytes", "peak_bytes", "limit_bytes")
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""Text that begins so is a formula to a spreadsheet."""
 PATIENCE = "20s"
 """How long a Dask scheduler may take to answer."""
+CLOSE_S = 5
+"""How long it may take to say goodbye."""
 ATTEMPTS = 3
 """A cell whose process dies so often is at fault itself."""
 
@@ -73,44 +77,6 @@ def row_of(cell: Cell) -> Row:
     return row
 
 
-class Journal:
-    """The rows done, one JSON line each, in a file beside the table."""
-
-    def __init__(self, table: Path) -> None:
-        self.path = table.with_name(f"{table.name}.rows.jsonl")
-
-    def read(self) -> dict[str, Row]:
-        """Row by the cell's key. A line that was cut short is not a row, and is cut off."""
-        rows: dict[str, Row] = {}
-        if not self.path.exists():
-            return rows
-        whole = 0
-        try:
-            content = self.path.read_bytes()
-            for line in content.splitlines(keepends=True):
-                if not line.endswith(b"\n"):
-                    break
-                key, row = json.loads(line)
-                rows[key] = row
-                whole += len(line)
-            if whole < len(content):
-                os.truncate(self.path, whole)
-        except (OSError, ValueError, TypeError) as error:
-            raise UserError(f"not the rows of a sweep: {error}", str(self.path), "Delete the file.") from None
-        return rows
-
-    def add(self, key: str, row: Row) -> None:
-        """Raises UserError if it cannot be written."""
-        try:
-            with self.path.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps([key, row], allow_nan=False) + "\n")
-        except OSError as error:
-            raise UserError(f"cannot be written: {error.strerror or error}", str(self.path)) from None
-
-    def remove(self) -> None:
-        self.path.unlink(missing_ok=True)
-
-
 def sweep(
     cells: Sequence[Cell],
     journal: Journal,
@@ -121,7 +87,7 @@ def sweep(
     """The rows of all cells, in their order. `progress` is told how many more are done.
 
     `scheduler` is the address of a Dask scheduler whose workers have this package. Raises UserError if no scheduler
-    answers, or if a cell ends its process time and again.
+    answers, or if a cell ends its process time and again; and Interrupted, when all processes have ended.
     """
     keys = [cell.key for cell in cells]
     done = journal.read()
@@ -129,60 +95,76 @@ def sweep(
     progress(len(keys) - len(left))
     if left:
         rows = _on_dask(left, scheduler) if scheduler is not None else _on_processes(left, processes)
-        for key, row in rows:
-            journal.add(key, row)
-            done[key] = row
-            progress(1)
+        with noted(), closing(rows):
+            for key, row in rows:
+                journal.add(key, row)
+                done[key] = row
+                progress(1)
     return [done[key] for key in keys]
 
 
-def _on_processes(cells: dict[str, Cell], processes: int | None) -> Iterator[tuple[str, Row]]:
-    left, attempts = dict(cells), 0
-    while left:
-        context = multiprocessing.get_context("spawn")
-        workers = min(processes or os.cpu_count() or 1, len(left))
-        pool = ProcessPoolExecutor(workers, mp_context=context)
-        before = len(left)
+def _on_processes(cells: dict[str, Cell], processes: int | None) -> Generator[tuple[str, Row]]:
+    count = min(processes or os.cpu_count() or 1, len(cells))
+    with Workers(_row_of_item, count, attempts=ATTEMPTS) as workers:
         try:
-            futures = {pool.submit(row_of, cell): key for key, cell in left.items()}
-            for future in as_completed(futures):
-                row = future.result()
-                del left[futures[future]]
-                yield futures[future], row
-        except BrokenProcessPool:
-            attempts = attempts + 1 if len(left) == before else 1
-            if attempts == ATTEMPTS:
-                cell = next(iter(left.values()))
-                raise UserError(
-                    f"processes were ended {ATTEMPTS} times in a row, the last with {len(left)} cells left",
-                    f"{cell.model} on {cell.device}",
-                    "Rows done are kept; give it fewer --processes if memory is short.",
-                ) from None
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            for (key, _), row in workers.results(cells.items()):
+                yield key, row
+        except WorkerDiedError as died:
+            cell = cells[died.job[0]]
+            raise UserError(
+                f"{ATTEMPTS} processes have ended at this cell; the last one {died.how}",
+                f"{cell.model} on {cell.device}, {cell.technique}",
+                "Rows done are kept; give it fewer --processes if memory is short.",
+            ) from None
 
 
-def _on_dask(cells: dict[str, Cell], scheduler: str) -> Iterator[tuple[str, Row]]:
+def _row_of_item(item: tuple[str, Cell]) -> Row:
+    return row_of(item[1])
+
+
+def _on_dask(cells: dict[str, Cell], scheduler: str) -> Generator[tuple[str, Row]]:
     from distributed import Client, KilledWorker
-    from distributed import as_completed as dask_completed
 
+    for name in ("distributed.client", "distributed.core"):  # what is lost is told below, in one message
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         client = Client(scheduler, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:
         raise UserError(
             f"no Dask scheduler answers there: {error}", scheduler, "Start one: `dask scheduler`."
         ) from None
-    with client:
-        futures = {client.submit(row_of, cell, key=f"sweep-{key}", pure=False): key for key, cell in cells.items()}
-        try:
-            for future, row in dask_completed(list(futures), loop=client.loop, with_results=True):
-                yield futures[future], row
-        except KilledWorker as error:
-            raise UserError(
-                f"a cell ended its workers time and again: {error}", scheduler, "Rows done are kept."
-            ) from None
-        finally:
+    ended: SimpleQueue[Future] = SimpleQueue()
+    futures = {client.submit(row_of, cell, key=f"sweep-{key}", pure=False): key for key, cell in cells.items()}
+    try:
+        for future in futures:
+            future.add_done_callback(ended.put)
+        for number in range(len(futures)):
+            future = _next(ended, client)
+            if future is None or future.cancelled():
+                what = f"the Dask scheduler was lost with {len(futures) - number} cells left"
+                raise UserError(what, scheduler, "Rows done are kept; the same command goes on from them.")
+            failure = future.exception()
+            if isinstance(failure, KilledWorker):
+                what = f"a cell ended its workers time and again: {failure}"
+                raise UserError(what, scheduler, "Rows done are kept.")
+            if failure is not None:
+                raise failure
+            yield futures[future], future.result()
+    finally:
+        if client.status == "running":
             client.cancel(list(futures))
+        client.close(timeout=CLOSE_S)
+
+
+def _next(ended: SimpleQueue[Future], client: Client) -> Future | None:
+    """The next future that is done, or None if the scheduler is gone."""
+    while True:
+        check()
+        try:
+            return ended.get(timeout=POLL_S)
+        except Empty:
+            if client.status != "running":
+                return None
 
 
 def write_table(rows: Sequence[Row], path: Path) -> None:
@@ -208,5 +190,10 @@ def write_table(rows: Sequence[Row], path: Path) -> None:
     stream = io.StringIO()
     writer = csv.DictWriter(stream, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: _inert(value) for name, value in row.items()} for row in rows)
     write_text(path, stream.getvalue())
+
+
+def _inert(value: object) -> object:
+    """A value for CSV: a formula is text with an apostrophe before it."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value

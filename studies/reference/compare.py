@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.interrupts import check
 from ondevice_sora.records.checks import CaseResult
 from ondevice_sora.studies.reference import checkpoints as manifest
 from ondevice_sora.studies.reference import decoder, denoiser, sampling, text_encoder
@@ -45,7 +46,9 @@ def validate_reference(directory: Path | str) -> list[CaseResult]:
             results.append(CaseResult(present, "all", None, EXACT, f"not compared: {', '.join(lacking)} is lacking"))
         if not lacking:
             with malformed_is_a_user_error(directory / files[-1]), torch.no_grad():
-                results.extend(cases(directory))
+                for result in cases(directory):
+                    check()
+                    results.append(result)
     if not results:
         known = ", ".join(file for files, _ in SUITES for file in files)
         raise UserError("no reference vectors here", str(directory), f"It should hold some of {known}.")

@@ -1,6 +1,5 @@
 """Reading a directory of reference vectors, and what comparing with one yields."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files import json_files
 from ondevice_sora.records.checks import CaseResult
 from ondevice_sora.runtime.networks.weights import check_fit, fill
 
@@ -23,6 +23,7 @@ EULER_TOLERANCE = 1e-5
 TIMESTEP_TOLERANCE = 1e-3
 COSINE_TOLERANCE = 1e-5
 EXACT = 0.0
+MAX_JSON_BYTES = 100_000_000
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -102,12 +103,7 @@ def build(make: Callable[[], Model], weights: Mapping[str, Tensor], path: Path) 
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"not JSON ({error})", str(path), "Copy the file again.") from None
-    if not isinstance(content, dict):
-        raise UserError("not a JSON object", str(path), "Copy the file again.")
+    content: dict[str, Any] = json_files.read_json(path, max_bytes=MAX_JSON_BYTES, mend="Copy the file again.").data
     return content
 
 

@@ -1,13 +1,60 @@
-"""Functions over columns are the same compiled, and compiled anew when any source that they are made of changes."""
+"""Functions over columns run compiled where numba works, compiled anew when a source changes, else as they are."""
 
+from __future__ import annotations
+
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from worlds.paths import ROOT
 
-from ondevice_sora.base.compiled import HAS_COMPILER, compiled, ints
+from ondevice_sora.base.compiled import compiled, has_compiler, ints
 
-needs_numba = pytest.mark.skipif(not HAS_COMPILER, reason="numba is not installed")
+PROGRAM = """
+from ondevice_sora.base.compiled import compiled, has_compiler
+def double(value): return 2 * value
+print(has_compiler(), compiled(double) is double, compiled(double)(3))
+"""
+
+
+def ran(program: str, *paths: Path) -> subprocess.CompletedProcess[str]:
+    """What a program prints that finds modules in `paths` before those that are installed."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [*paths, ROOT]))}
+    command = [sys.executable, "-P", "-c", program]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+
+
+@pytest.mark.parametrize("error", ['ImportError("needs NumPy 2.3 or less")', 'OSError("needs NumPy 2.3 or less")'])
+def test_a_numba_that_does_not_import_is_said_once_and_done_without(tmp_path: Path, error: str) -> None:
+    (tmp_path / "numba.py").write_text(f"raise {error}\n")
+    done = ran(PROGRAM, tmp_path)
+    assert done.stdout == "False True 6\n"
+    assert done.stderr == (
+        "numba is installed but cannot be imported (needs NumPy 2.3 or less): "
+        "the search runs uncompiled, a hundred times slower\n"
+    )
+
+
+def test_without_numba_nothing_is_said(tmp_path: Path) -> None:
+    hidden = "import importlib.util as u; find = u.find_spec; u.find_spec = lambda n: None if n == 'numba' else find(n)"
+    done = ran(f"{hidden}\n{PROGRAM}")
+    assert (done.stdout, done.stderr) == ("False True 6\n", "")
+
+
+def test_a_search_goes_on_without_a_numba_that_is_broken(tmp_path: Path) -> None:
+    (tmp_path / "numba.py").write_text('raise ImportError("broken")\n')
+    plan = tmp_path / "small.yaml"
+    plan.write_text("name: small\nmodel: opensora\nvideo: {width: 64, height: 64, frames: 5}\nsampler: {steps: 2}\n")
+    asked = ["plan", "search", "--model", str(plan), "--seconds", "1", "-o", str(tmp_path / "found.yaml")]
+    done = ran(f"from ondevice_sora.commands.main import main; print(main({asked}))", tmp_path)
+    assert done.stdout.splitlines()[-1] == "0"
+    assert done.stderr.count("cannot be imported (broken)") == 1
+    assert "Traceback" not in done.stderr
+
+
+needs_numba = pytest.mark.skipif(not has_compiler(), reason="numba is not installed")
 
 
 def doubled(column):
@@ -18,7 +65,7 @@ def doubled(column):
 
 
 def test_without_numba_a_function_is_taken_as_it_is(monkeypatch):
-    monkeypatch.setattr("ondevice_sora.base.compiled.HAS_COMPILER", False)
+    monkeypatch.setattr("ondevice_sora.base.compiled.has_compiler", lambda: False)
     assert compiled(doubled) is doubled
 
 

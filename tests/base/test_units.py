@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ondevice_sora.base.units import format_bytes, format_percent, format_seconds, parse_bytes
+from ondevice_sora.base.units import (
+    MICRO,
+    format_bytes,
+    format_change,
+    format_clock,
+    format_count,
+    format_percent,
+    format_seconds,
+    parse_bytes,
+)
 from ondevice_sora.profiles.figures import ByteCount
 
 
@@ -100,7 +109,7 @@ def test_bytes_are_shown_with_three_figures(count: float, shown: str) -> None:
     ("seconds", "shown"),
     [
         (0, "0.00 s"),
-        (12e-6, "12.0 us"),
+        (12e-6, "12.0 \N{MICRO SIGN}s"),
         (0.0123, "12.3 ms"),
         (0.9994, "999 ms"),
         (0.9996, "1.00 s"),
@@ -121,6 +130,25 @@ def test_a_share_is_shown_with_the_figures_that_mean_something(share: float, sho
     assert format_percent(share) == shown
 
 
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0, "0.000 s"), (1.2345, "1.234 s"), (59.994, "59.994 s"), (59.996, "1:00.00 min"), (123.417, "2:03.42 min")],
+)
+def test_a_moment_of_a_run_is_shown_as_a_clock_shows_it(seconds: float, shown: str) -> None:
+    assert format_clock(seconds) == shown
+
+
+def test_one_thing_is_not_called_several() -> None:
+    assert [format_count(count, "plan") for count in (0, 1, 4286)] == ["0 plans", "1 plan", "4,286 plans"]
+
+
+def test_a_difference_carries_its_sign_unless_it_is_written_as_zero() -> None:
+    assert format_change(2.7, format_seconds) == "+2.70 s"
+    assert format_change(-170e6, format_bytes) == "\N{MINUS SIGN}170 MB"
+    assert format_change(-1e-12, format_seconds) == "0.00 s"
+    assert format_change(0.0, format_seconds) == "0.00 s"
+
+
 @given(st.floats(min_value=0, max_value=1e14))
 def test_bytes_read_back_as_shown_within_half_of_the_last_figure(count: float) -> None:
     """Three figures err by at most 0.5 %; below 100 bytes by half a byte."""
@@ -130,9 +158,10 @@ def test_bytes_read_back_as_shown_within_half_of_the_last_figure(count: float) -
 @given(st.floats(min_value=1e-9, max_value=119.4))
 def test_short_durations_read_back_as_shown(seconds: float) -> None:
     """Three figures err by at most 0.5 %; below a microsecond by the hundredth that is shown."""
-    shown, unit = format_seconds(seconds).split()
-    scale = {"s": 1.0, "ms": 1e-3}.get(unit, 1e-6)
-    assert float(shown) * scale == pytest.approx(seconds, rel=0.5e-2, abs=0.5e-8)
+    number, unit = format_seconds(seconds).split()
+    assert float(number) * {"s": 1, "ms": 1e-3, f"{MICRO}s": 1e-6}[unit] == pytest.approx(
+        seconds, rel=0.5e-2, abs=0.5e-8
+    )
 
 
 @given(st.floats(min_value=0, max_value=1e13), st.floats(min_value=0, max_value=1e13))

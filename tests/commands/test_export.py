@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("coremltools")
 
+from ondevice_sora.base.installation import how_to_install
 from ondevice_sora.commands.main import main
 from ondevice_sora.runtime.coreml.export.manifest import packaged, read_manifest
 from ondevice_sora.runtime.coreml.package.messages import model_class
@@ -56,13 +57,12 @@ def test_without_coremltools_the_extra_is_named(
     exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model_class.cache_clear()
-    monkeypatch.setattr("ondevice_sora.runtime.coreml.package.messages.find_spec", lambda name: None)
+    monkeypatch.setattr("ondevice_sora.runtime.coreml.private.find_spec", lambda name: None)
     monkeypatch.setitem(sys.modules, "coremltools", None)
     for command in (f"export --plan small -o {tmp_path / 'out'}", f"validate export {exported.directory}"):
         assert main(command.split()) == 2
-        assert (
-            "needs coremltools, which is not installed\npip install 'ondevice-sora[coreml]'" in capsys.readouterr().err
-        )
+        said = f"needs coremltools, which is not installed\n{how_to_install('coreml')}\n"
+        assert said in capsys.readouterr().err
     monkeypatch.undo()
     model_class.cache_clear()
 
@@ -73,6 +73,7 @@ def test_without_coremltools_the_extra_is_named(
         ("export --plan sdxl-768 -o out", "is not exported here"),
         ("export --plan small -o plan.yaml", "this is a file; a folder is needed"),
         ("export --plan small --weights nowhere -o out", "nowhere: no such directory"),
+        ("export --plan small -o out --seed 7", "--seed has no effect: the weights are those of"),
         ("export --plan small -o out --jobs 0", "'0' is not a whole number from 1 to 64"),
         ("validate export nowhere", "no export: there is no manifest.json"),
     ],
@@ -82,6 +83,7 @@ def test_mistakes(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "plan.yaml").write_text("name: x\n")
+    status: object
     try:
         status = main(arguments.split())
     except SystemExit as ended:

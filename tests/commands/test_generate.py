@@ -13,6 +13,7 @@ from imageio import v3
 from imageio_ffmpeg import get_ffmpeg_exe
 from worlds.tiny import PLAN, TEXT_CONFIG, save_tiny_model
 
+from ondevice_sora.base.installation import how_to_install
 from ondevice_sora.commands.main import main
 from ondevice_sora.records.trace import read_trace
 from ondevice_sora.runtime.sampling import generation
@@ -137,7 +138,26 @@ def test_an_interruption_while_sampling_leaves_nothing(generate, monkeypatch, ca
     monkeypatch.setattr(generation, "sample", interrupt)
     assert generate("-o", "out.mp4") == 130
     assert written() == set()
-    assert capsys.readouterr().err == "interrupted\n"
+    assert capsys.readouterr().err == "interrupted: no file was written\n"
+
+
+@pytest.mark.parametrize("options", [[], ["--trace"]])
+def test_a_real_ctrl_c_ends_the_sampling_before_its_next_step(generate, monkeypatch, capsys, ctrl_c, options):
+    steps: list[str] = []
+
+    def cosine(*_):
+        if not steps:
+            ctrl_c()
+        steps.append("compared with the one before")
+        return 1.0
+
+    monkeypatch.setattr("ondevice_sora.runtime.sampling.sampler.drift_cosine", cosine)
+    plan("components: {denoiser: {compute_units: cpu_only}, text_encoder: {compute_units: cpu_only}, "
+         "decoder: {compute_units: cpu_only}}\n")  # fmt: skip
+    assert generate("-o", "out.mp4", *options) == 130
+    assert len(steps) == 2  # of the second step: both cosines
+    assert written() == set()
+    assert capsys.readouterr().err == "interrupted: no file was written\n"
 
 
 @pytest.mark.parametrize(
@@ -182,7 +202,7 @@ def test_a_frame_size_that_patches_do_not_divide_is_padded_not_refused(generate)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["-o", "out.avi"], "'.avi' is no kind of video"),
+        (["-o", "out.avi"], "cannot write '.avi' videos"),
         (["-o", "out.gif", "--gif"], "--gif has no effect"),
         (["-o", "nowhere/out.mp4"], "there is no folder nowhere"),
         (["--seed", "-1"], "'-1' is not a whole number"),
@@ -226,7 +246,7 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch, capsys, package)
     assert main(["generate", PROMPT]) == 2
     error = capsys.readouterr().err
     assert f"this needs {package}, which is not installed" in error
-    assert "pip install 'ondevice-sora[generate]'" in error
+    assert how_to_install("generate") in error
 
 
 BLOCKS = """components:

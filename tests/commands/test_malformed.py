@@ -255,7 +255,8 @@ plan("an unknown model", "name: x\nmodel: opensorra\n", "2: model: unknown model
      "Did you mean 'opensora'?")
 plan("a model file that is missing", "name: x\nmodel: toy.yaml\n", "2: model: no such file: toy.yaml")
 plan("a model that is a folder", "name: x\nmodel: ..\n", "2: model: unknown model '..'")
-plan("a model's name with a NUL", 'name: x\nmodel: "a\\0.yaml"\n', "2: model: no such file")
+plan("a model's name with a NUL", 'name: x\nmodel: "a\\0.yaml"\n',
+     "2: model: expected one line without control characters, found str 'a\\x00.yaml'")
 plan("a model's name of 100,000 letters", f"name: x\nmodel: {'m' * 100_000}.yaml\n",
      "2: model: expected str of length <= 200")
 plan("a video for a listed model", TOY + "video: {width: 64, height: 64, frames: 4}\n", "4: video: has no effect",
@@ -473,7 +474,7 @@ model("a unit without work", ", plain: {matmul_flops: 1e9}", "", "components[0].
 model("no components", MODEL[MODEL.index("components:") :], "components: []\n",
      "components: expected array of length >= 1")
 model("a unit's name with a colour in it", "name: b,", 'name: "\\e[31mb",',
-     "components[0].units[1].name: expected str matching regex")
+     "components[0].units[1].name: expected letters, digits, spaces, and any of _ . -, found str '\\x1b[31mb'")
 
 
 # Cases files
@@ -573,6 +574,14 @@ command("an OS version beside a limit", "simulate --os 18 --memory-limit 3GB",
      "--os has no effect with --memory-limit")
 command("an entitlement beside a limit", "simulate --entitlement --memory-limit 3GB",
      "--entitlement has no effect with --memory-limit")
+for _threads in ("0", "-1", "1025", "two"):
+    command(f"{_threads} threads", f"run --plan plan.yaml --store s --threads={_threads}",
+         f"argument --threads: '{_threads}' is not a whole number from 1 to 1024")
+command("a search's time without a search", "validate host --search-seconds 5",
+     "--search-seconds has no effect without --search")
+command("a number of plans beside a search", "validate host --search --plans 5",
+     "--plans has no effect with --search")
+command("weights beside a search", "validate host --search --weights d", "--weights has no effect with --search")
 command("a report that is there", "simulate --report out.yaml", "out.yaml: the file exists already", "--force",
      out="mine\n")
 command("a trace that is there", "simulate --trace out.yaml", "out.yaml: the file exists already", out="mine\n")
@@ -623,26 +632,31 @@ def changed(*path: str | int, to: object) -> str:
 
 
 WRITE_ONE = "Write one with `simulate --trace FILE`."
-trace("broken off", json.dumps(TRACE)[:-40], "not a trace: Input data was truncated", WRITE_ONE)
-trace("empty", "", "not a trace: Input data was truncated")
-trace("not JSON", "name: x\n", "not a trace: JSON is malformed", WRITE_ONE)
-trace("a list", "[]", "not a trace: Expected `object`, got `array`")
-trace("for another viewer", '{"traceEvents": []}', "not a trace: Object missing required field `kind`")
+trace("broken off", json.dumps(TRACE)[:-40], "not valid JSON", WRITE_ONE)
+trace("empty", "", "not valid JSON", WRITE_ONE)
+trace("not JSON", "name: x\n", "not valid JSON", WRITE_ONE)
+trace("a list", "[]", "expected keys with values, found list []", WRITE_ONE)
+trace("for another viewer", '{"traceEvents": []}', "not a trace: no 'format': 'ondevice-sora-trace-1'", WRITE_ONE)
 trace("of another format", changed("format", to="ondevice-sora-trace-0"),
-     "trace format 'ondevice-sora-trace-0' is not 'ondevice-sora-trace-1'")
+     "format 'ondevice-sora-trace-0' is not 'ondevice-sora-trace-1'")
+trace("without its kind", changed("kind", to=None), "kind: ")
 trace("binary", b"\x80\x81", "not UTF-8 text (byte 0)")
-trace("nested without end", json.dumps(TRACE)[:-1] + ', "x": ' + "[" * 100_000 + "]" * 100_000 + "}", "not a trace")
+trace("nested without end", json.dumps(TRACE)[:-1] + ', "x": ' + "[" * 100_000 + "]" * 100_000 + "}",
+      "nested deeper than 40 levels")
 trace("a lane that is none", changed("spans", 1, "lane", to="npu"),
-     "not a trace: Invalid enum value 'npu' - at `$.spans[1].lane`")
-trace("before the start", changed("spans", 1, "start_s", to=-1),
-     "not a trace: Expected `float` >= 0.0 - at `$.spans[1].start_s`")
-trace("a time beyond reason", changed("spans", 1, "end_s", to=1e300), "not a trace: Expected `float` <=")
-trace("NaN", json.dumps(TRACE).replace('"end_s": 1.0', '"end_s": NaN'), "not a trace: JSON is malformed")
-trace("backwards", changed("spans", 1, "start_s", to=2), "spans[1] ends before it starts")
-trace("memory out of order", changed("memory", 0, "time_s", to=2), "memory[1] is earlier than the one before")
-trace("negative memory", changed("memory", 1, "resident", to=-1),
-     "not a trace: Expected `int` >= 0 - at `$.memory[1].resident`")
-trace("a limit of nothing", changed("limit_bytes", to=0), "not a trace: Expected `int` >= 1 - at `$.limit_bytes`")
+     "spans[1].lane: 'npu' is not one of the choices", "ane, cpu, gpu, load")
+trace("before the start", changed("spans", 1, "start_s", to=-1), "spans[1].start_s: expected float >= 0.0")
+trace("a time beyond reason", changed("spans", 1, "end_s", to=1e300), "spans[1].end_s: expected float <=")
+trace("NaN", json.dumps(TRACE).replace('"end_s": 1.0', '"end_s": NaN'), "NaN is not a number")
+trace("NaN where nothing is expected", json.dumps(TRACE)[:-1] + ', "x": NaN}', "NaN is not a number")
+trace("1e400 where nothing is expected", json.dumps(TRACE)[:-1] + ', "x": 1e400}', "1e400 is not a finite number")
+trace("a number of 400 digits", json.dumps(TRACE).replace('"bytes": 5', f'"bytes": {"9" * 400}', 1), "999")
+trace("a key twice", json.dumps(TRACE)[:-1] + ', "plan": "y"}', "the key 'plan' stands twice")
+trace("a name with a colour in it", changed("plan", to="\x1b[31mx"), "plan: expected one line without control")
+trace("backwards", changed("spans", 1, "start_s", to=2), "spans[1]: ends before it starts")
+trace("memory out of order", changed("memory", 0, "time_s", to=2), "memory[1]: is earlier than the one before")
+trace("negative memory", changed("memory", 1, "resident", to=-1), "memory[1].resident: expected int >= 0")
+trace("a limit of nothing", changed("limit_bytes", to=0), "limit_bytes: expected int >= 1")
 for _name, _arguments, _start in (
     ("a trace that is missing", "report nope.json", "nope.json: no such file"),
     ("a folder for a trace", "report folder", "folder: this is a folder, not a file"),

@@ -4,6 +4,7 @@ import csv
 
 import pytest
 
+from ondevice_sora.base.files.folders import locked
 from ondevice_sora.commands.main import main
 from ondevice_sora.simulator.sweep import sweep
 
@@ -43,9 +44,21 @@ def test_ctrl_c_keeps_the_rows_done_and_the_same_command_goes_on(grid, monkeypat
     assert "1 of 2 rows are kept in grid.csv.rows.jsonl" in capsys.readouterr().err
     assert not (grid / "grid.csv").exists()
     left = []
-    monkeypatch.setattr(sweep, "_on_processes", lambda cells, _: left.extend(cells) or in_this_process(cells, _))
+
+    def noted(cells, _):
+        left.extend(cells)
+        return in_this_process(cells, _)
+
+    monkeypatch.setattr(sweep, "_on_processes", noted)
     assert main(["plan", "sweep", "grid.yaml"]) == 0
     assert len(left) == 1
+
+
+def test_two_sweeps_into_one_table_are_one_too_many(grid, capsys):
+    (grid / "grid.csv.rows.jsonl").write_text("")
+    with locked(grid / "grid.csv.rows.jsonl"):
+        assert main(["plan", "sweep", "grid.yaml"]) == 2
+    assert "grid.csv.rows.jsonl: another process is working with this file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from worlds.paths import ROOT
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.commands.main import main
-from ondevice_sora.profiles.capture_file import Capture, profile_of, read_capture
+from ondevice_sora.profiles.capture_file import Capture, profile_of_capture, read_capture
 from ondevice_sora.profiles.profile import load_profile
 
 DOCS = ROOT / "docs" / "profile.md"
@@ -46,13 +46,13 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_first_and_later_loads_stay_apart(path):
-    (measured,) = profile_of(captured(path))[0].measurements
+    (measured,) = profile_of_capture(captured(path))[0].measurements
     assert (measured.load_cold_s.value, measured.load_warm_s.value) == (1.82, 0.31)
     assert (measured.first_run_s.value, measured.run_s.value) == (1.595, 1.15)
 
 
 def test_memory_is_what_a_load_and_what_runs_add(path):
-    profile, _ = profile_of(captured(path))
+    profile, _ = profile_of_capture(captured(path))
     (measured,) = profile.measurements
     assert measured.resident_bytes.value == 170_500_000
     assert measured.working_bytes.value == 442_500_000
@@ -63,19 +63,19 @@ def test_memory_is_what_a_load_and_what_runs_add(path):
 
 def test_without_memory_figures_the_devices_own_profile_says(path):
     base = load_profile("iphone15pro")[0]
-    profile, _ = profile_of(captured(path, memory={}, baseline_bytes=None, unload_s=[]))
+    profile, _ = profile_of_capture(captured(path, memory={}, baseline_bytes=None, unload_s=[]))
     assert profile.measurements[0].resident_bytes is None
     assert profile.costs == base.costs
 
 
 def test_interference_comes_from_samples_beside_the_other(path):
-    profile, _ = profile_of(captured(path, runs={"later_s": [1.0], "while_loading_s": [1.25]}))
+    profile, _ = profile_of_capture(captured(path, runs={"later_s": [1.0], "while_loading_s": [1.25]}))
     assert profile.costs.processors["gpu"].run_rate.value == 0.8
     assert profile.costs.processors["gpu"].run_rate.mark == "measured"
 
 
 def test_a_footprint_that_falls_says_nothing(path):
-    profile, notes = profile_of(captured(path, memory={"before_load": [10, 10, 10], "after_load": [5, 5, 20]}))
+    profile, notes = profile_of_capture(captured(path, memory={"before_load": [10, 10, 10], "after_load": [5, 5, 20]}))
     assert profile.measurements[0].resident_bytes is None
     assert notes == ["denoiser spatial_0..temporal_0 on cpu_and_gpu: the footprint fell by after_load, "
                      "so the figure is left out"]  # fmt: skip
@@ -85,7 +85,7 @@ def test_doubts_are_told(path):
     conditions = EXAMPLE["conditions"] | {"low_power_mode": True}
     loads = {"first_s": [1.0], "later_s": [0.95]}
     capture = captured(path, conditions=conditions, loads=loads, thermal_states=["serious"])
-    told = "\n".join(profile_of(capture)[1])
+    told = "\n".join(profile_of_capture(capture)[1])
     assert "may not have found Core ML's cache" in told
     assert "measured hot" in told
     assert "low-power mode" in told
@@ -98,7 +98,7 @@ def test_a_device_that_the_catalogue_lacks_is_scaled_by_its_hardware(path):
         "hardware": {"ram_bytes": figure | {"value": 4e9}, "dram_bytes_per_s": figure | {"value": 25.6e9},
                      "gpu_flops_per_s": figure | {"value": 2.15e12}},
     }  # fmt: skip
-    profile, _ = profile_of(captured(path, device="phone", hardware=hardware))
+    profile, _ = profile_of_capture(captured(path, device="phone", hardware=hardware))
     base = load_profile("iphone15pro")[0].costs
     assert profile.costs.loads.prepare_bytes_per_s.value == base.loads.prepare_bytes_per_s.value / 2
     assert "unknown device 'phone'" in complaint(path, device="phone", hardware=None)
@@ -108,7 +108,7 @@ def test_a_device_that_the_catalogue_lacks_is_scaled_by_its_hardware(path):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"format": "x-2"}, "capture format 'x-2' is not 'ondevice-sora-capture-1'"),
+        ({"format": "x-2"}, "format 'x-2' is not 'ondevice-sora-capture-1'"),
         ({"format": None}, "no 'format'"),
         ({"loads": {"first_s": [-1]}}, "blocks[0].loads.first_s[0]: expected float >= 0.0, found int -1"),
         ({"loads": {"frist_s": [1]}}, "this key is not known\nDid you mean 'first_s'?"),
@@ -118,6 +118,9 @@ def test_a_device_that_the_catalogue_lacks_is_scaled_by_its_hardware(path):
         ({"blocks": []}, "no block was measured"),
         ({"compute_units": "all"}, "Choose from: cpu_and_gpu, cpu_and_ne, cpu_only."),
         ({"conditions": {"device_model": "x", "os": "y", "date": "today"}}, "conditions.date"),
+        ({"conditions": {"device_model": "\x1b[31m", "os": "y", "date": "2026-01-31"}}, "conditions.device_model"),
+        ({"conditions": {"device_model": "x", "os": "y\n", "date": "2026-01-31"}}, "conditions.os"),
+        ({"model": "a\u202eb"}, "model: expected one line without control characters"),
     ],
 )  # fmt: skip
 def test_a_wrong_file_is_one_complaint(path, changes, said):
@@ -130,9 +133,9 @@ def test_a_wrong_file_is_one_complaint(path, changes, said):
         ("{\n]", "phone.json:2: not valid JSON"),
         ('{"a": 1, "a": 2}', "the key 'a' stands twice"),
         ('{"a": NaN}', "NaN is not a number"),
-        ('{"a": ' + "9" * 5000 + "}", "a number is too long"),
+        ('{"a": ' + "9" * 5000 + "}", "is too long for a number"),
         ('{"a": "\\ud800"}', "half a character"),
-        ("[" * 100_000, "nested too deeply"),
+        ("[" * 100_000, "nested deeper than 40 levels"),
         ("[]", "expected keys with values"),
     ],
 )
@@ -160,7 +163,7 @@ def test_an_altered_capture_is_read_or_refused(tmp_path_factory, data):
     )
     path.write_text(json.dumps(altered))
     with suppress(UserError):
-        profile_of(read_capture(path))
+        profile_of_capture(read_capture(path))
 
 
 def test_import_writes_a_profile_that_simulates(tmp_path, monkeypatch, capsys):

@@ -6,12 +6,17 @@ very first load is not hidden behind a run.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
+from worlds import answers
 
 from ondevice_sora.records.metrics import busy_shares, component_results
+from ondevice_sora.records.quality import Evaluation
 from ondevice_sora.records.result import BlockRow, Bounds, Result, WhatIf
-from ondevice_sora.records.trace import Kill, MemorySample, Span, Trace
+from ondevice_sora.records.search import SearchReport
+from ondevice_sora.records.trace import Kill, Lane, MemorySample, Span, Trace
 
 MB = 10**6
 
@@ -21,8 +26,8 @@ def load(component: str, step: int, block: str, start_s: float, end_s: float, co
 
 
 def run(component: str, step: int, block: str, start_s: float, end_s: float, cold: bool = False) -> Span:
-    lane = "cpu" if component == "decoder" else "gpu"
-    return Span(lane, "run", component, step, block, "plain", start_s, end_s, 50 * MB, cold)  # type: ignore[arg-type]
+    lane: Lane = "cpu" if component == "decoder" else "gpu"
+    return Span(lane, "run", component, step, block, "plain", start_s, end_s, 50 * MB, cold)
 
 
 SPANS = [
@@ -165,4 +170,58 @@ def hostile(trace: Trace) -> Trace:
     ]
     return msgspec.structs.replace(
         trace, plan=HOSTILE, device=HOSTILE, model=HOSTILE, spans=spans, result=result, conditions={HOSTILE: HOSTILE}
+    )
+
+
+@pytest.fixture
+def search_report() -> SearchReport:
+    return answers.search_report()
+
+
+@pytest.fixture
+def evaluation(tmp_path: Path) -> Evaluation:
+    """Its strip lies in tmp_path."""
+    return answers.evaluation(tmp_path)
+
+
+@pytest.fixture
+def hostile_report() -> SearchReport:
+    report = answers.search_report()
+    rows = [
+        msgspec.structs.replace(
+            row,
+            name=HOSTILE,
+            device=HOSTILE,
+            num_blocks={HOSTILE: 1},
+            component_s={HOSTILE: row.total_s},
+            blocks=[msgspec.structs.replace(block, component=HOSTILE, name=HOSTILE) for block in row.blocks],
+        )
+        for row in report.planning.rows
+    ]
+    explanation = msgspec.structs.replace(
+        report.explanation,
+        reasons=[msgspec.structs.replace(reason, title=HOSTILE, note=HOSTILE) for reason in report.explanation.reasons],
+        flips=[HOSTILE],
+        notes=[HOSTILE],
+    )
+    return msgspec.structs.replace(
+        report,
+        model=HOSTILE,
+        planning=msgspec.structs.replace(report.planning, rows=rows, budget_source=HOSTILE),
+        explanation=explanation,
+        sensitivities=[msgspec.structs.replace(row, figure=HOSTILE) for row in report.sensitivities],
+        what_ifs=[WhatIf(HOSTILE, HOSTILE, "fits", 1.0, 1, 2)],
+    )
+
+
+@pytest.fixture
+def hostile_evaluation(evaluation: Evaluation) -> Evaluation:
+    return msgspec.structs.replace(
+        evaluation,
+        plan=HOSTILE,
+        machines=(HOSTILE,),
+        weights_sha256=HOSTILE,
+        rows=tuple(msgspec.structs.replace(row, title=HOSTILE) for row in evaluation.rows),
+        strips=tuple(msgspec.structs.replace(strip, prompt=HOSTILE) for strip in evaluation.strips),
+        definitions={HOSTILE: HOSTILE},
     )

@@ -36,9 +36,9 @@ def test_a_trace_differs_from_itself_in_nothing(trace: Trace) -> None:
 
 def test_a_killed_run_has_no_total(trace: Trace, killed: Trace) -> None:
     rows = rows_of([trace, killed])
-    assert rows["Time", "total"].cells[1].value == "–"  # noqa: RUF001
+    assert rows["Time", "total"].cells[1].value == "–"
     assert rows["Time", "total"].cells[1].difference == ""
-    assert [cell.value for cell in rows["Time", "killed after"].cells] == ["–", "11.0 s"]  # noqa: RUF001
+    assert [cell.value for cell in rows["Time", "killed after"].cells] == ["–", "11.0 s"]
     assert [cell.value for cell in rows["Time", "without a limit"].cells] == ["27.0 s", "27.0 s"]
 
 
@@ -46,9 +46,9 @@ def test_shares_differ_in_points(trace: Trace) -> None:
     first, *rest = trace.spans
     slower = replace(trace, spans=[replace(first, start_s=-7), *rest], result=None)
     cell = rows_of([trace, slower])["Loading", "hidden behind runs"].cells[1]
-    assert tuple(cell) == ("57 %", "−28.6 points", -1)  # noqa: RUF001
+    assert tuple(cell) == ("57 %", "−28.6 points", -1)
 
 
 def test_a_component_that_one_trace_lacks_is_a_dash(trace: Trace) -> None:
     without = replace(trace, spans=[span for span in trace.spans if span.component != "decoder"], result=None)
-    assert [cell.value for cell in rows_of([trace, without])["Time", "decoder"].cells] == ["4.00 s", "–"]  # noqa: RUF001
+    assert [cell.value for cell in rows_of([trace, without])["Time", "decoder"].cells] == ["4.00 s", "–"]

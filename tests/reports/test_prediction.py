@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from ondevice_sora.records.trace import Span, Trace
-from ondevice_sora.reports.page.html import render
+from ondevice_sora.reports.page.report import render
 from ondevice_sora.reports.prediction import prediction_of
 
 

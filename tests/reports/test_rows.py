@@ -19,7 +19,7 @@ from ondevice_sora.reports.rows import (
     typical_step_s,
     verdict,
 )
-from ondevice_sora.reports.timeline import lanes_of, memory_columns, places, span_columns, steady_step
+from ondevice_sora.reports.timeline import places, steady_step
 
 
 def test_verdict_says_how_long_and_how_much_room(trace: Trace) -> None:
@@ -142,60 +142,3 @@ def test_labels_tell_traces_apart(trace: Trace, measured: Trace) -> None:
     assert labels([trace, measured]) == ["toy plan (simulated)", "toy plan (measured)"]
     assert labels([trace, replace(trace, device="Other")]) == ["toy plan (Toy phone)", "toy plan (Other)"]
     assert labels([trace, trace]) == ["toy plan #1", "toy plan #2"]
-
-
-def test_lanes_are_those_in_use(trace: Trace) -> None:
-    assert lanes_of(trace) == ["load", "cpu", "gpu"]
-
-
-def test_steady_step_is_a_median_one_without_first_loads_or_runs(trace: Trace) -> None:
-    step = steady_step(trace)
-    assert step is not None
-    assert (step.component, step.step, step.start_s, step.end_s) == ("denoiser", 2, 15, 19)
-    assert (step.is_steady, step.run_s, step.load_s, step.hidden_share) == (True, 4, 2, 1)
-    assert [(span.action, span.step, span.block) for span in step.spans] == [
-        ("load", 2, "b"),
-        ("run", 2, "a"),
-        ("load", 3, "a"),
-        ("run", 2, "b"),
-    ]
-
-
-def test_a_run_killed_in_its_first_step_shows_that_step_as_not_steady(killed: Trace) -> None:
-    step = steady_step(killed)
-    assert step is not None
-    assert (step.step, step.is_steady, step.is_only) == (0, False, False)
-
-
-def test_places_to_zoom_to(trace: Trace, killed: Trace) -> None:
-    assert [tuple(place) for place in places(trace)] == [
-        ("Whole run", 0, 27),
-        ("Text encoder", 2, 5),
-        ("Denoiser", 5, 23),
-        ("First step", 5, 11),
-        ("Step 2", 15, 19),
-        ("Decoder", 23, 27),
-    ]
-    assert places(killed)[-1].name == "The kill"
-
-
-def test_span_columns_carry_every_span_in_order_of_start(trace: Trace) -> None:
-    columns = span_columns(trace, ["text_encoder", "denoiser", "decoder"])
-    assert columns["blocks"] == ["encode", "a", "b", "decode"]
-    assert columns["start"] == sorted(span.start_s for span in trace.spans)
-    assert {len(values) for name, values in columns.items() if name not in ("blocks", "variants")} == {20}
-    assert columns["cold"].count(1) == 8
-
-
-def test_memory_columns_keep_the_peak_and_the_last_of_each_moment(trace: Trace) -> None:
-    columns = memory_columns(trace)
-    assert columns["time"] == [0, 2, 5, 5, 8, 23, 27]
-    highest = max(sum(columns[name][i] for name in columns if name != "time") for i in range(7))
-    assert highest == trace.peak_bytes
-
-
-def test_a_component_of_one_pass_is_not_called_a_step(trace: Trace) -> None:
-    first, *_ = [span for span in trace.spans if span.action == "run"]
-    step = steady_step(replace(trace, spans=[trace.spans[0], first], result=None))
-    assert step is not None
-    assert (step.component, step.is_steady, step.is_only) == ("text_encoder", False, True)

@@ -24,6 +24,7 @@ from ondevice_sora.runtime.networks.t5 import T5Config, T5Encoder
 from ondevice_sora.runtime.networks.temporal_vae import TemporalVAEConfig
 from ondevice_sora.runtime.networks.video_vae import VideoVAE, VideoVAEConfig
 from ondevice_sora.runtime.sampling.generation import generate
+from ondevice_sora.runtime.sampling.video import VideoNetworks
 
 IDS, MASK = torch.tensor([[3, 7, 2, 9, 1, 0, 0, 0, 0]]), torch.tensor([[1, 1, 1, 1, 1, 0, 0, 0, 0]])
 PLAN = """\
@@ -53,7 +54,7 @@ class Exported:
         from ondevice_sora.runtime.coreml.export.exported import Export
 
         request = Export.open(self.directory).video.request
-        return generate(load_text_to_video(self.weights), IDS, MASK, request, seed=seed).frames
+        return generate(VideoNetworks.of(load_text_to_video(self.weights), request), IDS, MASK, seed=seed).frames
 
 
 def save_weights(folder: Path) -> Path:

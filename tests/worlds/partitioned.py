@@ -13,8 +13,10 @@ from ondevice_sora.plans.schedule import Schedule
 from ondevice_sora.plans.schema import ComponentPlan, Memory, Plan, Sampler, Tdtm, UnitsPerBlock
 from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.figures import ByteCount
-from ondevice_sora.runtime.executor.network import Network, listed_model, schedule_run, stored_pricer
+from ondevice_sora.runtime.executor.executor import Executor
+from ondevice_sora.runtime.executor.scheduling import describe_networks, schedule_run, stored_pricer
 from ondevice_sora.runtime.executor.store import Store, write_store
+from ondevice_sora.runtime.networks.network import Network
 from ondevice_sora.runtime.networks.stdit3 import LatentSize, PixelSize, STDiT3
 from ondevice_sora.runtime.networks.units import State, run_units
 
@@ -60,21 +62,19 @@ def plan_of(
 
 
 def scheduled(plan: Plan, network: Network) -> tuple[Schedule, BlockCosts]:
-    model = listed_model("toy", [network])
-    working: Any = AnyBlock()
-    return schedule_run(plan, model, price=stored_pricer(working))
-
-
-class AnyBlock(dict[Any, int]):
-    """WORKING bytes for every block."""
-
-    def get(self, key: Any, default: Any = None) -> int:
-        return WORKING
+    model = describe_networks("toy", [network])
+    return schedule_run(plan, model, price=stored_pricer(working_of=lambda block: WORKING))
 
 
 def stored(directory: Path, plan: Plan, network: Network) -> Store:
-    model = listed_model("toy", [network])
+    model = describe_networks("toy", [network])
     return write_store(directory, model, [network], cut(plan, model, {}))
+
+
+def held_bytes(run: Executor) -> int:
+    """What the ledger has charged at the moment, beside the baseline."""
+    last = run.trace().memory[-1]
+    return last.total - last.baseline
 
 
 def inputs(model: STDiT3, step: int) -> State:

@@ -29,11 +29,9 @@ def decode(kind: type, value: Any) -> Any:
 
 def complaint_of(data: Any, kind: type, message: str) -> Complaint:
     """What msgspec's `message` says about `data`, which is not a `kind`."""
-    what, _, place = message.partition(" - at `")
-    of_key = place.startswith("key` in `")  # the complaint is about a mapping's key, not about its value
-    pointer = place.removeprefix("key` in `").removesuffix("`") or "$"
+    what, of_key, pointer = _parts(message)
     pointer = _name_keys(data, pointer + "[...]" * of_key, message, kind)
-    unknown = re.match(r"Object contains unknown field `(.*)`", what)
+    unknown = re.match(r"Object contains unknown field `(.*)`", what, re.DOTALL)
     if unknown:
         known = _fields(kind, steps_of(data, pointer))
         mend = nearest(unknown[1], known) if known else None
@@ -48,8 +46,16 @@ def complaint_of(data: Any, kind: type, message: str) -> Complaint:
     if not what.startswith("Expected"):
         return Complaint(pointer, what)
     expected = what.partition(", got")[0].replace("`", "").replace("Expected", "expected", 1)
+    described = _description(kind, steps_of(data, pointer), of_key) if "matching regex" in what else None
+    expected = f"expected {described}" if described else expected
     shown = "nothing" if found is None else f"{type(found).__name__} {shorten(found)}"
     return Complaint(pointer, f"{'as a key, ' if of_key else ''}{expected}, found {shown}")
+
+
+def _parts(message: str) -> tuple[str, bool, str]:
+    """What msgspec complains of, whether of a mapping's key instead of its value, and where."""
+    found = re.fullmatch(r"(.*) - at `(key` in `)?(\$.*)`", message, re.DOTALL)
+    return (found[1], bool(found[2]), found[3]) if found else (message, False, "$")
 
 
 def _name_keys(data: Any, pointer: str, message: str, kind: type) -> str:
@@ -59,6 +65,8 @@ def _name_keys(data: Any, pointer: str, message: str, kind: type) -> str:
         parent, _, pointer = pointer.partition("[...]")
         named += parent
         steps, mapping = steps_of(data, named), value_at(data, named)
+        if not isinstance(mapping, dict) or not mapping:  # a key that has [...] in it
+            return f"{named}[...]{pointer}"
         for key in mapping:
             try:
                 one_key = _with(data, steps, {key: mapping[key]})
@@ -117,18 +125,24 @@ def _type_at(kind: type, steps: list[str | int]) -> list[Any]:
     def opened(info: Any) -> list[Any]:
         if isinstance(info, inspect.UnionType):
             return [leaf for option in info.types for leaf in opened(option)]
+        if isinstance(info, inspect.Metadata) and not isinstance(info.type, inspect.StrType):
+            return opened(info.type)
         return [info]
 
     found = opened(inspect.type_info(kind))
     for name in steps:
         inner: list[Any] = []
         for info in found:
-            if isinstance(info, inspect.StructType):
+            if isinstance(info, inspect.StructType) and info.array_like and isinstance(name, int):
+                inner += [leaf for field in info.fields[name : name + 1] for leaf in opened(field.type)]
+            elif isinstance(info, (inspect.StructType, inspect.DataclassType)):
                 inner += [leaf for field in info.fields if field.encode_name == name for leaf in opened(field.type)]
             elif isinstance(info, inspect.DictType):
                 inner += opened(info.value_type)
             elif isinstance(info, (inspect.ListType, inspect.VarTupleType)):
                 inner += opened(info.item_type)
+            elif isinstance(info, inspect.TupleType) and isinstance(name, int) and name < len(info.item_types):
+                inner += opened(info.item_types[name])
         found = inner
     return found
 
@@ -139,10 +153,19 @@ def _fields(kind: type, steps: list[str | int]) -> list[str]:
 
 def _choices(kind: type, steps: list[str | int], of_key: bool) -> list[Any]:
     """The values that may stand at `steps`, or, of a key, the keys."""
+    return [value for info in _at(kind, steps, of_key) for value in getattr(info, "values", ())]
+
+
+def _at(kind: type, steps: list[str | int], of_key: bool) -> list[Any]:
+    """The msgspec types of the values that may stand at `steps`, or of a key that may."""
     found = _type_at(kind, steps[:-1] if of_key else steps)
-    if of_key:
-        found = [info.key_type for info in found if hasattr(info, "key_type")]
-    return [value for info in found for value in getattr(info, "values", ())]
+    return [info.key_type for info in found if hasattr(info, "key_type")] if of_key else found
+
+
+def _description(kind: type, steps: list[str | int], of_key: bool) -> str | None:
+    """What the schema calls the text that may stand at `steps`, if it has words for it."""
+    told = [(getattr(info, "extra_json_schema", None) or {}).get("description") for info in _at(kind, steps, of_key)]
+    return next((text for text in told if text), None)
 
 
 def shorten(value: Any, limit: int = 60) -> str:

@@ -10,18 +10,24 @@ from typing import Any, TypeVar
 import msgspec
 
 from ondevice_sora.base.errors import UserError, in_words
-from ondevice_sora.base.files.complaints import complaint_of, decode, value_at
+from ondevice_sora.base.files.complaints import complaint_of, decode, shorten, value_at
 
 T = TypeVar("T")
 
 
 class Document:
-    """The plain data of one file (or of several, where one `extends` another) and where each value stands."""
+    """The plain data of one file (or of several, where one `extends` another) and where each value stands.
 
-    def __init__(self, data: Any, lines: dict[str, tuple[Path, int]], path: Path) -> None:
+    `mend` is what to do about a complaint that says nothing itself: of a file that no person wrote, to write it again.
+    """
+
+    def __init__(
+        self, data: Any, lines: dict[str, tuple[Path, int]], path: Path, mend: str | None = None
+    ) -> None:  # fmt: skip
         self.data = data
         self.lines = lines
         self.path = path
+        self.mend = mend
 
     def where(self, pointer: str = "$") -> str:
         """'plan.yaml:12: sampler.steps' for a pointer such as '$.sampler.steps'; the nearest parent that has a line."""
@@ -38,7 +44,15 @@ class Document:
         return self.lines.get(pointer, (self.path, 0))[0]
 
     def error(self, pointer: str, what: str, mend: str | None = None) -> UserError:
-        return UserError(what, self.where(pointer), mend)
+        return UserError(what, self.where(pointer), mend or self.mend)
+
+    def check_format(self, name: str, known: str) -> None:
+        """Raises UserError unless the key 'format' says `known`; `name` is what the file should be: 'a trace'."""
+        found = self.data.get("format")
+        if found is None:
+            raise self.error("$", f"not {name}: no 'format': '{known}'")
+        if found != known:
+            raise self.error("$", f"format {shorten(found)} is not '{known}'")
 
     @contextmanager
     def locating(self, pointer: str | None = None) -> Iterator[None]:
@@ -59,7 +73,9 @@ class Document:
         try:
             return msgspec.convert(self.data, kind, strict=True, str_keys=True, dec_hook=decode)
         except msgspec.ValidationError as error:
-            raise self.error(*complaint_of(self.data, kind, str(error))) from None
+            pointer, what, mend = complaint_of(self.data, kind, str(error))
+            is_missing = what.endswith("is missing")  # nobody adds a key to a file that a program wrote
+            raise self.error(pointer, what, self.mend if is_missing and self.mend else mend) from None
 
 
 def overlaid(document: Document, over: Document, pointers: dict[str, str]) -> Document:
@@ -89,7 +105,7 @@ def merge(base: Any, over: Any, pointer: str, lines: dict[str, Any], over_lines:
         return merged
     for stale in _below(base, pointer):
         lines.pop(stale, None)
-    lines.update((fresh, over_lines[fresh]) for fresh in _below(over, pointer))
+    lines.update((fresh, over_lines[fresh]) for fresh in _below(over, pointer) if fresh in over_lines)
     return over
 
 

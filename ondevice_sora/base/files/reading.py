@@ -1,4 +1,4 @@
-"""Read YAML and JSON files: every complaint names file and line.
+"""Read the YAML files that people write: every complaint names file and line.
 
 YAML is read with a safe loader that also refuses what a settings file never needs: more than MAX_BYTES, deep nesting,
 aliases (a "YAML bomb" is made of them), duplicate keys, and several documents. Each value's line is kept, so that a
@@ -7,7 +7,6 @@ schema complaint such as "Expected `int`, got `str` - at `$.sampler.steps`" can 
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from pathlib import Path
@@ -18,10 +17,8 @@ import yaml
 from ondevice_sora.base.errors import UserError, nearest
 from ondevice_sora.base.files.complaints import shorten
 from ondevice_sora.base.files.documents import Document, merge
-
-MAX_BYTES = 2_000_000
-MAX_DEPTH = 40
-TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
+from ondevice_sora.base.files.limits import MAX_BYTES, MAX_DEPTH, MAX_DIGITS, TOO_DEEP
+from ondevice_sora.base.files.opening import NO_SUCH_FILE, read_text
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -43,61 +40,16 @@ for _tag, _pattern, _first in (
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"(?:{_pattern})$"), list(_first))
 
 
-def read_text(path: Path, max_bytes: int = MAX_BYTES) -> str:
-    """The text of a settings file. Raises UserError if it is missing, a folder, too large or not UTF-8."""
-    try:
-        if path.is_dir():
-            raise UserError("this is a folder, not a file", str(path))
-        with path.open("rb") as stream:  # not by st_size, which is 0 for a pipe and for /dev/zero
-            content = stream.read(max_bytes + 1)
-        if len(content) > max_bytes:
-            raise UserError(f"the file is too large; at most {max_bytes} bytes are read", str(path))
-        return content.decode("utf-8")
-    except FileNotFoundError:
-        raise UserError("no such file", str(path), _neighbours(path)) from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"not UTF-8 text (byte {error.start})", str(path), "Save it as UTF-8.") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        what = getattr(error, "strerror", None) or error
-        raise UserError(f"cannot be read: {what}", str(path)) from None
-
-
 def read_yaml(path: str | Path) -> Document:
     """One YAML (or JSON) file as plain data with line numbers. Raises UserError on anything unusable."""
     path = Path(path)
-    return parse_yaml(read_text(path), path)
-
-
-def read_json(path: str | Path, max_bytes: int = MAX_BYTES) -> Document:
-    """One JSON file as plain data without line numbers, for what programs write. Raises UserError."""
-    path = Path(path)
-    text = read_text(path, max_bytes)
-
-    def refuse(name: str) -> None:
-        raise UserError(f"{name} is not a number", str(path), "Leave the key out where nothing is known.")
-
-    def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            key = next(key for index, (key, _) in enumerate(pairs) if key in dict(pairs[:index]))
-            raise UserError(f"the key {shorten(key)} stands twice", str(path), "Keep one of the two.")
-        return found
-
     try:
-        data = json.loads(text, parse_constant=refuse, object_pairs_hook=mapping)
-        if "\\u" in text:
-            json.dumps(data, ensure_ascii=False).encode()
-    except json.JSONDecodeError as error:
-        raise UserError(f"not valid JSON: {error.msg}", f"{path}:{error.lineno}") from None
-    except UnicodeEncodeError:
-        raise UserError("not valid JSON: half a character, \\ud800 to \\udfff alone", str(path)) from None
-    except RecursionError:
-        raise UserError("not valid JSON: nested too deeply", str(path)) from None
-    except ValueError:
-        raise UserError("not valid JSON: a number is too long", str(path)) from None
-    if not isinstance(data, dict):
-        raise UserError("expected keys with values", str(path))
-    return Document(data, {}, path)
+        text = read_text(path, MAX_BYTES)
+    except UserError as error:
+        if error.what == NO_SUCH_FILE:
+            raise UserError(error.what, error.where, _neighbours(path)) from None
+        raise
+    return parse_yaml(text, path)
 
 
 def parse_yaml(text: str, path: Path) -> Document:
@@ -175,7 +127,7 @@ def _scalar(node: yaml.Node, where: str) -> Any:
     if kind == "bool":
         return text.lower() == "true"
     if kind == "int":
-        if len(text) > 40:
+        if len(text) > MAX_DIGITS:
             raise UserError(f"{shorten(text)} is too long for a number", where)
         return int(text.replace("_", ""))
     value = float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))

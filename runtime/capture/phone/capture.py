@@ -7,11 +7,8 @@ only against a fake `devicectl` under coremltools' own code.
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +17,10 @@ from pathlib import Path
 
 import msgspec
 
+from ondevice_sora.base import children
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.folders import scratch_in
+from ondevice_sora.base.interrupts import noted
 from ondevice_sora.profiles.capture_file import (
     Capture,
     CaptureConditions,
@@ -111,13 +111,13 @@ def capture(
     def captured() -> Capture:
         return msgspec.structs.replace(begun, blocks=tuple(blocks), failures=tuple(failures))
 
-    with tempfile.TemporaryDirectory(prefix="ondevice-sora-") as directory:
+    with noted(), scratch_in(Path(tempfile.gettempdir()), "phone") as directory:
         for target in targets:
             wanted = target.block()
             if any(block.key == wanted.key and block.sha256 == wanted.sha256 for block in blocks):
                 continue
             on_block(wanted.label)
-            measured, installed, failure = _measure(target, phone, directory, installed, settings, work)
+            measured, installed, failure = _measure(target, phone, str(directory), installed, settings, work)
             if measured is not None:
                 blocks = [block for block in blocks if block.key != wanted.key] + [measured]
                 write_capture(path, captured())
@@ -199,32 +199,23 @@ def _conditions(phone: Phone) -> CaptureConditions:
 
 
 def in_a_process(request: Request) -> Reply:
-    """`worker.measure` in a process of its own, which is ended with all that it started if it takes too long."""
+    """`worker.measure` in a process of its own, which is ended with all that it started if it takes too long.
+
+    Raises Interrupted when that process has ended.
+    """
     with tempfile.TemporaryDirectory(dir=request.working_directory) as directory:
         asked, answered, log = (Path(directory) / name for name in ("request.json", "reply.json", "log.txt"))
         asked.write_bytes(msgspec.json.encode(request))
         with log.open("wb") as stream:
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "ondevice_sora.runtime.capture.phone.worker", str(asked), str(answered)],
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=stream,
-                start_new_session=True,
-            )
+            process = children.start(
+                "ondevice_sora.runtime.capture.phone.worker", str(asked), str(answered),
+                stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True,
+            )  # fmt: skip
             try:
-                process.wait(timeout=request.patience_s + GRACE_S)
+                children.finish(process, request.patience_s + GRACE_S)
             except subprocess.TimeoutExpired:
                 return Reply(failure=f"no answer within {request.patience_s + GRACE_S:.0f} s")
-            finally:
-                _end(process)
         if answered.is_file():
             return msgspec.json.decode(answered.read_bytes(), type=Reply)
         last = log.read_text(errors="replace").strip().rpartition("\n")[2][:300]
-        return Reply(failure=f"the measuring process ended with status {process.returncode}: {last}")
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and what it started; nothing if it has ended."""
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        return Reply(failure=f"the measuring process {children.how_it_ended(process.returncode)}: {last}")

@@ -24,7 +24,6 @@ import msgspec
 import numpy as np
 from coremltools import ComputeUnit
 from coremltools.models import MLModel
-from coremltools.models.ml_program.experimental import remote_device
 from coremltools.models.ml_program.experimental.perf_utils import MLModelBenchmarker
 from coremltools.models.ml_program.experimental.remote_device import (
     AppSigningCredentials,
@@ -35,6 +34,7 @@ from coremltools.models.ml_program.experimental.remote_device import (
 
 from ondevice_sora.profiles.blocks import ComputeUnits
 from ondevice_sora.runtime.capture.phone.requests import Installed, Phone, Reply, Request
+from ondevice_sora.runtime.coreml import private
 
 COMPUTE_UNITS: dict[ComputeUnits, ComputeUnit] = {
     "cpu_only": ComputeUnit.CPU_ONLY,
@@ -49,8 +49,7 @@ TOKENS = 10
 def connected_phones() -> list[Phone]:
     """iPhones and iPads that are connected and in developer mode. Raises what coremltools raises."""
     described = {}
-    listing: Any = remote_device._DeviceCtl._run_command("xcrun devicectl list devices")
-    for entry in (listing.get("result") or {}).get("devices") or ():
+    for entry in private.listed_devices():
         hardware = entry.get("hardwareProperties") or {}
         described[hardware.get("udid")] = hardware
     return [
@@ -101,20 +100,15 @@ async def _prepared(request: Request) -> Device:
             provisioning_profile_uuid=signing.provisioning_profile,
         )
         return await device.prepare_for_model_debugging(credentials=credentials, working_directory=directory)
-    session = remote_device._DeviceCtl.launch_app(
-        device=device,
-        installation_info=remote_device._AppInstallationInfo(
-            bundle_identifier=request.installed.bundle_identifier, database_uuid=request.installed.database_uuid
-        ),
-        working_directory=directory,
+    session = private.launch_installed(
+        device, request.installed.bundle_identifier, request.installed.database_uuid, directory
     )
     return Device(**{**vars(device), "session": session})
 
 
 async def _load_and_run(request: Request, device: Device) -> tuple[float, tuple[float, ...]]:
     """Seconds of one load, and of the runs after it."""
-    service = remote_device._DeviceCtlRemoteService
-    service.__init__.__defaults__ = (POLL_S, max(1, round(request.patience_s / POLL_S)))
+    private.wait_for_answers(POLL_S, max(1, round(request.patience_s / POLL_S)))
     model = MLModel(
         request.package,
         compute_units=COMPUTE_UNITS[request.compute_units],
@@ -130,8 +124,9 @@ async def _load_and_run(request: Request, device: Device) -> tuple[float, tuple[
         runs = await benchmarker.benchmark_predict(inputs=inputs, iterations=1 + request.later_runs, warmup=False)
         return load.samples[0] / 1e3, tuple(sample / 1e3 for sample in runs.samples)
     finally:
-        if benchmarker._loaded_model is not None:
-            await benchmarker._loaded_model.unload()
+        loaded = private.loaded_model(benchmarker)
+        if loaded is not None:
+            await loaded.unload()
 
 
 def example_inputs(description: Any, function: str) -> dict[str, np.ndarray[Any, Any]]:

@@ -10,6 +10,7 @@ This backend has not run on Apple hardware: its calls are tested against stand-i
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from ondevice_sora.plans.schedule import Schedule
 from ondevice_sora.runtime.coreml.blocks.packages import PackageBlocks
 from ondevice_sora.runtime.coreml.export.exported import Export
 from ondevice_sora.runtime.coreml.export.manifest import ExportedBlock, ExportedFunction
+from ondevice_sora.runtime.coreml.private import duration_ns
 from ondevice_sora.runtime.executor.backend import Progress
 from ondevice_sora.runtime.executor.slots import Assignment, Holding
 from ondevice_sora.runtime.networks.units import State, Unit
@@ -78,6 +80,8 @@ class CoreMLBlocks(PackageBlocks):
         self._hints = dict(optimization_hints) if optimization_hints else None
         self._tools = tools or coremltools_tools()
         self._compiled: dict[str, Path] = {}
+        self._lock = threading.Lock()
+        """of `_models`, which the loader and the runner both change; not held while Core ML works"""
         self._models: dict[tuple[str, str], Any] = {}
         self.durations: list[Duration] = []
 
@@ -86,7 +90,8 @@ class CoreMLBlocks(PackageBlocks):
         return package_bytes(self.blocks[block], self.file_of(block))
 
     def detach(self) -> None:
-        self._models.clear()
+        with self._lock:
+            self._models.clear()
 
     def open(self, assignment: Assignment, *, populate: bool) -> None:
         """Compile the packages that are not compiled yet. Raises UserError if Core ML refuses one."""
@@ -101,7 +106,10 @@ class CoreMLBlocks(PackageBlocks):
 
     def run(self, block: int, holding: Holding, state: State, units: Sequence[Unit] | None) -> State:
         exported, function = self.blocks[block], self.function_for(block, state)
-        model = self._models.get((function.package, function.function)) or self._load(exported, function)
+        with self._lock:
+            model = self._models.get((function.package, function.function))
+        if model is None:
+            model = self._load(exported, function)
         features = {each.feature: _to_numpy(state[each.tensor], each.dtype) for each in function.inputs}
         outputs = model.predict(features)
         self._note("predict", exported, function, model)
@@ -109,9 +117,8 @@ class CoreMLBlocks(PackageBlocks):
         return self.handed_on(block, state, written)
 
     def evict(self, holding: Holding, *, trim: bool) -> None:
-        for key in list(self._models):  # a copy: the loader may be adding to it
-            if key[0] == holding.file:
-                del self._models[key]
+        with self._lock:
+            self._models = {key: model for key, model in self._models.items() if key[0] != holding.file}
 
     def close(self) -> None:
         self.detach()
@@ -130,16 +137,15 @@ class CoreMLBlocks(PackageBlocks):
             )
         except Exception as error:  # coremltools raises plain Exception, and RuntimeError out of the framework
             raise UserError(f"Core ML does not load function '{function.function}': {error}", str(path)) from error
-        self._models[function.package, function.function] = model
+        with self._lock:
+            self._models[function.package, function.function] = model
         self._note("load", exported, function, model)
         return model
 
     def _note(
         self, action: Literal["load", "predict"], exported: ExportedBlock, function: ExportedFunction, model: Any
     ) -> None:
-        """Keep Core ML's own duration. CompiledMLModel has no property for it, unlike MLModel; what both ask has."""
-        asked = f"get_{'load' if action == 'load' else 'last_predict'}_duration_in_nano_seconds"
-        nanoseconds = getattr(model._proxy, asked)()
+        nanoseconds = duration_ns(model, "load" if action == "load" else "last_predict")
         if nanoseconds is not None:
             spent = Duration(action, exported.component, exported.name, function.kind, nanoseconds / 1e9)
             self.durations.append(spent)

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
 from ondevice_sora.base.errors import UserError, nearest
+from ondevice_sora.base.files.writing import write_yaml
+from ondevice_sora.base.interrupts import check
 from ondevice_sora.plans.schema import BlockEntry, Plan, Sampler, plan_data
 from ondevice_sora.profiles.blocks import BlockSpec, ComputeUnits
 from ondevice_sora.profiles.costs import activation_bytes, price
@@ -24,7 +27,7 @@ from ondevice_sora.profiles.measurements import Measurement
 from ondevice_sora.profiles.models.model import STORED_BYTES, Component, Model, Precision, Unit, Variant, Work
 from ondevice_sora.profiles.models.operators import mean_work
 from ondevice_sora.profiles.packages import package_rules, size_notes
-from ondevice_sora.profiles.profile import Profile
+from ondevice_sora.profiles.profile import Profile, profile_data
 from ondevice_sora.records.estimate import Estimate, EstimatedFunction, EstimatedPackage
 from ondevice_sora.runtime.coreml.estimate.counting import Counted, count
 from ondevice_sora.runtime.coreml.estimate.folders import Found, FoundBlock, Passes
@@ -34,10 +37,11 @@ from ondevice_sora.runtime.coreml.package.types import TensorType
 from ondevice_sora.runtime.coreml.package.weights import Weights, weights_of
 
 DEFAULT_UNITS: ComputeUnits = "cpu_and_gpu"
-LARGEST_WORK = 1e18
+LARGEST_WORK = 1e17
 RESIDENT_TOLERANCE = 0.005
 """Beyond this relative difference a package's held weights are told to the profile, since the model's would be off."""
 MODEL_FILE = "model.yaml"
+FILES = (MODEL_FILE, "profile.yaml", "plan.yaml")
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,15 @@ def describe(
     )
 
 
+def write_described(described: Described, directory: Path) -> None:
+    """Write FILES, which `simulate` takes, to a folder that is made if it is not there. Raises UserError."""
+    comment = "Written by `ondevice-sora profile estimate` from the operations of Core ML packages; nothing was run."
+    directory.mkdir(exist_ok=True)
+    data = msgspec.to_builtins(described.model), profile_data(described.profile), described.plan
+    for name, content in zip(FILES, data, strict=True):
+        write_yaml(directory / name, content, comment)
+
+
 def _check(model: Model, found: Found) -> None:
     """Raises UserError for a model that a model file could not hold, such as one with passes below one."""
     names = [(block.component, block.unit) for block in found.blocks]
@@ -131,12 +144,13 @@ def _check(model: Model, found: Found) -> None:
 
 def _count(found: FoundBlock, compute_units: ComputeUnits | None) -> _Counted:
     """Raises PackageError with the package's path."""
+    check()
     try:
         works = {variant: count(function) for variant, function in found.functions.items()}
         tail = None if found.tail is None else count(found.tail)
         for counted in (*works.values(), *filter(None, [tail])):
             if max(counted.flops, counted.moved_bytes, counted.peak_bytes) > LARGEST_WORK:
-                raise PackageError("one run would do more than 1e18 operations, or move or hold as many bytes")
+                raise PackageError("one run would do more than 1e17 operations, or move or hold as many bytes")
     except PackageError as error:
         place = f"{found.path}: {error.where}" if error.where else str(found.path)
         raise PackageError(error.what, place, error.mend) from None

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import io
 import logging
+import shutil
+import tempfile
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -24,7 +26,7 @@ from torch import Tensor
 
 from ondevice_sora.profiles.models.model import Precision
 from ondevice_sora.runtime.coreml.package.messages import model_class
-from ondevice_sora.runtime.networks.units import Block
+from ondevice_sora.runtime.networks.units import BlockModule
 
 OUTPUT_SUFFIX = "_out"
 """A block may read and write a tensor of one name, and Core ML wants the names of inputs and outputs to differ."""
@@ -49,7 +51,25 @@ def quietly() -> Iterator[Any]:
         logger.setLevel(level)
 
 
-def convert_block(block: Block, inputs: Sequence[Tensor], precision: Precision, outer: Collection[str] = ()) -> Any:
+@contextmanager
+def temporary_files_in(folder: Path) -> Iterator[None]:
+    """Make a folder that coremltools' temporary files go to meanwhile, and remove it afterwards.
+
+    Left alone it keeps a copy of every package that it makes in the system's folder until the process ends.
+    """
+    folder.mkdir()
+    before = tempfile.tempdir
+    tempfile.tempdir = str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def convert_block(
+    block: BlockModule, inputs: Sequence[Tensor], precision: Precision, outer: Collection[str] = ()
+) -> Any:
     """The block as a coremltools MLModel (not loaded), for inputs of these shapes and types.
 
     Inputs are named as the block's tensors, outputs likewise with OUTPUT_SUFFIX. Integers become int32. Floats named in

@@ -1,21 +1,17 @@
 """Export a plan: every block of its partition becomes a Core ML package, and a manifest says how they fit together.
 
-Blocks are converted one at a time in each process, with the weights of one block in memory. The manifest is written
-after each: whatever interrupts an export, what is finished stays, and the next one makes only blocks whose source has
-changed or whose package is not as it was written.
+Blocks are converted one at a time in each process, with the weights of one block in memory, inside a scratch folder of
+the export's, which is emptied after each. The manifest is written after each: whatever interrupts an export, what is
+finished stays, and the next one makes only blocks whose source has changed or whose package is not as it was written.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import os
-import shutil
-import signal
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +20,10 @@ from msgspec.structs import replace
 from torch import Tensor
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.folders import locked, scratch_in
+from ondevice_sora.base.files.writing import replaced
+from ondevice_sora.base.interrupts import check, noted
+from ondevice_sora.base.workers import WorkerDiedError, Workers
 from ondevice_sora.plans.schema import plan_data
 from ondevice_sora.profiles.models.model import family
 from ondevice_sora.runtime.coreml.export.conversion import (
@@ -32,9 +32,12 @@ from ondevice_sora.runtime.coreml.export.conversion import (
     convert_block,
     merge_functions,
     quietly,
+    temporary_files_in,
 )
+from ondevice_sora.runtime.coreml.export.folder import put_package, remove_package
 from ondevice_sora.runtime.coreml.export.manifest import (
     FORMAT,
+    MANIFEST,
     Decoding,
     ExportedBlock,
     ExportedComponent,
@@ -53,9 +56,10 @@ from ondevice_sora.runtime.coreml.export.manifest import (
     write_manifest,
 )
 from ondevice_sora.runtime.coreml.export.workshop import Commission, Workshop, bound
+from ondevice_sora.runtime.coreml.package.errors import PackageError
 from ondevice_sora.runtime.coreml.package.package import Function, read_package
 from ondevice_sora.runtime.coreml.package.types import TensorType
-from ondevice_sora.runtime.networks.units import Block, tensors_read
+from ondevice_sora.runtime.networks.units import BlockModule, tensors_read
 from ondevice_sora.runtime.sampling.leap import NUM_TIMESTEPS
 
 NO_CAPTION = "no_caption.bin"
@@ -68,10 +72,11 @@ OnBlock = Callable[[ExportedBlock, bool], None]
 
 @dataclass(frozen=True)
 class Job:
-    """One block to make."""
+    """One block to make, in a folder of its own beneath `scratch`."""
 
     commission: Commission
     directory: Path
+    scratch: Path
     component: str
     number: int
 
@@ -82,7 +87,7 @@ def export_plan(
     """Export to a folder, made if it is not there. Returns the manifest.
 
     `on_block` is told of every block as it is there, and whether it had to be made. Raises UserError for what the user
-    can mend; the folder then holds what was finished.
+    can mend, and Interrupted; the folder then holds what was finished.
     """
     workshop = workshop_of(commission)
     for component in workshop.cuts:
@@ -90,73 +95,78 @@ def export_plan(
         if settings.precision == "int4":
             where = f"$.components.{commission.plan.entry(component)}.precision"
             raise UserError("'int4' is not exported here", mend="Write int8, float16 or float32.", field=where)
-    wanted = [(component, number) for component, blocks in workshop.cuts.items() for number in range(len(blocks))]
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        manifest = _empty_manifest(workshop, directory)
-        before = _finished_before(directory)
-        finished: dict[tuple[str, int], ExportedBlock] = {}
-
-        def finish(block: ExportedBlock, was_made: bool) -> None:
-            nonlocal manifest
-            finished[block.component, block.number] = block
-            manifest = replace(manifest, blocks=tuple(finished[key] for key in wanted if key in finished))
-            write_manifest(directory, manifest)
-            if on_block is not None:
-                on_block(block, was_made)
-
-        todo = []
-        for component, number in wanted:
-            known = before.get((component, number))
-            if (
-                known is not None
-                and known.source == source_of(workshop, component, number)
-                and _is_whole(directory, known)
-            ):
-                finish(known, False)
-            else:
-                todo.append(Job(commission, directory, component, number))
-        for block in _made(todo, jobs):
-            finish(block, True)
-        manifest = replace(manifest, complete=True)
-        write_manifest(directory, manifest)
-        _remove_strangers(directory, manifest, before)
+        with noted(), locked(directory), scratch_in(directory, "export") as scratch:
+            return _export(workshop, commission, directory, scratch, jobs, on_block)
     except OSError as error:
         raise UserError(f"the export cannot be written: {error.strerror or error}", str(directory)) from None
+
+
+def _export(
+    workshop: Workshop, commission: Commission, directory: Path, scratch: Path, jobs: int, on_block: OnBlock | None
+) -> ExportManifest:
+    wanted = [(component, number) for component, blocks in workshop.cuts.items() for number in range(len(blocks))]
+    before = _finished_before(directory)
+    manifest = _empty_manifest(workshop, directory)
+    finished: dict[tuple[str, int], ExportedBlock] = {}
+
+    def finish(block: ExportedBlock, was_made: bool) -> None:
+        nonlocal manifest
+        finished[block.component, block.number] = block
+        manifest = replace(manifest, blocks=tuple(finished[key] for key in wanted if key in finished))
+        write_manifest(directory, manifest)
+        if on_block is not None:
+            on_block(block, was_made)
+
+    todo = []
+    for component, number in wanted:
+        check()
+        known = before.get((component, number))
+        if known is not None and known.source == source_of(workshop, component, number) and _is_whole(directory, known):
+            finish(known, False)
+        else:
+            todo.append(Job(commission, directory, scratch, component, number))
+    with closing(_made(todo, jobs)) as made:
+        for block in made:
+            finish(block, True)
+    manifest = replace(manifest, complete=True)
+    write_manifest(directory, manifest)
+    _remove_strangers(directory, manifest, before)
     return manifest
 
 
 def feature_types(function: Function) -> dict[str, tuple[FeatureType, tuple[int, ...]]]:
-    """Type and shape of every input and output of a function, as it is in its package."""
+    """Type and shape of every input and output of a function, as it is in its package. Raises PackageError."""
     found = {}
     for value in (*function.inputs, *function.outputs):
-        assert isinstance(value.type, TensorType), "blocks read and write tensors"
+        if not isinstance(value.type, TensorType) or value.type.dtype not in FEATURE_TYPES:
+            raise PackageError(f"{value.name!r} is {value.type}; blocks pass on tensors of float32, float16 or int32")
         found[value.name] = FEATURE_TYPES[value.type.dtype], tuple(size or 0 for size in value.type.shape or ())
     return found
 
 
-def _made(todo: list[Job], jobs: int) -> Iterator[ExportedBlock]:
+def _made(todo: list[Job], jobs: int) -> Generator[ExportedBlock]:
     """The blocks, in whatever order they get finished."""
     if jobs == 1:
-        yield from map(make_block, todo)
+        for job in todo:
+            check()
+            yield make_block(job)
         return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(jobs, max(1, len(todo))), mp_context=context, initializer=_start_worker)
-    try:
-        futures = [pool.submit(make_block, job) for job in todo]
-        for future in as_completed(futures):
-            yield future.result()
-    except BrokenProcessPool:
-        what = "a process that made blocks has ended"
-        raise UserError(what, mend="Memory may be short: take fewer --jobs. What is finished is kept.") from None
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    with Workers(make_block, min(jobs, len(todo)), prepare=_start_worker) as workers:
+        try:
+            for _, block in workers.results(todo):
+                yield block
+        except WorkerDiedError as died:
+            name = workshop_of(died.job.commission).cuts[died.job.component][died.job.number].name
+            what = f"the process that made block '{name}' of {died.job.component} {died.how}"
+            mend = "What is finished is kept; take fewer --jobs if memory is short."
+            raise UserError(what, mend=mend) from None
 
 
 def _start_worker() -> None:
-    """One thread a process; Ctrl-C ends it at once and without a word."""
+    """One thread a process."""
     torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 _latest: list[tuple[Commission, Workshop]] = []
@@ -179,45 +189,52 @@ def make_block(job: Job) -> ExportedBlock:
     units = workshop.network(job.component).plain
     outer = (*tensors_read(units), *units[-1].writes)
     stem = f"{job.component}.{job.number:03}"
-    scratch = job.directory / f".{stem}.part"
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir()
+    scratch = job.scratch / stem
     try:
-        weights = workshop.source.read(family(job.component), {name: slot.get().shape for name, slot in slots.items()})
-        with bound(slots, weights):
-            for kind, (module, shapes) in kinds.items():
-                model = convert_block(
-                    module, [_example(shapes[name]) for name in module.inputs], settings.precision, outer
-                )
-                with quietly():
-                    model.save(str(scratch / f"{kind}.mlpackage"))
-                del model
-        packages: list[ExportedPackage] = []
-        functions: list[ExportedFunction] = []
-        for suffix, held in _packages(list(kinds), plan.tdtm.packages).items():
-            made = scratch / f"{held[0]}.mlpackage"
-            if len(held) > 1:
-                made = scratch / "merged.mlpackage"
-                merge_functions({kind: scratch / f"{kind}.mlpackage" for kind in held}, made)
-            compute_constant_outputs(made)
-            file = f"{stem}{suffix}.mlpackage"
-            functions += _described(made, file, {kind: kinds[kind][0] for kind in held})
-            shutil.rmtree(job.directory / file, ignore_errors=True)
-            os.replace(made, job.directory / file)
-            packages.append(packaged(job.directory, file))
+        with temporary_files_in(scratch):
+            weights = workshop.source.read(
+                family(job.component), {name: slot.get().shape for name, slot in slots.items()}
+            )
+            with bound(slots, weights):
+                for kind, (module, shapes) in kinds.items():
+                    check()
+                    model = convert_block(
+                        module, [_example(shapes[name]) for name in module.inputs], settings.precision, outer
+                    )
+                    with quietly():
+                        model.save(str(scratch / f"{kind}.mlpackage"))
+                    del model
+            for suffix, held in _packages(list(kinds), plan.tdtm.packages).items():
+                made = scratch / f"{held[0]}.mlpackage"
+                if len(held) > 1:
+                    made = scratch / "merged.mlpackage"
+                    merge_functions({kind: scratch / f"{kind}.mlpackage" for kind in held}, made)
+                compute_constant_outputs(made)
+                put_package(made, job.directory, f"{stem}{suffix}.mlpackage")
+        return block_in(job.directory, workshop, job.component, job.number)
     except Exception as error:
         error.add_note(f"while block '{block.name}' of {job.component} was made")
         raise
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def block_in(directory: Path, workshop: Workshop, component: str, number: int) -> ExportedBlock:
+    """What an export says of a block whose packages are in the folder. Raises PackageError, and OSError."""
+    settings, block = workshop.plan.component(component), workshop.cuts[component][number]
+    kinds = workshop.block_kinds(component, number)
+    packages: list[ExportedPackage] = []
+    functions: list[ExportedFunction] = []
+    for suffix, held in _packages(list(kinds), workshop.plan.tdtm.packages).items():
+        file = f"{component}.{number:03}{suffix}.mlpackage"
+        functions += _described(directory / file, file, {kind: kinds[kind][0] for kind in held})
+        packages.append(packaged(directory, file))
     return ExportedBlock(
-        component=job.component,
-        number=job.number,
+        component=component,
+        number=number,
         first_unit=block.units[0].name,
         last_unit=block.units[-1].name,
         precision=settings.precision,
         compute_units=block.compute_units,
-        source=source_of(workshop, job.component, job.number),
+        source=source_of(workshop, component, number),
         packages=tuple(packages),
         functions=tuple(functions),
     )
@@ -230,17 +247,21 @@ def _packages(kinds: list[FunctionKind], packages: str) -> dict[str, list[Functi
     return {"": kinds}
 
 
-def _described(package: Path, file: str, blocks: Mapping[FunctionKind, Block]) -> Iterator[ExportedFunction]:
+def _described(package: Path, file: str, blocks: Mapping[FunctionKind, BlockModule]) -> Iterator[ExportedFunction]:
     program = read_package(package)
     for kind, block in blocks.items():
         name = kind if len(blocks) > 1 else program.default_function
         types = feature_types(program.function(name))
+        inputs = {tensor: tensor for tensor in block.inputs}
+        outputs = {tensor + OUTPUT_SUFFIX: tensor for tensor in block.outputs}
+        if lacking := [feature for feature in (*inputs, *outputs) if feature not in types]:
+            raise PackageError(f"function {name!r} has no input or output {lacking[0]!r}", str(package))
         yield ExportedFunction(
             kind=kind,
             package=file,
             function=name,
-            inputs=tuple(Feature(each, each, *types[each]) for each in block.inputs),
-            outputs=tuple(Feature(each + OUTPUT_SUFFIX, each, *types[each + OUTPUT_SUFFIX]) for each in block.outputs),
+            inputs=tuple(Feature(feature, tensor, *types[feature]) for feature, tensor in inputs.items()),
+            outputs=tuple(Feature(feature, tensor, *types[feature]) for feature, tensor in outputs.items()),
         )
 
 
@@ -275,6 +296,14 @@ def source_of(workshop: Workshop, component: str, number: int) -> str:
 
 def _empty_manifest(workshop: Workshop, directory: Path) -> ExportManifest:
     """The manifest before any block is there; writes the constants beside it."""
+    manifest, constant = manifest_of(workshop)
+    with replaced(directory / NO_CAPTION) as stream:
+        stream.write(constant)
+    return manifest
+
+
+def manifest_of(workshop: Workshop) -> tuple[ExportManifest, bytes]:
+    """The manifest of a commission without its blocks, and the bytes of its constant."""
     video, request, plan = workshop.video, workshop.request, workshop.plan
     config = video.model.decoder.config
     size = config.latent_size(request.num_frames, request.height, request.width)
@@ -282,10 +311,7 @@ def _empty_manifest(workshop: Workshop, directory: Path) -> ExportManifest:
     channels = video.model.denoiser.config.in_channels
     no_caption = video.no_caption[: workshop.encoder_tokens].float().contiguous()
     data = no_caption.numpy().astype("<f4").tobytes()
-    partial = directory / f".{NO_CAPTION}.part"
-    partial.write_bytes(data)
-    os.replace(partial, directory / NO_CAPTION)
-    return ExportManifest(
+    manifest = ExportManifest(
         format=FORMAT,
         complete=False,
         model=plan.model,
@@ -319,13 +345,18 @@ def _empty_manifest(workshop: Workshop, directory: Path) -> ExportManifest:
         blocks=(),
         origin=workshop.origin,
     )
+    return manifest, data
 
 
 def _finished_before(directory: Path) -> dict[tuple[str, int], ExportedBlock]:
+    """The blocks of an earlier export to this folder. Raises UserError for a manifest.json that is not an export's."""
+    if not os.path.lexists(directory / MANIFEST):
+        return {}
     try:
         return {(block.component, block.number): block for block in read_manifest(directory).blocks}
-    except UserError:
-        return {}
+    except UserError as error:
+        mend = "Choose another folder, or have this file replaced with --force."
+        raise UserError(error.what, error.where, mend) from None
 
 
 def _is_whole(directory: Path, block: ExportedBlock) -> bool:
@@ -342,7 +373,7 @@ def _remove_strangers(
     """Remove packages that an earlier export left and this one has no use for."""
     kept = {package.file for block in manifest.blocks for package in block.packages}
     for file in {package.file for block in before.values() for package in block.packages} - kept:
-        shutil.rmtree(directory / file, ignore_errors=True)
+        remove_package(directory, file)
 
 
 def _example(shape: Tensor) -> Tensor:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,23 +13,28 @@ import torch
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.documents import Document
-from ondevice_sora.plans.schedule import MemoryModel, Schedule, build_schedule
+from ondevice_sora.plans.schedule import Schedule
 from ondevice_sora.plans.schema import LoadedPlan, Plan, read_plan
 from ondevice_sora.profiles.blocks import BlockSpec
 from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.models.model import Model
 from ondevice_sora.profiles.models.opensora import reference_partition
+from ondevice_sora.runtime.coreml.export.folder import read_constant
 from ondevice_sora.runtime.coreml.export.manifest import (
     EXPORT_AGAIN,
     MANIFEST,
     ExportedBlock,
     ExportManifest,
+    StoredConstant,
+    plan_hash,
     read_manifest,
 )
-from ondevice_sora.runtime.coreml.export.workshop import rebuilt, request_of_plan
-from ondevice_sora.runtime.executor.network import listed_model
-from ondevice_sora.runtime.executor.partitioned import PartitionedVideo
+from ondevice_sora.runtime.coreml.export.workshop import SIZES, rebuilt, request_of_plan
+from ondevice_sora.runtime.executor.scheduling import describe_networks, schedule_run, stored_pricer
+from ondevice_sora.runtime.networks.units import BlockModule
+from ondevice_sora.runtime.sampling.video import VideoNetworks
 
+FLOAT32_BYTES = 4
 SizeOf = Callable[[ExportedBlock], int]
 
 
@@ -38,26 +45,26 @@ class Export:
     directory: Path
     manifest: ExportManifest
     loaded: LoadedPlan
-    video: PartitionedVideo
+    video: VideoNetworks
     model: Model
 
     @classmethod
     def open(cls, directory: Path) -> Export:
         """Raises UserError if there is no export, or an unfinished one."""
         manifest = read_manifest(directory)
-        if not manifest.complete:
-            raise UserError("the export is not complete", str(directory / MANIFEST), "Run the export again to go on.")
-        loaded = read_plan(Document(manifest.plan, {}, directory / MANIFEST))
+        loaded = planned(manifest, directory / MANIFEST)
         plan = loaded.plan
-        networks = rebuilt(manifest.origin)
+        networks = rebuilt(manifest.origin, directory / MANIFEST)
         stored = manifest.no_caption
-        data = (directory / stored.file).read_bytes() if (directory / stored.file).is_file() else b""
-        values = np.frombuffer(data, "<f4") if len(data) % 4 == 0 else np.empty(0, np.float32)
-        if values.size != np.prod(stored.shape):
-            raise UserError("is not as it was written", str(directory / stored.file), EXPORT_AGAIN)
-        networks.denoiser.y_embedder.y_embedding = torch.from_numpy(values.astype(np.float32)).reshape(stored.shape)
-        video = PartitionedVideo.of(networks, request_of_plan(plan))
-        return cls(directory, manifest, loaded, video, listed_model(plan.model, video.networks))
+        wanted = networks.denoiser.config.caption_channels
+        if len(stored.shape) != 2 or stored.shape[1] != wanted:
+            what = f"no_caption.shape: {list(stored.shape)} for captions of {wanted} channels"
+            raise UserError(what, str(directory / MANIFEST), EXPORT_AGAIN)
+        values = np.frombuffer(constant_of(directory, stored), "<f4").astype(np.float32)
+        networks.denoiser.y_embedder.y_embedding = torch.from_numpy(values).reshape(stored.shape)
+        video = VideoNetworks.of(networks, request_of_plan(plan))
+        check_wiring(manifest, video, directory / MANIFEST)
+        return cls(directory, manifest, loaded, video, describe_networks(plan.model, video.networks))
 
     @property
     def plan(self) -> Plan:
@@ -72,18 +79,49 @@ class Export:
 
         Raises UserError if the plan's budget cannot be kept.
         """
-
-        def price(blocks: Sequence[BlockSpec]) -> BlockCosts:
-            held = tuple(size_of(self.block_of(block)) for block in blocks)
-            none = np.zeros((len(blocks), 1))
-            return BlockCosts(
-                load_warm_s=none, load_cold_s=none, run_s=none, first_run_s=none, unload_s=none,
-                resident_bytes=held, working_bytes=(0,) * len(blocks), stored_bytes=held,
-                load_marks=({},) * len(blocks), run_marks=({},) * len(blocks),
-            )  # fmt: skip
-
-        steps = self.plan.sampler.steps
-        evaluations = steps if self.plan.lpl.mode == "dynamic" else self.plan.evaluations()
-        reference = reference_partition(self.model)
         with self.loaded.locating():
-            return build_schedule(self.plan, self.model, reference, price, MemoryModel(), evaluations)
+            return schedule_run(
+                self.plan,
+                self.model,
+                price=stored_pricer(lambda spec: size_of(self.block_of(spec))),
+                reference=reference_partition(self.model),
+            )
+
+
+def planned(manifest: ExportManifest, where: Path) -> LoadedPlan:
+    """The plan that was exported. Raises UserError if the export is not complete, or not this plan's."""
+    if not manifest.complete:
+        raise UserError("the export is not complete", str(where), "Run the export again to go on.")
+    loaded = read_plan(Document(manifest.plan, {}, where, EXPORT_AGAIN))
+    if loaded.plan.model not in SIZES or manifest.model != loaded.plan.model:
+        raise UserError(f"'{loaded.plan.model}' is no model that is exported here", f"{where}: model", EXPORT_AGAIN)
+    if manifest.plan_sha256 != plan_hash(loaded.plan):
+        raise UserError("not the hash of the plan that is told", f"{where}: plan_sha256", EXPORT_AGAIN)
+    return loaded
+
+
+def constant_of(directory: Path, stored: StoredConstant) -> bytes:
+    """The bytes of a constant beside the manifest. Raises UserError unless they are as they were written."""
+    data = read_constant(directory, stored.file, FLOAT32_BYTES * math.prod(stored.shape))
+    if hashlib.sha256(data).hexdigest() != stored.checksum:
+        raise UserError("is not as it was written (checksum)", str(directory / stored.file), EXPORT_AGAIN)
+    return data
+
+
+def check_wiring(manifest: ExportManifest, video: VideoNetworks, where: Path) -> None:
+    """Raises UserError unless every function reads and writes the tensors that its units do."""
+    networks = {network.name: network for network in video.networks}
+    for block in manifest.blocks:
+        network = networks.get(block.component)
+        names = [unit.name for unit in network.plain] if network is not None else []
+        if network is None or not {block.first_unit, block.last_unit} <= set(names):
+            what = f"the model has no block '{block.name}' of {block.component}"
+            raise UserError(what, str(where), EXPORT_AGAIN)
+        start, stop = names.index(block.first_unit), names.index(block.last_unit) + 1
+        for function in block.functions:
+            units = network.units("tdtm" if function.kind == "tdtm" else "plain")
+            wanted = BlockModule(units, start, stop) if start < stop else None
+            told = [[feature.tensor for feature in features] for features in (function.inputs, function.outputs)]
+            if wanted is None or told != [list(wanted.inputs), list(wanted.outputs)]:
+                what = f"function '{function.kind}' of block '{block.name}' of {block.component}"
+                raise UserError(f"{what} does not read and write what the block does", str(where), EXPORT_AGAIN)

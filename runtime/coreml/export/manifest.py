@@ -13,17 +13,23 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.base.files.reading import read_text
+from ondevice_sora.base.files.documents import Document
+from ondevice_sora.base.files.json_files import read_json
+from ondevice_sora.base.files.opening import FILE_NAME, open_regular
 from ondevice_sora.base.files.writing import write_text
+from ondevice_sora.base.quantities import Count
+from ondevice_sora.base.text import END, Line, Title
 from ondevice_sora.plans.schema import Plan, plan_data
 from ondevice_sora.profiles.blocks import ComputeUnits, span_name
-from ondevice_sora.profiles.models.model import Precision
+from ondevice_sora.profiles.models.model import Name, Precision
+from ondevice_sora.runtime.coreml.export.folder import files_of
 
 MANIFEST = "manifest.json"
 FORMAT = "ondevice-sora-export-1"
@@ -31,7 +37,20 @@ MAX_MANIFEST_BYTES = 100_000_000
 HASH_BYTES = 1 << 24
 EXPORT_AGAIN = "Export the plan again."
 
-Count = Annotated[int, msgspec.Meta(ge=0, le=10**13)]
+PackageName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=FILE_NAME + r"\.mlpackage" + END, max_length=200, description="the name of an .mlpackage beside it"
+    ),
+]
+ConstantName = Annotated[
+    str,
+    msgspec.Meta(pattern=FILE_NAME + r"\.bin" + END, max_length=200, description="the name of a .bin file beside it"),
+]
+Checksum = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}" + END, description="64 hexadecimal digits")]
+Size = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+Shape = Annotated[tuple[Annotated[int, msgspec.Meta(ge=1, le=10**9)], ...], msgspec.Meta(max_length=8)]
+Tensors = Annotated[tuple[Name, ...], msgspec.Meta(min_length=1, max_length=100)]
 FunctionKind = Literal["plain", "tdtm", "tail"]
 """`tail` is for what is left at the end of a video: a shorter chunk of latent frames, or a smaller batch of frames."""
 FeatureType = Literal["float32", "float16", "int32"]
@@ -40,42 +59,45 @@ FeatureType = Literal["float32", "float16", "int32"]
 class Feature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An input or output: its name in the package, and the tensor that it is."""
 
-    feature: str
-    tensor: str
+    feature: Line
+    tensor: Name
     dtype: FeatureType
-    shape: tuple[Count, ...]
+    shape: Shape
+
+
+Features = Annotated[tuple[Feature, ...], msgspec.Meta(min_length=1, max_length=100)]
 
 
 class ExportedFunction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How one kind of a block is called: a function of a package, named `main` where the package has one only."""
 
     kind: FunctionKind
-    package: str
-    function: str
-    inputs: tuple[Feature, ...]
-    outputs: tuple[Feature, ...]
+    package: PackageName
+    function: Line
+    inputs: Features
+    outputs: Features
 
 
 class ExportedPackage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An .mlpackage beside the manifest. `checksum` is over the names, sizes and contents of its files (SHA-256)."""
 
-    file: str
+    file: PackageName
     num_bytes: Count
-    checksum: str
+    checksum: Checksum
 
 
 class ExportedBlock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One block. `source` is a hash of all that it was made from: with an equal one it is not made again."""
 
-    component: str
+    component: Name
     number: Count
-    first_unit: str
-    last_unit: str
+    first_unit: Name
+    last_unit: Name
     precision: Precision
     compute_units: ComputeUnits
-    source: str
-    packages: tuple[ExportedPackage, ...]
-    functions: tuple[ExportedFunction, ...]
+    source: Checksum
+    packages: Annotated[tuple[ExportedPackage, ...], msgspec.Meta(min_length=1, max_length=3)]
+    functions: Annotated[tuple[ExportedFunction, ...], msgspec.Meta(min_length=1, max_length=3)]
 
     @property
     def name(self) -> str:
@@ -89,10 +111,10 @@ class ExportedBlock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ExportedComponent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A component: how often it is walked, what its caller provides and what it provides."""
 
-    name: str
-    passes: int | Literal["steps"]
-    reads: tuple[str, ...]
-    writes: tuple[str, ...]
+    name: Name
+    passes: Annotated[int, msgspec.Meta(ge=1, le=10_000)] | Literal["steps"]
+    reads: Tensors
+    writes: Tensors
 
 
 class Sampling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -102,12 +124,12 @@ class Sampling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     one batch, the conditional one first. Noise starts from N(0, 1) of shape [1, *latent_shape].
     """
 
-    timesteps: tuple[float, ...]
-    time_scale: float
-    guidance: float
-    fps: float
-    latent_channels: int
-    latent_shape: tuple[int, ...]
+    timesteps: Annotated[tuple[Annotated[float, msgspec.Meta(ge=0, le=1e6)], ...], msgspec.Meta(min_length=1)]
+    time_scale: Annotated[float, msgspec.Meta(gt=0, le=1e6)]
+    guidance: Annotated[float, msgspec.Meta(ge=0, le=1e6)]
+    fps: Annotated[float, msgspec.Meta(gt=0, le=1e6)]
+    latent_channels: Size
+    latent_shape: tuple[Size, Size, Size, Size]
 
 
 class Decoding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -117,27 +139,27 @@ class Decoding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `tail`'s.
     """
 
-    num_frames: int
-    height: int
-    width: int
-    chunk_latent_frames: int
-    chunk_frames: tuple[int, ...]
-    batch_frames: int
+    num_frames: Size
+    height: Size
+    width: Size
+    chunk_latent_frames: Size
+    chunk_frames: Annotated[tuple[Size, ...], msgspec.Meta(min_length=1)]
+    batch_frames: Size
 
 
 class StoredConstant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Float32 values in a file beside the manifest, little-endian, row by row."""
 
-    file: str
-    shape: tuple[Count, ...]
-    checksum: str
+    file: ConstantName
+    shape: Shape
+    checksum: Checksum
 
 
 class ExportedWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where the weights came from: a folder, or the seed that they were drawn from."""
 
-    description: str
-    seed: int | None
+    description: Line
+    seed: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | None
 
 
 class ExportManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -148,13 +170,13 @@ class ExportManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     format: str
     complete: bool
-    model: str
+    model: Title
     plan: dict[str, Any]
-    plan_sha256: str
+    plan_sha256: Checksum
     weights: ExportedWeights
-    made_with: str
-    text_tokens: int
-    encoder_tokens: int
+    made_with: Line
+    text_tokens: Size
+    encoder_tokens: Size
     sampling: Sampling
     decoding: Decoding
     no_caption: StoredConstant
@@ -178,19 +200,47 @@ def plan_hash(plan: Plan) -> str:
 def read_manifest(directory: Path) -> ExportManifest:
     """Raises UserError if there is no manifest, or none of this format."""
     path = directory / MANIFEST
-    if not path.is_file():
+    if not os.path.lexists(path):
         raise UserError("no export: there is no manifest.json", str(directory), "Export a plan to this folder first.")
-    try:
-        manifest = msgspec.json.decode(read_text(path, max_bytes=MAX_MANIFEST_BYTES), type=ExportManifest)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise UserError(f"not an export's manifest: {error}", str(path), EXPORT_AGAIN) from None
-    if manifest.format != FORMAT:
-        raise UserError(f"export format '{manifest.format}' is not '{FORMAT}'", str(path), EXPORT_AGAIN)
-    named = [manifest.no_caption.file, *(package.file for block in manifest.blocks for package in block.packages)]
-    for file in named:
-        if Path(file).name != file or file in ("", ".", ".."):
-            raise UserError(f"file {file!r} is not beside the manifest", str(path), EXPORT_AGAIN)
+    document = read_json(path, max_bytes=MAX_MANIFEST_BYTES, mend=EXPORT_AGAIN, follows_links=False)
+    document.check_format("an export's manifest", FORMAT)
+    manifest = document.convert(ExportManifest)
+    _check(manifest, document)
     return manifest
+
+
+def _check(manifest: ExportManifest, document: Document) -> None:
+    """What a schema cannot say: each block and package once, and functions of the block's own packages."""
+    components = {component.name for component in manifest.components}
+    seen: set[object] = set()
+    for index, block in enumerate(manifest.blocks):
+        pointer = f"$.blocks[{index}]"
+        if block.component not in components:
+            raise document.error(f"{pointer}.component", f"'{block.component}' is none of the components")
+        files = [package.file for package in block.packages]
+        for same in ((block.component, block.number), (block.component, block.first_unit), *files):
+            if same in seen:
+                raise document.error(pointer, f"block '{block.name}' of {block.component}, or a package, stands twice")
+            seen.add(same)
+        kinds = [function.kind for function in block.functions]
+        if "plain" not in kinds or len(set(kinds)) < len(kinds):
+            raise document.error(f"{pointer}.functions", "one function of each kind is needed, and a plain one")
+        for row, function in enumerate(block.functions):
+            if function.package not in files:
+                what = f"'{function.package}' is none of the block's packages"
+                raise document.error(f"{pointer}.functions[{row}].package", what)
+
+
+def give_way(directory: Path) -> None:
+    """Remove a manifest.json that is not an export's: a file or a link, and nothing else. Raises UserError."""
+    path = directory / MANIFEST
+    try:
+        read_manifest(directory)
+    except UserError as error:
+        if os.path.lexists(path):
+            if stat.S_ISDIR(os.lstat(path).st_mode):
+                raise UserError("this is a folder", str(path), "Move it away, or choose another folder.") from error
+            path.unlink()
 
 
 def write_manifest(directory: Path, manifest: ExportManifest) -> None:
@@ -198,13 +248,13 @@ def write_manifest(directory: Path, manifest: ExportManifest) -> None:
 
 
 def packaged(directory: Path, file: str) -> ExportedPackage:
-    """Size and checksum of a package as it is on disk. Raises OSError if it cannot be read."""
+    """Size and checksum of a package as it is on disk. Raises OSError if it cannot be read, or holds links."""
     digest, total = hashlib.sha256(), 0
     root = directory / file
-    for path in sorted(each for each in root.rglob("*") if each.is_file()):
-        size = os.path.getsize(path)
-        digest.update(f"{path.relative_to(root).as_posix()}\0{size}\0".encode())
-        with path.open("rb", buffering=0) as stream:
+    for path in files_of(directory, file):
+        with open_regular(path, follows_links=False) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            digest.update(f"{path.relative_to(root).as_posix()}\0{size}\0".encode())
             while chunk := stream.read(HASH_BYTES):
                 digest.update(chunk)
         total += size

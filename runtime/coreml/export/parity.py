@@ -9,20 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import msgspec
 import torch
 from torch import Tensor
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.base.files.documents import Document
-from ondevice_sora.plans.schema import read_plan
+from ondevice_sora.base.files.opening import reason
 from ondevice_sora.profiles.models.model import Precision, family
 from ondevice_sora.records.checks import ParityRow
-from ondevice_sora.runtime.coreml.export.export import source_of, workshop_of
+from ondevice_sora.runtime.coreml.export.export import block_in, manifest_of, source_of, workshop_of
+from ondevice_sora.runtime.coreml.export.exported import constant_of, planned
 from ondevice_sora.runtime.coreml.export.manifest import (
     EXPORT_AGAIN,
     MANIFEST,
     ExportedBlock,
     ExportedFunction,
+    ExportManifest,
     FunctionKind,
     packaged,
     read_manifest,
@@ -30,13 +32,18 @@ from ondevice_sora.runtime.coreml.export.manifest import (
 from ondevice_sora.runtime.coreml.export.workshop import Commission, Workshop, bound
 from ondevice_sora.runtime.coreml.package.package import read_package
 from ondevice_sora.runtime.coreml.program.program import Program
-from ondevice_sora.runtime.executor.partitioned import SPATIAL, TEMPORAL
 from ondevice_sora.runtime.networks.components import DENOISER, TEXT_ENCODER
 from ondevice_sora.runtime.networks.units import State, run_units
+from ondevice_sora.runtime.sampling.video import SPATIAL, TEMPORAL
 
 TOLERANCES: dict[Precision, float] = {"float32": 1e-4, "float16": 2e-2, "mixed": 2e-2, "int8": 5e-2, "int4": 0.0}
 """Largest accepted error of a block's output, relative to the output's largest magnitude. int8 includes rounding the
 weights."""
+DESCRIBED = (
+    "model", "plan", "plan_sha256", "text_tokens", "encoder_tokens", "sampling", "decoding", "no_caption", "components",
+    "origin",
+)  # fmt: skip
+"""What a manifest says of the whole; the rest is about who made it, out of what."""
 MASKED = -6e4
 """Below this a bias hides what it is added to: in float16 such values are minus infinity."""
 TIMESTEP = 700.0
@@ -48,31 +55,73 @@ def validate_export(
     """Check every block of an export. `on_block` is called with 1 after each.
 
     `weights` is the folder it was exported from, by default as recorded; none is needed for weights out of a seed.
-    Raises UserError if the export is not whole, or was made from other weights.
+    Raises UserError if the export is not whole, was made from other weights, or if its manifest or a package does not
+    say what the plan and these weights give.
     """
     manifest = read_manifest(directory)
-    if not manifest.complete:
-        raise UserError("the export is not complete", str(directory / MANIFEST), "Run the export again to go on.")
-    loaded = read_plan(Document(manifest.plan, {}, directory / MANIFEST))
+    loaded = planned(manifest, directory / MANIFEST)
     seed = manifest.weights.seed
     if seed is None and weights is None:
         weights = Path(manifest.weights.description)
     with loaded.locating():
-        workshop = workshop_of(Commission(loaded.plan, weights, seed or 0))
+        workshop = workshop_of(Commission(loaded.plan, weights, seed if weights is None else None))
+    _check_description(directory, workshop, manifest)
+    exported = {
+        component: [_checked(directory, workshop, manifest, component, number) for number in range(len(blocks))]
+        for component, blocks in workshop.cuts.items()
+    }
     made: dict[str, State] = {}
     rows: list[ParityRow] = []
-    for component, blocks in workshop.cuts.items():
+    for component, blocks in exported.items():
         states = first_states(workshop, component, made)
-        for number, block in enumerate(blocks):
-            exported = manifest.block(component, block.units[0].name, block.units[-1].name)
-            if exported.source != source_of(workshop, component, number):
-                what = f"block '{exported.name}' of {component} was made from other weights or sizes than these"
-                raise UserError(what, str(directory / MANIFEST), "Give the folder of its weights with --weights.")
-            rows += compare_block(directory, workshop, exported, states)
+        for block in blocks:
+            rows += compare_block(directory, workshop, block, states)
             if on_block is not None:
                 on_block(1)
         made[component] = states["plain"]
     return rows
+
+
+def _check_description(directory: Path, workshop: Workshop, manifest: ExportManifest) -> None:
+    """Raises UserError unless the manifest says of the whole what it would say if it were written now."""
+    where = directory / MANIFEST
+    expected, constant = manifest_of(workshop)
+    expected = msgspec.convert(msgspec.json.decode(msgspec.json.encode(expected)), ExportManifest)  # as it is read back
+    for name in DESCRIBED:
+        if getattr(manifest, name) != getattr(expected, name):
+            raise UserError(f"{name} is not what the plan and these weights give", str(where), EXPORT_AGAIN)
+    if constant_of(directory, manifest.no_caption) != constant:
+        raise UserError("is not the caption of these weights", str(directory / manifest.no_caption.file), EXPORT_AGAIN)
+    if len(manifest.blocks) != sum(len(blocks) for blocks in workshop.cuts.values()):
+        raise UserError(f"{len(manifest.blocks)} blocks are not those of the plan", str(where), EXPORT_AGAIN)
+
+
+def _checked(
+    directory: Path, workshop: Workshop, manifest: ExportManifest, component: str, number: int
+) -> ExportedBlock:
+    """A block of an export. Raises UserError unless its packages are as written, of these weights, and truly told."""
+    units = workshop.cuts[component][number].units
+    exported = manifest.block(component, units[0].name, units[-1].name)
+    if exported.source != source_of(workshop, component, number):
+        what = f"block '{exported.name}' of {component} was made from other weights or sizes than these"
+        raise UserError(what, str(directory / MANIFEST), "Give the folder of its weights with --weights.")
+    for package in exported.packages:
+        path = directory / package.file
+        try:
+            is_whole = packaged(directory, package.file) == package
+        except OSError as refused:
+            raise UserError(f"cannot be read: {reason(refused)}", str(path), EXPORT_AGAIN) from None
+        if not is_whole:
+            raise UserError("is not as it was written (checksum)", str(path), EXPORT_AGAIN)
+    try:
+        expected = block_in(directory, workshop, component, number)
+    except OSError as refused:
+        raise UserError(f"cannot be read: {reason(refused)}", str(directory), EXPORT_AGAIN) from None
+    for name in exported.__struct_fields__:
+        if getattr(exported, name) != getattr(expected, name):
+            what = f"block '{exported.name}' of {component}: {name} is not what the plan and its packages give"
+            raise UserError(what, str(directory / MANIFEST), EXPORT_AGAIN)
+    return exported
 
 
 def relative_error(found: Tensor, expected: Tensor) -> float:
@@ -125,13 +174,6 @@ def compare_block(
     component, span = exported.component, workshop.span(exported.component, exported.number)
     slots = workshop.slots(component, exported.number)
     weights = workshop.source.read(family(component), {name: tuple(slot.get().shape) for name, slot in slots.items()})
-    for package in exported.packages:
-        try:
-            is_whole = packaged(directory, package.file) == package
-        except OSError as refused:
-            raise UserError(f"cannot be read: {refused.strerror or refused}", str(directory / package.file)) from None
-        if not is_whole:
-            raise UserError("is not as it was written (checksum)", str(directory / package.file), EXPORT_AGAIN)
     for kind, walk in workshop.walks[component].items():
         with bound(slots, weights), torch.no_grad():
             after = run_units(walk.units[span], states[kind])

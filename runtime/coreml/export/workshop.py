@@ -17,16 +17,15 @@ import torch
 from torch import Tensor
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.plans.partition import Block as PlannedBlock
-from ondevice_sora.plans.partition import cut
+from ondevice_sora.base.files.documents import Document
+from ondevice_sora.plans.partition import Block, cut
 from ondevice_sora.plans.schema import Plan
 from ondevice_sora.profiles.models.catalogue import architecture
 from ondevice_sora.profiles.models.model import Model
 from ondevice_sora.profiles.models.opensora import check_video, reference_partition
 from ondevice_sora.runtime.coreml.export.manifest import EXPORT_AGAIN, FunctionKind
 from ondevice_sora.runtime.coreml.export.sources import CheckpointWeights, RandomWeights, WeightSource
-from ondevice_sora.runtime.executor.network import HeldSlot, Network, Slot, listed_model, weight_slots
-from ondevice_sora.runtime.executor.partitioned import SPATIAL, TEMPORAL, PartitionedVideo
+from ondevice_sora.runtime.executor.scheduling import describe_networks
 from ondevice_sora.runtime.networks.components import (
     DECODER,
     DENOISER,
@@ -35,14 +34,15 @@ from ondevice_sora.runtime.networks.components import (
     describe_text_to_video,
 )
 from ondevice_sora.runtime.networks.embeddings import rotary_frequencies
+from ondevice_sora.runtime.networks.network import HeldWeight, Network, WeightPlace, weight_places
 from ondevice_sora.runtime.networks.stdit3 import STDiT3, STDiT3Config
 from ondevice_sora.runtime.networks.t5 import T5Config, T5Encoder
-from ondevice_sora.runtime.networks.units import Block, State, Unit
+from ondevice_sora.runtime.networks.units import BlockModule, State, Unit
 from ondevice_sora.runtime.networks.video_vae import VideoVAE, VideoVAEConfig
-from ondevice_sora.runtime.sampling.generation import VideoRequest
-from ondevice_sora.runtime.sampling.request import request_of
+from ondevice_sora.runtime.sampling.request import VideoRequest, request_of
+from ondevice_sora.runtime.sampling.video import SPATIAL, TEMPORAL, VideoNetworks
 from ondevice_sora.runtime.small import model as small
-from ondevice_sora.runtime.small.shipped import WEIGHTS as SHIPPED
+from ondevice_sora.runtime.small.shipped import shipped_weights
 
 SIZES = {
     "small": (small.TEXT_ENCODER, small.DENOISER, small.VIDEO_VAE),
@@ -53,11 +53,11 @@ OPENSORA_REQUEST = VideoRequest(num_frames=68, height=192, width=192, fps=24.0, 
 
 @dataclass(frozen=True)
 class Commission:
-    """What to export: the plan, and its weights in a folder or out of a seed."""
+    """What to export: the plan, and its weights in a folder or out of a seed (0 unless given)."""
 
     plan: Plan
     weights: Path | None
-    seed: int = 0
+    seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -95,15 +95,15 @@ class Workshop:
         if self.text_tokens > self.encoder_tokens:
             what = f"{self.text_tokens} tokens; the text encoder is given {self.encoder_tokens}"
             raise UserError(what, field="$.text_tokens")
-        self.video = PartitionedVideo.of(model, self.request)
-        self.model: Model = listed_model(plan.model, self.video.networks)
+        self.video = VideoNetworks.of(model, self.request)
+        self.model: Model = describe_networks(plan.model, self.video.networks)
         self.reference = reference_partition(self.model)
-        self.cuts: dict[str, tuple[PlannedBlock, ...]] = cut(plan, self.model, self.reference)
+        self.cuts: dict[str, tuple[Block, ...]] = cut(plan, self.model, self.reference)
         self.walks = self._walks_of(self.video)
         bare = without_weights(*(network.config for network in vars(model).values()))
         self._shapes = {
             component: {kind: _states(walk) for kind, walk in walks.items()}
-            for component, walks in self._walks_of(PartitionedVideo.of(bare, self.request)).items()
+            for component, walks in self._walks_of(VideoNetworks.of(bare, self.request)).items()
         }
 
     @property
@@ -115,13 +115,13 @@ class Workshop:
     def network(self, component: str) -> Network:
         return next(network for network in self.video.networks if network.name == component)
 
-    def block_kinds(self, component: str, number: int) -> dict[FunctionKind, tuple[Block, dict[str, Tensor]]]:
+    def block_kinds(self, component: str, number: int) -> dict[FunctionKind, tuple[BlockModule, dict[str, Tensor]]]:
         """For each kind of a block that differs: the block, and meta tensors of its inputs' shapes."""
         span = self.span(component, number)
-        found: dict[FunctionKind, tuple[Block, dict[str, Tensor]]] = {}
+        found: dict[FunctionKind, tuple[BlockModule, dict[str, Tensor]]] = {}
         for kind, walk in self.walks[component].items():
             if kind != "tdtm" or self.merged(component, number):
-                block = Block(walk.units, span.start, span.stop)
+                block = BlockModule(walk.units, span.start, span.stop)
                 before = self._shapes[component][kind][span.start]
                 found[kind] = block, {name: before[name] for name in block.inputs}
         return found
@@ -137,10 +137,10 @@ class Workshop:
         span, network = self.span(component, number), self.network(component)
         return [network.plain[index].name for index in range(span.start, span.stop) if network.merges(index)]
 
-    def slots(self, component: str, number: int) -> dict[str, Slot | HeldSlot]:
+    def slots(self, component: str, number: int) -> dict[str, WeightPlace | HeldWeight]:
         """Where the block's weights belong, by checkpoint name. All kinds share the modules."""
         units = self.network(component).plain[self.span(component, number)]
-        return dict(pair for unit in units for pair in weight_slots(unit))
+        return dict(pair for unit in units for pair in weight_places(unit))
 
     def span(self, component: str, number: int) -> slice:
         """Which of the component's units a block has."""
@@ -148,7 +148,7 @@ class Workshop:
         start = sum(len(block.units) for block in blocks[:number])
         return slice(start, start + len(blocks[number].units))
 
-    def _walks_of(self, video: PartitionedVideo) -> dict[str, dict[FunctionKind, Walk]]:
+    def _walks_of(self, video: VideoNetworks) -> dict[str, dict[FunctionKind, Walk]]:
         by_name = {network.name: network for network in video.networks}
         model, request, tokens = video.model, self.request, self.encoder_tokens
         config = model.decoder.config
@@ -218,15 +218,18 @@ def model_and_source(commission: Commission) -> tuple[TextToVideo, WeightSource]
     Without a folder of weights: those that ship, if they are there, else random ones. Raises UserError.
     """
     folder = commission.weights
-    if folder is None and commission.plan.model == "small" and (SHIPPED / DENOISER).is_dir():
-        folder = SHIPPED
+    if folder is None and commission.plan.model == "small":
+        folder = shipped_weights()
     source: WeightSource
     if folder is not None:
+        if commission.seed is not None:
+            what = f"--seed has no effect: the weights are those of {folder}"
+            raise UserError(what, mend="Leave it out. Random weights are for models that have none here.")
         model, checkpoints = describe_text_to_video(folder)
         source = CheckpointWeights(str(folder), vars(model), checkpoints)
     else:
         model = without_weights(*SIZES[commission.plan.model])
-        source = random_weights(model, commission.seed)
+        source = random_weights(model, commission.seed or 0)
     decoder, embedder = model.decoder, model.denoiser.y_embedder
     shapes = {name: tuple(getattr(decoder, name).shape) for name in ("scale", "shift")}
     for name, tensor in source.read(DECODER, shapes).items():
@@ -257,7 +260,7 @@ def without_weights(text_encoder: T5Config, denoiser: STDiT3Config, decoder: Vid
 
 
 @contextmanager
-def bound(slots: Mapping[str, Slot | HeldSlot], tensors: Mapping[str, Tensor]) -> Iterator[None]:
+def bound(slots: Mapping[str, WeightPlace | HeldWeight], tensors: Mapping[str, Tensor]) -> Iterator[None]:
     """The modules with these weights, inside the `with`; afterwards as they were."""
     before = {name: slot.get() for name, slot in slots.items()}
     try:
@@ -269,16 +272,20 @@ def bound(slots: Mapping[str, Slot | HeldSlot], tensors: Mapping[str, Tensor]) -
             slot.put(before[name])
 
 
-def rebuilt(origin: Mapping[str, Any]) -> TextToVideo:
+class _Origin(msgspec.Struct, forbid_unknown_fields=True):
+    text_encoder: T5Config
+    denoiser: STDiT3Config
+    decoder: VideoVAEConfig
+
+
+def rebuilt(origin: Mapping[str, Any], where: Path) -> TextToVideo:
     """The networks of an export's `origin`, on the meta device. Raises UserError if it does not say how."""
-    try:
-        return without_weights(
-            msgspec.convert(origin[TEXT_ENCODER], T5Config),
-            msgspec.convert(origin[DENOISER], STDiT3Config),
-            msgspec.convert(origin[DECODER], VideoVAEConfig),
-        )
-    except (KeyError, ValueError) as error:
-        raise UserError(f"the manifest does not say how to build the networks ({error})", mend=EXPORT_AGAIN) from None
+    found = Document({"origin": origin}, {}, where, EXPORT_AGAIN).convert(_OriginKey).origin
+    return without_weights(found.text_encoder, found.denoiser, found.decoder)
+
+
+class _OriginKey(msgspec.Struct):
+    origin: _Origin
 
 
 def _values(*shape: int) -> Tensor:

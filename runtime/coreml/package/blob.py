@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import os
-import stat
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ondevice_sora.base.files.opening import open_regular, reason
 from ondevice_sora.runtime.coreml.package.errors import PackageError
 from ondevice_sora.runtime.coreml.package.types import DTYPE_BITS, NUMPY_DTYPES, TensorType
 
@@ -41,11 +41,11 @@ class BlobExtent:
     def read(self) -> bytes:
         """Raises PackageError if the file has changed since it was checked."""
         try:
-            with open_regular(self.path) as stream:
+            with open_regular(self.path, follows_links=False) as stream:
                 stream.seek(self.start)
                 data = stream.read(self.num_bytes)
         except OSError as error:
-            raise PackageError(f"cannot be read: {error.strerror or error}", str(self.path)) from None
+            raise PackageError(f"cannot be read: {reason(error)}", str(self.path)) from None
         if len(data) < self.num_bytes:
             raise PackageError(f"ends {self.num_bytes - len(data)} bytes early", str(self.path))
         return bytes(data)
@@ -58,10 +58,10 @@ class BlobFile:
         """Raises PackageError if it is not a regular file of this format."""
         self.path = path
         try:
-            self._stream = open_regular(path)
+            self._stream = open_regular(path, follows_links=False)
             self.num_bytes = os.fstat(self._stream.fileno()).st_size
         except OSError as error:
-            raise PackageError(f"cannot be read: {error.strerror or error}", str(path)) from None
+            raise PackageError(f"cannot be read: {reason(error)}", str(path)) from None
         header = self._stream.read(HEADER.size)
         if len(header) < HEADER.size or HEADER.unpack(header)[1] != VERSION:
             self.close()
@@ -86,15 +86,6 @@ class BlobFile:
         if start > self.num_bytes or num_bytes > self.num_bytes - start:
             raise PackageError(f"the tensor here ends beyond the file's {self.num_bytes} bytes", where)
         return BlobExtent(self.path, start, num_bytes)
-
-
-def open_regular(path: Path) -> Any:
-    """Open a file for reading in binary; anything that is not a plain file (a link, a pipe) is refused with OSError."""
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError("not a plain file")
-    return os.fdopen(descriptor, "rb")
 
 
 def unpack(data: bytes, kind: TensorType) -> NDArray[Any]:

@@ -6,13 +6,13 @@ imported before or after.
 
 from __future__ import annotations
 
-import os
 import sys
 from functools import cache
 from importlib import import_module
-from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
+
+from ondevice_sora.runtime.coreml.private import proto_folder
 
 ALIAS = "_coremltools_proto"
 
@@ -20,10 +20,7 @@ ALIAS = "_coremltools_proto"
 @cache
 def model_class() -> Any:
     """The message `CoreML.Specification.Model`. Raises ModuleNotFoundError if coremltools is not installed."""
-    spec = find_spec("coremltools")
-    if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError("No module named 'coremltools'", name="coremltools")
     package = ModuleType(ALIAS)
-    package.__path__ = [os.path.join(spec.submodule_search_locations[0], "proto")]
+    package.__path__ = [proto_folder()]
     sys.modules[ALIAS] = package
     return import_module(f"{ALIAS}.Model_pb2").Model

@@ -27,7 +27,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ondevice_sora.runtime.coreml.package.blob import BlobExtent, BlobFile, open_regular, unpack
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.json_files import read_record
+from ondevice_sora.base.files.opening import read_bytes
+from ondevice_sora.runtime.coreml.package.blob import BlobExtent, BlobFile, unpack
 from ondevice_sora.runtime.coreml.package.errors import PackageError
 from ondevice_sora.runtime.coreml.package.messages import model_class
 from ondevice_sora.runtime.coreml.package.types import (
@@ -193,7 +196,10 @@ def read_package(path: Path) -> Package:
     if not path.is_dir() or path.is_symlink():
         raise PackageError("not a folder, so not an .mlpackage", str(path))
     model_path = _model_path(path)
-    data = _bytes_of(model_path, MAX_MODEL_BYTES)
+    try:
+        data = read_bytes(model_path, MAX_MODEL_BYTES, follows_links=False)
+    except UserError as error:
+        raise PackageError(error.what, error.where) from None
     from google.protobuf.message import DecodeError
 
     model = model_class()()
@@ -228,9 +234,9 @@ class _Manifest(msgspec.Struct, frozen=True, rename="camel"):
 def _model_path(package: Path) -> Path:
     path = package / MANIFEST
     try:
-        manifest = msgspec.json.decode(_bytes_of(path, MAX_MANIFEST_BYTES), type=_Manifest)
-    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
-        raise PackageError(f"not a package's manifest: {error}", str(path)) from None
+        manifest = read_record(path, _Manifest, max_bytes=MAX_MANIFEST_BYTES, follows_links=False)
+    except UserError as error:
+        raise PackageError(f"not a package's manifest: {error.what}", error.where or str(path)) from None
     root = manifest.item_info_entries.get(manifest.root_model_identifier)
     if root is None:
         raise PackageError(f"there is no item {manifest.root_model_identifier!r}, the root model", str(path))
@@ -251,17 +257,6 @@ def _inside(folder: Path, relative: str, where: str) -> Path:
     except OSError as error:
         raise PackageError(f"path {relative!r} cannot be read: {error.strerror}", where) from None
     return path
-
-
-def _bytes_of(path: Path, limit: int) -> bytes:
-    try:
-        with open_regular(path) as stream:
-            if os.fstat(stream.fileno()).st_size > limit:
-                raise PackageError(f"has more than {limit} bytes", str(path))
-            data: bytes = stream.read(limit)
-    except OSError as error:
-        raise PackageError(f"cannot be read: {error.strerror or error}", str(path)) from None
-    return data
 
 
 class _Reader:

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from ondevice_sora.plans.schema import Tdtm
 from ondevice_sora.records.quality import ATTRIBUTES, Interval, Measured, Row
-from ondevice_sora.runtime.small.evaluation.adherence import wilson_interval
 from ondevice_sora.runtime.small.evaluation.configurations import FIXED_PREFIX, Configuration
 
 RESAMPLES = 2000
 BOOTSTRAP_SEED = 0
 PERCENTILES = (2.5, 97.5)
+CONFIDENT_DEVIATIONS = 1.96
 PEAK_SQUARED = 255.0**2
 
 Values = NDArray[np.float64]
@@ -105,5 +105,16 @@ def _interval(values: Values) -> Interval:
 
 
 def _share(share: float, prompts: int) -> Interval:
-    low, high = wilson_interval(share * prompts, prompts)
-    return Interval(share, low, high)
+    return Interval(share, *wilson_interval(share * prompts, prompts))
+
+
+def wilson_interval(right: float, total: int) -> tuple[float, float]:
+    """95 % interval of a share (Wilson's score interval).
+
+    SciPy's takes whole numbers only, and two seeds of a prompt, which count as one, may be half right.
+    """
+    z = CONFIDENT_DEVIATIONS
+    share, spread = right / total, 1 + z * z / total
+    centre = (share + z * z / (2 * total)) / spread
+    half = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total)) / spread
+    return max(0.0, centre - half), min(1.0, centre + half)

@@ -7,6 +7,7 @@ one run that walks all steps: a leap changes nothing before it, so its steps are
 """
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -15,7 +16,8 @@ import numpy as np
 from msgspec.structs import replace
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.base.files.reading import read_text
+from ondevice_sora.base.files.json_files import read_json
+from ondevice_sora.base.files.opening import beneath
 from ondevice_sora.base.files.writing import write_json, write_text, written_together
 from ondevice_sora.plans.schema import Lpl, Plan, plan_data
 from ondevice_sora.records.quality import ATTRIBUTES, FORMAT, Measured, Strip
@@ -24,6 +26,7 @@ from ondevice_sora.runtime.sampling.generation import Video, generate, generate_
 from ondevice_sora.runtime.sampling.leap import Observation, Recording
 from ondevice_sora.runtime.sampling.pictures import Frames, contact_sheet, write_png
 from ondevice_sora.runtime.sampling.sidecar import machine
+from ondevice_sora.runtime.sampling.video import VideoNetworks
 from ondevice_sora.runtime.small.dataset import Scene, describe, held_out_scenes
 from ondevice_sora.runtime.small.evaluation.adherence import adherence
 from ondevice_sora.runtime.small.evaluation.configurations import FULL, Configuration
@@ -39,6 +42,7 @@ from ondevice_sora.runtime.small.vocabulary import tokenize
 
 STRIP_FRAMES = 8
 SETTINGS = "settings.json"
+ANOTHER_FOLDER = "Choose another folder with -o."
 
 
 def chosen_scenes(count: int) -> list[tuple[int, Scene]]:
@@ -53,13 +57,11 @@ def open_folder(folder: Path, weights_sha256: str) -> None:
     """Make the folder, or see that its results are of the same weights. Raises UserError if they are not."""
     settings = folder / SETTINGS
     wanted = {"format": FORMAT, "weights_sha256": weights_sha256}
-    if settings.is_file():
-        try:
-            found = msgspec.json.decode(read_text(settings))
-        except msgspec.DecodeError as error:
-            raise UserError(f"not JSON ({error})", str(settings), "Choose another folder.") from None
-        if found != wanted:
-            raise UserError("these results are of other weights", str(folder), "Choose another folder with -o.")
+    if os.path.lexists(settings):
+        document = read_json(settings, mend=ANOTHER_FOLDER, follows_links=False)
+        document.check_format("an evaluation's settings", FORMAT)
+        if document.data != wanted:
+            raise UserError("these results are of other weights", str(folder), ANOTHER_FOLDER)
         return
     if folder.is_dir() and any(folder.iterdir()):
         raise UserError("this folder has something else in it", str(folder), "Choose an empty or a new one with -o.")
@@ -109,7 +111,11 @@ def run_evaluation(
                 walked, seen = (full, full_seen) if is_full else _walked(model, walk, scene, seed)
                 for each in sharing:
                     is_walk = each.plan.lpl == walk.lpl
-                    video = walked if is_walk else generate_from(walked, seen, model, small_request(each.plan))
+                    video = (
+                        walked
+                        if is_walk
+                        else generate_from(walked, seen, VideoNetworks.of(model, small_request(each.plan)))
+                    )
                     if keeps_strip:
                         _write_strip(strip_file(folder, each.name, index, seed), video.frames)
                     _write_measured(folder, _measure(each, index, scene, seed, video, full))
@@ -119,12 +125,18 @@ def run_evaluation(
 def read_measured(folder: Path, configuration: Configuration, scene: int, seed: int) -> Measured | None:
     """The record of a video made by this very plan, None if there is none. Raises UserError for an unreadable one."""
     file = _measured_file(folder, configuration.name, scene, seed)
-    if not file.is_file():
+    if not os.path.lexists(file):
         return None
-    try:
-        found = msgspec.json.decode(read_text(file), type=Measured)
-    except msgspec.DecodeError as error:  # a ValidationError is one too
-        raise UserError(f"not a result of ours ({error})", str(file), "Remove the file.") from None
+    document = read_json(file, mend="Remove the file.")
+    found = document.convert(Measured)
+    for name, wanted in (("configuration", configuration.name), ("scene", scene), ("seed", seed)):
+        if getattr(found, name) != wanted:
+            raise document.error(f"$.{name}", f"{getattr(found, name)!r} in the file of {wanted!r}")
+    for name in (*ATTRIBUTES, "all"):
+        if name not in found.right:
+            raise document.error("$.right", f"the key '{name}' is missing")
+    if len(found.cosines) != found.num_evaluations:
+        raise document.error("$.cosines", f"{len(found.cosines)} of {found.num_evaluations} network evaluations")
     return found if found.plan == _plan_of(configuration) else None
 
 
@@ -154,7 +166,7 @@ def strips_in(folder: Path, known: Sequence[Configuration], scenes: Sequence[tup
 
 
 def strip_file(folder: Path, configuration: str, scene: int, seed: int) -> Path:
-    return folder / "strips" / configuration / f"{scene:03d}-{seed}.png"
+    return beneath(folder, "strips", configuration, f"{scene:03d}-{seed}.png")
 
 
 def _walk_of(plan: Plan) -> Plan:
@@ -180,7 +192,7 @@ def _walked(model: TextToVideo, plan: Plan, scene: Scene, seed: int) -> tuple[Vi
     ids, mask = tokenize([describe(scene)])
     recording = Recording()
     request = dataclasses.replace(small_request(plan), leap=recording)
-    return generate(model, ids, mask, request, seed=seed), recording.seen
+    return generate(VideoNetworks.of(model, request), ids, mask, seed=seed), recording.seen
 
 
 def _measure(configuration: Configuration, index: int, scene: Scene, seed: int, video: Video, full: Video) -> Measured:
@@ -224,7 +236,7 @@ def _write_strip(file: Path, frames: Frames) -> None:
 
 
 def _measured_file(folder: Path, configuration: str, scene: int, seed: int) -> Path:
-    return folder / "videos" / configuration / f"{scene:03d}-{seed}.json"
+    return beneath(folder, "videos", configuration, f"{scene:03d}-{seed}.json")
 
 
 def _plan_of(configuration: Configuration) -> dict[str, object]:

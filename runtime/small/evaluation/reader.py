@@ -107,7 +107,7 @@ def _read_object(colour: str, blend: NDArray[np.float64]) -> SeenObject | None:
     blend, areas = blend[present], areas[present]
     rows, columns = np.arange(blend.shape[1]) + 0.5, np.arange(blend.shape[2]) + 0.5
     centres = np.stack([blend.sum(axis=1) @ columns, blend.sum(axis=2) @ rows], axis=1) / areas[:, None]
-    velocity = _slope(present.astype(np.float64), centres)
+    velocity = np.polyfit(present, centres, 1)[0] if len(present) > 1 else np.zeros(2)
     travel = np.abs(velocity) * (present[-1] - present[0])
     direction, speed = None, None
     if travel.max() >= MIN_TRAVEL_PIXELS:
@@ -137,11 +137,3 @@ def _fit_shape(
         overlaps[shape] = float(np.mean(scores))
     best = max(overlaps, key=lambda shape: overlaps[shape])
     return best, overlaps[best]
-
-
-def _slope(times: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Least-squares slope of each column; zero if there is one time only."""
-    offsets = times - times.mean()
-    spread = float((offsets**2).sum())
-    slopes: NDArray[np.float64] = offsets @ values / spread if spread else np.zeros(values.shape[1])
-    return slopes

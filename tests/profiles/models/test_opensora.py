@@ -160,6 +160,7 @@ def test_temporal_decoder_units_hold_the_tensors_of_their_modules(model, tensors
     manifest, decoder = tensors["OpenSoraVAE_V1_2"], "temporal_vae.decoder."
     for part in component(model, "decoder.temporal").units:
         level, _, rest = part.name.removeprefix("level").partition("_")
+        prefixes: tuple[str, ...]
         if part.name == "input":
             prefixes = ("temporal_vae.post_quant_conv.", f"{decoder}conv1.")
         elif part.name == "output":

@@ -1,101 +1,82 @@
-"""The page of a search says what its rows say: self-contained, escaped, readable at every width in both schemes."""
+"""The page of a search says what its rows say, and draws them to scale."""
 
-import shutil
+from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from worlds.answers import planned, planning
+from worlds.pages import unpacked, words
 
-from ondevice_sora.base.units import format_seconds
-from ondevice_sora.plans.schema import LoadedPlan
 from ondevice_sora.records.search import SearchReport
 from ondevice_sora.reports.page.search import render_search, write_search
-from ondevice_sora.simulator.changes.explain import explain
-from ondevice_sora.simulator.changes.sensitivity import sensitivities
-from ondevice_sora.simulator.changes.whatif import what_ifs
-from ondevice_sora.simulator.prepare import asked, prepare
-from ondevice_sora.simulator.search.comparison import find_plan_for
-
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
 
 
-@pytest.fixture(scope="module")
-def report():
-    loaded, setting = asked("ours-192")
-    answer, best = find_plan_for(loaded, [setting], (3 * 10**9, "given"), seconds=1.0)
-    prepared = prepare(LoadedPlan(best), setting)
-    return SearchReport("opensora-192", answer, explain(prepared), sensitivities(prepared), what_ifs(prepared))
+def test_the_page_says_every_row_change_and_what_if(search_report: SearchReport, tmp_path: Path) -> None:
+    write_search(search_report, tmp_path / "page.html")
+    said = words((tmp_path / "page.html").read_text(encoding="utf-8"))
+    for part in (
+        "5 min 00 s within 3.00 GB",
+        "The fastest of 1,234 plans. 25 % faster than the reference app.",
+        "found 5 min 00 s 10.0 s 4 min 50 s 2.90 GB 5.0 % 4",
+        "paper's policy (killed) 5 min 20 s 10.0 s 5 min 10 s 3.20 GB 100 % 8 +20.0 s",
+        "+10.0 s published, −5.00 s fitted, +15.0 s estimated",
+        "A found: 5 min 00 s, 2.90 GB",
+        "found 4 blocks, 10 loads",
+        "100 MB more budget and limit +2.50 s +100 MB 97 %",
+        "without TDTM (refused: 3.40 GB are needed)",
+        "On a smaller phone limit 2.00 GB killed 2.90 GB 2.00 GB",
+        "Search: 1,234 plans in 1.50 s; no plan one step away is faster.",
+    ):
+        assert part in said, part
 
 
-def test_the_page_shows_every_row_block_figure_and_change(report):
-    page = render_search(report).replace("\u00a0", " ")
-    for row in report.planning.rows:
-        assert f"<td>{format_seconds(row.total_s)}</td>" in page
-        for block in row.blocks:
-            assert f"{block.num_runs} runs, {block.num_loads} loads" in page
-    for sensitivity in report.sensitivities[:12]:
-        assert sensitivity.figure in page
-    for what_if in report.what_ifs:
-        assert what_if.title in page
-    assert "s estimated" in page
+def test_the_chart_holds_the_front_the_plans_and_what_is_one_change_away(search_report: SearchReport) -> None:
+    pareto = unpacked(render_search(search_report))["pareto"]
+    assert [(plan["letter"], plan["x"], plan["y"]) for plan in pareto["plans"]][:2] == [
+        ("A", 2.9, 5.0),
+        ("B", 2.5, pytest.approx(310 / 60)),
+    ]
+    assert len(pareto["front"]) == 15
+    (near,) = pareto["near"]
+    assert near["x"] == pytest.approx(2.85)
+    assert near["y"] == pytest.approx(300.25 / 60)
+    assert near["told"] == "denoiser: prefetch 2 instead of 1: 5 min 00 s, 2.85 GB"
+    assert (pareto["upward"], pareto["budget"]) == ("total time, min", 3.0)
 
 
-def test_the_cuts_are_to_scale(report):
-    """Each plan's blocks of a component are as wide together as every other plan's: the same weights, cut otherwise."""
-    held = {}
-    for row in report.planning.rows:
-        for component in row.num_blocks:
-            own = sum(block.resident_bytes for block in row.blocks if block.component == component)
-            held.setdefault(component, set()).add(own)
-    assert all(max(sizes) - min(sizes) <= 100 for sizes in held.values()), held
+def test_short_plans_are_drawn_in_seconds(search_report: SearchReport) -> None:
+    rows = [planned("found", 3.0, 10**9, 2, {"fitted": 3.0})]
+    quick = replace(search_report, planning=planning(rows=rows, memory_front=[]))
+    pareto = unpacked(render_search(quick))["pareto"]
+    assert (pareto["upward"], pareto["plans"][0]["y"]) == ("total time, s", 3.0)
 
 
-def test_sensitivities_lie_on_both_sides_and_the_most_telling_comes_first(report):
-    total = report.explanation.total_s
-    for row in report.sensitivities:
-        assert min(row.low_s, row.high_s) <= total * (1 + 1e-9)
-        assert max(row.low_s, row.high_s) >= total * (1 - 1e-9)
-    widths = [abs(row.high_s - row.low_s) for row in report.sensitivities]
-    assert widths == sorted(widths, reverse=True)
+def test_a_budget_far_from_every_plan_is_not_drawn(search_report: SearchReport) -> None:
+    far = replace(search_report, planning=planning(budget_bytes=9 * 10**9))
+    assert unpacked(render_search(far))["pareto"]["budget"] is None
 
 
-def test_the_page_is_the_same_for_the_same_report_escaped_and_self_contained(report):
-    rows = [replace(report.planning.rows[0], name="<b>bold</b>"), *report.planning.rows[1:]]
-    report = replace(report, planning=replace(report.planning, rows=rows))
-    page = render_search(report)
-    assert page == render_search(report)
-    assert "<b>bold" not in page
-    assert "<script" not in page
-    assert "http" not in page.replace('http-equiv="Content-Security-Policy"', "")
+def test_bars_reach_from_the_total_to_both_ends_of_a_figure_s_spread(search_report: SearchReport) -> None:
+    tornado = unpacked(render_search(search_report))["tornado"]
+    assert [(row["name"], row["low"], row["high"]) for row in tornado["rows"]] == [
+        ("processors.gpu.matmul_flops_per_s", -18.0, 20.0),
+        ("loads.read_bytes_per_s", -2.0, 3.0),
+    ]
+    assert tornado["rows"][0]["note"] == "fitted, ±7.0 %: −18.0 s to +20.0 s"
+    assert tornado["across"] == "seconds from 5 min 00 s"
 
 
-@pytest.mark.skipif(not (BROWSER and DRIVER), reason="chromium or chromedriver is not installed")
-def test_the_page_fits_its_width_and_asks_for_nothing(report, tmp_path):
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    from selenium.webdriver.chrome.service import Service
+def test_costs_without_spread_have_no_bars(search_report: SearchReport) -> None:
+    page = render_search(replace(search_report, sensitivities=[]))
+    assert unpacked(page)["tornado"] is None
+    assert "What the total depends on" not in words(page)
 
-    path = tmp_path / "search.html"
-    write_search(report, path)
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    try:
-        driver.get(path.as_uri())
-        grounds = set()
-        for width in (1440, 390):
-            metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-            driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-            for scheme in ("light", "dark"):
-                media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-                driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-                assert driver.execute_script("return document.documentElement.scrollWidth") <= width
-                grounds.add(driver.execute_script("return getComputedStyle(document.body).backgroundColor"))
-        assert len(grounds) == 2
-        assert driver.get_log("browser") == []
-        asked = [entry for entry in driver.get_log("performance") if "Network.requestWillBeSent" in entry["message"]]
-        assert all(path.as_uri() in entry["message"] for entry in asked)
-    finally:
-        driver.quit()
+
+def test_the_chart_belongs_to_the_first_device(search_report: SearchReport) -> None:
+    other = [replace(row, device="Other phone") for row in search_report.planning.rows]
+    both = replace(search_report, planning=planning(rows=[*search_report.planning.rows, *other]))
+    page = render_search(both)
+    assert [plan["letter"] for plan in unpacked(page)["pareto"]["plans"]] == ["A", "B", "C", "D"]
+    assert "The chart, the cuts and all below them are about Toy phone; the table has every device." in words(page)

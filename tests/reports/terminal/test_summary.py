@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from ondevice_sora.records.trace import Trace
-from ondevice_sora.reports.terminal.summary import print_summary, summary_text
+from ondevice_sora.reports.terminal.summary import print_summary
 
 EXPECTED = """\
 FITS on Toy phone · simulated
@@ -29,10 +29,16 @@ limit       1.00 GB (a toy)
 budget      800 MB, set by the plan
 busy        GPU 78 %, CPU 15 %, Load 52 %
 bounded by  running the denoiser (63 % of the total)
-bounds      25.0 s at least; 39.0 s one by one
+bounds      25.0 s at least; 39.0 s without overlap
 rests on    25 % published, 50 % fitted, 25 % estimated figures
 next        Keep block a resident: 1.00 s less.
 """
+
+
+def summary_text(trace: Trace, width: int | None = None) -> str:
+    text = io.StringIO()
+    print_summary(trace, text, width)
+    return text.getvalue()
 
 
 def test_summary_whole(trace: Trace) -> None:
@@ -74,10 +80,17 @@ def test_markup_and_escapes_in_names_are_shown_as_they_are(hostile: Trace) -> No
     assert "</script><script>" in summary_text(hostile)
 
 
-def test_a_summary_loads_neither_plotly_nor_pandas() -> None:
-    code = (
-        "import sys, ondevice_sora.reports.terminal.summary;"
-        "print([m for m in ('plotly', 'pandas', 'rich', 'numpy') if m in sys.modules])"
-    )
+def test_a_summary_loads_nothing_heavy() -> None:
+    heavy = ("plotly", "pandas", "rich", "numpy", "jinja2")
+    code = f"import sys, ondevice_sora.reports.terminal.summary; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_text_only_simulation_loads_neither_plotly_nor_jinja() -> None:
+    code = (
+        "import sys; from ondevice_sora.commands.simulate import main; main([]);"
+        "print([m for m in ('plotly', 'jinja2', 'markupsafe') if m in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"

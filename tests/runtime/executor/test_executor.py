@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from worlds.partitioned import WORKING, empty_like, inputs, network_of, plan_of, scheduled, stored, whole
+from worlds.partitioned import WORKING, empty_like, held_bytes, inputs, network_of, plan_of, scheduled, stored, whole
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.records.trace import Trace, read_trace, write_trace
@@ -60,8 +60,8 @@ def test_the_output_is_the_whole_models_bit_for_bit(
             assert torch.equal(state["velocity"], whole(denoiser, plan, step))
     trace = run.trace()
     assert_played(trace, schedule.visits)
-    assert run.ledger_peak_bytes <= (plan.memory.budget or schedule.needed_bytes)
-    assert run.ledger_bytes == 0
+    assert trace.peak_bytes <= (plan.memory.budget or schedule.needed_bytes)
+    assert held_bytes(run) == 0
 
 
 def assert_played(trace: Trace, visits: Any) -> None:
@@ -107,7 +107,7 @@ def test_both_variants_in_memory_take_one_copy(denoiser: STDiT3, stores: Path) -
     read = [span for span in run.trace().spans if span.action == "load" and span.bytes]
     total = sum(block.data_bytes for block in store.manifest.blocks)
     assert len(read) == len(store.manifest.blocks)
-    assert run.ledger_peak_bytes <= total + WORKING
+    assert run.trace().peak_bytes <= total + WORKING
     assert sum(run._assigned.buffer_bytes) == total
 
 
@@ -118,7 +118,7 @@ def test_an_early_end_cancels_what_was_to_come(denoiser: STDiT3, stores: Path) -
     with Executor(schedule, costs, TorchBlocks(schedule, [network], store)) as run:
         run.play("denoiser", inputs(denoiser, 0))
         run.end_early("denoiser")
-        assert run.ledger_bytes == 0
+        assert held_bytes(run) == 0
     spans = run.trace().spans
     assert sum(span.action == "run" for span in spans) == 6
     assert sum(span.action == "load" for span in spans) < 30
@@ -159,12 +159,19 @@ def test_the_trace_is_a_trace(denoiser: STDiT3, stores: Path, tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("setting", "complaint"),
-    [({"compute_units": "cpu_and_gpu"}, "blocks run on the CPU"), ({"precision": "float16"}, "blocks are in float32")],
+    [
+        ({"compute_units": "cpu_and_gpu"}, "this machine runs blocks on the CPU only, not on 'cpu_and_gpu'"),
+        ({"precision": "float16"}, "this machine stores blocks in float32, not in 'float16'"),
+    ],
 )
-def test_what_this_machine_cannot_do_is_refused(denoiser: STDiT3, setting: dict[str, Any], complaint: str) -> None:
+def test_what_this_machine_cannot_do_is_refused(
+    denoiser: STDiT3, tmp_path: Path, setting: dict[str, Any], complaint: str
+) -> None:
     import msgspec
 
-    plan = plan_of()
+    plan, network = plan_of(), network_of(denoiser)
+    store = stored(tmp_path, plan, network)
     component = msgspec.structs.replace(plan.components["denoiser"], **setting)
+    schedule, _ = scheduled(msgspec.structs.replace(plan, components={"denoiser": component}), network)
     with pytest.raises(UserError, match=complaint):
-        scheduled(msgspec.structs.replace(plan, components={"denoiser": component}), network_of(denoiser))
+        TorchBlocks(schedule, [network], store)

@@ -10,21 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from worlds.partitioned import empty_like, inputs, network_of, plan_of, scheduled, stored
+from worlds.partitioned import empty_like, held_bytes, inputs, network_of, plan_of, scheduled, stored
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.schema import Plan
 from ondevice_sora.runtime.executor import buffers
 from ondevice_sora.runtime.executor.executor import BlockError, Executor
-from ondevice_sora.runtime.executor.network import Network
 from ondevice_sora.runtime.executor.reading import FileReader, Progress, Reader
 from ondevice_sora.runtime.executor.store import Store, StoredBlock
 from ondevice_sora.runtime.executor.torch_blocks import TorchBlocks
+from ondevice_sora.runtime.networks.network import Network
 from ondevice_sora.runtime.networks.stdit3 import STDiT3
 from ondevice_sora.runtime.networks.units import Unit
 
 SECOND = "temporal_0..spatial_1"
 REPEATS = 200
+GUARD_S = 60
+"""How long a broken test waits before it fails; one that passes does not depend on it."""
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +72,7 @@ def play(
                 run.play("denoiser", inputs(model, step))
     finally:
         assert not run._thread.is_alive()
-        assert run.ledger_bytes == 0
+        assert held_bytes(run) == 0
         assert not run.backend.buffers
         assert all(tensor.is_meta for unit in network.plain for _, tensor in unit.tensors())
     return run
@@ -223,33 +225,49 @@ def test_ctrl_c_in_a_run_ends_both_threads(denoiser: STDiT3, store: Store) -> No
         play(denoiser, store, wrap=failing("temporal_0", KeyboardInterrupt()))
 
 
-def test_ctrl_c_while_the_runner_waits_ends_both_threads(denoiser: STDiT3, store: Store) -> None:
-    """The signal arrives in the main thread, which waits for a load that would go on for long."""
-    import _thread
+def test_ctrl_c_while_the_runner_waits_ends_both_threads(
+    denoiser: STDiT3, store: Store, ctrl_c: Callable[[], None]
+) -> None:
+    """A real signal, while the main thread waits for a load that goes on until it is broken off."""
 
-    gone = threading.Event()
+    class Endless(FileReader):
+        count = 0
 
-    def interrupt() -> None:
-        _thread.interrupt_main()
-        gone.wait(0.2)
+        def read(self, block: StoredBlock, view: memoryview, progress: Progress) -> None:
+            self.count += 1
+            if self.count == 3:
+                ctrl_c()
+                while True:
+                    progress(0)
+            super().read(block, view, progress)
 
     with pytest.raises(KeyboardInterrupt):
-        play(denoiser, store, Scripted(store, {2: interrupt}))
+        play(denoiser, store, Endless(store))
 
 
 def test_a_stalled_load_is_reported(denoiser: STDiT3, store: Store) -> None:
-    hang = threading.Event()
+    """By the executor's clock: time stands still until the load hangs, and then goes on whenever it is asked."""
+    hanging, hang, now = threading.Event(), threading.Event(), [0.0]
+
+    def hangs() -> None:
+        hanging.set()
+        hang.wait()
+
+    def clock() -> float:
+        now[0] += 0.3 if hanging.is_set() else 0.0
+        return now[0]
+
     plan, network = plan_of(2), network_of(empty_like(denoiser))
     schedule, costs = scheduled(plan, network)
-    reader = Scripted(store, {1: lambda: bool(hang.wait())})  # type: ignore[dict-item, return-value]
-    run = Executor(schedule, costs, TorchBlocks(schedule, [network], store, reader=reader), stall_s=0.05, close_s=0.05)
+    blocks = TorchBlocks(schedule, [network], store, reader=Scripted(store, {1: hangs}))
+    run = Executor(schedule, costs, blocks, clock=clock, stall_s=1.0, close_s=0.01)
     with pytest.raises(UserError, match=f"the load of block '{SECOND}' of denoiser, step 0 is stalled"), run:
         run.play("denoiser", inputs(denoiser, 0))
     assert run.backend.buffers, "a read that hangs keeps its buffer"
     hang.set()
-    run._thread.join(5)
+    run._thread.join(GUARD_S)
     assert not run.backend.buffers
-    assert run.ledger_bytes == 0
+    assert held_bytes(run) == 0
 
 
 def test_a_slow_load_is_not_a_stalled_one(denoiser: STDiT3, store: Store) -> None:
@@ -273,14 +291,14 @@ def test_both_orders_of_two_faults_end_the_same(denoiser: STDiT3, store: Store, 
     running, loader_failed, runner_failed = threading.Event(), threading.Event(), threading.Event()
 
     def load() -> None:
-        (runner_failed if first == "runner" else running).wait(5)
+        (runner_failed if first == "runner" else running).wait(GUARD_S)
         loader_failed.set()
         raise ValueError("in the loader")
 
     def run(*_: Any) -> Any:
         running.set()
         if first == "loader":
-            loader_failed.wait(5)
+            loader_failed.wait(GUARD_S)
         runner_failed.set()
         raise ValueError("in the runner")
 

@@ -9,21 +9,22 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from worlds.partitioned import plan_of
+from worlds.partitioned import held_bytes, plan_of
 
 from ondevice_sora.plans.partition import cut
 from ondevice_sora.plans.schema import ComponentPlan, Tdtm, UnitsPerBlock
 from ondevice_sora.runtime.executor.executor import Executor
-from ondevice_sora.runtime.executor.network import listed_model, schedule_run
-from ondevice_sora.runtime.executor.partitioned import PartitionedVideo
+from ondevice_sora.runtime.executor.scheduling import describe_networks, schedule_run
 from ondevice_sora.runtime.executor.store import write_store
 from ondevice_sora.runtime.executor.torch_blocks import TorchBlocks
 from ondevice_sora.runtime.networks.components import TextToVideo
 from ondevice_sora.runtime.networks.stdit3 import STDiT3
 from ondevice_sora.runtime.networks.t5 import T5Encoder
 from ondevice_sora.runtime.networks.video_vae import VideoVAE
-from ondevice_sora.runtime.sampling.generation import VideoRequest, generate
+from ondevice_sora.runtime.sampling.generation import generate
 from ondevice_sora.runtime.sampling.leap import FixedLeap
+from ondevice_sora.runtime.sampling.request import VideoRequest
+from ondevice_sora.runtime.sampling.video import VideoNetworks
 
 import torch  # isort: skip
 
@@ -53,22 +54,22 @@ def test_the_video_is_the_same(
         num_frames, 16, 16, 8.0, STEPS, 4.0, merge_steps=merge_steps, merged_blocks=Tdtm(units=units).chosen,
         leap=None if leap is None else FixedLeap(leap),
     )  # fmt: skip
-    expected = generate(whole, TOKENS, MASK, request, seed=1)
+    expected = generate(VideoNetworks.of(whole, request), TOKENS, MASK, seed=1)
 
     plan = msgspec.structs.replace(plan_of(steps=STEPS), tdtm=Tdtm(tdtm, units))
     component = ComponentPlan(
         blocks=UnitsPerBlock(3), compute_units="cpu_only", prefetch=prefetch, keep=keep  # type: ignore[arg-type]
     )  # fmt: skip
     plan = msgspec.structs.replace(plan, components=dict.fromkeys(("text_encoder", "denoiser", "decoder"), component))
-    video = PartitionedVideo.of(copy.deepcopy(whole), request)
-    model = listed_model("tiny", video.networks)
+    video = VideoNetworks.of(copy.deepcopy(whole), request)
+    model = describe_networks("tiny", video.networks)
     store = write_store(tmp_path, model, video.networks, cut(plan, model, {}))
     schedule, costs = schedule_run(plan, model)
     with Executor(schedule, costs, TorchBlocks(schedule, video.networks, store)) as executor:
-        found = video.generate(executor, TOKENS, MASK, seed=1)
+        found = generate(video, TOKENS, MASK, player=executor, seed=1)
     assert np.array_equal(found.frames, expected.frames)
     assert torch.equal(found.sample.latent, expected.sample.latent)
     assert found.sample.leap_step == leap
     denoised = {span.step for span in executor.trace().spans if span.component == "denoiser" and span.action == "run"}
     assert len(denoised) == (STEPS if leap is None else leap + 1)
-    assert executor.ledger_bytes == 0
+    assert held_bytes(executor) == 0

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.schema import Tdtm
@@ -20,11 +21,17 @@ from ondevice_sora.runtime.networks.components import (
 from ondevice_sora.runtime.networks.stdit3 import STDiT3
 from ondevice_sora.runtime.networks.t5 import T5Encoder
 from ondevice_sora.runtime.networks.video_vae import VideoVAE, VideoVAEConfig
-from ondevice_sora.runtime.sampling.generation import VideoRequest, from_frames, generate, to_frames
+from ondevice_sora.runtime.sampling.generation import Video, from_frames, generate, to_frames
 from ondevice_sora.runtime.sampling.leap import FixedLeap
+from ondevice_sora.runtime.sampling.request import VideoRequest
+from ondevice_sora.runtime.sampling.video import VideoNetworks
 
 REQUEST = VideoRequest(num_frames=22, height=16, width=24, fps=24, num_steps=4, guidance_scale=3.0)
 IDS, MASK = torch.tensor([[4, 5, 6, 1, 0, 0, 0]]), torch.tensor([[1, 1, 1, 1, 0, 0, 0]])
+
+
+def made(model: TextToVideo, request: VideoRequest, *, ids: Tensor = IDS, seed: int = 1) -> Video:
+    return generate(VideoNetworks.of(model, request), ids, MASK, seed=seed)
 
 
 @pytest.fixture
@@ -46,42 +53,38 @@ def test_a_saved_model_generates_the_same_video(model: TextToVideo, saved: Path)
     loaded = load_text_to_video(saved)
     assert loaded.denoiser.config == model.denoiser.config
     assert loaded.decoder.config == model.decoder.config
-    first, second = (generate(one, IDS, MASK, REQUEST, seed=1) for one in (model, loaded))
+    first, second = (made(one, REQUEST) for one in (model, loaded))
     assert torch.equal(first.sample.latent, second.sample.latent)
     assert np.array_equal(first.frames, second.frames)
 
 
 def test_a_video_has_the_shape_asked_for_and_depends_on_seed_and_prompt(model: TextToVideo) -> None:
-    video = generate(model, IDS, MASK, REQUEST, seed=1)
+    video = made(model, REQUEST)
     assert video.frames.shape == (22, 16, 24, 3)
     assert video.frames.dtype == np.uint8
     assert len(video.sample.steps) == 4
-    other_seed = generate(model, IDS, MASK, REQUEST, seed=2)
-    other_prompt = generate(model, IDS + MASK, MASK, REQUEST, seed=1)
+    other_seed = made(model, REQUEST, seed=2)
+    other_prompt = made(model, REQUEST, ids=IDS + MASK)
     assert not torch.equal(video.sample.latent, other_seed.sample.latent)
     assert not torch.equal(video.sample.latent, other_prompt.sample.latent)
 
 
 def test_without_guidance_the_null_caption_does_not_matter(model: TextToVideo) -> None:
     request = replace(REQUEST, guidance_scale=1.0)
-    before = generate(model, IDS, MASK, request, seed=1).sample.latent
+    before = made(model, request).sample.latent
     model.denoiser.y_embedder.y_embedding.add_(1.0)
-    torch.testing.assert_close(generate(model, IDS, MASK, request, seed=1).sample.latent, before)
-    assert not torch.allclose(generate(model, IDS, MASK, REQUEST, seed=1).sample.latent, before, atol=1e-3)
+    torch.testing.assert_close(made(model, request).sample.latent, before)
+    assert not torch.allclose(made(model, REQUEST).sample.latent, before, atol=1e-3)
 
 
 def test_leaping_and_merging_reach_the_sampler(model: TextToVideo) -> None:
-    plain = generate(model, IDS, MASK, REQUEST, seed=1).sample
-    leapt = generate(model, IDS, MASK, replace(REQUEST, leap=FixedLeap(2)), seed=1).sample
+    plain = made(model, REQUEST).sample
+    leapt = made(model, replace(REQUEST, leap=FixedLeap(2))).sample
     assert leapt.leap_step == 2
     everywhere = replace(REQUEST, merge_steps=[0])
-    merged = generate(model, IDS, MASK, everywhere, seed=1).sample
-    one_block = generate(
-        model, IDS, MASK, replace(everywhere, merged_blocks=Tdtm(units=("temporal_1",)).chosen), seed=1
-    ).sample
-    no_block = generate(
-        model, IDS, MASK, replace(everywhere, merged_blocks=Tdtm(units=("none",)).chosen), seed=1
-    ).sample
+    merged = made(model, everywhere).sample
+    one_block = made(model, replace(everywhere, merged_blocks=Tdtm(units=("temporal_1",)).chosen)).sample
+    no_block = made(model, replace(everywhere, merged_blocks=Tdtm(units=("none",)).chosen)).sample
     assert [step.merged for step in merged.steps] == [True, False, False, False]
     assert torch.equal(no_block.latent, plain.latent)
     assert not torch.equal(merged.latent, plain.latent)
@@ -90,9 +93,9 @@ def test_leaping_and_merging_reach_the_sampler(model: TextToVideo) -> None:
 
 def test_a_prompt_longer_than_the_blocks_see_is_refused(model: TextToVideo) -> None:
     length = int(MASK.sum())
-    generate(model, IDS, MASK, replace(REQUEST, attended_tokens=length, num_steps=1), seed=1)
+    made(model, replace(REQUEST, attended_tokens=length, num_steps=1))
     with pytest.raises(UserError, match=f"the prompt has {length} tokens, the plan's text_tokens are {length - 1}"):
-        generate(model, IDS, MASK, replace(REQUEST, attended_tokens=length - 1), seed=1)
+        made(model, replace(REQUEST, attended_tokens=length - 1))
 
 
 def test_half_precision_weights_come_back_as_float32(model: TextToVideo, saved: Path) -> None:
@@ -134,8 +137,21 @@ def test_the_published_vae_config_means_the_published_sizes(published: dict[str,
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("denoiser/config.json", "{", "denoiser/config.json: not JSON"),
-        ("denoiser/config.json", "[]", "denoiser/config.json: not a JSON object"),
+        ("denoiser/config.json", "{", "denoiser/config.json: not valid JSON"),
+        ("denoiser/config.json", "[]", "denoiser/config.json: expected keys with values"),
+        ("denoiser/config.json", "[" * 10_000, "denoiser/config.json: nested deeper than 40 levels"),
+        ("denoiser/config.json", '{"depth": NaN}', "denoiser/config.json: NaN is not a number"),
+        ("denoiser/config.json", '{"depth": 1000000000}', "denoiser/config.json: depth: expected int <= 200"),
+        ("denoiser/config.json", '{"num_heads": -3}', "denoiser/config.json: num_heads: expected int >= 1"),
+        ("denoiser/config.json", '{"num_heads": 5}', "hidden_size 1152 does not divide among num_heads 5"),
+        ("denoiser/config.json", '{"hidden_size": "1152"}', "hidden_size: expected int, found str '1152'"),
+        ("denoiser/config.json", '{"patch_size": [1, 2]}', "patch_size: expected array of length 3"),
+        ("decoder/config.json", '{"spatial": 3}', "decoder/config.json: spatial: expected object, found int 3"),
+        ("decoder/config.json", '{"spatial": {"norm_num_groups": 3}}', "does not divide among norm_num_groups 3"),
+        ("decoder/config.json", '{"temporal": {"temporal_downsample": []}}', "one is needed between any two"),
+        ("decoder/config.json", '{"scale": [1]}', "shift, scale: 4 and 1 values for 4 channels"),
+        ("decoder/config.json", '{"scale": [0, 1, 1, 1]}', r"scale\[0\]: expected float > 0"),
+        ("text_encoder/config.json", '{"relative_attention_max_distance": 8}', "is not above 8, up to which"),
         ("denoiser/config.json", '{"depht": 2}', "depht: no such setting of STDiT3Config"),
         ("denoiser/config.json", '{"depth": 2}', "the weights do not fit the network"),
         ("decoder/config.json", '{"spatial": {"wings": 2}}', "wings: no such setting of SpatialVAEConfig"),

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -161,15 +162,85 @@ def test_an_index_cannot_point_elsewhere(network: nn.Module, weights: dict[str, 
     folder.mkdir()
     names = dict.fromkeys(weights, "../outside.safetensors")
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
-    with pytest.raises(UserError, match="not beside the index"):
+    with pytest.raises(UserError, match=r"expected the name of a file beside this one, found str '../outside"):
         load_weights(network, folder)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"weight_map": 3}', "\ufeff\x00"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"weight_map": 3}', "\ufeff\x00", json.dumps({"weight_map": {"a": "x" * 100_000}})]
+)
 def test_a_broken_index_is_an_error_of_the_project(network: nn.Module, tmp_path: Path, text: str) -> None:
     (tmp_path / "model.safetensors.index.json").write_text(text)
-    with pytest.raises(UserError, match="not an index of shards"):
+    with pytest.raises(UserError, match=r"index\.json: .*\n?It must be JSON with a .weight_map"):
         load_weights(network, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "kind"),
+    [
+        (torch.eye(3, 2).to_sparse(), "sparse"),
+        (torch.ones(3, 2, dtype=torch.int64), "int64"),
+        (torch.ones(3, 2, dtype=torch.bool), "bool"),
+        (torch.ones(3, 2, dtype=torch.complex64), "complex64"),
+        (torch.ones(3, 2).to(torch.float8_e4m3fn), "float8_e4m3fn"),
+        (torch.empty(3, 2, device="meta"), "without values"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_pickled_tensor_that_is_no_weight_is_named(
+    network: nn.Module, weights: dict[str, Tensor], tmp_path: Path, tensor: Tensor, kind: str
+) -> None:
+    torch.save({**weights, "first.weight": tensor}, tmp_path / "model.bin")
+    with pytest.raises(UserError, match=rf"model\.bin: first.weight is {kind}; weights are dense and float16"):
+        load_weights(network, tmp_path)
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, torch.bool, torch.float8_e4m3fn])
+def test_a_safetensor_that_is_no_float_is_named(
+    network: nn.Module, weights: dict[str, Tensor], tmp_path: Path, dtype: torch.dtype
+) -> None:
+    save_file({**weights, "first.weight": torch.ones(3, 2).to(dtype)}, tmp_path / "model.safetensors")
+    with pytest.raises(
+        UserError, match=r"model\.safetensors: first.weight is [A-Z0-9_]+; weights are dense and float16"
+    ):
+        load_weights(network, tmp_path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("suffix", [".safetensors", ".bin"])
+def test_a_value_that_is_not_finite_is_refused(
+    network: nn.Module, weights: dict[str, Tensor], tmp_path: Path, value: float, suffix: str
+) -> None:
+    weights["second.bias"][0] = value
+    save = save_file if suffix == ".safetensors" else torch.save
+    save(weights, tmp_path / f"model{suffix}")
+    with pytest.raises(UserError, match=r"model\..*: second.bias has values that are not finite"):
+        load_weights(network, tmp_path)
+
+
+def test_what_is_not_needed_may_be_anything(network: nn.Module, weights: dict[str, Tensor], tmp_path: Path) -> None:
+    others = {"unused.counter": torch.ones(1, dtype=torch.int64), "unused.x": torch.full((1,), torch.nan)}
+    save_file({**weights, **others}, tmp_path / "model.safetensors")
+    load_weights(network, tmp_path, unused_prefixes=("unused.",))
+    assert_holds(network, weights)
+
+
+def test_a_deflated_pickle_is_one_message(network: nn.Module, weights: dict[str, Tensor], tmp_path: Path) -> None:
+    """torch writes zip archives without compression, and maps them into memory as they are."""
+    torch.save(weights, tmp_path / "stored")
+    deflated = zipfile.ZipFile(tmp_path / "model.bin", "w", zipfile.ZIP_DEFLATED)
+    with zipfile.ZipFile(tmp_path / "stored") as stored, deflated:
+        for name in stored.namelist():
+            deflated.writestr(name, stored.read(name))
+    with pytest.raises(UserError, match=r"model\.bin: stored/data.pkl in it is compressed"):
+        load_weights(network, tmp_path)
+
+
+def test_names_without_end_are_cut_in_the_message(network: nn.Module, tmp_path: Path) -> None:
+    save_file({"n" * 100_000: torch.ones(1)}, tmp_path / "model.safetensors")
+    with pytest.raises(UserError) as caught:
+        load_weights(network, tmp_path)
+    assert len(str(caught.value)) < 1000
 
 
 class Malicious:

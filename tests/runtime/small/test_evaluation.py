@@ -3,6 +3,7 @@
 import json
 import math
 
+import msgspec
 import pytest
 import torch
 from msgspec.structs import replace
@@ -12,9 +13,10 @@ from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.schema import Plan, load_plan
 from ondevice_sora.records.quality import Measured
 from ondevice_sora.runtime.sampling.generation import generate, generate_from
+from ondevice_sora.runtime.sampling.video import VideoNetworks
 from ondevice_sora.runtime.small.dataset import describe
 from ondevice_sora.runtime.small.evaluation import evaluation
-from ondevice_sora.runtime.small.evaluation.aggregate import rows
+from ondevice_sora.runtime.small.evaluation.aggregate import rows, wilson_interval
 from ondevice_sora.runtime.small.evaluation.configurations import configurations
 from ondevice_sora.runtime.small.shipped import load_small, small_request
 from ondevice_sora.runtime.small.vocabulary import tokenize
@@ -173,9 +175,9 @@ def test_a_leap_out_of_a_shared_walk_equals_a_leap_that_was_run(model, tiny_know
     ((_, scene),) = evaluation.chosen_scenes(1)
     leaping = tiny_known["fixed_3"].plan
     walked, seen = evaluation._walked(model, tiny_known["full"].plan, scene, 0)
-    shared = generate_from(walked, seen, model, small_request(leaping))
+    shared = generate_from(walked, seen, VideoNetworks.of(model, small_request(leaping)))
     ids, mask = tokenize([describe(scene)])
-    run = generate(model, ids, mask, small_request(leaping), seed=0)
+    run = generate(VideoNetworks.of(model, small_request(leaping)), ids, mask, seed=0)
     assert (shared.frames == run.frames).all()
     assert torch.equal(shared.sample.latent, run.sample.latent)
     assert shared.sample.steps == run.sample.steps
@@ -205,8 +207,55 @@ def test_a_damaged_result_is_named(tiny_known, tmp_path):
     file = tmp_path / "videos" / "full" / "000-0.json"
     file.parent.mkdir(parents=True)
     file.write_text(json.dumps({"configuration": "full"}))
-    with pytest.raises(UserError, match=r"000-0.json: not a result of ours"):
+    with pytest.raises(UserError, match=r"000-0.json: the key 'plan' is missing\nRemove the file."):
         evaluation.read_measured(tmp_path, tiny_known["full"], 0, 0)
+
+
+MEASURED = {
+    "configuration": "full", "plan": {}, "scene": 0, "prompt": "a red circle", "seed": 0, "num_evaluations": 2,
+    "leap_step": None, "leap_estimated_error": None, "cosines": [None, 0.5], "denoiser_s": 1.0, "total_s": 2.0,
+    "full_denoiser_s": 1.0, "full_total_s": 2.0, "mse": 0.0, "ssim": 1.0,
+    "right": dict.fromkeys(["shape", "colour", "direction", "all"], True),
+    "flickering": 0.9, "is_dynamic": False, "motion": 0.1, "machine": "here",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"configuration": "paper"}, "configuration: 'paper' in the file of 'full'"),
+        ({"scene": 7}, "scene: 7 in the file of 0"),
+        ({"denoiser_s": 0.0}, "denoiser_s: expected float > 0.0"),
+        ({"full_total_s": -1}, "full_total_s: expected float > 0.0"),
+        ({"mse": 1e300}, "mse: expected float <= 65025.0"),
+        ({"num_evaluations": 10**9}, "num_evaluations: expected int <= 1000"),
+        ({"cosines": [0.5]}, "cosines: 1 of 2 network evaluations"),
+        ({"cosines": [2.0, 0.5]}, r"cosines\[0\]: expected float <= 1.001"),
+        ({"right": {"all": True}}, "right: the key 'shape' is missing"),
+        ({"machine": "\x1b[31m"}, "machine: expected one line without control characters"),
+    ],
+)
+def test_a_result_altered_by_hand_is_refused_at_its_place(tiny_known, tmp_path, changes, complaint):
+    file = tmp_path / "videos" / "full" / "000-0.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps(MEASURED))
+    assert evaluation.read_measured(tmp_path, tiny_known["full"], 0, 0) is None, "of another plan, but whole"
+    file.write_text(json.dumps(MEASURED | changes))
+    with pytest.raises(UserError, match=rf"000-0.json: {complaint}"):
+        evaluation.read_measured(tmp_path, tiny_known["full"], 0, 0)
+
+
+@pytest.mark.parametrize("part", ["videos", "videos/full", "videos/full/000-0.json"])
+def test_results_are_not_read_or_written_through_links(tiny_known, tmp_path, part):
+    (tmp_path / "elsewhere").mkdir()
+    path = tmp_path / "out" / part
+    path.parent.mkdir(parents=True)
+    path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="this is a link; what is in this folder must lie in it"):
+        evaluation.read_measured(tmp_path / "out", tiny_known["full"], 0, 0)
+    with pytest.raises(UserError, match="this is a link; what is in this folder must lie in it"):
+        evaluation._write_measured(tmp_path / "out", msgspec.convert(MEASURED, Measured))
+    assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 def test_prompts_are_spread_over_the_held_out_ones():
@@ -214,3 +263,9 @@ def test_prompts_are_spread_over_the_held_out_ones():
     assert len({index for index, _ in evaluation.chosen_scenes(64)}) == 64
     with pytest.raises(UserError, match="there are 1 to 144"):
         evaluation.chosen_scenes(145)
+
+
+def test_the_interval_of_a_share_is_wilsons() -> None:
+    # Newcombe 1998, table I: 81 of 263.
+    assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
+    assert wilson_interval(10, 10)[1] == 1.0

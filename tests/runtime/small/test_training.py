@@ -16,9 +16,10 @@ from ondevice_sora.runtime.networks.stdit3 import STDiT3
 from ondevice_sora.runtime.networks.t5 import T5Encoder
 from ondevice_sora.runtime.networks.video_vae import VideoVAE
 from ondevice_sora.runtime.sampling.generation import from_frames, generate
+from ondevice_sora.runtime.sampling.video import VideoNetworks
 from ondevice_sora.runtime.small import model as small
 from ondevice_sora.runtime.small.dataset import MovingObject, Scene, clip_of, describe, held_out_scenes, training_clip
-from ondevice_sora.runtime.small.evaluation.adherence import adherence, wilson_interval
+from ondevice_sora.runtime.small.evaluation.adherence import adherence
 from ondevice_sora.runtime.small.training import train as training
 from ondevice_sora.runtime.small.training.optimisers import Optimiser, Rule
 from ondevice_sora.runtime.small.training.stages import (
@@ -32,10 +33,10 @@ from ondevice_sora.runtime.small.training.stages import (
     encode_frames,
     pixel_error,
 )
-from ondevice_sora.runtime.small.training.trainer import Schedule, Trainer
+from ondevice_sora.runtime.small.training.trainer import LearningSchedule, Trainer
 from ondevice_sora.runtime.small.vocabulary import tokenize
 
-SCHEDULE = Schedule(num_steps=30, learning_rate=0.1, warmup_steps=5)
+SCHEDULE = LearningSchedule(num_steps=30, learning_rate=0.1, warmup_steps=5)
 
 
 class LineFit:
@@ -205,7 +206,7 @@ def test_each_step_draws_a_bucket_by_its_share() -> None:
 def test_the_decoder_alone_leaves_the_encoder_as_it_was(tmp_path: Path) -> None:
     vae = VideoVAE(small.VIDEO_VAE, with_encoder=True)
     before = {name: tensor.clone() for name, tensor in vae.state_dict().items()}
-    Trainer(DecoderStage(vae, batch=2), Schedule(num_steps=2, learning_rate=0.01), tmp_path).run()
+    Trainer(DecoderStage(vae, batch=2), LearningSchedule(num_steps=2, learning_rate=0.01), tmp_path).run()
     moved = {name for name, tensor in vae.state_dict().items() if not torch.equal(tensor, before[name])}
     assert moved
     assert all(
@@ -245,7 +246,7 @@ def test_the_gradient_reaches_denoiser_and_text_encoder() -> None:
 def test_training_from_nothing_leaves_a_model_that_generates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stages = ("SPATIAL", "DECODER_ALONE", "TEMPORAL", "CHUNKS", "WHOLE", "MIXED", "PLACES", "CLIPS", "DETAILS")
     for name in stages:
-        monkeypatch.setattr(training, name, Schedule(num_steps=1, learning_rate=1e-3))
+        monkeypatch.setattr(training, name, LearningSchedule(num_steps=1, learning_rate=1e-3))
     monkeypatch.setattr(training, "NUM_CLIPS", 2)
     monkeypatch.setattr(training, "NUM_CENTRED_CLIPS", 1)
     monkeypatch.setattr(training, "NUM_LEANING_CLIPS", 1)
@@ -266,7 +267,7 @@ def test_training_from_nothing_leaves_a_model_that_generates(tmp_path: Path, mon
     }
     ids, mask = tokenize(["a red circle moving left"])
     request = small.VideoRequest(17, 64, 64, 24, num_steps=2, guidance_scale=4.0, transform=False)
-    assert generate(model, ids, mask, request, seed=0).frames.shape == (17, 64, 64, 3)
+    assert generate(VideoNetworks.of(model, request), ids, mask, seed=0).frames.shape == (17, 64, 64, 3)
     latents = np.load(tmp_path / "latents.npy").astype(np.float32)
     assert model.decoder.scale.flatten().tolist() == pytest.approx(latents.std(axis=(0, 2, 3, 4)).tolist(), rel=1e-3)
 
@@ -292,12 +293,6 @@ def test_adherence_finds_each_attribute_that_is_off() -> None:
     assert all(adherence(wanted, clip_of(wanted, seed=0).frames).values())
     nothing = adherence(wanted, np.full((8, 64, 64, 3), 13, np.uint8))
     assert [name for name, is_right in nothing.items() if is_right] == ["background"]
-
-
-def test_the_interval_of_a_share_is_wilsons() -> None:
-    # Newcombe 1998, table I: 81 of 263.
-    assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
-    assert wilson_interval(10, 10)[1] == 1.0
 
 
 def test_held_out_scenes_are_prompts_the_model_can_read() -> None:

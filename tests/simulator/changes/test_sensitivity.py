@@ -35,6 +35,14 @@ def test_each_row_is_the_total_with_one_figure_moved(prepared, rows):
     assert rows[name].low_s < prepared.finish().total_s < rows[name].high_s
 
 
+def test_every_figures_ends_lie_around_the_total(prepared, rows):
+    total = prepared.finish().total_s
+    for row in rows.values():
+        low, high = sorted((row.low_s, row.high_s))
+        assert low <= total * (1 + 1e-9), row.figure
+        assert total <= high * (1 + 1e-9), row.figure
+
+
 def test_the_most_telling_come_first(rows):
     widths = [abs(row.high_s - row.low_s) for row in rows.values()]
     assert widths == sorted(widths, reverse=True)

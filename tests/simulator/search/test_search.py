@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 from worlds.instances import instance
 
-from ondevice_sora.base.compiled import HAS_COMPILER
+from ondevice_sora.base.compiled import has_compiler
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.schedule import build_schedule
 from ondevice_sora.profiles.models.model import Component, Model
@@ -69,7 +69,7 @@ def test_search_finds_the_optimum_of_small_instances(block, tmp_path):
         assert found.best.peak_bytes <= problem.budget
 
 
-@pytest.mark.skipif(not HAS_COMPILER, reason="numba is not installed: this would take minutes")
+@pytest.mark.skipif(not has_compiler(), reason="numba is not installed: this would take minutes")
 @pytest.mark.parametrize(
     ("seed", "units"),
     [
@@ -90,7 +90,7 @@ def test_search_finds_the_optimum_of_up_to_ten_units(seed, units, tmp_path):
     assert play(schedule, costs, place.machine).total_s == pytest.approx(best, rel=1e-9)
 
 
-@pytest.mark.skipif(not HAS_COMPILER, reason="numba is not installed: there is nothing to compare with")
+@pytest.mark.skipif(not has_compiler(), reason="numba is not installed: there is nothing to compare with")
 @pytest.mark.parametrize(
     ("seed", "units"),
     [
@@ -102,7 +102,7 @@ def test_search_finds_the_optimum_of_up_to_ten_units(seed, units, tmp_path):
 def test_the_search_finds_the_same_plan_uncompiled(seed, units, tmp_path, monkeypatch):
     """Whatever is installed: the same candidates in the same order, and the same best; only the time differs."""
     found = search(instance(seed, tmp_path, num_units=units))
-    monkeypatch.setattr(candidates, "HAS_COMPILER", False)
+    monkeypatch.setattr(candidates, "has_compiler", lambda: False)
     again = search(instance(seed, tmp_path, num_units=units))
     assert (again.best.choices, again.ending, again.num_evaluated) == (
         found.best.choices, found.ending, found.num_evaluated,

@@ -1,5 +1,8 @@
 """A search that was cut short goes on from its file, to the end that it would have come to."""
 
+import dataclasses
+import json
+
 import pytest
 from msgspec.structs import replace
 from worlds.instances import instance
@@ -59,12 +62,43 @@ def test_the_state_of_another_search_is_refused(make, tmp_path):
     problem, path = make(), tmp_path / "state.json"
     save_state(path, about_of(problem), {})
     problem.plan = replace(problem.plan, sampler=replace(problem.plan.sampler, steps=7))
-    with pytest.raises(UserError, match=r"state.json: the state of another search"):
+    with pytest.raises(UserError, match=r"state.json: not the state of this search"):
         load_state(path, about_of(problem))
     path.write_text("{")
-    with pytest.raises(UserError, match="not the state of a search"):
+    with pytest.raises(UserError, match=r"state.json: not valid JSON.*\nName another file"):
         load_state(path, "")
     assert load_state(tmp_path / "none.json", "") == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda entry: entry.__setitem__(2, {**entry[2], "score": -1.0}), "score: expected float >= 0.0"),
+        (lambda entry: entry.__setitem__(2, {**entry[2], "packages": "separate"}), "the score is another plan's"),
+        (lambda entry: entry.__setitem__(0, None), "expected array, found nothing"),
+        (lambda entry: entry.clear(), "array of at least length 3"),
+    ],
+)
+def test_a_state_that_was_altered_is_refused_at_its_place(make, tmp_path, change, complaint):
+    problem, path = make(), tmp_path / "state.json"
+    search(problem, progress=Interrupter(300))
+    save_state(path, "about", {problem.budget: problem.seen})
+    state = json.loads(path.read_text())
+    entries = state["scored"][str(problem.budget)]
+    change(next(entry for entry in entries if entry[2] is not None))
+    path.write_text(json.dumps(state))
+    with pytest.raises(UserError, match=rf"state.json: scored\.{problem.budget}\[\d+\].*{complaint}"):
+        load_state(path, "about")
+
+
+def test_a_lie_about_the_best_plan_is_noticed(make):
+    problem = make()
+    settings = [place.setting for place in problem.places]
+    search(problem, progress=Interrupter(300))
+    key, scored = next((key, scored) for key, scored in problem.seen.items() if scored is not None)
+    known = {problem.budget: {key: dataclasses.replace(scored, score=1.0)}}
+    with pytest.raises(UserError, match="what is known from before of the best plan is not true"):
+        find_plan_for(LoadedPlan(problem.plan), settings, (problem.budget, "given"), known=known)
 
 
 @pytest.mark.parametrize("interrupter", [Interrupter(40), Interrupter(phase="comparison")])

@@ -2,15 +2,20 @@
 
 import csv
 import json
-import multiprocessing
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+from worlds import chores
+from worlds.processes import children_of, ended
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.simulator.sweep.grid import read_grid
-from ondevice_sora.simulator.sweep.sweep import Journal, row_of, sweep, write_table
+from ondevice_sora.simulator.sweep.journal import Journal
+from ondevice_sora.simulator.sweep.sweep import row_of, sweep, write_table
 
 GRID = """
 models: [app-192, ours-192]
@@ -111,9 +116,46 @@ def test_a_bad_grid_is_refused_with_file_and_line(text, message, tmp_path):
 
 def test_a_process_that_dies_loses_nothing(cells, rows, tmp_path):
     journal = Journal(tmp_path / "table.csv")
-    progress = killer(lambda: multiprocessing.active_children()[0].pid)
+    progress = killer(lambda: children_of()[0])
     assert sweep(cells, journal, processes=1, progress=progress) == rows
     assert len(journal.path.read_text().splitlines()) == len(cells)
+
+
+def test_a_cell_that_ends_its_process_time_and_again_is_named(cells, tmp_path, monkeypatch):
+    monkeypatch.setattr("ondevice_sora.simulator.sweep.sweep._row_of_item", chores.fatal)
+    monkeypatch.setenv("PYTHONPATH", str(Path(chores.__file__).parents[1]))
+    with pytest.raises(UserError) as refused:
+        sweep(cells, Journal(tmp_path / "table.csv"), processes=1)
+    refused.match("app-192 on iphone15pro, as planned: 3 processes have ended at this cell; the last one was ended by ")
+    refused.match("the system .*memory ran short\nRows done are kept; give it fewer --processes if memory is short.")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_processes_end_with_the_sweep_however_that_ends(cells, rows, tmp_path, number):
+    """And what is in the journal then is enough to go on."""
+    program = (
+        "import os, sys; from ondevice_sora.commands.main import main; from worlds.processes import children_of\n"
+        "from ondevice_sora.simulator.sweep.sweep import Journal; add = Journal.add\n"
+        "def first(*row):\n"
+        "    add(*row)\n"
+        "    print(*children_of(), flush=True)\n"
+        f"    os.kill(os.getpid(), {int(number)})\n"
+        "Journal.add = first\n"
+        "sys.exit(main(['plan', 'sweep', 'grid.yaml']))"
+    )
+    grid(tmp_path)
+    journal = Journal(tmp_path / "grid.csv")
+    before = set(os.listdir("/dev/shm"))
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(Path(chores.__file__).parents[1])},
+    )  # fmt: skip
+    assert ran.returncode == {signal.SIGTERM: 143, signal.SIGKILL: -9}[number]
+    assert ran.stderr.count("\n") == {signal.SIGTERM: 1, signal.SIGKILL: 0}[number], ran.stderr
+    assert ran.stdout and all(ended(int(pid)) for pid in ran.stdout.split())
+    assert set(os.listdir("/dev/shm")) <= before
+    assert 1 <= len(journal.read()) <= len(cells)
+    assert sweep(cells, journal, processes=1) == rows
 
 
 def test_a_worker_of_a_cluster_that_dies_loses_nothing(cells, rows, tmp_path):
@@ -125,14 +167,42 @@ def test_a_worker_of_a_cluster_that_dies_loses_nothing(cells, rows, tmp_path):
         assert sweep(cells, Journal(tmp_path / "table.csv"), cluster.scheduler_address, progress=progress) == rows
 
 
+def test_a_scheduler_that_is_lost_is_told_and_the_rows_done_are_kept(cells, tmp_path, monkeypatch):
+    """A scheduler of its own process, killed when the first row is done; the second one takes for ever."""
+    pytest.importorskip("distributed", reason="distributed is not installed")
+    monkeypatch.setattr("ondevice_sora.simulator.sweep.sweep.row_of", chores.done_once)
+    monkeypatch.setenv("PYTHONPATH", str(Path(chores.__file__).parents[1]))
+    file = tmp_path / "scheduler.json"
+    scheduler = ["scheduler", "--port", "0", "--no-dashboard", "--no-show", "--scheduler-file", str(file)]
+    worker = ["worker", "--scheduler-file", str(file), "--nthreads", "1", "--no-dashboard", "--no-nanny"]
+    started = [
+        subprocess.Popen([sys.executable, "-m", f"distributed.cli.dask_{name}", *options], stderr=subprocess.DEVNULL)
+        for name, *options in (scheduler, worker)
+    ]
+    try:
+        while not file.is_file() or not file.read_text():
+            assert started[0].poll() is None
+        address = json.loads(file.read_text())["address"]
+        journal = Journal(tmp_path / "table.csv")
+        with pytest.raises(UserError) as refused:
+            sweep(cells, journal, address, progress=killer(lambda: started[0].pid))
+        refused.match(f"{address}: the Dask scheduler was lost with 7 cells left\nRows done are kept; the same command")
+        assert [json.loads(line)[1] for line in journal.path.read_text().splitlines()] == [{"made": "up"}]
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
 def test_rows_done_are_kept_and_a_torn_line_is_not_one(cells, rows, tmp_path):
     journal = Journal(tmp_path / "table.csv")
-    journal.add(cells[0].key, {"made": "up"})
+    made_up = rows[0] | {"total_s": 12345.0}
+    journal.add(cells[0].key, made_up)
     with journal.path.open("a") as stream:
         stream.write('["torn')
     told = []
     found = sweep(cells[:2], journal, processes=1, progress=told.append)
-    assert found == [{"made": "up"}, rows[1]]
+    assert found == [made_up, rows[1]]
     assert told == [1, 1]
     assert [json.loads(line)[0] for line in journal.path.read_text().splitlines()] == [cell.key for cell in cells[:2]]
 
@@ -155,3 +225,10 @@ def test_csv_and_parquet_hold_the_same(rows, tmp_path):
     for text, typed in zip(written, table, strict=True):
         assert text == {name: "" if value is None else str(value) for name, value in typed.items()}
     assert table[:-1] == rows
+
+
+def test_text_that_a_spreadsheet_would_take_for_a_formula_is_text(rows, tmp_path):
+    write_table([rows[0] | {"model": "=1+1", "device": "-2", "reason": "@x"}], tmp_path / "table.csv")
+    (row,) = csv.DictReader((tmp_path / "table.csv").read_text().splitlines())
+    assert (row["model"], row["device"], row["reason"]) == ("'=1+1", "'-2", "'@x")
+    assert float(row["total_s"]) == rows[0]["total_s"]

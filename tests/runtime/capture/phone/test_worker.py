@@ -170,7 +170,6 @@ def parameters(function) -> list[str]:
 
 
 def test_what_is_called_is_as_it_is_in_the_installed_coremltools():
-    """Also the private parts: without them there is neither patience nor a second load without installing again."""
     assert parameters(MLModelBenchmarker) == ["model", "device"]
     assert parameters(MLModelBenchmarker.benchmark_load) == ["iterations"]
     assert parameters(MLModelBenchmarker.benchmark_predict) == ["inputs", "iterations", "warmup"]
@@ -183,10 +182,6 @@ def test_what_is_called_is_as_it_is_in_the_installed_coremltools():
     assert parameters(remote_device.AppSigningCredentials) == [
         "development_team", "provisioning_profile_uuid", "bundle_identifier",
     ]  # fmt: skip
-    assert parameters(remote_device._DeviceCtl.launch_app) == ["device", "installation_info", "working_directory"]
-    assert parameters(remote_device._AppInstallationInfo) == ["bundle_identifier", "database_uuid"]
-    assert parameters(remote_device._DeviceCtlRemoteService) == ["socket", "poll_time", "max_attempts"]
-    assert "_loaded_model" in inspect.getsource(MLModelBenchmarker.benchmark_load)
     assert inspect.iscoroutinefunction(async_wrapper.RemoteMLModelAsyncWrapper.unload)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -14,12 +16,26 @@ from safetensors.torch import load_file, save_file
 
 pytest.importorskip("coremltools")
 
+from worlds import chores
+
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.documents import Document
+from ondevice_sora.base.files.folders import locked
+from ondevice_sora.base.files.opening import NotAFileError
 from ondevice_sora.base.files.reading import parse_yaml
+from ondevice_sora.base.interrupts import Interrupted
 from ondevice_sora.plans.schema import load_plan, read_plan
+from ondevice_sora.runtime.coreml.export import export
 from ondevice_sora.runtime.coreml.export.export import _packages, export_plan
-from ondevice_sora.runtime.coreml.export.manifest import packaged, plan_hash, read_manifest
+from ondevice_sora.runtime.coreml.export.exported import Export
+from ondevice_sora.runtime.coreml.export.folder import remove_package
+from ondevice_sora.runtime.coreml.export.manifest import (
+    ExportedBlock,
+    give_way,
+    packaged,
+    plan_hash,
+    read_manifest,
+)
 from ondevice_sora.runtime.coreml.export.parity import relative_error, validate_export
 from ondevice_sora.runtime.coreml.export.sources import RandomWeights
 from ondevice_sora.runtime.coreml.export.workshop import Commission, Workshop
@@ -146,6 +162,86 @@ def test_an_interrupted_export_goes_on(copied: Path, exported: Exported) -> None
     assert read_manifest(copied).complete
 
 
+def unfinished(directory: Path, *numbers: int) -> set[str]:
+    """Forget these blocks of the denoiser. Returns what lies in the folder."""
+    manifest = json.loads((directory / "manifest.json").read_text())
+    manifest["complete"] = False
+    manifest["blocks"] = [
+        block for block in manifest["blocks"] if block["component"] != "denoiser" or block["number"] not in numbers
+    ]
+    (directory / "manifest.json").write_text(json.dumps(manifest))
+    return {path.name for path in directory.iterdir()}
+
+
+def test_ctrl_c_keeps_the_blocks_that_are_finished_and_nothing_else(
+    copied: Path, exported: Exported, ctrl_c: Callable[[], None]
+) -> None:
+    there = unfinished(copied, 0, 2)
+    told: list[tuple[str, bool]] = []
+
+    def on_block(block: ExportedBlock, was_made: bool) -> None:
+        told.append((block.name, was_made))
+        if was_made:
+            ctrl_c()
+
+    with pytest.raises(Interrupted):
+        export_plan(Commission(load_plan(exported.plan).plan, exported.weights), copied, on_block=on_block)
+    assert [was_made for _, was_made in told] == [False] * 4 + [True]
+    assert len(read_manifest(copied).blocks) == 5
+    assert {path.name for path in copied.iterdir()} == there
+    assert exported_again(copied, exported) == ["output"]
+
+
+def test_a_conversion_leaves_nothing_in_the_systems_temporary_folder(
+    copied: Path, exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """coremltools keeps a copy of each package there until the process ends: all of a large model's."""
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    there = unfinished(copied, 2)
+    assert exported_again(copied, exported) == ["output"]
+    assert not list((tmp_path / "tmp").iterdir())
+    assert {path.name for path in copied.iterdir()} == there
+
+
+def test_what_a_killed_export_left_is_removed_by_the_next(copied: Path, exported: Exported) -> None:
+    left = copied / ".ondevice-sora-export-left"
+    (left / "denoiser.000").mkdir(parents=True)
+    (left / "denoiser.000" / "plain.mlpackage").symlink_to(exported.directory)
+    assert exported_again(copied, exported) == []
+    assert not left.exists() and exported.directory.is_dir()
+
+
+def test_two_exports_into_one_folder_are_one_too_many(copied: Path, exported: Exported) -> None:
+    with locked(copied), pytest.raises(UserError, match=f"{copied}: another process is working with this folder"):
+        exported_again(copied, exported)
+
+
+def test_a_process_that_the_system_ends_names_its_block(
+    copied: Path, exported: Exported, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unfinished(copied, 2)
+    monkeypatch.setattr(export, "make_block", chores.fatal)
+    monkeypatch.setenv("PYTHONPATH", str(Path(chores.__file__).parents[1]))
+    with pytest.raises(UserError) as refused:
+        export_plan(Commission(load_plan(exported.plan).plan, exported.weights), copied, jobs=2)
+    refused.match("the process that made block 'output' of denoiser was ended by the system")
+    refused.match("What is finished is kept; take fewer --jobs if memory is short.")
+
+
+def test_in_two_processes_the_same_packages_are_made(copied: Path, exported: Exported) -> None:
+    before = read_manifest(copied)
+    unfinished(copied, 0, 2)
+    made: list[str] = []
+    export_plan(
+        Commission(load_plan(exported.plan).plan, exported.weights), copied, jobs=2,
+        on_block=lambda block, was_made: made.append(block.name) if was_made else None,
+    )  # fmt: skip
+    assert sorted(made) == ["input", "output"]
+    assert [block.functions for block in read_manifest(copied).blocks] == [block.functions for block in before.blocks]
+    validate_export(copied)
+
+
 def test_separate_packages_hold_tdtm_apart() -> None:
     assert _packages(["plain", "tdtm"], "separate") == {"": ["plain"], ".tdtm": ["tdtm"]}
     assert _packages(["plain", "tdtm"], "shared") == {"": ["plain", "tdtm"]}
@@ -242,7 +338,7 @@ def test_a_broken_manifest(tmp_path: Path, text: str) -> None:
 def test_a_manifest_may_not_name_files_elsewhere(copied: Path, name: str) -> None:
     text = (copied / "manifest.json").read_text()
     (copied / "manifest.json").write_text(text.replace('"denoiser.000.mlpackage"', f'"{name}"'))
-    with pytest.raises(UserError, match="not beside the manifest"):
+    with pytest.raises(UserError, match=r"packages\[0\].file: expected the name of an .mlpackage beside it"):
         read_manifest(copied)
 
 
@@ -258,3 +354,119 @@ def test_the_plan_is_kept_whole(exported: Exported) -> None:
     manifest = read_manifest(exported.directory)
     plan = read_plan(Document(manifest.plan, {}, Path("manifest.json"))).plan
     assert plan == load_plan(exported.plan).plan
+
+
+def altered(directory: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    path = directory / "manifest.json"
+    manifest = json.loads(path.read_text())
+    change(manifest)
+    path.write_text(json.dumps(manifest))
+
+
+def denoiser(manifest: dict[str, Any]) -> dict[str, Any]:
+    """The block with two functions."""
+    return next(block for block in manifest["blocks"] if len(block["functions"]) == 2 and block["number"])
+
+
+def rename_tensor(manifest: dict[str, Any]) -> None:
+    denoiser(manifest)["functions"][0]["inputs"][0]["tensor"] = "other"
+
+
+LIES: list[tuple[Callable[[dict[str, Any]], object], str]] = [
+    (lambda m: denoiser(m)["functions"].pop(), "functions is not what the plan and its packages give"),
+    (lambda m: denoiser(m)["functions"][0]["outputs"].pop(), "functions.*expected array of length >= 1"),
+    (lambda m: denoiser(m)["functions"][0]["inputs"].pop(), "functions is not what the plan and its packages give"),
+    (lambda m: denoiser(m)["functions"][0]["inputs"][0].update(shape=[1]), "functions is not what the plan"),
+    (lambda m: denoiser(m)["functions"][0]["inputs"][0].update(dtype="float16"), "functions is not what the plan"),
+    (rename_tensor, "functions is not what the plan and its packages give"),
+    (lambda m: denoiser(m).update(precision="int8"), "precision is not what the plan and its packages give"),
+    (lambda m: denoiser(m).update(compute_units="cpu_only"), "compute_units is not what the plan"),
+    (lambda m: denoiser(m).update(number=7), "number is not what the plan"),
+    (lambda m: m["sampling"].update(guidance=1.0), "sampling is not what the plan and these weights give"),
+    (lambda m: m["sampling"]["timesteps"].pop(), "sampling is not what the plan and these weights give"),
+    (lambda m: m["decoding"].update(batch_frames=3), "decoding is not what the plan and these weights give"),
+    (lambda m: m["origin"]["denoiser"].update(depth=2), "origin is not what the plan and these weights give"),
+    (lambda m: m["components"][0].update(passes=2), "components is not what the plan and these weights give"),
+    (lambda m: m.update(text_tokens=5), "text_tokens is not what the plan and these weights give"),
+    (lambda m: m.update(plan_sha256="0" * 64), "plan_sha256: not the hash of the plan that is told"),
+    (lambda m: m["plan"]["sampler"].update(steps=4), "plan_sha256: not the hash of the plan that is told"),
+    (lambda m: m["plan"].update(model="sdxl_base_ios"), "model: 'sdxl_base_ios' is no model that is exported here"),
+    (lambda m: m["blocks"].pop(), "blocks are not those of the plan"),
+    (lambda m: denoiser(m)["functions"][0].update(package="../x.mlpackage"), "expected the name of an .mlpackage"),
+    (lambda m: denoiser(m)["functions"][0].update(package="x.mlpackage"), "is none of the block's packages"),
+    (lambda m: m["blocks"].append(m["blocks"][0]), "stands twice"),
+    (lambda m: denoiser(m)["functions"].reverse() or denoiser(m)["functions"].pop(), "and a plain one"),
+    (lambda m: m["no_caption"].update(file="../no_caption.bin"), "no_caption.file: expected the name of a .bin file"),
+    (lambda m: m["no_caption"].update(shape=[10**9, 10**9]), "no_caption is not what the plan and these weights give"),
+    (lambda m: m["sampling"].update(fps=-1), "sampling.fps: expected float > 0.0"),
+    (lambda m: m["weights"].update(description="\x1b[31m"), "weights.description: expected one line"),
+]
+
+
+@pytest.mark.parametrize(("change", "complaint"), LIES)
+def test_a_check_notices_whatever_a_manifest_lies_about(
+    copied: Path, exported: Exported, change: Callable[[dict[str, Any]], object], complaint: str
+) -> None:
+    altered(copied, change)
+    with pytest.raises(UserError, match=complaint):
+        validate_export(copied, exported.weights)
+
+
+def test_a_check_notices_an_altered_constant(copied: Path, exported: Exported) -> None:
+    path = copied / "no_caption.bin"
+    data = bytearray(path.read_bytes())
+    data[0] ^= 1
+    path.write_bytes(data)
+    for use in (lambda: validate_export(copied, exported.weights), lambda: Export.open(copied)):
+        with pytest.raises(UserError, match=r"no_caption\.bin: is not as it was written \(checksum\)"):
+            use()
+    path.write_bytes(data[:-4])
+    with pytest.raises(UserError, match=r"no_caption\.bin: has \d+ bytes instead of"):
+        Export.open(copied)
+
+
+@pytest.mark.parametrize("target", ["/dev/zero", "/etc/passwd", "nowhere"])
+@pytest.mark.parametrize("place", ["denoiser.000.mlpackage/Data/extra", "no_caption.bin", "manifest.json"])
+def test_links_in_an_export_are_not_followed(copied: Path, exported: Exported, place: str, target: str) -> None:
+    (copied / place).unlink(missing_ok=True)
+    (copied / place).symlink_to(target)
+    with pytest.raises(UserError, match=r"link|not a file or a folder of its own"):
+        validate_export(copied, exported.weights)
+
+
+def test_an_export_is_not_opened_where_tensors_are_renamed(copied: Path) -> None:
+    altered(copied, rename_tensor)
+    with pytest.raises(UserError, match=r"function 'plain' of block '.*' of denoiser does not read and write what"):
+        Export.open(copied)
+
+
+@pytest.mark.parametrize("text", ["mine\n", "{}", '{"format": "another-1"}'])
+def test_a_manifest_that_is_not_an_export_s_is_kept(exported: Exported, tmp_path: Path, text: str) -> None:
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(UserError, match=r"manifest\.json: .*\nChoose another folder, or have this file replaced"):
+        exported_again(tmp_path, exported)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"manifest.json": text}
+    give_way(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_packages_are_removed(tmp_path: Path) -> None:
+    """A block that an older manifest names is removed; what else has that name is somebody's."""
+    outside = tmp_path / "outside.mlpackage"
+    (outside / "Data").mkdir(parents=True)
+    (outside / "Manifest.json").write_text("{}")
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "a.mlpackage").symlink_to(outside)
+    (folder / "b.mlpackage").mkdir()
+    (folder / "b.mlpackage" / "mine.txt").write_text("mine")
+    (folder / "c.mlpackage").write_text("mine")
+    for name in ("a", "b", "c"):
+        with pytest.raises(UserError, match=rf"{name}\.mlpackage: is in the way, and is not a package"):
+            remove_package(folder, f"{name}.mlpackage")
+    with pytest.raises(NotAFileError, match="is not the name of a file in this folder"):
+        remove_package(folder, "../outside.mlpackage")
+    assert (outside / "Manifest.json").exists() and (folder / "b.mlpackage" / "mine.txt").exists()
+    shutil.copytree(outside, folder / "d.mlpackage")
+    remove_package(folder, "d.mlpackage")
+    assert not (folder / "d.mlpackage").exists()

@@ -87,7 +87,7 @@ def test_a_pipe_in_place_of_the_model_does_not_hang(folder):
     model = linear_package(folder) / "Data/com.apple.CoreML/model.mlmodel"
     model.unlink()
     os.mkfifo(model)
-    refused(folder, "not a plain file")
+    refused(folder, "this is a pipe, not a file")
 
 
 @pytest.mark.parametrize(
@@ -96,8 +96,9 @@ def test_a_pipe_in_place_of_the_model_does_not_hang(folder):
         ("", "not a package's manifest"),
         ("[" * 100_000, "not a package's manifest"),
         ('{"itemInfoEntries": {}}', "rootModelIdentifier"),
+        ('{"itemInfoEntries": {}, "itemInfoEntries": {}}', "the key 'itemInfoEntries' stands twice"),
         (json.dumps({"itemInfoEntries": {}, "rootModelIdentifier": "x"}), "no item 'x'"),
-        (" " * (2 << 20), "more than 1048576 bytes"),
+        (" " * (2 << 20), "at most 1048576 bytes are read"),
     ],
 )
 def test_a_broken_manifest(folder, text, match):

@@ -1,0 +1,99 @@
+"""The page of one or more traces: self-contained, readable offline, the same bytes for the same traces.
+
+The figures are drawn in the browser by assets/report.js from data in the page, because they follow the colour scheme,
+the width and the zoom; everything else stands in the page as HTML.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.writing import write_text
+from ondevice_sora.base.units import format_bytes
+from ondevice_sora.records.trace import Trace
+from ondevice_sora.reports.compare import compare_rows
+from ondevice_sora.reports.page.prediction import prediction_view
+from ondevice_sora.reports.page.sections import letter, memory_keys, run_of, shared_places
+from ondevice_sora.reports.page.templating import page
+from ondevice_sora.reports.rows import LANE_NAMES, kind_word, labels, verdict
+from ondevice_sora.reports.timeline import (
+    HOLDERS,
+    LANES,
+    component_names,
+    lanes_of,
+    memory_columns,
+    pass_texts,
+    span_columns,
+    steady_step,
+    title,
+)
+
+
+def write_report(traces: list[Trace], path: str | Path) -> None:
+    """Write the page. Raises UserError if there is no trace, or if the file cannot be written."""
+    write_text(path, render(traces))
+
+
+def render(traces: list[Trace]) -> str:
+    """The whole page as text. Raises UserError if there is no trace."""
+    if not traces:
+        raise UserError("a report needs at least one trace", mend="Name a trace that `simulate --trace FILE` wrote.")
+    names = labels(traces)
+    runs = [run_of(trace, name, index) for index, (trace, name) in enumerate(zip(traces, names, strict=True))]
+    return page(
+        "report.html",
+        title=_title(traces),
+        assets=("report.js",),
+        figures=figures(traces),
+        runs=runs,
+        stages=[title(name) for name in component_names(traces)],
+        places=shared_places(traces),
+        memory_keys=memory_keys(runs),
+        comparison=compare_rows(traces),
+        prediction=prediction_view(traces),
+    )
+
+
+def figures(traces: list[Trace]) -> dict[str, Any]:
+    """What the page's figures are drawn from."""
+    components = component_names(traces)
+    return {
+        "components": [title(name) for name in components],
+        "lanes": list(LANE_NAMES.values()),
+        "holders": [{"key": key, "name": name} for key, name in HOLDERS.items()],
+        "traces": [_figures_of(trace, index, components) for index, trace in enumerate(traces)],
+    }
+
+
+def _figures_of(trace: Trace, index: int, components: list[str]) -> dict[str, Any]:
+    kill = trace.kill
+    step = steady_step(trace)
+    peak = max(trace.memory, key=lambda sample: sample.total, default=None)
+    return {
+        "letter": letter(index),
+        "total": trace.total_s,
+        "lanes": [LANES.index(lane) for lane in lanes_of(trace)],
+        "spans": span_columns(trace, components),
+        "passes": pass_texts(trace),
+        "memory": memory_columns(trace),
+        "peak": None if peak is None else {"time": peak.time_s, "bytes": peak.total},
+        "limit": _bytes(trace.limit_bytes),
+        "budget": trace.result.budget_bytes if trace.result is not None else None,
+        "kill": None if kill is None else {"time": kill.time_s, **_bytes(kill.footprint_bytes)},
+        "step": None if step is None else {
+            "component": components.index(step.component), "step": step.step, "start": step.start_s, "end": step.end_s,
+        },
+    }  # fmt: skip
+
+
+def _bytes(count: int) -> dict[str, Any]:
+    return {"bytes": count, "told": format_bytes(count)}
+
+
+def _title(traces: list[Trace]) -> str:
+    if len(traces) > 1:
+        return f"{len(traces)} runs compared"
+    trace = traces[0]
+    return f"{verdict(trace).word}: {trace.plan} on {trace.device} ({kind_word(trace).lower()})"

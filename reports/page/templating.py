@@ -1,0 +1,126 @@
+"""Pages from their templates: text cannot become markup, and what the figures need is in the file, packed.
+
+Quantities are written by Python (filters over base/units.py), laid out by the templates, and drawn by the scripts in
+assets/. plotly.js would be most of a page, so it and the figures' data are deflated; assets/draw.js unpacks them.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
+from importlib.resources import files
+from itertools import groupby
+from operator import attrgetter
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from ondevice_sora.base.units import format_bytes, format_change, format_count, format_percent, format_seconds
+from ondevice_sora.reports.rows import UNKNOWN
+from ondevice_sora.reports.timeline import title
+
+_QUANTITY = re.compile(r"(?<=\d) (?=(?:h|min|s|ms|\u00b5s|GB|MB|kB|B|%)(?!\w))|(?<=\d h) (?=\d)|(?<=\d min) (?=\d)")
+LEVEL = 5
+"""zlib's: within 1 % of the smallest, in half of the default's time."""
+NO_BREAK = "\N{NO-BREAK SPACE}"
+
+
+def page(template: str, title: str, assets: Sequence[str], figures: dict[str, Any], **content: Any) -> str:
+    """The whole page as text. `assets` are its styles and scripts, besides those that every page has.
+
+    `figures` is what its scripts draw from. Only the page's own script and plotly.js may run: the content security
+    policy names both by their digests.
+    """
+    styles = ["style.css", *(name for name in assets if name.endswith(".css"))]
+    scripts = ["draw.js", *(name for name in assets if name.endswith(".js"))]
+    script = '\n(() => {\n"use strict";\n' + "".join(_asset(name) for name in scripts) + "})();\n"
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            title=title,
+            style=Markup("".join(_asset(name) for name in styles)),
+            data=packed(json.dumps(figures, separators=(",", ":"), allow_nan=False)),
+            plotly=_plotly()[0],
+            script=Markup(script),
+            script_digests=Markup(f"'{digest(script)}' '{_plotly()[1]}'"),
+            **content,
+        )
+    )
+
+
+def packed(text: str) -> Markup:
+    """Text as base64 of a raw deflate stream, which cannot end the element that it stands in."""
+    return Markup(base64.b64encode(zlib.compress(text.encode(), LEVEL, wbits=-zlib.MAX_WBITS)).decode())
+
+
+def digest(script: str) -> str:
+    """A script's name in a content security policy."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
+
+
+def unbroken(text: str) -> str:
+    """The text with every number on one line with its unit."""
+    return _QUANTITY.sub(NO_BREAK, text)
+
+
+def known(value: float | None, write: str) -> str:
+    """The value through a filter, or the dash of what is not known."""
+    return UNKNOWN if value is None else str(FILTERS[write](value))
+
+
+def runs_of(rows: Iterable[Any], field: str) -> Iterator[tuple[Any, list[Any]]]:
+    """Rows that follow each other with the same value in a field, and that value; the order stays."""
+    return ((value, list(some)) for value, some in groupby(rows, key=attrgetter(field)))
+
+
+def css_share(share: float) -> str:
+    """A share of one as CSS writes it."""
+    return f"{share * 100:.3f}%"
+
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    "seconds": format_seconds,
+    "bytes": format_bytes,
+    "percent": format_percent,
+    "change": lambda change: format_change(change, format_seconds),
+    "css": css_share,
+    "count": format_count,
+    "title_of": title,
+    "groupby_run": runs_of,
+    "known": known,
+}
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("ondevice_sora.reports.page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: unbroken(value) if type(value) is str else value,
+    )
+    environment.filters.update(FILTERS)
+    return environment
+
+
+@cache
+def _asset(name: str) -> str:
+    return (files("ondevice_sora.reports.page") / "assets" / name).read_text(encoding="utf-8")
+
+
+@cache
+def _plotly() -> tuple[Markup, str]:
+    """plotly.js as the plotly package ships it, packed, and its digest."""
+    from plotly.offline import get_plotlyjs
+
+    source = str(get_plotlyjs())
+    return packed(source), digest(source)

@@ -1,0 +1,92 @@
+"""The rows of a sweep as they are done, one JSON line each, in a file beside the table: what a sweep goes on from."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO
+
+import msgspec
+
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.documents import Document
+from ondevice_sora.base.files.json_files import read_rows
+from ondevice_sora.base.files.opening import NotAFileError, reason
+from ondevice_sora.base.text import END, Line
+
+Row = dict[str, Any]
+"""Column -> value; units in the names, None for unknown."""
+
+TEXT = ("model", "device", "technique", "verdict", "reason")
+WHOLE = ("width", "height", "frames", "budget_bytes", "peak_bytes", "limit_bytes")
+VERDICTS = ("fits", "killed", "refused")
+MAX_BYTES = 500_000_000
+SWEEP_ANEW = "Delete the file to sweep anew."
+Key = Annotated[str, msgspec.Meta(pattern=f"^[0-9a-f]{{24}}{END}", description="24 hexadecimal digits")]
+Number = Annotated[float, msgspec.Meta(ge=-1e18, le=1e18)] | Annotated[int, msgspec.Meta(ge=-(10**18), le=10**18)]
+
+
+class _Done(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """A line of the file: a cell's key and its row."""
+
+    key: Key
+    row: dict[Line, str | Number | None]
+
+
+class Journal:
+    """The journal of the sweep that writes `table`."""
+
+    def __init__(self, table: Path) -> None:
+        self.path = table.with_name(f"{table.name}.rows.jsonl")
+
+    def read(self) -> dict[str, Row]:
+        """Row by the cell's key. A line that was cut short is not a row, and is cut off. Raises UserError."""
+        rows: dict[str, Row] = {}
+        if not os.path.lexists(self.path):
+            return rows
+        end = 0
+        for document, ends_at in read_rows(self.path, max_bytes=MAX_BYTES, mend=SWEEP_ANEW):
+            done = document.convert(_Done)
+            _check(done.row, document)
+            rows[done.key], end = done.row, ends_at
+        with self._opened() as stream:
+            stream.truncate(end)
+        return rows
+
+    def add(self, key: str, row: Row) -> None:
+        """Raises UserError if it cannot be written."""
+        with self._opened() as stream:
+            stream.write(json.dumps([key, row], allow_nan=False).encode() + b"\n")
+
+    @contextmanager
+    def _opened(self) -> Iterator[BinaryIO]:
+        """The file, to add to. Nobody has named it, so that it is no link, and no device. Raises UserError."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        try:
+            with open(os.open(self.path, flags, 0o666), "ab") as stream:
+                if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                    raise NotAFileError(errno.EPERM, "what is there is not a file")
+                yield stream
+        except OSError as error:
+            raise UserError(f"cannot be written: {reason(error)}", str(self.path)) from None
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+def _check(row: Row, document: Document) -> None:
+    """What the schema does not say: which columns there must be, and of what kind. Raises UserError."""
+    for name in ("model", "device", "technique", "verdict"):
+        if row.get(name) is None:
+            raise document.error("$[1]", f"the column '{name}' is missing")
+    for name, value in row.items():
+        kinds = str if name in TEXT else int if name in WHOLE else (int, float)
+        if value is not None and not isinstance(value, kinds):
+            raise document.error(f"$[1].{name}", f"{value!r} does not belong in this column")
+    if row["verdict"] not in VERDICTS:
+        raise document.error("$[1].verdict", f"{row['verdict']!r} is none of {', '.join(VERDICTS)}")

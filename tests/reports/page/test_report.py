@@ -1,0 +1,93 @@
+"""The page of runs as a file: what it says, in which order, and what it draws from. What it draws: test_browser.py."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+from worlds.pages import read, unpacked, words
+
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.records.trace import Trace
+from ondevice_sora.reports.page.report import render
+
+
+def test_the_answer_comes_first(trace: Trace, killed: Trace) -> None:
+    said = words(render([trace]))
+    head = said.partition("Total time")[0]
+    assert head.endswith(
+        "Simulated Toy phone toy Fits toy plan The generation takes 27.0 s; the footprint peaks at 610 MB, 390 MB "
+        "below the limit of 1.00 GB. "
+    )
+    assert "Would be killed" in words(render([killed])).partition("Killed after")[0]
+
+
+def test_everything_asked_of_the_page_is_there(trace: Trace) -> None:
+    said = words(render([trace]))
+    for part in (
+        "What to change next", "Keep block a resident: 1.00 s less.",
+        "What if", "With the entitlement", "limit 2.00 GB", "25.0 s −7.4 %", "610 MB of 500 MB killed",
+        "Timeline", "Memory charged to the app", "limit 1.00 GB", "budget 800 MB", "peak 610 MB at 8.00 s",
+        "One steady denoiser step", "Step 2, of median length among the steps",
+        "Where the time goes", "86 % of all loading passes while a block runs.",
+        "Bounds", "86 % of what overlapping loads with runs can save",
+        "What the total rests on", "50 % fitted",
+        "Blocks", "a … b ×2",
+        "Conditions and notes", "toyOS 1", "Made by hand.",
+    ):  # fmt: skip
+        assert part in said, part
+
+
+def test_traces_are_compared_side_by_side(trace: Trace, measured: Trace) -> None:
+    page = render([trace, measured])
+    said = words(page)
+    assert "2 runs compared" in said
+    assert "total 27.0 s 29.7 s +2.70 s (+10 %)" in said
+    figures = [attrs["data-figure"] for _, attrs in read(page).tags if "data-figure" in attrs]
+    assert figures == ["lanes", "lanes", "memory", "step", "step"]
+
+
+def test_bytes_do_not_depend_on_the_hash_seed(trace: Trace, tmp_path: Path) -> None:
+    from ondevice_sora.records.trace import write_trace
+
+    write_trace(trace, tmp_path / "trace.json")
+    code = (
+        "import sys, hashlib; from ondevice_sora.records.trace import read_trace;"
+        "from ondevice_sora.reports.page.report import render;"
+        "print(hashlib.sha256(render([read_trace(sys.argv[1])]).encode()).hexdigest())"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path / "trace.json")],
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)}, capture_output=True, text=True, check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }  # fmt: skip
+    assert len(found) == 1
+
+
+def test_figures_name_every_quantity_in_the_words_of_the_text(trace: Trace, killed: Trace) -> None:
+    first, second = unpacked(render([trace, killed]))["traces"]
+    assert first["spans"]["told"][0] == "First load, 2.00 s\nText encoder, step 0\n0.000 s to 2.000 s\n100 MB read"
+    assert first["limit"] == {"bytes": 1_000_000_000, "told": "1.00 GB"}
+    assert first["memory"]["told"]["total"][:3] == ["300 MB", "450 MB", "550 MB"]
+    assert second["kill"] == {"time": 11.0, "bytes": 1_100_000_000, "told": "1.10 GB"}
+
+
+def test_a_step_that_loads_nothing_says_so(trace: Trace) -> None:
+    spans = [span for span in trace.spans if span.action == "run"]
+    said = words(render([replace(trace, spans=spans, result=None)]))
+    assert "Nothing is loaded in it: all its blocks stay resident. step 4.00 s running 4.00 s load" in said
+
+
+def test_a_report_needs_a_trace() -> None:
+    with pytest.raises(UserError, match="at least one trace"):
+        render([])
+
+
+def test_an_empty_trace_still_makes_a_page() -> None:
+    empty = Trace("measured", "nothing", "Toy phone", "toy", [], [], 1000)
+    assert "Completed" in words(render([empty]))

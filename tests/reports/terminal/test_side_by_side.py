@@ -1,0 +1,38 @@
+"""Several runs on a terminal."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+from worlds.terminals import WIDTHS, Shown, has_line
+
+from ondevice_sora.records.trace import Trace
+from ondevice_sora.reports.compare import compare_rows
+from ondevice_sora.reports.terminal.side_by_side import print_side_by_side
+
+EXPECTED = """\
+                      toy plan (simulated)        toy plan (measured)
+Origin                           Simulated                   Measured
+Device                           Toy phone                  Toy phone
+Verdict                               Fits                  Completed
+Time
+  total                             27.0 s    29.7 s  +2.70 s (+10 %)
+"""
+
+
+def test_two_runs_stand_beside_each_other(shown: Shown, trace: Trace, measured: Trace) -> None:
+    assert shown(80, lambda: print_side_by_side([trace, measured])).startswith(EXPECTED)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_is_lost_of_many_runs(shown: Shown, trace: Trace, killed: Trace, width: int) -> None:
+    traces = [trace, killed, *(replace(trace, plan=f"a plan whose name is long, number {index}") for index in range(4))]
+    out = shown(width, lambda: print_side_by_side(traces))
+    rows = compare_rows(traces)
+    for row in rows:
+        lines = [line for line in out.splitlines() if line.strip().startswith(row.name)]
+        for cell in row.cells:
+            assert any(f"{cell.value}  {cell.difference}".rstrip() in line for line in lines), (row.name, cell)
+    for index in range(4):
+        assert f"number {index}" in out
+    assert has_line(out, "Verdict", "Would be killed")

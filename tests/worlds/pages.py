@@ -1,0 +1,70 @@
+"""Read the pages that reports write: elements, words, and what is packed in them."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import zlib
+from html.parser import HTMLParser
+from typing import Any
+
+PLAIN = str.maketrans({"\N{NO-BREAK SPACE}": " "})
+
+
+class Reader(HTMLParser):
+    """Collects elements, and the text outside scripts and styles."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.scripts: list[str] = []
+        self._inside = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._inside = tag if tag in ("script", "style") else ""
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._inside == "script":
+            self.scripts[-1] += data
+        elif not self._inside:
+            self.words.append(data)
+
+
+def read(page: str) -> Reader:
+    reader = Reader()
+    reader.feed(page)
+    return reader
+
+
+def words(page: str) -> str:
+    """The text of a page, with single spaces."""
+    return " ".join(" ".join(read(page).words).split()).translate(PLAIN)
+
+
+def unpacked(page: str) -> dict[str, Any]:
+    """What the page's figures are drawn from."""
+    packed = re.search(r'id="data">([^<]*)<', page)
+    assert packed is not None
+    data: dict[str, Any] = json.loads(zlib.decompress(base64.b64decode(packed[1]), wbits=-zlib.MAX_WBITS))
+    return data
+
+
+def outside_references(page: str) -> list[tuple[str, str, str]]:
+    """(element, attribute, value) of everything that the page would have to fetch."""
+    found = []
+    for tag, attributes in read(page).tags:
+        for name in ("src", "href", "srcset", "action", "poster", "data"):
+            value = attributes.get(name)
+            if value is not None and not value.startswith("data:"):
+                found.append((tag, name, value))
+    style = re.search(r"<style>(.*?)</style>", page, re.S)
+    assert style is not None
+    return [*found, *(("style", "", each) for each in re.findall(r"url\(|@import", style[1]))]
