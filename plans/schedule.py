@@ -71,7 +71,7 @@ class Pass(NamedTuple):
 
 @dataclass(frozen=True)
 class Schedule:
-    """The visits and the blocks they use. `needed_bytes` bounds the footprint that playing it can reach.
+    """The visits and their blocks. `needed_bytes` bounds the footprint that playing it can reach.
 
     `columns` holds the visits once more, for what is compiled.
     """

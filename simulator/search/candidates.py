@@ -1,7 +1,7 @@
 """Thousands of plans a second: candidates of one search, scored from columns that they share.
 
-A candidate differs from others in cuts, windows and residents; its blocks come from one table that is priced once, its
-uses from columns that are remembered by cut. What then remains is plans/loading.py and simulator/recurrence.py,
+Candidates differ in cuts, windows and residents. Their blocks come from one table, in which each is priced once; their
+visits from columns that are remembered by cut. What then remains is plans/loading.py and simulator/recurrence.py,
 compiled where numba is installed. Tests hold the answers equal to those of the schedule built whole and of the engine.
 """
 
@@ -40,7 +40,7 @@ class Played(NamedTuple):
 
 
 class _Cut(NamedTuple):
-    """A component cut into blocks: its uses as rows of the table, the uses of each pass, and what is stored."""
+    """A component cut into blocks: the table's row for each visit, the visits of each pass, and what is stored."""
 
     block: Column
     pass_length: Column
@@ -110,7 +110,7 @@ class Candidates:
         return Played(total_s, peak, needed, stored, sum([cut.num_packages[packages] for cut in cuts]))
 
     def _columns_of(self, index: int, choice: Choice) -> tuple[Choice, _Cut, Column, Column]:
-        """The component's cut, and for each use its window and what is to become of the block after it."""
+        """The component's cut, and for each visit its window and what is to become of the block after it."""
         own = self.parts[index]
         if own.last is None or own.last[0] is not choice:
             cut = own.cuts.get(choice.starts)
