@@ -93,7 +93,8 @@ def test_marks_share_the_seconds_that_rest_on_them():
 
 
 def measured(**values):
-    return Measurement("toy", "denoiser", "a", "b", **{name: figure(v, mark="measured") for name, v in values.items()})
+    plain = Measurement("toy", "denoiser", "a", "b")
+    return msgspec.structs.replace(plain, **{name: figure(value, mark="measured") for name, value in values.items()})
 
 
 def test_measured_figures_stand_instead_of_the_models():
