@@ -53,7 +53,7 @@ def toys(draw, interference=True, thermal=True):
 
 
 @st.composite
-def budgeted(draw, **settings):
+def budgeted(draw, /, **settings):
     """The same with a budget that can be kept and that decides something."""
     toy = draw(toys(**settings)).budgeted(draw(st.floats(0.0, 1.0)))
     try:

@@ -92,8 +92,8 @@ def total_s(store: Store, plan: Plan, profile: Profile) -> float:
 def trial(store: Store, name: str, profile: Profile) -> Trial:
     """What the executor would have written, had it run on the machine of `profile`."""
     if name == PROBE:
-        working = [("denoiser", m.first_unit, m.variant, WORKING) for m in profile.measurements]
-        return Trial("", working_bytes=working)
+        measured = profile.measurements
+        return Trial("", working_bytes=[("denoiser", m.first_unit, m.variant, WORKING) for m in measured])
     schedule, costs = schedule_of(store, capture_plan(store, name), profile)
     outcome = play(schedule, costs, machine_of(profile.costs, LIMIT))
     trace = Trace("measured", name, "host", "m", outcome.spans, outcome.memory, LIMIT)

@@ -120,7 +120,7 @@ def test_an_interrupted_save_leaves_the_old_files(model: TextToVideo, saved: Pat
     before = (saved / "denoiser" / "model.safetensors").read_bytes()
 
     class Unwritable(STDiT3):
-        def state_dict(self, *args, **kwargs):  # type: ignore[no-untyped-def]
+        def state_dict(self, *args, **kwargs):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -142,9 +142,9 @@ def test_a_straight_path_is_leapt_as_soon_as_three_drifts_are_known() -> None:
 
 
 def test_the_worst_sample_of_a_batch_decides() -> None:
-    def velocity(latents: Tensor, t: Tensor, *, step: int, merge: bool) -> Tensor:
+    def velocity(latents: Tensor, timesteps: Tensor, *, step: int, merge: bool) -> Tensor:
         out = torch.ones_like(latents)
-        out[1::2] += 3 * torch.sin(t[0] / 100)
+        out[1::2] += 3 * torch.sin(timesteps[0] / 100)
         return out
 
     def leaps_at(noise: Tensor) -> int | None:

@@ -1,6 +1,7 @@
 """The search finds the optimum where every plan can be played, and elsewhere says how far from it it may be."""
 
 from itertools import combinations
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -33,10 +34,10 @@ def all_plans(problem):
             starts = (0, *(i for i in range(1, part.count) if cut >> (i - 1) & 1))
             names = [part.name_of(start) for start in starts]
             sets = [kept for many in range(1, len(names) + 1) for kept in combinations(names, many)]
-            keeps = ["none", "optimal", *sets] if part.num_passes > 1 else ["none"]
+            keeps: list[Any] = ["none", "optimal", *sets] if part.num_passes > 1 else ["none"]
             own += [Choice(starts, window, keep) for keep in keeps for window in WINDOWS]
         options.append(own)
-    plans = [()]
+    plans: list[tuple[Choice, ...]] = [()]
     for own in options:
         plans = [(*before, choice) for before in plans for choice in own]
     return plans

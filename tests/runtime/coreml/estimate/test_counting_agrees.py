@@ -11,6 +11,7 @@ import torch
 
 pytest.importorskip("coremltools")
 
+from ondevice_sora.profiles.models.model import Variant
 from ondevice_sora.profiles.models.opensora import opensora
 from ondevice_sora.profiles.models.opensora_sizes import (
     DecoderConfig,
@@ -39,7 +40,7 @@ DESCRIBED = opensora(
 LATENT = LatentSize(20, 16, 16)
 
 
-def described(component: str, names: tuple[str, ...], variant: str = "plain"):
+def described(component: str, names: tuple[str, ...], variant: Variant = "plain"):
     """FLOPs, moved elements and parameters of units together."""
     (found,) = [each for each in DESCRIBED.components if each.name == component]
     units = [unit for unit in found.units if unit.name in names]

@@ -6,6 +6,7 @@ import json
 import random
 import shutil
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -74,9 +75,10 @@ def test_a_folder_without_packages_is_a_complaint(tmp_path, make):
         find_packages([tmp_path / "empty"])
 
 
-def estimated(capsys, *arguments: str) -> dict:
+def estimated(capsys, *arguments: str) -> dict[str, Any]:
     assert main(["profile", "estimate", *arguments, "--json"]) == 0
-    return json.loads(capsys.readouterr().out)
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
 
 
 def test_amounts_are_those_of_the_packages(folder, capsys):

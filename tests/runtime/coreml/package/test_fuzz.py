@@ -281,8 +281,8 @@ def examine(package: Path) -> str:
     msgspec.convert(msgspec.to_builtins(described.model), Model)
     (row,) = described.estimate.packages
     assert 0 <= row.weight_bytes <= row.file_bytes
-    for function in row.functions:
-        assert function.run_s >= 0 and np.isfinite(function.run_s)
+    for estimated in row.functions:
+        assert estimated.run_s >= 0 and np.isfinite(estimated.run_s)
     return "read"
 
 
