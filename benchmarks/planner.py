@@ -18,8 +18,9 @@ from ondevice_sora.simulator.engine import play
 from ondevice_sora.simulator.fast import finish
 from ondevice_sora.simulator.prepare import asked, model_of, ready
 from ondevice_sora.simulator.search.choices import Choices
+from ondevice_sora.simulator.search.moves import moves
 from ondevice_sora.simulator.search.problem import Problem, problem_of
-from ondevice_sora.simulator.search.search import WINDOWS, moves, search
+from ondevice_sora.simulator.search.search import WINDOWS, search
 
 BUDGET = 3_300_000_000
 PLANS = 60

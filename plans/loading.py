@@ -1,9 +1,9 @@
 """The loading policy, decided for a whole generation in one sweep: how far loads run ahead, and what stays resident.
 
 Plain functions over columns (base/compiled.py), with one entry per visit, or one per block. A visit's window says how
-many visits the loader may be ahead of it; where the budget is crossed, fixed residents make the window give way, and
-residents that are `MAY_KEEP` are given up, the one whose next use is farthest away first (Belady's MIN), back to its
-last use.
+many visits the loader may be ahead of it. Where the budget is crossed, fixed residents make the window give way, and
+residents that are `MAY_KEEP` are given up, the one whose next visit is farthest away first (Belady's MIN), back to its
+last visit.
 """
 
 from __future__ import annotations
@@ -14,13 +14,75 @@ from typing import NamedTuple
 from ondevice_sora.base.compiled import ints
 
 DROP, KEEP, MAY_KEEP = 0, 1, 2
-"""Between a use and the next: evict (unless a window reaches the next), keep, keep while there is room."""
+"""Between a visit and the next: evict (unless a window reaches the next), keep, keep while there is room."""
 
 Ints = Sequence[int]
 
 
-class Uses(NamedTuple):
-    """What is done at every use, and what each pass comes to; columns, flags as 0 and 1. See Visit and Pass."""
+class Sizes(NamedTuple):
+    """Bytes of each block: loaded, while it runs, while a load is under way, left after its first unload."""
+
+    resident: Ints
+    working: Ints
+    transient: Ints
+    residual: Ints
+
+
+class Room(NamedTuple):
+    """Bytes: charged before anything is loaded; allowed, -1 without a budget; what optional residents may fill."""
+
+    baseline: int
+    budget: int
+    available: int
+
+
+class Walk(NamedTuple):
+    """What a plan wants, by visit: the block, its window, what is to become of it after. And each pass's length."""
+
+    block: Ints
+    window: Ints
+    keep: Ints
+    pass_length: Ints
+
+
+class Order(NamedTuple):
+    """How visits follow each other, by visit.
+
+    package     what is loaded, kept and evicted, named by the first block that has it: variants may share one
+    reach       the last visit whose load may have begun before this one has finished, budget aside
+    following   the next visit of the package; the number of visits if there is none
+    previous    the one before; -1 if there is none
+    alone       the footprint, at most, without any weights
+    """
+
+    package: Ints
+    reach: Ints
+    following: Ints
+    previous: Ints
+    alone: Ints
+
+
+class Decision(NamedTuple):
+    """What is decided, by visit: how far loads may be ahead, and whether the package is kept for its next visit.
+
+    needed        the largest footprint that can be reached
+    refused       the visit that the budget refuses, -1 if none
+    kept_bytes    of residents that cannot be given up there
+    """
+
+    ahead: Ints
+    keeps: Ints
+    needed: int
+    refused: int
+    kept_bytes: int
+
+
+class VisitColumns(NamedTuple):
+    """What is done at every visit, and what each pass comes to; flags as 0 and 1. See Visit in plans/schedule.py.
+
+    pass_loads        how many loads a pass has
+    pass_same_after   how many passes right after it do just the same
+    """
 
     block: Ints
     loads: Ints
@@ -29,219 +91,196 @@ class Uses(NamedTuple):
     gate: Ints
     evicts: Ints
     pass_length: Ints
-    pass_loads: Ints
-    pass_same_after: Ints
+    pass_loads: list[int]
+    pass_same_after: list[int]
 
 
-def packages_of(block: Ints, package: Ints) -> list[int]:
-    """For each use its package, named by the first block that has it. `package` is by block.
-
-    What is loaded, kept and evicted is a package: variants that share one share all of that.
-    """
-    found = ints(len(block), 0)
-    for use in range(len(block)):
-        found[use] = package[block[use]]
-    return found
+def order_of(walk: Walk, package: Ints, sizes: Sizes, baseline: int) -> Order:
+    """How the visits of a walk follow each other. `package` is by block."""
+    packages = ints(len(walk.block), 0)
+    for visit in range(len(walk.block)):
+        packages[visit] = package[walk.block[visit]]
+    reach, following, previous = links(packages, walk.window, len(package))
+    return Order(packages, reach, following, previous, without_weights(walk.block, sizes, baseline))
 
 
 def links(package: Ints, window: Ints, num_blocks: int) -> tuple[list[int], list[int], list[int]]:
-    """For each use: the last use that may be loading before it has finished, budget aside; the next use of its package
-
-    (the number of uses if there is none); the previous one (-1).
-    """
+    """For each visit its reach, its package's next visit and the one before, see Order."""
     count = len(package)
     reach, following, previous = ints(count, 0), ints(count, count), ints(count, -1)
     latest = ints(num_blocks, -1)
-    for use in range(count):
-        reach[use] = use
-        before = latest[package[use]]
-        previous[use] = before
+    for visit in range(count):
+        reach[visit] = visit
+        before = latest[package[visit]]
+        previous[visit] = before
         if before >= 0:
-            following[before] = use
-        latest[package[use]] = use
+            following[before] = visit
+        latest[package[visit]] = visit
     unset = count
-    for use in range(count - 1, -1, -1):
-        earliest = max(0, use - window[use])
-        for earlier in range(earliest, min(unset, use)):
-            reach[earlier] = use
+    for visit in range(count - 1, -1, -1):
+        earliest = max(0, visit - window[visit])
+        for earlier in range(earliest, min(unset, visit)):
+            reach[earlier] = visit
         unset = min(unset, earliest)
     return reach, following, previous
 
 
-def without_weights(block: Ints, working: Ints, residual: Ints, baseline: int) -> list[int]:
-    """For each use, its footprint at most without any weights: `residual` bytes of each block used before remain."""
+def without_weights(block: Ints, sizes: Sizes, baseline: int) -> list[int]:
+    """For each visit, its footprint at most without any weights: what blocks visited before left behind remains."""
+    working, residual = sizes.working, sizes.residual
     alone, is_left = ints(len(block), 0), ints(len(working), 0)
     left = baseline
-    for use in range(len(block)):
-        own = block[use]
-        alone[use] = left + working[own]
+    for visit in range(len(block)):
+        own = block[visit]
+        alone[visit] = left + working[own]
         if is_left[own] == 0:
             is_left[own] = 1
             left += residual[own]
     return alone
 
 
-def demand(package: Ints, previous: Ints, alone: Ints, size: Ints, transient: Ints, use: int, last: int) -> int:
-    """Footprint, at most, until a use has finished, with the uses up to `last` loaded or loading and nothing kept."""
+def demand(order: Order, sizes: Sizes, visit: int, last: int) -> int:
+    """Footprint, at most, until a visit has finished, with those up to `last` loaded or loading and nothing kept."""
+    return order.alone[visit] + _weights(order.package, order.previous, sizes.resident, sizes.transient, visit, last)
+
+
+def _weights(package: Ints, previous: Ints, resident: Ints, transient: Ints, visit: int, last: int) -> int:
+    """Bytes of the packages of some visits, each once, and the most that a load of one of them needs besides."""
     held = 0
     most = 0
-    for other in range(use, last + 1):
+    for other in range(visit, last + 1):
         number = package[other]
-        if previous[other] < use:
-            held += size[number]
-            most = max(most, transient[number])
-    return alone[use] + held + most
+        if previous[other] < visit:
+            held += resident[number]
+            if transient[number] > most:
+                most = transient[number]
+    return held + most
 
 
-def decide(
-    package: Ints,
-    keep: Ints,
-    reach: Ints,
-    following: Ints,
-    previous: Ints,
-    alone: Ints,
-    size: Ints,
-    transient: Ints,
-    budget: int,
-    room: int,
-) -> tuple[list[int], list[int], int, int, int]:
-    """For each use how far ahead loads may be, and whether its package is kept for the next; the largest demand.
-
-    `keep` holds DROP, KEEP or MAY_KEEP for each use. `budget` -1 is none; optional residents fill `room` bytes. And
-    the use that the budget refuses, -1 if none, with the bytes of residents that cannot be given up there.
-    """
-    count = len(package)
+def decide(order: Order, keep: Ints, sizes: Sizes, room: Room) -> Decision:
+    """The sweep over all visits. `keep` holds DROP, KEEP or MAY_KEEP for each."""
+    package, reach, following, previous, alone = order
+    resident, _, transient, _ = sizes
+    count, budget = len(package), room.budget
+    limit = budget if budget >= 0 else room.available
     ahead, keeps = ints(count, 0), ints(count, 0)
-    # The packages held for a later use: that use, the use they are held from, and whether that may be given up.
-    held_for, held_since, is_soft = ints(len(size), -1), ints(len(size), -1), ints(len(size), 0)
-    # They stand in the order of those uses, from `first` to `end`: the first is the next one to be used.
-    held = ints(count, 0)
+    # The packages held for a later visit: that visit, the visit they are held from, and whether that may be given up.
+    held_for, held_since, is_soft = ints(len(resident), -1), ints(len(resident), -1), ints(len(resident), 0)
+    # They stand in the order of those visits, from `first` to `end`: the first is the next one to be visited.
+    queue = ints(count, 0)
     first = end = held_bytes = hard_bytes = needed = 0
-    for use in range(count):
-        own = package[use]
+    for visit in range(count):
+        own = package[visit]
         if held_for[own] >= 0:
             first += 1
             held_for[own] = -1
-            held_bytes -= size[own]
-            if is_soft[own] == 0:
-                hard_bytes -= size[own]
-        last = reach[use]
+            held_bytes -= resident[own]
+            hard_bytes -= resident[own] * (1 - is_soft[own])
+        last = reach[visit]
         while True:
-            total = demand(package, previous, alone, size, transient, use, last)
+            total = alone[visit] + _weights(package, previous, resident, transient, visit, last)
             elsewhere, hard_elsewhere = held_bytes, hard_bytes
             if held_bytes > 0:
-                for other in range(use + 1, last + 1):
+                for other in range(visit + 1, last + 1):
                     number = package[other]
                     if held_for[number] == other:
-                        elsewhere -= size[number]
-                        if is_soft[number] == 0:
-                            hard_elsewhere -= size[number]
+                        elsewhere -= resident[number]
+                        hard_elsewhere -= resident[number] * (1 - is_soft[number])
             if budget < 0 or total + hard_elsewhere <= budget:
                 break
-            if last == use:
-                return ahead, keeps, needed, use, hard_bytes
+            if last == visit:
+                return Decision(ahead, keeps, needed, visit, hard_bytes)
             last -= 1
-        ahead[use] = last
+        ahead[visit] = last
         total += elsewhere
         index = end - 1
-        while total > room and index >= first and held_for[held[index]] > last:
-            number = held[index]
+        while total > limit and index >= first and held_for[queue[index]] > last:
+            number = queue[index]
             if is_soft[number] == 1:
                 end -= 1
                 for later in range(index, end):
-                    held[later] = held[later + 1]
+                    queue[later] = queue[later + 1]
                 keeps[held_since[number]] = 0
                 held_for[number] = -1
-                held_bytes -= size[number]
-                total -= size[number]
+                held_bytes -= resident[number]
+                total -= resident[number]
             index -= 1
         needed = max(needed, total)
-        if following[use] < count and (keep[use] != 0 or following[use] <= last):
-            keeps[use] = 1
-            held_for[own], held_since[own] = following[use], use
-            is_soft[own] = 1 if keep[use] == 2 else 0
+        if following[visit] < count and (keep[visit] != DROP or following[visit] <= last):
+            keeps[visit] = 1
+            held_for[own], held_since[own] = following[visit], visit
+            is_soft[own] = 1 if keep[visit] == MAY_KEEP else 0
             index = end
-            while index > first and held_for[held[index - 1]] > following[use]:
-                held[index] = held[index - 1]
+            while index > first and held_for[queue[index - 1]] > following[visit]:
+                queue[index] = queue[index - 1]
                 index -= 1
-            held[index] = own
+            queue[index] = own
             end += 1
-            held_bytes += size[own]
-            if is_soft[own] == 0:
-                hard_bytes += size[own]
-    return ahead, keeps, needed, -1, 0
+            held_bytes += resident[own]
+            hard_bytes += resident[own] * (1 - is_soft[own])
+    return Decision(ahead, keeps, needed, -1, 0)
 
 
-def uses_of(block: Ints, package: Ints, pass_length: Ints, ahead: Ints, keeps: Ints, num_blocks: int) -> Uses:
-    """What every use does, given what was decided. `package` is by block: the first load of each is cold."""
-    count = len(block)
+def columns_of(walk: Walk, package: Ints, decision: Decision) -> VisitColumns:
+    """What every visit does, given what was decided. `package` is by block: the first load of each is cold."""
+    block, ahead, keeps = walk.block, decision.ahead, decision.keeps
+    count, num_blocks = len(block), len(package)
     loads, cold, first_run = ints(count, 0), ints(count, 0), ints(count, 0)
     gate, evicts = ints(count, 0), ints(count, 1)
     is_resident, is_known, has_run = ints(num_blocks, 0), ints(num_blocks, 0), ints(num_blocks, 0)
-    for use in range(count):
-        own = block[use]
+    for visit in range(count):
+        own = block[visit]
         holder = package[own]
         if is_resident[holder] == 0:
-            loads[use] = 1
-            cold[use] = 1 - is_known[holder]
+            loads[visit] = 1
+            cold[visit] = 1 - is_known[holder]
             is_known[holder] = 1
-        first_run[use] = 1 - has_run[own]
+        first_run[visit] = 1 - has_run[own]
         has_run[own] = 1
-        start = use - 1
-        while start >= 0 and ahead[start] >= use:
+        start = visit - 1
+        while start >= 0 and ahead[start] >= visit:
             start -= 1
-        gate[use] = start
-        is_resident[holder] = keeps[use]
-        evicts[use] = 1 - keeps[use]
-    # Passes are compared from the last to the first, gates relative to their uses.
-    num_passes = len(pass_length)
+        gate[visit] = start
+        is_resident[holder] = keeps[visit]
+        evicts[visit] = 1 - keeps[visit]
+    num_passes = len(walk.pass_length)
     pass_loads, same_after = ints(num_passes, 0), ints(num_passes, 0)
-    end = count
-    for number in range(num_passes - 1, -1, -1):
-        length = pass_length[number]
+    columns = VisitColumns(block, loads, cold, first_run, gate, evicts, walk.pass_length, pass_loads, same_after)
+    _compare_passes(columns)
+    return columns
+
+
+def _compare_passes(columns: VisitColumns) -> None:
+    """Fill in what passes come to. They are compared from the last to the first, gates relative to their visits."""
+    block, loads, cold, first_run, gate, evicts, lengths, pass_loads, same_after = columns
+    end = len(block)
+    for number in range(len(lengths) - 1, -1, -1):
+        length = lengths[number]
         first = end - length
-        is_same = number + 1 < num_passes and pass_length[number + 1] == length
-        for use in range(first, end):
-            pass_loads[number] += loads[use]
+        is_same = number + 1 < len(lengths) and lengths[number + 1] == length
+        for visit in range(first, end):
+            pass_loads[number] += loads[visit]
             if is_same:
-                other = use + length
+                other = visit + length
                 is_same = (
-                    block[use] == block[other]
-                    and loads[use] == loads[other]
-                    and cold[use] == cold[other]
-                    and first_run[use] == first_run[other]
-                    and evicts[use] == evicts[other]
-                    and use - gate[use] == other - gate[other]
+                    block[visit] == block[other]
+                    and loads[visit] == loads[other]
+                    and cold[visit] == cold[other]
+                    and first_run[visit] == first_run[other]
+                    and evicts[visit] == evicts[other]
+                    and visit - gate[visit] == other - gate[other]
                 )
         if is_same:
             same_after[number] = same_after[number + 1] + 1
         end = first
-    return Uses(block, loads, cold, first_run, gate, evicts, pass_length, pass_loads, same_after)
 
 
-def load_plan_of(
-    block: Ints,
-    window: Ints,
-    keep: Ints,
-    package: Ints,
-    pass_length: Ints,
-    size: Ints,
-    working: Ints,
-    transient: Ints,
-    residual: Ints,
-    baseline: int,
-    budget: int,
-    room: int,
-) -> tuple[Uses, int, int]:
-    """All of the above, for a search: the uses, the largest demand, and the use that the budget refuses, -1 if none."""
-    packages = packages_of(block, package)
-    reach, following, previous = links(packages, window, len(size))
-    alone = without_weights(block, working, residual, baseline)
-    ahead, keeps, needed, refused, _ = decide(
-        packages, keep, reach, following, previous, alone, size, transient, budget, room
-    )
-    return uses_of(block, package, pass_length, ahead, keeps, len(size)), needed, refused
+def load_plan_of(walk: Walk, package: Ints, sizes: Sizes, room: Room) -> tuple[VisitColumns, int, int]:
+    """All of the above, for a search: the columns, the largest footprint, and the visit refused, -1 if none."""
+    order = order_of(walk, package, sizes, room.baseline)
+    decision = decide(order, walk.keep, sizes, room)
+    return columns_of(walk, package, decision), decision.needed, decision.refused
 
 
-HELPERS = (packages_of, links, without_weights, demand, decide, uses_of)
+HELPERS = (order_of, links, without_weights, _weights, decide, columns_of, _compare_passes)
 """What `load_plan_of` calls."""

@@ -22,26 +22,27 @@ from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.units import format_bytes
 from ondevice_sora.plans.loading import (
     DROP,
-    Uses,
+    Decision,
+    Room,
+    Sizes,
+    VisitColumns,
+    Walk,
+    columns_of,
     decide,
     demand,
-    links,
-    packages_of,
-    uses_of,
-    without_weights,
+    order_of,
 )
-from ondevice_sora.plans.partition import Block
-from ondevice_sora.plans.partition import cut as cut_model
+from ondevice_sora.plans.partition import Block, cut
 from ondevice_sora.plans.policies import APP_LPL_STEP, FirstPass, app_window, flags, flags_after
 from ondevice_sora.plans.schema import Plan
 from ondevice_sora.profiles.blocks import BlockSpec
 from ondevice_sora.profiles.costs import BlockCosts, Costs, Pricer
 from ondevice_sora.profiles.models.catalogue import Reference
-from ondevice_sora.profiles.models.model import Model, Variant
+from ondevice_sora.profiles.models.model import Component, Model, Variant
 
 
 class Visit(NamedTuple):
-    """One use of a block in a pass.
+    """A block's turn in a pass.
 
     block        index into Schedule.blocks (a block in one variant)
     step         denoising step, or pass of any other component
@@ -70,9 +71,9 @@ class Pass(NamedTuple):
 
 @dataclass(frozen=True)
 class Schedule:
-    """The visits and the blocks they use. `needed_bytes` bounds the footprint that playing it can reach.
+    """The visits and their blocks. `needed_bytes` bounds the footprint that playing it can reach.
 
-    `uses` holds the visits once more, as columns.
+    `columns` holds the visits once more, for what is compiled.
     """
 
     plan: Plan
@@ -80,7 +81,7 @@ class Schedule:
     visits: tuple[Visit, ...]
     passes: tuple[Pass, ...]
     needed_bytes: int
-    uses: Uses = field(repr=False, compare=False)
+    columns: VisitColumns = field(repr=False, compare=False)
 
     def stored(self, costs: BlockCosts) -> tuple[int, int]:
         """Bytes that its packages take on the device's storage, and how many packages there are."""
@@ -122,22 +123,22 @@ class MemoryModel(NamedTuple):
 MAX_VISITS = 100_000
 
 
-class _Walk(NamedTuple):
-    """Every use in order, before anything is decided about loading: parallel lists, and the passes they form.
-
-    A walk is long (a thousand uses) and a search makes many, hence lists instead of a record a use.
-    """
-
-    block: list[int]
-    step: list[int]
-    passes: list[_WalkedPass]
-
-
-class _WalkedPass(NamedTuple):
+class _Pass(NamedTuple):
     component: str
     step: int
     first: int
     length: int
+
+
+class _Walked(NamedTuple):
+    """Every visit in order, before anything is decided about loading: parallel lists, and the passes they form.
+
+    A walk is long (a thousand visits) and a search makes many, hence lists instead of a record a visit.
+    """
+
+    block: list[int]
+    step: list[int]
+    passes: list[_Pass]
 
 
 def build_schedule(
@@ -153,53 +154,54 @@ def build_schedule(
     `evaluations` overrides the number of network evaluations (dynamic LPL's outcomes). Raises UserError if the plan
     names what the model does not have, or if the budget cannot be kept: then with the block and the bytes missing.
     """
-    cuts = list(cut_model(plan, model, reference).values())
-    stepped = {component.name for component in model.components if component.passes == "steps"}
+    cuts = cut(plan, model, reference)
     evaluations = evaluations if evaluations is not None else plan.evaluations()
-    count = sum(
-        len(blocks) * (evaluations if component.passes == "steps" else component.passes)
-        for component, blocks in zip(model.components, cuts, strict=True)
-    )
+    num_passes = {c.name: evaluations if c.passes == "steps" else c.passes for c in model.components}
+    count = sum(len(blocks) * num_passes[name] for name, blocks in cuts.items())
     if count > MAX_VISITS:
         what = f"{count:,} visits of blocks; at most {MAX_VISITS:,} are simulated"
         raise UserError(what, mend="Cut fewer blocks, or take fewer steps.", field="$")
-    blocks, walk = _walk(plan, model, cuts, evaluations)
-    costs = price(blocks)
-    planner = _LoadPlanner(plan, blocks, walk, costs, memory, stepped)
-    return planner.schedule(), costs
-
-
-def _walk(
-    plan: Plan, model: Model, cuts: list[tuple[Block, ...]], evaluations: int
-) -> tuple[tuple[BlockSpec, ...], _Walk]:
-    """Every block in every variant used, and the uses in order."""
     blocks: list[BlockSpec] = []
-    walk = _Walk([], [], [])
-    for component, cut in zip(model.components, cuts, strict=True):
-        precision = plan.component(component.name).precision
-        numbers: dict[tuple[int, Variant], int] = {}
-        patterns: dict[bool, list[int]] = {}
-        stepped = component.passes == "steps"
-        for step in range(evaluations if component.passes == "steps" else component.passes):
-            merging = stepped and plan.merges(step)
-            if merging not in patterns:
-                used = []
-                for block in cut:
-                    variant: Variant = "tdtm" if merging and any(unit.tdtm for unit in block.units) else "plain"
-                    number = numbers.setdefault((block.index, variant), len(blocks))
-                    if number == len(blocks):
-                        blocks.append(
-                            BlockSpec(
-                                model.name, component.name, block.index, block.name, block.units, variant, precision,
-                                block.compute_units,
-                            )
-                        )  # fmt: skip
-                    used.append(number)
-                patterns[merging] = used
-            walk.passes.append(_WalkedPass(component.name, step, len(walk.block), len(cut)))
-            walk.block.extend(patterns[merging])
-            walk.step.extend([step] * len(cut))
-    return tuple(blocks), walk
+    walked = _Walked([], [], [])
+    for component in model.components:
+        walk = _ComponentWalk(plan, model.name, component, cuts[component.name])
+        for step in range(num_passes[component.name]):
+            numbers = walk.blocks_on(step, blocks)
+            walked.passes.append(_Pass(component.name, step, len(walked.block), len(numbers)))
+            walked.block.extend(numbers)
+            walked.step.extend([step] * len(numbers))
+    costs = price(blocks)
+    stepped = frozenset(component.name for component in model.components if component.passes == "steps")
+    return _LoadPlanner(plan, tuple(blocks), walked, costs, memory, stepped).schedule(), costs
+
+
+class _ComponentWalk:
+    """The blocks of a component by step: a block has a number in `blocks` for each variant that is used."""
+
+    def __init__(self, plan: Plan, model: str, component: Component, cut: tuple[Block, ...]) -> None:
+        self.plan, self.model, self.component, self.cut = plan, model, component, cut
+        self.precision = plan.component(component.name).precision
+        self.numbers: dict[tuple[int, Variant], int] = {}
+        self.patterns: dict[bool, list[int]] = {}
+
+    def blocks_on(self, step: int, blocks: list[BlockSpec]) -> list[int]:
+        """Numbers of the blocks visited on a step; those that are new are added to `blocks`."""
+        merges = self.component.passes == "steps" and self.plan.merges(step)
+        if merges not in self.patterns:
+            self.patterns[merges] = [self._number(block, merges, blocks) for block in self.cut]
+        return self.patterns[merges]
+
+    def _number(self, block: Block, merges: bool, blocks: list[BlockSpec]) -> int:
+        variant: Variant = "tdtm" if merges and any(unit.tdtm for unit in block.units) else "plain"
+        number = self.numbers.setdefault((block.index, variant), len(blocks))
+        if number == len(blocks):
+            blocks.append(
+                BlockSpec(
+                    self.model, block.component, block.index, block.name, block.units, variant, self.precision,
+                    block.compute_units,
+                )
+            )  # fmt: skip
+        return number
 
 
 class _LoadPlanner:
@@ -209,94 +211,89 @@ class _LoadPlanner:
         self,
         plan: Plan,
         blocks: tuple[BlockSpec, ...],
-        walk: _Walk,
+        walked: _Walked,
         costs: BlockCosts,
         memory: MemoryModel,
-        stepped: set[str],
+        stepped: frozenset[str],
     ) -> None:
-        self.plan, self.blocks, self.walk, self.costs = plan, blocks, walk, costs
-        self.memory, self.stepped = memory, stepped
-        self.size = costs.resident_bytes
-        self.settings = {name: plan.component(name) for name in dict.fromkeys(p.component for p in walk.passes)}
-        self.transient, residual = memory.shares_of(self.size)
+        self.plan, self.blocks, self.walked, self.memory, self.stepped = plan, blocks, walked, memory, stepped
+        self.sizes = sizes_of(costs, memory)
+        self.settings = {name: plan.component(name) for name in dict.fromkeys(p.component for p in walked.passes)}
         self.package = _packages(blocks, plan.tdtm.packages == "separate")
-        self.packages = packages_of(walk.block, self.package)
-        self.reach, self.following, self.previous = links(self.packages, self._windows(), len(blocks))
-        self.alone = without_weights(walk.block, costs.working_bytes, residual, memory.baseline)
+        lengths = [each.length for each in walked.passes]
+        self.walk = Walk(walked.block, self._windows(), [], lengths)
+        self.order = order_of(self.walk, self.package, self.sizes, memory.baseline)
 
     def schedule(self) -> Schedule:
         budget = -1 if self.plan.memory.budget is None else int(self.plan.memory.budget)
-        room = budget if budget >= 0 else self.memory.available
-        ahead, keeps, needed, refused, kept_bytes = decide(
-            self.packages, self._keep(), self.reach, self.following, self.previous, self.alone, self.size,
-            self.transient, budget, room,
-        )  # fmt: skip
-        if refused >= 0:
-            raise self._refusal(refused, kept_bytes, budget)
-        lengths = [walked.length for walked in self.walk.passes]
-        uses = uses_of(self.walk.block, self.package, lengths, ahead, keeps, len(self.blocks))
-        passes = tuple(Pass(walked.first, walked.length) for walked in self.walk.passes)
-        return Schedule(self.plan, self.blocks, self._visits(uses), passes, needed, uses)
+        room = Room(self.memory.baseline, budget, self.memory.available)
+        decision = decide(self.order, self._keep(), self.sizes, room)
+        if decision.refused >= 0:
+            raise self._refusal(decision, budget)
+        columns = columns_of(self.walk, self.package, decision)
+        flags = [map(bool, column) for column in (columns.loads, columns.cold, columns.first_run)]
+        visits = map(Visit, columns.block, self.walked.step, *flags, columns.gate, map(bool, columns.evicts))
+        passes = tuple(Pass(each.first, each.length) for each in self.walked.passes)
+        return Schedule(self.plan, self.blocks, tuple(visits), passes, decision.needed, columns)
 
     def _windows(self) -> list[int]:
-        """How many uses the loader may be ahead, for each use."""
+        """How many visits the loader may be ahead, for each visit."""
         windows: list[int] = []
-        for walked in self.walk.passes:
-            prefetch = self.settings[walked.component].prefetch
+        for each in self.walked.passes:
+            prefetch = self.settings[each.component].prefetch
             if prefetch == "app":
-                stepped, length = walked.component in self.stepped, walked.length
-                windows += [app_window(position, length, walked.step, stepped) for position in range(length)]
+                stepped, length = each.component in self.stepped, each.length
+                windows += [app_window(position, length, each.step, stepped) for position in range(length)]
             else:
-                windows += [prefetch] * walked.length
+                windows += [prefetch] * each.length
         return windows
 
     def _keep(self) -> list[int]:
-        """What is to become of the block after each use."""
+        """What is to become of the block after each visit."""
         known: dict[str, list[int]] = {}
         column: list[int] = []
-        for walked in self.walk.passes:
-            name = walked.component
+        for each in self.walked.passes:
+            name = each.component
             if name not in known:
-                known[name] = self._flags(walked)
-            column += [DROP] * walked.length if self._app_releases(walked) else known[name]
+                known[name] = self._flags(each)
+            column += [DROP] * each.length if self._app_releases(each) else known[name]
         return column
 
-    def _flags(self, walked: _WalkedPass) -> list[int]:
+    def _flags(self, walked: _Pass) -> list[int]:
         keep = self.settings[walked.component].keep
-        uses = range(walked.first, walked.first + walked.length)
+        visits = range(walked.first, walked.first + walked.length)
         if keep == "app" or keep == "paper":
-            return flags_after(keep, self._first_pass(uses))
-        names = [self.blocks[self.walk.block[use]].units[0].name for use in uses]
+            return flags_after(keep, self._first_pass(visits))
+        names = [self.blocks[self.walked.block[visit]].units[0].name for visit in visits]
         return flags(keep, names, f"$.components.{self.plan.entry(walked.component)}.keep")
 
-    def _first_pass(self, uses: range) -> FirstPass:
-        second = uses[min(1, len(uses) - 1)]
+    def _first_pass(self, visits: range) -> FirstPass:
+        second = visits[min(1, len(visits) - 1)]
+        own = [self.walked.block[visit] for visit in visits]
         budget = self.plan.memory.budget
         return FirstPass(
-            resident=tuple(self.size[self.walk.block[use]] for use in uses),
-            demand=tuple(self._demand(use, self.reach[use]) for use in uses),
-            alone=self._demand(second, second),
-            baseline=self.alone[uses[0]] - self.costs.working_bytes[self.walk.block[uses[0]]],
+            resident=tuple(self.sizes.resident[block] for block in own),
+            demand=tuple(demand(self.order, self.sizes, visit, self.order.reach[visit]) for visit in visits),
+            alone=demand(self.order, self.sizes, second, second),
+            baseline=self.order.alone[visits[0]] - self.sizes.working[own[0]],
             available=budget if budget is not None else self.memory.available,
         )
 
-    def _demand(self, use: int, last: int) -> int:
-        return demand(self.packages, self.previous, self.alone, self.size, self.transient, use, last)
-
-    def _app_releases(self, walked: _WalkedPass) -> bool:
+    def _app_releases(self, walked: _Pass) -> bool:
         """The app releases what it kept on the step where LPL would have leapt, even with LPL off."""
         is_app = self.settings[walked.component].keep == "app"
         return is_app and self.plan.lpl.mode == "off" and walked.step == APP_LPL_STEP
 
-    def _refusal(self, use: int, kept_bytes: int, budget: int) -> UserError:
-        """The complaint that a use cannot be kept to the budget, with its block and the bytes missing."""
-        number = self.walk.block[use]
+    def _refusal(self, decision: Decision, budget: int) -> UserError:
+        """The complaint that a visit cannot be kept to the budget, with its block and the bytes missing."""
+        visit, kept_bytes = decision.refused, decision.kept_bytes
+        number = self.walked.block[visit]
         block = self.blocks[number]
-        needed = self._demand(use, use) + kept_bytes
+        needed = demand(self.order, self.sizes, visit, visit) + kept_bytes
         parts = [
             f"{format_bytes(self.memory.baseline)} baseline",
-            f"{format_bytes(self.size[number])} weights",
-            f"{format_bytes(self.costs.working_bytes[number])} working memory",
+            f"{format_bytes(self.sizes.resident[number])} weights",
+            f"{format_bytes(self.sizes.working[number])} working memory",
         ]
         if kept_bytes:
             parts.append(f"{format_bytes(kept_bytes)} kept resident")
@@ -308,9 +305,10 @@ class _LoadPlanner:
             field="$.memory.budget",
         )
 
-    def _visits(self, uses: Uses) -> tuple[Visit, ...]:
-        flags = [map(bool, column) for column in (uses.loads, uses.cold, uses.first_run)]
-        return tuple(map(Visit, uses.block, self.walk.step, *flags, uses.gate, map(bool, uses.evicts)))
+
+def sizes_of(costs: BlockCosts, memory: MemoryModel) -> Sizes:
+    """Bytes of each block on a device."""
+    return Sizes(costs.resident_bytes, costs.working_bytes, *memory.shares_of(costs.resident_bytes))
 
 
 def _packages(blocks: Sequence[BlockSpec], is_separate: bool) -> list[int]:

@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -138,7 +137,6 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
 
     name: Title
     model: Annotated[str, LINE, msgspec.Meta(min_length=1, max_length=200)]
-    description: str = ""
     video: Video | None = None
     text_tokens: Annotated[int, msgspec.Meta(ge=1, le=300)] | None = None
     encoder_tokens: Annotated[int, msgspec.Meta(ge=1, le=300)] | None = None
@@ -319,7 +317,6 @@ def _check_lpl(lpl: Lpl) -> None:
         )
 
 
-@cache
 def json_schema() -> dict[str, Any]:
     """The plan's JSON Schema, for editors: `# yaml-language-server: $schema=plan.schema.json`."""
 

@@ -1,7 +1,7 @@
 """A capture: what was measured of single blocks on a device, as a harness writes it down (docs/profile.md).
 
-The phone's harness, `profile capture --device iphone` and anybody else write the same JSON; `profile_of` makes a
-profile of it. Captures keep samples; medians and spreads are derived here. Seconds, and bytes of `phys_footprint`.
+The phone's harness, `profile capture --device iphone` and anybody else write the same JSON; `profile_of_capture` makes
+a profile of it. Captures keep samples; medians and spreads are derived here. Seconds, and bytes of `phys_footprint`.
 """
 
 from __future__ import annotations
@@ -239,7 +239,7 @@ def _check(capture: Capture) -> None:
         raise UserError("no block was measured", field="$.blocks")
 
 
-def profile_of(capture: Capture) -> tuple[Profile, list[str]]:
+def profile_of_capture(capture: Capture) -> tuple[Profile, list[str]]:
     """The profile that `simulate --device` takes, and notes on what the samples could not say.
 
     Measured blocks get medians of their samples. Everything else stays as in the device's own profile, or as scaled

@@ -13,8 +13,7 @@ A run is never faster than the weights and activations can cross the memory bus 
 device, or all parts of it were, the measured figures stand instead of the model's (profiles/measurements.py).
 
 Known errors: a class has one throughput, whatever the shapes; activations are priced at the precision of the weights,
-float32 beside
-compressed weights; nothing is said of how Core ML might split one block over two compute units.
+as float32 beside compressed weights; nothing is said of how Core ML might split one block over two compute units.
 """
 
 from __future__ import annotations
@@ -229,7 +228,7 @@ def price(
         load_cold_s=cold,
         run_s=run,
         first_run_s=first_run,
-        unload_s=np.broadcast_to(sample["loads.unload_s"], (len(blocks), size)).copy(),
+        unload_s=np.broadcast_to(sample["loads.unload_s"], (len(blocks), size)),
         resident_bytes=tuple(
             round(held * share) for held, share in zip(load_amounts[:, 2].tolist(), charged, strict=True)
         ),
@@ -275,6 +274,7 @@ def _with_measured(
     """The price list with measured figures where a block or all parts of it were measured."""
     measured = MeasuredBlocks(measurements)
     load_fixed_s, specialise_fixed_s = costs.loads.load_fixed_s.value, costs.loads.specialise_fixed_s.value
+    warm, cold, run, first_run, unload = (array.copy() for array in priced.seconds)
     resident, working = list(priced.resident_bytes), list(priced.working_bytes)
     load_marks, run_marks = list(priced.load_marks), list(priced.run_marks)
     for row, block in enumerate(blocks):
@@ -283,17 +283,17 @@ def _with_measured(
             continue
         dispatch_s = costs.processors[block.processor].dispatch_s.value
         found = put_together(parts, load_fixed_s, specialise_fixed_s, dispatch_s)
-        extra_first = priced.first_run_s[row] - priced.run_s[row]
+        extra_first = first_run[row] - run[row]
         for array, figure in (
-            (priced.load_warm_s, found.load_warm_s),
-            (priced.load_cold_s, found.load_cold_s),
-            (priced.run_s, found.run_s),
-            (priced.unload_s, found.unload_s),
+            (warm, found.load_warm_s),
+            (cold, found.load_cold_s),
+            (run, found.run_s),
+            (unload, found.unload_s),
         ):
             if figure is not None:
                 array[row] = figure.value
-        priced.first_run_s[row] = found.first_run_s.value if found.first_run_s else priced.run_s[row] + extra_first
-        priced.load_cold_s[row] = np.maximum(priced.load_cold_s[row], priced.load_warm_s[row])
+        first_run[row] = found.first_run_s.value if found.first_run_s else run[row] + extra_first
+        cold[row] = np.maximum(cold[row], warm[row])
         if found.resident_bytes is not None:
             resident[row] = round(found.resident_bytes.value)
         if found.working_bytes is not None:
@@ -304,6 +304,11 @@ def _with_measured(
             run_marks[row] = {found.run_s.mark: 1.0}
     return replace(
         priced,
+        load_warm_s=warm,
+        load_cold_s=cold,
+        run_s=run,
+        first_run_s=first_run,
+        unload_s=unload,
         resident_bytes=tuple(resident),
         working_bytes=tuple(working),
         load_marks=tuple(load_marks),

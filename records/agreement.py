@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import fmean, median
+from statistics import median
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 MEDIAN_TIME_ERROR, P90_TIME_ERROR = 0.05, 0.12
 MEDIAN_MEMORY_ERROR = 0.05
@@ -91,20 +93,19 @@ def checks(rows: Sequence[PlanRow]) -> list[Check]:
 
 def percentile(values: Sequence[float], share: float) -> float:
     """The smallest value that at least this share of the values does not exceed."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, max(0, -int(-share * len(ordered) // 1) - 1))]
+    return float(np.quantile(values, share, method="inverted_cdf"))
 
 
 def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
     """Spearman's: the correlation of ranks, equal values sharing theirs; 1 where either side is all equal."""
-    a, b = _ranks(first), _ranks(second)
-    mean_a, mean_b = fmean(a), fmean(b)
-    covariance = sum((x - mean_a) * (y - mean_b) for x, y in zip(a, b, strict=True))
-    variances = sum((x - mean_a) ** 2 for x in a) * sum((y - mean_b) ** 2 for y in b)
-    return covariance / variances**0.5 if variances > 0 else 1.0
+    ranks = [_ranks(first), _ranks(second)]
+    if min(map(np.ptp, ranks)) == 0:
+        return 1.0
+    return float(np.corrcoef(ranks)[0, 1])
 
 
-def _ranks(values: Sequence[float]) -> list[float]:
-    order = sorted(values)
-    first = {value: order.index(value) for value in set(values)}
-    return [first[value] + (order.count(value) - 1) / 2 for value in values]
+def _ranks(values: Sequence[float]) -> npt.NDArray[np.float64]:
+    """The mean rank of each value among all of them, from 1."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return (last - (counts - 1) / 2)[inverse]

@@ -1,1 +1,1 @@
-"""How a generation is seen: terminal summary, one HTML page, a Perfetto trace. Everything is a function of traces."""
+"""Reports for people: terminal tables, HTML pages, Perfetto traces. Each is a function of records, traces above all."""

@@ -1,6 +1,6 @@
 """A run as a plotly figure, for notebooks: what each lane does over time, above the footprint by holder.
 
-Pages draw the same data themselves (page/assets/page.js), because there it follows width, zoom and colour scheme.
+Pages draw the same data themselves (page/assets/report.js), because there it follows width, zoom and colour scheme.
 """
 
 from __future__ import annotations
@@ -8,10 +8,10 @@ from __future__ import annotations
 from itertools import cycle
 from typing import TYPE_CHECKING
 
-from ondevice_sora.base.units import format_bytes, format_seconds
-from ondevice_sora.records.trace import Span, Trace
+from ondevice_sora.base.units import format_bytes
+from ondevice_sora.records.trace import Trace
 from ondevice_sora.reports.rows import LANE_NAMES, verdict
-from ondevice_sora.reports.timeline import HOLDERS, component_names, lanes_of, memory_columns, title
+from ondevice_sora.reports.timeline import HOLDERS, component_names, lanes_of, memory_columns, span_text, title
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -40,7 +40,7 @@ def run_figure(trace: Trace) -> Figure:
                 x=[span.seconds for span in spans],
                 y=[LANE_NAMES[span.lane] for span in spans],
                 marker={"color": colour, "line": {"width": 0}},
-                hovertext=[_words(span) for span in spans],
+                hovertext=[f"{span.block}\n{span_text(span)}".replace("\n", "<br>") for span in spans],
                 hoverinfo="text",
             ),
             row=1,
@@ -51,7 +51,7 @@ def run_figure(trace: Trace) -> Figure:
         if any(memory[holder]):
             figure.add_trace(
                 Scatter(
-                    name=holder,
+                    name=HOLDERS[holder],
                     x=memory["time"],
                     y=[held / GB for held in memory[holder]],
                     mode="lines",
@@ -72,11 +72,3 @@ def run_figure(trace: Trace) -> Figure:
     figure.update_xaxes(title_text="time, s", row=2)
     figure.update_layout(title=f"{trace.plan} on {trace.device}: {verdict(trace).word}", barmode="overlay", bargap=0.1)
     return figure
-
-
-def _words(span: Span) -> str:
-    first = "first " if span.cold else ""
-    return (
-        f"{span.block}<br>{first}{span.action}, {format_seconds(span.seconds)}<br>{title(span.component)}, "
-        f"step {span.step}<br>{format_bytes(span.bytes)}"
-    )

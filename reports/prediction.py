@@ -70,7 +70,7 @@ def prediction_of(traces: Sequence[Trace]) -> Prediction | None:
 
 
 def _shares(trace: Trace) -> dict[str, float]:
-    """The total by what the runner did."""
+    """Seconds by what the runner was doing; they add up to the total."""
     results = component_results(trace).values()
     run_s, stall_s = sum(result.run_s for result in results), sum(result.stall_s for result in results)
     return {"running": run_s, "waiting for loads": stall_s, "unloading and other": trace.total_s - run_s - stall_s}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from ondevice_sora.base.units import MINUS
+from ondevice_sora.base.units import MINUS, format_count
 from ondevice_sora.records.quality import Evaluation, Interval, PublishedTechnique, Row
 from ondevice_sora.reports.rows import UNKNOWN
 
@@ -87,8 +87,9 @@ def sample_text(results: Evaluation) -> str:
     counts = {(row.num_prompts, row.num_videos) for row in results.rows}
     prompts, videos = max(counts, default=(0, 0))
     fewer = "" if len(counts) < 2 else " (some have fewer)"
+    counted = format_count(prompts, "held-out prompt")
     machines = "; ".join(results.machines)
-    return f"{prompts} held-out prompts, {videos} videos per configuration{fewer}; times from {machines}"
+    return f"{counted}, {format_count(videos, 'video')} per configuration{fewer}; times from {machines}"
 
 
 def findings(results: Evaluation) -> list[str]:

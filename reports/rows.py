@@ -11,7 +11,7 @@ from itertools import pairwise
 from statistics import median
 from typing import NamedTuple
 
-from ondevice_sora.base.units import format_bytes, format_percent, format_seconds
+from ondevice_sora.base.units import format_bytes, format_count, format_percent, format_seconds
 from ondevice_sora.profiles.figures import MARKS, Mark
 from ondevice_sora.records.metrics import busy_shares, component_results, step_ends
 from ondevice_sora.records.result import BlockRow, ComponentResult
@@ -42,7 +42,7 @@ class Fact(NamedTuple):
 
 
 class ComponentRow(NamedTuple):
-    """Where a component's time goes: total = run + stall + rest (unloading, and waiting for nothing in particular)."""
+    """Where a component's time goes: total = run + stall + rest (unloading, and idle time that no load explains)."""
 
     component: str
     total_s: float
@@ -58,7 +58,7 @@ class ComponentRow(NamedTuple):
 
 @dataclass(frozen=True)
 class BlockGroup:
-    """Blocks that cost the same, as one line. Seconds in total are those of the trace's spans; None is unknown.
+    """Blocks with the same costs, as one line. `all_*_s` are sums over the trace's spans; None is unknown.
 
     marks     share of the block's time, loads and runs, that rests on figures of each mark
     members   the blocks, if there are several
@@ -151,7 +151,7 @@ def verdict(trace: Trace) -> Verdict:
 
 
 def facts(trace: Trace) -> list[Fact]:
-    """The numbers that stand largest: total, peak, free or missing memory, how busy the processors are, what binds."""
+    """The main numbers: total, peak, free or missing memory, risk of a kill, how busy the processors are, a step."""
     result = trace.result
     rows = []
     total = total_s(trace)
@@ -179,7 +179,9 @@ def facts(trace: Trace) -> list[Fact]:
     steps = typical_step_s(trace)
     if steps is not None:
         component, seconds, count = steps
-        rows.append(Fact(f"{component.capitalize()} step", format_seconds(seconds), f"median of {count} steps"))
+        rows.append(
+            Fact(f"{component.capitalize()} step", format_seconds(seconds), f"median of {format_count(count, 'step')}")
+        )
     return rows
 
 
@@ -196,7 +198,7 @@ def components(trace: Trace) -> dict[str, ComponentResult]:
 
 
 def component_rows(trace: Trace) -> list[ComponentRow]:
-    """Where the time goes, one row a component in the order of their ends."""
+    """Where the time goes: one row per component, in the order in which they end."""
     return [
         ComponentRow(
             component=name,
@@ -275,7 +277,7 @@ def mark_rows(trace: Trace) -> list[tuple[Mark, float]]:
 
 
 def saved_share(trace: Trace) -> float | None:
-    """How much of what overlap and residency could save at most, this run saves: 1 at the lower bound, 0 one by one."""
+    """The part of the possible saving that a run realises: 1 at the lower bound, 0 where every load is waited for."""
     if trace.result is None:
         return None
     bounds = trace.result.bounds
@@ -313,7 +315,7 @@ def _group(rows: list[BlockGroup]) -> BlockGroup:
 
 
 def _weighed(parts: list[tuple[dict[Mark, float], float]]) -> dict[Mark, float]:
-    """Shares of several parts as shares of their sum; equally where all weigh nothing."""
+    """The shares of several parts combined, each weighted by its part's weight; equally where all weights are zero."""
     total = sum(weight for _, weight in parts)
     shares: dict[Mark, float] = {}
     for marks, weight in parts:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ondevice_sora.base.units import format_bytes, format_change, format_percent, format_seconds
+from ondevice_sora.base.units import format_bytes, format_change, format_count, format_percent, format_seconds
 from ondevice_sora.profiles.figures import MARKS, Mark
 from ondevice_sora.records.search import Explanation, PlannedRow, Planning, Reason
 
 ENDINGS = {
     "optimum": "every plan was tried: this is the optimum",
     "converged": "no plan one step away is faster",
-    "time": "the time was up",
+    "time": "stopped by the time limit",
     "interrupted": "interrupted: the best so far",
 }
 
@@ -73,7 +73,7 @@ def _change(reason: Reason) -> Change:
 
 
 def flip_lines(explanation: Explanation) -> list[str]:
-    """Which conclusions the spread of the costs turns round."""
+    """Which conclusions the spread of the costs could reverse."""
     return explanation.flips or ["No conclusion above flips in more than one draw in ten."]
 
 
@@ -81,6 +81,7 @@ def gap_lines(planning: Planning) -> list[tuple[str, str]]:
     """The budget, the bound, and how the search ended: a word and what there is to say."""
     several = len(devices_of(planning)) > 1
     bound = "1 (each device's bound)" if several else format_seconds(planning.bound)
+    plans = format_count(planning.num_evaluated, "plan")
     return [
         ("budget", f"{format_bytes(planning.budget_bytes)}, {planning.budget_source}"),
         (
@@ -90,6 +91,6 @@ def gap_lines(planning: Planning) -> list[tuple[str, str]]:
         ),
         (
             "search",
-            f"{planning.num_evaluated:,} plans in {format_seconds(planning.search_s)}; {ENDINGS[planning.ending]}",
+            f"{plans} in {format_seconds(planning.search_s)}; {ENDINGS[planning.ending]}",
         ),
     ]

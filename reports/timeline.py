@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from ondevice_sora.base.units import format_bytes, format_clock, format_percent, format_seconds
+from ondevice_sora.base.units import format_bytes, format_clock, format_count, format_percent, format_seconds
 from ondevice_sora.records.metrics import step_ends
 from ondevice_sora.records.trace import MemorySample, Span, Trace
 from ondevice_sora.reports.rows import LANE_NAMES, hidden_load_share, main_component
@@ -104,7 +104,7 @@ def span_text(span: Span) -> str:
 
 
 def pass_texts(trace: Trace) -> list[str]:
-    """The same of all loads (or runs, or unloads) that a lane does in one step of a component, first ones apart."""
+    """The same for all loads (or runs, or unloads) of a lane in one step of a component; first ones separately."""
     texts = []
     for spans in _passes(trace).values():
         start, end = min(span.start_s for span in spans), max(span.end_s for span in spans)
@@ -112,7 +112,7 @@ def pass_texts(trace: Trace) -> list[str]:
         share = f"{format_percent(busy / (end - start))} of {format_seconds(end - start)}" if end > start else "0 s"
         texts.append(
             f"{title(spans[0].component)}, step {spans[0].step}\n"
-            f"{len(spans)} {_done(spans[0]).lower()}s, {format_seconds(busy)}\n"
+            f"{format_count(len(spans), _done(spans[0]).lower())}, {format_seconds(busy)}\n"
             f"busy {share}\n"
             f"{format_clock(start)} to {format_clock(end)}"
         )
@@ -137,9 +137,9 @@ def _done(span: Span) -> str:
 
 
 def memory_columns(trace: Trace) -> dict[str, Any]:
-    """The footprint by holder and in all, as columns; of several samples at one moment the largest and the last stay.
+    """The footprint by holder and its total, as columns; of samples at one moment, the largest and the last stay.
 
-    `told` has the same columns but the time's, in words.
+    `told` has the same columns, without the time's, in words.
     """
     samples = _without_glitches(trace.memory)
     sizes = {holder: [getattr(sample, holder) for sample in samples] for holder in (*HOLDERS, "total")}
@@ -199,7 +199,7 @@ def _step_places(trace: Trace, component: str) -> list[Place]:
 
 
 def steady_step(trace: Trace) -> Step | None:
-    """A step of median length, among those with neither a first load nor a first run, and of such ones the middle one.
+    """A step of median length among those without first loads and first runs; of several such steps the middle one.
 
     The last step if none is so; None if nothing ran.
     """

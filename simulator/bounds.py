@@ -1,4 +1,4 @@
-"""Closed forms: what no schedule can beat, what no overlap costs, and the paper's Eq. 10 and 11."""
+"""Closed forms: what no schedule can beat, and what no overlap costs."""
 
 from __future__ import annotations
 
@@ -31,19 +31,3 @@ def bounds_of(schedule: Schedule, costs: BlockCosts, sample: int = 0) -> Bounds:
         lower_s=max(first_load + run_s, load_s + after_last_load),
         sequential_s=run_s + load_s,
     )
-
-
-def eq10_saving(blocks: int, load_s: float, run_s: float, alpha_s: float = 0.0) -> float:
-    """Seconds that concurrent inference saves in a pass over equal blocks: b * min(l, e) - alpha.
-
-    Source: arXiv 2502.04363, Eq. 10.
-    """
-    return blocks * min(load_s, run_s) - alpha_s
-
-
-def eq11_saving(blocks: int, kept: int, load_s: float, run_s: float, alpha_s: float = 0.0) -> float:
-    """The same with d blocks kept: b * min(l, e) + d * max(0, l - e) - alpha * (1 - d / b).
-
-    Source: arXiv 2502.04363, Eq. 11.
-    """
-    return blocks * min(load_s, run_s) + kept * max(0.0, load_s - run_s) - alpha_s * (1 - kept / blocks)

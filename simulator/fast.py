@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ondevice_sora.plans.schedule import Schedule
+from ondevice_sora.plans.schedule import Schedule, sizes_of
 from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.models.model import family
 from ondevice_sora.simulator.machine import Machine
-from ondevice_sora.simulator.recurrence import finish_times
+from ondevice_sora.simulator.recurrence import Blocks, Seconds, finish_times
 
 
 @dataclass(frozen=True)
@@ -44,25 +44,10 @@ class Finish:
 
 def finish(schedule: Schedule, costs: BlockCosts, machine: Machine, sample: int = 0) -> Finish:
     """When each pass finishes, and the peak footprint, if nothing is killed."""
-    size, thermal = costs.resident_bytes, machine.thermal
-    warm, cold, run, first, unload = (array[:, sample].tolist() for array in costs.seconds)
-    finish_s, peak_bytes = finish_times(
-        *schedule.uses,
-        warm,
-        cold,
-        run,
-        first,
-        unload,
-        [machine.load_rate[block.processor] for block in schedule.blocks],
-        [machine.run_rate[block.processor] for block in schedule.blocks],
-        size,
-        costs.working_bytes,
-        *machine.memory.shares_of(size),
-        machine.memory.baseline,
-        thermal is not None,
-        thermal.floor if thermal is not None else 1.0,
-        thermal.time_constant_s if thermal is not None else 1.0,
-    )
+    rates = zip(*(machine.speeds(block.processor) for block in schedule.blocks), strict=True)
+    seconds = Seconds(*(array[:, sample].tolist() for array in costs.seconds), *rates)
+    blocks = Blocks(seconds, sizes_of(costs, machine.memory))
+    finish_s, peak_bytes = finish_times(schedule.columns, blocks, machine.memory.baseline, machine.heat)
     passes = [
         (schedule.blocks[schedule.visits[walked.first].block].component, schedule.visits[walked.first].step, seconds)
         for walked, seconds in zip(schedule.passes, finish_s, strict=True)

@@ -8,8 +8,9 @@ from ondevice_sora.plans.schedule import MemoryModel
 from ondevice_sora.profiles.blocks import Processor
 from ondevice_sora.profiles.costs import Costs, Sample, figures
 from ondevice_sora.records.trace import Lane
-from ondevice_sora.simulator.recurrence import after
+from ondevice_sora.simulator.recurrence import Heat, after
 
+NO_HEAT = Heat(False, 1.0, 1.0)
 LANES: dict[Processor, Lane] = {"cpu": "cpu", "gpu": "gpu", "ane": "ane"}
 
 
@@ -40,6 +41,15 @@ class Machine:
     load_rate: dict[Processor, float]
     run_rate: dict[Processor, float]
     thermal: Thermal | None = None
+
+    def speeds(self, processor: Processor) -> tuple[float, float]:
+        """Of the loader and of a run on this processor while both are active, relative to being alone."""
+        return self.load_rate[processor], self.run_rate[processor]
+
+    @property
+    def heat(self) -> Heat:
+        """The thermal figures as the recurrence takes them."""
+        return NO_HEAT if self.thermal is None else Heat(True, self.thermal.floor, self.thermal.time_constant_s)
 
 
 def machine_of(

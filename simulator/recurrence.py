@@ -6,22 +6,71 @@ decides which bytes are charged together. Passes that provably repeat (the sched
 runner and ledger stand as they stood a pass ago, and no two ends came so close that rounding could swap them) are not
 replayed. Tests hold the two equal: seconds to 1e-9, bytes exactly.
 
-A plain function over columns (base/compiled.py), for a single evaluation as it is and for a search compiled.
+Plain functions over columns (base/compiled.py), for a single evaluation as they are and for a search compiled.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from ondevice_sora.base.compiled import floats, ints
+from ondevice_sora.plans.loading import Ints, Sizes, VisitColumns
 
 CLOSE_S = 1e-7
 """Ends nearer than this may come in either order in a later pass, where the clock rounds otherwise."""
 SAME_S = 1e-12
 
-Ints = Sequence[int]
 Floats = Sequence[float]
+
+
+class Seconds(NamedTuple):
+    """Of each block: undisturbed seconds of its loads, runs and unloading; speeds while a load and a run overlap."""
+
+    warm: Floats
+    cold: Floats
+    run: Floats
+    first: Floats
+    unload: Floats
+    load_rate: Floats
+    run_rate: Floats
+
+
+class Blocks(NamedTuple):
+    seconds: Seconds
+    sizes: Sizes
+
+
+class Heat(NamedTuple):
+    """Whether running heats the device, and machine.Thermal's figures."""
+
+    is_on: bool
+    floor: float
+    time_constant_s: float
+
+
+class _Loads(NamedTuple):
+    """The loads in order: visit, gate, block. Beyond the last stands one whose gate never opens."""
+
+    visit: Ints
+    gate: Ints
+    block: Ints
+
+
+class _Stand(NamedTuple):
+    """How loader and ledger stand at the end of a pass, relative to the runner.
+
+    lead      how many visits the load under way (or the next one) is ahead of the next run
+    loaded    the same of the last load that has ended, -1 if that is not ahead
+    to_load   seconds until the load under way ends
+    """
+
+    lead: int
+    loaded: int
+    is_loading: bool
+    to_load: float
+    total: int
 
 
 def after(heat: float, seconds: float, time_constant_s: float, is_busy: bool) -> float:
@@ -30,109 +79,68 @@ def after(heat: float, seconds: float, time_constant_s: float, is_busy: bool) ->
     return 1.0 - (1.0 - heat) * decay if is_busy else heat * decay
 
 
-def finish_times(
-    use_block: Ints,
-    use_loads: Ints,
-    use_cold: Ints,
-    use_first_run: Ints,
-    use_gate: Ints,
-    use_evicts: Ints,
-    pass_length: Ints,
-    pass_loads: Ints,
-    pass_same_after: Ints,
-    warm: Floats,
-    cold: Floats,
-    run: Floats,
-    first: Floats,
-    unload: Floats,
-    load_rates: Floats,
-    run_rates: Floats,
-    size: Ints,
-    working: Ints,
-    transient: Ints,
-    residual: Ints,
-    baseline: int,
-    is_thermal: bool,
-    floor: float,
-    time_constant_s: float,
-) -> tuple[list[float], int]:
+def retimed(left: float, elapsed: float, rate: float, now: float, new_rate: float) -> tuple[float, float]:
+    """Of a load or run that changes its rate: the seconds left of it if it were alone, and when it ends."""
+    left = max(0.0, left - elapsed * rate)
+    return left, now + left / new_rate
+
+
+def finish_times(columns: VisitColumns, blocks: Blocks, baseline: int, heat: Heat) -> tuple[list[float], int]:
     """Seconds at which each pass has finished, and the peak in bytes, if nothing is killed.
 
-    The first columns are those of plans.loading.Uses; from `warm` on they are by block, undisturbed seconds and bytes.
+    Long, because what is called for each visit or pass with columns costs compiled code a third of its speed.
     """
-    count, num_passes = len(use_block), len(pass_length)
-    finish_s = floats(num_passes)
-    is_left_over = ints(len(size), 0)  # residual bytes of a block are charged once
-    # The uses that load, in order, and beyond the last a load that never starts.
-    load_use = ints(count + 1, count)
-    num_loads = 0
-    for use in range(count):
-        if use_loads[use] != 0:
-            load_use[num_loads] = use
-            num_loads += 1
-    position = current = number = 0
-    pass_end = pass_length[0] - 1 if num_passes > 0 else -1
-    next_load = load_use[0]
-    gate = use_gate[next_load] if next_load < count else count
-    load_block = use_block[next_load] if next_load < count else 0
-    # What is under way: seconds left alone when last `updated`, the rate since then, and when it is `at` its end. Equal
-    # ends come in the `order` in which they were set; the second of them is `due`, whatever the first one changes.
-    is_loading = is_running = is_evicting = load_is_due = run_is_due = is_close = False
+    block_of, loads_at, cold_at, first_at, _, evicts, pass_length, pass_loads, same_after = columns
+    warm, cold, run, first, unload, load_rates, run_rates = blocks.seconds
+    resident, working, transient, residual = blocks.sizes
+    load_visit, load_gate, load_block_of = _loads_of(columns)
+    count = len(block_of)
+    finish_s = floats(len(pass_length))
+    is_left_over = ints(len(resident), 0)  # residual bytes of a block are charged once
+    current = number = position = 0
+    pass_end = pass_length[0] if len(pass_length) > 0 else 0
+    loaded = -1
+    next_load, gate, load_block = load_visit[0], load_gate[0], load_block_of[0]
+    # What is under way: seconds left alone when last updated, the rate since then, and when it ends. Equal ends
+    # come in the order in which they were set; the second of them is due, whatever the first one changes.
+    is_loading = is_running = is_evicting = load_is_due = run_is_due = is_close = run_was_set_last = False
+    load_left = load_updated = run_left = run_updated = run_start = now = warmth = warm_at = 0.0
+    load_rate = load_slowed = run_rate = run_slowed = 1.0
     load_at = run_at = math.inf
-    load_left = run_left = load_updated = run_updated = run_start = 0.0
-    load_rate = run_rate = load_slowed = run_slowed = 1.0
-    load_order = run_order = order = 0
-    loaded = finished = -1
-    now = heat = heat_s = 0.0
     total = peak = baseline
-    # Where the loader stood relative to the runner a pass ago, and what was charged; heat never repeats exactly.
-    has_before = was_loading = False
-    before_lead = before_loaded = before_total = 0
-    before_to_load = 0.0
-    ends_load = True
+    ends_load, has_before = True, False
+    before = _Stand(0, 0, False, 0.0, 0)
     while current < count:
-        block = use_block[current]
-        starts_run = not is_running and not is_evicting and (use_loads[current] == 0 or loaded >= current)
+        block = block_of[current]
+        starts_run = not is_running and not is_evicting and (loads_at[current] == 0 or loaded >= current)
         if starts_run:
-            is_running = True
+            is_running = run_was_set_last = True
             total += working[block]
-            peak = max(peak, total)
-            run_left = first[block] if use_first_run[current] != 0 else run[block]
-            if is_thermal:
-                heat = after(heat, now - heat_s, time_constant_s, False)
-                heat_s = run_start = now
-                run_left /= 1.0 - (1.0 - floor) * heat
+            run_left = first[block] if first_at[current] != 0 else run[block]
+            if heat.is_on:
+                warmth = after(warmth, now - warm_at, heat.time_constant_s, False)
+                warm_at = run_start = now
+                run_left /= 1.0 - (1.0 - heat.floor) * warmth
             load_slowed, run_slowed = load_rates[block], run_rates[block]
-            run_rate = run_slowed if is_loading else 1.0
-            run_updated = now
+            run_updated, run_rate = now, run_slowed if is_loading else 1.0
             run_at = now + run_left / run_rate
-            order += 1
-            run_order = order
             if is_loading and not load_is_due and load_rate != load_slowed:
-                load_left = max(0.0, load_left - (now - load_updated) * load_rate)
-                load_updated, load_rate = now, load_slowed
-                load_at = now + load_left / load_rate
-                order += 1
-                load_order = order
-        if not is_loading and gate <= finished:
-            is_loading = True
-            total += size[load_block] + transient[load_block]
-            peak = max(peak, total)
-            load_left = cold[load_block] if use_cold[next_load] != 0 else warm[load_block]
-            load_rate = load_slowed if is_running else 1.0
-            load_updated = now
+                load_left, load_at = retimed(load_left, now - load_updated, load_rate, now, load_slowed)
+                load_updated, load_rate, run_was_set_last = now, load_slowed, False
+        if not is_loading and gate < current:
+            is_loading, run_was_set_last = True, False
+            total += resident[load_block] + transient[load_block]
+            load_left = cold[load_block] if cold_at[next_load] != 0 else warm[load_block]
+            load_updated, load_rate = now, load_slowed if is_running else 1.0
             load_at = now + load_left / load_rate
-            order += 1
-            load_order = order
             if is_running and not run_is_due and run_rate != run_slowed:
-                run_left = max(0.0, run_left - (now - run_updated) * run_rate)
-                run_updated, run_rate = now, run_slowed
-                run_at = now + run_left / run_rate
-                order += 1
-                run_order = order
+                run_left, run_at = retimed(run_left, now - run_updated, run_rate, now, run_slowed)
+                run_updated, run_rate, run_was_set_last = now, run_slowed, True
             if starts_run and ends_load:
                 # The engine's loader goes on before its runner wakes, whose start then sets the load's end anew.
-                load_order, run_order = (order, order - 1) if load_slowed != 1.0 else (order - 1, order)
+                run_was_set_last = load_slowed == 1.0
+        if total > peak:
+            peak = total
         if load_is_due or run_is_due:
             ends_load = load_is_due
         else:
@@ -141,93 +149,91 @@ def finish_times(
                 is_close = True
                 if load_at == run_at:
                     # An eviction follows its end at once, a completion when those noticed before have had their turn.
-                    ends_load = load_order < run_order and not is_evicting
+                    ends_load = run_was_set_last and not is_evicting
                     run_is_due = ends_load
-                    load_is_due = not ends_load and (not is_evicting or load_order < run_order)
+                    load_is_due = not ends_load and (not is_evicting or run_was_set_last)
         if ends_load:
             now, load_at = load_at, math.inf
             is_loading = load_is_due = False
             total -= transient[load_block]
             if is_running and not run_is_due and run_rate != 1.0:
-                run_left = max(0.0, run_left - (now - run_updated) * run_rate)
-                run_updated, run_rate = now, 1.0
-                run_at = now + run_left
-                order += 1
-                run_order = order
-            loaded = next_load
-            position += 1
-            next_load = load_use[position]
-            gate = use_gate[next_load] if next_load < count else count
-            load_block = use_block[next_load] if next_load < count else 0
+                run_left, run_at = retimed(run_left, now - run_updated, run_rate, now, 1.0)
+                run_updated, run_rate, run_was_set_last = now, 1.0, True
+            loaded, position = next_load, position + 1
+            next_load, gate, load_block = load_visit[position], load_gate[position], load_block_of[position]
             continue
         now, run_at = run_at, math.inf
         run_is_due = False
         if is_running:
             is_running = False
-            if is_loading and not load_is_due and load_rate != 1.0:
-                load_left = max(0.0, load_left - (now - load_updated) * load_rate)
-                load_updated, load_rate = now, 1.0
-                load_at = now + load_left
-                order += 1
-                load_order = order
-            if is_thermal:
-                heat = after(heat, now - run_start, time_constant_s, True)
-                heat_s = now
             total -= working[block]
-            if use_evicts[current] != 0 and unload[block] > 0.0:
-                is_evicting = True
+            if is_loading and not load_is_due and load_rate != 1.0:
+                load_left, load_at = retimed(load_left, now - load_updated, load_rate, now, 1.0)
+                load_updated, load_rate, run_was_set_last = now, 1.0, False
+            if heat.is_on:
+                warmth, warm_at = after(warmth, now - run_start, heat.time_constant_s, True), now
+            if evicts[current] != 0 and unload[block] > 0.0:
+                is_evicting = run_was_set_last = True
                 run_at = now + unload[block]
-                order += 1
-                run_order = order
                 continue
         is_evicting = False
-        if use_evicts[current] != 0:
-            total -= size[block]
+        if evicts[current] != 0:
+            total -= resident[block]
             if is_left_over[block] == 0:
                 is_left_over[block] = 1
                 total += residual[block]
-            peak = max(peak, total)
-        finished = current
         current += 1
-        if finished < pass_end:
+        if current < pass_end:
             continue
         finish_s[number] = now
-        length = pass_length[number]
+        length, skipped = pass_length[number], same_after[number] - 1
         to_load = load_at - now if is_loading else 0.0
-        lead, lead_loaded = next_load - current, max(loaded - current, -1)
-        skipped = pass_same_after[number] - 1
-        repeats = not is_thermal and number > 0 and pass_same_after[number - 1] > 0 and not is_close
-        if (
-            repeats
-            and skipped > 0
-            and lead < length
-            and has_before
-            and lead == before_lead
-            and is_loading == was_loading
-            and lead_loaded == before_loaded
-            and total == before_total
-            and abs(to_load - before_to_load) <= SAME_S
-        ):
-            seconds = now - finish_s[number - 1]
-            for further in range(1, skipped + 1):
-                finish_s[number + further] = now + further * seconds
-            now += skipped * seconds
-            load_at += skipped * seconds
-            load_updated += skipped * seconds
-            current += skipped * length
-            finished = current - 1
-            loaded += skipped * length
+        stand = _Stand(next_load - current, max(loaded - current, -1), is_loading, to_load, total)
+        can_repeat = has_before and not is_close and not heat.is_on and same_after[number - 1] > 0
+        has_before = not (can_repeat and skipped > 0 and stand.lead < length and _stand_alike(stand, before))
+        if not has_before:
+            later = _repeat(finish_s, number, skipped)
+            now, load_at, load_updated = now + later, load_at + later, load_updated + later
+            current, loaded = current + skipped * length, loaded + skipped * length
             position += skipped * pass_loads[number]
             number += skipped
-            next_load = load_use[position]
-            gate = use_gate[next_load] if next_load < count else count
-            load_block = use_block[next_load] if next_load < count else 0
-            has_before = False
-        else:
-            has_before, was_loading = True, is_loading
-            before_lead, before_loaded, before_total, before_to_load = lead, lead_loaded, total, to_load
-        is_close = False
+            next_load, gate, load_block = load_visit[position], load_gate[position], load_block_of[position]
+        before, is_close = stand, False
         number += 1
-        if number < num_passes:
-            pass_end = current + pass_length[number] - 1
-    return finish_s, peak
+        if current < count:
+            pass_end = current + pass_length[number]
+    return finish_s, max(peak, total)
+
+
+def _loads_of(columns: VisitColumns) -> _Loads:
+    count = len(columns.block)
+    visit, gate, block = ints(count + 1, count), ints(count + 1, count), ints(count + 1, 0)
+    number = 0
+    for index in range(count):
+        if columns.loads[index] != 0:
+            visit[number], gate[number], block[number] = index, columns.gate[index], columns.block[index]
+            number += 1
+    return _Loads(visit, gate, block)
+
+
+def _stand_alike(one: _Stand, other: _Stand) -> bool:
+    return (
+        one.lead == other.lead
+        and one.loaded == other.loaded
+        and one.is_loading == other.is_loading
+        and one.total == other.total
+        and abs(one.to_load - other.to_load) <= SAME_S
+    )
+
+
+def _repeat(finish_s: list[float], number: int, times: int) -> float:
+    """Note the ends of further passes that take as long as this one; the seconds of all of them."""
+    now = finish_s[number]
+    seconds = now - finish_s[number - 1]
+    for further in range(1, times + 1):
+        finish_s[number + further] = now + further * seconds
+    return times * seconds
+
+
+HELPERS = (after, retimed, _loads_of, _stand_alike, _repeat)
+"""What `finish_times` calls."""

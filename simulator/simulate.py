@@ -11,6 +11,7 @@ from ondevice_sora.base.units import format_percent
 from ondevice_sora.plans.schema import LoadedPlan
 from ondevice_sora.profiles.costs import unused_measurements
 from ondevice_sora.profiles.figures import MARKS, Mark
+from ondevice_sora.profiles.packages import size_notes
 from ondevice_sora.records.metrics import busy_shares, component_results
 from ondevice_sora.records.result import BlockRow, ComponentResult, Result
 from ondevice_sora.records.trace import Kill, Trace
@@ -192,6 +193,10 @@ def _notes(prepared: Prepared) -> list[str]:
         )
     if plan.memory.budget is not None and plan.memory.budget > setting.limit_bytes:
         notes.append("The plan's budget is above the memory limit: keeping to it does not keep the app alive.")
+    sizes = zip(prepared.costs.stored_bytes, prepared.schedule.blocks, strict=True)
+    size, largest = max(sizes, key=lambda pair: (pair[1].compute_units == "cpu_and_ne", pair[0]))
+    for note in size_notes(size, largest.compute_units, setting.device):
+        notes.append(f"Block '{largest.name}' of {largest.component} is {note}.")
     unused = unused_measurements(profile.measurements, prepared.schedule.blocks)
     if unused:
         notes.append(f"Measurements in the profile of blocks that this plan does not have: {len(unused)}.")

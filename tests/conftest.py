@@ -18,7 +18,21 @@ if TYPE_CHECKING:
     from worlds.exports import Exported
 
 settings.register_profile("default", deadline=None, derandomize=True, max_examples=60)
-settings.load_profile("default")
+settings.register_profile("random", deadline=None, derandomize=False, max_examples=1000, print_blob=True)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """At the desk the same draws every time; with `-m exhaustive` a thousand others, and how to draw them again."""
+    settings.load_profile("random" if config.option.markexpr == "exhaustive" else "default")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Laws are part of the exhaustive run, since there they are drawn anew."""
+    if config.option.markexpr == "exhaustive":
+        for item in items:
+            if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+                item.add_marker("exhaustive")
 
 
 @pytest.fixture(scope="session")

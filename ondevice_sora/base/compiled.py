@@ -1,16 +1,19 @@
 """Columns of numbers, for functions that run as they are on lists and, where numba is installed, compiled on arrays.
 
 One source, two speeds: a single simulation is done before a compiler would have started, a search of thousands of plans
-is not. Such a function is given its columns, makes new ones with `ints` and `floats`, and uses nothing but numbers. It
-calls only helpers of its own module, because numba's cache on disk looks at that module alone for changes.
+is not. Such a function is given its columns, makes new ones with `ints` and `floats`, and uses nothing but numbers and
+named tuples.
 """
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import logging
 from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 logger = logging.getLogger(__name__)
@@ -37,7 +40,7 @@ def ints(count: int, value: int) -> list[int]:
 
 
 def floats(count: int) -> list[float]:
-    """A column of zeros."""
+    """A new column of zeros."""
     return [0.0] * count
 
 
@@ -49,13 +52,25 @@ def compiled(function: Callable[..., Any], *helpers: Callable[..., Any]) -> Call
     from numba.extending import register_jitable
 
     _teach_columns()
-    for helper in helpers:
+    for helper in (*helpers, function):
         register_jitable(helper)
+    sources = _digest(function, *helpers)
+
+    def call(*arguments: Any) -> Any:
+        assert sources  # numba's cache on disk goes by what a function closes over, and not by what it calls
+        return function(*arguments)
+
     try:
-        fast: Callable[..., Any] = numba.njit(cache=True)(function)
+        fast: Callable[..., Any] = numba.njit(cache=True)(call)
     except RuntimeError:  # no folder that a cache could be written to
-        fast = numba.njit(function)
+        fast = numba.njit(call)
     return fast
+
+
+def _digest(*functions: Callable[..., Any]) -> str:
+    """Of the modules that the functions stand in: another one for any other source."""
+    files = sorted({inspect.getfile(function) for function in functions})
+    return hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).hexdigest()
 
 
 @cache

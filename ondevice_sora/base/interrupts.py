@@ -70,9 +70,10 @@ _note: _Note | None = None
 
 
 @contextmanager
-def noted() -> Iterator[None]:
+def noted(*, is_last: bool = False) -> Iterator[None]:
     """Note signals while the block runs. One that no `check` has raised by its end is raised there.
 
+    `is_last` says that the process ends after it: a signal then ends it at once, while Python takes itself down.
     Inside another `noted` this does nothing: what comes is the outer one's.
     """
     global _note
@@ -93,7 +94,7 @@ def noted() -> Iterator[None]:
     finally:
         _note = None
         for number in replaced:
-            signal.signal(number, HANDLED[number])
+            signal.signal(number, signal.SIG_DFL if is_last else HANDLED[number])
         if not isinstance(failure, KeyboardInterrupt):
             note.raise_once(failure)
 

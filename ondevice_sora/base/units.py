@@ -80,6 +80,11 @@ def format_percent(share: float) -> str:
     return f"{share * 100:.1f} %" if abs(share) < 0.1 else f"{share * 100:.0f} %"
 
 
+def format_count(count: int, noun: str) -> str:
+    """A number of things: 1 block, 4,286 plans."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def _three_figures(value: float) -> str:
     magnitude = abs(value)
     if magnitude >= 99.95:

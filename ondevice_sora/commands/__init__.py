@@ -1,1 +1,1 @@
-"""The command line, one module a verb: it wires the other packages together and imports each only where needed."""
+"""The command line, one module per verb. It connects the other packages and imports each only where it is needed."""

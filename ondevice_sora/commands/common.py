@@ -1,4 +1,4 @@
-"""What every verb shares: exit statuses, complaints without traceback, files not overwritten by accident."""
+"""What every verb shares: exit statuses, errors in one message, no file overwritten by accident, progress."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from ondevice_sora.base.files.writing import is_stream
 from ondevice_sora.base.installation import how_to_install, missing_in_a_wheel
 from ondevice_sora.base.interrupts import Interrupted, check, noted
 from ondevice_sora.base.streams import as_is, discard, safe_streams
-from ondevice_sora.base.text import printable
 from ondevice_sora.base.units import format_bytes
 
 EXIT_FITS = 0
@@ -27,17 +26,17 @@ EXIT_INTERRUPTED = 130
 CASES_HELP = "a cases file, or a shipped one: iphone15pro (default), apple_sdxl"
 
 
-def guarded(work: Callable[[], int]) -> int:
+def guarded(work: Callable[[], int], *, is_program: bool = False) -> int:
     """Run a verb: a user's mistake becomes one message and exit status 2, Ctrl-C exit status 130, SIGTERM 143.
 
     So does a verb that only a checkout has, and what the system refuses: memory, open files, larger files: one message,
     exit status 2. Signals are raised where the verb checks for them; one that comes after its work is done changes
-    nothing. Output is made safe to show (base/streams.py).
+    nothing. Output is made safe to show (base/streams.py). `is_program` says that the process ends with the verb.
     """
     status: int | None = None
     with safe_streams():
         try:
-            with noted():
+            with noted(is_last=is_program):
 
                 def worked() -> None:
                     nonlocal status
@@ -51,7 +50,8 @@ def guarded(work: Callable[[], int]) -> int:
             return EXIT_UNUSABLE
         except KeyboardInterrupt as error:
             if status is None:
-                print(": ".join(["interrupted", *getattr(error, "__notes__", [])]), file=sys.stderr)
+                kept = "; ".join(getattr(error, "__notes__", ["nothing was written yet"]))
+                print(f"interrupted: {kept}", file=sys.stderr)
                 return error.status if isinstance(error, Interrupted) else EXIT_INTERRUPTED
         except Exception as error:
             refused = refusal(error)
@@ -82,7 +82,7 @@ def refusal(error: Exception) -> UserError | None:
 
 
 def shown(show: Callable[[], None]) -> None:
-    """Print something, to a reader who may leave early (head, less): that changes no exit status."""
+    """Print something for a reader who may leave early (head, less); that does not change the exit status."""
     try:
         show()
         sys.stdout.flush()
@@ -91,7 +91,7 @@ def shown(show: Callable[[], None]) -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse with our exit status and with examples that keep their line breaks."""
+    """argparse with our exit status, and with examples that keep their line breaks."""
 
     def __init__(self, **settings: object) -> None:
         settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
@@ -136,7 +136,7 @@ def needing(extra: str) -> Iterator[None]:
 
 
 def output_path(given: str, default: str, force: bool, inputs: Sequence[str] = ()) -> Path:
-    """Where to write: as given, or the default name where the option stood alone.
+    """Where to write: the path given, or the default name if the option was given without one.
 
     A link is followed: what it leads to is written, and the link stays. Raises UserError if something is there and must
     not be overwritten, --force or not if it is one of `inputs` (there already or not yet), if it is a link that leads
@@ -186,13 +186,6 @@ def distinct(outputs: Iterable[Path]) -> None:
             raise UserError("two outputs have the same name", mend="Give each its own.")
 
 
-def rewritten(text: str) -> None:
-    """Write a line on standard error over the one that stands there."""
-    stream = as_is(sys.stderr)
-    stream.write(f"\r{printable(text)}")
-    stream.flush()
-
-
 @contextmanager
 def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """A bar on the terminal, none where nobody is looking; what it gives advances it by a count.
@@ -224,6 +217,21 @@ def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
             check()
 
         yield advance
+
+
+@contextmanager
+def status_line() -> Iterator[Callable[[str], None]]:
+    """A line on the terminal in words that change, none where nobody is looking; what it gives sets the words."""
+    if not sys.stderr.isatty():
+        yield lambda words: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    with Progress(*columns, console=Console(file=as_is(sys.stderr)), transient=True) as progress:
+        task = progress.add_task("", total=None)
+        yield lambda words: progress.update(task, description=words)
 
 
 def whole_number(low: int, high: int) -> Callable[[str], int]:

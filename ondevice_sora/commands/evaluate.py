@@ -48,10 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=whole_number(1, 1000),
         default=DEFAULT_SEEDS,
         metavar="N",
-        help="videos a prompt (default %(default)s)",
+        help="videos per prompt (default %(default)s)",
     )
     parser.add_argument(
-        "--only", nargs="+", metavar="NAME", help="configurations to make now; the table shows all that are there"
+        "--only",
+        nargs="+",
+        metavar="NAME",
+        help="configurations to make in this run; the table shows all that have been made",
     )
     parser.add_argument(
         "--accepted-errors", nargs="+", type=error_argument, metavar="E",

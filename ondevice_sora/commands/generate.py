@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scale",
         type=whole_number(1, 16),
         metavar="N",
-        help=f"enlarge every pixel to N by N (default: to at least {SHOWN_SIDE_PIXELS} pixels a side)",
+        help=f"enlarge every pixel to N by N (default: at least {SHOWN_SIDE_PIXELS} pixels a side)",
     )
     parser.add_argument(
         "--trace", nargs="?", const="", metavar="JSON",
@@ -130,7 +130,7 @@ def _outputs(options: argparse.Namespace) -> dict[str, Path]:
     stem = "-".join(re.findall(r"[a-z0-9]+", options.prompt.lower()))[:80]
     video = Path(options.output or f"{stem}.mp4")
     if video.suffix not in VIDEO_SUFFIXES:
-        raise UserError(f"'{video.suffix}' is no kind of video written here", str(video), "Write .mp4 or .gif.")
+        raise UserError(f"cannot write '{video.suffix}' videos", str(video), "Write .mp4 or .gif.")
     if options.gif and video.suffix == ".gif":
         raise UserError("--gif has no effect: the video is a GIF already", mend="Leave it out, or write -o NAME.mp4.")
     suffixes = [video.suffix, *([".gif"] if options.gif else []), ".png", ".json"]
@@ -146,9 +146,9 @@ def _outputs(options: argparse.Namespace) -> dict[str, Path]:
 def _generate(
     networks: VideoNetworks, token_ids: Tensor, token_mask: Tensor, seed: int, loaded: LoadedPlan, trace: Path | None
 ) -> tuple[Video, Trace | None]:  # fmt: skip
-    """Generate with a bar on the terminal, a tick a step; block by block if a trace is asked for.
+    """Generate with a progress bar, one tick per step; block by block if a trace is asked for.
 
-    The blocks lie beside the trace meanwhile, on a disk rather than in a temporary folder that may be memory.
+    The blocks are stored beside the trace meanwhile: a temporary folder may lie in memory.
     """
     from ondevice_sora.runtime.capture.subjects import SMALL_NAME
     from ondevice_sora.runtime.executor.in_blocks import generate_in_blocks

@@ -24,7 +24,7 @@ VERBS = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    return guarded(lambda: _run(sys.argv[1:] if arguments is None else arguments))
+    return guarded(lambda: _run(sys.argv[1:] if arguments is None else arguments), is_program=arguments is None)
 
 
 def _run(arguments: list[str]) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from ondevice_sora.base import interrupts
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.commands.common import EXIT_FITS, distinct, output_path, rewritten, size_argument
+from ondevice_sora.commands.common import EXIT_FITS, distinct, output_path, size_argument, status_line
 
 if TYPE_CHECKING:
     from ondevice_sora.plans.schema import LoadedPlan
@@ -21,17 +21,19 @@ if TYPE_CHECKING:
     from ondevice_sora.simulator.search.state import Known
 
 MODELS = {"opensora-256": "ours-256", "opensora-192": "ours-192"}
-"""Where a search for a model starts: everything on."""
+"""The plan that a search for a model starts from; all techniques are on."""
 DEFAULT_DEVICE = "iphone15pro"
 DEFAULT_SECONDS = 60.0
 SMALLER_BUDGETS = 6
-SAVED_EVERY_S = 5.0
+SAVED_EVERY_S, SHOWN_EVERY_S = 5.0, 0.2
 
 
 def add_search_arguments(parser: argparse.ArgumentParser) -> None:
     _add_device(parser)
     parser.add_argument(
-        "--devices", metavar="A,B,C", help="one plan for several devices, best by its mean time over each one's bound"
+        "--devices",
+        metavar="A,B,C",
+        help="one plan for several devices: the best by mean time relative to each device's bound",
     )
     parser.add_argument(
         "--model", default="opensora-256", metavar="MODEL",
@@ -57,7 +59,7 @@ def add_search_arguments(parser: argparse.ArgumentParser) -> None:
         "--state", metavar="FILE", help="keep what was tried in this file, and go on from it if it is there"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the tables")
-    parser.add_argument("--force", action="store_true", help="overwrite files that exist; --state is kept up anyway")
+    parser.add_argument("--force", action="store_true", help="overwrite files that exist; --state is always updated")
 
 
 def add_explain_arguments(parser: argparse.ArgumentParser) -> None:
@@ -191,7 +193,8 @@ def _search(model: str, devices: list[str], options: argparse.Namespace) -> _Sea
         known = load_state(Path(options.state), about)
     with (
         interrupts.keeping(f"no plan was found yet{_going_on(options)}"),
-        _Progress(lambda: save_state(Path(options.state), about, known) if options.state else None) as progress,
+        status_line() as say,
+        _Progress(say, lambda: save_state(Path(options.state), about, known) if options.state else None) as progress,
     ):
         answer, best = find_plan_for(
             loaded, settings, budget, options.risk, options.seconds, progress,
@@ -222,14 +225,14 @@ def _write_report(searched: _Searched, path: Path) -> None:
 
 
 class _Progress:
-    """One line that is overwritten, a few times a second, where somebody is looking; `save` is called now and then.
+    """Tells `say` how far the search is, a few times a second, and calls `save` now and then.
 
     Ctrl-C and SIGTERM are raised from here, once there is a plan.
     """
 
-    def __init__(self, save: Callable[[], None]) -> None:
+    def __init__(self, say: Callable[[str], None], save: Callable[[], None]) -> None:
+        self.say = say
         self.save = save
-        self.is_shown = sys.stderr.isatty()
         self.shown_at = 0.0
         self.saved_at = time.monotonic()
 
@@ -237,8 +240,6 @@ class _Progress:
         return self
 
     def __exit__(self, *raised: object) -> None:
-        if self.shown_at:
-            print(file=sys.stderr)
         self.save()
 
     def __call__(self, phase: str, best: Scored | None, num_evaluated: int) -> None:
@@ -246,10 +247,10 @@ class _Progress:
             return
         interrupts.check()
         now = time.monotonic()
-        if self.is_shown and now - self.shown_at > 0.2:
+        if now - self.shown_at > SHOWN_EVERY_S:
             self.shown_at = now
             totals = ", ".join(f"{total:.2f} s" for total in best.totals_s)
-            rewritten(f"{phase}: {num_evaluated:,} plans, best {totals}   ")
+            self.say(f"{phase}: {num_evaluated:,} plans, best {totals}")
         if now - self.saved_at > SAVED_EVERY_S:
             self.save()
             self.saved_at = time.monotonic()

@@ -13,7 +13,7 @@ def add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("grid", help="a grid file: models, shapes, devices, budgets, techniques")
     parser.add_argument("-o", "--output", metavar="TABLE", help="a .csv or .parquet file (default GRID.csv)")
     parser.add_argument(
-        "--processes", type=whole_number(1, 1024), metavar="N", help="local processes (default: one a core)"
+        "--processes", type=whole_number(1, 1024), metavar="N", help="local processes (default: one per core)"
     )
     parser.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler to give the work to, tcp://host:8786")
     parser.add_argument("--force", action="store_true", help="overwrite the table if it exists")

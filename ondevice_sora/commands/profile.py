@@ -121,11 +121,11 @@ def _import(options: argparse.Namespace) -> None:
 def _write_captured(capture: Capture, path: Path, source: Path | str) -> None:
     """Write the profile of a capture, and print what was measured and what to bear in mind."""
     from ondevice_sora.base.files.writing import write_yaml
-    from ondevice_sora.profiles.capture_file import profile_of
+    from ondevice_sora.profiles.capture_file import profile_of_capture
     from ondevice_sora.profiles.profile import profile_data
     from ondevice_sora.reports.terminal.devices import print_measurements
 
-    profile, notes = profile_of(capture)
+    profile, notes = profile_of_capture(capture)
     comment = (
         f"Made of {source} by `ondevice-sora profile import`; measured on {capture.conditions.device_model}.\n"
         "Blocks that were not measured cost what the device's own profile says."

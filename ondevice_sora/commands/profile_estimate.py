@@ -29,7 +29,7 @@ def add_estimate_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--passes", action="append", type=_passes, default=[], metavar="COMPONENT=N",
-        help="walks of a component in a generation: a number, or `steps` (default: as an export says, else 1)",
+        help="passes over a component in a generation: a number, or `steps` (default: as an export says, else 1)",
     )  # fmt: skip
     parser.add_argument(
         "--steps",
@@ -52,7 +52,9 @@ def _passes(text: str) -> tuple[str, Passes]:
             return component, "steps" if number == "steps" else whole_number(1, 10_000)(number)
     except argparse.ArgumentTypeError:
         pass
-    raise argparse.ArgumentTypeError(f"{text!r} does not say how often. Write denoiser=steps or decoder=4, say.")
+    raise argparse.ArgumentTypeError(
+        f"{text!r} does not say how often. Write, for instance, denoiser=steps or decoder=4."
+    )
 
 
 def run_estimate(options: argparse.Namespace) -> int:
@@ -94,7 +96,7 @@ def _directory(options: argparse.Namespace) -> Path:
     """The folder to write to; nothing is there that would be overwritten. Raises UserError."""
     directory = Path(options.output)
     if os.path.exists(directory) and not os.path.isdir(directory):
-        raise UserError("this is no folder", str(directory), "Give a folder; three files are written to it.")
+        raise UserError("not a folder", str(directory), "Give a folder; three files are written to it.")
     if not os.path.isdir(directory.parent):
         raise UserError(f"there is no folder {directory.parent}", str(directory), "Make the folder first.")
     from ondevice_sora.runtime.coreml.estimate.estimate import FILES

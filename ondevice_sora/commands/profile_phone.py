@@ -98,7 +98,7 @@ def run_phone_capture(options: argparse.Namespace, write: Callable[..., None]) -
 
 
 def _check_output(path: Path, raw: Path, force: bool) -> None:
-    """A capture that was begun goes on; anything else in the way is kept, unless forced. Raises UserError."""
+    """A capture that was begun is continued; any other file is kept unless --force is given. Raises UserError."""
     if path.suffix not in (".yaml", ".yml"):
         raise UserError(
             "the profile's name must end in .yaml", str(path), f"The capture is written to {raw} beside it."

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--store",
         required=True,
         metavar="DIR",
-        help="a block store; cut otherwise than the plan says, it is cut so beneath",
+        help="a block store; if it is cut in another way than the plan says, it is cut anew in a folder inside",
     )
     parser.add_argument("--device", metavar="YAML", help="a profile captured here: what counts against the budget")
     parser.add_argument(

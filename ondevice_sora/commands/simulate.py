@@ -164,7 +164,7 @@ def _write(traces: list[Trace], outputs: dict[str, Path]) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    return guarded(lambda: _run(arguments))
+    return guarded(lambda: _run(arguments), is_program=arguments is None)
 
 
 def _run(arguments: list[str] | None) -> int:

@@ -1,4 +1,4 @@
-"""validate: set the simulator against figures that others measured, and our networks against references and exports.
+"""validate: compare the simulator with figures that others measured, and our networks with references and exports.
 
 `validate published` simulates every case of a cases file (the shipped one unless --cases names another) and prints the
 published figure, the simulated one, the error and the role. The format is described in docs/cases.md. With
@@ -7,23 +7,21 @@ published figure, the simulated one, the error and the role. The format is descr
 `validate host` captures this machine, then predicts and runs many plans on it.
 
 `validate reference DIR` compares networks, sampler and leap rules with the vectors in a folder, case by case; exit
-status 1 says that one lies over its tolerance. It needs PyTorch.
+status 1: at least one lies over its tolerance. It needs PyTorch.
 
 `validate export DIR` runs every block of an export in the reference executor and compares it with PyTorch, on the
-inputs that it has in a generation. Exit status 1 says that one lies over its tolerance. It needs PyTorch and
+inputs that it has in a generation. Exit status 1: at least one lies over its tolerance. It needs PyTorch and
 coremltools.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.base.interrupts import check
 from ondevice_sora.commands import validate_host
-from ondevice_sora.commands.common import CASES_HELP, EXIT_FAILED, EXIT_FITS, needing, progress_bar, rewritten, shown
+from ondevice_sora.commands.common import CASES_HELP, EXIT_FAILED, EXIT_FITS, needing, progress_bar, shown
 
 EXAMPLES = """
 examples:
@@ -92,18 +90,20 @@ def _export(options: argparse.Namespace) -> int:
 
 def _published(options: argparse.Namespace) -> int:
     from ondevice_sora.profiles.profile import load_profile
-    from ondevice_sora.simulator.calibration.published import compare, find_cases, profile_of, read_cases
+    from ondevice_sora.simulator.calibration.published import compare, find_cases, profile_for, read_cases
 
     cases, planned = read_cases(find_cases(options.cases))
     source = planned[0].source
-    profile, device = load_profile(options.device) if options.device else profile_of(cases.device, source, "$.device")
+    profile, device = load_profile(options.device) if options.device else profile_for(cases.device, source, "$.device")
     if options.leave_one_out:
         if options.device and options.device != device.key:
             what = "a profile file's costs have no effect with --leave-one-out, which fits its own"
             raise UserError(what, "--device", "Name a device, or leave one of the two out.")
         from ondevice_sora.simulator.calibration.fit import leave_one_out
 
-        rows = leave_one_out(device, planned, progress=_progress)
+        left_out = sum(figure.role == "calibration" for case in planned for _, figure in case.figures)
+        with progress_bar("fits", left_out) as advance:
+            rows = leave_one_out(device, planned, progress=lambda *_: advance(1))
         title = "published against simulated with a fit that has not seen the figure"
     else:
         rows = compare(planned, profile, device)
@@ -119,9 +119,3 @@ def _published(options: argparse.Namespace) -> int:
 
         print_published(rows, title, cases.source)
     return EXIT_FITS
-
-
-def _progress(done: int, total: int) -> None:
-    check()
-    if sys.stderr.isatty():
-        rewritten(f"fit {done} of {total}" + ("\n" if done == total else ""))

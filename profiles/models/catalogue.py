@@ -12,7 +12,8 @@ from ondevice_sora.base.errors import UserError, nearest
 from ondevice_sora.base.files.reading import read_yaml
 from ondevice_sora.profiles.devices import DATA
 from ondevice_sora.profiles.models.model import Model
-from ondevice_sora.profiles.models.opensora import OpenSoraConfig, opensora, reference_partition
+from ondevice_sora.profiles.models.opensora import opensora, reference_partition
+from ondevice_sora.profiles.models.opensora_sizes import OpenSoraConfig
 
 MODELS = DATA / "models"
 ARCHITECTURES = DATA / "architectures"

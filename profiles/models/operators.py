@@ -17,6 +17,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from ondevice_sora.profiles.models.model import Unit, Work
 
 T = TypeVar("T", bound=Hashable)
@@ -196,3 +198,8 @@ def _divide(elements: int, by: int) -> int:
     whole, rest = divmod(elements, by)
     assert rest == 0, f"{elements} elements are not whole rows of {by}"
     return whole
+
+
+def renamed(original: Unit, names: list[str]) -> list[Unit]:
+    """Units that do the same under other names."""
+    return [replace(original, name=name) for name in names]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ondevice_sora.base.units import format_change, format_percent, format_seconds
+from ondevice_sora.base.units import format_change, format_count, format_percent, format_seconds
 from ondevice_sora.records.trace import Trace
 from ondevice_sora.reports.prediction import BlockDifference, Difference, Prediction, prediction_of
 from ondevice_sora.reports.rows import UNKNOWN
@@ -38,7 +38,11 @@ def prediction_view(traces: list[Trace]) -> PredictionView | None:
         return None
     ordered = sorted(found.blocks, key=lambda block: -abs(block.off_s))
     shown, others = ordered[:MOST_BLOCKS], ordered[MOST_BLOCKS:]
-    rest = f"{len(others)} more blocks, {_off(sum(block.off_s for block in others))} in all" if others else ""
+    rest = (
+        f"{format_count(len(others), 'more block')}, {_off(sum(block.off_s for block in others))} in all"
+        if others
+        else ""
+    )
     parts = [_part(part, found.total.measured_s) for part in (*found.parts, found.total)]
     return PredictionView(_sentence(found), parts, [_block(block) for block in shown], rest)
 
@@ -54,7 +58,8 @@ def _sentence(found: Prediction) -> str:
     sentence = f"{seconds}: {off}. Most of that is {part.name} ({_off(part.off_s)})"
     if found.blocks:
         block = max(found.blocks, key=lambda block: abs(block.off_s))
-        sentence += f"; of all blocks '{block.block}' is off most ({_off(block.off_s)} in {block.num_runs} runs)"
+        runs = format_count(block.num_runs, "run")
+        sentence += f"; of all blocks '{block.block}' is off most ({_off(block.off_s)} in {runs})"
     return sentence + "."
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ondevice_sora.base.files.writing import write_text
-from ondevice_sora.base.units import format_bytes, format_percent, format_seconds
+from ondevice_sora.base.units import format_bytes, format_count, format_percent, format_seconds
 from ondevice_sora.records.search import PlannedBlock, PlannedRow, Planning, Reason, SearchReport
 from ondevice_sora.reports.page.sections import letter, run_color
 from ondevice_sora.reports.page.templating import page
@@ -97,8 +97,8 @@ def _sentence(planning: Planning, rows: list[PlannedRow]) -> str:
         share = (beside.total_s - found.total_s) / beside.total_s
         gain = f" {format_percent(abs(share))} {'faster' if share >= 0 else 'slower'} than the {beside.name}."
     return (
-        f"The fastest of {planning.num_evaluated:,} plans.{gain} No plan that the search may choose from is more than "
-        f"{format_percent(planning.gap)} faster."
+        f"The fastest of {format_count(planning.num_evaluated, 'plan')}.{gain} No plan that the search may choose is "
+        f"more than {format_percent(planning.gap)} faster."
     )
 
 
@@ -122,13 +122,14 @@ def _cut(row: PlannedRow, component: str) -> Cut:
     shares = [max(block.resident_bytes / held, 1e-3) for block in blocks]
     return Cut(
         row.name,
-        f"{len(blocks)} blocks, {loads} loads",
+        f"{format_count(len(blocks), 'block')}, {format_count(loads, 'load')}",
         [(_block_text(block), share, block.num_loads > 1) for block, share in zip(blocks, shares, strict=True)],
     )
 
 
 def _block_text(block: PlannedBlock) -> str:
-    return f"{block.name}: {format_bytes(block.resident_bytes)}, {block.num_runs} runs, {block.num_loads} loads"
+    runs = format_count(block.num_runs, "run")
+    return f"{block.name}: {format_bytes(block.resident_bytes)}, {runs}, {format_count(block.num_loads, 'load')}"
 
 
 def _next_best(report: SearchReport) -> list[Reason]:
@@ -176,7 +177,7 @@ def _told(row: PlannedRow) -> str:
 
 
 def _tornado(report: SearchReport) -> dict[str, Any] | None:
-    """How the total moves with one figure of the costs at the ends of its spread, the most telling ones first."""
+    """How the total changes with one figure of the costs at the ends of its spread; largest effects first."""
     total = report.explanation.total_s
     rows = []
     for row in report.sensitivities[:SHOWN_FIGURES]:
@@ -192,5 +193,5 @@ def _notes(report: SearchReport, devices: list[str]) -> list[str]:
     notes = [f"{word.capitalize()}: {text}." for word, text in gap_lines(report.planning)]
     notes += [*report.explanation.notes, ABOUT_FIGURES]
     if len(devices) > 1:
-        notes.append(f"Chart, cuts and what follows are those of {devices[0]}; the table has every device.")
+        notes.append(f"The chart, the cuts and all below them are about {devices[0]}; the table has every device.")
     return notes

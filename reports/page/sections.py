@@ -1,4 +1,4 @@
-"""What the page of runs says of each of them besides its rows: cards, keys, marks and headings, as text.
+"""What the page says about each run, besides the rows of reports/rows.py: cards, keys, marks and headings, as text.
 
 The templates in templates/report/ lay these out; lengths are shares of one.
 """
@@ -189,7 +189,7 @@ def _step(trace: Trace) -> StepView | None:
     name = title(step.component).lower()
     if step.is_steady:
         heading = f"One steady {name} step"
-        about = f"Step {step.step}, the median of the steps after first loads and first runs."
+        about = f"Step {step.step}, of median length among the steps without first loads and first runs."
     elif step.is_only:
         heading = f"The {name}, block by block"
         about = "Its only pass, with first loads and first runs."

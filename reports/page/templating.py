@@ -1,7 +1,7 @@
-"""A page from its template: text cannot become markup, and what the figures need travels in the file, packed.
+"""Pages from their templates: text cannot become markup, and what the figures need is in the file, packed.
 
 Quantities are written by Python (filters over base/units.py), laid out by the templates, and drawn by the scripts in
-assets/. plotly.js would be most of a page: it and the figures' data are deflated, and assets/draw.js unpacks them.
+assets/. plotly.js would be most of a page, so it and the figures' data are deflated; assets/draw.js unpacks them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from ondevice_sora.base.units import format_bytes, format_change, format_percent, format_seconds
+from ondevice_sora.base.units import format_bytes, format_change, format_count, format_percent, format_seconds
 from ondevice_sora.reports.rows import UNKNOWN
 from ondevice_sora.reports.timeline import title
 
@@ -32,7 +32,7 @@ NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 def page(template: str, title: str, assets: Sequence[str], figures: dict[str, Any], **content: Any) -> str:
-    """The whole page as text. `assets` are the styles and scripts that it has besides those of every page.
+    """The whole page as text. `assets` are its styles and scripts, besides those that every page has.
 
     `figures` is what its scripts draw from. Only the page's own script and plotly.js may run: the content security
     policy names both by their digests.
@@ -61,7 +61,7 @@ def packed(text: str) -> Markup:
 
 
 def digest(script: str) -> str:
-    """What a content security policy calls a script."""
+    """A script's name in a content security policy."""
     return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
 
 
@@ -91,6 +91,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "percent": format_percent,
     "change": lambda change: format_change(change, format_seconds),
     "css": css_share,
+    "count": format_count,
     "title_of": title,
     "groupby_run": runs_of,
     "known": known,

@@ -1,11 +1,11 @@
-"""The table of `validate host`: each plan predicted and measured, then how errors are distributed and what is asked."""
+"""The table of `validate host`: each plan predicted and measured, then the errors in all and the checks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import median
 
-from ondevice_sora.base.units import format_bytes
+from ondevice_sora.base.units import format_bytes, format_count
 from ondevice_sora.records.agreement import Check, PlanRow, percentile
 from ondevice_sora.reports.terminal.console import table_console
 from ondevice_sora.reports.terminal.table import numbers, print_table, text
@@ -14,15 +14,11 @@ WIDTH = 170
 
 
 def print_agreement(rows: Sequence[PlanRow], found: Sequence[Check]) -> None:
-    """Print every row and every check; errors beside how far the plan's own runs lie apart."""
+    """Print every row and every check; errors stand beside the spread of the plan's own runs."""
     console = table_console(WIDTH)
-    heads = numbers("predicted", "measured", "error", "runs apart", "peak", "measured", "error")
+    heads = numbers("predicted", "measured", "error", "spread", "peak", "measured", "error")
     print_table(console, [*text("plan"), *heads, *text("")], [_agreement_cells(row) for row in rows])
-    runs = len(rows[0].measured_s) if rows else 0
-    console.print(
-        f"measured: median of {runs} processes; runs apart: the farthest of them from it; peak: what the run adds to "
-        "its process."
-    )
+    console.print(_legend(rows))
     for line in distribution(rows):
         console.print(line)
     for check in found:
@@ -30,12 +26,19 @@ def print_agreement(rows: Sequence[PlanRow], found: Sequence[Check]) -> None:
 
 
 def print_search(rows: Sequence[PlanRow]) -> None:
-    """Print a search's plan beside others, each as a ratio to the first: predicted and measured."""
+    """Print a search's plan beside others, predicted and measured, with the ratio of each to the first."""
     first = rows[0]
     console = table_console(WIDTH)
-    heads = numbers("predicted", "to the first", "measured", "to the first", "runs apart", "peak", "budget")
+    heads = numbers("predicted", "ratio", "measured", "ratio", "spread", "peak", "budget")
     print_table(console, [*text("plan"), *heads, *text("")], [_search_cells(row, first) for row in rows])
-    console.print(f"measured: median of {len(first.measured_s)} processes; peak: what a run adds to its process.")
+    console.print(f"ratio: to the first plan; {_legend(rows)}")
+
+
+def _legend(rows: Sequence[PlanRow]) -> str:
+    runs = format_count(len(rows[0].measured_s) if rows else 0, "run")
+    return (
+        f"measured: median of {runs}; spread: largest deviation of a run from it; peak: what a run adds to its process."
+    )
 
 
 def _agreement_cells(row: PlanRow) -> list[str]:
@@ -77,23 +80,24 @@ def distribution(rows: Sequence[PlanRow]) -> list[str]:
         memory = [abs(row.memory_error) for row in some if row.memory_error is not None]
         parts = [f"time {_three(times)}"]
         parts += [f"memory {_three(memory)}"] if memory else []
-        parts.append(f"runs apart {_three([row.repeat_spread for row in some])}")
-        lines.append(f"{model}, {len(some)} plans, median / 90 % / largest: " + "; ".join(parts))
+        parts.append(f"spread {_three([row.repeat_spread for row in some])}")
+        lines.append(f"{model}, {format_count(len(some), 'plan')}, median / 90 % / largest: " + "; ".join(parts))
     return lines
 
 
 def check_line(check: Check) -> str:
     """'ok    time: median error 2.1 %, at most 5.0 %'."""
-    is_count = check.bound == 0
-    shown = [f"{value:.0f}" if is_count else f"{value:.3f}" if check.is_least else f"{value:.1%}"
-             for value in (check.value, check.bound)]  # fmt: skip
-    return f"{'ok' if check.ok else 'OVER':5} {check.name} {shown[0]}, {'at least' if check.is_least else 'at most'} {shown[1]}"  # noqa: E501
+    write = "{:.0f}" if check.bound == 0 else "{:.3f}" if check.is_least else "{:.1%}"
+    value, bound = write.format(check.value), write.format(check.bound)
+    return (
+        f"{'ok' if check.ok else 'OVER':5} {check.name} {value}, {'at least' if check.is_least else 'at most'} {bound}"
+    )
 
 
 def remark(row: PlanRow) -> str:
-    """What is wrong with a row beside its errors."""
+    """What else is wrong with a row."""
     return ", ".join(
-        [*([] if row.is_equal else ["other bits"]), *([] if row.is_within_budget else ["over its budget"])]
+        [*([] if row.is_equal else ["another result"]), *([] if row.is_within_budget else ["over its budget"])]
     )
 
 

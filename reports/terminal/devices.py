@@ -16,7 +16,7 @@ from ondevice_sora.reports.terminal.table import numbers, print_table, text
 
 
 def print_catalogue(devices: Sequence[Device]) -> None:
-    """One line a device: key, name, chip, memory and what one app may use of it."""
+    """One line per device: key, name, chip, memory and what one app may use of it."""
     rows = []
     for device in devices:
         limits = {row.entitlement: row.limit_bytes for row in reversed(device.memory_limits)}
@@ -52,7 +52,7 @@ def print_profile(profile: Profile, device: Device) -> None:
 
 
 def print_measurements(profile: Profile) -> None:
-    """One line a measured block: medians; what was not measured stays empty."""
+    """One line per measured block: medians; what was not measured stays empty."""
     rows = []
     for row in profile.measurements:
         units = span_name(row.first_unit, row.last_unit)
@@ -97,7 +97,7 @@ def show_value(name: str, value: float) -> str:
 
 
 def print_fit(record: FitRecord) -> None:
-    """What a fit used, what it left over, what it learned and what contradicts what."""
+    """The figures a fit used and its residuals, what it learned of each parameter, and what contradicts what."""
     console = table_console()
     rows = [
         [

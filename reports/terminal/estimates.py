@@ -1,4 +1,4 @@
-"""What packages cost, on a terminal: one line a function, then what stands against running them."""
+"""What packages cost, on a terminal: one line per function, then notes on what may keep them from running."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ def _cells(package: EstimatedPackage, row: EstimatedFunction, *, is_first: bool)
 
 
 def _totals(estimate: Estimate) -> list[str]:
-    """Every package once."""
+    """The sums, each package counted once."""
     plain = [package.functions[0] for package in estimate.packages]
     held = sum(package.held_bytes[package.compute_units] for package in estimate.packages)
     return [
-        "each once", "", "", f"{sum(row.flops for row in plain) / 1e12:.3g}",
+        "total, each once", "", "", f"{sum(row.flops for row in plain) / 1e12:.3g}",
         format_bytes(sum(package.weight_bytes for package in estimate.packages)), format_bytes(held),
         f"{format_bytes(max(row.working_bytes for row in plain))} at most",
         format_seconds(sum(row.load_cold_s for row in plain)), format_seconds(sum(row.load_warm_s for row in plain)),
@@ -103,14 +103,14 @@ def _mark_line(estimate: Estimate) -> str:
 
 
 def _note_lines(estimate: Estimate) -> list[str]:
-    """Each note once, with the packages that it is of."""
+    """Each note once, with the packages that it is about."""
     of: dict[str, list[str]] = {}
     for package in estimate.packages:
         for note in package.notes:
             of.setdefault(note, []).append(package.functions[0].unit)
     lines = []
     for note, names in list(of.items())[:SHOWN_NOTES]:
-        where = names[0] if len(names) == 1 else f"{len(names)} packages, first {names[0]}"
+        where = names[0] if len(names) == 1 else f"{len(names)} packages, the first {names[0]}"
         lines.append(f"note: {where}: {note}")
     if len(of) > SHOWN_NOTES:
         lines.append(f"note: and {len(of) - SHOWN_NOTES} more, see --json")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ondevice_sora.base.units import format_count
 from ondevice_sora.records.checks import ParityRow
 from ondevice_sora.reports.terminal.console import table_console
 from ondevice_sora.reports.terminal.table import numbers, print_table, text
@@ -33,8 +34,8 @@ def print_parity(rows: Sequence[ParityRow]) -> None:
     last = max(worst, key=_share)
     over = sum(not row.ok for row in worst)
     console.print(
-        f"{len(worst)} blocks compared, {over} over tolerance. Worst: {last.block} of {last.component}, "
-        f"error {last.error:.1e} of {last.tolerance:.0e} allowed."
+        f"{format_count(len(worst), 'block')} compared, {over} over tolerance. Worst: {last.block} of "
+        f"{last.component}, error {last.error:.1e} of {last.tolerance:.0e} allowed."
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ondevice_sora.base.units import format_bytes
+from ondevice_sora.base.units import format_bytes, format_count
 from ondevice_sora.records.checks import PublishedRow
 from ondevice_sora.reports.terminal.console import table_console
 from ondevice_sora.reports.terminal.table import numbers, print_table, text
@@ -32,7 +32,9 @@ def print_published(rows: Sequence[PublishedRow], title: str, source: str) -> No
         if errors:
             mean, worst = sum(errors) / len(errors) * 100, max(errors) * 100
             name = role.replace("_", " ")
-            console.print(f"{name}: {len(errors)} figures, mean error {mean:.2f} %, worst {worst:.2f} %")
+            console.print(
+                f"{name}: {format_count(len(errors), 'figure')}, mean error {mean:.2f} %, worst {worst:.2f} %"
+            )
 
 
 def _shown(value: float, quantity: str) -> str:

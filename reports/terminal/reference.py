@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ondevice_sora.base.units import format_count
 from ondevice_sora.records.checks import CaseResult
 from ondevice_sora.reports.terminal.console import table_console
 from ondevice_sora.reports.terminal.table import numbers, print_table, text
@@ -17,7 +18,7 @@ def print_reference(results: Sequence[CaseResult]) -> None:
     compared = [result for result in results if result.max_abs_difference is not None]
     over = sum(not result.ok for result in compared)
     lacking = len(results) - len(compared)
-    console.print(f"{len(compared)} cases compared, {over} over tolerance, {lacking} not compared.")
+    console.print(f"{format_count(len(compared), 'case')} compared, {over} over tolerance, {lacking} not compared.")
 
 
 def _cells(result: CaseResult) -> list[str]:

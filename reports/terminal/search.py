@@ -39,7 +39,7 @@ def print_planning(plannings: dict[str, Planning]) -> None:
         for device in devices_of(planning):
             rows = rows_of(planning, device)
             lines += [[f"{model} on {device}"], *(_cells(row, rows[0], components) for row in rows)]
-    title = "simulated; of the seconds saved, those that rest on figures of a mark"
+    title = "simulated; fitted, estimated: seconds saved that rest on such figures"
     print_table(console, [*text("plan"), *numbers(*heads)], lines, title)
     for model, planning in plannings.items():
         console.print()

@@ -10,7 +10,7 @@ from ondevice_sora.reports.terminal.table import numbers, print_table, text
 
 
 def print_side_by_side(traces: list[Trace]) -> None:
-    """Print the comparison that the page shows, plain where nobody is looking."""
+    """Print the comparison that the page shows; plain text where there is no terminal."""
     rows: list[list[str]] = []
     section = ""
     for row in compare_rows(traces):

@@ -157,7 +157,7 @@ def _result_lines(trace: Trace, result: Result) -> list[tuple[str, str]]:
     bounds = result.bounds
     lines = [
         ("bounded by", result.bounded_by),
-        ("bounds", f"{format_seconds(bounds.lower_s)} at least; {format_seconds(bounds.sequential_s)} one by one"),
+        ("bounds", f"{format_seconds(bounds.lower_s)} at least; {format_seconds(bounds.sequential_s)} without overlap"),
     ]
     if total_s(trace) is not None and len(result.evaluations) > 1:
         shares = ", ".join(f"{count} ({format_percent(share)})" for count, share in result.evaluations.items())

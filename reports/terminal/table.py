@@ -13,6 +13,7 @@ from typing import NamedTuple
 import rich.table
 from rich.cells import cell_len
 
+from ondevice_sora.base.text import printable
 from ondevice_sora.reports.terminal.console import Console
 
 GAP = 2
@@ -51,7 +52,7 @@ def print_table(
     console: Console, columns: Sequence[Column], rows: Iterable[Sequence[str]], title: str | None = None
 ) -> None:
     """Print a table, in as many parts as the console's width makes necessary. Rows may end early."""
-    filled = [[*row, *[""] * (len(columns) - len(row))] for row in rows]
+    filled = [[*map(printable, row), *[""] * (len(columns) - len(row))] for row in rows]
     sized = [_sized(column, [row[at] for row in filled], is_first=at == 0) for at, column in enumerate(columns)]
     for number, part in enumerate(_parts(sized, console.width)):
         if number:
@@ -60,7 +61,7 @@ def print_table(
 
 
 def _sized(column: Column, cells: list[str], *, is_first: bool) -> _Sized:
-    heading, longest = column.heading, max((cell_len(cell) for cell in cells), default=0)
+    heading, longest = printable(column.heading), max((cell_len(cell) for cell in cells), default=0)
     if column.is_number:
         heading = "\n".join(textwrap.wrap(heading, max(longest, LONGEST_HEADING)))
         widest = max([longest, *(cell_len(line) for line in heading.splitlines())])

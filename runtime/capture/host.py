@@ -16,8 +16,6 @@ A figure of seconds is the mean of its samples without outliers (runtime/capture
 
 from __future__ import annotations
 
-import os
-import platform
 import tempfile
 import time
 from collections import defaultdict
@@ -49,6 +47,7 @@ from ondevice_sora.runtime.executor import footprint
 from ondevice_sora.runtime.executor.reading import FileReader
 from ondevice_sora.runtime.executor.scheduling import schedule_run, stored_pricer
 from ondevice_sora.runtime.executor.store import MODEL, Store
+from ondevice_sora.runtime.host import this_host
 
 MATMUL_SIDE = 1024
 COPY_BYTES = 1 << 28
@@ -74,7 +73,7 @@ def capture(
                 if on_trial is not None:
                     on_trial(f"round {number + 1} of {rounds}: {name}")
                 trials[name].append(capture_trial(store, name, folder, threads))
-    return profile_of(store, trials, threads)
+    return profile_of_trials(store, trials, threads)
 
 
 def capture_trial(store: Store, name: str, folder: Path, threads: int) -> Trial:
@@ -103,7 +102,7 @@ def capture_plan(store: Store, name: str) -> Plan:
     )
 
 
-def profile_of(store: Store, trials: Trials, threads: int) -> Profile:
+def profile_of_trials(store: Store, trials: Trials, threads: int) -> Profile:
     """What the trials of a capture say of this machine."""
     found = samples_of(store, trials)
     source = f"profile capture, {date.today().isoformat()}"
@@ -354,11 +353,11 @@ def _best(work: Callable[[], object], repeats: int) -> float:
 
 
 def _hardware(source: str, copied_bytes_per_s: float) -> Device:
-    memory = Figure(footprint.physical_bytes(), "measured", f"{source}: physical memory")
+    memory, host = Figure(footprint.physical_bytes(), "measured", f"{source}: physical memory"), this_host()
     return Device(
-        name=f"this machine ({platform.machine()}, {os.cpu_count()} cores)",
-        chip=processor_name(),
-        system=f"{platform.system()} {platform.release()}",
+        name=f"this machine ({host.architecture}, {host.cores} cores)",
+        chip=host.processor,
+        system=host.os,
         hardware=Hardware(
             ram_bytes=memory,
             dram_bytes_per_s=Figure(copied_bytes_per_s, "measured", f"{source}: copy of {COPY_BYTES >> 20} MiB"),
@@ -371,27 +370,17 @@ def _hardware(source: str, copied_bytes_per_s: float) -> Device:
 
 
 def _conditions(store: Store, trials: Trials, threads: int) -> dict[str, str]:
+    host = this_host()
     return {
-        "os": f"{platform.system()} {platform.release()}",
-        "processor": f"{processor_name()}, {os.cpu_count()} cores",
+        "os": host.os,
+        "processor": f"{host.processor}, {host.cores} cores",
         "threads": str(threads),
-        "torch": str(torch.__version__),
+        "torch": host.torch,
         "file system": _file_system(store.directory),
         "loads": "direct" if FileReader(store).direct else "buffered, pages dropped after each",
         "repeats": f"{len(trials[ALONE])} processes each of {STEPS} steps; spread from the median absolute deviation",
         "model": store.manifest.model,
     }
-
-
-def processor_name() -> str:
-    try:
-        with open("/proc/cpuinfo") as stream:
-            for line in stream:
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def _file_system(directory: Path) -> str:

@@ -19,7 +19,6 @@ runner waits or before a visit, where it holds no lock and no block runs (ondevi
 
 from __future__ import annotations
 
-import platform
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -39,6 +38,7 @@ from ondevice_sora.records.trace import Action, Lane, Span, Trace
 from ondevice_sora.runtime.executor import footprint
 from ondevice_sora.runtime.executor.backend import Backend, CancelledLoadError
 from ondevice_sora.runtime.executor.slots import assign
+from ondevice_sora.runtime.host import this_host
 from ondevice_sora.runtime.networks.units import State, Unit
 
 NO_LIMIT = 10**18
@@ -174,11 +174,11 @@ class Executor:
 
     def trace(self, conditions: Mapping[str, str] | None = None) -> Trace:
         """What happened after the set-up, as a measured trace; memory is the ledger's, above the process as it was."""
-        plan = self.schedule.plan
+        plan, host = self.schedule.plan, this_host()
         facts = {
-            "machine": f"{platform.system()} {platform.release()}, {platform.machine()}",
-            "threads": str(torch.get_num_threads()),
-            "torch": str(torch.__version__),
+            "machine": f"{host.os}, {host.architecture}",
+            "threads": str(host.threads),
+            "torch": host.torch,
             "set-up": format_seconds(self.setup_s),
         }
         facts.update(self.backend.facts())

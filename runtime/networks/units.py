@@ -1,8 +1,8 @@
-"""Units: the smallest pieces a network can be cut at, and blocks made of contiguous units.
+"""Units: the smallest pieces a network can be cut at, and modules made of contiguous units.
 
 A unit is a pure function from named tensors to named tensors. It says which it reads and which it writes, so the
 tensors that cross any cut are known without running anything. Shapes are fixed when the units are built and nothing
-inside a unit depends on the values of its inputs: `torch.jit.trace` of a `Block` is therefore exact, and no tensor in
+inside a unit depends on the values of its inputs: `torch.jit.trace` of a `BlockModule` is therefore exact. No tensor in
 it has more than five dimensions, which is what Core ML accepts.
 """
 
@@ -62,7 +62,7 @@ def tensors_read(units: Sequence[Unit]) -> tuple[str, ...]:
     return tuple(read)
 
 
-class Block(nn.Module):
+class BlockModule(nn.Module):
     """Units `start` to `stop` (exclusive) of a network as one module with the smallest possible interface.
 
     `forward` takes the tensors named in `inputs` and returns those named in `outputs`, as a tuple: what later units

@@ -1,12 +1,10 @@
 """What the JSON beside a generated video says: everything needed to make it again, and how it came about."""
 
-import platform
 from dataclasses import asdict
 from typing import Any
 
-import torch
-
 from ondevice_sora.plans.schema import Plan, plan_data
+from ondevice_sora.runtime.host import this_host
 from ondevice_sora.runtime.sampling.generation import Video
 from ondevice_sora.runtime.sampling.request import VideoRequest
 
@@ -61,9 +59,5 @@ def sidecar(
 
 def machine() -> dict[str, str | int]:
     """Where the times were taken."""
-    return {
-        "processor": platform.machine(),
-        "system": platform.system(),
-        "torch": str(torch.__version__),
-        "threads": torch.get_num_threads(),
-    }
+    host = this_host()
+    return {"processor": host.architecture, "system": host.system, "torch": host.torch, "threads": host.threads}

@@ -164,13 +164,13 @@ def compare(cases: Sequence[PlannedCase], profile: Profile, device: Device) -> l
     for planned in cases:
         own = planned.case.device
         pointer = f"{planned.pointer}.device"
-        place = profile_of(own, planned.source, pointer) if own is not None else (profile, device)
+        place = profile_for(own, planned.source, pointer) if own is not None else (profile, device)
         prepared = prepare_case(planned, *place)
         rows += rows_of(planned, prepared, prepared.finish())
     return rows
 
 
-def profile_of(name: str, source: Document, pointer: str) -> tuple[Profile, Device]:
+def profile_for(name: str, source: Document, pointer: str) -> tuple[Profile, Device]:
     """The device that a cases file names: by key, or a profile file beside it. Raises UserError."""
     beside = source.path.parent / name
     try:

@@ -35,8 +35,9 @@ from ondevice_sora.simulator.interval import spread_of
 from ondevice_sora.simulator.prepare import Prepared, Setting
 from ondevice_sora.simulator.search.choices import Choices
 from ondevice_sora.simulator.search.lower_bound import lower_bound
+from ondevice_sora.simulator.search.moves import moves
 from ondevice_sora.simulator.search.problem import Problem, problem_of
-from ondevice_sora.simulator.search.search import WINDOWS, moves
+from ondevice_sora.simulator.search.search import WINDOWS
 
 DRAWS = 40
 MORE_BYTES = 100_000_000

@@ -1,13 +1,13 @@
 """Thousands of plans a second: candidates of one search, scored from columns that they share.
 
-A candidate differs from others in cuts, windows and residents; its blocks come from one table that is priced once, its
-uses from columns that are remembered by cut. What then remains is plans/loading.py and simulator/recurrence.py,
+Candidates differ in cuts, windows and residents. Their blocks come from one table, in which each is priced once; their
+visits from columns that are remembered by cut. What then remains is plans/loading.py and simulator/recurrence.py,
 compiled where numba is installed. Tests hold the answers equal to those of the schedule built whole and of the engine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import accumulate, chain
 from typing import Any, NamedTuple
@@ -16,10 +16,12 @@ import numpy as np
 
 from ondevice_sora.base.compiled import compiled, has_compiler
 from ondevice_sora.plans import loading
+from ondevice_sora.plans.loading import Ints, Room, Sizes, Walk, load_plan_of
 from ondevice_sora.plans.policies import flags
-from ondevice_sora.plans.schedule import MAX_VISITS
+from ondevice_sora.plans.schedule import MAX_VISITS, sizes_of
 from ondevice_sora.plans.schema import Packages, Plan
 from ondevice_sora.simulator import recurrence
+from ondevice_sora.simulator.recurrence import Blocks, Heat, Seconds, finish_times
 from ondevice_sora.simulator.search.choices import Choice, Choices, Part
 from ondevice_sora.simulator.search.place import Place
 
@@ -38,12 +40,20 @@ class Played(NamedTuple):
 
 
 class _Cut(NamedTuple):
-    """A component cut into blocks: its uses as rows of the table, the uses of each pass, and what is stored."""
+    """A component cut into blocks: the table's row for each visit, the visits of each pass, and what is stored."""
 
     block: Column
     pass_length: Column
     stored_bytes: dict[Packages, int]
     num_packages: dict[Packages, int]
+
+
+class _Table(NamedTuple):
+    """The blocks of all cuts so far, and for each the first that shares its package, if variants share one or not."""
+
+    blocks: Blocks
+    shared: Column
+    separate: Column
 
 
 class _Part:
@@ -69,7 +79,7 @@ class Candidates:
         self.packages: dict[tuple[str, str, str], int] = {}
         self.stored: list[int] = []
         self.columns: list[list[Any]] = [[] for _ in range(13)]
-        self.table: tuple[Column, ...] = ()
+        self.table: _Table | None = None
 
     def can_play(self, choices: Choices) -> bool:
         """Whether nothing in them needs the plan's schedule to be built whole: rules that look at a first pass."""
@@ -82,33 +92,25 @@ class Candidates:
         block = _join([cut.block for cut in cuts])
         if len(block) > MAX_VISITS:
             return None
-        window, keep = _join([columns[2] for columns in chosen]), _join([columns[3] for columns in chosen])
-        pass_length = _join([cut.pass_length for cut in cuts])
-        if not self.table:
-            self.table = tuple([_column(column) for column in self.columns])
-        *prices, shared, separate = self.table
-        size, working, transient, residual = prices[-4:]
-        memory, machine = self.place.memory, self.place.machine
-        decide, finish = _kernels()
-        package = separate if packages == "separate" else shared
-        uses, needed, refused = decide(
-            block, window, keep, package, pass_length, size, working, transient, residual, memory.baseline, budget,
-            budget,
+        walk = Walk(
+            block, _join([columns[2] for columns in chosen]), _join([columns[3] for columns in chosen]),
+            _join([cut.pass_length for cut in cuts]),
         )  # fmt: skip
-        if refused >= 0:
+        if self.table is None:
+            columns = list(map(_column, self.columns))
+            self.table = _Table(Blocks(Seconds(*columns[:7]), Sizes(*columns[7:11])), *columns[11:])
+        machine, blocks = self.place.machine, self.table.blocks
+        play = _compiled() if has_compiler() else play_walk
+        package = self.table.separate if packages == "separate" else self.table.shared
+        room = Room(machine.memory.baseline, budget, budget)
+        total_s, peak, needed, is_refused = play(walk, package, blocks, room, machine.heat)
+        if is_refused:
             return None
-        thermal = machine.thermal
-        finish_s, peak = finish(
-            *uses, *prices, memory.baseline, thermal is not None,
-            thermal.floor if thermal is not None else 1.0, thermal.time_constant_s if thermal is not None else 1.0,
-        )  # fmt: skip
         stored = sum([cut.stored_bytes[packages] for cut in cuts])
-        return Played(
-            float(finish_s[-1]), int(peak), int(needed), stored, sum([cut.num_packages[packages] for cut in cuts])
-        )
+        return Played(total_s, peak, needed, stored, sum([cut.num_packages[packages] for cut in cuts]))
 
     def _columns_of(self, index: int, choice: Choice) -> tuple[Choice, _Cut, Column, Column]:
-        """The component's cut, and for each use its window and what is to become of the block after it."""
+        """The component's cut, and for each visit its window and what is to become of the block after it."""
         own = self.parts[index]
         if own.last is None or own.last[0] is not choice:
             cut = own.cuts.get(choice.starts)
@@ -139,16 +141,13 @@ class Candidates:
         if missing:
             specs = [own.part.spec(self.model, start, end, merging) for _, start, end, merging in missing]
             costs = self.place.prices(specs)
-            machine, memory = self.place.machine, self.place.memory
+            machine = self.place.machine
             numbers = range(len(self.rows), len(self.rows) + len(missing))
             self.rows.update(zip(missing, numbers, strict=True))
             added: tuple[Sequence[Any], ...] = (
                 *(array[:, 0].tolist() for array in costs.seconds),
-                [machine.load_rate[spec.processor] for spec in specs],
-                [machine.run_rate[spec.processor] for spec in specs],
-                costs.resident_bytes,
-                costs.working_bytes,
-                *memory.shares_of(costs.resident_bytes),
+                *zip(*(machine.speeds(spec.processor) for spec in specs), strict=True),
+                *sizes_of(costs, machine.memory),
                 [
                     self.packages.setdefault(spec.package(False), number)
                     for spec, number in zip(specs, numbers, strict=True)
@@ -158,16 +157,26 @@ class Candidates:
             for column, more in zip(self.columns, added, strict=True):
                 column.extend(more)
             self.stored.extend(costs.stored_bytes)
-            self.table = ()
+            self.table = None
         return [self.rows[key] for key in keys]
 
 
+def play_walk(walk: Walk, package: Ints, blocks: Blocks, room: Room, heat: Heat) -> tuple[float, int, int, bool]:
+    """Total, peak and needed bytes of a walk, and whether its budget cannot be kept."""
+    columns, needed, refused = load_plan_of(walk, package, blocks.sizes, room)
+    if refused >= 0:
+        return 0.0, 0, needed, True
+    finish_s, peak = finish_times(columns, blocks, room.baseline, heat)
+    return finish_s[-1], peak, needed, False
+
+
+HELPERS = (*loading.HELPERS, load_plan_of, *recurrence.HELPERS, finish_times)
+"""What `play_walk` calls."""
+
+
 @cache
-def _kernels() -> tuple[Any, Any]:
-    return (
-        compiled(loading.load_plan_of, *loading.HELPERS),
-        compiled(recurrence.finish_times, recurrence.after),
-    )
+def _compiled() -> Callable[..., Any]:
+    return compiled(play_walk, *HELPERS)
 
 
 def _column(values: list[Any]) -> Column:

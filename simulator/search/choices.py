@@ -1,8 +1,7 @@
 """What the planner decides of a component: where to cut it, how far to load ahead, what to keep.
 
 A choice is made of plain tuples, so that a search can compare and count choices; `with_choices` turns them into a
-plan. Units keep the compute units that the starting plan gave them, hence no block crosses from one choice of them to
-another.
+plan. Units keep the compute units that the starting plan gave them, so no block has units with different ones.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ Choices = tuple[Choice, ...]
 
 @dataclass(frozen=True)
 class Part:
-    """A component with what is not to be decided about it. `forced` are the starts that every cut must have."""
+    """A component and what is fixed about it. `forced` are the starts that every cut must have."""
 
     component: Component
     precision: Precision
@@ -71,7 +70,7 @@ class Part:
 
 
 def parts_of(plan: Plan, model: Model, reference: Reference) -> tuple[tuple[Part, ...], Choices]:
-    """The parts to be decided about, and what the plan decided. Raises UserError."""
+    """The components to be planned, and what the given plan says of each. Raises UserError."""
     parts, choices = [], []
     cuts = cut(plan, model, reference)
     for component in model.components:

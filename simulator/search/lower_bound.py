@@ -100,7 +100,7 @@ def lower_bound(problem: Problem, place: Place) -> float:
 
 @dataclass(frozen=True)
 class _Group:
-    """Passes in a row that use the same blocks: `first` to `last`, and the table of their blocks."""
+    """Passes in a row that have the same blocks: `first` to `last`, and the table of their blocks."""
 
     table: _Table
     first: int
@@ -162,9 +162,9 @@ class _Component:
         return best
 
     def _cheapest(self, price: Array) -> float:
-        """The least sum over a cut. In the first pass a block beside which the next does not fit hides no load:
+        """The least sum over a cut. A block of the first pass beside which the next does not fit costs `alone` more.
 
-        it costs `alone` more.
+        It hides no load.
         """
         if self.part.count > PAIRED or not self.alone.any():
             return replace(self.groups[0].table, fits=self.fits.tolist()).cheapest(price.tolist())
@@ -222,9 +222,10 @@ class _Component:
         return best
 
     def _absences(self, group: _Group, price: Array, share: Array) -> tuple[int, Array, Array, float] | None:
-        """For a group of more than one pass: how often at most a block is loaded again, what that costs, the bytes
+        """What loading blocks again comes to in a group of passes; None if it is one pass.
 
-        that it accounts for, and the bytes that are absent over all passes, both weighted by moments.
+        How often a block is loaded again at most; by block, what that costs and the bytes that it accounts for; and the
+        bytes that are absent over all passes. Bytes are weighted by the moments of `share`.
         """
         times = group.last - group.first
         if times == 0:

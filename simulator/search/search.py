@@ -1,12 +1,14 @@
 """Search for the fastest plan within a memory budget: cuts, prefetch windows, residents, packages.
 
-Small problems are enumerated whole, so that the answer is the optimum. For others:
-
     seed     component by component: cuts by dynamic programming for a range of block sizes, each with windows and
              residency policies, scored within the whole plan since components meet at their ends
-    polish   one boundary, window or resident set changed at a time, until nothing improves
+    polish   one boundary, window or resident set changed at a time, until nothing improves; from many cuts, then from
+             random steps away from the best plan
 
-Deterministic: same problem, same candidates in the same order; only where the time runs out depends on the machine.
+Small problems are then enumerated whole, so that the answer is the optimum.
+
+Deterministic: same problem, same candidates in the same order, compiled or not; only where the time runs out depends on
+the machine.
 What is in `problem.seen` is not scored again, hence a search that was cut short goes on where it was. The best so far
 survives Ctrl-C and the deadline. How far it may be from the optimum, simulator/search/lower_bound.py says.
 """
@@ -14,24 +16,30 @@ survives Ctrl-C and the deadline. How far it may be from the optimum, simulator/
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 from math import prod
+from random import Random
 
-from ondevice_sora.base.compiled import has_compiler
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.schema import Keep, Packages
 from ondevice_sora.simulator.search.choices import Choice, Choices, Part, all_choices, num_choices
 from ondevice_sora.simulator.search.lower_bound import lower_bound, smallest_budget, table_of
+from ondevice_sora.simulator.search.moves import kicked, moves
 from ondevice_sora.simulator.search.problem import Problem, Scored
 
 WINDOWS = (0, 1, 2, 3, 4, 6, 8)
-EXHAUSTIVE, EXHAUSTIVE_UNCOMPILED = 300_000, 20_000
-"""Problems of at most so many plans are enumerated: ten units that are walked again and again, where it is compiled."""
+EXHAUSTIVE = 300_000
+"""Problems of at most so many plans are enumerated: ten units that are walked again and again."""
 GROUPS = (*range(1, 25), 26, 28, 30, 35, 40, 60)
-STARTS = 6
-"""Plans that are polished, each with another number of blocks in the component walked most often."""
+STARTS = 20
+"""Plans that are polished, each with another cut of the component walked most often."""
+LISTED = 6
+"""Those of them that are polished from listed residents, too."""
+KICK_STEPS = 8
+KICK_PLANS = 20_000
+"""Polishing goes on from up to KICK_STEPS random steps away from the best plan, for so many plans looked at in all."""
 FINALISTS = 8
 WORTHWHILE = 1e-9
 """Relative: less than this is rounding, no improvement."""
@@ -81,28 +89,31 @@ class _Search:
         """what fitted, in order; `problem.seen` may hold what an earlier search came to later"""
         self.enumerated: dict[tuple[int, int, int], Scored] = {}
         """of every plan, the best by peak memory, storage and packages"""
+        self.num_plans = prod(num_choices(part, windows) for part in problem.parts)
         self.num_enumerated = 0
+        self.num_tried = 0
+        """known ones included, so that a search that goes on after another takes the same way"""
         self.phase = "start"
 
-    def try_(self, choices: Choices, packages: Packages = "shared") -> bool:
-        """Score a candidate; whether it is the best so far."""
+    def try_(self, choices: Choices, packages: Packages = "shared") -> Scored | None:
+        """Score a candidate, the best so far or not; None if a budget cannot be kept."""
         self._check_time()
+        self.num_tried += 1
         scored = self.problem.score(choices, packages)
         if scored is not None:
             self.tried.append(scored)
-        return self._compare(scored)
+        self._compare(scored)
+        return scored
 
     def _check_time(self) -> None:
         if self.deadline is not None and time.monotonic() > self.deadline and self.best is not None:
             raise _TimeIsUpError
 
-    def _compare(self, scored: Scored | None) -> bool:
-        is_best = scored is not None and (self.best is None or scored.score < self.best.score * (1 - WORTHWHILE))
-        if is_best:
+    def _compare(self, scored: Scored | None) -> None:
+        if scored is not None and (self.best is None or scored.score < self.best.score * (1 - WORTHWHILE)):
             self.best = scored
         if self.progress is not None:
             self.progress(self.phase, self.best, self.num_evaluated)
-        return is_best
 
     @property
     def num_evaluated(self) -> int:
@@ -122,17 +133,17 @@ class _Search:
 
     def run(self) -> str:
         try:
-            limit = EXHAUSTIVE if has_compiler() else EXHAUSTIVE_UNCOMPILED
-            if prod(num_choices(part, self.windows) for part in self.problem.parts) <= limit:
-                self.phase = "every plan"
-                self._enumerate()
-                return "optimum"
             self.phase = "seed"
             self._seed()
             self.phase = "polish"
             for start in self._starts():
                 self._polish(start)
-            return "converged"
+            self._kick()
+            if self.num_plans > EXHAUSTIVE:
+                return "converged"
+            self.phase = "every plan"
+            self._enumerate()
+            return "optimum"
         except _TimeIsUpError:
             return "time"
         except KeyboardInterrupt:
@@ -162,14 +173,14 @@ class _Search:
                 break
 
     def _starts(self) -> list[Scored]:
-        """The best plans so far, each with another number of blocks in the component that is walked most often."""
+        """The best plans so far, each with another cut of the component that is walked most often."""
         parts = self.problem.parts
         most = max(range(len(parts)), key=lambda index: parts[index].num_passes)
-        best: dict[int, Scored] = {}
+        best: dict[tuple[int, ...], Scored] = {}
         for scored in sorted(self.tried, key=lambda scored: scored.score):
-            best.setdefault(len(scored.choices[most].starts), scored)
+            best.setdefault(scored.choices[most].starts, scored)
         starts = list(best.values())[:STARTS]
-        return [*starts, *filter(None, (self._listed(start, most) for start in starts))]
+        return [*starts, *filter(None, (self._listed(start, most) for start in starts[:LISTED]))]
 
     def _listed(self, start: Scored, index: int) -> Scored | None:
         """The same with the best listed residents: from `optimal` ones no single step leads there."""
@@ -177,26 +188,32 @@ class _Search:
         best: Scored | None = None
         for other in moves(part, choice, self.windows, part.count):
             if isinstance(other.keep, tuple) and other.keep != choice.keep:
-                choices = (*start.choices[:index], other, *start.choices[index + 1 :])
-                self.try_(choices)
-                scored = self.problem.score(choices)
+                scored = self.try_((*start.choices[:index], other, *start.choices[index + 1 :]))
                 if scored is not None and (best is None or scored.score < best.score):
                     best = scored
         return best
 
-    def _polish(self, start: Scored) -> None:
+    def _polish(self, start: Scored) -> Scored:
         """Walk the moves of every component, taking each that helps and going on from there, until none does."""
         here, improved = start, True
         while improved:
             improved = False
             for index, part in enumerate(self.problem.parts):
-                for move in range(part.count + 1):
-                    for choice in moves(part, here.choices[index], self.windows, move):
-                        choices = (*here.choices[:index], choice, *here.choices[index + 1 :])
-                        self.try_(choices)
-                        scored = self.problem.score(choices)
+                for unit in range(part.count + 1):
+                    for choice in moves(part, here.choices[index], self.windows, unit):
+                        scored = self.try_((*here.choices[:index], choice, *here.choices[index + 1 :]))
                         if scored is not None and scored.score < here.score * (1 - WORTHWHILE):
                             here, improved = scored, True
+        return here
+
+    def _kick(self) -> None:
+        """Polish anew from random steps away from the best plan, and stay where that ends if it is better."""
+        assert self.best is not None
+        random, here, last = Random(0), self.best, self.num_tried + min(KICK_PLANS, self.num_plans)
+        while self.num_tried < last:
+            scored = self.try_(kicked(self.problem.parts, here.choices, self.windows, KICK_STEPS, random))
+            if scored is not None:
+                here = min(here, self._polish(scored), key=lambda scored: scored.score)
 
     def _try_at(self, index: int, choice: Choice) -> None:
         assert self.best is not None
@@ -257,51 +274,3 @@ def _cuts(problem: Problem, part: Part, start: Choice) -> list[tuple[int, ...]]:
         if part.count in best:
             found[best[part.count][1]] = None
     return list(found)
-
-
-def moves(part: Part, choice: Choice, windows: tuple[int, ...], move: int) -> Iterator[Choice]:
-    """The choices one step away that concern unit `move`, or, beyond the last unit, the window and the residents."""
-    starts, window, keep = choice
-    if move < part.count:
-        listed = isinstance(keep, tuple)
-        if move in part.forced and not listed:
-            return
-        if move in starts:
-            if move not in part.forced:
-                without = tuple(start for start in starts if start != move)
-                yield _with_cut(part, choice, without)
-                for other in (move - 1, move + 1):
-                    if 0 < other < part.count and other not in starts:
-                        yield _with_cut(part, choice, tuple(sorted((*without, other))))
-            if listed and isinstance(keep, tuple):
-                name = part.name_of(move)
-                kept = tuple(k for k in keep if k != name) if name in keep else (*keep, name)
-                order = [part.name_of(start) for start in starts]
-                yield Choice(starts, window, tuple(sorted(kept, key=order.index)) or "none")
-        else:
-            yield _with_cut(part, choice, tuple(sorted((*starts, move))))
-        return
-    for other in windows:
-        if other != window:
-            yield choice._replace(prefetch=other)
-    if part.num_passes > 1:
-        policies: tuple[Keep, ...] = ("none", "optimal", "paper")
-        for policy in policies:
-            if policy != keep:
-                yield choice._replace(keep=policy)
-        names = tuple(part.name_of(start) for start in starts)
-        # Residents spread evenly leave the loader a run to hide each load behind; a prefix bunches its loads.
-        for many in range(1, len(names) + 1):
-            spread = tuple(names[i] for i in range(len(names)) if (i + 1) * many // len(names) > i * many // len(names))
-            if spread != keep:
-                yield choice._replace(keep=spread)
-
-
-def _with_cut(part: Part, choice: Choice, starts: tuple[int, ...]) -> Choice:
-    names = {part.name_of(start) for start in starts}
-    keep = choice.keep
-    if isinstance(keep, tuple):
-        keep = tuple(name for name in keep if name in names) or "none"
-    elif isinstance(keep, int):
-        keep = min(keep, len(starts))
-    return Choice(starts, choice.prefetch, keep)

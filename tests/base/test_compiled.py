@@ -1,4 +1,4 @@
-"""Functions of columns run compiled where numba works, and as they are where it is missing or broken."""
+"""Functions over columns run compiled where numba works, compiled anew when a source changes, else as they are."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from worlds.paths import ROOT
+
+from ondevice_sora.base.compiled import compiled, has_compiler, ints
 
 PROGRAM = """
 from ondevice_sora.base.compiled import compiled, has_compiler
@@ -50,3 +52,34 @@ def test_a_search_goes_on_without_a_numba_that_is_broken(tmp_path: Path) -> None
     assert done.stdout.splitlines()[-1] == "0"
     assert done.stderr.count("cannot be imported (broken)") == 1
     assert "Traceback" not in done.stderr
+
+
+needs_numba = pytest.mark.skipif(not has_compiler(), reason="numba is not installed")
+
+
+def doubled(column):
+    found = ints(len(column), 0)
+    for index in range(len(column)):
+        found[index] = 2 * column[index]
+    return found
+
+
+def test_without_numba_a_function_is_taken_as_it_is(monkeypatch):
+    monkeypatch.setattr("ondevice_sora.base.compiled.has_compiler", lambda: False)
+    assert compiled(doubled) is doubled
+
+
+@needs_numba
+def test_a_helper_that_changes_in_another_module_is_not_taken_from_the_cache(tmp_path):
+    """numba looks only at the file of the function itself, and would go on with what the helper was."""
+    (tmp_path / "work.py").write_text("from helper import step\n\ndef work(number):\n    return step(number)\n")
+    program = "import helper, work\nfrom ondevice_sora.base.compiled import compiled\n"
+    program += "print(compiled(work.work, helper.step)(20))"
+    printed = []
+    for text in ("number + 1", "number + 2"):
+        (tmp_path / "helper.py").write_text(f"def step(number):\n    return {text}\n")
+        run = subprocess.run(
+            [sys.executable, "-B", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        printed.append(run.stdout.split())
+    assert printed == [["21"], ["22"]]

@@ -114,13 +114,14 @@ def test_a_scratch_folder_goes_whatever_happens(tmp_path: Path, error: type[Base
 
 
 def test_a_folder_that_takes_no_more_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no folder can be made here: No such file or directory"):
+    with pytest.raises(FileNotFoundError):
         scratch_in(tmp_path / "none", "trial").__enter__()
 
 
 def test_two_that_start_at_once_get_a_folder_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The other removes the new folder before it has its name and its lock: then another is made."""
-    rename, removed = os.rename, []
+    rename = os.rename
+    removed: list[Path] = []
 
     def late(source: Path, target: Path) -> None:
         if not removed:

@@ -24,7 +24,7 @@ def encoded(text: str, encoding: str) -> bytes:
     finally:
         sys.stdout = before
     stream.flush()
-    return stream.buffer.getvalue()  # type: ignore[attr-defined]
+    return stream.buffer.getvalue()
 
 
 def test_what_is_printed_is_made_printable(capsys: pytest.CaptureFixture[str]) -> None:

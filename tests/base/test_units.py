@@ -11,6 +11,7 @@ from ondevice_sora.base.units import (
     format_bytes,
     format_change,
     format_clock,
+    format_count,
     format_percent,
     format_seconds,
     parse_bytes,
@@ -135,6 +136,10 @@ def test_a_share_is_shown_with_the_figures_that_mean_something(share: float, sho
 )
 def test_a_moment_of_a_run_is_shown_as_a_clock_shows_it(seconds: float, shown: str) -> None:
     assert format_clock(seconds) == shown
+
+
+def test_one_thing_is_not_called_several() -> None:
+    assert [format_count(count, "plan") for count in (0, 1, 4286)] == ["0 plans", "1 plan", "4,286 plans"]
 
 
 def test_a_difference_carries_its_sign_unless_it_is_written_as_zero() -> None:

@@ -47,7 +47,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class Ran(msgspec.Struct):
-    status: int
+    status: object
     out: str
     err: str
 
@@ -56,6 +56,7 @@ class Ran(msgspec.Struct):
 def run(capsys: pytest.CaptureFixture[str]):
     def run(arguments: str) -> Ran:
         verb, *rest = arguments.split()
+        status: object
         try:
             status = simulate.main(rest) if verb == "simulate" else umbrella.main(rest)
         except SystemExit as stop:

@@ -83,6 +83,7 @@ def test_mistakes(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "plan.yaml").write_text("name: x\n")
+    status: object
     try:
         status = main(arguments.split())
     except SystemExit as ended:

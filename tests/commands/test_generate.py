@@ -143,7 +143,7 @@ def test_an_interruption_while_sampling_leaves_nothing(generate, monkeypatch, ca
 
 @pytest.mark.parametrize("options", [[], ["--trace"]])
 def test_a_real_ctrl_c_ends_the_sampling_before_its_next_step(generate, monkeypatch, capsys, ctrl_c, options):
-    steps = []
+    steps: list[str] = []
 
     def cosine(*_):
         if not steps:
@@ -202,7 +202,7 @@ def test_a_frame_size_that_patches_do_not_divide_is_padded_not_refused(generate)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["-o", "out.avi"], "'.avi' is no kind of video"),
+        (["-o", "out.avi"], "cannot write '.avi' videos"),
         (["-o", "out.gif", "--gif"], "--gif has no effect"),
         (["-o", "nowhere/out.mp4"], "there is no folder nowhere"),
         (["--seed", "-1"], "'-1' is not a whole number"),

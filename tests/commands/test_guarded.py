@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -50,7 +52,18 @@ def test_a_complaint_that_comes_of_an_interruption_is_not_shown(capsys: pytest.C
         raise UserError("the video cannot be written", mend="Free some space.")
 
     assert guarded(work) == 130
-    assert capsys.readouterr().err == "interrupted\n"
+    assert capsys.readouterr().err == "interrupted: nothing was written yet\n"
+
+
+def test_a_signal_while_the_program_takes_itself_down_ends_it_without_a_word() -> None:
+    program = (
+        "import atexit, signal; from ondevice_sora.commands.common import guarded\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "atexit.register(signal.raise_signal, signal.SIGINT)\n"
+        "guarded(lambda: 0, is_program=True)"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "")
 
 
 def imports() -> None:

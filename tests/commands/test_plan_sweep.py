@@ -44,7 +44,12 @@ def test_ctrl_c_keeps_the_rows_done_and_the_same_command_goes_on(grid, monkeypat
     assert "1 of 2 rows are kept in grid.csv.rows.jsonl" in capsys.readouterr().err
     assert not (grid / "grid.csv").exists()
     left = []
-    monkeypatch.setattr(sweep, "_on_processes", lambda cells, _: left.extend(cells) or in_this_process(cells, _))
+
+    def noted(cells, _):
+        left.extend(cells)
+        return in_this_process(cells, _)
+
+    monkeypatch.setattr(sweep, "_on_processes", noted)
     assert main(["plan", "sweep", "grid.yaml"]) == 0
     assert len(left) == 1
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ondevice_sora.commands.main import main
-from ondevice_sora.records.trace import read_trace
+from ondevice_sora.records.trace import Trace, read_trace
 
 PLAN = """
 name: toy
@@ -35,8 +35,8 @@ def test_one_plan_is_captured_simulated_run_and_reported(
     simulated, measured = read_trace("simulated.json"), read_trace("measured.json")
     assert (simulated.kind, measured.kind) == ("simulated", "measured")
 
-    def done(trace: object) -> list[tuple[str, int, str, str]]:
-        return [(s.action, s.step, s.block, s.variant) for s in trace.spans if s.action == "run"]  # type: ignore[attr-defined]
+    def done(trace: Trace) -> list[tuple[str, int, str, str]]:
+        return [(s.action, s.step, s.block, s.variant) for s in trace.spans if s.action == "run"]
 
     assert done(simulated) == done(measured)
     assert measured.peak_bytes <= 60_000_000

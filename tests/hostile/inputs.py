@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -30,7 +31,7 @@ class Input:
     """
 
     name: str
-    command: str | list[str]
+    command: str | Sequence[str]
     files: dict[str, Content] = field(default_factory=dict)
     made: tuple[str, ...] = ()
     arrange: Callable[[Path], object] | None = None
@@ -46,7 +47,7 @@ class Input:
 
     @property
     def arguments(self) -> list[str]:
-        return self.command.split() if isinstance(self.command, str) else self.command
+        return self.command.split() if isinstance(self.command, str) else list(self.command)
 
 
 ODD: list[Any] = [
@@ -61,8 +62,6 @@ def link(target: str) -> Content:
 
 
 def pipe(path: Path) -> None:
-    import os
-
     os.mkfifo(path)
 
 

@@ -90,7 +90,7 @@ def in_process(case: Input, work: Path) -> Ended:
         failure = f"traceback: {traceback.format_exception_only(error)[-1].strip()[:150]}"
     finally:
         sys.stdout, sys.stderr = before
-    out, err = (stream.buffer.getvalue().decode(case.encoding, "replace") for stream in streams)  # type: ignore[attr-defined]
+    out, err = (stream.buffer.getvalue().decode(case.encoding, "replace") for stream in streams)
     return Ended(status, out, err, failure)
 
 

@@ -16,7 +16,7 @@ from worlds.paths import ROOT
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.commands.main import main
-from ondevice_sora.profiles.capture_file import Capture, profile_of, read_capture
+from ondevice_sora.profiles.capture_file import Capture, profile_of_capture, read_capture
 from ondevice_sora.profiles.profile import load_profile
 
 DOCS = ROOT / "docs" / "profile.md"
@@ -46,13 +46,13 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_first_and_later_loads_stay_apart(path):
-    (measured,) = profile_of(captured(path))[0].measurements
+    (measured,) = profile_of_capture(captured(path))[0].measurements
     assert (measured.load_cold_s.value, measured.load_warm_s.value) == (1.82, 0.31)
     assert (measured.first_run_s.value, measured.run_s.value) == (1.595, 1.15)
 
 
 def test_memory_is_what_a_load_and_what_runs_add(path):
-    profile, _ = profile_of(captured(path))
+    profile, _ = profile_of_capture(captured(path))
     (measured,) = profile.measurements
     assert measured.resident_bytes.value == 170_500_000
     assert measured.working_bytes.value == 442_500_000
@@ -63,19 +63,19 @@ def test_memory_is_what_a_load_and_what_runs_add(path):
 
 def test_without_memory_figures_the_devices_own_profile_says(path):
     base = load_profile("iphone15pro")[0]
-    profile, _ = profile_of(captured(path, memory={}, baseline_bytes=None, unload_s=[]))
+    profile, _ = profile_of_capture(captured(path, memory={}, baseline_bytes=None, unload_s=[]))
     assert profile.measurements[0].resident_bytes is None
     assert profile.costs == base.costs
 
 
 def test_interference_comes_from_samples_beside_the_other(path):
-    profile, _ = profile_of(captured(path, runs={"later_s": [1.0], "while_loading_s": [1.25]}))
+    profile, _ = profile_of_capture(captured(path, runs={"later_s": [1.0], "while_loading_s": [1.25]}))
     assert profile.costs.processors["gpu"].run_rate.value == 0.8
     assert profile.costs.processors["gpu"].run_rate.mark == "measured"
 
 
 def test_a_footprint_that_falls_says_nothing(path):
-    profile, notes = profile_of(captured(path, memory={"before_load": [10, 10, 10], "after_load": [5, 5, 20]}))
+    profile, notes = profile_of_capture(captured(path, memory={"before_load": [10, 10, 10], "after_load": [5, 5, 20]}))
     assert profile.measurements[0].resident_bytes is None
     assert notes == ["denoiser spatial_0..temporal_0 on cpu_and_gpu: the footprint fell by after_load, "
                      "so the figure is left out"]  # fmt: skip
@@ -85,7 +85,7 @@ def test_doubts_are_told(path):
     conditions = EXAMPLE["conditions"] | {"low_power_mode": True}
     loads = {"first_s": [1.0], "later_s": [0.95]}
     capture = captured(path, conditions=conditions, loads=loads, thermal_states=["serious"])
-    told = "\n".join(profile_of(capture)[1])
+    told = "\n".join(profile_of_capture(capture)[1])
     assert "may not have found Core ML's cache" in told
     assert "measured hot" in told
     assert "low-power mode" in told
@@ -98,7 +98,7 @@ def test_a_device_that_the_catalogue_lacks_is_scaled_by_its_hardware(path):
         "hardware": {"ram_bytes": figure | {"value": 4e9}, "dram_bytes_per_s": figure | {"value": 25.6e9},
                      "gpu_flops_per_s": figure | {"value": 2.15e12}},
     }  # fmt: skip
-    profile, _ = profile_of(captured(path, device="phone", hardware=hardware))
+    profile, _ = profile_of_capture(captured(path, device="phone", hardware=hardware))
     base = load_profile("iphone15pro")[0].costs
     assert profile.costs.loads.prepare_bytes_per_s.value == base.loads.prepare_bytes_per_s.value / 2
     assert "unknown device 'phone'" in complaint(path, device="phone", hardware=None)
@@ -163,7 +163,7 @@ def test_an_altered_capture_is_read_or_refused(tmp_path_factory, data):
     )
     path.write_text(json.dumps(altered))
     with suppress(UserError):
-        profile_of(read_capture(path))
+        profile_of_capture(read_capture(path))
 
 
 def test_import_writes_a_profile_that_simulates(tmp_path, monkeypatch, capsys):

@@ -16,7 +16,7 @@ from ondevice_sora.records.metrics import busy_shares, component_results
 from ondevice_sora.records.quality import Evaluation
 from ondevice_sora.records.result import BlockRow, Bounds, Result, WhatIf
 from ondevice_sora.records.search import SearchReport
-from ondevice_sora.records.trace import Kill, MemorySample, Span, Trace
+from ondevice_sora.records.trace import Kill, Lane, MemorySample, Span, Trace
 
 MB = 10**6
 
@@ -26,8 +26,8 @@ def load(component: str, step: int, block: str, start_s: float, end_s: float, co
 
 
 def run(component: str, step: int, block: str, start_s: float, end_s: float, cold: bool = False) -> Span:
-    lane = "cpu" if component == "decoder" else "gpu"
-    return Span(lane, "run", component, step, block, "plain", start_s, end_s, 50 * MB, cold)  # type: ignore[arg-type]
+    lane: Lane = "cpu" if component == "decoder" else "gpu"
+    return Span(lane, "run", component, step, block, "plain", start_s, end_s, 50 * MB, cold)
 
 
 SPANS = [

@@ -5,7 +5,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from worlds.toys import Toy
 
-from ondevice_sora.simulator.bounds import bounds_of, eq10_saving, eq11_saving
+from ondevice_sora.simulator.bounds import bounds_of
+
+
+def eq10_saving(blocks, load_s, run_s, alpha_s=0.0):
+    """Seconds that concurrent inference saves in a pass over equal blocks: b * min(l, e) - alpha.
+
+    Source: arXiv 2502.04363, Eq. 10.
+    """
+    return blocks * min(load_s, run_s) - alpha_s
+
+
+def eq11_saving(blocks, kept, load_s, run_s, alpha_s=0.0):
+    """The same with d blocks kept: b * min(l, e) + d * max(0, l - e) - alpha * (1 - d / b).
+
+    Source: arXiv 2502.04363, Eq. 11.
+    """
+    return blocks * min(load_s, run_s) + kept * max(0.0, load_s - run_s) - alpha_s * (1 - kept / blocks)
+
 
 seconds = st.floats(0.01, 100.0)
 

@@ -2,6 +2,7 @@
 
 import random
 from pathlib import Path
+from typing import Any
 
 from ondevice_sora.base.files.writing import write_yaml
 from ondevice_sora.plans.schema import FirstSteps, LoadedPlan, Plan, Sampler, Tdtm
@@ -17,10 +18,10 @@ def instance(seed: int, folder: Path, most_units: int = 5, num_units: int | None
     if num_units is not None:
         counts = (num_units,)
     merges = draw.random() < 0.3
-    components = []
+    components: list[dict[str, Any]] = []
     for number, count in enumerate(counts):
         is_last = number == len(counts) - 1
-        units = [
+        units: list[dict[str, Any]] = [
             {
                 "name": f"u{i}",
                 "parameters": draw.randint(1, 60) * 10**6,

@@ -18,15 +18,20 @@ class _Terminal(io.StringIO):
         return True
 
 
-def show(changes: pytest.MonkeyPatch, width: int, work: Callable[[], None]) -> str:
-    """What a function prints on a terminal so many characters wide: plain text without trailing blanks."""
+def written(changes: pytest.MonkeyPatch, stream: str, work: Callable[[], object], width: int = 80) -> str:
+    """All that some work writes to `stdout` or `stderr`, if that is a terminal so many characters wide."""
     terminal = _Terminal()
     with changes.context() as changed:
-        changed.setattr(sys, "stdout", terminal)
+        changed.setattr(sys, stream, terminal)
         changed.setenv("COLUMNS", str(width))
         changed.setenv("TERM", "xterm")
         work()
-    lines = re.sub(r"\x1b\[[0-9;]*m", "", terminal.getvalue()).splitlines()
+    return terminal.getvalue()
+
+
+def show(changes: pytest.MonkeyPatch, width: int, work: Callable[[], None]) -> str:
+    """What some work prints on such a terminal: plain text without trailing blanks."""
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", written(changes, "stdout", work, width)).splitlines()
     assert max(map(len, lines)) <= width
     return "".join(f"{line.rstrip()}\n" for line in lines)
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import numpy as np
 
 from ondevice_sora.plans.schedule import MemoryModel, Schedule, build_schedule
-from ondevice_sora.plans.schema import ComponentPlan, FirstSteps, Lpl, Memory, Plan, Sampler, Tdtm
+from ondevice_sora.plans.schema import ComponentPlan, FirstSteps, Keep, Lpl, Memory, Plan, Sampler, Tdtm
 from ondevice_sora.profiles.blocks import BlockSpec
 from ondevice_sora.profiles.costs import BlockCosts
-from ondevice_sora.profiles.figures import ByteCount
+from ondevice_sora.profiles.figures import ByteCount, Mark
 from ondevice_sora.profiles.models.model import Component, Model, Unit, Work
 from ondevice_sora.simulator.engine import Outcome, play
 from ondevice_sora.simulator.fast import Finish, finish
@@ -38,8 +39,8 @@ class Toy:
     baseline: int = 0
     limit: int = 10**9
     budget: int | None = None
-    prefetch: int | str = 0
-    keep: object = "none"
+    prefetch: int | Literal["app"] = 0
+    keep: Keep = "none"
     tdtm: Tdtm = field(default_factory=Tdtm)
     lpl: Lpl = field(default_factory=Lpl)
     load_rate: float = 1.0
@@ -48,12 +49,12 @@ class Toy:
     residual: float = 0.0
     thermal: Thermal | None = None
 
-    def with_(self, **changes: object) -> Toy:
-        return replace(self, **changes)  # type: ignore[arg-type]
+    def with_(self, **changes: Any) -> Toy:
+        return replace(self, **changes)
 
     @property
     def plan(self) -> Plan:
-        component = ComponentPlan(blocks="unit", prefetch=self.prefetch, keep=self.keep)  # type: ignore[arg-type]
+        component = ComponentPlan(blocks="unit", prefetch=self.prefetch, keep=self.keep)
         budget = ByteCount(self.budget) if self.budget is not None else None
         return Plan(
             name="toy",
@@ -77,6 +78,7 @@ class Toy:
             return factors * seconds
 
         sizes = self.sizes or (self.size,) * self.blocks
+        marks: dict[Mark, float] = {"measured": 1.0}
         return BlockCosts(
             load_warm_s=column(self.load_s),
             load_cold_s=column(self.load_s if self.cold_s is None else self.cold_s),
@@ -86,8 +88,8 @@ class Toy:
             resident_bytes=tuple(sizes[block.index] for block in blocks),
             working_bytes=(self.working,) * len(blocks),
             stored_bytes=tuple(sizes[block.index] for block in blocks),
-            load_marks=({"measured": 1.0},) * len(blocks),
-            run_marks=({"measured": 1.0},) * len(blocks),
+            load_marks=(marks,) * len(blocks),
+            run_marks=(marks,) * len(blocks),
         )
 
     @property
@@ -104,6 +106,13 @@ class Toy:
 
     def schedule(self) -> tuple[Schedule, BlockCosts]:
         return build_schedule(self.plan, self.model, {}, self.price, self.memory)
+
+    def budgeted(self, share: float) -> Toy:
+        """With a budget between the smallest that its plan might do with (0) and what it takes without one (1)."""
+        listed = isinstance(self.keep, int)
+        least = self.with_(budget=None, prefetch=0, keep=self.keep if listed else "none").schedule()[0].needed_bytes
+        most = self.with_(budget=None).schedule()[0].needed_bytes
+        return self.with_(budget=round(least + share * (most - least)))
 
     def play(self, is_limited: bool = True) -> Outcome:
         schedule, costs = self.schedule()
@@ -130,6 +139,8 @@ def random_toy(draw: random.Random) -> Toy:
 
     blocks, steps = draw.randint(1, 8), draw.randint(1, 14)
     load_s, run_s = seconds(10), seconds(10)
+    prefetches: list[int | Literal["app"]] = [0, 1, 2, 3, 5, 9, "app"]
+    keeps: list[Keep] = ["none", "paper", "app", "optimal", "optimal", *range(blocks + 1)]
     merged = tuple(sorted(draw.sample(range(steps), draw.randint(0, steps))))
     return Toy(
         blocks=blocks,
@@ -145,8 +156,8 @@ def random_toy(draw: random.Random) -> Toy:
         baseline=draw.randint(0, 100),
         limit=draw.randint(100, 10_000),
         budget=draw.choice([None, None, draw.randint(500, 6_000)]),
-        prefetch=draw.choice([0, 1, 2, 3, 5, 9, "app"]),
-        keep=draw.choice(["none", "paper", "app", "optimal", "optimal", *range(blocks + 1)]),
+        prefetch=draw.choice(prefetches),
+        keep=draw.choice(keeps),
         tdtm=Tdtm(
             steps=draw.choice(["none", "all", FirstSteps(draw.randint(0, min(5, steps))), merged]),
             packages=draw.choice(["shared", "separate"]),

@@ -50,15 +50,11 @@ def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
 def scratch_in(folder: Path, purpose: str) -> Iterator[Path]:
     """A new folder of our own inside `folder`, removed at the end with what is in it.
 
-    Those for the same purpose that processes have left which were killed are removed first. Raises UserError if it
-    cannot be made.
+    Those for the same purpose that killed processes have left are removed first. Raises OSError if it cannot be made.
     """
     prefix = f"{OURS}{purpose}-"
     _remove_left(folder, prefix)
-    try:
-        path, descriptor = _made_and_taken(folder, prefix)
-    except OSError as error:
-        raise UserError(f"no folder can be made here: {error.strerror or error}", str(folder)) from None
+    path, descriptor = _made_and_taken(folder, prefix)
     try:
         yield path
     finally:
@@ -78,6 +74,8 @@ def _made_and_taken(folder: Path, prefix: str) -> tuple[Path, int]:
                 os.rename(made, path)
             except BaseException:
                 os.close(descriptor)
+                with suppress(OSError):
+                    os.rmdir(made)
                 raise
             return path, descriptor
 

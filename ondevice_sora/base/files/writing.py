@@ -1,16 +1,15 @@
 """Write files whole or not at all, and never anywhere else than asked.
 
-What is written goes to a temporary file first: in the same folder, and under a random name, so that nobody can have put
-a link there. It then takes its place. A file that was there keeps its permissions. A link that was there is replaced,
-and what it led to stays as it was; the command line resolves a link that a user names as an output beforehand.
+What is written goes to a scratch folder first: in the same folder, and under a random name, so that nobody can have put
+a link there; what a killed process left of those, the next one removes. It then takes its place. A file that was there
+keeps its permissions. A link that was there is replaced, and what it led to stays as it was; the command line resolves
+a link that a user names as an output beforehand.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import secrets
-import shutil
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -20,6 +19,7 @@ from typing import Any, BinaryIO
 import yaml
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.folders import scratch_in
 from ondevice_sora.base.files.opening import reason
 from ondevice_sora.base.text import printable
 
@@ -27,7 +27,7 @@ STANDARD_STREAMS = {
     "/dev/stdout": 1, "/dev/fd/1": 1, "/proc/self/fd/1": 1, "/dev/stderr": 2, "/dev/fd/2": 2, "/proc/self/fd/2": 2,
 }  # fmt: skip
 """What this process has open already: opened anew it would be another place in the same file."""
-PART = ".part"
+PURPOSE = "files"
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -49,19 +49,15 @@ def write_text(path: str | Path, text: str) -> None:
 @contextmanager
 def replaced(path: Path) -> Iterator[BinaryIO]:
     """A stream for a file's content, which takes the file's place if the block ends well. Raises OSError."""
-    temporary = _temporary(path.parent)
-    stream = temporary.open("xb")
-    try:
-        with stream:
+    with scratch_in(path.parent, PURPOSE) as folder:
+        with (folder / path.name).open("xb") as stream:
             yield stream
-        _put_in_place(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        _put_in_place(folder / path.name, path)
 
 
 @contextmanager
 def written_together(paths: Sequence[Path]) -> Iterator[list[Path]]:
-    """Files in a temporary folder, named as `paths`, to write to; they take their places if the block ends well.
+    """Files in a scratch folder, named as `paths`, to write to; they take their places if the block ends well.
 
     All paths lie in one folder. An interruption leaves the old files or none, never half of one. Raises UserError if
     one cannot be written, or is a pipe or a device: these files are not written from front to back.
@@ -69,19 +65,13 @@ def written_together(paths: Sequence[Path]) -> Iterator[list[Path]]:
     for path in paths:
         if is_stream(path):
             raise UserError("a pipe or a device cannot take this; a file is needed", str(path))
-    folder = _temporary(paths[0].parent)
     try:
-        os.mkdir(folder, 0o700)
+        with scratch_in(paths[0].parent, PURPOSE) as folder:
+            yield [folder / path.name for path in paths]
+            for path in paths:
+                _put_in_place(folder / path.name, path)
     except OSError as error:
         raise UserError(f"cannot be written: {reason(error)}", str(paths[0])) from None
-    try:
-        yield [folder / path.name for path in paths]
-        for path in paths:
-            _put_in_place(folder / path.name, path)
-    except OSError as error:
-        raise UserError(f"cannot be written: {reason(error)}", str(paths[0])) from None
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _put_in_place(made: Path, path: Path) -> None:
@@ -90,10 +80,6 @@ def _put_in_place(made: Path, path: Path) -> None:
         if stat.S_ISREG(before.st_mode):
             os.chmod(made, stat.S_IMODE(before.st_mode))
     os.replace(made, path)
-
-
-def _temporary(folder: Path) -> Path:
-    return folder / f".{secrets.token_hex(8)}{PART}"
 
 
 def is_stream(path: Path) -> bool:

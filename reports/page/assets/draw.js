@@ -94,7 +94,7 @@ function baseLayout(color, width, height, margin) {
 function numberAxis(color, name, range, most) {
   return {
     range, nticks: most, fixedrange: true, showgrid: true, gridcolor: color("line"), zeroline: false, showline: false, ticks: "",
-    tickfont: {size: 12, color: color("muted")}, ticklabelstandoff: 5, layer: "below traces",
+    tickfont: {size: 12, color: color("muted")}, ticklabelstandoff: 5, exponentformat: "none", layer: "below traces",
     title: {text: plain(name), font: {size: 12, color: color("muted")}},
   };
 }

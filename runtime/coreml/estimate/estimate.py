@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from ondevice_sora.base.errors import UserError, nearest
 from ondevice_sora.base.files.writing import write_yaml
+from ondevice_sora.base.interrupts import check
 from ondevice_sora.plans.schema import BlockEntry, Plan, Sampler, plan_data
 from ondevice_sora.profiles.blocks import BlockSpec, ComputeUnits
 from ondevice_sora.profiles.costs import activation_bytes, price
@@ -25,7 +26,7 @@ from ondevice_sora.profiles.figures import Figure
 from ondevice_sora.profiles.measurements import Measurement
 from ondevice_sora.profiles.models.model import STORED_BYTES, Component, Model, Precision, Unit, Variant, Work
 from ondevice_sora.profiles.models.operators import mean_work
-from ondevice_sora.profiles.packages import package_rules
+from ondevice_sora.profiles.packages import package_rules, size_notes
 from ondevice_sora.profiles.profile import Profile, profile_data
 from ondevice_sora.records.estimate import Estimate, EstimatedFunction, EstimatedPackage
 from ondevice_sora.runtime.coreml.estimate.counting import Counted, count
@@ -143,6 +144,7 @@ def _check(model: Model, found: Found) -> None:
 
 def _count(found: FoundBlock, compute_units: ComputeUnits | None) -> _Counted:
     """Raises PackageError with the package's path."""
+    check()
     try:
         works = {variant: count(function) for variant, function in found.functions.items()}
         tail = None if found.tail is None else count(found.tail)
@@ -245,31 +247,23 @@ def _row(
         for index, (variant, counted) in enumerate(each.works.items())
     ]
     ane_notes = _ane_notes(each) if each.compute_units == "cpu_and_ne" else []
+    sizes = list(map(_file_bytes, each.found.packages))
     return EstimatedPackage(
         path=str(each.found.path),
         compute_units=each.compute_units,
         precision=each.weights.precision,
-        file_bytes=sum(map(_file_bytes, each.found.packages)),
+        file_bytes=sum(sizes),
         weight_bytes=each.weights.stored_bytes,
         filler_bytes=each.weights.filler_bytes,
         parameters=each.weights.parameters,
         held_bytes=each.weights.held_bytes(held),
         functions=functions,
-        notes=[*_size_notes(each), *_count_notes(each), *ane_notes],
+        notes=[*size_notes(max(sizes), each.compute_units, device), *_count_notes(each), *ane_notes],
     )
 
 
 def _file_bytes(package: Package) -> int:
     return package.model_bytes + package.weight_bytes
-
-
-def _size_notes(each: _Counted) -> list[str]:
-    size = max(map(_file_bytes, each.found.packages))
-    return [
-        f"larger than {limit.limit_bytes.value:.4g} bytes: {limit.effect} ({limit.limit_bytes.source})"
-        for limit in package_rules().size_limits
-        if limit.compute_units == each.compute_units and size > limit.limit_bytes.value
-    ]
 
 
 def _count_notes(each: _Counted) -> list[str]:
@@ -313,7 +307,6 @@ def _plan(
         base,
         name=model.name,
         model=MODEL_FILE,
-        description="",
         video=None,
         text_tokens=None,
         encoder_tokens=None,

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from ondevice_sora.profiles.models.model import Precision
 from ondevice_sora.runtime.coreml.package.messages import model_class
-from ondevice_sora.runtime.networks.units import Block
+from ondevice_sora.runtime.networks.units import BlockModule
 
 OUTPUT_SUFFIX = "_out"
 """A block may read and write a tensor of one name, and Core ML wants the names of inputs and outputs to differ."""
@@ -67,7 +67,9 @@ def temporary_files_in(folder: Path) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def convert_block(block: Block, inputs: Sequence[Tensor], precision: Precision, outer: Collection[str] = ()) -> Any:
+def convert_block(
+    block: BlockModule, inputs: Sequence[Tensor], precision: Precision, outer: Collection[str] = ()
+) -> Any:
     """The block as a coremltools MLModel (not loaded), for inputs of these shapes and types.
 
     Inputs are named as the block's tensors, outputs likewise with OUTPUT_SUFFIX. Integers become int32. Floats named in

@@ -59,7 +59,7 @@ from ondevice_sora.runtime.coreml.export.workshop import Commission, Workshop, b
 from ondevice_sora.runtime.coreml.package.errors import PackageError
 from ondevice_sora.runtime.coreml.package.package import Function, read_package
 from ondevice_sora.runtime.coreml.package.types import TensorType
-from ondevice_sora.runtime.networks.units import Block, tensors_read
+from ondevice_sora.runtime.networks.units import BlockModule, tensors_read
 from ondevice_sora.runtime.sampling.leap import NUM_TIMESTEPS
 
 NO_CAPTION = "no_caption.bin"
@@ -247,7 +247,7 @@ def _packages(kinds: list[FunctionKind], packages: str) -> dict[str, list[Functi
     return {"": kinds}
 
 
-def _described(package: Path, file: str, blocks: Mapping[FunctionKind, Block]) -> Iterator[ExportedFunction]:
+def _described(package: Path, file: str, blocks: Mapping[FunctionKind, BlockModule]) -> Iterator[ExportedFunction]:
     program = read_package(package)
     for kind, block in blocks.items():
         name = kind if len(blocks) > 1 else program.default_function

@@ -31,7 +31,7 @@ from ondevice_sora.runtime.coreml.export.manifest import (
 )
 from ondevice_sora.runtime.coreml.export.workshop import SIZES, rebuilt, request_of_plan
 from ondevice_sora.runtime.executor.scheduling import describe_networks, schedule_run, stored_pricer
-from ondevice_sora.runtime.networks.units import Block
+from ondevice_sora.runtime.networks.units import BlockModule
 from ondevice_sora.runtime.sampling.video import VideoNetworks
 
 FLOAT32_BYTES = 4
@@ -120,7 +120,7 @@ def check_wiring(manifest: ExportManifest, video: VideoNetworks, where: Path) ->
         start, stop = names.index(block.first_unit), names.index(block.last_unit) + 1
         for function in block.functions:
             units = network.units("tdtm" if function.kind == "tdtm" else "plain")
-            wanted = Block(units, start, stop) if start < stop else None
+            wanted = BlockModule(units, start, stop) if start < stop else None
             told = [[feature.tensor for feature in features] for features in (function.inputs, function.outputs)]
             if wanted is None or told != [list(wanted.inputs), list(wanted.outputs)]:
                 what = f"function '{function.kind}' of block '{block.name}' of {block.component}"

@@ -18,8 +18,7 @@ from torch import Tensor
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.documents import Document
-from ondevice_sora.plans.partition import Block as PlannedBlock
-from ondevice_sora.plans.partition import cut
+from ondevice_sora.plans.partition import Block, cut
 from ondevice_sora.plans.schema import Plan
 from ondevice_sora.profiles.models.catalogue import architecture
 from ondevice_sora.profiles.models.model import Model
@@ -38,7 +37,7 @@ from ondevice_sora.runtime.networks.embeddings import rotary_frequencies
 from ondevice_sora.runtime.networks.network import HeldWeight, Network, WeightPlace, weight_places
 from ondevice_sora.runtime.networks.stdit3 import STDiT3, STDiT3Config
 from ondevice_sora.runtime.networks.t5 import T5Config, T5Encoder
-from ondevice_sora.runtime.networks.units import Block, State, Unit
+from ondevice_sora.runtime.networks.units import BlockModule, State, Unit
 from ondevice_sora.runtime.networks.video_vae import VideoVAE, VideoVAEConfig
 from ondevice_sora.runtime.sampling.request import VideoRequest, request_of
 from ondevice_sora.runtime.sampling.video import SPATIAL, TEMPORAL, VideoNetworks
@@ -99,7 +98,7 @@ class Workshop:
         self.video = VideoNetworks.of(model, self.request)
         self.model: Model = describe_networks(plan.model, self.video.networks)
         self.reference = reference_partition(self.model)
-        self.cuts: dict[str, tuple[PlannedBlock, ...]] = cut(plan, self.model, self.reference)
+        self.cuts: dict[str, tuple[Block, ...]] = cut(plan, self.model, self.reference)
         self.walks = self._walks_of(self.video)
         bare = without_weights(*(network.config for network in vars(model).values()))
         self._shapes = {
@@ -116,13 +115,13 @@ class Workshop:
     def network(self, component: str) -> Network:
         return next(network for network in self.video.networks if network.name == component)
 
-    def block_kinds(self, component: str, number: int) -> dict[FunctionKind, tuple[Block, dict[str, Tensor]]]:
+    def block_kinds(self, component: str, number: int) -> dict[FunctionKind, tuple[BlockModule, dict[str, Tensor]]]:
         """For each kind of a block that differs: the block, and meta tensors of its inputs' shapes."""
         span = self.span(component, number)
-        found: dict[FunctionKind, tuple[Block, dict[str, Tensor]]] = {}
+        found: dict[FunctionKind, tuple[BlockModule, dict[str, Tensor]]] = {}
         for kind, walk in self.walks[component].items():
             if kind != "tdtm" or self.merged(component, number):
-                block = Block(walk.units, span.start, span.stop)
+                block = BlockModule(walk.units, span.start, span.stop)
                 before = self._shapes[component][kind][span.start]
                 found[kind] = block, {name: before[name] for name in block.inputs}
         return found

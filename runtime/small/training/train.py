@@ -35,17 +35,17 @@ from ondevice_sora.runtime.small.training.stages import (
     encode_clips,
     encode_frames,
 )
-from ondevice_sora.runtime.small.training.trainer import Schedule, Trainer
+from ondevice_sora.runtime.small.training.trainer import LearningSchedule, Trainer
 
-SPATIAL = Schedule(num_steps=3000, learning_rate=4e-3, optimiser="adamw")
-DECODER_ALONE = Schedule(num_steps=2000, learning_rate=0.02)
-TEMPORAL = Schedule(num_steps=800, learning_rate=0.02)
-CHUNKS = Schedule(num_steps=1600, learning_rate=0.02)
-WHOLE = Schedule(num_steps=1000, learning_rate=0.015)
-MIXED = Schedule(num_steps=1400, learning_rate=0.015)
-PLACES = Schedule(num_steps=600, learning_rate=0.015)
-CLIPS = Schedule(num_steps=1400, learning_rate=0.012)
-DETAILS = Schedule(num_steps=800, learning_rate=0.012, warmup_steps=50)
+SPATIAL = LearningSchedule(num_steps=3000, learning_rate=4e-3, optimiser="adamw")
+DECODER_ALONE = LearningSchedule(num_steps=2000, learning_rate=0.02)
+TEMPORAL = LearningSchedule(num_steps=800, learning_rate=0.02)
+CHUNKS = LearningSchedule(num_steps=1600, learning_rate=0.02)
+WHOLE = LearningSchedule(num_steps=1000, learning_rate=0.015)
+MIXED = LearningSchedule(num_steps=1400, learning_rate=0.015)
+PLACES = LearningSchedule(num_steps=600, learning_rate=0.015)
+CLIPS = LearningSchedule(num_steps=1400, learning_rate=0.012)
+DETAILS = LearningSchedule(num_steps=800, learning_rate=0.012, warmup_steps=50)
 CHUNK_BUCKETS = (Bucket(latent_frames=5, batch=32),)
 WHOLE_BUCKETS = (Bucket(latent_frames=20, batch=16),)
 MIXED_BUCKETS = (Bucket(1, 128, share=0.15), Bucket(5, 32, share=0.15), Bucket(20, 12, share=0.7))
@@ -68,7 +68,7 @@ def train(directory: Path, limit_s: float = math.inf) -> None:
     """Train every stage that is not finished yet. Raises TimeIsUpError when `limit_s` seconds are over."""
     deadline = time.monotonic() + limit_s
 
-    def finish(stage: Stage, schedule: Schedule) -> None:
+    def finish(stage: Stage, schedule: LearningSchedule) -> None:
         if not Trainer(stage, schedule, directory).run(deadline - time.monotonic()):
             raise TimeIsUpError
 

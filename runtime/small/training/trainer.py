@@ -22,7 +22,7 @@ GRADIENT_CLIP = 1.0
 
 
 @dataclass(frozen=True)
-class Schedule:
+class LearningSchedule:
     """Steps and learning rate: linear warm-up, then half a cosine down to a hundredth."""
 
     num_steps: int
@@ -42,7 +42,7 @@ class Schedule:
 class Trainer:
     """Trains `stage` in `directory`: NAME.state.pt to resume from, NAME.log.jsonl with a line every 25 steps."""
 
-    def __init__(self, stage: Stage, schedule: Schedule, directory: Path) -> None:
+    def __init__(self, stage: Stage, schedule: LearningSchedule, directory: Path) -> None:
         self.stage = stage
         self.schedule = schedule
         self.state_file = directory / f"{stage.name}.state.pt"

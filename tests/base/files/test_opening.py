@@ -84,7 +84,7 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a\0b", "x" * 5000])
 def test_a_name_that_no_file_can_have_is_refused(name: str) -> None:
-    with pytest.raises(UserError, match=r"cannot be read: (embedded null byte|File name too long)"):
+    with pytest.raises(UserError, match=r"cannot be read: (.*embedded null|File name too long)"):
         read_text(Path(name), 100)
 
 

@@ -1,5 +1,6 @@
 """Files are written whole or not at all, and never anywhere else than asked."""
 
+import itertools
 import math
 import os
 import stat
@@ -22,7 +23,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     outside.write_text("as it was")
     (tmp_path / "folder").mkdir()
     yield tmp_path / "folder"
-    assert [path.name for path in tmp_path.rglob("*") if path.name.endswith(".part")] == []
+    assert [path.name for path in tmp_path.rglob("*") if path.name.startswith(".")] == []
     assert outside.read_text() == "as it was"
 
 
@@ -70,14 +71,24 @@ def test_a_link_in_the_way_is_replaced_and_not_followed(folder: Path, target: st
 
 def test_temporary_names_cannot_be_guessed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor would a guess help: a name that is taken is not written to."""
-    monkeypatch.setattr("secrets.token_hex", lambda count: "guessed")
-    (folder / ".guessed.part").symlink_to("../outside")
-    with pytest.raises(UserError, match="cannot be written: File exists"):
-        write_text(folder / "a.txt", "new")
-    with pytest.raises(UserError, match="cannot be written: File exists"), written_together([folder / "a.gif"]):
-        pytest.fail("there is nowhere to write to")
-    assert [path.name for path in folder.iterdir()] == [".guessed.part"], "it is not ours to remove"
-    (folder / ".guessed.part").unlink()
+    monkeypatch.setattr("tempfile._get_candidate_names", lambda: itertools.repeat("guessed"))
+    monkeypatch.setattr("tempfile.TMP_MAX", 3)
+    for name in (".ondevice-sora-new-guessed", ".ondevice-sora-files-guessed"):
+        (folder / name).symlink_to("../outside")
+        with pytest.raises(UserError, match="cannot be written: "):
+            write_text(folder / "a.txt", "new")
+        with pytest.raises(UserError, match="cannot be written: "), written_together([folder / "a.gif"]):
+            pytest.fail("there is nowhere to write to")
+        assert [path.name for path in folder.iterdir()] == [name], "it is not ours to remove"
+        (folder / name).unlink()
+
+
+def test_what_a_killed_process_left_half_written_the_next_write_removes(folder: Path) -> None:
+    left = folder / ".ondevice-sora-files-left"
+    left.mkdir()
+    (left / "a.txt").write_text("hal")
+    write_text(folder / "a.txt", "whole")
+    assert [path.name for path in folder.iterdir()] == ["a.txt"]
 
 
 @pytest.mark.parametrize("length", [255, 256, 5000])

@@ -7,6 +7,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def stores() -> Iterator[Input]:
     for kind, content in (NOT_FILES | NOT_JSON).items():
         yield Input(f"the manifest is {kind}", RUN, {"blocks/manifest.json": content}, ("store",))
     for kind, content in NOT_FILES.items():
-        yield Input(f"a block is {kind}", RUN, made=("store",), arrange=lambda w, c=content: _block(w, c))
+        yield Input(f"a block is {kind}", RUN, made=("store",), arrange=partial(_block, content=content))
         yield Input(f"the model is {kind}", RUN, {"blocks/model.yaml": content}, ("store",))
     yield Input("a block is a link out of the store", RUN, made=("store",), arrange=_linked)
     yield Input("a block is cut short", RUN, made=("store",), arrange=lambda w: _cut(w, -1))
@@ -59,7 +60,7 @@ def stores() -> Iterator[Input]:
         "C:\\x.safetensors",
         "nowhere.safetensors",
     ):
-        yield store(f"a block's file is {file[:30]!r}", lambda m, f=file: _first(m).update(file=f))
+        yield store(f"a block's file is {file[:30]!r}", partial(_first_block, file=file))
     for name, change in {
         "tensors that overlap": lambda m: _tensor(m, 1).update(
             start=0, end=_tensor(m, 1)["end"] - _tensor(m, 1)["start"]
@@ -95,7 +96,7 @@ def stores() -> Iterator[Input]:
         "ESC in the model's name": lambda m: m.update(model="\x1b[31m"),
     }.items():
         yield store(name, change)
-    config = {
+    config: dict[str, tuple[Any, ...]] = {
         "depth": (10**9, -1, 0, "1", None, 0.5, 2, 10**30, [1]), "hidden_size": (0, -32, 33, 64, 10**9, "x"),
         "num_heads": (0, -2, 3, 5, 10**9), "patch_size": ([], [1], [0, 0, 0], [1, 2, 2, 2], "x", [10**9] * 3),
         "mlp_ratio": (0, -4.0, 1e300, "4"), "caption_channels": (0, -8, 10**9), "in_channels": (0, 10**9),
@@ -103,16 +104,17 @@ def stores() -> Iterator[Input]:
     }  # fmt: skip
     for field, values in config.items():
         for value in values:
-            yield store(f"origin: {field} of {value}", lambda m, f=field, v=value: m["origin"]["config"].update({f: v}))
-    for field, values in {
+            yield store(f"origin: {field} of {value}", partial(_configured, field=field, value=value))
+    description: dict[str, tuple[Any, ...]] = {
         "size": ([], [2, 4], [0, 0, 0], [-2, 4, 4], [10**9] * 3, "x", [4096, 4096, 4096]),
         "text_tokens": (0, -1, 10**9, "3", None, 5),
         "kind": ("vae", None, 3, ""),
         "more": (1,),
-    }.items():
+    }
+    for field, values in description.items():
         for value in values:
-            yield store(f"origin: {field} of {value}", lambda m, f=field, v=value: m["origin"].update({f: v}))
-    for value in (
+            yield store(f"origin: {field} of {value}", partial(_described, field=field, value=value))
+    origins: tuple[Any, ...] = (
         {},
         None,
         [],
@@ -121,15 +123,16 @@ def stores() -> Iterator[Input]:
         {"kind": "small", "weights": "/nowhere"},
         {"kind": "small", "weights": "/dev/zero"},
         {"kind": "small", "weights": "a\0b"},
-    ):
-        yield store(f"origin is {value}", lambda m, v=value: m.update(origin=v))
+    )
+    for value in origins:
+        yield store(f"origin is {value}", partial(_set, origin=value))
     yield store("origin with NaN", lambda m: json.loads(json.dumps(m).replace('"mlp_ratio": 4.0', '"mlp_ratio": NaN')))
     for place in ("cuts", "cuts/PARTITION"):
         yield Input(
             f"{place} is a link out of the store",
             RUN.replace("plan.yaml", "pairs.yaml"),
             made=("store",),
-            arrange=lambda w, p=place: _linked_cuts(w, p),
+            arrange=partial(_linked_cuts, place=place),
         )
     yield Input(
         "cut otherwise",
@@ -142,7 +145,27 @@ def stores() -> Iterator[Input]:
     for threads in ("-5", "0", "1e3", str(10**30), "x", ""):
         yield Input(f"--threads {threads!r}", [*RUN.split(), "--threads", threads], made=("store",))
     for number in range(60):
-        yield store(f"altered {number}", lambda m, n=number: list(altered(m, 60, 21))[n][1], expected="either")
+        yield store(f"altered {number}", partial(_altered, number=number), expected="either")
+
+
+def _set(manifest: Any, **values: Any) -> None:
+    manifest.update(values)
+
+
+def _configured(manifest: Any, field: str, value: Any) -> None:
+    manifest["origin"]["config"][field] = value
+
+
+def _described(manifest: Any, field: str, value: Any) -> None:
+    manifest["origin"][field] = value
+
+
+def _altered(manifest: Any, number: int) -> Any:
+    return list(altered(manifest, 60, 21))[number][1]
+
+
+def _first_block(manifest: Any, **values: Any) -> None:
+    _first(manifest).update(values)
 
 
 def _first(manifest: Any) -> Any:

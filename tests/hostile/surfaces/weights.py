@@ -8,6 +8,7 @@ import struct
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,9 @@ def weights() -> Iterator[Input]:
     yield Input("as they were", GENERATE, made=("weights",), expected="fine", writes=("video.*",))
     yield pickled("as they were", lambda t: t, expected="fine", writes=("video.*",))
     for name, make in KINDS.items():
-        yield pickled(name, lambda t, m=make: _with_first(t, m))
+        yield pickled(name, partial(_with_first, make=make))
         if name not in ("sparse", "sparse, compressed", "quantised", "on meta", "nested", "text", "a list"):
-            yield tensors(name, lambda t, m=make: _with_first(t, m))
+            yield tensors(name, partial(_with_first, make=make))
     for name, make in {
         "a list of tensors": lambda t: list(t.values()),
         "a tensor": lambda t: next(iter(t.values())),
@@ -44,14 +45,9 @@ def weights() -> Iterator[Input]:
         yield pickled(name, make)
     yield Input(".bin: deflated", GENERATE, made=("weights",), arrange=_deflated)
     for length in (0, 5, 100, 0.5, 0.99):
+        yield Input(f".bin: cut at {length}", GENERATE, made=("weights",), arrange=partial(_cut_pickle, length=length))
         yield Input(
-            f".bin: cut at {length}", GENERATE, made=("weights",), arrange=lambda w, n=length: _cut_pickle(w, n)
-        )
-        yield Input(
-            f"safetensors: cut at {length}",
-            GENERATE,
-            made=("weights",),
-            arrange=lambda w, n=length: _shorten(w / WEIGHTS, n),
+            f"safetensors: cut at {length}", GENERATE, made=("weights",), arrange=partial(_shorten, length=length)
         )
     for name, header in {
         "a header of 2^60 bytes": struct.pack("<Q", 1 << 60),
@@ -86,15 +82,10 @@ def weights() -> Iterator[Input]:
             f"{component}: {field} of {str(value)[:20]}",
             GENERATE,
             made=("weights",),
-            arrange=lambda w, c=component, f=field, v=value: _configured(w, c, f, v),
+            arrange=partial(_configured, component=component, field=field, value=value),
         )
     yield Input(
-        "an index as it should be",
-        GENERATE,
-        made=("weights",),
-        expected="fine",
-        writes=("video.*",),
-        arrange=lambda w: _index(w, lambda index: None),
+        "an index as it should be", GENERATE, made=("weights",), expected="fine", writes=("video.*",), arrange=_index
     )
     for kind, text in NOT_JSON.items():
         yield Input(f"the index is {kind}", GENERATE, {WEIGHTS + ".index.json": text}, ("weights",))
@@ -111,18 +102,10 @@ def weights() -> Iterator[Input]:
         "\x1b[31m",
     ):
         yield Input(
-            f"the index names {shard[:30]!r}",
-            GENERATE,
-            made=("weights",),
-            arrange=lambda w, s=shard: _index(w, lambda index: dict.fromkeys(index, s)),
+            f"the index names {shard[:30]!r}", GENERATE, made=("weights",), arrange=partial(_index, shard=shard)
         )
     for value in (None, 3, [], {"a": None}, {"a": ["x"]}, {"a": {"b": "c"}}):
-        yield Input(
-            f"the index's map is {value}",
-            GENERATE,
-            made=("weights",),
-            arrange=lambda w, v=value: _index(w, lambda index: v, whole=False),
-        )
+        yield Input(f"the index's map is {value}", GENERATE, made=("weights",), arrange=partial(_mapped, mapping=value))
     yield Input("no weights", GENERATE, made=("weights",), arrange=lambda w: (w / WEIGHTS).unlink())
     yield Input("two weight files", GENERATE, {"weights/denoiser/b.safetensors": "x"}, ("weights",))
     yield Input(
@@ -148,10 +131,12 @@ SIZES: list[tuple[str, str, Any]] = [
     *(("denoiser", "patch_size", value) for value in ([], [0, 0, 0], [1, 2], [10**9] * 3, "x")),
     ("denoiser", "mlp_ratio", 0), ("denoiser", "mlp_ratio", 1e300), ("denoiser", "in_channels", 8),
     ("denoiser", "caption_channels", 16), ("denoiser", "unknown", 1), ("denoiser", "\x1b[31m", 1),
-    *(("decoder", "spatial", value) for value in (3, [], {"block_out_channels": []}, {"norm_num_groups": 3},
-                                                  {"block_out_channels": [10**9]}, {"layers_per_block": -1}, {"x": 1})),
-    *(("decoder", "temporal", value) for value in (None, {"filters": 0}, {"channel_multipliers": []},
-                                                   {"temporal_downsample": [True]}, {"num_groups": 0})),
+    ("decoder", "spatial", 3), ("decoder", "spatial", []), ("decoder", "temporal", None),
+    ("decoder", "spatial", {"block_out_channels": []}), ("decoder", "spatial", {"block_out_channels": [10**9]}),
+    ("decoder", "spatial", {"norm_num_groups": 3}), ("decoder", "spatial", {"layers_per_block": -1}),
+    ("decoder", "spatial", {"x": 1}), ("decoder", "temporal", {"filters": 0}),
+    ("decoder", "temporal", {"num_groups": 0}),
+    ("decoder", "temporal", {"channel_multipliers": []}), ("decoder", "temporal", {"temporal_downsample": [True]}),
     ("decoder", "scale", [0, 0, 0, 0]), ("decoder", "scale", []), ("decoder", "shift", ["x"]),
     ("decoder", "latent_scaling", 0), ("decoder", "chunk_frames", 0), ("decoder", "batch_frames", -4),
 ]  # fmt: skip
@@ -251,14 +236,15 @@ def _deflated(work: Path) -> None:
     stored.unlink()
 
 
-def _shorten(path: Path, length: float) -> None:
+def _shorten(work: Path, length: float, name: str = WEIGHTS) -> None:
+    path = work / name
     data = path.read_bytes()
     path.write_bytes(data[: int(length * len(data)) if 0 < length < 1 else int(length)])
 
 
 def _cut_pickle(work: Path, length: float) -> None:
     _pickle(work, lambda tensors: tensors)
-    _shorten(work / "weights/denoiser/model.bin", length)
+    _shorten(work, length, "weights/denoiser/model.bin")
 
 
 def _header(tensors: Any) -> bytes:
@@ -280,10 +266,11 @@ def _configured(work: Path, component: str, field: str, value: Any) -> None:
     path.write_text(json.dumps(data | {field: value}))
 
 
-def _index(work: Path, change: Callable[[dict[str, str]], Any], whole: bool = True) -> None:
-    index = dict.fromkeys(_loaded(work), "model.safetensors")
-    given = change(index)
-    mapping = index if given is None and whole else given
+def _index(work: Path, shard: str = "model.safetensors") -> None:
+    _mapped(work, dict.fromkeys(_loaded(work), shard))
+
+
+def _mapped(work: Path, mapping: Any) -> None:
     (work / (WEIGHTS + ".index.json")).write_text(dumped({"metadata": {}, "weight_map": mapping}))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -214,6 +215,15 @@ def test_buttons_go_to_a_step_and_zoom(page: Page, trace: Trace) -> None:
     page.driver.find_element(By.XPATH, "//button[.='Whole run']").click()
     assert page.js(RANGE, lanes) == pytest.approx([0, 27 * 1.012])
     assert page.js("return document.querySelectorAll('[aria-pressed=true]').length") == 1
+
+
+def test_times_far_below_a_second_are_written_out(page: Page, trace: Trace) -> None:
+    page.open([trace])
+    lanes, memory = page.plots("lanes")[0], page.plots("memory")[0]
+    page.js("Plotly.relayout(arguments[0], {'xaxis.range': [0, 0.0002]})", lanes)
+    page.wait_for(lambda: page.js(RANGE, memory)[1] < 1)
+    ticks = page.js("return [...arguments[0].querySelectorAll('.xtick')].map(tick => tick.textContent)", memory)
+    assert ticks and all(re.fullmatch(r"0(\.\d+)?", tick) for tick in ticks), ticks
 
 
 def test_figures_follow_the_colour_scheme_while_open(page: Page, trace: Trace) -> None:

@@ -79,4 +79,4 @@ def test_the_chart_belongs_to_the_first_device(search_report: SearchReport) -> N
     both = replace(search_report, planning=planning(rows=[*search_report.planning.rows, *other]))
     page = render_search(both)
     assert [plan["letter"] for plan in unpacked(page)["pareto"]["plans"]] == ["A", "B", "C", "D"]
-    assert "Chart, cuts and what follows are those of Toy phone; the table has every device." in words(page)
+    assert "The chart, the cuts and all below them are about Toy phone; the table has every device." in words(page)

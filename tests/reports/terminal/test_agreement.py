@@ -20,12 +20,12 @@ def test_every_plan_has_both_times_and_its_errors(shown: Shown, width: int) -> N
     out = shown(width, lambda: print_agreement([GOOD, BAD, UNKNOWN], [Check("time: median error", 0.1, 0.05)]))
     assert has_line(out, "window 1", "1.100 s", "1.000 s", "+10.0 %", "20.0%", "500 MB", "400 MB")
     assert "+25.0 %" in out
-    assert has_line(out, "window 2", "other bits, over its budget")
+    assert has_line(out, "window 2", "another result, over its budget")
     assert has_line(out, "window 3", "unknown")
     joined = " ".join(out.split())
-    assert "measured: median of 3 processes; runs apart: the farthest of them from it" in joined
+    assert "measured: median of 3 runs; spread: largest deviation of a run from it" in joined
     assert "all, 3 plans, median / 90 % / largest: time 10.0% / 100.0% / 100.0%; memory 20.8% / 25.0% / 25.0%" in joined
-    assert "other, 1 plans" in joined
+    assert "other, 1 plan," in joined
     assert out.endswith("OVER  time: median error 10.0%, at most 5.0%\n")
 
 
@@ -47,4 +47,4 @@ def test_the_plan_found_is_what_the_others_are_measured_by(shown: Shown, width: 
     assert has_line(out, "window 1", "1.100 s", "1.000", "1.000 s", "1.000", "20.0%", "400 MB")
     assert has_line(out, "window 2", "2.000 s", "1.818")
     assert has_line(out, "window 3", "none")
-    assert out.endswith("measured: median of 3 processes; peak: what a run adds to its process.\n")
+    assert " ".join(out.split()).endswith("largest deviation of a run from it; peak: what a run adds to its process.")

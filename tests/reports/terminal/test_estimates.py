@@ -35,7 +35,7 @@ def test_every_function_has_a_line_and_what_its_package_shares_stands_once(shown
     assert not has_line(out, "denoiser unet_chunk1 (tdtm)", "100 MB")
     for value in ("2.00 s", "500 ms", "1.50 s", "1.00 s"):
         assert value in out
-    assert has_line(out, "each once", "2", "200 MB", "240 MB", "50.0 MB at most")
+    assert has_line(out, "total, each once", "2", "200 MB", "240 MB", "50.0 MB at most")
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -46,7 +46,7 @@ def test_operations_marks_and_notes_follow(shown: Shown, width: int) -> None:
         "operations: 15 matmul, 9 conv",
         "on disk, conversion adds 4.00 MB: zeros for biases, paddings and the like",
         "run seconds rest on figures that are 75 % fitted, 25 % estimated",
-        "note: 2 packages, first unet_chunk1: larger than 1.00 GB",
+        "note: 2 packages, the first unet_chunk1: larger than 1.00 GB",
         "note: a note",
     ):
         assert said in out, said

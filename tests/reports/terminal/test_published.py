@@ -28,7 +28,7 @@ b     total_s     Table 1    calibration    50.00 s    48.00 s    -4.0 %
 c     peak_bytes  Figure 13  held out       3.00 GB    3.30 GB   +10.0 %
 d     step_s      Figure 12  context         1.00 s     2.00 s  +100.0 %
 calibration: 2 figures, mean error 3.00 %, worst 4.00 %
-held out: 1 figures, mean error 10.00 %, worst 10.00 %
+held out: 1 figure, mean error 10.00 %, worst 10.00 %
 """
     )
 

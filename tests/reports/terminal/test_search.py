@@ -10,7 +10,7 @@ from worlds.terminals import WIDTHS, Shown
 from ondevice_sora.reports.terminal.search import print_explanation, print_front, print_planning
 
 NARROW = """\
-simulated; of the seconds saved, those that rest on figures of a mark
+simulated; fitted, estimated: seconds saved that rest on such figures
 plan                            total  text_encoder    denoiser     peak
 toy on Toy phone
   found                    5 min 00 s        10.0 s  4 min 50 s  2.90 GB
@@ -27,7 +27,7 @@ toy on Toy phone
 
 """
 WIDE = """\
-simulated; of the seconds saved, those that rest on figures of a mark
+simulated; fitted, estimated: seconds saved that rest on such figures
 plan                            total  text_encoder    denoiser     peak  packages  killed in  found saves   fitted
 toy on Toy phone
   found                    5 min 00 s        10.0 s  4 min 50 s  2.90 GB         4      5.0 %

@@ -14,8 +14,8 @@ ROWS = [["first", "1.00 s", "ok"], ["second", "12.0 s", "not so good"], ["a sect
 COLUMNS = [*text("name"), *numbers("time"), *text("remark")]
 
 
-def printed(shown: Shown, width: int, **changes: object) -> str:
-    return shown(width, lambda: print_table(table_console(), COLUMNS, ROWS, **changes))  # type: ignore[arg-type]
+def printed(shown: Shown, width: int, title: str | None = None) -> str:
+    return shown(width, lambda: print_table(table_console(), COLUMNS, ROWS, title))
 
 
 def test_a_table_that_fits_stands_in_one_part(shown: Shown) -> None:

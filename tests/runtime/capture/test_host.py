@@ -18,7 +18,7 @@ from ondevice_sora.profiles.measurements import Measurement
 from ondevice_sora.profiles.models.catalogue import listed_model
 from ondevice_sora.profiles.profile import Profile, load_profile, profile_data
 from ondevice_sora.records.trace import Trace
-from ondevice_sora.runtime.capture.host import ALONE, BESIDE, PROBE, capture_plan, profile_of
+from ondevice_sora.runtime.capture.host import ALONE, BESIDE, PROBE, capture_plan, profile_of_trials
 from ondevice_sora.runtime.capture.measured_run import Trial
 from ondevice_sora.runtime.capture.subjects import StandIn, write_subject
 from ondevice_sora.runtime.executor.scheduling import schedule_run
@@ -105,9 +105,9 @@ def profiles(store: Store) -> tuple[Profile, Profile]:
     """The true one and the one captured from traces that it makes."""
     # A first capture, of traces that take no time, lists the blocks and the figures that do not matter.
     blank = {name: [trial(store, name, nothing(store))] for name in (ALONE, BESIDE, PROBE)}
-    true = truth(store, profile_of(store, blank, threads=1))
+    true = truth(store, profile_of_trials(store, blank, threads=1))
     trials = {name: [trial(store, name, true)] for name in (ALONE, BESIDE, PROBE)}
-    return true, profile_of(store, trials, threads=1)
+    return true, profile_of_trials(store, trials, threads=1)
 
 
 def nothing(store: Store) -> Profile:

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ondevice_sora.runtime.networks.stdit3 import LatentSize, PixelSize, STDiT3
 from ondevice_sora.runtime.networks.t5 import T5Encoder
-from ondevice_sora.runtime.networks.units import Block, Unit, run_units
+from ondevice_sora.runtime.networks.units import BlockModule, Unit, run_units
 from ondevice_sora.runtime.networks.video_vae import VideoVAE
 
 LAW = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -30,7 +30,7 @@ def run_blocks(units: Sequence[Unit], cuts: Sequence[int], state: Mapping[str, T
     available = dict(state)
     edges = [0, *cuts, len(units)]
     for start, stop in pairwise(edges):
-        block = Block(units, start, stop)
+        block = BlockModule(units, start, stop)
         outputs = block(*(available[name] for name in block.inputs))
         later = {name: available[name] for name in available if any(name in unit.reads for unit in units[stop:])}
         available = {**later, **dict(zip(block.outputs, outputs, strict=True))}
@@ -158,7 +158,7 @@ def test_a_traced_block_computes_what_the_block_computes_on_other_values(
     denoiser: STDiT3, text_encoder: T5Encoder, video_vae: VideoVAE
 ) -> None:
     for units, make_state in all_networks(denoiser, text_encoder, video_vae):
-        block = Block(units, 0, len(units))
+        block = BlockModule(units, 0, len(units))
         example, other = make_state(), make_state()
         traced = torch.jit.trace(block, tuple(example[name] for name in block.inputs))
         inputs = tuple(other[name] for name in block.inputs)
@@ -167,4 +167,4 @@ def test_a_traced_block_computes_what_the_block_computes_on_other_values(
 
 def test_a_block_outside_the_network_is_refused(denoiser: STDiT3) -> None:
     with pytest.raises(ValueError, match="units 5 to 7 are not a block of a network of 6 units"):
-        Block(denoiser.units(SIZE, PIXELS), 5, 7)
+        BlockModule(denoiser.units(SIZE, PIXELS), 5, 7)

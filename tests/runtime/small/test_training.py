@@ -33,10 +33,10 @@ from ondevice_sora.runtime.small.training.stages import (
     encode_frames,
     pixel_error,
 )
-from ondevice_sora.runtime.small.training.trainer import Schedule, Trainer
+from ondevice_sora.runtime.small.training.trainer import LearningSchedule, Trainer
 from ondevice_sora.runtime.small.vocabulary import tokenize
 
-SCHEDULE = Schedule(num_steps=30, learning_rate=0.1, warmup_steps=5)
+SCHEDULE = LearningSchedule(num_steps=30, learning_rate=0.1, warmup_steps=5)
 
 
 class LineFit:
@@ -206,7 +206,7 @@ def test_each_step_draws_a_bucket_by_its_share() -> None:
 def test_the_decoder_alone_leaves_the_encoder_as_it_was(tmp_path: Path) -> None:
     vae = VideoVAE(small.VIDEO_VAE, with_encoder=True)
     before = {name: tensor.clone() for name, tensor in vae.state_dict().items()}
-    Trainer(DecoderStage(vae, batch=2), Schedule(num_steps=2, learning_rate=0.01), tmp_path).run()
+    Trainer(DecoderStage(vae, batch=2), LearningSchedule(num_steps=2, learning_rate=0.01), tmp_path).run()
     moved = {name for name, tensor in vae.state_dict().items() if not torch.equal(tensor, before[name])}
     assert moved
     assert all(
@@ -246,7 +246,7 @@ def test_the_gradient_reaches_denoiser_and_text_encoder() -> None:
 def test_training_from_nothing_leaves_a_model_that_generates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stages = ("SPATIAL", "DECODER_ALONE", "TEMPORAL", "CHUNKS", "WHOLE", "MIXED", "PLACES", "CLIPS", "DETAILS")
     for name in stages:
-        monkeypatch.setattr(training, name, Schedule(num_steps=1, learning_rate=1e-3))
+        monkeypatch.setattr(training, name, LearningSchedule(num_steps=1, learning_rate=1e-3))
     monkeypatch.setattr(training, "NUM_CLIPS", 2)
     monkeypatch.setattr(training, "NUM_CENTRED_CLIPS", 1)
     monkeypatch.setattr(training, "NUM_LEANING_CLIPS", 1)

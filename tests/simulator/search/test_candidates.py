@@ -2,16 +2,20 @@
 
 import random
 
+import numpy as np
 import pytest
 from worlds.instances import instance
 from worlds.toys import random_toy
 
 from ondevice_sora.base.compiled import compiled, has_compiler
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.plans.loading import HELPERS, load_plan_of
+from ondevice_sora.plans.loading import HELPERS, Room, Walk, load_plan_of
+from ondevice_sora.plans.schedule import sizes_of
 from ondevice_sora.simulator.fast import finish
-from ondevice_sora.simulator.recurrence import after, finish_times
+from ondevice_sora.simulator.machine import NO_HEAT
+from ondevice_sora.simulator.recurrence import Blocks, Heat, Seconds
 from ondevice_sora.simulator.search import candidates
+from ondevice_sora.simulator.search.candidates import play_walk
 from ondevice_sora.simulator.search.choices import Choice
 
 needs_numba = pytest.mark.skipif(not has_compiler(), reason="numba is not installed")
@@ -34,19 +38,12 @@ def whole(problem, choices, packages):
     except UserError:
         return None
     found = finish(schedule, costs, problem.places[0].machine)
-    separate = packages == "separate"
-    stored = {
-        (block.component, block.index, block.variant if separate else ""): held
-        for block, held in zip(schedule.blocks, costs.stored_bytes, strict=True)
-    }
-    return found.total_s, found.peak_bytes, schedule.needed_bytes, sum(stored.values()), len(stored)
+    return found.total_s, found.peak_bytes, schedule.needed_bytes, *schedule.stored(costs)
 
 
 @pytest.mark.parametrize("is_compiled", [False, pytest.param(True, marks=needs_numba)])
 def test_a_candidate_comes_to_what_its_schedule_comes_to(is_compiled, tmp_path, monkeypatch):
     monkeypatch.setattr(candidates, "has_compiler", lambda: is_compiled)
-    if not is_compiled:
-        monkeypatch.setattr(candidates, "_kernels", lambda: (load_plan_of, finish_times))
     draw = random.Random(3)
     played = refused = 0
     for seed in range(40):
@@ -63,9 +60,7 @@ def test_a_candidate_comes_to_what_its_schedule_comes_to(is_compiled, tmp_path, 
 
 @needs_numba
 def test_compiled_functions_do_what_they_do_as_they_are():
-    import numpy as np
-
-    decide, finish = compiled(load_plan_of, *HELPERS), compiled(finish_times, after)
+    plan, play = compiled(load_plan_of, *HELPERS), compiled(play_walk, *candidates.HELPERS)
     draw = random.Random(20250204)
     for _ in range(300):
         toy = random_toy(draw)
@@ -73,31 +68,26 @@ def test_compiled_functions_do_what_they_do_as_they_are():
             schedule, costs = toy.schedule()
         except UserError:
             continue
-        machine = toy.machine
-        blocks = len(schedule.blocks)
-        uses, size = schedule.uses, list(costs.resident_bytes)
-        columns = [
-            list(uses.block),
-            [draw.randint(0, 4) for _ in uses.block],
-            [draw.randint(0, 2) for _ in uses.block],
-            list(range(blocks)),
-            list(uses.pass_length),
-            size,
-            list(costs.working_bytes),
-            [held // 2 for held in size],
-            [held // 10 for held in size],
-        ]
-        bytes_ = (machine.memory.baseline, draw.choice([-1, 1500, 3000]), 3000)
-        decided = load_plan_of(*columns, *bytes_)
-        assert_same(decide(*map(np.array, columns), *bytes_), decided)
-        if decided[2] >= 0:
-            continue
+        block, num_blocks = list(schedule.columns.block), len(schedule.blocks)
+        walk = Walk(
+            block, [draw.randint(0, 4) for _ in block], [draw.randint(0, 2) for _ in block],
+            list(schedule.columns.pass_length),
+        )  # fmt: skip
+        sizes = sizes_of(costs, toy.memory)
+        room = Room(toy.baseline, draw.choice([-1, 1500, 3000]), 3000)
+        package = list(range(num_blocks))
+        planned = load_plan_of(walk, package, sizes, room)
+        assert_same(plan(arrays(walk), np.array(package), arrays(sizes), room), planned)
         prices = [array[:, 0].tolist() for array in costs.seconds]
-        rates = [[machine.load_rate["gpu"]] * blocks, [machine.run_rate["gpu"]] * blocks]
-        thermal = (True, 0.6, 80.0) if draw.random() < 0.3 else (False, 1.0, 1.0)
-        columns = [*map(list, decided[0]), *prices, *rates, size, *columns[6:9]]
-        expected = finish_times(*columns, machine.memory.baseline, *thermal)
-        assert_same(finish(*map(np.array, columns), machine.memory.baseline, *thermal), expected)
+        seconds = Seconds(*prices, [toy.load_rate] * num_blocks, [toy.run_rate] * num_blocks)
+        heat = Heat(True, 0.6, 80.0) if draw.random() < 0.3 else NO_HEAT
+        played = play_walk(walk, package, Blocks(seconds, sizes), room, heat)
+        assert_same(play(arrays(walk), np.array(package), Blocks(arrays(seconds), arrays(sizes)), room, heat), played)
+
+
+def arrays(columns):
+    """The same columns as a compiled function takes them."""
+    return type(columns)(*map(np.array, columns))
 
 
 def assert_same(found, expected):

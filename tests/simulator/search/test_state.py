@@ -9,9 +9,7 @@ from worlds.instances import instance
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.schema import LoadedPlan
-from ondevice_sora.simulator.prepare import model_of
 from ondevice_sora.simulator.search.comparison import find_plan_for
-from ondevice_sora.simulator.search.problem import problem_of
 from ondevice_sora.simulator.search.search import search
 from ondevice_sora.simulator.search.state import fingerprint, load_state, save_state
 
@@ -28,18 +26,20 @@ class Interrupter:
 
 
 @pytest.fixture
-def make(shipped_192):
-    """Fresh problems of ours-192 at 3.0 GB."""
-    loaded, settings = shipped_192
-    return lambda: problem_of(loaded.plan, model_of(loaded), settings, 3 * 10**9)
+def make(tmp_path):
+    """Fresh problems of twelve units, too many for every plan to be tried."""
+    return lambda: instance(3, tmp_path, num_units=12)
 
 
-def test_a_resumed_search_ends_as_one_that_was_never_cut_short(make, shipped_192, tmp_path):
-    loaded, settings = shipped_192
+def about_of(problem):
+    return fingerprint(problem.plan, [place.setting for place in problem.places])
+
+
+def test_a_resumed_search_ends_as_one_that_was_never_cut_short(make, tmp_path):
     whole = search(make())
     stopped = make()
     assert search(stopped, progress=Interrupter(300)).ending == "interrupted"
-    about, path = fingerprint(loaded.plan, settings), tmp_path / "state.json"
+    about, path = about_of(stopped), tmp_path / "state.json"
     save_state(path, about, {stopped.budget: stopped.seen})
     resumed = make()
     resumed.seen = load_state(path, about)[resumed.budget]
@@ -58,13 +58,12 @@ def test_a_resumed_search_without_time_still_knows_the_best(make):
     assert stopped.best == best
 
 
-def test_the_state_of_another_search_is_refused(make, shipped_192, tmp_path):
-    loaded, settings = shipped_192
-    path = tmp_path / "state.json"
-    save_state(path, fingerprint(loaded.plan, settings), {})
-    other = replace(loaded.plan, sampler=replace(loaded.plan.sampler, steps=7))
+def test_the_state_of_another_search_is_refused(make, tmp_path):
+    problem, path = make(), tmp_path / "state.json"
+    save_state(path, about_of(problem), {})
+    problem.plan = replace(problem.plan, sampler=replace(problem.plan.sampler, steps=7))
     with pytest.raises(UserError, match=r"state.json: not the state of this search"):
-        load_state(path, fingerprint(other, settings))
+        load_state(path, about_of(problem))
     path.write_text("{")
     with pytest.raises(UserError, match=r"state.json: not valid JSON.*\nName another file"):
         load_state(path, "")
@@ -88,18 +87,18 @@ def test_a_state_that_was_altered_is_refused_at_its_place(make, tmp_path, change
     entries = state["scored"][str(problem.budget)]
     change(next(entry for entry in entries if entry[2] is not None))
     path.write_text(json.dumps(state))
-    with pytest.raises(UserError, match=rf"state.json: scored\.3000000000\[\d+\].*{complaint}"):
+    with pytest.raises(UserError, match=rf"state.json: scored\.{problem.budget}\[\d+\].*{complaint}"):
         load_state(path, "about")
 
 
-def test_a_lie_about_the_best_plan_is_noticed(make, shipped_192):
-    loaded, settings = shipped_192
+def test_a_lie_about_the_best_plan_is_noticed(make):
     problem = make()
+    settings = [place.setting for place in problem.places]
     search(problem, progress=Interrupter(300))
     key, scored = next((key, scored) for key, scored in problem.seen.items() if scored is not None)
     known = {problem.budget: {key: dataclasses.replace(scored, score=1.0)}}
     with pytest.raises(UserError, match="what is known from before of the best plan is not true"):
-        find_plan_for(loaded, settings, (problem.budget, "given"), known=known)
+        find_plan_for(LoadedPlan(problem.plan), settings, (problem.budget, "given"), known=known)
 
 
 @pytest.mark.parametrize("interrupter", [Interrupter(40), Interrupter(phase="comparison")])

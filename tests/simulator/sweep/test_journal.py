@@ -45,7 +45,7 @@ def test_a_torn_line_is_cut_off(journal):
         (json.dumps([KEY, ROW | {"frames": 1.5}]), r"\[1\].frames: 1.5 does not belong in this column"),
         (json.dumps([KEY, ROW | {"total_s": 1e300}]), r"\[1\].total_s: expected float <= 1e\+18"),
         (json.dumps([KEY, ROW | {"total_s": [1]}]), r"\[1\].total_s: expected"),
-        ("[" * 1000, "nested deeper"),
+        ("[" * 1000 + "]" * 1000, "nested deeper"),
         ("{", "not valid JSON"),
     ],
 )

@@ -11,12 +11,12 @@ import torch
 
 pytest.importorskip("coremltools")
 
-from ondevice_sora.profiles.models.opensora import (
+from ondevice_sora.profiles.models.opensora import opensora
+from ondevice_sora.profiles.models.opensora_sizes import (
     DecoderConfig,
     DenoiserConfig,
     OpenSoraConfig,
     TextEncoderConfig,
-    opensora,
 )
 from ondevice_sora.runtime.coreml.estimate.counting import count
 from ondevice_sora.runtime.coreml.export.conversion import convert_block
@@ -25,7 +25,7 @@ from ondevice_sora.runtime.coreml.package.weights import weights_of
 from ondevice_sora.runtime.networks.spatial_vae import SpatialVAE, SpatialVAEConfig
 from ondevice_sora.runtime.networks.stdit3 import LatentSize, PixelSize, STDiT3, STDiT3Config
 from ondevice_sora.runtime.networks.t5 import T5Config, T5Encoder
-from ondevice_sora.runtime.networks.units import Block, run_units
+from ondevice_sora.runtime.networks.units import BlockModule, run_units
 
 TOKENS, WIDTH, HEADS = 12, 64, 2
 DESCRIBED = opensora(
@@ -64,7 +64,7 @@ def converted(tmp_path):
     def converted(units, start, stop, state):
         with torch.no_grad():
             state = run_units(units[:start], state)
-            block = Block(units, start, stop)
+            block = BlockModule(units, start, stop)
             convert_block(block, [state[name] for name in block.inputs], "float32").save(str(tmp_path / "b.mlpackage"))
         package = read_package(tmp_path / "b.mlpackage")
         weights = weights_of([package])

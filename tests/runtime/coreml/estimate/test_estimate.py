@@ -159,16 +159,12 @@ def test_what_does_not_run_on_the_neural_engine_is_told_with_its_source(folder, 
 
 def test_a_package_over_a_limit_says_so(folder, capsys, monkeypatch):
     rules = package_rules()
-    low = [limit.limit_bytes for limit in rules.size_limits]
-    monkeypatch.setattr("ondevice_sora.runtime.coreml.estimate.estimate.package_rules", lambda: _lowered(rules, low[0]))
-    notes = estimated(capsys, "app/decoder", "--compute-units", "cpu_and_ne")["packages"][0]["notes"]
-    assert len(notes) == 1
-    assert notes[0].startswith("larger than 1000 bytes")
-
-
-def _lowered(rules, figure):
-    limit = msgspec.structs.replace(rules.size_limits[0], limit_bytes=msgspec.structs.replace(figure, value=1000.0))
-    return msgspec.structs.replace(rules, size_limits=(limit,))
+    figure = msgspec.structs.replace(rules.size_limits[0].limit_bytes, value=1000.0)
+    limit = msgspec.structs.replace(rules.size_limits[0], limit_bytes=figure)
+    lowered = msgspec.structs.replace(rules, size_limits=(limit,))
+    monkeypatch.setattr("ondevice_sora.profiles.packages.package_rules", lambda: lowered)
+    (note,) = estimated(capsys, "app/decoder", "--compute-units", "cpu_and_ne")["packages"][0]["notes"]
+    assert note.startswith("larger than 1.00 kB: refused by the compiler")
 
 
 def test_the_table_says_what_is_estimated(folder, capsys):

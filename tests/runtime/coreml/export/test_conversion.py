@@ -9,14 +9,14 @@ from ondevice_sora.runtime.coreml.export.conversion import PRODUCTS, convert_blo
 from ondevice_sora.runtime.coreml.package.package import read_package
 from ondevice_sora.runtime.coreml.program.program import Program
 from ondevice_sora.runtime.networks.t5 import T5Config, T5Encoder
-from ondevice_sora.runtime.networks.units import Block
+from ondevice_sora.runtime.networks.units import BlockModule
 
 
 def test_mixed_has_products_in_float16_and_the_rest_in_float32(tmp_path):
     torch.manual_seed(0)
     config = T5Config(vocab_size=20, d_model=16, d_kv=4, d_ff=16, num_layers=1, num_heads=2)
     encoder = T5Encoder(config).eval().requires_grad_(False)
-    block = Block(encoder.units(), 1, 3)
+    block = BlockModule(encoder.units(), 1, 3)
     inputs = [torch.randn(1, 5, 16), torch.ones(1, 5, dtype=torch.int64)]
     path = tmp_path / "mixed.mlpackage"
     with quietly():
