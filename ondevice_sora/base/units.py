@@ -37,7 +37,8 @@ def parse_bytes(text: str | int | float) -> int:
     else:
         count = -1.0
     if not 0 <= count <= LARGEST:
-        raise ValueError(f"{text!r} is not a size. Write a number of bytes, or a size such as '3.3 GB' or '512 MiB'.")
+        shown = repr(text) if len(repr(text)) <= 60 else f"{repr(text)[:59]}…"
+        raise ValueError(f"{shown} is not a size. Write a number of bytes, or a size such as '3.3 GB' or '512 MiB'.")
     return round(count)
 
 

@@ -16,6 +16,7 @@ from ondevice_sora.base.files.writing import is_stream
 from ondevice_sora.base.installation import how_to_install, missing_in_a_wheel
 from ondevice_sora.base.interrupts import Interrupted, check, noted
 from ondevice_sora.base.streams import as_is, discard, safe_streams
+from ondevice_sora.base.units import format_bytes
 
 EXIT_FITS = 0
 EXIT_FAILED = 1
@@ -42,6 +43,8 @@ def guarded(work: Callable[[], int], *, is_program: bool = False) -> int:
                     status = work()
 
                 shown(worked)
+                if status is None:  # its reader left early
+                    status = EXIT_FITS
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             return EXIT_UNUSABLE
@@ -99,9 +102,30 @@ class Parser(argparse.ArgumentParser):
         self.exit(EXIT_UNUSABLE, f"error: {message}\nSee `{self.prog} --help`.\n")
 
 
+WITH_TORCH = ("torch", "generate", "evaluate", "coreml")
+TORCH_BYTES = 800_000_000
+"""Of address space, for PyTorch's libraries and a little work. With less, imports fail half-way or never end."""
+
+
+def _check_address_space() -> None:
+    """Raises UserError where the system allows this process less (`ulimit -v`) than PyTorch's libraries take."""
+    try:
+        import resource
+    except ImportError:
+        return
+    allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if allowed != resource.RLIM_INFINITY and allowed < TORCH_BYTES:
+        what = (
+            f"this process may use {format_bytes(allowed)} of address space; PyTorch takes {format_bytes(TORCH_BYTES)}"
+        )
+        raise UserError(what, mend="Allow it more, for instance with `ulimit -v unlimited`.")
+
+
 @contextmanager
 def needing(extra: str) -> Iterator[None]:
-    """Say which extra of ours has a package that is not installed. Raises UserError."""
+    """Say which extra of ours has a package that is not installed, or cannot be loaded here. Raises UserError."""
+    if extra in WITH_TORCH:
+        _check_address_space()
     try:
         yield
         check()  # such imports take seconds
@@ -119,6 +143,8 @@ def output_path(given: str, default: str, force: bool, inputs: Sequence[str] = (
     nowhere, or if there is no such folder.
     """
     named = Path(given or default)
+    if "\0" in str(named):
+        raise UserError("a name cannot have a NUL in it", str(named))
     path = named if is_stream(named) else Path(os.path.realpath(named)) if os.path.islink(named) else named
     # os.path answers "no" where Path raises: a name that is too long
     if os.path.isdir(path):

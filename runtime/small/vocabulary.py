@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.complaints import shorten
 from ondevice_sora.runtime.small.dataset import VOCABULARY
 
 PADDING, END = 0, 1
@@ -43,7 +44,7 @@ def _tokens_of(prompt: str) -> list[int]:
         near = difflib.get_close_matches(unknown[0], WORDS, n=1)
         hint = f"Did you mean {near[0]!r}? " if near else ""
         raise UserError(
-            f"the small model does not know {', '.join(map(repr, dict.fromkeys(unknown)))}",
+            f"the small model does not know {', '.join(map(shorten, dict.fromkeys(unknown)))}",
             mend=f"{hint}It knows: {', '.join(WORDS)}.",
         )
     return [_TOKEN_OF[word] for word in words]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -11,12 +12,14 @@ from typing import Annotated, Any
 import msgspec
 from msgspec.structs import replace
 
+from ondevice_sora.base.errors import UserError, nearest
 from ondevice_sora.base.files.documents import overlaid
 from ondevice_sora.base.files.reading import read_extended, read_yaml
+from ondevice_sora.base.text import Line, Title
 from ondevice_sora.plans.schema import READY, LoadedPlan, Plan, Video, find_plan, plan_data, read_plan
 from ondevice_sora.profiles.figures import ByteCount
 from ondevice_sora.profiles.profile import load_profile
-from ondevice_sora.simulator.prepare import Setting, setting_of
+from ondevice_sora.simulator.prepare import Setting, model_of, setting_of
 
 MAX_CELLS = 100_000
 TECHNIQUES = ("sampler", "lpl", "tdtm", "memory", "components")
@@ -24,7 +27,7 @@ TECHNIQUES = ("sampler", "lpl", "tdtm", "memory", "components")
 
 AS_PLANNED = "as planned"
 
-Names = Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+Names = Annotated[tuple[Line, ...], msgspec.Meta(min_length=1)]
 
 
 class Technique(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,7 +51,7 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     devices: Names = ("iphone15pro",)
     shapes: Annotated[tuple[Video | None, ...], msgspec.Meta(min_length=1)] = (None,)
     budgets: Annotated[tuple[ByteCount | None, ...], msgspec.Meta(min_length=1)] = (None,)
-    techniques: dict[str, Technique | None] = {}
+    techniques: dict[Title, Technique | None] = {}
     search: bool = False
 
 
@@ -91,6 +94,7 @@ def read_grid(path: str | Path) -> list[Cell]:
         with document.locating(f"$.devices[{row}]"):
             places.append((device, f"$.devices[{row}]", *load_profile(device)))
     cells = []
+    known: set[str] = set()
     for (m, model), (s, shape), (name, technique) in product(
         enumerate(grid.models), enumerate(grid.shapes), techniques.items()
     ):
@@ -100,10 +104,18 @@ def read_grid(path: str | Path) -> list[Cell]:
         if technique is not None:
             changes |= {f"$.techniques.{name}.{key}": key for key in TECHNIQUES if getattr(technique, key) is not None}
         loaded = read_plan(overlaid(base, document, changes))
+        with suppress(UserError):  # a model that cannot be had so is a row that says it
+            known |= {each for part in model_of(loaded).model.components for each in (part.name, part.family)}
         memory = loaded.plan.memory
         for (device, pointer, profile, facts), budget in product(places, grid.budgets):
             own = loaded if budget is None else loaded.changed(memory=replace(memory, budget=budget))
             with document.locating(pointer):
                 setting = setting_of(profile, facts, own.plan)
             cells.append(Cell(model, device, name, own, setting, grid.search))
+    for name, technique in techniques.items():
+        for component in (technique.components if technique is not None else None) or {}:
+            if component not in known:
+                pointer = f"$.techniques.{name}.components.{component}"
+                what = "no model of this grid has such a component"
+                raise document.error(pointer, what, nearest(component, sorted(known)))
     return cells

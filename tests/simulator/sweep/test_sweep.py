@@ -106,6 +106,14 @@ def test_searched_cells_have_a_bound(tmp_path):
         ("models: [ours-192]\ntechniques:\n  a:\n    lpl: {mode: fast}\n", r"grid.yaml:4: lpl.mode: 'fast' is not one"),
         ("models: [ours-192]\ntechniques: {a: {name: b}}\n", r"grid.yaml:2: techniques.a.name: this key is not known"),
         ("models: []\n", r"grid.yaml:1: models: expected"),
+        (
+            "models: [ours-192]\ntechniques:\n  a:\n    components: {__class__: {prefetch: 0}}\n",
+            r"grid.yaml:4: techniques.a.components.__class__: no model of this grid has such a component",
+        ),
+        (
+            'models: [ours-192]\ntechniques: {"a\\e[31m": }\n',
+            r"grid.yaml:2: techniques.a.*: as a key, expected one line",
+        ),
     ],
 )
 def test_a_bad_grid_is_refused_with_file_and_line(text, message, tmp_path):

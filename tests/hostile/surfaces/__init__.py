@@ -1,0 +1,16 @@
+"""The inputs of every surface, by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from hostile.inputs import Input
+from hostile.surfaces import outputs, records, settings, stores, weights
+
+SURFACES: dict[str, Callable[[], Iterator[Input]]] = {
+    **settings.SURFACES,
+    **records.SURFACES,
+    **stores.SURFACES,
+    **weights.SURFACES,
+    **outputs.SURFACES,
+}
