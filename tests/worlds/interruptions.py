@@ -92,12 +92,11 @@ class Scan:
             arguments = self.command.arguments
             for number in range(min(self.drawn.randint(1, IN_A_ROW), moments - done)):
                 sent = SIGNALS[done % len(SIGNALS)]
-                is_done = self._interrupt(folder, arguments, sent, self.whole_s / (number + 1))
+                if not self._interrupt(folder, arguments, sent, self.whole_s / (number + 1)):
+                    break
                 done += 1
                 if self.command.again is not None:
                     arguments = self.command.again(folder)
-                if is_done:
-                    break
             if self._whole(folder, arguments) != self.expected:
                 self.report.wrong.append(f"{self._last}: another result after the rerun")
         return self.report
@@ -123,19 +122,22 @@ class Scan:
         return self.command.result(folder)
 
     def _interrupt(self, folder: Path, arguments: str, sent: signal.Signals, within_s: float) -> bool:
-        """Whether all was done when the signal came."""
+        """False if all was done when the signal came; what was done before it could be sent counts as no moment."""
         process = self._started(folder, arguments)
         self._await_handlers(process)
+        began = time.monotonic()
         delay_s = self.drawn.uniform(0.0, within_s)
+        to_all = sent != signal.SIGKILL and self.drawn.random() < 0.5
+        self._last = f"{sent.name}{' to all' if to_all else ''} after {delay_s:.3f} s"
         try:
             process.wait(delay_s)
         except subprocess.TimeoutExpired:
-            to_all = sent != signal.SIGKILL and self.drawn.random() < 0.5
             os.killpg(process.pid, sent) if to_all else process.send_signal(sent)
         else:
-            to_all = False
+            if within_s == self.whole_s:  # from the beginning, not going on
+                self.whole_s = time.monotonic() - began
+            return self._see_how_it_ended(folder, process.returncode, sent)
         began = time.monotonic()
-        self._last = f"{sent.name}{' to all' if to_all else ''} after {delay_s:.3f} s"
         self.report.moments[sent.name] += 1
         try:
             process.wait(ENDS_S)
@@ -145,13 +147,13 @@ class Scan:
             process.wait()
         self.report.ended_s.append(time.monotonic() - began)
         self.report.statuses[str(process.returncode)] += 1
-        is_done = self._see_how_it_ended(folder, process.returncode, sent)
+        is_cut_short = self._see_how_it_ended(folder, process.returncode, sent)
         if sent != signal.SIGKILL or process.returncode != -signal.SIGKILL:
             self._see_what_is_left(folder, self._last)
         else:
             self._see_processes(self._last)
             self.left_by_kills.update(self._left(folder))
-        return is_done
+        return is_cut_short
 
     def _started(self, folder: Path, arguments: str) -> subprocess.Popen[bytes]:
         self.mark = uuid.uuid4().hex
@@ -175,7 +177,7 @@ class Scan:
         return (folder.parent / "stderr").read_text(errors="replace")
 
     def _see_how_it_ended(self, folder: Path, status: int, sent: signal.Signals) -> bool:
-        """Whether all was done when the signal came."""
+        """Whether there is something left to do."""
         said = self._said(folder)
         if status not in (0, 1, -sent, 128 + sent):
             self.report.wrong.append(f"{self._last}: status {status}: {said[-500:]}")
@@ -186,7 +188,7 @@ class Scan:
             self.report.wrong.append(f"{self._last}: {said[-2000:]}")
         if status > 1 and not said.splitlines()[-1].startswith("interrupted: "):
             self.report.wrong.append(f"{self._last}: says {said[-300:]!r}")
-        return is_done
+        return not is_done
 
     def _left(self, folder: Path) -> list[str]:
         left = [str(path.relative_to(folder)) for path in folder.rglob("*")]
@@ -240,7 +242,7 @@ def search() -> Command:
 
     def prepare(folder: Path) -> None:
         units = ", ".join(
-            f"{{name: u{i}, parameters: {9 + 7 * i}000000, plain: {{matmul_flops: {3 + i % 3}e+10}}}}" for i in range(7)
+            f"{{name: u{i}, parameters: {9 + 7 * i}000000, plain: {{matmul_flops: {3 + i % 3}e+10}}}}" for i in range(8)
         )
         (folder / "model.yaml").write_text(
             f"name: m\nsource: made up\ncomponents: [{{name: denoiser, passes: steps, units: [{units}]}}]\n"
