@@ -68,6 +68,7 @@ def interrupted(model: STDiT3, store: Store, at: int) -> int:
     before = with_data(network)
     interruption = Interruption(at)
     is_raised = False
+    sys._getframe().f_trace_opcodes = True  # Python 3.12 looks at it when tracing begins, and only then
     sys.settrace(interruption.trace)
     try:
         with run:

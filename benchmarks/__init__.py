@@ -1,0 +1,1 @@
+"""Programs that print a speed beside its bound: `python -m benchmarks.engine`."""
