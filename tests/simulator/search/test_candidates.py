@@ -11,6 +11,7 @@ from ondevice_sora.base.compiled import compiled, has_compiler
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.loading import HELPERS, Room, Walk, load_plan_of
 from ondevice_sora.plans.schedule import sizes_of
+from ondevice_sora.plans.schema import Packages
 from ondevice_sora.simulator.fast import finish
 from ondevice_sora.simulator.machine import NO_HEAT
 from ondevice_sora.simulator.recurrence import Blocks, Heat, Seconds
@@ -19,7 +20,7 @@ from ondevice_sora.simulator.search.candidates import play_walk
 from ondevice_sora.simulator.search.choices import Choice
 
 needs_numba = pytest.mark.skipif(not has_compiler(), reason="numba is not installed")
-PACKAGES = ("shared", "separate")
+PACKAGES: tuple[Packages, ...] = ("shared", "separate")
 
 
 def random_choice(draw, part):
@@ -79,7 +80,8 @@ def test_compiled_functions_do_what_they_do_as_they_are():
         planned = load_plan_of(walk, package, sizes, room)
         assert_same(plan(arrays(walk), np.array(package), arrays(sizes), room), planned)
         prices = [array[:, 0].tolist() for array in costs.seconds]
-        seconds = Seconds(*prices, [toy.load_rate] * num_blocks, [toy.run_rate] * num_blocks)
+        rates = [[toy.load_rate] * num_blocks, [toy.run_rate] * num_blocks]
+        seconds = Seconds(*prices, *rates)
         heat = Heat(True, 0.6, 80.0) if draw.random() < 0.3 else NO_HEAT
         played = play_walk(walk, package, Blocks(seconds, sizes), room, heat)
         assert_same(play(arrays(walk), np.array(package), Blocks(arrays(seconds), arrays(sizes)), room, heat), played)

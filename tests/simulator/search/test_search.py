@@ -9,12 +9,13 @@ from worlds.instances import instance
 from ondevice_sora.base.compiled import has_compiler
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.schedule import build_schedule
+from ondevice_sora.plans.schema import Keep
 from ondevice_sora.profiles.models.model import Component, Model
 from ondevice_sora.simulator.engine import play
 from ondevice_sora.simulator.prepare import Described, asked, model_of, ready
 from ondevice_sora.simulator.search import candidates
 from ondevice_sora.simulator.search import search as search_module
-from ondevice_sora.simulator.search.choices import Choice, Part, with_choices
+from ondevice_sora.simulator.search.choices import Choice, Choices, Part, with_choices
 from ondevice_sora.simulator.search.comparison import front
 from ondevice_sora.simulator.search.lower_bound import smallest_budget
 from ondevice_sora.simulator.search.problem import Problem, problem_of
@@ -33,10 +34,10 @@ def all_plans(problem):
             starts = (0, *(i for i in range(1, part.count) if cut >> (i - 1) & 1))
             names = [part.name_of(start) for start in starts]
             sets = [kept for many in range(1, len(names) + 1) for kept in combinations(names, many)]
-            keeps = ["none", "optimal", *sets] if part.num_passes > 1 else ["none"]
+            keeps: list[Keep] = ["none", "optimal", *sets] if part.num_passes > 1 else ["none"]
             own += [Choice(starts, window, keep) for keep in keeps for window in WINDOWS]
         options.append(own)
-    plans = [()]
+    plans: list[Choices] = [()]
     for own in options:
         plans = [(*before, choice) for before in plans for choice in own]
     return plans
