@@ -11,7 +11,7 @@ import pytest
 from ondevice_sora.plans.schema import ready_plans
 from ondevice_sora.profiles.devices import device_keys
 from ondevice_sora.simulator.prepare import asked, prepare
-from ondevice_sora.simulator.simulate import answer
+from ondevice_sora.simulator.simulate import simulation_of
 
 MB = 10**6
 LIMITS = range(100 * MB, 3_301 * MB, 50 * MB)
@@ -49,7 +49,7 @@ class Scan:
 
     def assert_an_answer(self, limit, is_killed):
         """What `simulate` says: never a traceback, and the same verdict."""
-        result = answer(self.loaded, self.setting(limit)).result
+        result = simulation_of(self.loaded, self.setting(limit)).result
         assert result.verdict == ("killed" if is_killed else "fits")
         assert (result.total_s is None) == (result.killed_by is not None) == is_killed
 
