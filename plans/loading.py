@@ -20,7 +20,13 @@ Ints = Sequence[int]
 
 
 class Sizes(NamedTuple):
-    """Bytes of each block: loaded, while it runs, while a load is under way, left after its first unload."""
+    """Bytes of each block.
+
+    resident    while it is loaded, or being loaded
+    working     besides, while it runs
+    transient   besides, while it is being loaded
+    residual    left behind by its first unload
+    """
 
     resident: Ints
     working: Ints
@@ -29,7 +35,12 @@ class Sizes(NamedTuple):
 
 
 class Room(NamedTuple):
-    """Bytes: charged before anything is loaded; allowed, -1 without a budget; what optional residents may fill."""
+    """Bytes of memory.
+
+    baseline    charged before anything is loaded
+    budget      what the plan may use; -1 without a budget
+    available   what optional residents may fill without a budget
+    """
 
     baseline: int
     budget: int

@@ -2,8 +2,8 @@
 
 The reference app's own rules are here as `app`, weaknesses included, so that published figures are compared with what
 was really run (its Swift sources, read, not executed): no overlap in the first denoising step, nor for the first two
-and the last block of a pass; a constant of 170 MB for a block's size; available memory compared with what is used,
-which is no future need; everything released once at the step where LPL would have leapt, even with LPL off.
+and the last block of a pass; a constant of 170 MB for a block's size; available memory compared with what is used
+now, not with what will be needed; everything released once at the step where LPL would have leapt, even with LPL off.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ class MemoryModel(NamedTuple):
 
     @classmethod
     def of(cls, costs: Costs, available: int = UNLIMITED) -> MemoryModel:
-        """At the figures' values."""
+        """What a device's costs say of memory, at the figures' values."""
         loads = costs.loads
         return cls(
             round(costs.baseline_bytes.value), available, loads.transient_share.value, loads.residual_share.value
@@ -133,7 +133,7 @@ class _Pass(NamedTuple):
 class _Walked(NamedTuple):
     """Every visit in order, before anything is decided about loading: parallel lists, and the passes they form.
 
-    A walk is long (a thousand visits) and a search makes many, hence lists instead of a record a visit.
+    A walk is long (a thousand visits) and a search makes many, hence lists instead of a record per visit.
     """
 
     block: list[int]

@@ -59,7 +59,7 @@ def _moved(name: str, value: float, deviation: Array) -> Array:
 
 
 def slowed(name: str, value: float, factor: F) -> F:
-    """A figure with which what it stands for takes `factor` times the seconds: a rate is divided by it."""
+    """The figure with which the same work takes `factor` times the seconds: a rate is divided, a time multiplied."""
     return value / factor if _is_rate(name) else value * factor
 
 

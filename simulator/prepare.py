@@ -1,4 +1,4 @@
-"""Simulate one plan on one device: from files to verdict, trace and interval."""
+"""Make a plan ready to be simulated on a device: its model, its schedule, and what each block costs."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def prepare(loaded: LoadedPlan, setting: Setting) -> Prepared:
 
 
 def ready(plan: Plan, described: Described, setting: Setting, evaluations: int | None = None) -> Prepared:
-    """The same of a model that is there already. `evaluations` is the plan's own number unless given.
+    """`prepare` for a model that is there already. `evaluations` is the plan's own number unless given.
 
     Raises UserError about keys of the plan without lines.
     """

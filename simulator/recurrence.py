@@ -88,7 +88,7 @@ def retimed(left: float, elapsed: float, rate: float, now: float, new_rate: floa
 def finish_times(columns: VisitColumns, blocks: Blocks, baseline: int, heat: Heat) -> tuple[list[float], int]:
     """Seconds at which each pass has finished, and the peak in bytes, if nothing is killed.
 
-    Long, because what is called for each visit or pass with columns costs compiled code a third of its speed.
+    Long, because calling a function with columns at each visit or pass costs compiled code a third of its speed.
     """
     block_of, loads_at, cold_at, first_at, _, evicts, pass_length, pass_loads, same_after = columns
     warm, cold, run, first, unload, load_rates, run_rates = blocks.seconds
@@ -227,7 +227,7 @@ def _stand_alike(one: _Stand, other: _Stand) -> bool:
 
 
 def _repeat(finish_s: list[float], number: int, times: int) -> float:
-    """Note the ends of further passes that take as long as this one; the seconds of all of them."""
+    """Enter the ends of further passes that take as long as this one. Returns the seconds of all of them."""
     now = finish_s[number]
     seconds = now - finish_s[number - 1]
     for further in range(1, times + 1):

@@ -1,4 +1,4 @@
-"""Answer for one plan on one device: the trace, and with it the result that summary, JSON and report show."""
+"""Simulate one plan on one device: the trace, and with it the result that summary, JSON and report show."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ondevice_sora.simulator.prepare import Prepared, Setting, asked, prepare
 
 
 @dataclass(frozen=True)
-class Answer:
+class Simulation:
     """What simulating a plan gives. `trace` carries its result."""
 
     trace: Trace
@@ -44,16 +44,16 @@ def simulate(
     os_version: str | None = None,
     is_thermal: bool = False,
     with_what_ifs: bool = False,
-) -> Answer:
+) -> Simulation:
     """Simulate a plan (a file, or a ready one by name) on a device (by key, or a profile file).
 
     What-ifs, which take as long as several simulations, come only if asked for. Raises UserError.
     """
     loaded, setting = asked(plan, device, memory_limit=memory_limit, os_version=os_version, is_thermal=is_thermal)
-    return answer(loaded, setting, with_what_ifs)
+    return simulation_of(loaded, setting, with_what_ifs)
 
 
-def answer(loaded: LoadedPlan, setting: Setting, with_what_ifs: bool = False) -> Answer:
+def simulation_of(loaded: LoadedPlan, setting: Setting, with_what_ifs: bool = False) -> Simulation:
     """The same of what is loaded already."""
     prepared = prepare(loaded, setting)
     plan = prepared.plan
@@ -102,7 +102,7 @@ def answer(loaded: LoadedPlan, setting: Setting, with_what_ifs: bool = False) ->
         blocks=_block_rows(prepared),
         notes=_notes(prepared),
     )
-    return Answer(msgspec.structs.replace(trace, result=result), prepared)
+    return Simulation(msgspec.structs.replace(trace, result=result), prepared)
 
 
 def _killed_by(kill: Kill) -> str:

@@ -62,7 +62,7 @@ def without_merging(plan: Plan) -> Plan | None:
 
 
 def with_entitlement(plan: Plan, setting: Setting, wanted: bool) -> tuple[Plan, Setting] | None:
-    """The plan with or without the entitlement, its budget scaled as the limit; None if that stays or is not known."""
+    """The plan with or without the entitlement, its budget scaled as the limit. None if that stays or is unknown."""
     changed = replace(plan, memory=replace(plan.memory, entitlement=wanted))
     try:
         place = setting_of(setting.profile, setting.device, changed, is_thermal=setting.is_thermal)

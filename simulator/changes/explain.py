@@ -216,7 +216,7 @@ def _keep_name(keep: object) -> object:
 
 
 def _flips(reasons: list[Reason]) -> list[str]:
-    """Changes of which the draws do not agree whether they are faster."""
+    """Sentences about changes that are faster in some draws of the costs and slower in others."""
     lines = []
     for reason in reasons:
         if reason.saved_s is None or reason.better_share is None or abs(reason.saved_s) < SAME_S:

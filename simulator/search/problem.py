@@ -45,7 +45,7 @@ Seen = dict[tuple[Choices, Packages], Scored | None]
 
 @dataclass
 class Problem:
-    """What is planned for: `budget` bytes on every one of `places`. `scale` holds one divisor of seconds a place."""
+    """What is planned for: `budget` bytes on every one of `places`. `scale` has a divisor of seconds for each."""
 
     plan: Plan
     described: Described

@@ -8,9 +8,9 @@
 Small problems are then enumerated whole, so that the answer is the optimum.
 
 Deterministic: same problem, same candidates in the same order, compiled or not; only where the time runs out depends on
-the machine.
-What is in `problem.seen` is not scored again, hence a search that was cut short goes on where it was. The best so far
-survives Ctrl-C and the deadline. How far it may be from the optimum, simulator/search/lower_bound.py says.
+the machine. What is in `problem.seen` is not scored again, so a search that was cut short goes on where it was. The
+best plan so far survives Ctrl-C and the deadline. simulator/search/lower_bound.py says how far it may be from the
+optimum.
 """
 
 from __future__ import annotations

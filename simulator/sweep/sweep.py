@@ -21,7 +21,7 @@ from ondevice_sora.base.workers import WorkerDiedError, Workers
 from ondevice_sora.plans.schema import LoadedPlan
 from ondevice_sora.profiles.models.model import family
 from ondevice_sora.simulator.search.comparison import budget_for, find_plan_for
-from ondevice_sora.simulator.simulate import answer
+from ondevice_sora.simulator.simulate import simulation_of
 from ondevice_sora.simulator.sweep.grid import Cell
 from ondevice_sora.simulator.sweep.journal import TEXT, WHOLE, Journal, Row
 
@@ -60,7 +60,7 @@ def row_of(cell: Cell) -> Row:
             found, plan = find_plan_for(loaded, [setting], own_budget)
             loaded = LoadedPlan(plan, loaded.document)
             row |= {"budget_bytes": own_budget[0], "bound_s": found.bound, "gap": found.gap}
-        result = answer(loaded, setting).result
+        result = simulation_of(loaded, setting).result
     except UserError as error:
         return {**row, "reason": error.what}
     row |= {

@@ -132,7 +132,7 @@ def test_at_the_limit_half_of_the_draws_kill(uncertain):
     assert kill_share(uncertain, 10_000) == pytest.approx(0.5, abs=0.04)
     shares = [kill_share(uncertain, peak) for peak in range(7_000, 13_000, 500)]
     assert shares == sorted(shares)
-    assert (shares[0], shares[-1]) == (pytest.approx(0.0, abs=0.01), pytest.approx(1.0, abs=0.02))
+    assert shares[0] < 0.01 and shares[-1] > 0.98
 
 
 def test_one_deviation_of_the_baseline_below_the_limit_a_sixth_of_the_draws_kill():

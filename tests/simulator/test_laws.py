@@ -83,7 +83,7 @@ def test_every_total_lies_between_its_bounds(toy):
 @given(toys())
 def test_spans_follow_each_other_on_every_lane_and_never_go_back(toy):
     spans = toy.play(is_limited=False).spans
-    last = {}
+    last: dict[str, float] = {}
     for span in spans:
         lane = "load" if span.action == "load" else "run"
         assert 0 <= span.start_s <= span.end_s

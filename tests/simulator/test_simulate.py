@@ -7,7 +7,7 @@ import pytest
 from ondevice_sora.base.files.reading import read_extended
 from ondevice_sora.simulator.changes.whatif import what_ifs
 from ondevice_sora.simulator.prepare import asked, prepare
-from ondevice_sora.simulator.simulate import answer, simulate
+from ondevice_sora.simulator.simulate import simulate, simulation_of
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def test_measured_figures_stand_instead_of_the_models(tmp_path):
     from ondevice_sora.profiles.measurements import Measurement
 
     loaded, setting = asked("app-256-lpl")
-    before = answer(loaded, setting).result
+    before = simulation_of(loaded, setting).result
     row = next(row for row in before.blocks if row.block == "spatial_0..temporal_0")
     measured = Measurement(
         model="Open-Sora v1.2",
@@ -126,7 +126,7 @@ def test_measured_figures_stand_instead_of_the_models(tmp_path):
     )
     stray = msgspec.structs.replace(measured, last_unit="temporal_5")
     profile = msgspec.structs.replace(setting.profile, measurements=(measured, stray))
-    after = answer(loaded, replace(setting, profile=profile)).result
+    after = simulation_of(loaded, replace(setting, profile=profile)).result
     assert after.total_s - before.total_s == pytest.approx(16 * (100.0 - row.run_s), rel=1e-6)
     assert after.marks["measured"] > 0.5
     assert any("blocks that this plan does not have: 1" in note for note in after.notes)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from msgspec.structs import replace as with_settings
 
+from ondevice_sora.plans.schedule import build_schedule
 from ondevice_sora.plans.schema import ComponentPlan, LoadedPlan, Memory, Plan, load_plan
 from ondevice_sora.profiles.figures import ByteCount
 from ondevice_sora.simulator import prepare as prepare_module
@@ -104,11 +105,10 @@ def test_a_change_of_the_setting_keeps_model_and_plan(ours):
 def test_nothing_is_prepared_twice(monkeypatch, name):
     """Interval, advice and what-ifs each look at other plans, or share what is there already."""
     seen = []
-    build = prepare_module.build_schedule
 
     def noted(plan, model, reference, price, memory, evaluations):
         seen.append((plan, price.keywords["costs"], memory, evaluations))
-        return build(plan, model, reference, price, memory, evaluations)
+        return build_schedule(plan, model, reference, price, memory, evaluations)
 
     monkeypatch.setattr(prepare_module, "build_schedule", noted)
     simulate(name, with_what_ifs=True)

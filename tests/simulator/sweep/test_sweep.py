@@ -45,7 +45,7 @@ def rows(cells):
 
 def killer(victim):
     """Kills a process when the first row is done."""
-    told = []
+    told: list[int] = []
 
     def progress(count):
         if count and not told:
@@ -208,7 +208,7 @@ def test_rows_done_are_kept_and_a_torn_line_is_not_one(cells, rows, tmp_path):
     journal.add(cells[0].key, made_up)
     with journal.path.open("a") as stream:
         stream.write('["torn')
-    told = []
+    told: list[int] = []
     found = sweep(cells[:2], journal, processes=1, progress=told.append)
     assert found == [made_up, rows[1]]
     assert told == [1, 1]
