@@ -135,7 +135,7 @@ def test_figures_are_named_and_replaced_by_dotted_names():
         ("thermal.time_constant_s", 0.1, 1e6),
         ("loads.unload_s", 0.0, 1e6),
         ("loads.compressed_held_bytes", 0.0, 16.0),
-        ("baseline_bytes", 0.0, 1e15),
+        ("baseline_bytes", 0.0, 1e13),
     ],
 )
 def test_the_end_of_a_name_says_what_is_physical(name, low, high):
