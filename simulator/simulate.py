@@ -9,9 +9,9 @@ import msgspec
 
 from ondevice_sora.base.units import format_percent
 from ondevice_sora.plans.schema import LoadedPlan
-from ondevice_sora.profiles.costs import unused_measurements
 from ondevice_sora.profiles.figures import MARKS, Mark
 from ondevice_sora.profiles.packages import size_notes
+from ondevice_sora.profiles.pricing import unused_measurements
 from ondevice_sora.records.metrics import busy_shares, component_results
 from ondevice_sora.records.result import BlockRow, ComponentResult, Result
 from ondevice_sora.records.trace import Kill, Trace
