@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from ondevice_sora.profiles.blocks import BlockSpec
-from ondevice_sora.profiles.costs import BlockCosts, Costs, Sample, price
+from ondevice_sora.profiles.cost_model import price
+from ondevice_sora.profiles.costs import BlockCosts, Costs, Sample
 from ondevice_sora.profiles.measurements import MeasuredBlocks, Measurement, put_together
 
 
@@ -18,9 +19,10 @@ def price_blocks(
     measurements: Sequence[Measurement] = (),
     sample: Sample | None = None,
     dram_bytes_per_s: float | None = None,
+    is_cached: bool = False,
 ) -> BlockCosts:
     """`price`, with measured figures where a block or all parts of it were measured."""
-    priced = price(blocks, costs, sample, dram_bytes_per_s)
+    priced = price(blocks, costs, sample, dram_bytes_per_s, is_cached)
     return _with_measured(priced, blocks, costs, measurements) if measurements else priced
 
 

@@ -46,7 +46,10 @@ class WhatIf(msgspec.Struct, frozen=True):
 
 
 class BlockRow(msgspec.Struct, frozen=True):
-    """One block in one variant: its costs, how often it is loaded and run, and what its figures rest on."""
+    """One block in one variant: its costs, how often it is loaded and run, and what its figures rest on.
+
+    falls_back   the Neural Engine was asked for and is not known to take so large a package: priced on the GPU
+    """
 
     component: Line
     block: Line
@@ -62,6 +65,7 @@ class BlockRow(msgspec.Struct, frozen=True):
     num_runs: Count
     load_marks: dict[Mark, Share]
     run_marks: dict[Mark, Share]
+    falls_back: bool = False
 
 
 class Bounds(msgspec.Struct, frozen=True):
@@ -81,6 +85,7 @@ class Result(msgspec.Struct, frozen=True):
     kill_share      share of the samples of baseline and limit under which the app is killed
     needed_bytes    the peak if there were no limit
     marks           share of the total that rests on figures of each mark
+    cautions        what must be known before believing it: figures that nobody knows, what Core ML may do instead
     """
 
     verdict: Verdict
@@ -106,3 +111,4 @@ class Result(msgspec.Struct, frozen=True):
     what_ifs: list[WhatIf]
     blocks: list[BlockRow]
     notes: list[Line]
+    cautions: list[Line] = []

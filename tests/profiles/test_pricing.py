@@ -4,7 +4,7 @@ import msgspec
 from worlds.costs import costs, figure
 
 from ondevice_sora.profiles.blocks import BlockSpec
-from ondevice_sora.profiles.costs import price
+from ondevice_sora.profiles.cost_model import price
 from ondevice_sora.profiles.measurements import Measurement
 from ondevice_sora.profiles.models.model import Unit, Work
 from ondevice_sora.profiles.pricing import price_blocks
