@@ -111,7 +111,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
 
     def fits_page_cache(self, device: Device, stored_bytes: int) -> bool:
-        """Whether packages of so many bytes stay in memory once they were written or read, so that loads read nothing."""
+        """Whether packages of so many bytes stay in memory once written or read, so that loads read nothing."""
         return stored_bytes <= self.costs.loads.page_cache_share.value * device.hardware.ram_bytes.value
 
 
