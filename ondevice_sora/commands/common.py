@@ -132,7 +132,7 @@ def needing(extra: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "ondevice_sora":
             raise
-        name = "protobuf" if (error.name or "").startswith("google") else error.name  # whose modules are google.protobuf
+        name = "protobuf" if (error.name or "").startswith("google") else error.name  # google.protobuf
         raise UserError(f"this needs {name}, which is not installed", mend=how_to_install(extra)) from None
 
 
