@@ -87,6 +87,11 @@ class Schedule:
     needed_bytes: int
     columns: VisitColumns = field(repr=False, compare=False)
 
+    @property
+    def held(self) -> tuple[int, ...]:
+        """The blocks whose packages are in memory before the first visit, one for each package."""
+        return tuple(number for number, is_held in enumerate(self.columns.is_held) if is_held)
+
     def stored(self, costs: BlockCosts) -> tuple[int, int]:
         """Bytes that its packages take on the device's storage, and how many packages there are."""
         is_separate = self.plan.tdtm.packages == "separate"

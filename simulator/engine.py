@@ -113,12 +113,9 @@ class _Engine:
 
     def _charge_what_is_there(self, schedule: Schedule) -> None:
         """What stayed from an earlier generation, and what its unloaded blocks left behind."""
-        columns = schedule.columns
-        held = [number for number, is_held in enumerate(columns.is_held) if is_held]
-        self.evicted_once = {number for number, is_left in enumerate(columns.is_left) if is_left}
-        if held or self.evicted_once:
-            left = sum(self.residual[number] for number in self.evicted_once)
-            self.ledger.charge(0.0, resident=sum(self.size[number] for number in held), residual=left)
+        self.evicted_once = {number for number, is_left in enumerate(schedule.columns.is_left) if is_left}
+        held = sum(self.size[number] for number in schedule.held)
+        self.ledger.charge(0.0, resident=held, residual=sum(self.residual[number] for number in self.evicted_once))
 
     def outcome(self) -> Outcome:
         self.env.process(self._loader())
