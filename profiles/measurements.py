@@ -12,6 +12,9 @@ from ondevice_sora.profiles.blocks import BlockSpec, ComputeUnits
 from ondevice_sora.profiles.figures import Figure
 from ondevice_sora.profiles.models.model import Precision, Variant
 
+LEAST_RATE = 0.1
+"""Nothing is slowed to less by one load or run beside it; a smaller rate says that another program ran."""
+
 
 class Measurement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What was measured of one block, named by its first and last unit. Whatever is missing, the model fills in.

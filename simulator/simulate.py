@@ -20,8 +20,11 @@ from ondevice_sora.simulator.bounds import bounds_of
 from ondevice_sora.simulator.changes.advice import advice
 from ondevice_sora.simulator.changes.whatif import what_ifs
 from ondevice_sora.simulator.engine import Outcome
-from ondevice_sora.simulator.interval import kill_share, spread_of
+from ondevice_sora.simulator.interval import kill_share, measured_share, spread_of
 from ondevice_sora.simulator.prepare import Prepared, Setting, asked, prepare
+
+MEASURED = 0.999
+"""A total of which more was measured rests on nothing else."""
 
 
 @dataclass(frozen=True)
@@ -227,7 +230,7 @@ def _notes(prepared: Prepared) -> list[str]:
     if "scaled from" in profile.conditions:
         source = profile.conditions["scaled from"]
         notes.append(f"No figures of this device: those of {source} scaled by the ratio of published peaks.")
-    if profile.fit is not None:
+    if profile.fit is not None and measured_share(prepared) < MEASURED:
         notes.append("Costs are fitted to published totals of another app run, not captured on a phone.")
         notes.extend(profile.fit.contradictions)
     if setting.is_thermal and profile.costs.thermal.contained:
