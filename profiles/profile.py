@@ -83,10 +83,22 @@ class FitRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("no correlation matrix: it is not positive definite") from None
 
 
+class RunNoise(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How much whole runs differ on the device itself, one deviation relative to their time, as `num_runs` runs say.
+
+    It is the same for everything in a run: another day's clock, heat, or programs beside it.
+    """
+
+    spread: Spread
+    num_runs: Annotated[int, msgspec.Meta(ge=2, le=1_000_000)]
+    source: Line
+
+
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Costs and measurements of one device, under stated conditions.
 
     `hardware` describes a device that the catalogue does not have, such as the machine a profile was captured on.
+    `noise` is how much its whole runs differ, where that was measured.
     """
 
     device: Line
@@ -95,6 +107,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     conditions: dict[Line, Line] = {}
     measurements: tuple[Measurement, ...] = ()
     fit: FitRecord | None = None
+    noise: RunNoise | None = None
     name: str = ""
     """Where it came from; set when it is read."""
 

@@ -68,6 +68,18 @@ class BlockRow(msgspec.Struct, frozen=True):
     falls_back: bool = False
 
 
+class Generation(msgspec.Struct, frozen=True):
+    """One of several generations in a row: how it starts (see Plan.start), and what it comes to; as in Result."""
+
+    start: Line
+    verdict: Verdict
+    total_s: Seconds | None
+    unlimited_s: Seconds
+    interval_s: tuple[Seconds, Seconds] | None
+    peak_bytes: Bytes
+    killed_by: Line | None
+
+
 class Bounds(msgspec.Struct, frozen=True):
     """What no overlap can beat, and what no overlap at all would take; seconds."""
 
@@ -86,6 +98,8 @@ class Result(msgspec.Struct, frozen=True):
     needed_bytes    the peak if there were no limit
     marks           share of the total that rests on figures of each mark
     cautions        what must be known before believing it: figures that nobody knows, what Core ML may do instead
+    start           what the app had done before, see Plan.start
+    generations     all generations if several in a row were asked for; the rest of the result is of the first
     """
 
     verdict: Verdict
@@ -112,3 +126,10 @@ class Result(msgspec.Struct, frozen=True):
     blocks: list[BlockRow]
     notes: list[Line]
     cautions: list[Line] = []
+    start: Line = "first"
+    generations: list[Generation] = []
+
+    @property
+    def is_killed(self) -> bool:
+        """Whether any of its generations is."""
+        return self.verdict == "killed" or any(one.verdict == "killed" for one in self.generations)
