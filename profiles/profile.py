@@ -17,10 +17,11 @@ import numpy as np
 from ondevice_sora.base.errors import UserError, nearest
 from ondevice_sora.base.files.reading import read_yaml
 from ondevice_sora.base.text import Line
-from ondevice_sora.profiles.costs import Array, Costs, Pricer, Sample, figure_range, figures, price, replace_figures
+from ondevice_sora.profiles.costs import Array, Costs, Pricer, Sample, figure_range, figures, replace_figures
 from ondevice_sora.profiles.devices import DATA, Device, device_keys, load_device
 from ondevice_sora.profiles.figures import Figure
 from ondevice_sora.profiles.measurements import Measurement
+from ondevice_sora.profiles.pricing import price_blocks
 
 PROFILES = DATA / "profiles"
 SCALED_FROM = "iphone15pro"
@@ -79,10 +80,22 @@ class FitRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("no correlation matrix: it is not positive definite") from None
 
 
+class RunNoise(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How much whole runs differ on the device itself, one deviation relative to their time, as `num_runs` runs say.
+
+    It is the same for everything in a run: another day's clock, heat, or programs beside it.
+    """
+
+    spread: Spread
+    num_runs: Annotated[int, msgspec.Meta(ge=2, le=1_000_000)]
+    source: Line
+
+
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Costs and measurements of one device, under stated conditions.
 
     `hardware` describes a device that the catalogue does not have, such as the machine a profile was captured on.
+    `noise` is how much its whole runs differ, where that was measured.
     """
 
     device: Line
@@ -91,13 +104,14 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     conditions: dict[Line, Line] = {}
     measurements: tuple[Measurement, ...] = ()
     fit: FitRecord | None = None
+    noise: RunNoise | None = None
     name: str = ""
     """Where it came from; set when it is read."""
 
     def pricer(self, device: Device, sample: Sample | None = None) -> Pricer:
         """What prices blocks on the device, at the figures' values or at samples of them."""
         return partial(
-            price,
+            price_blocks,
             costs=self.costs,
             sample=sample,
             measurements=self.measurements,

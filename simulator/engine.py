@@ -98,6 +98,7 @@ class _Engine:
         self.transient, self.residual = machine.memory.shares_of(self.size)
         self.env = simpy.Environment()
         self.ledger = Ledger(machine.memory.baseline, machine.memory.available)
+        self._charge_what_is_there(schedule)
         self.spans: list[Span] = []
         self.kill: Kill | None = None
         self.loading: _Activity | None = None
@@ -107,9 +108,14 @@ class _Engine:
         self.loaded = -1
         self.waiting_for_finish: tuple[int, simpy.Event] | None = None
         self.waiting_for_load: tuple[int, simpy.Event] | None = None
-        self.evicted_once: set[int] = set()
         self.heat = 0.0
         self.heat_s = 0.0
+
+    def _charge_what_is_there(self, schedule: Schedule) -> None:
+        """What stayed from an earlier generation, and what its unloaded blocks left behind."""
+        self.evicted_once = {number for number, is_left in enumerate(schedule.columns.is_left) if is_left}
+        held = sum(self.size[number] for number in schedule.held)
+        self.ledger.charge(0.0, resident=held, residual=sum(self.residual[number] for number in self.evicted_once))
 
     def outcome(self) -> Outcome:
         self.env.process(self._loader())
