@@ -1,9 +1,10 @@
 """The loading policy, decided for a whole generation in one sweep: how far loads run ahead, and what stays resident.
 
 Plain functions over columns (base/compiled.py), with one entry per visit, or one per block. A visit's window says how
-many visits the loader may be ahead of it. Where the budget is crossed, fixed residents make the window give way, and
-residents that are `MAY_KEEP` are given up, the one whose next visit is farthest away first (Belady's MIN), back to its
-last visit.
+many visits before it its own load may begin. Loads are made in the order of their visits, so a load also waits for
+those before it, whatever its own window; visits whose block is kept load nothing and hold nothing up. Where the budget
+is crossed, fixed residents make the window give way, and residents that are `MAY_KEEP` are given up, the one whose next
+visit is farthest away first (Belady's MIN), back to its last visit.
 """
 
 from __future__ import annotations
@@ -48,7 +49,10 @@ class Room(NamedTuple):
 
 
 class Walk(NamedTuple):
-    """What a plan wants, by visit: the block, its window, what is to become of it after. And each pass's length."""
+    """What a plan wants, by visit: the block, its window, what is to become of it after. And each pass's length.
+
+    A load may begin once all but `window` of the visits before its own have finished.
+    """
 
     block: Ints
     window: Ints
@@ -60,13 +64,15 @@ class Order(NamedTuple):
     """How visits follow each other, by visit.
 
     package     what is loaded, kept and evicted, named by the first block that has it: variants may share one
-    reach       the last visit whose load may have begun before this one has finished, budget aside
+    earliest    the first visit that this one's load, by its own window, may be under way at
+    reach       the last visit whose load may have begun before this one has finished, if all visits load, budget aside
     following   the next visit of the package; the number of visits if there is none
     previous    the one before; -1 if there is none
     alone       the footprint, at most, without any weights
     """
 
     package: Ints
+    earliest: Ints
     reach: Ints
     following: Ints
     previous: Ints
@@ -111,29 +117,38 @@ def order_of(walk: Walk, package: Ints, sizes: Sizes, baseline: int) -> Order:
     packages = ints(len(walk.block), 0)
     for visit in range(len(walk.block)):
         packages[visit] = package[walk.block[visit]]
-    reach, following, previous = links(packages, walk.window, len(package))
-    return Order(packages, reach, following, previous, without_weights(walk.block, sizes, baseline))
+    earliest, reach = reaches(walk.window)
+    following, previous = links(packages, len(package))
+    return Order(packages, earliest, reach, following, previous, without_weights(walk.block, sizes, baseline))
 
 
-def links(package: Ints, window: Ints, num_blocks: int) -> tuple[list[int], list[int], list[int]]:
-    """For each visit its reach, its package's next visit and the one before, see Order."""
+def reaches(window: Ints) -> tuple[list[int], list[int]]:
+    """For each visit the earliest visit that its load may be under way at, and its reach, see Order."""
+    count = len(window)
+    earliest, reach = ints(count, 0), ints(count, 0)
+    last = -1
+    for visit in range(count):
+        earliest[visit] = max(0, visit - window[visit])
+    for visit in range(count):
+        last = max(last, visit)
+        while last + 1 < count and earliest[last + 1] <= visit:
+            last += 1
+        reach[visit] = last
+    return earliest, reach
+
+
+def links(package: Ints, num_blocks: int) -> tuple[list[int], list[int]]:
+    """For each visit its package's next visit and the one before, see Order."""
     count = len(package)
-    reach, following, previous = ints(count, 0), ints(count, count), ints(count, -1)
+    following, previous = ints(count, count), ints(count, -1)
     latest = ints(num_blocks, -1)
     for visit in range(count):
-        reach[visit] = visit
         before = latest[package[visit]]
         previous[visit] = before
         if before >= 0:
             following[before] = visit
         latest[package[visit]] = visit
-    unset = count
-    for visit in range(count - 1, -1, -1):
-        earliest = max(0, visit - window[visit])
-        for earlier in range(earliest, min(unset, visit)):
-            reach[earlier] = visit
-        unset = min(unset, earliest)
-    return reach, following, previous
+    return following, previous
 
 
 def without_weights(block: Ints, sizes: Sizes, baseline: int) -> list[int]:
@@ -170,9 +185,12 @@ def _weights(package: Ints, previous: Ints, resident: Ints, transient: Ints, vis
 
 def decide(order: Order, keep: Ints, sizes: Sizes, room: Room) -> Decision:
     """The sweep over all visits. `keep` holds DROP, KEEP or MAY_KEEP for each."""
-    package, reach, following, previous, alone = order
+    package, earliest, reach, following, previous, alone = order
     resident, _, transient, _ = sizes
     count, budget = len(package), room.budget
+    widest = 0
+    for visit in range(count):
+        widest = max(widest, visit - earliest[visit])
     limit = budget if budget >= 0 else room.available
     ahead, keeps = ints(count, 0), ints(count, 0)
     # The packages held for a later visit: that visit, the visit they are held from, and whether that may be given up.
@@ -188,6 +206,14 @@ def decide(order: Order, keep: Ints, sizes: Sizes, room: Room) -> Decision:
             held_bytes -= resident[own]
             hard_bytes -= resident[own] * (1 - is_soft[own])
         last = reach[visit]
+        # Further loads may begin by now if all visits before them load nothing, their blocks being kept until then.
+        other = last + 1
+        while other < count and other - widest <= visit:
+            if earliest[other] <= visit:
+                last = other
+            elif held_for[package[other]] != other and (previous[other] < visit or keep[previous[other]] != KEEP):
+                break
+            other += 1
         while True:
             total = alone[visit] + _weights(package, previous, resident, transient, visit, last)
             elsewhere, hard_elsewhere = held_bytes, hard_bytes
@@ -293,5 +319,5 @@ def load_plan_of(walk: Walk, package: Ints, sizes: Sizes, room: Room) -> tuple[V
     return columns_of(walk, package, decision), decision.needed, decision.refused
 
 
-HELPERS = (order_of, links, without_weights, _weights, decide, columns_of, _compare_passes)
+HELPERS = (order_of, reaches, links, without_weights, _weights, decide, columns_of, _compare_passes)
 """What `load_plan_of` calls."""
