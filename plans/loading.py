@@ -26,7 +26,7 @@ class Sizes(NamedTuple):
     resident    while it is loaded, or being loaded
     working     besides, while it runs
     transient   besides, while it is being loaded
-    residual    left behind by its first unload
+    residual    left behind by its package's first unload
     """
 
     resident: Ints
@@ -97,6 +97,7 @@ class Decision(NamedTuple):
 class VisitColumns(NamedTuple):
     """What is done at every visit, and what each pass comes to; flags as 0 and 1. See Visit in plans/schedule.py.
 
+    leaves            whether the visit's eviction is the first of its package
     pass_loads        how many loads a pass has
     pass_same_after   how many passes right after it do just the same
     """
@@ -107,6 +108,7 @@ class VisitColumns(NamedTuple):
     first_run: Ints
     gate: Ints
     evicts: Ints
+    leaves: Ints
     pass_length: Ints
     pass_loads: list[int]
     pass_same_after: list[int]
@@ -119,7 +121,7 @@ def order_of(walk: Walk, package: Ints, sizes: Sizes, baseline: int) -> Order:
         packages[visit] = package[walk.block[visit]]
     earliest, reach = reaches(walk.window)
     following, previous = links(packages, len(package))
-    return Order(packages, earliest, reach, following, previous, without_weights(walk.block, sizes, baseline))
+    return Order(packages, earliest, reach, following, previous, without_weights(walk.block, packages, sizes, baseline))
 
 
 def reaches(window: Ints) -> tuple[list[int], list[int]]:
@@ -151,14 +153,14 @@ def links(package: Ints, num_blocks: int) -> tuple[list[int], list[int]]:
     return following, previous
 
 
-def without_weights(block: Ints, sizes: Sizes, baseline: int) -> list[int]:
-    """For each visit, its footprint at most without any weights: what blocks visited before left behind remains."""
+def without_weights(block: Ints, package: Ints, sizes: Sizes, baseline: int) -> list[int]:
+    """For each visit, its footprint at most without any weights: what packages visited before left behind remains."""
     working, residual = sizes.working, sizes.residual
     alone, is_left = ints(len(block), 0), ints(len(working), 0)
     left = baseline
     for visit in range(len(block)):
-        own = block[visit]
-        alone[visit] = left + working[own]
+        own = package[visit]
+        alone[visit] = left + working[block[visit]]
         if is_left[own] == 0:
             is_left[own] = 1
             left += residual[own]
@@ -263,8 +265,9 @@ def columns_of(walk: Walk, package: Ints, decision: Decision) -> VisitColumns:
     block, ahead, keeps = walk.block, decision.ahead, decision.keeps
     count, num_blocks = len(block), len(package)
     loads, cold, first_run = ints(count, 0), ints(count, 0), ints(count, 0)
-    gate, evicts = ints(count, 0), ints(count, 1)
-    is_resident, is_known, has_run = ints(num_blocks, 0), ints(num_blocks, 0), ints(num_blocks, 0)
+    gate, evicts, leaves = ints(count, 0), ints(count, 1), ints(count, 0)
+    is_resident, is_known = ints(num_blocks, 0), ints(num_blocks, 0)
+    has_run, has_left = ints(num_blocks, 0), ints(num_blocks, 0)
     for visit in range(count):
         own = block[visit]
         holder = package[own]
@@ -279,17 +282,22 @@ def columns_of(walk: Walk, package: Ints, decision: Decision) -> VisitColumns:
             start -= 1
         gate[visit] = start
         is_resident[holder] = keeps[visit]
-        evicts[visit] = 1 - keeps[visit]
+        if keeps[visit] == 1:
+            evicts[visit] = 0
+        elif has_left[holder] == 0:
+            has_left[holder] = leaves[visit] = 1
     num_passes = len(walk.pass_length)
     pass_loads, same_after = ints(num_passes, 0), ints(num_passes, 0)
-    columns = VisitColumns(block, loads, cold, first_run, gate, evicts, walk.pass_length, pass_loads, same_after)
+    columns = VisitColumns(
+        block, loads, cold, first_run, gate, evicts, leaves, walk.pass_length, pass_loads, same_after
+    )  # fmt: skip
     _compare_passes(columns)
     return columns
 
 
 def _compare_passes(columns: VisitColumns) -> None:
     """Fill in what passes come to. They are compared from the last to the first, gates relative to their visits."""
-    block, loads, cold, first_run, gate, evicts, lengths, pass_loads, same_after = columns
+    block, loads, cold, first_run, gate, evicts, leaves, lengths, pass_loads, same_after = columns
     end = len(block)
     for number in range(len(lengths) - 1, -1, -1):
         length = lengths[number]
@@ -305,6 +313,7 @@ def _compare_passes(columns: VisitColumns) -> None:
                     and cold[visit] == cold[other]
                     and first_run[visit] == first_run[other]
                     and evicts[visit] == evicts[other]
+                    and leaves[visit] == leaves[other]
                     and visit - gate[visit] == other - gate[other]
                 )
         if is_same:

@@ -107,7 +107,6 @@ class _Engine:
         self.loaded = -1
         self.waiting_for_finish: tuple[int, simpy.Event] | None = None
         self.waiting_for_load: tuple[int, simpy.Event] | None = None
-        self.evicted_once: set[int] = set()
         self.heat = 0.0
         self.heat_s = 0.0
 
@@ -185,14 +184,12 @@ class _Engine:
             self._finish(index)
 
     def _evict(self, index: int) -> Process:
-        block = self.visits[index].block
+        visit = self.visits[index]
+        block = visit.block
         start = self.env.now
         if self.unload[block] > 0.0:
             yield self.env.timeout(self.unload[block])
-        residual = 0
-        if block not in self.evicted_once:
-            self.evicted_once.add(block)
-            residual = self.residual[block]
+        residual = self.residual[block] if visit.leaves else 0
         self.ledger.charge(self.env.now, resident=-self.size[block], residual=residual)
         self._record("evict", index, start)
 

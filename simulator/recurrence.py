@@ -90,13 +90,12 @@ def finish_times(columns: VisitColumns, blocks: Blocks, baseline: int, heat: Hea
 
     Long, because calling a function with columns at each visit or pass costs compiled code a third of its speed.
     """
-    block_of, loads_at, cold_at, first_at, _, evicts, pass_length, pass_loads, same_after = columns
+    block_of, loads_at, cold_at, first_at, _, evicts, leaves, pass_length, pass_loads, same_after = columns
     warm, cold, run, first, unload, load_rates, run_rates = blocks.seconds
     resident, working, transient, residual = blocks.sizes
     load_visit, load_gate, load_block_of = _loads_of(columns)
     count = len(block_of)
     finish_s = floats(len(pass_length))
-    is_left_over = ints(len(resident), 0)  # residual bytes of a block are charged once
     current = number = position = 0
     pass_end = pass_length[0] if len(pass_length) > 0 else 0
     loaded = -1
@@ -179,8 +178,7 @@ def finish_times(columns: VisitColumns, blocks: Blocks, baseline: int, heat: Hea
         is_evicting = False
         if evicts[current] != 0:
             total -= resident[block]
-            if is_left_over[block] == 0:
-                is_left_over[block] = 1
+            if leaves[current] != 0:
                 total += residual[block]
         current += 1
         if current < pass_end:

@@ -125,9 +125,11 @@ class Row:
 
     @property
     def machine(self) -> Machine:
-        processors = ("cpu", "gpu", "ane")
-        load_rate, run_rate = dict.fromkeys(processors, self.load_rate), dict.fromkeys(processors, self.run_rate)
-        return Machine(self.memory, load_rate, run_rate, self.thermal)
+        return Machine(
+            self.memory,
+            dict.fromkeys(("cpu", "gpu", "ane"), self.load_rate), dict.fromkeys(("cpu", "gpu", "ane"), self.run_rate),
+            self.thermal,
+        )  # fmt: skip
 
     def schedule(self) -> tuple[Schedule, BlockCosts]:
         return build_schedule(self.plan, self.model, {}, self.price, self.memory)
