@@ -248,7 +248,8 @@ def decide(order: Order, keep: Ints, sizes: Sizes, room: Room) -> Decision:
         if following[visit] < count and (keep[visit] != DROP or following[visit] <= last):
             keeps[visit] = 1
             held_for[own], held_since[own] = following[visit], visit
-            is_soft[own] = 1 if keep[visit] == MAY_KEEP else 0
+            # What only a window holds gives way to a budget too: a wider window never makes a plan impossible.
+            is_soft[own] = 1 if keep[visit] == MAY_KEEP or (keep[visit] == DROP and budget >= 0) else 0
             index = end
             while index > first and held_for[queue[index - 1]] > following[visit]:
                 queue[index] = queue[index - 1]

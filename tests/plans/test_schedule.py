@@ -88,6 +88,13 @@ def test_a_block_needed_again_within_the_window_is_not_loaded_twice(toy):
     assert loads(single) == [(0, "b0")]
 
 
+def test_a_block_held_by_a_window_alone_is_given_up_to_the_budget():
+    """Beside a0's run, 250 bytes, 20 are free: neither block is held until its next visit, which the window reaches."""
+    row = Row((Part((100, 100), (2.0, 2.0), (3.0, 3.0), working=(150, 40), prefetch=2),), steps=2)
+    assert list(row.with_(budget=350).gates()) == [(0, "a0"), (0, "a1")]
+    assert list(row.with_(budget=270).gates()) == [(0, "a0"), (0, "a1"), (1, "a0"), (1, "a1")]
+
+
 def test_variants_in_two_packages_are_cold_twice_and_in_one_once(toy):
     def cold_loads(packages):
         merged = toy.with_(steps=2, tdtm=Tdtm(steps=FirstSteps(1), packages=packages))
