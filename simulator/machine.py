@@ -8,29 +8,17 @@ from ondevice_sora.plans.schedule import MemoryModel
 from ondevice_sora.profiles.blocks import Processor
 from ondevice_sora.profiles.costs import Costs, Sample, figures
 from ondevice_sora.records.trace import Lane
-from ondevice_sora.simulator.recurrence import Heat, after
+from ondevice_sora.simulator.heat import NO_HEAT, Heat
 
-NO_HEAT = Heat(False, 1.0, 1.0)
 LANES: dict[Processor, Lane] = {"cpu": "cpu", "gpu": "gpu", "ane": "ane"}
 
 
 @dataclass(frozen=True)
 class Thermal:
-    """Heat in [0, 1] follows the processor's activity with a time constant; throughput is 1 - (1 - floor) * heat.
-
-    Under lasting load this is r(t) = floor + (1 - floor) * exp(-t / time_constant). A run keeps the rate it starts
-    with.
-    """
+    """What heat does to throughput, see simulator/heat.py."""
 
     floor: float
     time_constant_s: float
-
-    def rate(self, heat: float) -> float:
-        return 1.0 - (1.0 - self.floor) * heat
-
-    def after(self, heat: float, seconds: float, is_busy: bool) -> float:
-        """Heat after so many seconds of running or of rest."""
-        return after(heat, seconds, self.time_constant_s, is_busy)
 
 
 @dataclass(frozen=True)
@@ -48,7 +36,7 @@ class Machine:
 
     @property
     def heat(self) -> Heat:
-        """The thermal figures as the recurrence takes them."""
+        """The thermal figures as engine and recurrence take them."""
         return NO_HEAT if self.thermal is None else Heat(True, self.thermal.floor, self.thermal.time_constant_s)
 
 

@@ -17,6 +17,8 @@ from typing import NamedTuple
 
 from ondevice_sora.base.compiled import floats, ints
 from ondevice_sora.plans.loading import Ints, Sizes, VisitColumns
+from ondevice_sora.simulator.heat import HELPERS as HEAT_HELPERS
+from ondevice_sora.simulator.heat import Heat, after, seconds_for, work_in
 
 CLOSE_S = 1e-7
 """Ends nearer than this may come in either order in a later pass, where the clock rounds otherwise."""
@@ -42,14 +44,6 @@ class Blocks(NamedTuple):
     sizes: Sizes
 
 
-class Heat(NamedTuple):
-    """Whether running heats the device, and machine.Thermal's figures."""
-
-    is_on: bool
-    floor: float
-    time_constant_s: float
-
-
 class _Loads(NamedTuple):
     """The loads in order: visit, gate, block. Beyond the last stands one whose gate never opens."""
 
@@ -73,16 +67,19 @@ class _Stand(NamedTuple):
     total: int
 
 
-def after(heat: float, seconds: float, time_constant_s: float, is_busy: bool) -> float:
-    """Heat after so many seconds of running or of rest; see machine.Thermal."""
-    decay = math.exp(-seconds / time_constant_s)
-    return 1.0 - (1.0 - heat) * decay if is_busy else heat * decay
-
-
 def retimed(left: float, elapsed: float, rate: float, now: float, new_rate: float) -> tuple[float, float]:
-    """Of a load or run that changes its rate: the seconds left of it if it were alone, and when it ends."""
+    """Of a load that changes its rate: the seconds left of it if it were alone, and when it ends."""
     left = max(0.0, left - elapsed * rate)
     return left, now + left / new_rate
+
+
+def retimed_run(
+    left: float, elapsed: float, rate: float, now: float, new_rate: float, heat: Heat, warmth: float
+) -> tuple[float, float, float]:
+    """The same of a run that has been at a heat: the seconds of work left, when it ends, and the heat now."""
+    left = max(0.0, left - work_in(heat, warmth, elapsed) * rate)
+    warmth = after(heat, warmth, elapsed, True)
+    return left, now + seconds_for(heat, warmth, left / new_rate), warmth
 
 
 def finish_times(columns: VisitColumns, blocks: Blocks, baseline: int, heat: Heat) -> tuple[list[float], int]:
@@ -103,7 +100,7 @@ def finish_times(columns: VisitColumns, blocks: Blocks, baseline: int, heat: Hea
     # What is under way: seconds left alone when last updated, the rate since then, and when it ends. Equal ends
     # come in the order in which they were set; the second of them is due, whatever the first one changes.
     is_loading = is_running = is_evicting = load_is_due = run_is_due = is_close = run_was_set_last = False
-    load_left = load_updated = run_left = run_updated = run_start = now = warmth = warm_at = 0.0
+    load_left = load_updated = run_left = run_updated = now = warmth = cools_from = 0.0
     load_rate = load_slowed = run_rate = run_slowed = 1.0
     load_at = run_at = math.inf
     total = peak = baseline
@@ -116,13 +113,10 @@ def finish_times(columns: VisitColumns, blocks: Blocks, baseline: int, heat: Hea
             is_running = run_was_set_last = True
             total += working[block]
             run_left = first[block] if first_at[current] != 0 else run[block]
-            if heat.is_on:
-                warmth = after(warmth, now - warm_at, heat.time_constant_s, False)
-                warm_at = run_start = now
-                run_left /= 1.0 - (1.0 - heat.floor) * warmth
+            warmth = after(heat, warmth, now - cools_from, False)
             load_slowed, run_slowed = load_rates[block], run_rates[block]
             run_updated, run_rate = now, run_slowed if is_loading else 1.0
-            run_at = now + run_left / run_rate
+            run_at = now + seconds_for(heat, warmth, run_left / run_rate)
             if is_loading and not load_is_due and load_rate != load_slowed:
                 load_left, load_at = retimed(load_left, now - load_updated, load_rate, now, load_slowed)
                 load_updated, load_rate, run_was_set_last = now, load_slowed, False
@@ -133,7 +127,9 @@ def finish_times(columns: VisitColumns, blocks: Blocks, baseline: int, heat: Hea
             load_updated, load_rate = now, load_slowed if is_running else 1.0
             load_at = now + load_left / load_rate
             if is_running and not run_is_due and run_rate != run_slowed:
-                run_left, run_at = retimed(run_left, now - run_updated, run_rate, now, run_slowed)
+                run_left, run_at, warmth = retimed_run(
+                    run_left, now - run_updated, run_rate, now, run_slowed, heat, warmth
+                )
                 run_updated, run_rate, run_was_set_last = now, run_slowed, True
             if starts_run and ends_load:
                 # The engine's loader goes on before its runner wakes, whose start then sets the load's end anew.
@@ -156,7 +152,7 @@ def finish_times(columns: VisitColumns, blocks: Blocks, baseline: int, heat: Hea
             is_loading = load_is_due = False
             total -= transient[load_block]
             if is_running and not run_is_due and run_rate != 1.0:
-                run_left, run_at = retimed(run_left, now - run_updated, run_rate, now, 1.0)
+                run_left, run_at, warmth = retimed_run(run_left, now - run_updated, run_rate, now, 1.0, heat, warmth)
                 run_updated, run_rate, run_was_set_last = now, 1.0, True
             loaded, position = next_load, position + 1
             next_load, gate, load_block = load_visit[position], load_gate[position], load_block_of[position]
@@ -169,8 +165,7 @@ def finish_times(columns: VisitColumns, blocks: Blocks, baseline: int, heat: Hea
             if is_loading and not load_is_due and load_rate != 1.0:
                 load_left, load_at = retimed(load_left, now - load_updated, load_rate, now, 1.0)
                 load_updated, load_rate, run_was_set_last = now, 1.0, False
-            if heat.is_on:
-                warmth, warm_at = after(warmth, now - run_start, heat.time_constant_s, True), now
+            warmth, cools_from = after(heat, warmth, now - run_updated, True), now
             if evicts[current] != 0 and unload[block] > 0.0:
                 is_evicting = run_was_set_last = True
                 run_at = now + unload[block]
@@ -233,5 +228,5 @@ def _repeat(finish_s: list[float], number: int, times: int) -> float:
     return times * seconds
 
 
-HELPERS = (after, retimed, _loads_of, _stand_alike, _repeat)
+HELPERS = (*HEAT_HELPERS, retimed, retimed_run, _loads_of, _stand_alike, _repeat)
 """What `finish_times` calls."""

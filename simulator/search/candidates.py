@@ -21,7 +21,8 @@ from ondevice_sora.plans.policies import flags
 from ondevice_sora.plans.schedule import MAX_VISITS, sizes_of
 from ondevice_sora.plans.schema import Packages, Plan
 from ondevice_sora.simulator import recurrence
-from ondevice_sora.simulator.recurrence import Blocks, Heat, Seconds, finish_times
+from ondevice_sora.simulator.heat import Heat
+from ondevice_sora.simulator.recurrence import Blocks, Seconds, finish_times
 from ondevice_sora.simulator.search.choices import Choice, Choices, Part
 from ondevice_sora.simulator.search.place import Place
 
