@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from ondevice_sora.plans.schema import FirstSteps, Tdtm
+from ondevice_sora.plans.schema import FirstSteps, Packages, Tdtm
 from ondevice_sora.simulator.machine import Thermal
 
 
@@ -84,7 +84,8 @@ def test_residual_memory_stays_after_the_first_unload_only(toy):
 
 def test_residual_memory_counts_by_package_not_by_variant(toy):
     """Two blocks in both variants: packages that they share leave 20 bytes each, those they do not 20 for either."""
-    for packages, left, peak in (("shared", 40, 150), ("separate", 80, 170)):
+    cases: list[tuple[Packages, int, int]] = [("shared", 40, 150), ("separate", 80, 170)]
+    for packages, left, peak in cases:
         merged = toy.with_(blocks=2, steps=2, residual=0.2, tdtm=Tdtm(steps=FirstSteps(1), packages=packages))
         assert merged.play().memory[-1].residual == left
         assert merged.play().peak_bytes == merged.finish().peak_bytes == merged.schedule()[0].needed_bytes == peak
