@@ -77,6 +77,9 @@ def retimed_run(
     left: float, elapsed: float, rate: float, now: float, new_rate: float, heat: Heat, warmth: float
 ) -> tuple[float, float, float]:
     """The same of a run that has been at a heat: the seconds of work left, when it ends, and the heat now."""
+    if not heat.is_on:
+        left = max(0.0, left - elapsed * rate)
+        return left, now + left / new_rate, 0.0
     left = max(0.0, left - work_in(heat, warmth, elapsed) * rate)
     warmth = after(heat, warmth, elapsed, True)
     return left, now + seconds_for(heat, warmth, left / new_rate), warmth
@@ -113,10 +116,11 @@ def finish_times(columns: VisitColumns, blocks: Blocks, baseline: int, heat: Hea
             is_running = run_was_set_last = True
             total += working[block]
             run_left = first[block] if first_at[current] != 0 else run[block]
-            warmth = after(heat, warmth, now - cools_from, False)
+            if heat.is_on:
+                warmth = after(heat, warmth, now - cools_from, False)
             load_slowed, run_slowed = load_rates[block], run_rates[block]
             run_updated, run_rate = now, run_slowed if is_loading else 1.0
-            run_at = now + seconds_for(heat, warmth, run_left / run_rate)
+            run_at = now + (seconds_for(heat, warmth, run_left / run_rate) if heat.is_on else run_left / run_rate)
             if is_loading and not load_is_due and load_rate != load_slowed:
                 load_left, load_at = retimed(load_left, now - load_updated, load_rate, now, load_slowed)
                 load_updated, load_rate, run_was_set_last = now, load_slowed, False
@@ -165,7 +169,8 @@ def finish_times(columns: VisitColumns, blocks: Blocks, baseline: int, heat: Hea
             if is_loading and not load_is_due and load_rate != 1.0:
                 load_left, load_at = retimed(load_left, now - load_updated, load_rate, now, 1.0)
                 load_updated, load_rate, run_was_set_last = now, 1.0, False
-            warmth, cools_from = after(heat, warmth, now - run_updated, True), now
+            if heat.is_on:
+                warmth, cools_from = after(heat, warmth, now - run_updated, True), now
             if evicts[current] != 0 and unload[block] > 0.0:
                 is_evicting = run_was_set_last = True
                 run_at = now + unload[block]
