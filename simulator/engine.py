@@ -16,12 +16,12 @@ from typing import Any
 
 import simpy
 
+from ondevice_sora.plans.heat import NO_HEAT, Heat, after, seconds_for, work_in
 from ondevice_sora.plans.schedule import Schedule
 from ondevice_sora.profiles.blocks import Processor
 from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.records.ledger import Ledger
 from ondevice_sora.records.trace import Action, Kill, Lane, MemorySample, Span
-from ondevice_sora.simulator.heat import NO_HEAT, Heat, after, seconds_for, work_in
 from ondevice_sora.simulator.machine import LANES, Machine
 
 Process = Generator[simpy.Event, Any, None]

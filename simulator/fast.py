@@ -1,6 +1,6 @@
 """The engine's answer without the engine: total, component times and peak footprint of a schedule by a recurrence.
 
-For the hundreds of samples of a Monte-Carlo interval and whatever needs no spans; simulator/recurrence.py has the
+For the hundreds of samples of a Monte-Carlo interval and whatever needs no spans; plans/recurrence.py has the
 arithmetic, simulator/search/candidates.py the thousands of plans of a search.
 """
 
@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ondevice_sora.plans.recurrence import Blocks, Seconds, finish_times
 from ondevice_sora.plans.schedule import Schedule, sizes_of
 from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.models.model import family
 from ondevice_sora.simulator.machine import Machine
-from ondevice_sora.simulator.recurrence import Blocks, Seconds, finish_times
 
 
 @dataclass(frozen=True)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ondevice_sora.plans.heat import NO_HEAT, Heat
 from ondevice_sora.plans.schedule import MemoryModel
 from ondevice_sora.profiles.blocks import Processor
 from ondevice_sora.profiles.costs import Costs, Sample, figures
 from ondevice_sora.records.trace import Lane
-from ondevice_sora.simulator.heat import NO_HEAT, Heat
 
 LANES: dict[Processor, Lane] = {"cpu": "cpu", "gpu": "gpu", "ane": "ane"}
 
 
 @dataclass(frozen=True)
 class Thermal:
-    """What heat does to throughput, see simulator/heat.py."""
+    """What heat does to throughput, see plans/heat.py."""
 
     floor: float
     time_constant_s: float

@@ -54,12 +54,12 @@ def compiled(function: Callable[..., Any], *helpers: Callable[..., Any]) -> Call
     _teach_columns()
     for helper in (*helpers, function):
         register_jitable(helper)
-    sources = _digest(function, *helpers)
 
     def call(*arguments: Any) -> Any:
-        assert sources  # numba's cache on disk goes by what a function closes over, and not by what it calls
         return function(*arguments)
 
+    # numba's cache on disk goes by a function's name and not by what it calls, and reads all that is kept by that name.
+    call.__qualname__ = f"{function.__name__}_{_digest(function, *helpers)}"
     try:
         fast: Callable[..., Any] = numba.njit(cache=True)(call)
     except RuntimeError:  # no folder that a cache could be written to
@@ -68,9 +68,10 @@ def compiled(function: Callable[..., Any], *helpers: Callable[..., Any]) -> Call
 
 
 def _digest(*functions: Callable[..., Any]) -> str:
-    """Of the modules that the functions stand in: another one for any other source."""
-    files = sorted({inspect.getfile(function) for function in functions})
-    return hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).hexdigest()
+    """Of the modules that the functions stand in: another one for any other name or source."""
+    files = sorted({(function.__module__, inspect.getfile(function)) for function in functions})
+    told = b"".join(name.encode() + Path(file).read_bytes() for name, file in files)
+    return hashlib.sha256(told).hexdigest()[:16]
 
 
 @cache

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from worlds.rows import Part, Row
 
-from ondevice_sora.simulator.heat import Heat, after, seconds_for, work_in
+from ondevice_sora.plans.heat import Heat, after, seconds_for, work_in
 from ondevice_sora.simulator.machine import Thermal
 
 HEAT = Heat(True, 0.5, 10.0)

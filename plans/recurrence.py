@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ondevice_sora.base.compiled import floats, ints
+from ondevice_sora.plans.heat import HELPERS as HEAT_HELPERS
+from ondevice_sora.plans.heat import Heat, after, seconds_for, work_in
 from ondevice_sora.plans.loading import Ints, Sizes, VisitColumns
-from ondevice_sora.simulator.heat import HELPERS as HEAT_HELPERS
-from ondevice_sora.simulator.heat import Heat, after, seconds_for, work_in
 
 CLOSE_S = 1e-7
 """Ends nearer than this may come in either order in a later pass, where the clock rounds otherwise."""
