@@ -14,8 +14,12 @@ from typing import NamedTuple
 
 from ondevice_sora.base.compiled import ints
 
-DROP, KEEP, MAY_KEEP = 0, 1, 2
-"""Between a visit and the next: evict (unless a window reaches the next), keep, keep while there is room."""
+DROP, KEEP, MAY_KEEP, STAY = 0, 1, 2, 3
+"""After a visit: evict (unless a window reaches the next), keep for the next, the same while there is room, keep for
+good."""
+NEW, KNOWN, LOADED = 0, 1, 2
+"""A package before the first visit: never loaded on this device, loaded in an earlier launch, or in this one: what
+stays is in memory then, anything else has been unloaded."""
 
 Ints = Sequence[int]
 
@@ -52,12 +56,15 @@ class Walk(NamedTuple):
     """What a plan wants, by visit: the block, its window, what is to become of it after. And each pass's length.
 
     A load may begin once all but `window` of the visits before its own have finished.
+
+    start    how packages are found: NEW, KNOWN or LOADED
     """
 
     block: Ints
     window: Ints
     keep: Ints
     pass_length: Ints
+    start: int
 
 
 class Order(NamedTuple):
@@ -69,6 +76,7 @@ class Order(NamedTuple):
     following   the next visit of the package; the number of visits if there is none
     previous    the one before; -1 if there is none
     alone       the footprint, at most, without any weights
+    start       as in Walk
     """
 
     package: Ints
@@ -77,6 +85,7 @@ class Order(NamedTuple):
     following: Ints
     previous: Ints
     alone: Ints
+    start: int
 
 
 class Decision(NamedTuple):
@@ -97,9 +106,13 @@ class Decision(NamedTuple):
 class VisitColumns(NamedTuple):
     """What is done at every visit, and what each pass comes to; flags as 0 and 1. See Visit in plans/schedule.py.
 
+    cold              a load is the package's first on this device
+    first_run         a run is the block's first since its package was loaded
     leaves            whether the visit's eviction is the first of its package
     pass_loads        how many loads a pass has
     pass_same_after   how many passes right after it do just the same
+    is_held           by package: whether it is in memory before the first visit
+    is_left           by package: whether it was unloaded before the first visit and left its residual bytes
     """
 
     block: Ints
@@ -112,6 +125,8 @@ class VisitColumns(NamedTuple):
     pass_length: Ints
     pass_loads: list[int]
     pass_same_after: list[int]
+    is_held: Ints
+    is_left: Ints
 
 
 def order_of(walk: Walk, package: Ints, sizes: Sizes, baseline: int) -> Order:
@@ -121,7 +136,8 @@ def order_of(walk: Walk, package: Ints, sizes: Sizes, baseline: int) -> Order:
         packages[visit] = package[walk.block[visit]]
     earliest, reach = reaches(walk.window)
     following, previous = links(packages, len(package))
-    return Order(packages, earliest, reach, following, previous, without_weights(walk.block, packages, sizes, baseline))
+    alone = without_weights(walk, packages, package, sizes, baseline)
+    return Order(packages, earliest, reach, following, previous, alone, walk.start)
 
 
 def reaches(window: Ints) -> tuple[list[int], list[int]]:
@@ -153,18 +169,37 @@ def links(package: Ints, num_blocks: int) -> tuple[list[int], list[int]]:
     return following, previous
 
 
-def without_weights(block: Ints, package: Ints, sizes: Sizes, baseline: int) -> list[int]:
-    """For each visit, its footprint at most without any weights: what packages visited before left behind remains."""
+def without_weights(walk: Walk, packages: Ints, package: Ints, sizes: Sizes, baseline: int) -> list[int]:
+    """For each visit, its footprint at most without any weights: what packages visited before left behind remains.
+
+    `packages` is by visit, `package` by block.
+    """
     working, residual = sizes.working, sizes.residual
-    alone, is_left = ints(len(block), 0), ints(len(working), 0)
+    block = walk.block
+    alone, (_, is_left) = ints(len(block), 0), found_before(walk, package)
     left = baseline
+    for number in range(len(is_left)):
+        left += is_left[number] * residual[number]
     for visit in range(len(block)):
-        own = package[visit]
+        own = packages[visit]
         alone[visit] = left + working[block[visit]]
-        if is_left[own] == 0:
+        if is_left[own] == 0 and walk.keep[visit] != STAY:
             is_left[own] = 1
             left += residual[own]
     return alone
+
+
+def found_before(walk: Walk, package: Ints) -> tuple[list[int], list[int]]:
+    """By package: whether it is in memory before the first visit, and whether it has been unloaded by then."""
+    is_held, is_left = ints(len(package), 0), ints(len(package), 0)
+    if walk.start == LOADED:
+        for visit in range(len(walk.block)):
+            holder = package[walk.block[visit]]
+            if walk.keep[visit] == STAY:
+                is_held[holder] = 1
+            else:
+                is_left[holder] = 1
+    return is_held, is_left
 
 
 def demand(order: Order, sizes: Sizes, visit: int, last: int) -> int:
@@ -186,8 +221,8 @@ def _weights(package: Ints, previous: Ints, resident: Ints, transient: Ints, vis
 
 
 def decide(order: Order, keep: Ints, sizes: Sizes, room: Room) -> Decision:
-    """The sweep over all visits. `keep` holds DROP, KEEP or MAY_KEEP for each."""
-    package, earliest, reach, following, previous, alone = order
+    """The sweep over all visits. `keep` holds DROP, KEEP, MAY_KEEP or STAY for each."""
+    package, earliest, reach, following, previous, alone, start = order
     resident, _, transient, _ = sizes
     count, budget = len(package), room.budget
     widest = 0
@@ -198,8 +233,16 @@ def decide(order: Order, keep: Ints, sizes: Sizes, room: Room) -> Decision:
     # The packages held for a later visit: that visit, the visit they are held from, and whether that may be given up.
     held_for, held_since, is_soft = ints(len(resident), -1), ints(len(resident), -1), ints(len(resident), 0)
     # They stand in the order of those visits, from `first` to `end`: the first is the next one to be visited.
-    queue = ints(count, 0)
+    queue = ints(count + len(resident), 0)
     first = end = held_bytes = hard_bytes = needed = 0
+    if start == LOADED:
+        for visit in range(count):
+            if previous[visit] < 0 and keep[visit] == STAY:
+                own = package[visit]
+                held_for[own], queue[end] = visit, own
+                end += 1
+                held_bytes += resident[own]
+                hard_bytes += resident[own]
     for visit in range(count):
         own = package[visit]
         if held_for[own] >= 0:
@@ -213,8 +256,10 @@ def decide(order: Order, keep: Ints, sizes: Sizes, room: Room) -> Decision:
         while other < count and other - widest <= visit:
             if earliest[other] <= visit:
                 last = other
-            elif held_for[package[other]] != other and (previous[other] < visit or keep[previous[other]] != KEEP):
-                break
+            elif held_for[package[other]] != other:
+                before = previous[other]
+                if before < visit or (keep[before] != KEEP and keep[before] != STAY):
+                    break
             other += 1
         while True:
             total = alone[visit] + _weights(package, previous, resident, transient, visit, last)
@@ -245,7 +290,7 @@ def decide(order: Order, keep: Ints, sizes: Sizes, room: Room) -> Decision:
                 total -= resident[number]
             index -= 1
         needed = max(needed, total)
-        if following[visit] < count and (keep[visit] != DROP or following[visit] <= last):
+        if keep[visit] == STAY or (following[visit] < count and (keep[visit] != DROP or following[visit] <= last)):
             keeps[visit] = 1
             held_for[own], held_since[own] = following[visit], visit
             # What only a window holds gives way to a budget too: a wider window never makes a plan impossible.
@@ -262,13 +307,17 @@ def decide(order: Order, keep: Ints, sizes: Sizes, room: Room) -> Decision:
 
 
 def columns_of(walk: Walk, package: Ints, decision: Decision) -> VisitColumns:
-    """What every visit does, given what was decided. `package` is by block: the first load of each is cold."""
+    """What every visit does, given what was decided. `package` is by block."""
     block, ahead, keeps = walk.block, decision.ahead, decision.keeps
     count, num_blocks = len(block), len(package)
     loads, cold, first_run = ints(count, 0), ints(count, 0), ints(count, 0)
     gate, evicts, leaves = ints(count, 0), ints(count, 1), ints(count, 0)
-    is_resident, is_known = ints(num_blocks, 0), ints(num_blocks, 0)
-    has_run, has_left = ints(num_blocks, 0), ints(num_blocks, 0)
+    is_held, is_left = found_before(walk, package)
+    is_resident, is_known = ints(num_blocks, 0), ints(num_blocks, 0 if walk.start == NEW else 1)
+    loaded_at, ran_at, has_left = ints(num_blocks, -1), ints(num_blocks, -1), ints(num_blocks, 0)
+    for number in range(num_blocks):
+        is_resident[number] = is_held[number]
+        has_left[number] = is_left[number]
     for visit in range(count):
         own = block[visit]
         holder = package[own]
@@ -276,8 +325,9 @@ def columns_of(walk: Walk, package: Ints, decision: Decision) -> VisitColumns:
             loads[visit] = 1
             cold[visit] = 1 - is_known[holder]
             is_known[holder] = 1
-        first_run[visit] = 1 - has_run[own]
-        has_run[own] = 1
+            loaded_at[holder] = visit
+        first_run[visit] = 1 if ran_at[own] < loaded_at[holder] else 0
+        ran_at[own] = visit
         start = visit - 1
         while start >= 0 and ahead[start] >= visit:
             start -= 1
@@ -290,15 +340,15 @@ def columns_of(walk: Walk, package: Ints, decision: Decision) -> VisitColumns:
     num_passes = len(walk.pass_length)
     pass_loads, same_after = ints(num_passes, 0), ints(num_passes, 0)
     columns = VisitColumns(
-        block, loads, cold, first_run, gate, evicts, leaves, walk.pass_length, pass_loads, same_after
-    )  # fmt: skip
+        block, loads, cold, first_run, gate, evicts, leaves, walk.pass_length, pass_loads, same_after, is_held, is_left
+    )
     _compare_passes(columns)
     return columns
 
 
 def _compare_passes(columns: VisitColumns) -> None:
     """Fill in what passes come to. They are compared from the last to the first, gates relative to their visits."""
-    block, loads, cold, first_run, gate, evicts, leaves, lengths, pass_loads, same_after = columns
+    block, loads, cold, first_run, gate, evicts, leaves, lengths, pass_loads, same_after, _, _ = columns
     end = len(block)
     for number in range(len(lengths) - 1, -1, -1):
         length = lengths[number]
@@ -329,5 +379,5 @@ def load_plan_of(walk: Walk, package: Ints, sizes: Sizes, room: Room) -> tuple[V
     return columns_of(walk, package, decision), decision.needed, decision.refused
 
 
-HELPERS = (order_of, reaches, links, without_weights, _weights, decide, columns_of, _compare_passes)
+HELPERS = (order_of, reaches, links, without_weights, found_before, _weights, decide, columns_of, _compare_passes)
 """What `load_plan_of` calls."""

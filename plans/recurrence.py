@@ -90,12 +90,18 @@ def finish_times(columns: VisitColumns, blocks: Blocks, baseline: int, heat: Hea
 
     Long, because calling a function with columns at each visit or pass costs compiled code a third of its speed.
     """
-    block_of, loads_at, cold_at, first_at, _, evicts, leaves, pass_length, pass_loads, same_after = columns
+    block_of, loads_at, cold_at, first_at, _, evicts, leaves, pass_length, pass_loads, same_after, is_held, is_left = (
+        columns
+    )
     warm, cold, run, first, unload, load_rates, run_rates = blocks.seconds
     resident, working, transient, residual = blocks.sizes
     load_visit, load_gate, load_block_of = _loads_of(columns)
     count = len(block_of)
     finish_s = floats(len(pass_length))
+    total = baseline
+    for number in range(len(is_held)):
+        total += is_held[number] * resident[number] + is_left[number] * residual[number]
+    peak = total
     current = number = position = 0
     pass_end = pass_length[0] if len(pass_length) > 0 else 0
     loaded = -1
@@ -106,7 +112,6 @@ def finish_times(columns: VisitColumns, blocks: Blocks, baseline: int, heat: Hea
     load_left = load_updated = run_left = run_updated = now = warmth = cools_from = 0.0
     load_rate = load_slowed = run_rate = run_slowed = 1.0
     load_at = run_at = math.inf
-    total = peak = baseline
     ends_load, has_before = True, False
     before = _Stand(0, 0, False, 0.0, 0)
     while current < count:

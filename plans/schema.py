@@ -30,7 +30,10 @@ CURVATURE_RULES = ("curvature", "bent_curvature")
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Steps = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 Packages = Literal["shared", "separate"]
-Keep = Literal["none", "app", "paper", "optimal"] | Annotated[int, msgspec.Meta(ge=0, le=5000)] | tuple[str, ...]
+Start = Literal["first", "cached", "loaded"]
+Keep = (
+    Literal["none", "app", "paper", "optimal", "always"] | Annotated[int, msgspec.Meta(ge=0, le=5000)] | tuple[str, ...]
+)
 Index = Annotated[int, msgspec.Meta(ge=0, le=999)]
 
 
@@ -120,7 +123,8 @@ class ComponentPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                one ahead, but not for the first two and the last block of a pass, and not in the first denoising step
     keep       which blocks stay resident between passes: `none`; `paper`, the first that fit in what the first step
                leaves free (App. A.1); `app`, the reference app's 170 MB rule; `optimal`, fewest bytes reloaded; a
-               number, that many from the first; or a list of blocks, each named by its first unit
+               number, that many from the first; or a list of blocks, each named by its first unit. `always`: all of
+               them, and after the last pass too, as long as the app lives
     """
 
     blocks: (
@@ -133,7 +137,14 @@ class ComponentPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A whole plan. `components` is keyed by component; `decoder` stands for those of its stages that have no entry."""
+    """A whole plan. `components` is keyed by component; `decoder` stands for those of its stages that have no entry.
+
+    `start` says what the app has done before the clock starts:
+
+    first    nothing: it is newly installed, so each package's first load specialises it for the device
+    cached   it has generated in an earlier launch: packages are specialised, nothing is in memory
+    loaded   it has generated in this launch: components with `keep: always` are in memory besides
+    """
 
     name: Title
     model: Annotated[str, LINE, msgspec.Meta(min_length=1, max_length=200)]
@@ -145,6 +156,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     tdtm: Tdtm = Tdtm()
     memory: Memory = Memory()
     components: dict[str, ComponentPlan] = {}
+    start: Start = "first"
 
     def component(self, name: str) -> ComponentPlan:
         """The settings of a component: its own entry, else its family's, else the defaults."""
@@ -153,6 +165,11 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     def entry(self, name: str) -> str:
         """The key under which `components` would have a component's settings: its own, else its family's."""
         return family(name) if name not in self.components and family(name) in self.components else name
+
+    @property
+    def keeps_loaded(self) -> bool:
+        """Whether any component stays loaded as long as the app lives."""
+        return any(settings.keep == "always" for settings in self.components.values())
 
     def merges(self, step: int) -> bool:
         """Whether TDTM merges tokens on this step."""
@@ -253,6 +270,9 @@ def check_plan(plan: Plan) -> None:
     """What a schema cannot say: steps that do not exist, probabilities that do not add up, options without effect."""
     lpl, steps = plan.lpl, plan.sampler.steps
     _check_lpl(lpl)
+    if plan.start == "loaded" and not plan.keeps_loaded:
+        mend = "Write keep: always for the components that do, or start: cached."
+        raise UserError("no component stays loaded from one generation to the next", mend=mend, field="$.start")
     for evaluations in plan.leap_steps():
         if evaluations > steps:
             where = "$.lpl.leap_step" if lpl.mode == "fixed" else "$.lpl.stop_steps"

@@ -10,7 +10,7 @@ coefficients price every block with one matrix product:
 
 A first load is charged for the bytes it reads and the bytes it writes, since specialising turns the one into the other.
 A run is never faster than the weights and activations can cross the memory bus once. Where a block was measured on the
-device, or all parts of it were, the measured figures stand instead of the model's (profiles/measurements.py).
+device, or all parts of it were, the measured figures stand instead of the model's (profiles/pricing.py).
 
 Known errors: a class has one throughput, whatever the shapes; activations are priced at the precision of the weights,
 as float32 beside compressed weights; nothing is said of how Core ML might split one block over two compute units.
@@ -19,7 +19,7 @@ as float32 beside compressed weights; nothing is said of how Core ML might split
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
 import numpy as np
@@ -27,7 +27,6 @@ import numpy.typing as npt
 
 from ondevice_sora.profiles.blocks import BlockSpec, Processor
 from ondevice_sora.profiles.figures import Figure, Mark
-from ondevice_sora.profiles.measurements import MeasuredBlocks, Measurement, put_together
 from ondevice_sora.profiles.models.model import Precision, Work
 
 Array = npt.NDArray[np.float64]
@@ -193,7 +192,6 @@ def price(
     blocks: Sequence[BlockSpec],
     costs: Costs,
     sample: Sample | None = None,
-    measurements: Sequence[Measurement] = (),
     dram_bytes_per_s: float | None = None,
 ) -> BlockCosts:
     """Seconds and bytes of every block, for one or many samples of the parameters (see `nominal`)."""
@@ -223,7 +221,7 @@ def price(
         shares = _mark_shares(amounts, run_seconds, [marks[f"{prefix}{term}"] for term in RUN_TERMS])
         for row, share in zip(rows, shares, strict=True):
             run_marks[row] = share
-    priced = BlockCosts(
+    return BlockCosts(
         load_warm_s=warm,
         load_cold_s=cold,
         run_s=run,
@@ -237,14 +235,6 @@ def price(
         load_marks=tuple(load_marks),
         run_marks=tuple(run_marks),
     )
-    return _with_measured(priced, blocks, costs, measurements) if measurements else priced
-
-
-def unused_measurements(measurements: Sequence[Measurement], blocks: Sequence[BlockSpec]) -> list[Measurement]:
-    """Measurements of which none of these blocks takes its figures."""
-    measured = MeasuredBlocks(measurements)
-    used = {id(part) for block in blocks for part in measured.parts(block)}
-    return [measurement for measurement in measurements if id(measurement) not in used]
 
 
 def _seconds_per_amount(sample: Sample, prefix: str, terms: Sequence[str]) -> Array:
@@ -266,54 +256,6 @@ def _mark_shares(amounts: Array, seconds: Array, marks: Sequence[Mark]) -> list[
                 share[mark] = share.get(mark, 0.0) + part / total
         shares.append(share or {"estimated": 1.0})
     return shares
-
-
-def _with_measured(
-    priced: BlockCosts, blocks: Sequence[BlockSpec], costs: Costs, measurements: Sequence[Measurement]
-) -> BlockCosts:
-    """The price list with measured figures where a block or all parts of it were measured."""
-    measured = MeasuredBlocks(measurements)
-    load_fixed_s, specialise_fixed_s = costs.loads.load_fixed_s.value, costs.loads.specialise_fixed_s.value
-    warm, cold, run, first_run, unload = (array.copy() for array in priced.seconds)
-    resident, working = list(priced.resident_bytes), list(priced.working_bytes)
-    load_marks, run_marks = list(priced.load_marks), list(priced.run_marks)
-    for row, block in enumerate(blocks):
-        parts = measured.parts(block)
-        if not parts:
-            continue
-        dispatch_s = costs.processors[block.processor].dispatch_s.value
-        found = put_together(parts, load_fixed_s, specialise_fixed_s, dispatch_s)
-        extra_first = first_run[row] - run[row]
-        for array, figure in (
-            (warm, found.load_warm_s),
-            (cold, found.load_cold_s),
-            (run, found.run_s),
-            (unload, found.unload_s),
-        ):
-            if figure is not None:
-                array[row] = figure.value
-        first_run[row] = found.first_run_s.value if found.first_run_s else run[row] + extra_first
-        cold[row] = np.maximum(cold[row], warm[row])
-        if found.resident_bytes is not None:
-            resident[row] = round(found.resident_bytes.value)
-        if found.working_bytes is not None:
-            working[row] = round(found.working_bytes.value)
-        if found.load_warm_s is not None:
-            load_marks[row] = {found.load_warm_s.mark: 1.0}
-        if found.run_s is not None:
-            run_marks[row] = {found.run_s.mark: 1.0}
-    return replace(
-        priced,
-        load_warm_s=warm,
-        load_cold_s=cold,
-        run_s=run,
-        first_run_s=first_run,
-        unload_s=unload,
-        resident_bytes=tuple(resident),
-        working_bytes=tuple(working),
-        load_marks=tuple(load_marks),
-        run_marks=tuple(run_marks),
-    )
 
 
 def _load_amounts(blocks: Sequence[BlockSpec], loads: LoadCosts) -> list[tuple[float, float, float]]:

@@ -17,10 +17,11 @@ import numpy as np
 from ondevice_sora.base.errors import UserError, nearest
 from ondevice_sora.base.files.reading import read_yaml
 from ondevice_sora.base.text import Line
-from ondevice_sora.profiles.costs import Array, Costs, Pricer, Sample, figure_range, figures, price, replace_figures
+from ondevice_sora.profiles.costs import Array, Costs, Pricer, Sample, figure_range, figures, replace_figures
 from ondevice_sora.profiles.devices import DATA, Device, device_keys, load_device
 from ondevice_sora.profiles.figures import Figure
 from ondevice_sora.profiles.measurements import Measurement
+from ondevice_sora.profiles.pricing import price_blocks
 
 PROFILES = DATA / "profiles"
 SCALED_FROM = "iphone15pro"
@@ -97,7 +98,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def pricer(self, device: Device, sample: Sample | None = None) -> Pricer:
         """What prices blocks on the device, at the figures' values or at samples of them."""
         return partial(
-            price,
+            price_blocks,
             costs=self.costs,
             sample=sample,
             measurements=self.measurements,

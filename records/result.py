@@ -64,6 +64,18 @@ class BlockRow(msgspec.Struct, frozen=True):
     run_marks: dict[Mark, Share]
 
 
+class Generation(msgspec.Struct, frozen=True):
+    """One of several generations in a row: how it starts (see Plan.start), and what it comes to; as in Result."""
+
+    start: Line
+    verdict: Verdict
+    total_s: Seconds | None
+    unlimited_s: Seconds
+    interval_s: tuple[Seconds, Seconds] | None
+    peak_bytes: Bytes
+    killed_by: Line | None
+
+
 class Bounds(msgspec.Struct, frozen=True):
     """What no overlap can beat, and what no overlap at all would take; seconds."""
 
@@ -81,6 +93,8 @@ class Result(msgspec.Struct, frozen=True):
     kill_share      share of the samples of baseline and limit under which the app is killed
     needed_bytes    the peak if there were no limit
     marks           share of the total that rests on figures of each mark
+    start           what the app had done before, see Plan.start
+    generations     all generations if several in a row were asked for; the rest of the result is of the first
     """
 
     verdict: Verdict
@@ -106,3 +120,10 @@ class Result(msgspec.Struct, frozen=True):
     what_ifs: list[WhatIf]
     blocks: list[BlockRow]
     notes: list[Line]
+    start: Line = "first"
+    generations: list[Generation] = []
+
+    @property
+    def is_killed(self) -> bool:
+        """Whether any of its generations is."""
+        return self.verdict == "killed" or any(one.verdict == "killed" for one in self.generations)

@@ -117,6 +117,7 @@ class _Engine:
         self.transient, self.residual = machine.memory.shares_of(self.size)
         self.env = simpy.Environment()
         self.ledger = Ledger(machine.memory.baseline, machine.memory.available)
+        self._charge_what_is_there(schedule)
         self.spans: list[Span] = []
         self.kill: Kill | None = None
         self.loading: _Activity | None = None
@@ -129,6 +130,12 @@ class _Engine:
         self.heat = machine.heat
         self.warmth = 0.0
         self.cools_from_s = 0.0
+
+    def _charge_what_is_there(self, schedule: Schedule) -> None:
+        """What stayed from an earlier generation, and what its unloaded blocks left behind."""
+        held = sum(self.size[number] for number in schedule.held)
+        left = sum(self.residual[number] for number, is_left in enumerate(schedule.columns.is_left) if is_left)
+        self.ledger.charge(0.0, resident=held, residual=left)
 
     def outcome(self) -> Outcome:
         self.env.process(self._loader())

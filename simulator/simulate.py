@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 
 from ondevice_sora.base.units import format_percent
-from ondevice_sora.plans.schema import LoadedPlan
-from ondevice_sora.profiles.costs import unused_measurements
+from ondevice_sora.plans.schema import LoadedPlan, Start
 from ondevice_sora.profiles.figures import MARKS, Mark
 from ondevice_sora.profiles.packages import size_notes
+from ondevice_sora.profiles.pricing import unused_measurements
 from ondevice_sora.records.metrics import busy_shares, component_results
-from ondevice_sora.records.result import BlockRow, ComponentResult, Result
+from ondevice_sora.records.result import BlockRow, ComponentResult, Generation, Result
 from ondevice_sora.records.trace import Kill, Trace
 from ondevice_sora.simulator.bounds import bounds_of
 from ondevice_sora.simulator.changes.advice import advice
@@ -44,16 +45,18 @@ def simulate(
     os_version: str | None = None,
     is_thermal: bool = False,
     with_what_ifs: bool = False,
+    repeat: int = 1,
 ) -> Simulation:
     """Simulate a plan (a file, or a ready one by name) on a device (by key, or a profile file).
 
-    What-ifs, which take as long as several simulations, come only if asked for. Raises UserError.
+    What-ifs, which take as long as several simulations, come only if asked for. With `repeat`, so many generations in a
+    row are simulated; all but their totals and peaks is of the first. Raises UserError.
     """
     loaded, setting = asked(plan, device, memory_limit=memory_limit, os_version=os_version, is_thermal=is_thermal)
-    return simulation_of(loaded, setting, with_what_ifs)
+    return simulation_of(loaded, setting, with_what_ifs, repeat)
 
 
-def simulation_of(loaded: LoadedPlan, setting: Setting, with_what_ifs: bool = False) -> Simulation:
+def simulation_of(loaded: LoadedPlan, setting: Setting, with_what_ifs: bool = False, repeat: int = 1) -> Simulation:
     """The same of what is loaded already."""
     prepared = prepare(loaded, setting)
     plan = prepared.plan
@@ -101,8 +104,48 @@ def simulation_of(loaded: LoadedPlan, setting: Setting, with_what_ifs: bool = Fa
         what_ifs=what_ifs(prepared) if with_what_ifs else [],
         blocks=_block_rows(prepared),
         notes=_notes(prepared),
+        start=plan.start,
     )
+    if repeat > 1:
+        with loaded.locating():
+            result = msgspec.structs.replace(result, generations=generations_of(prepared, result, repeat))
     return Simulation(msgspec.structs.replace(trace, result=result), prepared)
+
+
+def generations_of(prepared: Prepared, first: Result, count: int) -> list[Generation]:
+    """Generations in a row, from the plan's start: then the first of the next launch, then further ones in it.
+
+    Raises UserError, about a key of the plan, if a later one cannot be kept to its budget.
+    """
+    starts: tuple[Start, ...] = get_args(Start)
+    begin = starts.index(prepared.plan.start)
+    found = {
+        prepared.plan.start: Generation(
+            first.start, first.verdict, first.total_s, first.unlimited_s, first.interval_s, first.peak_bytes,
+            first.killed_by,
+        )
+    }  # fmt: skip
+    rows = []
+    for number in range(count):
+        start = starts[min(begin + number, len(starts) - 1)]
+        if start not in found:
+            found[start] = _generation(prepared.changed(msgspec.structs.replace(prepared.plan, start=start)))
+        rows.append(found[start])
+    return rows
+
+
+def _generation(prepared: Prepared) -> Generation:
+    outcome = prepared.play()
+    kill = outcome.kill
+    return Generation(
+        start=prepared.plan.start,
+        verdict="killed" if kill else "fits",
+        total_s=None if kill else outcome.total_s,
+        unlimited_s=prepared.play(is_limited=False).total_s if kill else outcome.total_s,
+        interval_s=None if kill else spread_of(prepared.outcomes()).interval(),
+        peak_bytes=outcome.peak_bytes,
+        killed_by=_killed_by(kill) if kill else None,
+    )
 
 
 def _killed_by(kill: Kill) -> str:

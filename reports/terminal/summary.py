@@ -16,8 +16,10 @@ from ondevice_sora.records.result import Result
 from ondevice_sora.records.trace import Trace
 from ondevice_sora.reports.rows import (
     LANE_NAMES,
+    STARTS,
     ComponentRow,
     component_rows,
+    generation_facts,
     interval_text,
     kind_word,
     mark_rows,
@@ -162,6 +164,9 @@ def _result_lines(trace: Trace, result: Result) -> list[tuple[str, str]]:
     if total_s(trace) is not None and len(result.evaluations) > 1:
         shares = ", ".join(f"{count} ({format_percent(share)})" for count, share in result.evaluations.items())
         lines.append(("evaluations", f"{shares}; shown: {result.num_evaluations}"))
+    if result.start != "first" and not result.generations:
+        lines.append(("start", f"{result.start}: {STARTS.get(result.start, result.start)}"))
+    lines += [(fact.name.lower(), f"{fact.value}, {fact.note}") for fact in generation_facts(trace)]
     marks = mark_rows(trace)
     if marks:
         lines.append(("rests on", ", ".join(f"{format_percent(share)} {mark}" for mark, share in marks) + " figures"))

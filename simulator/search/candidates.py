@@ -20,7 +20,7 @@ from ondevice_sora.plans.heat import Heat
 from ondevice_sora.plans.loading import Ints, Room, Sizes, Walk, load_plan_of
 from ondevice_sora.plans.policies import flags
 from ondevice_sora.plans.recurrence import Blocks, Seconds, finish_times
-from ondevice_sora.plans.schedule import MAX_VISITS, sizes_of
+from ondevice_sora.plans.schedule import MAX_VISITS, STARTS, sizes_of
 from ondevice_sora.plans.schema import Packages, Plan
 from ondevice_sora.simulator.search.choices import Choice, Choices, Part
 from ondevice_sora.simulator.search.place import Place
@@ -73,7 +73,7 @@ class Candidates:
     """The candidates of one plan on one device. `rows` numbers the table's blocks: component, start, end, merging."""
 
     def __init__(self, plan: Plan, model: str, parts: Sequence[Part], place: Place) -> None:
-        self.model, self.place = model, place
+        self.model, self.place, self.start = model, place, STARTS[plan.start]
         self.parts = [_Part(part, plan) for part in parts]
         self.rows: dict[tuple[int, int, int, bool], int] = {}
         self.packages: dict[tuple[str, str, str], int] = {}
@@ -83,7 +83,10 @@ class Candidates:
 
     def can_play(self, choices: Choices) -> bool:
         """Whether nothing in them needs the plan's schedule to be built whole: rules that look at a first pass."""
-        return all(choice.prefetch != "app" and choice.keep not in ("app", "paper") for choice in choices)
+        kept = [own.part.kept(choice) for own, choice in zip(self.parts, choices, strict=True)]
+        return all(choice.prefetch != "app" for choice in choices) and not {"app", "paper"}.intersection(
+            keep for keep in kept if isinstance(keep, str)
+        )
 
     def play(self, choices: Choices, packages: Packages, budget: int) -> Played | None:
         """What the candidate comes to; None if the budget cannot be kept."""
@@ -94,7 +97,7 @@ class Candidates:
             return None
         walk = Walk(
             block, _join([columns[2] for columns in chosen]), _join([columns[3] for columns in chosen]),
-            _join([cut.pass_length for cut in cuts]),
+            _join([cut.pass_length for cut in cuts]), self.start,
         )  # fmt: skip
         if self.table is None:
             columns = list(map(_column, self.columns))
@@ -116,7 +119,7 @@ class Candidates:
             cut = own.cuts.get(choice.starts)
             if cut is None:
                 cut = own.cuts[choice.starts] = self._cut(index, choice.starts)
-            kept = flags(choice.keep, [own.names[start] for start in choice.starts])
+            kept = flags(own.part.kept(choice), [own.names[start] for start in choice.starts])
             passes = own.part.num_passes
             own.last = (choice, cut, _repeated([choice.prefetch], len(kept) * passes), _repeated(kept, passes))
         return own.last

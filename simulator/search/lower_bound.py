@@ -10,7 +10,7 @@ which is the loader's bound for p = 1 and the runner's for p = slope. A load tha
 may be done in any before it, so prices never rise from pass to pass. With prices chosen, each component is bounded by a
 shortest path over all its blocks that fit, the same cut for all that it costs:
 
-    first pass     every block once, cold; a block beside which the next one does not fit hides no load
+    first pass     every block once, unless it is there; one beside which the next does not fit hides no load
     later passes   at the run of a unit no more is in memory than the budget leaves, so the rest is absent and must be
                    loaded again. A block is absent between two of its runs but not during its own; what a second of
                    its loading buys is weighed against a price of absence, which is chosen to raise the bound (a
@@ -28,6 +28,7 @@ import numpy as np
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.units import format_bytes
+from ondevice_sora.plans.schema import Start
 from ondevice_sora.profiles.costs import Array, BlockCosts
 from ondevice_sora.simulator.search.choices import Choice, Part
 from ondevice_sora.simulator.search.place import Place
@@ -110,8 +111,8 @@ class _Group:
 class _Component:
     """What a component costs at least, whatever its cut, given the price of a load second in each of its passes."""
 
-    def __init__(self, part: Part, place: Place, groups: list[_Group], room: int) -> None:
-        self.part, self.place, self.groups, self.room = part, place, groups, room
+    def __init__(self, part: Part, place: Place, groups: list[_Group], room: int, start: Start) -> None:
+        self.part, self.place, self.groups, self.room, self.start = part, place, groups, room, start
         self.fits = np.all([group.table.fits for group in groups], axis=0)
         spec = groups[0].table
         processors = [part.spec("", start, start + 1, False).processor for start in range(part.count)]
@@ -140,26 +141,33 @@ class _Component:
                 groups[-1] = replace(groups[-1], last=step)
             else:
                 groups.append(_Group(tables[merges], step, step))
-        return cls(part, place, groups, problem.budget - place.memory.baseline)
+        return cls(part, place, groups, problem.budget - place.memory.baseline, problem.plan.start)
 
     def least(self, price: Array) -> float:
         """Seconds of its runs and loads at least; a second of load by the end of a pass costs `price` of that pass."""
-        base = price[0] * self.groups[0].table.costs.load_cold_s[:, 0]
+        load_s, once_s = self._first_pass()
+        base = price[0] * load_s
         for group in self.groups:
-            costs = group.table.costs
-            first_run, run = costs.first_run_s[:, 0], costs.run_s[:, 0]
+            later_s = np.minimum(group.table.costs.first_run_s[:, 0], group.table.costs.run_s[:, 0])
             for step in range(group.first, group.last + 1):
                 spare = {name: max(0.0, price[step] - self.slope[name]) * self.cap[name] for name in self.slope}
                 left = np.array([1.0 - spare[name] for name in self.processor])
-                seconds = first_run if step == 0 else np.minimum(first_run, run) if step == group.first else run
-                base = base + left * seconds
+                base = base + left * (once_s if step == 0 else later_s)
         spare = {name: max(0.0, price[0] - self.slope[name]) * self.cap[name] for name in self.slope}
-        self.alone = np.array([spare[name] for name in self.processor]) * self.groups[0].table.costs.first_run_s[:, 0]
+        self.alone = np.array([spare[name] for name in self.processor]) * once_s
         self.alone_square = self._square(self.alone, 0.0)
         best = self._cheapest(base)
         for share in self._shares():
             best = max(best, self._with_reloads(base, price, share))
         return best
+
+    def _first_pass(self) -> tuple[Array, Array]:
+        """Seconds of each block's load and run in the first pass, as the plan's start has it."""
+        costs = self.groups[0].table.costs
+        if self.start == "loaded" and self.part.stays:
+            return np.zeros_like(costs.run_s[:, 0]), costs.run_s[:, 0]
+        loads = costs.load_cold_s if self.start == "first" else costs.load_warm_s
+        return loads[:, 0], costs.first_run_s[:, 0]
 
     def _cheapest(self, price: Array) -> float:
         """The least sum over a cut. A block of the first pass beside which the next does not fit costs `alone` more.

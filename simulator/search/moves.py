@@ -66,7 +66,7 @@ def _resident(part: Part, choice: Choice, unit: int) -> Iterator[Choice]:
 
 
 def _policies(part: Part, choice: Choice) -> Iterator[Choice]:
-    if part.num_passes == 1:
+    if part.num_passes == 1 or part.stays:
         return
     policies: tuple[Keep, ...] = ("none", "optimal", "paper")
     names = tuple(part.name_of(start) for start in choice.starts)

@@ -164,7 +164,9 @@ class _Search:
         for _ in range(2):
             before = self.best
             for index in order:
-                keeps: tuple[Keep, ...] = ("optimal", "none") if problem.parts[index].num_passes > 1 else ("none",)
+                part = problem.parts[index]
+                keeps: tuple[Keep, ...] = ("optimal", "none") if part.num_passes > 1 else ("none",)
+                keeps = ("always",) if part.stays else keeps
                 for starts in cuts[index]:
                     for keep in keeps:
                         for window in self.windows[1:5]:

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from ondevice_sora.profiles.blocks import BlockSpec
-from ondevice_sora.profiles.costs import unused_measurements
 from ondevice_sora.profiles.figures import Figure
 from ondevice_sora.profiles.measurements import MeasuredBlocks, Measurement, put_together
 from ondevice_sora.profiles.models.model import Unit, Variant, Work
+from ondevice_sora.profiles.pricing import unused_measurements
 
 UNITS = tuple(Unit(name, 10, Work(), None if name == "in" else Work()) for name in ("in", "a", "b", "out"))
 

@@ -41,9 +41,41 @@ def test_kept_blocks_are_loaded_once(toy):
     assert sum(span[0] == "load" for span in spans) == 3
 
 
-def test_first_load_is_cold_and_first_run_compiles(toy):
+def test_the_devices_first_load_is_cold_and_every_load_has_a_first_run(toy):
     spans = toy.with_(blocks=1, steps=2, cold_s=7.0, first_run_s=4.0).spans()
-    assert spans == [("load", "b0", 0, 7), ("run", "b0", 7, 11), ("load", "b0", 11, 13), ("run", "b0", 13, 16)]
+    assert spans == [("load", "b0", 0, 7), ("run", "b0", 7, 11), ("load", "b0", 11, 13), ("run", "b0", 13, 17)]
+
+
+def test_what_is_kept_has_one_first_run(toy):
+    spans = toy.with_(blocks=1, steps=2, keep=1, first_run_s=4.0).spans()
+    assert spans == [("load", "b0", 0, 2), ("run", "b0", 2, 6), ("run", "b0", 6, 9)]
+
+
+def test_packages_that_are_specialised_already_load_as_later_ones(toy):
+    spans = toy.with_(blocks=1, steps=2, cold_s=7.0, first_run_s=4.0, start="cached").spans()
+    assert spans == [("load", "b0", 0, 2), ("run", "b0", 2, 6), ("load", "b0", 6, 8), ("run", "b0", 8, 12)]
+
+
+def test_what_stays_from_the_generation_before_neither_loads_nor_runs_for_the_first_time(toy):
+    stays = toy.with_(blocks=1, steps=2, cold_s=7.0, first_run_s=4.0, keep="always")
+    assert stays.spans() == [("load", "b0", 0, 7), ("run", "b0", 7, 11), ("run", "b0", 11, 14)]
+    assert stays.with_(start="loaded").spans() == [("run", "b0", 0, 3), ("run", "b0", 3, 6)]
+
+
+def test_what_stays_is_charged_from_the_first_second_and_is_never_evicted(toy):
+    outcome = toy.with_(blocks=2, keep="always", start="loaded").play()
+    assert [(s.time_s, s.resident, s.working) for s in outcome.memory] == [(0, 200, 10), (3, 200, 10), (6, 200, 0)]
+    assert {span.action for span in outcome.spans} == {"run"}
+
+
+def test_what_unloaded_blocks_left_behind_is_there_in_the_next_generation(toy):
+    outcome = toy.with_(blocks=2, residual=0.5, start="loaded").play()
+    assert {sample.residual for sample in outcome.memory} == {100}
+
+
+def test_what_stays_may_be_over_the_limit_before_anything_runs(toy):
+    kill = toy.with_(keep="always", start="loaded", limit=299).play().kill
+    assert (kill.time_s, kill.action, kill.block, kill.footprint_bytes) == (0, "run", "b0", 310)
 
 
 def test_eviction_takes_the_runners_time(toy):

@@ -20,13 +20,14 @@ from ondevice_sora.base.files.writing import write_yaml
 from ondevice_sora.base.interrupts import check
 from ondevice_sora.plans.schema import BlockEntry, Plan, Sampler, plan_data
 from ondevice_sora.profiles.blocks import BlockSpec, ComputeUnits
-from ondevice_sora.profiles.costs import activation_bytes, price
+from ondevice_sora.profiles.costs import activation_bytes
 from ondevice_sora.profiles.devices import Device
 from ondevice_sora.profiles.figures import Figure
 from ondevice_sora.profiles.measurements import Measurement
 from ondevice_sora.profiles.models.model import STORED_BYTES, Component, Model, Precision, Unit, Variant, Work
 from ondevice_sora.profiles.models.operators import mean_work
 from ondevice_sora.profiles.packages import package_rules, size_notes
+from ondevice_sora.profiles.pricing import price_blocks
 from ondevice_sora.profiles.profile import Profile, profile_data
 from ondevice_sora.records.estimate import Estimate, EstimatedFunction, EstimatedPackage
 from ondevice_sora.runtime.coreml.estimate.counting import Counted, count
@@ -225,7 +226,7 @@ def _row(
 ) -> EstimatedPackage:
     own = [specs[each.found.component, each.found.unit, variant] for variant in each.works]
     dram = device.hardware.dram_bytes_per_s.value
-    costs = price(own, profile.costs, measurements=profile.measurements, dram_bytes_per_s=dram)
+    costs = price_blocks(own, profile.costs, profile.measurements, dram_bytes_per_s=dram)
     functions = [
         EstimatedFunction(
             component=each.found.component,

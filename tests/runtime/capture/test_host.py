@@ -12,10 +12,10 @@ from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.writing import write_yaml
 from ondevice_sora.plans.schedule import MemoryModel, Schedule
 from ondevice_sora.plans.schema import ComponentPlan, Plan, Sampler, Tdtm, UnitsPerBlock
-from ondevice_sora.profiles.costs import price
 from ondevice_sora.profiles.figures import Figure
 from ondevice_sora.profiles.measurements import Measurement
 from ondevice_sora.profiles.models.catalogue import listed_model
+from ondevice_sora.profiles.pricing import price_blocks
 from ondevice_sora.profiles.profile import Profile, load_profile, profile_data
 from ondevice_sora.records.trace import Trace
 from ondevice_sora.runtime.capture.host import ALONE, BESIDE, PROBE, capture_plan, profile_of_trials
@@ -79,7 +79,7 @@ def schedule_of(store: Store, plan: Plan, profile: Profile) -> tuple[Schedule, A
     model = listed_model(MODEL, store.directory)[0]
 
     def priced(blocks: Any) -> Any:
-        return price(blocks, profile.costs, measurements=profile.measurements)
+        return price_blocks(blocks, profile.costs, profile.measurements)
 
     return schedule_run(plan, model, price=priced, memory=MemoryModel.of(profile.costs))
 

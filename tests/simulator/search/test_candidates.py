@@ -71,8 +71,8 @@ def test_compiled_functions_do_what_they_do_as_they_are():
             continue
         block, num_blocks = list(schedule.columns.block), len(schedule.blocks)
         walk = Walk(
-            block, [draw.randint(0, 4) for _ in block], [draw.randint(0, 2) for _ in block],
-            list(schedule.columns.pass_length),
+            block, [draw.randint(0, 4) for _ in block], [draw.randint(0, 3) for _ in block],
+            list(schedule.columns.pass_length), draw.randint(0, 2),
         )  # fmt: skip
         sizes = sizes_of(costs, toy.memory)
         room = Room(toy.baseline, draw.choice([-1, 1500, 3000]), 3000)
@@ -88,7 +88,7 @@ def test_compiled_functions_do_what_they_do_as_they_are():
 
 def arrays(columns):
     """The same columns as a compiled function takes them."""
-    return type(columns)(*map(np.array, columns))
+    return type(columns)(*(column if isinstance(column, int) else np.array(column) for column in columns))
 
 
 def assert_same(found, expected):
