@@ -44,6 +44,21 @@ class Blocks(NamedTuple):
     sizes: Sizes
 
 
+class Samples(NamedTuple):
+    """Many samples of Seconds and Heat: for each sample a column by block, and a figure."""
+
+    warm: Sequence[Floats]
+    cold: Sequence[Floats]
+    run: Sequence[Floats]
+    first: Sequence[Floats]
+    unload: Sequence[Floats]
+    load_rate: Sequence[Floats]
+    run_rate: Sequence[Floats]
+    is_hot: bool
+    floor: Floats
+    time_constant_s: Floats
+
+
 class _Loads(NamedTuple):
     """The loads in order: visit, gate, block. Beyond the last stands one whose gate never opens."""
 
@@ -206,6 +221,21 @@ def finish_times(columns: VisitColumns, blocks: Blocks, baseline: int, heat: Hea
         if current < count:
             pass_end = current + pass_length[number]
     return finish_s, max(peak, total)
+
+
+def sampled_totals(columns: VisitColumns, samples: Samples, sizes: Sizes, baseline: int) -> list[float]:
+    """Seconds of the whole generation for each sample."""
+    totals = floats(len(samples.run))
+    for number in range(len(totals)):
+        seconds = Seconds(
+            samples.warm[number], samples.cold[number], samples.run[number], samples.first[number],
+            samples.unload[number], samples.load_rate[number], samples.run_rate[number],
+        )  # fmt: skip
+        heat = Heat(samples.is_hot, samples.floor[number], samples.time_constant_s[number])
+        finish_s, _ = finish_times(columns, Blocks(seconds, sizes), baseline, heat)
+        if len(finish_s) > 0:
+            totals[number] = finish_s[-1]
+    return totals
 
 
 def _loads_of(columns: VisitColumns) -> _Loads:
