@@ -119,8 +119,8 @@ class ComponentPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     blocks     `reference` (the reference app's partition), `unit` (every unit alone), `whole`, `units_per_block: n`, or
                a list of blocks, each a unit, `first..last`, or {units, compute_units}
-    prefetch   how many visits the loader may be ahead; 0 loads when needed; `app` follows the reference app: one ahead,
-               but not for the first two and the last block of a pass, and not in the first denoising step
+    prefetch   how many visits before its own a load may begin; 0 loads when needed; `app` follows the reference app:
+               one ahead, but not for the first two and the last block of a pass, and not in the first denoising step
     keep       which blocks stay resident between passes: `none`; `paper`, the first that fit in what the first step
                leaves free (App. A.1); `app`, the reference app's 170 MB rule; `optimal`, fewest bytes reloaded; a
                number, that many from the first; or a list of blocks, each named by its first unit. `always`: all of

@@ -22,8 +22,8 @@ import numpy as np
 from ondevice_sora.profiles.costs import Array, Sample, figures
 from ondevice_sora.profiles.pricing import DRAWN, sampled_name
 from ondevice_sora.profiles.profile import Profile
-from ondevice_sora.simulator.fast import finish
-from ondevice_sora.simulator.machine import machine_of
+from ondevice_sora.simulator.fast import sampled_totals
+from ondevice_sora.simulator.machine import machines_of
 from ondevice_sora.simulator.prepare import Prepared, Setting
 
 F = TypeVar("F", float, Array)
@@ -98,11 +98,8 @@ def spread_of(outcomes: Sequence[tuple[float, Prepared]], count: int = SAMPLES) 
             continue
         part = {name: values[columns] for name, values in sample.items()}
         costs = profile.pricer(setting.device, part)(prepared.schedule.blocks)
-        for index, column in enumerate(columns):
-            machine = machine_of(
-                profile.costs, setting.limit_bytes, sample=part, index=index, is_thermal=setting.is_thermal
-            )
-            totals[column] = finish(prepared.schedule, costs, machine, index).total_s
+        machines = machines_of(profile.costs, setting.limit_bytes, part, is_thermal=setting.is_thermal)
+        totals[columns] = sampled_totals(prepared.schedule, costs, machines)
     return Spread(totals * factors)
 
 
