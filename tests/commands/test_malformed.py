@@ -88,7 +88,7 @@ cases:
 """
 TOY = "name: toy\nmodel: model.yaml\nsampler: {steps: 3}\n"
 READY = "Known: app-192"
-DEVICES = "Known: ipadprom4, iphone13pro, iphone14pro, iphone15, iphone15pro"
+DEVICES = "Known: ipadprom1, ipadprom2, ipadprom4, iphone12, iphone12pro, iphone13"
 OUTPUTS = "--report out.html --trace out.json --perfetto out.perfetto.json"
 Content = str | bytes | Callable[[], "str | bytes"]
 
