@@ -55,6 +55,7 @@ class Visit(NamedTuple):
     first_run    the run is the block's first since its package was loaded
     gate         the visit that must have finished before the load may start; -1 for none
     evicts       whether the block is evicted after the run
+    leaves       the eviction is the package's first in this generation
     """
 
     block: int
@@ -64,6 +65,7 @@ class Visit(NamedTuple):
     first_run: bool
     gate: int
     evicts: bool
+    leaves: bool
 
 
 class Pass(NamedTuple):
@@ -110,7 +112,7 @@ class MemoryModel(NamedTuple):
 
     available    the device's limit, which the policies fill when the plan has no budget
     transient    charged only while a load is under way
-    residual     still charged after the first unload
+    residual     still charged after the first unload of a package
     """
 
     baseline: int = 0
@@ -247,7 +249,8 @@ class _LoadPlanner:
             raise self._refusal(decision, budget)
         columns = columns_of(walk, self.package, decision)
         flags = [map(bool, column) for column in (columns.loads, columns.cold, columns.first_run)]
-        visits = map(Visit, columns.block, self.walked.step, *flags, columns.gate, map(bool, columns.evicts))
+        ends = [map(bool, column) for column in (columns.evicts, columns.leaves)]
+        visits = map(Visit, columns.block, self.walked.step, *flags, columns.gate, *ends)
         passes = tuple(Pass(each.first, each.length) for each in self.walked.passes)
         return Schedule(self.plan, self.blocks, tuple(visits), passes, decision.needed, columns)
 

@@ -121,8 +121,8 @@ class ComponentPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                two apart. Weights of 8 bits and fewer are computed with in float16 unless `activations` says float32
     blocks     `reference` (the reference app's partition), `unit` (every unit alone), `whole`, `units_per_block: n`, or
                a list of blocks, each a unit, `first..last`, or {units, compute_units}
-    prefetch   how many visits the loader may be ahead; 0 loads when needed; `app` follows the reference app: one ahead,
-               but not for the first two and the last block of a pass, and not in the first denoising step
+    prefetch   how many visits before its own a load may begin; 0 loads when needed; `app` follows the reference app:
+               one ahead, but not for the first two and the last block of a pass, and not in the first denoising step
     keep       which blocks stay resident between passes: `none`; `paper`, the first that fit in what the first step
                leaves free (App. A.1); `app`, the reference app's 170 MB rule; `optimal`, fewest bytes reloaded; a
                number, that many from the first; or a list of blocks, each named by its first unit. `always`: all of
@@ -282,11 +282,11 @@ def check_plan(plan: Plan) -> None:
     """What a schema cannot say: steps that do not exist, probabilities that do not add up, options without effect."""
     lpl, steps = plan.lpl, plan.sampler.steps
     _check_lpl(lpl)
-    for name, component in plan.components.items():
-        _check_precision(component, f"$.components.{name}")
     if plan.start == "loaded" and not plan.keeps_loaded:
         mend = "Write keep: always for the components that do, or start: cached."
         raise UserError("no component stays loaded from one generation to the next", mend=mend, field="$.start")
+    for name, component in plan.components.items():
+        _check_precision(component, f"$.components.{name}")
     for evaluations in plan.leap_steps():
         if evaluations > steps:
             where = "$.lpl.leap_step" if lpl.mode == "fixed" else "$.lpl.stop_steps"

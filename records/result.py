@@ -97,9 +97,9 @@ class Result(msgspec.Struct, frozen=True):
     kill_share      share of the samples of baseline and limit under which the app is killed
     needed_bytes    the peak if there were no limit
     marks           share of the total that rests on figures of each mark
-    cautions        what must be known before believing it: figures that nobody knows, what Core ML may do instead
     start           what the app had done before, see Plan.start
     generations     all generations if several in a row were asked for; the rest of the result is of the first
+    cautions        what must be known before believing it: figures that nobody knows, what Core ML may do instead
     """
 
     verdict: Verdict
@@ -125,9 +125,9 @@ class Result(msgspec.Struct, frozen=True):
     what_ifs: list[WhatIf]
     blocks: list[BlockRow]
     notes: list[Line]
-    cautions: list[Line] = []
     start: Line = "first"
     generations: list[Generation] = []
+    cautions: list[Line] = []
 
     @property
     def is_killed(self) -> bool:

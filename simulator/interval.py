@@ -23,8 +23,8 @@ from ondevice_sora.profiles.costs import Array, Sample, figures
 from ondevice_sora.profiles.figures import Figure
 from ondevice_sora.profiles.pricing import DRAWN, sampled_name
 from ondevice_sora.profiles.profile import Profile
-from ondevice_sora.simulator.fast import finish
-from ondevice_sora.simulator.machine import machine_of
+from ondevice_sora.simulator.fast import sampled_totals
+from ondevice_sora.simulator.machine import machines_of
 from ondevice_sora.simulator.prepare import Prepared, Setting
 
 F = TypeVar("F", float, Array)
@@ -33,10 +33,10 @@ SAMPLES = 100
 MEMORY_DRAWS = 2_000
 LEVEL = 0.90
 SMALLEST = 0.05
-FACTOR = 0.5
-"""A larger spread is that of the logarithm: a normal draw as wide would leave what can be."""
 LARGEST = 3.0
 """Of a run's noise, as a logarithm: two runs that were measured say little of how far a third may lie."""
+FACTOR = 0.5
+"""A larger spread is that of the logarithm: a normal draw as wide would leave what can be."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,10 @@ def draw(profile: Profile, count: int, random: np.random.Generator) -> Sample:
     sample = {name: _moved(name, figure, deviations[name]) for name, figure in known.items()}
     for place, measurement in enumerate(profile.measurements):
         for name in DRAWN:
-            measured = getattr(measurement, name)
-            if measured is not None and measured.spread > 0:
-                deviation = measured.spread * random.standard_normal(count)
-                sample[sampled_name(place, name)] = _moved(name, measured, deviation)
+            figure = getattr(measurement, name)
+            if figure is not None and figure.spread > 0:
+                deviation = figure.spread * random.standard_normal(count)
+                sample[sampled_name(place, name)] = _moved(name, figure, deviation)
     return sample
 
 
@@ -103,11 +103,8 @@ def spread_of(outcomes: Sequence[tuple[float, Prepared]], count: int = SAMPLES) 
             continue
         part = {name: values[columns] for name, values in sample.items()}
         costs = prepared.price(part)
-        for index, column in enumerate(columns):
-            machine = machine_of(
-                profile.costs, setting.limit_bytes, sample=part, index=index, is_thermal=setting.is_thermal
-            )
-            totals[column] = finish(prepared.schedule, costs, machine, index).total_s
+        machines = machines_of(profile.costs, setting.limit_bytes, part, is_thermal=setting.is_thermal)
+        totals[columns] = sampled_totals(prepared.schedule, costs, machines)
     return Spread(totals * factors)
 
 

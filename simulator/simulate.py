@@ -61,8 +61,14 @@ def simulate(
     return simulation_of(loaded, setting, with_what_ifs, repeat)
 
 
-def simulation_of(loaded: LoadedPlan, setting: Setting, with_what_ifs: bool = False, repeat: int = 1) -> Simulation:
-    """The same of what is loaded already."""
+def simulation_of(
+    loaded: LoadedPlan,
+    setting: Setting,
+    with_what_ifs: bool = False,
+    repeat: int = 1,
+    with_advice: bool = True,
+) -> Simulation:
+    """The same of what is loaded already. Advice, which takes as long as a few simulations, may be left out."""
     prepared = prepare(loaded, setting)
     plan = prepared.plan
     with loaded.locating():
@@ -101,7 +107,7 @@ def simulation_of(loaded: LoadedPlan, setting: Setting, with_what_ifs: bool = Fa
         killed_by=_killed_by(outcome.kill) if outcome.kill else None,
         busy_share=busy_shares(whole),
         bounded_by=bounded_by(components),
-        advice=advice(prepared, components, unlimited, outcome.kill),
+        advice=advice(prepared, components, unlimited, outcome.kill) if with_advice else [],
         marks=mark_shares(prepared, unlimited),
         bounds=bounds_of(prepared.schedule, prepared.costs),
         num_evaluations=prepared.num_evaluations,
@@ -109,8 +115,8 @@ def simulation_of(loaded: LoadedPlan, setting: Setting, with_what_ifs: bool = Fa
         what_ifs=what_ifs(prepared) if with_what_ifs else [],
         blocks=_block_rows(prepared),
         notes=_notes(prepared),
-        cautions=cautions(prepared),
         start=plan.start,
+        cautions=cautions(prepared),
     )
     if repeat > 1:
         with loaded.locating():

@@ -45,8 +45,8 @@ class Part:
     compute_units: tuple[ComputeUnits, ...]
     num_passes: int
     forced: frozenset[int]
-    engine_bytes: int = UNBOUNDED
     stays: bool = False
+    engine_bytes: int = UNBOUNDED
 
     @property
     def count(self) -> int:
@@ -94,7 +94,8 @@ def parts_of(
             position += len(block.units)
         forced = frozenset(i for i in range(len(units)) if i == 0 or units[i] != units[i - 1])
         passes = plan.evaluations() if component.passes == "steps" else component.passes
-        parts.append(Part(component, settings.stored, units, passes, forced, engine_bytes, settings.keep == "always"))
+        stays = settings.keep == "always"
+        parts.append(Part(component, settings.stored, units, passes, forced, stays, engine_bytes))
         choices.append(Choice(tuple(starts), settings.prefetch, settings.keep))
     return tuple(parts), tuple(choices)
 

@@ -84,7 +84,7 @@ def test_compressed_weights_stream_into_the_engine_as_stored(tmp_path: Path) -> 
     ],
 )
 def test_loads_on_the_gpu(tmp_path: Path, parameters: int, precision: str, first_s: float, later_s: float) -> None:
-    """Parakeet's encoder (426 MB), decoder, joint, iPhone 16 Pro Max; later loads came out 6 to 8 times as long."""
+    """The encoder (426 MB), decoder and joint of Parakeet on an iPhone 16 Pro Max."""
     path = plan(tmp_path, "matmul_flops: 2e9", parameters, f"precision: {precision}, compute_units: cpu_and_gpu")
     (row,) = simulate(path, "iphone16pro").result.blocks
     assert row.load_warm_s == pytest.approx(later_s, rel=0.4)
