@@ -86,12 +86,13 @@ class Candidates:
         return all(choice.prefetch != "app" and choice.keep not in ("app", "paper") for choice in choices)
 
     def play(self, choices: Choices, packages: Packages, budget: int) -> Played | None:
-        """What the candidate comes to; None if the budget cannot be kept."""
+        """What the candidate comes to; None if the budget cannot be kept, or visits are too many to be played."""
+        lengths = (len(choice.starts) * own.part.num_passes for choice, own in zip(choices, self.parts, strict=True))
+        if sum(lengths) > MAX_VISITS:
+            return None
         chosen = [self._columns_of(index, choice) for index, choice in enumerate(choices)]
         cuts = [columns[1] for columns in chosen]
         block = _join([cut.block for cut in cuts])
-        if len(block) > MAX_VISITS:
-            return None
         walk = Walk(
             block, _join([columns[2] for columns in chosen]), _join([columns[3] for columns in chosen]),
             _join([cut.pass_length for cut in cuts]),

@@ -20,9 +20,9 @@ from ondevice_sora.records.result import Verdict
 from ondevice_sora.records.search import FrontPoint, PlannedBlock, PlannedRow, Planning
 from ondevice_sora.simulator.interval import allowed_peaks, kill_share, spread_of
 from ondevice_sora.simulator.prepare import HEADROOM, Prepared, Setting, model_of, prepare, ready
-from ondevice_sora.simulator.search.lower_bound import smallest_budget
 from ondevice_sora.simulator.search.problem import Problem, Scored, problem_of
 from ondevice_sora.simulator.search.search import FINALISTS, Found, Progress, search
+from ondevice_sora.simulator.search.smallest import smallest_budget
 from ondevice_sora.simulator.search.state import Known
 from ondevice_sora.simulator.simulate import mark_shares
 

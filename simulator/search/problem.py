@@ -61,6 +61,10 @@ class Problem:
     def plan_of(self, choices: Choices, packages: Packages) -> Plan:
         return with_choices(self.plan, self.parts, choices, self.budget, packages)
 
+    def merging(self, part: Part) -> list[bool]:
+        """Whether the component's units merge tokens, for each of its passes."""
+        return [part.component.passes == "steps" and self.plan.merges(step) for step in range(part.num_passes)]
+
     def within(self, budget: int) -> Problem:
         """The same problem with another budget, nothing scored yet."""
         return replace(self, budget=budget, scale=(1.0,) * len(self.places), seen={}, candidates={})
