@@ -79,9 +79,15 @@ class Found:
     fitting: tuple[Scored, ...]
 
     @property
-    def gap(self) -> float:
-        """By how much, relative to the bound, the best plan may be above the optimum; 0 if every plan was tried."""
-        return 0.0 if self.ending == "optimum" else self.best.score / self.bound - 1.0
+    def gap(self) -> float | None:
+        return gap_of(self.best.score, self.bound, self.ending == "optimum")
+
+
+def gap_of(score: float, bound: float, is_optimum: bool) -> float | None:
+    """By how much, relative to the bound, a plan may be above the optimum; 0 if every plan was tried; None: unknown."""
+    if is_optimum:
+        return 0.0
+    return score / bound - 1.0 if bound > 0 else None
 
 
 class _TimeIsUpError(Exception):
