@@ -69,11 +69,12 @@ def _num_blocks(problem: Problem) -> int:
 def lower_bounds(problem: Problem, place: Place) -> Iterator[float]:
     """Ever better bounds, in seconds, each true. They come often, so that whoever reads them may stop at any time."""
     best = 0.0
-    if is_large(problem):
-        for best in quick_bounds(problem, place):
-            yield best
-        if _num_blocks(problem) > MOST_BLOCKS:
-            return
+    for best in quick_bounds(problem, place):
+        yield best
+        if not is_large(problem):
+            break  # all blocks are priced as soon
+    if _num_blocks(problem) > MOST_BLOCKS:
+        return
     components = []
     for part in problem.parts:
         tables: dict[bool, Table] = {}

@@ -36,17 +36,13 @@ def moves(part: Part, choice: Choice, windows: tuple[int, ...], unit: int, strid
 
 
 def kicked(parts: tuple[Part, ...], choices: Choices, windows: tuple[int, ...], most: int, random: Random) -> Choices:
-    """A few random steps away, up to `most`: where a search may go on from when no single step helps.
-
-    Not to the paper's residents: a search scores those a hundred times more slowly (Candidates.can_play).
-    """
+    """A few random steps away, up to `most`: where a search may go on from when no single step helps."""
     for _ in range(random.randint(2, most)):
         index = random.randrange(len(parts))
         part = parts[index]
         grid = strides(part)
         stride = grid[0] if len(grid) == 1 else random.choice(grid)
         steps = list(moves(part, choices[index], windows, random.randrange(part.count + 1), stride))
-        steps = [step for step in steps if step.keep != "paper"]
         if steps:
             choices = (*choices[:index], random.choice(steps), *choices[index + 1 :])
     return choices
@@ -88,7 +84,8 @@ def _resident(part: Part, choice: Choice, unit: int) -> Iterator[Choice]:
 def _policies(part: Part, choice: Choice) -> Iterator[Choice]:
     if part.num_passes == 1:
         return
-    policies: tuple[Keep, ...] = ("none", "optimal", "paper")
+    # The paper's residents are a prefix; where those are looked at is among the evenly spread and the listed ones.
+    policies: tuple[Keep, ...] = ("none", "optimal")
     names = tuple(part.name_of(start) for start in choice.starts)
     count = len(names)
     # Residents spread evenly leave the loader a run to hide each load behind; a prefix bunches its loads.

@@ -32,7 +32,7 @@ from ondevice_sora.plans.schedule import MAX_VISITS
 from ondevice_sora.plans.schema import Keep, Packages
 from ondevice_sora.simulator.search.blocks import INFINITY, some_nodes, table_of
 from ondevice_sora.simulator.search.choices import Choice, Choices, Part, all_choices, num_choices
-from ondevice_sora.simulator.search.lower_bound import is_large, lower_bound, lower_bounds, quick_bounds
+from ondevice_sora.simulator.search.lower_bound import is_large, lower_bounds, quick_bounds
 from ondevice_sora.simulator.search.moves import kicked, moves, strides
 from ondevice_sora.simulator.search.problem import Problem, Scored
 from ondevice_sora.simulator.search.smallest import check_budget
@@ -45,7 +45,7 @@ MORE_GROUPS = (90, 130, 200, 300)
 """Of components that are cut by a grid of NODES places first, cuts into so many blocks too."""
 NODES = 128
 BOUND_SHARE = 0.3
-"""Of the time, while a large problem is searched and bounded at once."""
+"""Of the time, as long as the bound gets better."""
 STARTS = 20
 """Plans that are polished, each with another cut of the component walked most often."""
 LISTED = 6
@@ -95,20 +95,20 @@ class _TimeIsUpError(Exception):
 
 
 class _Bound:
-    """What no plan beats, in the score's unit. Of a large problem it is found a little at a time (`improve`)."""
+    """What no plan beats, in the score's unit. It is found a little at a time (`improve`), and true at any."""
 
     def __init__(self, problem: Problem) -> None:
-        places = problem.places
-        if is_large(problem):
-            scale = [max(quick_bounds(problem, place)) for place in places] if len(places) > 1 else [1.0]
-            self.left = [(number, lower_bounds(problem, place)) for number, place in enumerate(places)]
-            self.values = [next(bounds) for _, bounds in self.left]
-        else:
-            self.values = [lower_bound(problem, place) for place in places]
-            scale = self.values if len(places) > 1 else [1.0]
-            self.left = []
-        problem.scale = self.scale = tuple(scale)
+        self.left = [(number, lower_bounds(problem, place)) for number, place in enumerate(problem.places)]
+        self.values = [next(bounds) for _, bounds in self.left]
         self.used_s = 0.0
+        if len(problem.places) > 1:
+            # Seconds are relative to a bound that does not depend on how much time there is.
+            if is_large(problem):
+                self.values = [max(quick_bounds(problem, place)) for place in problem.places]
+            else:
+                self.values, self.left = [max(bounds) for _, bounds in self.left], []
+            problem.scale = tuple(self.values)
+        self.scale = problem.scale
 
     @property
     def value(self) -> float:
@@ -151,6 +151,8 @@ class _Search:
         self.enumerated: dict[tuple[int, int, int], Scored] = {}
         """of every plan, the best by peak memory, storage and packages"""
         self.num_plans = prod(num_choices(part, windows) for part in problem.parts)
+        self.num_known = len(problem.seen) - problem.num_scored
+        """candidates that an earlier search has scored"""
         self.num_enumerated = 0
         self.num_tried = 0
         """known ones included, so that a search that goes on after another takes the same way"""
@@ -190,7 +192,7 @@ class _Search:
 
     @property
     def num_evaluated(self) -> int:
-        return len(self.problem.seen) + self.num_enumerated
+        return self.num_known + self.problem.num_scored + self.num_enumerated
 
     def _enumerate(self) -> None:
         """Try every plan; too many to remember each."""
@@ -209,8 +211,8 @@ class _Search:
             ending = self._run()
             self.phase = "bound"
             while not self.bound.is_final:
-                self._check_time()
                 self._bound()
+                self._check_time()
             return ending
         except _TimeIsUpError:
             return ending if self.phase == "bound" else "time"

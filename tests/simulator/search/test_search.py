@@ -109,7 +109,7 @@ def test_search_finds_the_optimum_of_up_to_ten_units(seed, units, tmp_path):
 def test_the_search_finds_the_same_plan_uncompiled(seed, units, tmp_path, monkeypatch):
     """Whatever is installed: the same candidates in the same order, and the same best; only the time differs."""
     found = search(instance(seed, tmp_path, num_units=units))
-    monkeypatch.setattr(candidates, "has_compiler", lambda: False)
+    monkeypatch.setattr(candidates, "compiled_play", lambda: None)
     again = search(instance(seed, tmp_path, num_units=units))
     assert (again.best.choices, again.ending, again.num_evaluated) == (
         found.best.choices, found.ending, found.num_evaluated,
