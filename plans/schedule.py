@@ -39,7 +39,7 @@ from ondevice_sora.plans.loading import (
 from ondevice_sora.plans.partition import Block, cut
 from ondevice_sora.plans.policies import APP_LPL_STEP, FirstPass, app_window, flags, flags_after
 from ondevice_sora.plans.schema import Plan, Start
-from ondevice_sora.profiles.blocks import BlockSpec
+from ondevice_sora.profiles.blocks import UNBOUNDED, BlockSpec
 from ondevice_sora.profiles.costs import BlockCosts, Costs, Pricer
 from ondevice_sora.profiles.models.catalogue import Reference
 from ondevice_sora.profiles.models.model import Component, Model, Variant
@@ -55,6 +55,7 @@ class Visit(NamedTuple):
     first_run    the run is the block's first since its package was loaded
     gate         the visit that must have finished before the load may start; -1 for none
     evicts       whether the block is evicted after the run
+    leaves       the eviction is the package's first in this generation
     """
 
     block: int
@@ -64,6 +65,7 @@ class Visit(NamedTuple):
     first_run: bool
     gate: int
     evicts: bool
+    leaves: bool
 
 
 class Pass(NamedTuple):
@@ -110,7 +112,7 @@ class MemoryModel(NamedTuple):
 
     available    the device's limit, which the policies fill when the plan has no budget
     transient    charged only while a load is under way
-    residual     still charged after the first unload
+    residual     still charged after the first unload of a package
     """
 
     baseline: int = 0
@@ -159,9 +161,11 @@ def build_schedule(
     price: Pricer,
     memory: MemoryModel,
     evaluations: int | None = None,
+    engine_bytes: int = UNBOUNDED,
 ) -> tuple[Schedule, BlockCosts]:
     """The schedule of one generation, and the prices of its blocks.
 
+    `engine_bytes` is the largest package that the Neural Engine takes; larger blocks fall back to the GPU.
     `evaluations` overrides the number of network evaluations (dynamic LPL's outcomes). Raises UserError if the plan
     names what the model does not have, or if the budget cannot be kept: then with the block and the bytes missing.
     """
@@ -175,7 +179,7 @@ def build_schedule(
     blocks: list[BlockSpec] = []
     walked = _Walked([], [], [])
     for component in model.components:
-        walk = _ComponentWalk(plan, model.name, component, cuts[component.name])
+        walk = _ComponentWalk(plan, model.name, component, cuts[component.name], engine_bytes)
         for step in range(num_passes[component.name]):
             numbers = walk.blocks_on(step, blocks)
             walked.passes.append(_Pass(component.name, step, len(walked.block), len(numbers)))
@@ -189,9 +193,9 @@ def build_schedule(
 class _ComponentWalk:
     """The blocks of a component by step: a block has a number in `blocks` for each variant that is used."""
 
-    def __init__(self, plan: Plan, model: str, component: Component, cut: tuple[Block, ...]) -> None:
-        self.plan, self.model, self.component, self.cut = plan, model, component, cut
-        self.precision = plan.component(component.name).precision
+    def __init__(self, plan: Plan, model: str, component: Component, cut: tuple[Block, ...], engine_bytes: int) -> None:
+        self.plan, self.model, self.component, self.cut, self.engine_bytes = plan, model, component, cut, engine_bytes
+        self.precision = plan.component(component.name).stored
         self.numbers: dict[tuple[int, Variant], int] = {}
         self.patterns: dict[bool, list[int]] = {}
 
@@ -209,7 +213,7 @@ class _ComponentWalk:
             blocks.append(
                 BlockSpec(
                     self.model, block.component, block.index, block.name, block.units, variant, self.precision,
-                    block.compute_units,
+                    block.compute_units, self.engine_bytes,
                 )
             )  # fmt: skip
         return number
@@ -245,7 +249,8 @@ class _LoadPlanner:
             raise self._refusal(decision, budget)
         columns = columns_of(walk, self.package, decision)
         flags = [map(bool, column) for column in (columns.loads, columns.cold, columns.first_run)]
-        visits = map(Visit, columns.block, self.walked.step, *flags, columns.gate, map(bool, columns.evicts))
+        ends = [map(bool, column) for column in (columns.evicts, columns.leaves)]
+        visits = map(Visit, columns.block, self.walked.step, *flags, columns.gate, *ends)
         passes = tuple(Pass(each.first, each.length) for each in self.walked.passes)
         return Schedule(self.plan, self.blocks, tuple(visits), passes, decision.needed, columns)
 

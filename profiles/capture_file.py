@@ -371,6 +371,8 @@ def _cost_changes(capture: Capture, source: str, notes: list[str]) -> dict[str, 
         "loads.transient_share": sampled(transient, source),
     }
     for units, processor in PROCESSORS.items():
+        if units == "all":
+            continue  # nobody knows where such a block ran
         blocks = [block for block in capture.blocks if block.compute_units == units]
         loads = [_rate(block.loads.later_s, block.loads.while_running_s) for block in blocks]
         runs = [_rate(block.runs.later_s, block.runs.while_loading_s) for block in blocks]

@@ -13,7 +13,8 @@ from dataclasses import replace
 import numpy as np
 
 from ondevice_sora.profiles.blocks import BlockSpec, block_name
-from ondevice_sora.profiles.costs import Array, BlockCosts, Costs, MarkShares, Sample, nominal, price
+from ondevice_sora.profiles.cost_model import price
+from ondevice_sora.profiles.costs import Array, BlockCosts, Costs, MarkShares, Sample, nominal
 from ondevice_sora.profiles.figures import Figure
 from ondevice_sora.profiles.measurements import MeasuredBlocks, Measurement, Part
 
@@ -27,19 +28,20 @@ def price_blocks(
     measurements: Sequence[Measurement] = (),
     sample: Sample | None = None,
     dram_bytes_per_s: float | None = None,
+    is_cached: bool = False,
 ) -> BlockCosts:
     """`price`, with measured figures where a block or parts of it were measured.
 
     A sample may have values of measured seconds as well, under `sampled_name`.
     """
     sample = sample if sample is not None else nominal(costs)
-    priced = price(blocks, costs, sample, dram_bytes_per_s)
+    priced = price(blocks, costs, sample, dram_bytes_per_s, is_cached)
     known = MeasuredBlocks(measurements)
     parts = {row: found for row, block in enumerate(blocks) if (found := known.parts(block))}
     if not parts:
         return priced
     specs = {_key(blocks[row], part): _spec(blocks[row], part) for row, found in parts.items() for part in found}
-    modelled = price(list(specs.values()), costs, sample, dram_bytes_per_s)
+    modelled = price(list(specs.values()), costs, sample, dram_bytes_per_s, is_cached)
     rows = {key: number for number, key in enumerate(specs)}
     return _Pricing(blocks, priced, modelled, rows, costs, sample).put_together(parts)
 

@@ -19,7 +19,7 @@ from ondevice_sora.records.trace import Span, Trace
 
 UNKNOWN = "\N{EN DASH}"
 """What people read as "not known"."""
-UNITS = {"cpu_and_gpu": "CPU + GPU", "cpu_only": "CPU", "cpu_and_ne": "CPU + ANE"}
+UNITS = {"cpu_and_gpu": "CPU + GPU", "cpu_only": "CPU", "cpu_and_ne": "CPU + ANE", "all": "all"}
 LANE_NAMES = {"load": "Load", "cpu": "CPU", "gpu": "GPU", "ane": "ANE"}
 """Lanes in the order in which they are shown."""
 
@@ -147,6 +147,8 @@ def verdict(trace: Trace) -> Verdict:
         sureness = f"Killed in {share} of the draws of baseline and limit, neither of which is known exactly."
     if kill is not None:
         return Verdict(True, "Would be killed" if simulated else "Killed", sentence, sureness)
+    if result is not None and any(row.falls_back for row in result.blocks):
+        return Verdict(False, "Fits, not on the Neural Engine", sentence, sureness)
     return Verdict(False, "Fits" if simulated else "Completed", sentence, sureness)
 
 
@@ -357,7 +359,7 @@ def _quoted(row: BlockRow, spans: list[Span]) -> BlockGroup:
         component=row.component,
         name=row.block,
         variant=row.variant,
-        compute_units=UNITS.get(row.compute_units, row.compute_units),
+        compute_units="GPU, too large for ANE" if row.falls_back else UNITS.get(row.compute_units, row.compute_units),
         stored_bytes=row.stored_bytes,
         working_bytes=row.working_bytes,
         load_cold_s=row.load_cold_s,

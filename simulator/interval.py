@@ -20,10 +20,11 @@ from typing import TypeVar
 import numpy as np
 
 from ondevice_sora.profiles.costs import Array, Sample, figures
+from ondevice_sora.profiles.figures import Figure
 from ondevice_sora.profiles.pricing import DRAWN, sampled_name
 from ondevice_sora.profiles.profile import Profile
-from ondevice_sora.simulator.fast import finish
-from ondevice_sora.simulator.machine import machine_of
+from ondevice_sora.simulator.fast import sampled_totals
+from ondevice_sora.simulator.machine import machines_of
 from ondevice_sora.simulator.prepare import Prepared, Setting
 
 F = TypeVar("F", float, Array)
@@ -34,6 +35,8 @@ LEVEL = 0.90
 SMALLEST = 0.05
 LARGEST = 3.0
 """Of a run's noise, as a logarithm: two runs that were measured say little of how far a third may lie."""
+FACTOR = 0.5
+"""A larger spread is that of the logarithm: a normal draw as wide would leave what can be."""
 
 
 @dataclass(frozen=True)
@@ -60,19 +63,21 @@ def draw(profile: Profile, count: int, random: np.random.Generator) -> Sample:
             beyond = max(0.0, known[parameter.name].spread ** 2 - parameter.fitted_spread**2) ** 0.5
             extra = beyond * random.standard_normal(count)
             deviations[parameter.name] = parameter.fitted_spread * column + extra
-    sample = {name: _moved(name, figure.value, deviations[name]) for name, figure in known.items()}
+    sample = {name: _moved(name, figure, deviations[name]) for name, figure in known.items()}
     for place, measurement in enumerate(profile.measurements):
         for name in DRAWN:
             figure = getattr(measurement, name)
             if figure is not None and figure.spread > 0:
                 deviation = figure.spread * random.standard_normal(count)
-                sample[sampled_name(place, name)] = _moved(name, figure.value, deviation)
+                sample[sampled_name(place, name)] = _moved(name, figure, deviation)
     return sample
 
 
-def _moved(name: str, value: float, deviation: Array) -> Array:
-    """A figure moved by relative deviations, its seconds down to a twentieth."""
-    return slowed(name, value, np.maximum(1.0 - deviation if _is_rate(name) else 1.0 + deviation, SMALLEST))
+def _moved(name: str, figure: Figure, deviation: Array) -> Array:
+    """A figure moved by relative deviations, its seconds down to a twentieth; by a factor where its spread is one."""
+    if figure.spread > FACTOR:
+        return slowed(name, figure.value, np.maximum(np.exp(deviation), SMALLEST))
+    return slowed(name, figure.value, np.maximum(1.0 - deviation if _is_rate(name) else 1.0 + deviation, SMALLEST))
 
 
 def slowed(name: str, value: float, factor: F) -> F:
@@ -81,7 +86,7 @@ def slowed(name: str, value: float, factor: F) -> F:
 
 
 def _is_rate(name: str) -> bool:
-    return name.endswith("_per_s")
+    return name.endswith(("_per_s", "float16_factor"))
 
 
 def spread_of(outcomes: Sequence[tuple[float, Prepared]], count: int = SAMPLES) -> Spread:
@@ -99,12 +104,9 @@ def spread_of(outcomes: Sequence[tuple[float, Prepared]], count: int = SAMPLES) 
         if not columns.size:
             continue
         part = {name: values[columns] for name, values in sample.items()}
-        costs = profile.pricer(setting.device, part)(prepared.schedule.blocks)
-        for index, column in enumerate(columns):
-            machine = machine_of(
-                profile.costs, setting.limit_bytes, sample=part, index=index, is_thermal=setting.is_thermal
-            )
-            totals[column] = finish(prepared.schedule, costs, machine, index).total_s
+        costs = prepared.price(part)
+        machines = machines_of(profile.costs, setting.limit_bytes, part, is_thermal=setting.is_thermal)
+        totals[columns] = sampled_totals(prepared.schedule, costs, machines)
     return Spread(totals * factors)
 
 

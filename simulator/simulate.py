@@ -10,6 +10,7 @@ import msgspec
 
 from ondevice_sora.base.units import format_percent
 from ondevice_sora.plans.schema import LoadedPlan, Start
+from ondevice_sora.profiles.blocks import PROCESSORS
 from ondevice_sora.profiles.figures import MARKS, Mark
 from ondevice_sora.profiles.packages import size_notes
 from ondevice_sora.profiles.pricing import unused_measurements
@@ -17,6 +18,7 @@ from ondevice_sora.records.metrics import busy_shares, component_results
 from ondevice_sora.records.result import BlockRow, ComponentResult, Generation, Result
 from ondevice_sora.records.trace import Kill, Trace
 from ondevice_sora.simulator.bounds import bounds_of
+from ondevice_sora.simulator.cautions import cautions
 from ondevice_sora.simulator.changes.advice import advice
 from ondevice_sora.simulator.changes.whatif import what_ifs
 from ondevice_sora.simulator.engine import Outcome
@@ -59,8 +61,14 @@ def simulate(
     return simulation_of(loaded, setting, with_what_ifs, repeat)
 
 
-def simulation_of(loaded: LoadedPlan, setting: Setting, with_what_ifs: bool = False, repeat: int = 1) -> Simulation:
-    """The same of what is loaded already."""
+def simulation_of(
+    loaded: LoadedPlan,
+    setting: Setting,
+    with_what_ifs: bool = False,
+    repeat: int = 1,
+    with_advice: bool = True,
+) -> Simulation:
+    """The same of what is loaded already. Advice, which takes as long as a few simulations, may be left out."""
     prepared = prepare(loaded, setting)
     plan = prepared.plan
     with loaded.locating():
@@ -99,7 +107,7 @@ def simulation_of(loaded: LoadedPlan, setting: Setting, with_what_ifs: bool = Fa
         killed_by=_killed_by(outcome.kill) if outcome.kill else None,
         busy_share=busy_shares(whole),
         bounded_by=bounded_by(components),
-        advice=advice(prepared, components, unlimited, outcome.kill),
+        advice=advice(prepared, components, unlimited, outcome.kill) if with_advice else [],
         marks=mark_shares(prepared, unlimited),
         bounds=bounds_of(prepared.schedule, prepared.costs),
         num_evaluations=prepared.num_evaluations,
@@ -108,6 +116,7 @@ def simulation_of(loaded: LoadedPlan, setting: Setting, with_what_ifs: bool = Fa
         blocks=_block_rows(prepared),
         notes=_notes(prepared),
         start=plan.start,
+        cautions=cautions(prepared),
     )
     if repeat > 1:
         with loaded.locating():
@@ -218,6 +227,7 @@ def _block_rows(prepared: Prepared) -> list[BlockRow]:
             num_runs=runs[row],
             load_marks=costs.load_marks[row],
             run_marks=costs.run_marks[row],
+            falls_back=block.falls_back,
         )
         for row, block in enumerate(prepared.schedule.blocks)
     ]
@@ -240,7 +250,7 @@ def _notes(prepared: Prepared) -> list[str]:
     if plan.memory.budget is not None and plan.memory.budget > setting.limit_bytes:
         notes.append("The plan's budget is above the memory limit: keeping to it does not keep the app alive.")
     sizes = zip(prepared.costs.stored_bytes, prepared.schedule.blocks, strict=True)
-    size, largest = max(sizes, key=lambda pair: (pair[1].compute_units == "cpu_and_ne", pair[0]))
+    size, largest = max(sizes, key=lambda pair: (PROCESSORS[pair[1].compute_units] == "ane", pair[0]))
     for note in size_notes(size, largest.compute_units, setting.device):
         notes.append(f"Block '{largest.name}' of {largest.component} is {note}.")
     unused = unused_measurements(profile.measurements, prepared.schedule.blocks)

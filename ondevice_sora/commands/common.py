@@ -132,7 +132,8 @@ def needing(extra: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "ondevice_sora":
             raise
-        raise UserError(f"this needs {error.name}, which is not installed", mend=how_to_install(extra)) from None
+        name = "protobuf" if (error.name or "").startswith("google") else error.name  # google.protobuf
+        raise UserError(f"this needs {name}, which is not installed", mend=how_to_install(extra)) from None
 
 
 def output_path(given: str, default: str, force: bool, inputs: Sequence[str] = ()) -> Path:

@@ -1,7 +1,7 @@
 """Thousands of plans a second: candidates of one search, scored from columns that they share.
 
 Candidates differ in cuts, windows and residents. Their blocks come from one table, in which each is priced once; their
-visits from columns that are remembered by cut. What then remains is plans/loading.py and simulator/recurrence.py,
+visits from columns that are remembered by cut. What then remains is plans/loading.py and plans/recurrence.py,
 compiled where numba is installed. Tests hold the answers equal to those of the schedule built whole and of the engine.
 """
 
@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ondevice_sora.base.compiled import compiled, has_compiler
-from ondevice_sora.plans import loading
+from ondevice_sora.plans import loading, recurrence
+from ondevice_sora.plans.heat import Heat
 from ondevice_sora.plans.loading import Ints, Room, Sizes, Walk, load_plan_of
 from ondevice_sora.plans.policies import flags
+from ondevice_sora.plans.recurrence import Blocks, Seconds, finish_times
 from ondevice_sora.plans.schedule import MAX_VISITS, STARTS, sizes_of
 from ondevice_sora.plans.schema import Packages, Plan
-from ondevice_sora.simulator import recurrence
-from ondevice_sora.simulator.recurrence import Blocks, Heat, Seconds, finish_times
 from ondevice_sora.simulator.search.choices import Choice, Choices, Part
 from ondevice_sora.simulator.search.place import Place
 

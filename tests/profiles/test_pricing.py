@@ -6,7 +6,8 @@ import pytest
 from worlds.costs import costs, figure
 
 from ondevice_sora.profiles.blocks import BlockSpec
-from ondevice_sora.profiles.costs import nominal, price, replace_figures
+from ondevice_sora.profiles.cost_model import price
+from ondevice_sora.profiles.costs import nominal, replace_figures
 from ondevice_sora.profiles.measurements import Measurement
 from ondevice_sora.profiles.models.model import Unit, Work
 from ondevice_sora.profiles.pricing import price_blocks, sampled_name

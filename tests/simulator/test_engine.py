@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import pytest
 
+from ondevice_sora.plans.schema import FirstSteps, Packages, Tdtm
 from ondevice_sora.simulator.machine import Thermal
 
 
@@ -91,15 +92,9 @@ def test_loading_and_running_slow_each_other_only_while_both_go_on(toy):
 def test_heat_slows_later_runs_to_the_floor(toy):
     hot = toy.with_(blocks=1, steps=60, keep=1, run_s=10.0, thermal=Thermal(floor=0.5, time_constant_s=20.0))
     runs = [end - start for action, _, start, end in hot.spans() if action == "run"]
-    assert runs[0] == 10.0
+    assert 10.0 < runs[0] < 12.0
     assert all(later >= earlier - 1e-9 for earlier, later in pairwise(runs))
-    assert runs[-1] == pytest.approx(20.0, rel=0.02)
-
-
-def test_heat_decays_while_nothing_runs():
-    thermal = Thermal(floor=0.6, time_constant_s=80.0)
-    assert thermal.rate(thermal.after(0.0, 1e9, is_busy=True)) == pytest.approx(0.6)
-    assert thermal.rate(thermal.after(1.0, 1e9, is_busy=False)) == pytest.approx(1.0)
+    assert runs[-1] == pytest.approx(20.0, rel=1e-9)
 
 
 def test_memory_is_charged_while_loading_and_working_memory_while_running(toy):
@@ -117,6 +112,15 @@ def test_residual_memory_stays_after_the_first_unload_only(toy):
     outcome = toy.with_(blocks=2, steps=2, residual=0.2).play()
     assert outcome.memory[-1].residual == 40
     assert outcome.memory[-1].total == 40
+
+
+def test_residual_memory_counts_by_package_not_by_variant(toy):
+    """Two blocks in both variants: packages that they share leave 20 bytes each, those they do not 20 for either."""
+    cases: list[tuple[Packages, int, int]] = [("shared", 40, 150), ("separate", 80, 170)]
+    for packages, left, peak in cases:
+        merged = toy.with_(blocks=2, steps=2, residual=0.2, tdtm=Tdtm(steps=FirstSteps(1), packages=packages))
+        assert merged.play().memory[-1].residual == left
+        assert merged.play().peak_bytes == merged.finish().peak_bytes == merged.schedule()[0].needed_bytes == peak
 
 
 def test_crossing_the_limit_ends_the_generation_with_block_and_moment(toy):

@@ -9,12 +9,12 @@ from worlds.toys import random_toy
 
 from ondevice_sora.base.compiled import compiled, has_compiler
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.plans.heat import NO_HEAT, Heat
 from ondevice_sora.plans.loading import HELPERS, Room, Walk, load_plan_of
+from ondevice_sora.plans.recurrence import Blocks, Seconds
 from ondevice_sora.plans.schedule import sizes_of
 from ondevice_sora.plans.schema import Packages
 from ondevice_sora.simulator.fast import finish
-from ondevice_sora.simulator.machine import NO_HEAT
-from ondevice_sora.simulator.recurrence import Blocks, Heat, Seconds
 from ondevice_sora.simulator.search import candidates
 from ondevice_sora.simulator.search.candidates import play_walk
 from ondevice_sora.simulator.search.choices import Choice
