@@ -57,6 +57,8 @@ def draw(profile: Profile, count: int, random: np.random.Generator) -> Sample:
     if profile.fit is not None:
         draws = profile.fit.correlation_root() @ random.standard_normal((len(profile.fit.parameters), count))
         for parameter, column in zip(profile.fit.parameters, draws, strict=True):
+            if known[parameter.name].mark == "measured":  # in place of what was fitted
+                continue
             beyond = max(0.0, known[parameter.name].spread ** 2 - parameter.fitted_spread**2) ** 0.5
             extra = beyond * random.standard_normal(count)
             deviations[parameter.name] = parameter.fitted_spread * column + extra

@@ -177,9 +177,10 @@ def price_table(
 def least_table(part: Part, model: str, place: Place, budget: int, merging: bool) -> Table:
     """The table of single units, with no more than each adds to the price of any block: what a cut costs at least.
 
-    That is what it adds to the block of the units before it. Joined blocks cost no more than their parts, first loads on
-    the Neural Engine aside: calls are spared, and a run is bounded by the larger of two sums. Only measured blocks may, and those that the Neural Engine
-    refuses for their size; nothing is said then.
+    That is what it adds to the block of the units before it. Joined blocks cost no more than their parts: calls are
+    spared, and a run is bounded by the larger of two sums. First loads on the Neural Engine may cost more, and are
+    counted as later ones. Measured blocks may cost less, and so may those that the engine refuses for their size;
+    nothing is said then.
     """
     numbers = np.arange(part.count)
     edges = np.array(segments(part))
