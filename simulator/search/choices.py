@@ -91,7 +91,9 @@ def parts_of(plan: Plan, model: Model, reference: Reference) -> tuple[tuple[Part
         forced = frozenset(i for i in range(len(units)) if i == 0 or units[i] != units[i - 1])
         passes = plan.evaluations() if component.passes == "steps" else component.passes
         parts.append(Part(component, settings.precision, units, passes, forced, settings.keep == "always"))
-        choices.append(Choice(tuple(starts), settings.prefetch, settings.keep))
+        # A search chooses residents itself: it starts from what fits, and does not have them chosen time and again.
+        keep = "belady" if settings.keep == "optimal" else settings.keep
+        choices.append(Choice(tuple(starts), settings.prefetch, keep))
     return tuple(parts), tuple(choices)
 
 
@@ -113,7 +115,7 @@ def with_choices(plan: Plan, parts: tuple[Part, ...], choices: Choices, budget: 
 
 
 def all_choices(part: Part, windows: tuple[int, ...]) -> Iterator[Choice]:
-    """Every cut, window and set of residents, and `optimal`; residents only where there is a second pass."""
+    """Every cut, window and set of residents, and `belady`; residents only where there is a second pass."""
     free = [start for start in range(1, part.count) if start not in part.forced]
     for size in range(len(free) + 1):
         for chosen in combinations(free, size):
@@ -121,7 +123,7 @@ def all_choices(part: Part, windows: tuple[int, ...]) -> Iterator[Choice]:
             keeps: list[Keep] = ["always" if part.stays else "none"]
             if part.num_passes > 1 and not part.stays:
                 names = [part.name_of(start) for start in starts]
-                keeps += ["optimal"]
+                keeps += ["belady"]
                 keeps += [kept for many in range(1, len(names) + 1) for kept in combinations(names, many)]
             for keep in keeps:
                 for window in windows:

@@ -68,7 +68,7 @@ def _resident(part: Part, choice: Choice, unit: int) -> Iterator[Choice]:
 def _policies(part: Part, choice: Choice) -> Iterator[Choice]:
     if part.num_passes == 1 or part.stays:
         return
-    policies: tuple[Keep, ...] = ("none", "optimal", "paper")
+    policies: tuple[Keep, ...] = ("none", "belady", "paper")
     names = tuple(part.name_of(start) for start in choice.starts)
     count = len(names)
     # Residents spread evenly leave the loader a run to hide each load behind; a prefix bunches its loads.

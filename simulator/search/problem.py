@@ -68,7 +68,9 @@ class Problem:
     def schedule(self, choices: Choices, packages: Packages, place: Place) -> tuple[Schedule, BlockCosts]:
         """Raises UserError if the budget cannot be kept."""
         plan = self.plan_of(choices, packages)
-        return build_schedule(plan, self.model, self.described.reference, place.prices, place.memory)
+        return build_schedule(
+            plan, self.model, self.described.reference, place.prices, place.memory, speeds=place.machine.speeds
+        )
 
     def score(self, choices: Choices, packages: Packages = "shared") -> Scored | None:
         """The candidate's score; None if a device's budget cannot be kept."""
