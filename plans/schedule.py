@@ -42,7 +42,7 @@ from ondevice_sora.plans.partition import Block, cut
 from ondevice_sora.plans.policies import APP_LPL_STEP, FirstPass, app_window, flags, flags_after
 from ondevice_sora.plans.recurrence import Blocks, Seconds
 from ondevice_sora.plans.schema import Plan, Start
-from ondevice_sora.profiles.blocks import BlockSpec, Processor
+from ondevice_sora.profiles.blocks import UNBOUNDED, BlockSpec, Processor
 from ondevice_sora.profiles.costs import BlockCosts, Costs, Pricer
 from ondevice_sora.profiles.models.catalogue import Reference
 from ondevice_sora.profiles.models.model import Component, Model, Variant
@@ -167,11 +167,13 @@ def build_schedule(
     price: Pricer,
     memory: MemoryModel,
     evaluations: int | None = None,
+    engine_bytes: int = UNBOUNDED,
     speeds: Speeds | None = None,
     chosen: Candidate | None = None,
 ) -> tuple[Schedule, BlockCosts]:
     """The schedule of one generation, and the prices of its blocks.
 
+    `engine_bytes` is the largest package that the Neural Engine takes; larger blocks fall back to the GPU.
     `evaluations` overrides the number of network evaluations (dynamic LPL's outcomes). What `keep: optimal` comes to
     depends on `speeds`, full speed unless given, and is `chosen` if that is: another schedule's.
 
@@ -188,7 +190,7 @@ def build_schedule(
     blocks: list[BlockSpec] = []
     walked = _Walked([], [], [])
     for component in model.components:
-        walk = _ComponentWalk(plan, model.name, component, cuts[component.name])
+        walk = _ComponentWalk(plan, model.name, component, cuts[component.name], engine_bytes)
         for step in range(num_passes[component.name]):
             numbers = walk.blocks_on(step, blocks)
             walked.passes.append(_Pass(component.name, step, len(walked.block), len(numbers)))
@@ -203,9 +205,9 @@ def build_schedule(
 class _ComponentWalk:
     """The blocks of a component by step: a block has a number in `blocks` for each variant that is used."""
 
-    def __init__(self, plan: Plan, model: str, component: Component, cut: tuple[Block, ...]) -> None:
-        self.plan, self.model, self.component, self.cut = plan, model, component, cut
-        self.precision = plan.component(component.name).precision
+    def __init__(self, plan: Plan, model: str, component: Component, cut: tuple[Block, ...], engine_bytes: int) -> None:
+        self.plan, self.model, self.component, self.cut, self.engine_bytes = plan, model, component, cut, engine_bytes
+        self.precision = plan.component(component.name).stored
         self.numbers: dict[tuple[int, Variant], int] = {}
         self.patterns: dict[bool, list[int]] = {}
 
@@ -223,7 +225,7 @@ class _ComponentWalk:
             blocks.append(
                 BlockSpec(
                     self.model, block.component, block.index, block.name, block.units, variant, self.precision,
-                    block.compute_units,
+                    block.compute_units, self.engine_bytes,
                 )
             )  # fmt: skip
         return number

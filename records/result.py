@@ -46,7 +46,10 @@ class WhatIf(msgspec.Struct, frozen=True):
 
 
 class BlockRow(msgspec.Struct, frozen=True):
-    """One block in one variant: its costs, how often it is loaded and run, and what its figures rest on."""
+    """One block in one variant: its costs, how often it is loaded and run, and what its figures rest on.
+
+    falls_back   the Neural Engine was asked for and is not known to take so large a package: priced on the GPU
+    """
 
     component: Line
     block: Line
@@ -62,6 +65,7 @@ class BlockRow(msgspec.Struct, frozen=True):
     num_runs: Count
     load_marks: dict[Mark, Share]
     run_marks: dict[Mark, Share]
+    falls_back: bool = False
 
 
 class Generation(msgspec.Struct, frozen=True):
@@ -90,11 +94,13 @@ class Result(msgspec.Struct, frozen=True):
 
     total_s         null if the app is killed before the end; unlimited_s is what it would take without a limit
     interval_s      the total's central 90 % under the costs' spread; null without figures that have one
-    kill_share      share of the samples of baseline and limit under which the app is killed
+    kill_share      how probable it is that the limit, which is not known exactly, lies below the peak: then every run
+                    is killed, else none
     needed_bytes    the peak if there were no limit
     marks           share of the total that rests on figures of each mark
     start           what the app had done before, see Plan.start
     generations     all generations if several in a row were asked for; the rest of the result is of the first
+    cautions        what must be known before believing it: figures that nobody knows, what Core ML may do instead
     """
 
     verdict: Verdict
@@ -122,6 +128,7 @@ class Result(msgspec.Struct, frozen=True):
     notes: list[Line]
     start: Line = "first"
     generations: list[Generation] = []
+    cautions: list[Line] = []
 
     @property
     def is_killed(self) -> bool:

@@ -13,10 +13,10 @@ from ondevice_sora.plans.optimal.question import Candidate
 from ondevice_sora.plans.schedule import Schedule, build_schedule
 from ondevice_sora.plans.schema import BlockEntry, LoadedPlan, Plan, Tdtm, check_merging_units, load_plan
 from ondevice_sora.profiles.blocks import PROCESSORS
-from ondevice_sora.profiles.costs import BlockCosts
+from ondevice_sora.profiles.costs import BlockCosts, Sample
 from ondevice_sora.profiles.devices import Device
 from ondevice_sora.profiles.models.catalogue import Architecture, Reference, architecture, described_model, listed_model
-from ondevice_sora.profiles.models.model import Component, Model
+from ondevice_sora.profiles.models.model import Component, Model, weight_bytes
 from ondevice_sora.profiles.profile import Profile, load_profile
 from ondevice_sora.simulator.engine import Outcome, play
 from ondevice_sora.simulator.fast import Finish, finish
@@ -76,6 +76,12 @@ class Prepared:
         return (
             self if count == self.num_evaluations else ready(plan, self.described, setting, count, self.schedule.chosen)
         )
+
+    def price(self, sample: Sample) -> BlockCosts:
+        """What the schedule's blocks cost at samples of the profile's figures."""
+        profile, device = self.setting.profile, self.setting.device
+        is_cached = profile.fits_page_cache(device, stored_bytes(self.plan, self.model))
+        return profile.pricer(device, sample, is_cached)(self.schedule.blocks)
 
     def play(self, is_limited: bool = True) -> Outcome:
         """The generation in virtual time. With is_limited=False the limit ends nothing."""
@@ -186,6 +192,19 @@ def _check_processors(plan: Plan, component: str, profile: Profile) -> None:
             raise UserError(what, mend=f"It has some for: {', '.join(known)}.", field=field)
 
 
+def stored_bytes(plan: Plan, model: Model) -> int:
+    """Bytes that the model's packages take on the device's storage, however it is cut."""
+    total = 0.0
+    for component in model.components:
+        numbers = sum(
+            unit.stored
+            * (2 if plan.tdtm.packages == "separate" and unit.tdtm is not None and plan.merging_steps else 1)
+            for unit in component.units
+        )
+        total += numbers * weight_bytes(plan.component(component.name).stored)
+    return round(total)
+
+
 def prepare(loaded: LoadedPlan, setting: Setting) -> Prepared:
     """Everything that is settled before the first second: model, schedule, prices.
 
@@ -223,7 +242,17 @@ def ready(
         _check_processors(plan, component.name, profile)
     evaluations = evaluations if evaluations is not None else plan.evaluations()
     machine = machine_of(profile.costs, setting.limit_bytes, is_thermal=setting.is_thermal)
+    is_cached = profile.fits_page_cache(device, stored_bytes(plan, model))
+    price = profile.pricer(device, is_cached=is_cached)
     schedule, costs = build_schedule(
-        plan, model, described.reference, profile.pricer(device), machine.memory, evaluations, machine.speeds, chosen
+        plan,
+        model,
+        described.reference,
+        price,
+        machine.memory,
+        evaluations,
+        device.engine_bytes,
+        machine.speeds,
+        chosen,
     )
     return Prepared(plan, described, model, setting, schedule, costs, machine, evaluations)

@@ -10,6 +10,7 @@ import msgspec
 
 from ondevice_sora.base.units import format_percent
 from ondevice_sora.plans.schema import LoadedPlan, Start
+from ondevice_sora.profiles.blocks import PROCESSORS
 from ondevice_sora.profiles.figures import MARKS, Mark
 from ondevice_sora.profiles.packages import size_notes
 from ondevice_sora.profiles.pricing import unused_measurements
@@ -17,11 +18,16 @@ from ondevice_sora.records.metrics import busy_shares, component_results
 from ondevice_sora.records.result import BlockRow, ComponentResult, Generation, Result
 from ondevice_sora.records.trace import Kill, Trace
 from ondevice_sora.simulator.bounds import bounds_of
+from ondevice_sora.simulator.cautions import cautions
 from ondevice_sora.simulator.changes.advice import advice
 from ondevice_sora.simulator.changes.whatif import what_ifs
 from ondevice_sora.simulator.engine import Outcome
-from ondevice_sora.simulator.interval import kill_share, spread_of
+from ondevice_sora.simulator.interval import measured_share, spread_of
+from ondevice_sora.simulator.limit import kill_share
 from ondevice_sora.simulator.prepare import Prepared, Setting, asked, prepare
+
+MEASURED = 0.999
+"""A total of which more was measured rests on nothing else."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,7 @@ def simulation_of(
         blocks=_block_rows(prepared),
         notes=_notes(prepared),
         start=plan.start,
+        cautions=cautions(prepared),
     )
     if repeat > 1:
         with loaded.locating():
@@ -221,6 +228,7 @@ def _block_rows(prepared: Prepared) -> list[BlockRow]:
             num_runs=runs[row],
             load_marks=costs.load_marks[row],
             run_marks=costs.run_marks[row],
+            falls_back=block.falls_back,
         )
         for row, block in enumerate(prepared.schedule.blocks)
     ]
@@ -233,7 +241,7 @@ def _notes(prepared: Prepared) -> list[str]:
     if "scaled from" in profile.conditions:
         source = profile.conditions["scaled from"]
         notes.append(f"No figures of this device: those of {source} scaled by the ratio of published peaks.")
-    if profile.fit is not None:
+    if profile.fit is not None and measured_share(prepared) < MEASURED:
         notes.append("Costs are fitted to published totals of another app run, not captured on a phone.")
         notes.extend(profile.fit.contradictions)
     if setting.is_thermal and profile.costs.thermal.contained:
@@ -243,7 +251,7 @@ def _notes(prepared: Prepared) -> list[str]:
     if plan.memory.budget is not None and plan.memory.budget > setting.limit_bytes:
         notes.append("The plan's budget is above the memory limit: keeping to it does not keep the app alive.")
     sizes = zip(prepared.costs.stored_bytes, prepared.schedule.blocks, strict=True)
-    size, largest = max(sizes, key=lambda pair: (pair[1].compute_units == "cpu_and_ne", pair[0]))
+    size, largest = max(sizes, key=lambda pair: (PROCESSORS[pair[1].compute_units] == "ane", pair[0]))
     for note in size_notes(size, largest.compute_units, setting.device):
         notes.append(f"Block '{largest.name}' of {largest.component} is {note}.")
     unused = unused_measurements(profile.measurements, prepared.schedule.blocks)

@@ -23,7 +23,7 @@ EXIT_FAILED = 1
 EXIT_UNUSABLE = 2
 EXIT_KILLED = 3
 EXIT_INTERRUPTED = 130
-CASES_HELP = "a cases file, or a shipped one: iphone15pro (default), apple_sdxl"
+CASES_HELP = "a cases file, or a shipped one: iphone15pro (default), apple_sdxl, corpus"
 
 
 def guarded(work: Callable[[], int], *, is_program: bool = False) -> int:
@@ -132,7 +132,8 @@ def needing(extra: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "ondevice_sora":
             raise
-        raise UserError(f"this needs {error.name}, which is not installed", mend=how_to_install(extra)) from None
+        name = "protobuf" if (error.name or "").startswith("google") else error.name  # google.protobuf
+        raise UserError(f"this needs {name}, which is not installed", mend=how_to_install(extra)) from None
 
 
 def output_path(given: str, default: str, force: bool, inputs: Sequence[str] = ()) -> Path:

@@ -63,6 +63,8 @@ def _write(console: Console, trace: Trace) -> None:
         _print(console, Text(f"{interval} under the spread of the costs."))
     if answer.sureness:
         _print(console, Text(answer.sureness))
+    for caution in trace.result.cautions if trace.result is not None else ():
+        _print(console, Text(caution, style="yellow"))
     console.print()
     _print(console, _component_table(trace, console.width))
     console.print()

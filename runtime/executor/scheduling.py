@@ -100,7 +100,7 @@ def schedule_run(
     if evaluations is None:
         evaluations = plan.sampler.steps if plan.lpl.mode == "dynamic" else plan.evaluations()
     memory = memory or MemoryModel()
-    return build_schedule(plan, model, reference or {}, price or stored_pricer(), memory, evaluations, speeds)
+    return build_schedule(plan, model, reference or {}, price or stored_pricer(), memory, evaluations, speeds=speeds)
 
 
 def _parameters(unit: Unit) -> int:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from ondevice_sora.plans.partition import cut
 from ondevice_sora.plans.schema import BlockEntry, ComponentPlan, Keep, Memory, Packages, Plan
-from ondevice_sora.profiles.blocks import BlockSpec, ComputeUnits, block_name, span_name
+from ondevice_sora.profiles.blocks import UNBOUNDED, BlockSpec, ComputeUnits, block_name, span_name
 from ondevice_sora.profiles.figures import ByteCount
 from ondevice_sora.profiles.models.catalogue import Reference
 from ondevice_sora.profiles.models.model import Component, Model, Precision, Variant
@@ -46,6 +46,7 @@ class Part:
     num_passes: int
     forced: frozenset[int]
     stays: bool = False
+    engine_bytes: int = UNBOUNDED
 
     @property
     def count(self) -> int:
@@ -71,13 +72,16 @@ class Part:
             variant,
             self.precision,
             self.compute_units[start],
+            self.engine_bytes,
         )
 
     def name_of(self, position: int) -> str:
         return self.component.units[position].name
 
 
-def parts_of(plan: Plan, model: Model, reference: Reference) -> tuple[tuple[Part, ...], Choices]:
+def parts_of(
+    plan: Plan, model: Model, reference: Reference, engine_bytes: int = UNBOUNDED
+) -> tuple[tuple[Part, ...], Choices]:
     """The components to be planned, and what the given plan says of each. Raises UserError."""
     parts, choices = [], []
     cuts = cut(plan, model, reference)
@@ -90,7 +94,8 @@ def parts_of(plan: Plan, model: Model, reference: Reference) -> tuple[tuple[Part
             position += len(block.units)
         forced = frozenset(i for i in range(len(units)) if i == 0 or units[i] != units[i - 1])
         passes = plan.evaluations() if component.passes == "steps" else component.passes
-        parts.append(Part(component, settings.precision, units, passes, forced, settings.keep == "always"))
+        stays = settings.keep == "always"
+        parts.append(Part(component, settings.stored, units, passes, forced, stays, engine_bytes))
         # A search chooses residents itself: it starts from what fits, and does not have them chosen time and again.
         keep = "belady" if settings.keep == "optimal" else settings.keep
         choices.append(Choice(tuple(starts), settings.prefetch, keep))

@@ -44,6 +44,8 @@ def test_every_example_is_read_and_simulated(page, kind, text, tmp_path, monkeyp
     elif kind == "cases":
         read_cases(path)
         assert main(["validate", "published", "--cases", "cases.yaml"]) == 0
+    elif kind == "corpus":
+        assert main(["validate", "published", "--cases", "corpus.yaml"]) == 0
     elif kind == "profile":
         load_profile("profile.yaml")
         (tmp_path / "plan.yaml").write_text("name: x\nmodel: opensora\n")
@@ -139,4 +141,5 @@ def test_the_defaults_that_the_plan_page_gives_are_the_defaults():
     text = (DOCS / "plan.md").read_text(encoding="utf-8")
     for name in msgspec.structs.fields(type(settings)):
         (shown,) = re.findall(rf"^\| `{name.name}` \| `?([^|`]+?)`? \|", text, re.MULTILINE)
-        assert shown == str(getattr(settings, name.name))
+        default = getattr(settings, name.name)
+        assert shown == ("none" if default is None else str(default))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import select
+import queue
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -18,6 +19,7 @@ from hostile.surfaces import SURFACES
 from hostile.trial import HANGS_S
 
 HERE = Path(__file__).parent
+CHECKOUT = HERE.parents[1]
 PATIENCE_S = 3 * HANGS_S
 MAKING_S = 1800
 
@@ -28,20 +30,24 @@ class Worker:
     def __init__(self, checkout: Path, root: Path) -> None:
         self.checkout, self.root = checkout, root
         self.process: subprocess.Popen[str] | None = None
+        self.answers: queue.Queue[str] = queue.Queue()
 
     def ask(self, surface: str, number: int) -> str:
         """What became of an input: '' if it held."""
         process = self._process()
-        assert process.stdin is not None and process.stdout is not None
+        assert process.stdin is not None
         process.stdin.write(json.dumps([surface, number]) + "\n")
         process.stdin.flush()
         patience = MAKING_S
         while True:
-            ready, _, _ = select.select([process.stdout], [], [], patience)
-            line = process.stdout.readline() if ready else ""
+            try:
+                line = self.answers.get(timeout=patience)
+            except queue.Empty:
+                self.end()
+                return "hang"
             if not line:
                 self.end()
-                return "hang" if not ready else f"ended the process (status {process.wait()})"
+                return f"ended the process (status {process.returncode})"
             answer: str = json.loads(line)
             if answer != "made":
                 return answer
@@ -59,19 +65,32 @@ class Worker:
                 env=environment,
                 cwd=self.root,
             )
+            self.answers = queue.Queue()
+            threading.Thread(target=_listen, args=(self.process, self.answers)).start()
         return self.process
 
     def end(self) -> None:
         if self.process is not None:
+            assert self.process.stdin is not None
             self.process.kill()
             self.process.wait()
+            self.process.stdin.close()
             self.process = None
+
+
+def _listen(process: subprocess.Popen[str], answers: queue.Queue[str]) -> None:
+    """Put its lines into the queue, and "" when there are no more."""
+    assert process.stdout is not None
+    with process.stdout as lines:
+        for line in lines:
+            answers.put(line)
+    answers.put("")
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=sys.modules["hostile"].__doc__, prog="python tests/hostile")
     parser.add_argument("--surface", action="append", choices=list(SURFACES), help="only this one; may be repeated")
-    parser.add_argument("--checkout", type=Path, default=HERE.parents[1], help="whose code is tried (default: this)")
+    parser.add_argument("--checkout", type=Path, default=CHECKOUT, help="whose code is tried (default: this)")
     parser.add_argument("--list", action="store_true", help="name the inputs, and try none")
     parser.add_argument("--json", type=Path, help="write what did not hold to this file")
     options = parser.parse_args(arguments)

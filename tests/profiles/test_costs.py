@@ -5,7 +5,8 @@ import pytest
 from worlds.costs import costs, figure
 
 from ondevice_sora.profiles.blocks import BlockSpec
-from ondevice_sora.profiles.costs import figure_range, figures, nominal, price, replace_figures
+from ondevice_sora.profiles.cost_model import price
+from ondevice_sora.profiles.costs import figure_range, figures, nominal, replace_figures
 from ondevice_sora.profiles.models.model import Unit, Work
 
 WORK = Work(
@@ -47,10 +48,16 @@ def test_working_memory_is_that_of_the_largest_unit():
 
 @pytest.mark.parametrize(
     ("precision", "stored", "resident", "working"),
-    [("float32", 140, 140, 200), ("float16", 70, 70, 100), ("mixed", 70, 70, 200), ("int8", 35, 70, 200)],
+    [
+        ("float32", 140, 140, 200),
+        ("float16", 70, 70, 100),
+        ("mixed", 70, 70, 200),
+        ("int8", 35, 70, 100),
+        ("int8_float32", 35, 70, 200),
+    ],
 )
 def test_precision_decides_bytes(precision, stored, resident, working):
-    """int8 weights are held in two bytes each here; activations beside compressed weights stay in float32."""
+    """int8 weights are held in two bytes each here; activations beside them are in float16."""
     priced = price([block(precision=precision)], costs())
     assert (priced.stored_bytes, priced.resident_bytes, priced.working_bytes) == ((stored,), (resident,), (working,))
 

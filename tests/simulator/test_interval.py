@@ -5,12 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from msgspec.structs import replace as with_settings
-from worlds.costs import costs, figure, profile, setting
+from worlds.costs import figure, profile
 
 from ondevice_sora.plans.schema import Lpl
 from ondevice_sora.profiles.costs import figures, replace_figures
-from ondevice_sora.profiles.profile import Profile
-from ondevice_sora.simulator.interval import LEVEL, SMALLEST, allowed_peaks, draw, kill_share, slowed, spread_of
+from ondevice_sora.profiles.measurements import Measurement
+from ondevice_sora.profiles.pricing import sampled_name
+from ondevice_sora.profiles.profile import RunNoise
+from ondevice_sora.simulator.interval import LEVEL, SMALLEST, draw, measured_share, slowed, spread_of
 from ondevice_sora.simulator.prepare import asked, prepare
 
 MANY = 40_000
@@ -67,6 +69,14 @@ def test_spread_beyond_the_fits_comes_on_top_and_is_its_own():
     assert np.corrcoef(sample["loads.load_fixed_s"], sample[RUN])[0, 1] == pytest.approx(0.9 / 4, abs=0.02)
 
 
+def test_what_was_measured_instead_of_fitted_has_its_own_spread():
+    fitted = profile({"loads.load_fixed_s": 0.1, RUN: 0.1}, correlation=0.9)
+    taken = replace_figures(fitted.costs, {RUN: figure(0.5, 0.02, "measured")})
+    sample = drawn(with_settings(fitted, costs=taken))
+    assert sample[RUN].std() == pytest.approx(0.01, rel=0.03)
+    assert abs(np.corrcoef(sample["loads.load_fixed_s"], sample[RUN])[0, 1]) < 0.02
+
+
 def test_slowing_divides_a_rate_and_multiplies_a_time():
     assert slowed(READ, 10.0, 2.0) == 5.0
     assert slowed(RUN, 10.0, 2.0) == 20.0
@@ -115,32 +125,70 @@ def test_every_leap_step_is_drawn_as_often_as_the_plan_says(prepared):
     assert np.mean(np.isclose(totals, second.finish().total_s)) == 0.75
 
 
-# --- the risk of a kill -----------------------------------------------------------------------------------------------
+# --- measured figures and whole runs ----------------------------------------------------------------------------------
 
 
-def place(baseline_spread=0.0, limit_spread=0.0):
-    return setting(Profile("toy", costs(baseline_bytes=figure(1000.0, baseline_spread))), 10_000, limit_spread)
+def measured_profile(noise=None, run_spread=0.0, load_spread=0.0, **known):
+    """Everything of every block of app-192-lpl was measured: a run of 2 s and a load of 1 s each."""
+    prepared = prepare(*asked("app-192-lpl"))
+    measurements = tuple(
+        Measurement(
+            block.model, block.component, block.units[0].name, block.units[-1].name, block.variant, block.precision,
+            block.compute_units, load_warm_s=figure(1.0, load_spread, "measured"),
+            load_cold_s=figure(1.0, load_spread, "measured"), run_s=figure(2.0, run_spread, "measured"),
+            first_run_s=figure(2.0, run_spread, "measured"), unload_s=figure(0.0, 0.0, "measured"),
+        )
+        for block in prepared.schedule.blocks
+    )  # fmt: skip
+    sure = certain(prepared).setting
+    fit = with_settings(prepared.setting.profile.fit, parameters=(), correlation=())
+    known = {"measurements": measurements, "noise": noise, "fit": fit, **known}
+    profile = with_settings(sure.profile, **known)
+    return prepared.changed(setting=replace(sure, profile=profile))
 
 
-def test_with_baseline_and_limit_known_it_is_killed_or_not():
-    assert kill_share(place(), 10_000) == 0.0
-    assert kill_share(place(), 10_001) == 1.0
+def logs(prepared, count=4_000):
+    total = prepared.finish().total_s
+    return np.log(spread_of([(1.0, prepared)], count).totals_s / total)
 
 
-@pytest.mark.parametrize("uncertain", [place(baseline_spread=0.3), place(limit_spread=0.1)])
-def test_at_the_limit_half_of_the_draws_kill(uncertain):
-    assert kill_share(uncertain, 10_000) == pytest.approx(0.5, abs=0.04)
-    shares = [kill_share(uncertain, peak) for peak in range(7_000, 13_000, 500)]
-    assert shares == sorted(shares)
-    assert shares[0] < 0.01 and shares[-1] > 0.98
+def test_what_was_measured_without_spread_has_none_of_the_fits_noise():
+    """Nothing of such a total is fitted, though the profile keeps the fit for blocks that were not measured."""
+    assert measured_share(measured_profile()) == pytest.approx(1.0)
+    assert np.abs(logs(measured_profile(), 50)).max() < 1e-9
 
 
-def test_one_deviation_of_the_baseline_below_the_limit_a_sixth_of_the_draws_kill():
-    """300 bytes below: the share of a normal distribution beyond one standard deviation."""
-    assert kill_share(place(baseline_spread=0.3), 9_700) == pytest.approx(0.159, abs=0.03)
+def test_the_fits_noise_counts_for_the_share_that_was_not_measured():
+    half = measured_profile()
+    marks = [{"measured": 0.5, "fitted": 0.5}] * len(half.schedule.blocks)
+    mixed = replace(half, costs=replace(half.costs, run_marks=tuple(marks), load_marks=tuple(marks)))
+    assert measured_share(mixed) == pytest.approx(0.5)
+    assert logs(mixed).std() == pytest.approx(0.5 * mixed.setting.profile.fit.noise, rel=0.05)
 
 
-def test_the_peak_that_keeps_a_risk_is_a_quantile_of_the_peaks_allowed():
-    uncertain = place(baseline_spread=0.3, limit_spread=0.05)
-    allowed = int(np.quantile(allowed_peaks(uncertain), 0.05))
-    assert kill_share(uncertain, allowed) <= 0.05 < kill_share(uncertain, allowed + 100)
+def test_measured_spreads_are_drawn_for_each_block_and_hold_for_all_its_visits():
+    """The block's mean is not known better for being visited often; errors of many blocks average out."""
+    prepared = measured_profile(run_spread=0.1)
+    sample = drawn(prepared.setting.profile, 1_000)
+    first, second = sample[sampled_name(0, "run_s")], sample[sampled_name(1, "run_s")]
+    assert (first.mean(), first.std()) == pytest.approx((2.0, 0.2), rel=0.1)
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.1
+    assert sampled_name(0, "unload_s") not in sample
+    assert 0.0 < logs(prepared).std() < 0.1 / 2
+
+
+def test_the_interval_of_a_measured_profile_has_a_width():
+    for settings in ({"run_spread": 0.1}, {"load_spread": 0.5}, {"noise": RunNoise(0.05, 10, "made up")}):
+        low, high = spread_of(measured_profile(**settings).outcomes()).interval()
+        assert low < high
+
+
+def test_whole_runs_vary_by_one_factor_however_long_they_are():
+    assert logs(measured_profile(noise=RunNoise(0.05, 1_000, "made up"))).std() == pytest.approx(0.05, rel=0.05)
+
+
+def test_noise_that_few_runs_showed_is_drawn_wider():
+    """Student's distribution: of two runs, the central 90 % reaches 6.3 deviations, of a thousand 1.65."""
+    few, many = (logs(measured_profile(noise=RunNoise(0.01, count, "made up"))) for count in (2, 1_000))
+    assert np.quantile(few, 0.95) == pytest.approx(0.063, rel=0.15)
+    assert np.quantile(many, 0.95) == pytest.approx(0.0165, rel=0.1)

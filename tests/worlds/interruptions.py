@@ -92,11 +92,12 @@ class Scan:
             arguments = self.command.arguments
             for number in range(min(self.drawn.randint(1, IN_A_ROW), moments - done)):
                 sent = SIGNALS[done % len(SIGNALS)]
-                if not self._interrupt(folder, arguments, sent, self.whole_s / (number + 1)):
-                    break
-                done += 1
+                is_cut_short = self._interrupt(folder, arguments, sent, self.whole_s / (number + 1))
                 if self.command.again is not None:
                     arguments = self.command.again(folder)
+                if not is_cut_short:
+                    break
+                done += 1
             if self._whole(folder, arguments) != self.expected:
                 self.report.wrong.append(f"{self._last}: another result after the rerun")
         return self.report

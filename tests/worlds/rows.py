@@ -156,9 +156,9 @@ class Row:
     @property
     def bounds(self) -> tuple[int, int]:
         """Bytes that it needs at least, and with everything kept and the windows full."""
-        one, every = ["none"] * len(self.parts), [len(part.sizes) for part in self.parts]
-        least = self.with_(budget=None).keeping(*one).loading(*[0] * len(self.parts)).schedule()[0].needed_bytes
-        return least, self.with_(budget=None).keeping(*every).schedule()[0].needed_bytes
+        free, every = self.with_(budget=None), [len(part.sizes) for part in self.parts]
+        least = free.keeping(*[0] * len(self.parts)).loading(*[0] * len(self.parts))
+        return least.schedule()[0].needed_bytes, free.keeping(*every).schedule()[0].needed_bytes
 
     def comes_to(self) -> tuple[float, int] | None:
         """Seconds, and bytes loaded; None if the budget refuses it."""
