@@ -17,6 +17,7 @@ from ondevice_sora.base.compiled import has_compiler
 from ondevice_sora.simulator.engine import play
 from ondevice_sora.simulator.fast import finish
 from ondevice_sora.simulator.prepare import asked, model_of, ready
+from ondevice_sora.simulator.search.candidates import wait_for_compiler
 from ondevice_sora.simulator.search.choices import Choices
 from ondevice_sora.simulator.search.moves import moves
 from ondevice_sora.simulator.search.problem import Problem, problem_of
@@ -85,6 +86,7 @@ def main() -> None:
         return finish(schedule, costs, place.machine)
 
     print(f"ours-256, {len(plans)} different plans of {visits:.0f} visits, each scored once, best of {ROUNDS} rounds")
+    wait_for_compiler()
     if not has_compiler():
         print("numba is not installed: nothing is compiled")
     found_rates = rates(

@@ -119,8 +119,8 @@ class Search:
     plan: LoadedPlan
 
     @property
-    def gap(self) -> float:
-        """How far the plan may be from the best possible one, relative to a bound that no plan beats."""
+    def gap(self) -> float | None:
+        """How far the plan may be from the best possible one, relative to a bound; None without a bound."""
         return self.planning.gap
 
     def to_dataframe(self, what: Literal["plans", "front"] = "plans") -> pd.DataFrame:
@@ -233,8 +233,8 @@ def search(
     """Find the fastest plan that keeps to a footprint: cuts, windows, residents. The rest stays as in `plan`.
 
     device    one, or several for one plan that is best on average
-    memory    the footprint to keep to; without it, a share of the device's limit
-    risk      choose by this quantile of the costs' spread, and keep the limit in that share of the draws
+    memory    the footprint to keep to; without it, what is below the device's limit with 99 % certainty
+    risk      choose by this quantile of the costs' spread, and be so sure that the limit is not below the budget
     seconds   stop then with the best so far; None: when nothing better is found
     budgets   search so many smaller budgets too, for the front of total and peak
 

@@ -94,7 +94,8 @@ class Result(msgspec.Struct, frozen=True):
 
     total_s         null if the app is killed before the end; unlimited_s is what it would take without a limit
     interval_s      the total's central 90 % under the costs' spread; null without figures that have one
-    kill_share      share of the samples of baseline and limit under which the app is killed
+    kill_share      how probable it is that the limit, which is not known exactly, lies below the peak: then every run
+                    is killed, else none
     needed_bytes    the peak if there were no limit
     marks           share of the total that rests on figures of each mark
     start           what the app had done before, see Plan.start

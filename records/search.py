@@ -5,6 +5,8 @@ Printed as a table, or as JSON with the same numbers; seconds and bytes, null fo
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from ondevice_sora.profiles.figures import Mark
@@ -26,7 +28,8 @@ class PlannedRow(msgspec.Struct, frozen=True):
 
     total_s       without a limit, where the plan is killed
     quantile_s    the total at the asked-for quantile of the costs' spread; null if none was asked for
-    kill_share    share of the draws of baseline and limit in which the app is killed
+    kill_share    how probable it is that the limit, which is not known exactly, lies below the peak: then every run is
+                  killed, else none
     seconds_by_mark   how much of the total rests on figures of each mark
     """
 
@@ -46,7 +49,7 @@ class PlannedRow(msgspec.Struct, frozen=True):
 
 
 class FrontPoint(msgspec.Struct, frozen=True):
-    """A plan that no other plan tried beats in both seconds and bytes (of memory, or of storage)."""
+    """A plan that no other plan tried beats in both seconds and bytes (of storage), or packages."""
 
     total_s: float
     peak_bytes: int
@@ -54,25 +57,44 @@ class FrontPoint(msgspec.Struct, frozen=True):
     num_packages: int
 
 
+class BudgetPoint(FrontPoint, frozen=True):
+    """The best plan of a search within a budget of its own, and the plan itself, as a plan file has it.
+
+    kill_share    as in PlannedRow
+    gap, ending   as in Planning
+    """
+
+    budget_bytes: int
+    kill_share: float
+    gap: float | None
+    ending: str
+    plan: dict[str, Any]
+
+
 class Planning(msgspec.Struct, frozen=True):
     """The answer of a search; rows begin with the plan found.
 
     bound      seconds that no plan beats, or the same relative measure as `score` for several devices
-    gap        how far the plan found may be from the optimum, relative to the bound; 0 if every plan was tried
+    gap        how far the plan found may be from the optimum, relative to the bound; 0 if every plan was tried; null if
+               there was no time for a bound
     ending     optimum (every plan was tried), converged, time, interrupted
+
+    memory_front    the best plan of each budget that was searched, fastest first, without those that another one beats
+                    in both seconds and peak
+    storage_front, package_front    of all plans tried
     """
 
     budget_bytes: int
     budget_source: str
     score: float
     bound: float
-    gap: float
+    gap: float | None
     ending: str
     num_evaluated: int
     search_s: float
     risk: float | None
     rows: list[PlannedRow]
-    memory_front: list[FrontPoint]
+    memory_front: list[BudgetPoint]
     storage_front: list[FrontPoint]
     package_front: list[FrontPoint]
 

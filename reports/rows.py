@@ -11,7 +11,7 @@ from itertools import pairwise
 from statistics import median
 from typing import NamedTuple
 
-from ondevice_sora.base.units import format_bytes, format_count, format_percent, format_seconds
+from ondevice_sora.base.units import format_bytes, format_count, format_percent, format_probability, format_seconds
 from ondevice_sora.profiles.figures import MARKS, Mark
 from ondevice_sora.records.metrics import busy_shares, component_results, step_ends
 from ondevice_sora.records.result import BlockRow, ComponentResult
@@ -143,8 +143,11 @@ def verdict(trace: Trace) -> Verdict:
         )
     sureness = None
     if result is not None:
-        share = format_percent(result.kill_share) if result.kill_share > 0 else "none"
-        sureness = f"Killed in {share} of the draws of baseline and limit, neither of which is known exactly."
+        doubt = format_probability(result.kill_share)
+        sureness = (
+            f"The limit is not known exactly. It lies below the peak with a probability of {doubt}: then every run is "
+            "killed, else none."
+        )
     if kill is not None:
         return Verdict(True, "Would be killed" if simulated else "Killed", sentence, sureness)
     if result is not None and any(row.falls_back for row in result.blocks):
@@ -153,7 +156,7 @@ def verdict(trace: Trace) -> Verdict:
 
 
 def facts(trace: Trace) -> list[Fact]:
-    """The main numbers: total, peak, free or missing memory, risk of a kill, how busy the processors are, a step."""
+    """The main numbers: total, peak, free or missing memory, doubt about the limit, how busy processors are, a step."""
     result = trace.result
     rows = []
     total = total_s(trace)
@@ -170,8 +173,7 @@ def facts(trace: Trace) -> list[Fact]:
     name = "Peak footprint" if trace.kill is None else "Memory needed"
     rows.append(Fact(name, format_bytes(peak), f"limit {format_bytes(trace.limit_bytes)}, {room}"))
     if result is not None:
-        sure = format_percent(result.kill_share) if result.kill_share > 0 else "none"
-        rows.append(Fact("Risk of a kill", sure, "of draws of baseline and limit"))
+        rows.append(Fact("Doubt about the limit", format_probability(result.kill_share), "that it lies below the peak"))
     busy = result.busy_share if result is not None else busy_shares(trace)
     runs = {lane: share for lane, share in busy.items() if lane != "load"}
     if runs:

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ondevice_sora.base.units import format_bytes, format_change, format_count, format_percent, format_seconds
+from ondevice_sora.base.units import (
+    format_bytes,
+    format_change,
+    format_count,
+    format_percent,
+    format_probability,
+    format_seconds,
+)
 from ondevice_sora.profiles.figures import MARKS, Mark
-from ondevice_sora.records.search import Explanation, PlannedRow, Planning, Reason
+from ondevice_sora.records.search import BudgetPoint, Explanation, PlannedRow, Planning, Reason
 
 ENDINGS = {
     "optimum": "every plan was tried: this is the optimum",
@@ -14,6 +21,12 @@ ENDINGS = {
     "time": "stopped by the time limit",
     "interrupted": "interrupted: the best so far",
 }
+
+
+DOUBT = (
+    "how probable it is that the limit, which nobody knows exactly, lies below the peak: every run is then killed, "
+    "else none"
+)
 
 
 class Change(NamedTuple):
@@ -77,17 +90,37 @@ def flip_lines(explanation: Explanation) -> list[str]:
     return explanation.flips or ["No conclusion above flips in more than one draw in ten."]
 
 
+def above_optimum(gap: float | None) -> str:
+    """'at most 1.4 %'."""
+    return "not known" if gap is None else f"at most {format_percent(gap)}"
+
+
+def budget_cells(point: BudgetPoint) -> tuple[str, str, str, str, str, str]:
+    """A point of the front: budget, total, peak, doubt about the limit, how far from the optimum, packages."""
+    return (
+        format_bytes(point.budget_bytes),
+        format_seconds(point.total_s),
+        format_bytes(point.peak_bytes),
+        format_probability(point.kill_share),
+        above_optimum(point.gap),
+        str(point.num_packages),
+    )
+
+
 def gap_lines(planning: Planning) -> list[tuple[str, str]]:
-    """The budget, the bound, and how the search ended: a word and what there is to say."""
+    """The budget, what doubt means, the bound, and how the search ended: a word and what there is to say."""
     several = len(devices_of(planning)) > 1
     bound = "1 (each device's bound)" if several else format_seconds(planning.bound)
     plans = format_count(planning.num_evaluated, "plan")
     return [
         ("budget", f"{format_bytes(planning.budget_bytes)}, {planning.budget_source}"),
+        ("doubt", DOUBT),
         (
             "bound",
-            f"{bound}: no plan within the budget is faster; the plan found is at most "
-            f"{format_percent(planning.gap)} above the optimum",
+            f"{bound}: no plan within the budget is faster; the plan found is {above_optimum(planning.gap)} above the "
+            "optimum"
+            if planning.gap is not None
+            else "there was no time for one",
         ),
         (
             "search",

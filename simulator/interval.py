@@ -1,4 +1,4 @@
-"""Monte-Carlo over the costs' spread: how sure the total is, and how likely a kill.
+"""Monte-Carlo over the costs' spread: how sure the total is.
 
 Parameters are drawn normally in the seconds they stand for, correlated as the fit found them: a total is linear in
 those seconds, so that what the fit could not tell apart still adds up to what was published. Dynamic LPL's leap step is
@@ -25,12 +25,11 @@ from ondevice_sora.profiles.pricing import DRAWN, sampled_name
 from ondevice_sora.profiles.profile import Profile
 from ondevice_sora.simulator.fast import sampled_totals
 from ondevice_sora.simulator.machine import machines_of
-from ondevice_sora.simulator.prepare import Prepared, Setting
+from ondevice_sora.simulator.prepare import Prepared
 
 F = TypeVar("F", float, Array)
 
 SAMPLES = 100
-MEMORY_DRAWS = 2_000
 LEVEL = 0.90
 SMALLEST = 0.05
 LARGEST = 3.0
@@ -132,21 +131,3 @@ def measured_share(prepared: Prepared) -> float:
         measured += run_s * costs.run_marks[visit.block].get("measured", 0.0)
         measured += load_s * costs.load_marks[visit.block].get("measured", 0.0)
     return measured / total if total > 0 else 0.0
-
-
-def allowed_peaks(setting: Setting) -> Array:
-    """For each draw of baseline and limit, the highest peak with which the app lives, bytes [MEMORY_DRAWS].
-
-    A peak is told at the baseline's own value. The share of draws that a peak exceeds is the risk of a kill; the budget
-    that keeps a risk is a quantile.
-    """
-    random = np.random.default_rng(20250204)
-    drawn = draw(setting.profile, MEMORY_DRAWS, random)["baseline_bytes"]
-    limits = setting.limit_bytes * np.exp(setting.limit_spread * random.standard_normal(MEMORY_DRAWS))
-    allowed: Array = limits - (drawn - setting.profile.costs.baseline_bytes.value)
-    return allowed
-
-
-def kill_share(setting: Setting, peak_bytes: int) -> float:
-    """The share of draws of baseline and limit in which an app with this peak is killed."""
-    return float(np.mean(allowed_peaks(setting) < peak_bytes))

@@ -22,7 +22,8 @@ from ondevice_sora.simulator.cautions import cautions
 from ondevice_sora.simulator.changes.advice import advice
 from ondevice_sora.simulator.changes.whatif import what_ifs
 from ondevice_sora.simulator.engine import Outcome
-from ondevice_sora.simulator.interval import kill_share, measured_share, spread_of
+from ondevice_sora.simulator.interval import measured_share, spread_of
+from ondevice_sora.simulator.limit import kill_share
 from ondevice_sora.simulator.prepare import Prepared, Setting, asked, prepare
 
 MEASURED = 0.999

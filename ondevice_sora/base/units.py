@@ -80,6 +80,13 @@ def format_percent(share: float) -> str:
     return f"{share * 100:.1f} %" if abs(share) < 0.1 else f"{share * 100:.0f} %"
 
 
+def format_probability(share: float) -> str:
+    """The same of a probability: one that is neither impossible nor certain is not called so."""
+    if 0.0 < share < 0.001:
+        return f"under {format_percent(0.001)}"
+    return f"over {format_percent(0.999)}" if 0.995 <= share < 1.0 else format_percent(share)
+
+
 def format_count(count: int, noun: str) -> str:
     """A number of things: 1 block, 4,286 plans."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

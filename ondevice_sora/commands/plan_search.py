@@ -24,7 +24,8 @@ MODELS = {"opensora-256": "ours-256", "opensora-192": "ours-192"}
 """The plan that a search for a model starts from; all techniques are on."""
 DEFAULT_DEVICE = "iphone15pro"
 DEFAULT_SECONDS = 60.0
-SMALLER_BUDGETS = 6
+SMALLER_BUDGETS = 8
+MOST_CERTAIN = 0.999
 SAVED_EVERY_S, SHOWN_EVERY_S = 5.0, 0.2
 
 
@@ -40,18 +41,24 @@ def add_search_arguments(parser: argparse.ArgumentParser) -> None:
         help="opensora-256 (default), opensora-192, or a plan whose video, sampler, LPL, TDTM, precision and compute "
         "units are kept; several, separated by commas, are searched one after the other and shown in one table",
     )  # fmt: skip
-    parser.add_argument("--memory", type=size_argument, metavar="SIZE", help="the footprint to keep to, e.g. '3.3 GB'")
     parser.add_argument(
-        "--risk", type=_share, metavar="P", help="choose by this quantile of the costs' spread, e.g. 0.95"
-    )
+        "--memory", type=size_argument, metavar="SIZE",
+        help="the footprint to keep to, e.g. '3.3 GB'; without it, what is below the limit with 99 %% certainty",
+    )  # fmt: skip
+    parser.add_argument(
+        "--risk", type=_share, metavar="P",
+        help="choose by this quantile of the costs' spread, and be as certain that the limit is not below the budget",
+    )  # fmt: skip
     parser.add_argument(
         "--seconds", type=_seconds, default=DEFAULT_SECONDS, metavar="N",
         help=f"stop after so many seconds with the best so far (default {DEFAULT_SECONDS:g})",
     )  # fmt: skip
     parser.add_argument("-o", "--output", metavar="YAML", help="write the plan found")
     parser.add_argument(
-        "--pareto", nargs="?", const="", metavar="JSON", help="show the fronts; with a name, write them as JSON too"
-    )
+        "--pareto", nargs="?", const="", metavar="JSON",
+        help="show the fronts, of seconds and budget and others; with a name, write them as JSON too, with the plans",
+    )  # fmt: skip
+    parser.add_argument("--front", metavar="DIR", help="write a plan for each budget of the front into this folder")
     parser.add_argument(
         "--report", nargs="?", const="", metavar="HTML", help="write a page (default MODEL.search.html)"
     )
@@ -80,8 +87,9 @@ def _share(text: str) -> float:
         value = float(text)
     except ValueError:
         value = -1.0
-    if not 0.5 <= value < 1.0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a quantile. Write one from 0.5 to below 1, such as 0.95.")
+    if not 0.5 <= value <= MOST_CERTAIN:
+        what = f"{text!r} is not a quantile. Write one from 0.5 to {MOST_CERTAIN:g}, such as 0.95."
+        raise argparse.ArgumentTypeError(what)
     return value
 
 
@@ -107,7 +115,9 @@ def run_search(options: argparse.Namespace) -> int:
     devices = [name.strip() for name in (options.devices or options.device or DEFAULT_DEVICE).split(",")]
     models = [name.strip() for name in options.model.split(",")]
     outputs = _outputs(options, models, devices)
+    folder = _folder(options, models)
     plannings: dict[str, Planning] = {}
+    written_front: list[Path] = []
     for model in models:
         try:
             searched = _search(model, devices, options)
@@ -121,6 +131,8 @@ def run_search(options: argparse.Namespace) -> int:
             comment += f"{answer.rows[0].total_s:.6f} s predicted."
             found = searched.best.moved_to(outputs["output"].parent)
             write_yaml(outputs["output"], plan_data(found), comment)
+        if folder is not None:
+            written_front = _write_front(searched, folder, options.force)
         if answer.ending == "interrupted":
             break
         if "report" in outputs:
@@ -141,7 +153,7 @@ def run_search(options: argparse.Namespace) -> int:
     if "pareto" in outputs:
         data = msgspec.to_builtins(answers[0])
         write_json(outputs["pareto"], {key: data[key] for key in ("memory_front", "storage_front", "package_front")})
-    for path in outputs.values():
+    for path in [*outputs.values(), *written_front]:
         if path.exists():
             print(f"Wrote {path}", file=sys.stderr)
     if answers[-1].ending != "interrupted" and len(answers) == len(models):
@@ -165,6 +177,37 @@ def _outputs(options: argparse.Namespace, models: list[str], devices: list[str])
     return outputs
 
 
+def _folder(options: argparse.Namespace, models: list[str]) -> Path | None:
+    """Where the plans of the front go: a new or an empty folder, unless --force is given. Raises UserError."""
+    if options.front is None:
+        return None
+    if len(models) > 1:
+        raise UserError("several models are searched, and one folder is named", "--front", "Name one model.")
+    folder = Path(options.front)
+    if folder.exists() and not folder.is_dir():
+        raise UserError("this is not a folder", options.front, "Name another one.")
+    if folder.is_dir() and any(folder.iterdir()) and not options.force:
+        raise UserError("the folder is not empty", options.front, "Name another one, or write into it with --force.")
+    if not folder.parent.is_dir():
+        raise UserError(f"there is no folder {folder.parent}", options.front, "Make the folder first.")
+    return folder
+
+
+def _write_front(searched: _Searched, folder: Path, force: bool) -> list[Path]:
+    """Write the plans of the front, each named by its budget. Raises UserError."""
+    from ondevice_sora.base.files.writing import write_yaml
+    from ondevice_sora.base.units import format_bytes
+
+    folder.mkdir(exist_ok=True)
+    model = searched.best.moved_to(folder).model
+    written = []
+    for point in searched.answer.memory_front:
+        path = output_path(str(folder / f"{format_bytes(point.budget_bytes).replace(' ', '')}.yaml"), "", force)
+        write_yaml(path, {**point.plan, "model": model}, f"{point.total_s:.6f} s predicted.")
+        written.append(path)
+    return written
+
+
 class _Searched(NamedTuple):
     model: str
     answer: Planning
@@ -177,7 +220,7 @@ def _search(model: str, devices: list[str], options: argparse.Namespace) -> _Sea
     from ondevice_sora.plans.schema import LoadedPlan, load_plan
     from ondevice_sora.profiles.profile import load_profile
     from ondevice_sora.simulator.prepare import setting_of
-    from ondevice_sora.simulator.search.comparison import budget_for, find_plan_for
+    from ondevice_sora.simulator.search.comparison import budget_for, find_plan_for, other_budget
     from ondevice_sora.simulator.search.state import fingerprint, load_state, save_state
 
     loaded = load_plan(MODELS.get(model, model))
@@ -187,6 +230,7 @@ def _search(model: str, devices: list[str], options: argparse.Namespace) -> _Sea
         profile, device = load_profile(name)
         settings.append(setting_of(profile, device, plan))
     budget = budget_for(settings, options.memory, options.risk)
+    is_front_asked = any(asked is not None for asked in (options.pareto, options.front, options.report))
     known: Known = {}
     about = fingerprint(plan, settings)
     if options.state:
@@ -198,7 +242,7 @@ def _search(model: str, devices: list[str], options: argparse.Namespace) -> _Sea
     ):
         answer, best = find_plan_for(
             loaded, settings, budget, options.risk, options.seconds, progress,
-            SMALLER_BUDGETS if options.pareto is not None or options.report is not None else 0, known,
+            SMALLER_BUDGETS if is_front_asked else 0, known, other_budget(settings, budget[0]),
         )  # fmt: skip
     return _Searched(model, answer, LoadedPlan(best, loaded.document), settings)
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
-from ondevice_sora.base.files.writing import write_text
+from ondevice_sora.base.files.writing import write_text, yaml_text
 from ondevice_sora.base.units import format_bytes, format_count, format_percent, format_seconds
-from ondevice_sora.records.search import PlannedBlock, PlannedRow, Planning, Reason, SearchReport
+from ondevice_sora.records.search import BudgetPoint, PlannedBlock, PlannedRow, Planning, Reason, SearchReport
 from ondevice_sora.reports.page.sections import letter, run_color
 from ondevice_sora.reports.page.templating import page
 from ondevice_sora.reports.search import (
+    DOUBT,
+    budget_cells,
     changes,
     devices_of,
     flip_lines,
@@ -50,6 +53,14 @@ class Cut(NamedTuple):
     blocks: list[tuple[str, float, bool]]
 
 
+class Offer(NamedTuple):
+    """A plan of the front: what stands in its row, and the plan as a link to a file of its own."""
+
+    cells: tuple[str, ...]
+    name: str
+    link: str
+
+
 class Named(NamedTuple):
     """A plan of the chart, by its letter."""
 
@@ -75,10 +86,12 @@ def render_search(report: SearchReport) -> str:
         assets=("search.css", "search.js"),
         figures={"pareto": _pareto(report, rows), "tornado": _tornado(report)},
         report=report,
+        doubt=DOUBT,
         devices=devices,
         sentence=_sentence(planning, rows),
         components=list(dict.fromkeys(name for row in planning.rows for name in row.component_s)),
         policies={device: _policies(rows_of(planning, device)) for device in devices},
+        front=list(map(_offer, planning.memory_front)),
         named=[Named(letter(n), run_color(n), f"{row.name}: {_told(row)}") for n, row in enumerate(rows)],
         has_next_best=bool(_next_best(report)),
         cuts={component: [_cut(row, component) for row in rows] for component in rows[0].num_blocks},
@@ -96,10 +109,18 @@ def _sentence(planning: Planning, rows: list[PlannedRow]) -> str:
     if beside is not None:
         share = (beside.total_s - found.total_s) / beside.total_s
         gain = f" {format_percent(abs(share))} {'faster' if share >= 0 else 'slower'} than the {beside.name}."
-    return (
-        f"The fastest of {format_count(planning.num_evaluated, 'plan')}.{gain} No plan that the search may choose is "
-        f"more than {format_percent(planning.gap)} faster."
+    sure = (
+        ""
+        if planning.gap is None
+        else (f" No plan that the search may choose is more than {format_percent(planning.gap)} faster.")
     )
+    return f"The fastest of {format_count(planning.num_evaluated, 'plan')}.{gain}{sure}"
+
+
+def _offer(point: BudgetPoint) -> Offer:
+    text = quote(yaml_text(point.plan, f"Found by `ondevice-sora plan search`: {point.total_s:.6f} s predicted."))
+    name = f"{format_bytes(point.budget_bytes)}.yaml"
+    return Offer(budget_cells(point), name, f"data:text/yaml;charset=utf-8,{text}")
 
 
 def _policies(rows: list[PlannedRow]) -> list[Policy]:

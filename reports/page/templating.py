@@ -21,7 +21,14 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from ondevice_sora.base.units import format_bytes, format_change, format_count, format_percent, format_seconds
+from ondevice_sora.base.units import (
+    format_bytes,
+    format_change,
+    format_count,
+    format_percent,
+    format_probability,
+    format_seconds,
+)
 from ondevice_sora.reports.rows import UNKNOWN
 from ondevice_sora.reports.timeline import title
 
@@ -89,6 +96,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "seconds": format_seconds,
     "bytes": format_bytes,
     "percent": format_percent,
+    "probability": format_probability,
     "change": lambda change: format_change(change, format_seconds),
     "css": css_share,
     "count": format_count,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from ondevice_sora.base.units import format_bytes, format_percent, format_seconds
+from ondevice_sora.base.units import format_bytes, format_percent, format_probability, format_seconds
 from ondevice_sora.profiles.figures import Mark
 from ondevice_sora.records.search import Explanation, FrontPoint, PlannedRow, Planning
 from ondevice_sora.reports.search import (
+    budget_cells,
     changes,
     devices_of,
     flip_lines,
@@ -30,7 +31,7 @@ def print_planning(plannings: dict[str, Planning]) -> None:
     console = table_console(TABLE_WIDTH)
     every = [row for planning in plannings.values() for row in planning.rows]
     components = list(dict.fromkeys(name for row in every for name in row.component_s))
-    heads = ["total", *components, "peak", "packages", "killed in", "found saves", *MARKS_SHOWN]
+    heads = ["total", *components, "peak", "packages", "doubt", "found saves", *MARKS_SHOWN]
     risks = [planning.risk for planning in plannings.values() if planning.risk is not None]
     if risks:
         heads.append(f"at {format_percent(risks[0])}")
@@ -55,7 +56,7 @@ def print_planning(plannings: dict[str, Planning]) -> None:
 def _cells(row: PlannedRow, found: PlannedRow, components: list[str]) -> list[str]:
     cells = [f"  {plan_name(row)}", format_seconds(row.total_s)]
     cells += [format_seconds(row.component_s[name]) if name in row.component_s else "" for name in components]
-    cells += [format_bytes(row.peak_bytes), str(row.num_packages), format_percent(row.kill_share)]
+    cells += [format_bytes(row.peak_bytes), str(row.num_packages), format_probability(row.kill_share)]
     if row is found:
         cells += [""] * (1 + len(MARKS_SHOWN))
     else:
@@ -79,13 +80,17 @@ def gain_lines(rows: list[PlannedRow]) -> list[str]:
 
 
 def print_front(planning: Planning) -> None:
-    """Print the Pareto fronts, evenly thinned to SHOWN points each."""
+    """Print the front of the budgets searched, and those of all plans tried, thinned, if there is a choice."""
     console = table_console()
+    console.print()
+    heads = ("budget", "total", "peak", "doubt", "above the optimum", "packages")
+    print_table(console, numbers(*heads), list(map(budget_cells, planning.memory_front)), "fastest plans by budget")
     for title, points in (
-        ("fastest plans by peak memory", planning.memory_front),
-        ("fastest plans by storage", planning.storage_front),
-        ("fastest plans by number of packages", planning.package_front),
+        ("all plans tried, by storage", planning.storage_front),
+        ("all plans tried, by packages", planning.package_front),
     ):
+        if len(points) < 2:
+            continue
         rows = [
             (
                 format_seconds(point.total_s),

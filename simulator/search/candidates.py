@@ -2,11 +2,13 @@
 
 Candidates differ in cuts, windows and residents. Their blocks come from one table, in which each is priced once; their
 visits from columns that are remembered by cut. What then remains is plans/loading.py and plans/recurrence.py,
-compiled where numba is installed. Tests hold the answers equal to those of the schedule built whole and of the engine.
+compiled where numba is installed. Until that is done, beside the search, candidates are scored uncompiled. Tests hold
+the answers equal to those of the schedule built whole and of the engine.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import accumulate, chain
@@ -16,7 +18,7 @@ import numpy as np
 
 from ondevice_sora.base.compiled import compiled, has_compiler
 from ondevice_sora.plans import loading, recurrence
-from ondevice_sora.plans.heat import Heat
+from ondevice_sora.plans.heat import NO_HEAT, Heat
 from ondevice_sora.plans.loading import Ints, Room, Sizes, Walk, load_plan_of
 from ondevice_sora.plans.policies import flags
 from ondevice_sora.plans.recurrence import Blocks, Seconds, finish_times
@@ -46,6 +48,12 @@ class _Cut(NamedTuple):
     pass_length: Column
     stored_bytes: dict[Packages, int]
     num_packages: dict[Packages, int]
+
+
+MOST_NUMBERS = 4_000_000
+"""So many numbers of visits are remembered of cuts; then all are forgotten."""
+MOST_BLOCKS = 100_000
+"""The same of blocks and their prices."""
 
 
 class _Table(NamedTuple):
@@ -78,8 +86,10 @@ class Candidates:
         self.rows: dict[tuple[int, int, int, bool], int] = {}
         self.packages: dict[tuple[str, str, str], int] = {}
         self.stored: list[int] = []
-        self.columns: list[list[Any]] = [[] for _ in range(13)]
+        self.columns = _Columns(floats=7, ints=6)
         self.table: _Table | None = None
+        self.num_kept = 0
+        self.is_fast = False
 
     def can_play(self, choices: Choices) -> bool:
         """Whether nothing in them needs the plan's schedule to be built whole: rules that look at a first pass."""
@@ -89,24 +99,28 @@ class Candidates:
         )
 
     def play(self, choices: Choices, packages: Packages, budget: int) -> Played | None:
-        """What the candidate comes to; None if the budget cannot be kept."""
+        """What the candidate comes to; None if the budget cannot be kept, or visits are too many to be played."""
+        lengths = (len(choice.starts) * own.part.num_passes for choice, own in zip(choices, self.parts, strict=True))
+        if sum(lengths) > MAX_VISITS:
+            return None
+        play = compiled_play()
+        if (play is not None) != self.is_fast or self.num_kept > MOST_NUMBERS or len(self.rows) > MOST_BLOCKS:
+            self.is_fast = play is not None
+            self._forget()
         chosen = [self._columns_of(index, choice) for index, choice in enumerate(choices)]
         cuts = [columns[1] for columns in chosen]
-        block = _join([cut.block for cut in cuts])
-        if len(block) > MAX_VISITS:
-            return None
+        block = self._join([cut.block for cut in cuts])
         walk = Walk(
-            block, _join([columns[2] for columns in chosen]), _join([columns[3] for columns in chosen]),
-            _join([cut.pass_length for cut in cuts]), self.start,
+            block, self._join([columns[2] for columns in chosen]), self._join([columns[3] for columns in chosen]),
+            self._join([cut.pass_length for cut in cuts]), self.start,
         )  # fmt: skip
         if self.table is None:
-            columns = list(map(_column, self.columns))
+            columns = self.columns.arrays() if self.is_fast else self.columns.lists
             self.table = _Table(Blocks(Seconds(*columns[:7]), Sizes(*columns[7:11])), *columns[11:])
         machine, blocks = self.place.machine, self.table.blocks
-        play = _compiled() if has_compiler() else play_walk
         package = self.table.separate if packages == "separate" else self.table.shared
         room = Room(machine.memory.baseline, budget, budget)
-        total_s, peak, needed, is_refused = play(walk, package, blocks, room, machine.heat)
+        total_s, peak, needed, is_refused = (play or play_walk)(walk, package, blocks, room, machine.heat)
         if is_refused:
             return None
         stored = sum([cut.stored_bytes[packages] for cut in cuts])
@@ -119,9 +133,11 @@ class Candidates:
             cut = own.cuts.get(choice.starts)
             if cut is None:
                 cut = own.cuts[choice.starts] = self._cut(index, choice.starts)
+                self.num_kept += len(cut.block)
             kept = flags(own.part.kept(choice), [own.names[start] for start in choice.starts])
             passes = own.part.num_passes
-            own.last = (choice, cut, _repeated([choice.prefetch], len(kept) * passes), _repeated(kept, passes))
+            window = self._column([choice.prefetch], len(kept) * passes)
+            own.last = (choice, cut, window, self._column(kept, passes))
         return own.last
 
     def _cut(self, index: int, starts: tuple[int, ...]) -> _Cut:
@@ -130,8 +146,8 @@ class Candidates:
         rows = {merges: self._rows(index, bounds, merges) for merges in dict.fromkeys(own.merging)}
         once, used = next(iter(rows.values())), set(chain.from_iterable(rows.values()))
         return _Cut(
-            _column([row for merges in own.merging for row in rows[merges]]),
-            _column([len(bounds)] * len(own.merging)),
+            self._column([row for merges in own.merging for row in rows[merges]]),
+            self._column([len(bounds)], len(own.merging)),
             {"shared": sum([self.stored[row] for row in once]), "separate": sum([self.stored[row] for row in used])},
             {"shared": len(bounds), "separate": len(used)},
         )
@@ -157,11 +173,32 @@ class Candidates:
                 ],
                 numbers,
             )
-            for column, more in zip(self.columns, added, strict=True):
-                column.extend(more)
+            self.columns.extend(added)
             self.stored.extend(costs.stored_bytes)
             self.table = None
         return [self.rows[key] for key in keys]
+
+    def _forget(self) -> None:
+        """Let go of the columns: there are too many, or they are to be of another kind."""
+        for own in self.parts:
+            own.cuts.clear()
+            own.last = None
+        self.num_kept, self.table = 0, None
+        if len(self.rows) > MOST_BLOCKS:
+            self.rows.clear()
+            self.packages.clear()
+            self.stored.clear()
+            self.columns.clear()
+            self.place.prices.rows.clear()
+
+    def _column(self, values: list[Any], times: int = 1) -> Column:
+        if not self.is_fast:
+            return values * times
+        column = np.array(values)
+        return column if times == 1 else np.tile(column, times)
+
+    def _join(self, columns: list[Column]) -> Column:
+        return np.concatenate(columns) if self.is_fast else list(chain.from_iterable(columns))
 
 
 def play_walk(walk: Walk, package: Ints, blocks: Blocks, room: Room, heat: Heat) -> tuple[float, int, int, bool]:
@@ -177,18 +214,78 @@ HELPERS = (*loading.HELPERS, load_plan_of, *recurrence.HELPERS, finish_times)
 """What `play_walk` calls."""
 
 
+class _Compiling(threading.Thread):
+    """Compiles `play_walk` and plays one visit with it: that takes seconds, and a search need not wait for it."""
+
+    def __init__(self) -> None:
+        super().__init__(name="compile the search")
+        self.play: Callable[..., Any] | None = None
+        self.error: Exception | None = None
+
+    def run(self) -> None:
+        try:
+            if has_compiler():
+                play = compiled(play_walk, *HELPERS)
+                play(*_smallest_walk())
+                self.play = play
+        except Exception as error:  # it is raised where the search is
+            self.error = error
+
+
+def _smallest_walk() -> tuple[Any, ...]:
+    """What `play_walk` is given, in arrays: one visit of one block."""
+    visit, one, second = np.zeros(1, np.int64), np.ones(1, np.int64), np.zeros(1)
+    seconds: Any = [second] * len(Seconds._fields)
+    sizes: Any = [one] * len(Sizes._fields)
+    walk: Any = (visit, visit, visit, one, 0)
+    return Walk(*walk), visit, Blocks(Seconds(*seconds), Sizes(*sizes)), Room(0, 10, 10), NO_HEAT
+
+
 @cache
-def _compiled() -> Callable[..., Any]:
-    return compiled(play_walk, *HELPERS)
+def _compiling() -> _Compiling:
+    thread = _Compiling()
+    thread.start()
+    return thread
 
 
-def _column(values: list[Any]) -> Column:
-    return np.array(values) if has_compiler() else values
+def compiled_play() -> Callable[..., Any] | None:
+    """`play_walk` compiled; None without a compiler and as long as it is under way, which the first call begins."""
+    thread = _compiling()
+    if thread.error is not None:
+        raise thread.error
+    return thread.play
 
 
-def _repeated(values: list[Any], times: int) -> Column:
-    return np.tile(_column(values), times) if has_compiler() else values * times
+def wait_for_compiler() -> None:
+    """Come back when `compiled_play` has its last answer."""
+    _compiling().join()
 
 
-def _join(columns: list[Column]) -> Column:
-    return np.concatenate(columns) if has_compiler() else list(chain.from_iterable(columns))
+class _Columns:
+    """Columns that grow: as lists, and as arrays without being copied each time."""
+
+    def __init__(self, floats: int, ints: int) -> None:
+        self.lists: list[list[Any]] = [[] for _ in range(floats + ints)]
+        self.kinds = [np.float64] * floats + [np.int64] * ints
+        self.buffers: list[Any] = []
+        self.num_copied = 0
+
+    def extend(self, added: Sequence[Sequence[Any]]) -> None:
+        for column, more in zip(self.lists, added, strict=True):
+            column.extend(more)
+
+    def arrays(self) -> list[Column]:
+        """What is there now; arrays given before stay as they were."""
+        count = len(self.lists[0])
+        if not self.buffers or count > len(self.buffers[0]):
+            self.buffers = [np.empty(2 * count, kind) for kind in self.kinds]
+            self.num_copied = 0
+        for buffer, column in zip(self.buffers, self.lists, strict=True):
+            buffer[self.num_copied : count] = column[self.num_copied :]
+        self.num_copied = count
+        return [buffer[:count] for buffer in self.buffers]
+
+    def clear(self) -> None:
+        for column in self.lists:
+            column.clear()
+        self.buffers = []

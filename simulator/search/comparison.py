@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
-from typing import Literal
 
 import numpy as np
 from msgspec.structs import replace
@@ -13,18 +13,31 @@ from msgspec.structs import replace
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.units import format_bytes, format_percent
 from ondevice_sora.plans.schedule import Schedule
-from ondevice_sora.plans.schema import ComponentPlan, Keep, LoadedPlan, Memory, Plan, load_plan
+from ondevice_sora.plans.schema import ComponentPlan, Keep, LoadedPlan, Memory, Plan, load_plan, plan_data
 from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.figures import ByteCount, Mark
 from ondevice_sora.records.result import Verdict
-from ondevice_sora.records.search import FrontPoint, PlannedBlock, PlannedRow, Planning
-from ondevice_sora.simulator.interval import allowed_peaks, kill_share, spread_of
-from ondevice_sora.simulator.prepare import HEADROOM, Prepared, Setting, model_of, prepare, ready
-from ondevice_sora.simulator.search.lower_bound import smallest_budget
+from ondevice_sora.records.search import BudgetPoint, PlannedBlock, PlannedRow, Planning
+from ondevice_sora.simulator.interval import SAMPLES, spread_of
+from ondevice_sora.simulator.limit import DOUBT, budget_within, kill_share, usual_budget
+from ondevice_sora.simulator.prepare import Prepared, Setting, model_of, prepare, ready
+from ondevice_sora.simulator.search.front import Clock, Within, best_within, front, score_of, search_within, undominated
 from ondevice_sora.simulator.search.problem import Problem, Scored, problem_of
-from ondevice_sora.simulator.search.search import FINALISTS, Found, Progress, search
+from ondevice_sora.simulator.search.search import FINALISTS, Progress, gap_of
+from ondevice_sora.simulator.search.smallest import smallest_budget
 from ondevice_sora.simulator.search.state import Known
 from ondevice_sora.simulator.simulate import mark_shares
+
+NEAR = 0.02
+"""Budgets that are nearer to each other, relative to the limit, are not shown beside each other."""
+BEYOND = 20
+"""So many draws lie beyond a quantile that is told."""
+VISIT_S = 1e-4
+"""About what playing one visit in the engine takes, in seconds."""
+SHORT_S = 2.0
+"""Plans that take no longer to play are set beside the one found, whatever the time."""
+
+Maker = Callable[[Setting], Prepared]
 
 
 def budget_for(settings: Sequence[Setting], memory: int | None, risk: float | None) -> tuple[int, str]:
@@ -40,13 +53,20 @@ def budget_for(settings: Sequence[Setting], memory: int | None, risk: float | No
             )
         return memory, "given with --memory"
     if risk is None:
-        return int(tightest.limit_bytes * HEADROOM), f"{format_percent(HEADROOM)} of the limit"
-    budgets = [_safe_budget(setting, risk) for setting in settings]
-    return min(budgets), f"kept in {format_percent(risk)} of the draws of baseline and limit"
+        budget = min(map(usual_budget, settings))
+        return (
+            budget,
+            f"below the limit of {format_bytes(tightest.limit_bytes)} with {format_percent(1 - DOUBT)} certainty",
+        )
+    budget = min(budget_within(setting, 1.0 - risk) for setting in settings)
+    return budget, f"below the limit with {format_percent(risk)} certainty, as asked with --risk"
 
 
-def _safe_budget(setting: Setting, risk: float) -> int:
-    return min(setting.limit_bytes, math.floor(np.quantile(allowed_peaks(setting), 1.0 - risk, method="lower")))
+def other_budget(settings: Sequence[Setting], budget: int) -> int | None:
+    """What to show beside a budget: the whole limit beside a safe one, a safe one beside one that is not."""
+    limit, usual = min(setting.limit_bytes for setting in settings), min(map(usual_budget, settings))
+    other = usual if budget > usual * (1 + NEAR) else limit
+    return other if abs(other - budget) > NEAR * limit else None
 
 
 def find_plan_for(
@@ -58,61 +78,94 @@ def find_plan_for(
     progress: Progress | None = None,
     budgets: int = 0,
     known: Known | None = None,
+    beside: int | None = None,
 ) -> tuple[Planning, Plan]:
-    """The search's answer and the plan found. `budgets` smaller budgets are searched too, for the Pareto front.
+    """The search's answer and the plan found. `budgets` smaller budgets are searched too, for the front, and `beside`.
 
     `known` holds the candidates scored before and takes those scored now. Ctrl-C ends the work with what there is: the
     best plan so far and the rows done. Raises UserError if no plan fits, KeyboardInterrupt before there is any plan.
     """
-    known = {} if known is None else known
-    share = None if seconds is None else seconds / (1 + budgets / 2)
     described = model_of(loaded)
     with loaded.locating():
         problem = problem_of(loaded.plan, described, settings, budget[0])
-        problem.seen = known.setdefault(budget[0], {})
-        found = search(problem, share, progress=progress)
-        again = problem.score_anew(found.best.choices, found.best.packages)
-        if again is None or not math.isclose(again.score, found.best.score, rel_tol=1e-6):
+        others, reserve = _others(problem, seconds)
+        clock = Clock(None if seconds is None else seconds - reserve)
+        searching = search_within(
+            problem, _more_budgets(problem, budgets, beside), clock, progress, {} if known is None else known
+        )
+        main = next(searching)
+        again = problem.score_anew(main.best.choices, main.best.packages)
+        if again is None or not math.isclose(again.score, main.best.score, rel_tol=1e-6):
             raise UserError("what is known from before of the best plan is not true", mend="Search from the start.")
-    chosen, tried, rows = found.best, list(found.fitting), []
-    is_interrupted = found.ending == "interrupted"
+    searched = {budget[0]: main}
+    rows: list[PlannedRow] = []
+    chosen, scored = main, main.best
+    is_interrupted = main.found.ending == "interrupted"
     try:
+        for within in searching:
+            searched[within.problem.budget] = within
+            is_interrupted = is_interrupted or within.found.ending == "interrupted"
+        main = searched[budget[0]]
+        chosen = best_within(searched.values(), main)
+        scored = chosen.best if risk is None or is_interrupted else _surest(chosen, risk)
         if not is_interrupted:
-            chosen = _choose(problem, found, risk)
-            for smaller in _smaller_budgets(problem, found, budgets, share, progress, known):
-                tried += smaller.fitting
-                is_interrupted = is_interrupted or smaller.ending == "interrupted"
-        best = _plan_of(problem, chosen)
-        if not is_interrupted:
-            for name, make in [("found", _maker(problem, best)), *_others(problem)]:
+            makers = [("found", _maker(chosen.problem, _plan_of(chosen.problem, scored))), *others]
+            if beside in searched:
+                plan = _plan_of(searched[beside].problem, searched[beside].best)
+                makers.insert(1, (plan.name, _maker(problem, plan)))
+            for name, make in makers:
                 for setting in settings:
                     if progress is not None:
-                        progress("comparison", chosen, len(problem.seen))
-                    try:
+                        progress("comparison", scored, len(problem.seen))
+                    with suppress(UserError):  # refused on this device: the budget does not hold it
                         rows.append(_row(name, make(setting), risk))
-                    except UserError:
-                        continue  # refused on this device: the budget does not hold it
     except KeyboardInterrupt:
         is_interrupted = True
-        best = _plan_of(problem, chosen)
+    best = _plan_of(chosen.problem, scored)
     if not any(row.name == "found" for row in rows):
         rows = [_row("found", ready(best, described, setting), None) for setting in settings]
+    score = score_of(scored, main.problem.scale)
+    tried = [each for within in searched.values() for each in within.found.fitting]
     answer = Planning(
         budget_bytes=budget[0],
         budget_source=budget[1],
-        score=chosen.score,
-        bound=found.bound,
-        gap=chosen.score / found.bound - 1.0 if found.ending != "optimum" or chosen is not found.best else 0.0,
-        ending="interrupted" if is_interrupted else found.ending,
-        num_evaluated=found.num_evaluated,
-        search_s=found.seconds,
+        score=score,
+        bound=main.found.bound,
+        gap=gap_of(score, main.found.bound, main.found.ending == "optimum" and scored is main.best),
+        ending="interrupted" if is_interrupted else main.found.ending,
+        num_evaluated=main.found.num_evaluated,
+        search_s=main.found.seconds,
         risk=risk,
         rows=rows,
-        memory_front=front(tried, "peak_bytes"),
+        memory_front=[_point(within, settings) for within in undominated(searched.values(), main)],
         storage_front=front(tried, "stored_bytes"),
         package_front=front(tried, "num_packages"),
     )
     return answer, best
+
+
+def _more_budgets(problem: Problem, budgets: int, beside: int | None) -> list[int]:
+    """Other budgets to search, the largest first: `beside`, and evenly spaced ones from the smallest that works up."""
+    smallest = smallest_budget(problem)
+    more = {smallest + (problem.budget - smallest) * number // budgets for number in range(budgets)}
+    if beside is not None:
+        more.add(beside)
+    return sorted((budget for budget in more if budget >= smallest and budget != problem.budget), reverse=True)
+
+
+def _point(within: Within, settings: Sequence[Setting]) -> BudgetPoint:
+    best = within.best
+    return BudgetPoint(
+        total_s=best.totals_s[0],
+        peak_bytes=best.peak_bytes,
+        stored_bytes=best.stored_bytes,
+        num_packages=best.num_packages,
+        budget_bytes=within.problem.budget,
+        kill_share=max(kill_share(setting, best.peak_bytes) for setting in settings),
+        gap=gap_of(best.score, within.found.bound, within.found.ending == "optimum"),
+        ending=within.found.ending,
+        plan=plan_data(_plan_of(within.problem, best)),
+    )
 
 
 def _plan_of(problem: Problem, chosen: Scored) -> Plan:
@@ -120,68 +173,36 @@ def _plan_of(problem: Problem, chosen: Scored) -> Plan:
     return replace(plan, name=f"found within {format_bytes(problem.budget)}")
 
 
-def _choose(problem: Problem, found: Found, risk: float | None) -> Scored:
-    """The best finalist: by score, or by the quantile of its total (relative to each device's bound) under --risk."""
-    if risk is None:
-        return found.best
+def _surest(within: Within, risk: float) -> Scored:
+    """The finalist with the least quantile of its total (relative to each device's bound)."""
+    problem, finalists = within.problem, within.found.finalists[:FINALISTS]
     quantiles = []
-    for scored in found.finalists[:FINALISTS]:
+    for scored in finalists:
         plan = problem.plan_of(scored.choices, scored.packages)
         values = [
             _quantile(ready(plan, problem.described, place.setting), risk) / scale
             for place, scale in zip(problem.places, problem.scale, strict=True)
         ]
         quantiles.append(sum(values) / len(values))
-    return found.finalists[int(np.argmin(quantiles))]
+    return finalists[int(np.argmin(quantiles))]
 
 
 def _quantile(prepared: Prepared, risk: float) -> float:
-    """The total at a quantile of the costs' spread."""
-    return float(np.quantile(spread_of(prepared.outcomes()).totals_s, risk))
+    """The total at a quantile of the costs' spread, of so many draws that some lie beyond it."""
+    draws = max(SAMPLES, math.ceil(BEYOND / (1.0 - risk)))
+    return float(np.quantile(spread_of(prepared.outcomes(), draws).totals_s, risk))
 
 
-def _smaller_budgets(
-    problem: Problem,
-    found: Found,
-    budgets: int,
-    seconds: float | None,
-    progress: Progress | None,
-    known: Known,
-) -> Iterator[Found]:
-    """Searches for evenly spaced budgets from the smallest that works up to the one searched already."""
-    smallest = smallest_budget(problem)
-    for number in range(budgets):
-        budget = smallest + (problem.budget - smallest) * number // budgets
-        other = problem.within(budget)
-        other.start = found.best.choices
-        other.seen = known.setdefault(budget, {})
-        part = None if seconds is None else seconds / 2 / budgets
-        smaller = search(other, part, progress=progress)
-        yield smaller
-        if smaller.ending == "interrupted":
-            return
-
-
-def front(tried: Iterable[Scored], held: Literal["peak_bytes", "stored_bytes", "num_packages"]) -> list[FrontPoint]:
-    """The plans that no other one beats in both score and `held`, fastest first; seconds are those of device one."""
-    points: list[FrontPoint] = []
-    least = float("inf")
-    for scored in sorted(tried, key=lambda scored: (scored.score, getattr(scored, held))):
-        if getattr(scored, held) < least:
-            least = getattr(scored, held)
-            points.append(FrontPoint(scored.totals_s[0], scored.peak_bytes, scored.stored_bytes, scored.num_packages))
-    return points
-
-
-def _maker(problem: Problem, plan: Plan) -> Callable[[Setting], Prepared]:
+def _maker(problem: Problem, plan: Plan) -> Maker:
     return lambda setting: ready(plan, problem.described, setting)
 
 
-def _others(problem: Problem) -> list[tuple[str, Callable[[Setting], Prepared]]]:
-    """The plan started from; the paper's policy on its blocks; the reference app's plan of that size, if there is one.
+def _others(problem: Problem, seconds: float | None) -> tuple[list[tuple[str, Maker]], float]:
+    """What the plan found is set beside, and about how many of the seconds playing them takes.
 
-    The paper loads one block ahead and keeps the first that fit in what the first step leaves free (App. A.1); the
-    budget is its free memory.
+    The plan started from; the paper's policy on its blocks, which loads one block ahead and keeps the first that fit in
+    what the first step leaves free (App. A.1), within the budget; the reference app's plan of that size, if there is
+    one. Plans so long that playing them would take too much of the time are left out.
     """
     plan = problem.plan
     components: dict[str, ComponentPlan] = {}
@@ -191,15 +212,19 @@ def _others(problem: Problem) -> list[tuple[str, Callable[[Setting], Prepared]]]
         components[name] = replace(plan.component(name), prefetch=1, keep=keep)
     memory = Memory(budget=ByteCount(problem.budget), entitlement=plan.memory.entitlement)
     paper = replace(plan, components=components, memory=memory)
-    others = [("start", _maker(problem, plan)), ("paper's policy", _maker(problem, paper))]
+    starts = zip(problem.start, problem.parts, strict=True)
+    each_s = VISIT_S * len(problem.places) * sum(len(choice.starts) * part.num_passes for choice, part in starts)
+    others: list[tuple[str, Maker]] = []
+    for name, other in (("start", plan), ("paper's policy", paper)):
+        if seconds is None or (len(others) + 1) * each_s <= max(seconds / 4, SHORT_S):
+            others.append((name, _maker(problem, other)))
+    reserve = 0.0 if seconds is None else min(seconds / 4, len(others) * each_s)
     if plan.model == "opensora" and plan.video is not None and plan.video.width == plan.video.height:
-        try:
+        with suppress(UserError):
             app = load_plan(f"app-{plan.video.width}-all")
-        except UserError:
-            return others
-        if app.plan.video == plan.video:
-            others.append(("reference app", partial(prepare, app)))
-    return others
+            if app.plan.video == plan.video:
+                others.append(("reference app", partial(prepare, app)))
+    return others, reserve
 
 
 def _row(name: str, prepared: Prepared, risk: float | None) -> PlannedRow:

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from random import Random
 
 from ondevice_sora.plans.schema import Keep
 from ondevice_sora.simulator.search.choices import Choice, Choices, Part
 
+FINE = 128
+"""Components of at most so many units have every boundary moved by one unit from the start."""
+COARSE = 64
+"""Others by a grid of about so many places first."""
+SPREADS = 64
+"""Of so many evenly spread sets of residents the search looks at, at most."""
 
-def moves(part: Part, choice: Choice, windows: tuple[int, ...], unit: int) -> Iterator[Choice]:
+
+def strides(part: Part) -> tuple[int, ...]:
+    """By how many units boundaries are moved, one stage of a search after the other; 1 at last."""
+    if part.count <= FINE:
+        return (1,)
+    largest = 2 ** math.ceil(math.log2(part.count / COARSE))
+    return tuple(dict.fromkeys(max(1, largest // 4**stage) for stage in range(largest.bit_length())))
+
+
+def moves(part: Part, choice: Choice, windows: tuple[int, ...], unit: int, stride: int = 1) -> Iterator[Choice]:
     """The steps that concern one unit, or, for the number beyond the last unit, the window and the residents."""
     if unit < part.count:
-        yield from _boundary(part, choice, unit)
+        yield from _boundary(part, choice, unit, stride)
         yield from _resident(part, choice, unit)
     else:
         yield from (choice._replace(prefetch=window) for window in windows if window != choice.prefetch)
@@ -20,22 +36,20 @@ def moves(part: Part, choice: Choice, windows: tuple[int, ...], unit: int) -> It
 
 
 def kicked(parts: tuple[Part, ...], choices: Choices, windows: tuple[int, ...], most: int, random: Random) -> Choices:
-    """A few random steps away, up to `most`: where a search may go on from when no single step helps.
-
-    Not to the paper's residents: a search scores those a hundred times more slowly (Candidates.can_play).
-    """
+    """A few random steps away, up to `most`: where a search may go on from when no single step helps."""
     for _ in range(random.randint(2, most)):
         index = random.randrange(len(parts))
         part = parts[index]
-        steps = list(moves(part, choices[index], windows, random.randrange(part.count + 1)))
-        steps = [step for step in steps if step.keep != "paper"]
+        grid = strides(part)
+        stride = grid[0] if len(grid) == 1 else random.choice(grid)
+        steps = list(moves(part, choices[index], windows, random.randrange(part.count + 1), stride))
         if steps:
             choices = (*choices[:index], random.choice(steps), *choices[index + 1 :])
     return choices
 
 
-def _boundary(part: Part, choice: Choice, unit: int) -> Iterator[Choice]:
-    """A cut before the unit made, or taken away or moved by one if it is there and need not be."""
+def _boundary(part: Part, choice: Choice, unit: int, stride: int) -> Iterator[Choice]:
+    """A cut before the unit made, or taken away or moved by a stride if it is there and need not be."""
     starts = choice.starts
     if unit in part.forced:
         return
@@ -44,8 +58,10 @@ def _boundary(part: Part, choice: Choice, unit: int) -> Iterator[Choice]:
         return
     without = tuple(start for start in starts if start != unit)
     yield _with_cut(part, choice, without)
-    for other in (unit - 1, unit + 1):
-        if 0 < other < part.count and other not in starts:
+    position = starts.index(unit)
+    before, after = starts[position - 1], (*starts, part.count)[position + 1]
+    for other in (unit - stride, unit + stride):
+        if before < other < after:
             yield _with_cut(part, choice, tuple(sorted((*without, other))))
 
 
@@ -68,13 +84,14 @@ def _resident(part: Part, choice: Choice, unit: int) -> Iterator[Choice]:
 def _policies(part: Part, choice: Choice) -> Iterator[Choice]:
     if part.num_passes == 1 or part.stays:
         return
-    policies: tuple[Keep, ...] = ("none", "optimal", "paper")
+    # The paper's residents are a prefix; where those are looked at is among the evenly spread and the listed ones.
+    policies: tuple[Keep, ...] = ("none", "optimal")
     names = tuple(part.name_of(start) for start in choice.starts)
     count = len(names)
     # Residents spread evenly leave the loader a run to hide each load behind; a prefix bunches its loads.
     spread = (
         tuple(names[i] for i in range(count) if (i + 1) * many // count > i * many // count)
-        for many in range(1, count + 1)
+        for many in range(1, count + 1, -(-count // SPREADS))
     )
     yield from (choice._replace(keep=keep) for keep in (*policies, *spread) if keep != choice.keep)
 

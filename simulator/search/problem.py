@@ -20,8 +20,11 @@ from ondevice_sora.simulator.search.candidates import Candidates, Played
 from ondevice_sora.simulator.search.choices import Choices, Part, parts_of, with_choices
 from ondevice_sora.simulator.search.place import Place, place_of
 
+MOST_KNOWN_BYTES = 100_000_000
+"""Of candidates about so many bytes are remembered; what is scored after that may be scored again."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Scored:
     """A candidate and what it comes to.
 
@@ -57,13 +60,20 @@ class Problem:
     scale: tuple[float, ...] = (1.0,)
     seen: Seen = field(default_factory=dict)
     candidates: dict[int, Candidates] = field(default_factory=dict)
+    known_bytes: int = 0
+    num_scored: int = 0
+    """by this problem; what `seen` held before is not among them"""
 
     def plan_of(self, choices: Choices, packages: Packages) -> Plan:
         return with_choices(self.plan, self.parts, choices, self.budget, packages)
 
+    def merging(self, part: Part) -> list[bool]:
+        """Whether the component's units merge tokens, for each of its passes."""
+        return [part.component.passes == "steps" and self.plan.merges(step) for step in range(part.num_passes)]
+
     def within(self, budget: int) -> Problem:
         """The same problem with another budget, nothing scored yet."""
-        return replace(self, budget=budget, scale=(1.0,) * len(self.places), seen={}, candidates={})
+        return replace(self, budget=budget, scale=(1.0,) * len(self.places), seen={}, known_bytes=0, num_scored=0)
 
     def schedule(self, choices: Choices, packages: Packages, place: Place) -> tuple[Schedule, BlockCosts]:
         """Raises UserError if the budget cannot be kept."""
@@ -76,9 +86,14 @@ class Problem:
     def score(self, choices: Choices, packages: Packages = "shared") -> Scored | None:
         """The candidate's score; None if a device's budget cannot be kept."""
         key = (choices, packages)
-        if key not in self.seen:
-            self.seen[key] = self.score_anew(choices, packages)
-        return self.seen[key]
+        if key in self.seen:
+            return self.seen[key]
+        scored = self.score_anew(choices, packages)
+        self.num_scored += 1
+        if self.known_bytes < MOST_KNOWN_BYTES:
+            self.seen[key] = scored
+            self.known_bytes += _held_bytes(choices)
+        return scored
 
     def score_anew(self, choices: Choices, packages: Packages = "shared") -> Scored | None:
         """The same, not remembered."""
@@ -106,6 +121,12 @@ class Problem:
             return None
         played = finish(schedule, costs, place.machine)
         return Played(played.total_s, played.peak_bytes, schedule.needed_bytes, *schedule.stored(costs))
+
+
+def _held_bytes(choices: Choices) -> int:
+    """About what remembering a candidate takes."""
+    kept = (len(choice.keep) for choice in choices if isinstance(choice.keep, tuple))
+    return 500 + 200 * len(choices) + 8 * (sum(len(choice.starts) for choice in choices) + sum(kept))
 
 
 def problem_of(plan: Plan, described: Described, settings: Sequence[Setting], budget: int) -> Problem:

@@ -7,6 +7,9 @@
 
 Small problems are then enumerated whole, so that the answer is the optimum.
 
+Components of hundreds of units are cut along a coarse grid first, then along finer ones (moves.strides), and the bound
+gets a share of the time, beside the search: a large problem has a plan and a bound from the first seconds on.
+
 Deterministic: same problem, same candidates in the same order, compiled or not; only where the time runs out depends on
 the machine. What is in `problem.seen` is not scored again, so a search that was cut short goes on where it was. The
 best plan so far survives Ctrl-C and the deadline. simulator/search/lower_bound.py says how far it may be from the
@@ -22,17 +25,27 @@ from itertools import product
 from math import prod
 from random import Random
 
+import numpy as np
+
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.plans.schedule import MAX_VISITS
 from ondevice_sora.plans.schema import Keep, Packages
+from ondevice_sora.simulator.search.blocks import INFINITY, some_nodes, table_of
 from ondevice_sora.simulator.search.choices import Choice, Choices, Part, all_choices, num_choices
-from ondevice_sora.simulator.search.lower_bound import lower_bound, smallest_budget, table_of
-from ondevice_sora.simulator.search.moves import kicked, moves
+from ondevice_sora.simulator.search.lower_bound import is_large, lower_bounds, quick_bounds
+from ondevice_sora.simulator.search.moves import kicked, moves, strides
 from ondevice_sora.simulator.search.problem import Problem, Scored
+from ondevice_sora.simulator.search.smallest import check_budget
 
 WINDOWS = (0, 1, 2, 3, 4, 6, 8)
 EXHAUSTIVE = 300_000
 """Problems of at most so many plans are enumerated: ten units that are walked again and again."""
 GROUPS = (*range(1, 25), 26, 28, 30, 35, 40, 60)
+MORE_GROUPS = (90, 130, 200, 300)
+"""Of components that are cut by a grid of NODES places first, cuts into so many blocks too."""
+NODES = 128
+BOUND_SHARE = 0.3
+"""Of the time, as long as the bound gets better."""
 STARTS = 20
 """Plans that are polished, each with another cut of the component walked most often."""
 LISTED = 6
@@ -66,30 +79,80 @@ class Found:
     fitting: tuple[Scored, ...]
 
     @property
-    def gap(self) -> float:
-        """By how much, relative to the bound, the best plan may be above the optimum; 0 if every plan was tried."""
-        return 0.0 if self.ending == "optimum" else self.best.score / self.bound - 1.0
+    def gap(self) -> float | None:
+        return gap_of(self.best.score, self.bound, self.ending == "optimum")
+
+
+def gap_of(score: float, bound: float, is_optimum: bool) -> float | None:
+    """By how much, relative to the bound, a plan may be above the optimum; 0 if every plan was tried; None: unknown."""
+    if is_optimum:
+        return 0.0
+    return score / bound - 1.0 if bound > 0 else None
 
 
 class _TimeIsUpError(Exception):
     pass
 
 
+class _Bound:
+    """What no plan beats, in the score's unit. It is found a little at a time (`improve`), and true at any."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.left = [(number, lower_bounds(problem, place)) for number, place in enumerate(problem.places)]
+        self.values = [next(bounds) for _, bounds in self.left]
+        self.used_s = 0.0
+        if len(problem.places) > 1:
+            # Seconds are relative to a bound that does not depend on how much time there is.
+            if is_large(problem):
+                self.values = [max(quick_bounds(problem, place)) for place in problem.places]
+            else:
+                self.values, self.left = [max(bounds) for _, bounds in self.left], []
+            problem.scale = tuple(self.values)
+        self.scale = problem.scale
+
+    @property
+    def value(self) -> float:
+        return sum(value / scale for value, scale in zip(self.values, self.scale, strict=True)) / len(self.scale)
+
+    @property
+    def is_final(self) -> bool:
+        return not self.left
+
+    def improve(self) -> None:
+        """One small piece of work."""
+        began = time.monotonic()
+        number, bounds = self.left[0]
+        better = next(bounds, None)
+        if better is None:
+            del self.left[0]
+        else:
+            self.values = [*self.values[:number], max(better, self.values[number]), *self.values[number + 1 :]]
+        self.used_s += time.monotonic() - began
+
+
 class _Search:
     def __init__(
-        self, problem: Problem, seconds: float | None, windows: tuple[int, ...], progress: Progress | None
+        self,
+        problem: Problem,
+        bound: _Bound,
+        deadline: float | None,
+        windows: tuple[int, ...],
+        progress: Progress | None,
     ) -> None:
         self.problem = problem
+        self.bound = bound
         self.windows = windows
         self.progress = progress
         self.began = time.monotonic()
-        self.deadline = None if seconds is None else self.began + seconds
+        self.deadline = deadline
         self.best: Scored | None = None
-        self.tried: list[Scored] = []
-        """what fitted, in order; `problem.seen` may hold what an earlier search came to later"""
+        self.seeds: list[Scored] = []
+        """what fitted before polishing, in order; `problem.seen` may hold what an earlier search came to later"""
         self.enumerated: dict[tuple[int, int, int], Scored] = {}
         """of every plan, the best by peak memory, storage and packages"""
         self.num_plans = prod(num_choices(part, windows) for part in problem.parts)
+        self.num_known = len(problem.seen) - problem.num_scored
+        """candidates that an earlier search has scored"""
         self.num_enumerated = 0
         self.num_tried = 0
         """known ones included, so that a search that goes on after another takes the same way"""
@@ -100,24 +163,36 @@ class _Search:
         self._check_time()
         self.num_tried += 1
         scored = self.problem.score(choices, packages)
-        if scored is not None:
-            self.tried.append(scored)
+        if scored is not None and self.phase == "seed":
+            self.seeds.append(scored)
         self._compare(scored)
         return scored
 
     def _check_time(self) -> None:
-        if self.deadline is not None and time.monotonic() > self.deadline and self.best is not None:
+        """Stop if the time is up and there is a plan; until then give the bound its share."""
+        if self.best is None:
+            return
+        while not self.bound.is_final and self.bound.used_s < BOUND_SHARE * (time.monotonic() - self.began):
+            self._bound()
+        if self.deadline is not None and time.monotonic() > self.deadline:
             raise _TimeIsUpError
+
+    def _bound(self) -> None:
+        self.bound.improve()
+        self._tell()
 
     def _compare(self, scored: Scored | None) -> None:
         if scored is not None and (self.best is None or scored.score < self.best.score * (1 - WORTHWHILE)):
             self.best = scored
+        self._tell()
+
+    def _tell(self) -> None:
         if self.progress is not None:
             self.progress(self.phase, self.best, self.num_evaluated)
 
     @property
     def num_evaluated(self) -> int:
-        return len(self.problem.seen) + self.num_enumerated
+        return self.num_known + self.problem.num_scored + self.num_enumerated
 
     def _enumerate(self) -> None:
         """Try every plan; too many to remember each."""
@@ -133,32 +208,41 @@ class _Search:
 
     def run(self) -> str:
         try:
-            self.phase = "seed"
-            self._seed()
-            self.phase = "polish"
-            for start in self._starts():
-                self._polish(start)
-            self._kick()
-            if self.num_plans > EXHAUSTIVE:
-                return "converged"
-            self.phase = "every plan"
-            self._enumerate()
-            return "optimum"
+            ending = self._run()
+            self.phase = "bound"
+            while not self.bound.is_final:
+                self._bound()
+                self._check_time()
+            return ending
         except _TimeIsUpError:
-            return "time"
+            return ending if self.phase == "bound" else "time"
         except KeyboardInterrupt:
             if self.best is None:
                 raise
             return "interrupted"
 
+    def _run(self) -> str:
+        self.phase = "seed"
+        self._seed()
+        self.phase = "polish"
+        for start in self._starts():
+            self._polish(start)
+        self._kick()
+        if self.num_plans > EXHAUSTIVE:
+            return "converged"
+        self.phase = "every plan"
+        self._enumerate()
+        return "optimum"
+
     def _seed(self) -> None:
         problem = self.problem
-        units = tuple(Choice(tuple(range(part.count)), 0, "none") for part in problem.parts)
-        self.try_(units)
+        self.try_(tuple(Choice(tuple(range(part.count)), 0, "none") for part in problem.parts))
         self.try_(problem.start, problem.plan.tdtm.packages)
         self.try_(problem.start)
-        assert self.best is not None
         cuts = [_cuts(problem, part, choice) for part, choice in zip(problem.parts, problem.start, strict=True)]
+        if self.best is None:
+            self._seed_within_visits(cuts)
+        assert self.best is not None
         # The component walked most often first: it decides most.
         order = sorted(range(len(cuts)), key=lambda index: (-problem.parts[index].num_passes, index))
         for _ in range(2):
@@ -174,12 +258,26 @@ class _Search:
             if self.best is before:
                 break
 
+    def _seed_within_visits(self, cuts: list[list[tuple[int, ...]]]) -> None:
+        """A first plan where single units are too many visits: the finest cuts that are not. Raises UserError."""
+        finest = [sorted(own, key=len, reverse=True) for own in cuts]
+        for number in range(max(map(len, finest)) if all(finest) else 0):
+            self.try_(tuple(Choice(own[min(number, len(own) - 1)], 0, "none") for own in finest))
+            if self.best is not None:
+                return
+        raise UserError(
+            f"no plan was found that keeps the budget of {self.problem.budget} bytes in at most {MAX_VISITS:,} visits "
+            "of blocks",
+            "--memory",
+            "Allow more, or let the plan take fewer steps.",
+        )
+
     def _starts(self) -> list[Scored]:
         """The best plans so far, each with another cut of the component that is walked most often."""
         parts = self.problem.parts
         most = max(range(len(parts)), key=lambda index: parts[index].num_passes)
         best: dict[tuple[int, ...], Scored] = {}
-        for scored in sorted(self.tried, key=lambda scored: scored.score):
+        for scored in sorted(self.seeds, key=lambda scored: scored.score):
             best.setdefault(scored.choices[most].starts, scored)
         starts = list(best.values())[:STARTS]
         return [*starts, *filter(None, (self._listed(start, most) for start in starts[:LISTED]))]
@@ -197,12 +295,20 @@ class _Search:
 
     def _polish(self, start: Scored) -> Scored:
         """Walk the moves of every component, taking each that helps and going on from there, until none does."""
-        here, improved = start, True
+        here = start
+        grids = [strides(part) for part in self.problem.parts]
+        for level in range(max(map(len, grids))):
+            here = self._polish_along(here, [own[min(level, len(own) - 1)] for own in grids])
+        return here
+
+    def _polish_along(self, here: Scored, grid: list[int]) -> Scored:
+        """The same with cuts moved by so many units, and made at multiples of those only."""
+        improved = True
         while improved:
             improved = False
-            for index, part in enumerate(self.problem.parts):
-                for unit in range(part.count + 1):
-                    for choice in moves(part, here.choices[index], self.windows, unit):
+            for index, (part, stride) in enumerate(zip(self.problem.parts, grid, strict=True)):
+                for unit in sorted({*range(0, part.count, stride), *here.choices[index].starts, part.count}):
+                    for choice in moves(part, here.choices[index], self.windows, unit, stride):
                         scored = self.try_((*here.choices[:index], choice, *here.choices[index + 1 :]))
                         if scored is not None and scored.score < here.score * (1 - WORTHWHILE):
                             here, improved = scored, True
@@ -230,19 +336,10 @@ def search(
     progress: Progress | None = None,
 ) -> Found:
     """The fastest plan found within the budget. Raises UserError if no plan fits: with the unit, and what would do."""
-    bounds = tuple(lower_bound(problem, place) for place in problem.places)
-    if len(problem.places) > 1:
-        problem.scale = bounds
-    bound = 1.0 if len(problem.places) > 1 else bounds[0]
-    smallest = smallest_budget(problem)
-    if smallest > problem.budget:
-        raise UserError(
-            f"no plan fits: the smallest needs {smallest} bytes, {smallest - problem.budget} more than the budget of "
-            f"{problem.budget}",
-            "--memory",
-            f"Allow {smallest} bytes.",
-        )
-    under_way = _Search(problem, seconds, windows, progress)
+    began = time.monotonic()
+    check_budget(problem)
+    bound = _Bound(problem)
+    under_way = _Search(problem, bound, None if seconds is None else began + seconds, windows, progress)
     ending = under_way.run()
     assert under_way.best is not None
     fitting = [*under_way.enumerated.values(), *(scored for scored in problem.seen.values() if scored is not None)]
@@ -250,29 +347,32 @@ def search(
     known = min(fitting, key=lambda scored: scored.score)
     best = known if known.score < under_way.best.score * (1 - WORTHWHILE) else under_way.best
     finalists = sorted(fitting, key=lambda scored: (scored is not best, scored.score))[:FINALISTS]
-    elapsed = time.monotonic() - under_way.began
-    return Found(best, bound, under_way.num_evaluated, elapsed, ending, tuple(finalists), tuple(fitting))
+    elapsed = time.monotonic() - began
+    return Found(best, bound.value, under_way.num_evaluated, elapsed, ending, tuple(finalists), tuple(fitting))
 
 
 def _cuts(problem: Problem, part: Part, start: Choice) -> list[tuple[int, ...]]:
-    """The cut given, single units, and for a range of block sizes the cut that runs and loads in the fewest seconds."""
-    place = problem.places[0]
-    table = table_of(problem, part, place, part.component.passes == "steps" and problem.plan.merges(0))
-    costs = table.costs
-    sizes = costs.resident_bytes
-    whole = sum(size for size, (first, last) in zip(sizes, table.bounds, strict=True) if last == first + 1)
-    price = (costs.run_s[:, 0] * part.num_passes + costs.load_cold_s[:, 0]).tolist()
-    found = dict.fromkeys([start.starts, tuple(range(part.count))])
-    for groups in GROUPS:
+    """The cut given, single units, and for a range of block sizes the cut that runs and loads in the fewest seconds.
+
+    Of a component of hundreds of units none that has hundreds of blocks: those would take the time of all others.
+    """
+    is_fine = part.count <= NODES
+    table = table_of(
+        part, problem.model.name, problem.places[0], problem.budget, problem.merging(part)[0], some_nodes(part, NODES)
+    )
+    is_single = table.ends - table.starts == 1
+    whole = table.resident[is_single].sum()
+    price = table.run_s * part.num_passes + table.load_cold_s
+    found: dict[tuple[int, ...], None] = {}
+    if is_fine:
+        found = dict.fromkeys([start.starts, tuple(range(part.count))])
+    elif len(start.starts) <= MORE_GROUPS[-1]:
+        found = {start.starts: None}
+    for groups in (*GROUPS, *(() if is_fine else MORE_GROUPS)):
         most = max(whole / groups * 1.1, 1.0)
-        best: dict[int, tuple[float, tuple[int, ...]]] = {0: (0.0, ())}
-        for (first, last), seconds, size, fits in zip(table.bounds, price, sizes, table.fits, strict=True):
-            if first not in best or not fits or (size > most and last > first + 1):
-                continue
-            # Of cuts that cost the same, even blocks: the squares' sum is least for those.
-            cost = best[first][0] + seconds + 1e-3 * (size / most) ** 2
-            if last not in best or cost < best[last][0]:
-                best[last] = (cost, (*best[first][1], first))
-        if part.count in best:
-            found[best[part.count][1]] = None
+        # Of cuts that cost the same, even blocks: the squares' sum is least for those.
+        even = price + 1e-3 * (table.resident / most) ** 2
+        cut = table.cheapest_cut(np.where(is_single | (table.resident <= most), even, INFINITY))
+        if cut is not None:
+            found[cut] = None
     return list(found)

@@ -29,7 +29,10 @@ def test_verdict_says_how_long_and_how_much_room(trace: Trace) -> None:
     assert answer.sentence == (
         "The generation takes 27.0 s; the footprint peaks at 610 MB, 390 MB below the limit of 1.00 GB."
     )
-    assert answer.sureness == "Killed in 4.0 % of the draws of baseline and limit, neither of which is known exactly."
+    assert answer.sureness == (
+        "The limit is not known exactly. It lies below the peak with a probability of 4.0 %: then every run is killed, "
+        "else none."
+    )
 
 
 def test_verdict_of_a_kill_names_moment_block_step_and_bytes(killed: Trace) -> None:
@@ -53,7 +56,7 @@ def test_facts_quote_the_result(trace: Trace) -> None:
     assert [tuple(fact) for fact in facts(trace)] == [
         ("Total time", "27.0 s", "90 % interval 25.0 s to 30.0 s"),
         ("Peak footprint", "610 MB", "limit 1.00 GB, 390 MB free"),
-        ("Risk of a kill", "4.0 %", "of draws of baseline and limit"),
+        ("Doubt about the limit", "4.0 %", "that it lies below the peak"),
         ("GPU busy", "78 %", "CPU 15 %, Load 52 %"),
         ("Denoiser step", "4.00 s", "median of 3 steps"),
     ]
@@ -63,7 +66,7 @@ def test_facts_of_a_kill_say_what_would_be_needed(killed: Trace) -> None:
     assert [tuple(fact) for fact in facts(killed)][:3] == [
         ("Killed after", "11.0 s", "all of it 27.0 s without a limit"),
         ("Memory needed", "1.20 GB", "limit 1.00 GB, 200 MB missing"),
-        ("Risk of a kill", "100 %", "of draws of baseline and limit"),
+        ("Doubt about the limit", "100 %", "that it lies below the peak"),
     ]
 
 

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from worlds.answers import explanation, planning
 
-from ondevice_sora.reports.search import changes, flip_lines, gap_lines, plan_name, rests_on, rows_of, saved_by_mark
+from ondevice_sora.reports.search import (
+    DOUBT,
+    changes,
+    flip_lines,
+    gap_lines,
+    plan_name,
+    rests_on,
+    rows_of,
+    saved_by_mark,
+)
 
 
 def test_what_the_plan_found_saves_is_told_by_the_marks_it_rests_on_surest_first() -> None:
@@ -26,6 +35,7 @@ def test_a_plan_over_the_limit_is_called_killed() -> None:
 def test_the_gap_is_told_with_the_budget_and_how_the_search_ended() -> None:
     assert gap_lines(planning()) == [
         ("budget", "3.00 GB, given with --memory"),
+        ("doubt", DOUBT),
         ("bound", "4 min 55 s: no plan within the budget is faster; the plan found is at most 1.7 % above the optimum"),
         ("search", "1,234 plans in 1.50 s; no plan one step away is faster"),
     ]

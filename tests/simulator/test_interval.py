@@ -5,23 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from msgspec.structs import replace as with_settings
-from worlds.costs import costs, figure, profile, setting
+from worlds.costs import figure, profile
 
 from ondevice_sora.plans.schema import Lpl
 from ondevice_sora.profiles.costs import figures, replace_figures
 from ondevice_sora.profiles.measurements import Measurement
 from ondevice_sora.profiles.pricing import sampled_name
-from ondevice_sora.profiles.profile import Profile, RunNoise
-from ondevice_sora.simulator.interval import (
-    LEVEL,
-    SMALLEST,
-    allowed_peaks,
-    draw,
-    kill_share,
-    measured_share,
-    slowed,
-    spread_of,
-)
+from ondevice_sora.profiles.profile import RunNoise
+from ondevice_sora.simulator.interval import LEVEL, SMALLEST, draw, measured_share, slowed, spread_of
 from ondevice_sora.simulator.prepare import asked, prepare
 
 MANY = 40_000
@@ -201,34 +192,3 @@ def test_noise_that_few_runs_showed_is_drawn_wider():
     few, many = (logs(measured_profile(noise=RunNoise(0.01, count, "made up"))) for count in (2, 1_000))
     assert np.quantile(few, 0.95) == pytest.approx(0.063, rel=0.15)
     assert np.quantile(many, 0.95) == pytest.approx(0.0165, rel=0.1)
-
-
-# --- the risk of a kill -----------------------------------------------------------------------------------------------
-
-
-def place(baseline_spread=0.0, limit_spread=0.0):
-    return setting(Profile("toy", costs(baseline_bytes=figure(1000.0, baseline_spread))), 10_000, limit_spread)
-
-
-def test_with_baseline_and_limit_known_it_is_killed_or_not():
-    assert kill_share(place(), 10_000) == 0.0
-    assert kill_share(place(), 10_001) == 1.0
-
-
-@pytest.mark.parametrize("uncertain", [place(baseline_spread=0.3), place(limit_spread=0.1)])
-def test_at_the_limit_half_of_the_draws_kill(uncertain):
-    assert kill_share(uncertain, 10_000) == pytest.approx(0.5, abs=0.04)
-    shares = [kill_share(uncertain, peak) for peak in range(7_000, 13_000, 500)]
-    assert shares == sorted(shares)
-    assert shares[0] < 0.01 and shares[-1] > 0.98
-
-
-def test_one_deviation_of_the_baseline_below_the_limit_a_sixth_of_the_draws_kill():
-    """300 bytes below: the share of a normal distribution beyond one standard deviation."""
-    assert kill_share(place(baseline_spread=0.3), 9_700) == pytest.approx(0.159, abs=0.03)
-
-
-def test_the_peak_that_keeps_a_risk_is_a_quantile_of_the_peaks_allowed():
-    uncertain = place(baseline_spread=0.3, limit_spread=0.05)
-    allowed = int(np.quantile(allowed_peaks(uncertain), 0.05))
-    assert kill_share(uncertain, allowed) <= 0.05 < kill_share(uncertain, allowed + 100)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from msgspec import to_builtins
 from msgspec.structs import replace
 
 from ondevice_sora.profiles.figures import Mark
 from ondevice_sora.records.quality import Evaluation, Interval, Row, Strip
 from ondevice_sora.records.result import WhatIf
 from ondevice_sora.records.search import (
+    BudgetPoint,
     ComponentReason,
     Explanation,
     FrontPoint,
@@ -59,6 +61,13 @@ def planning(**changes: Any) -> Planning:
                     verdict="killed", kill_share=1.0)  # fmt: skip
     app = planned("reference app", 400.0, 2700 * MB, 8, {"published": 90.0, "fitted": 200.0, "estimated": 110.0})
     front = [FrontPoint(300.0 + 10.0 * index, 2900 * MB - 100 * MB * index, 2 * GB, 4 + index) for index in range(15)]
+    searched = [
+        BudgetPoint(
+            **to_builtins(point), budget_bytes=point.peak_bytes + 50 * MB, kill_share=0.5**index, gap=0.01,
+            ending="converged", plan={"name": f"found {index}", "model": "toy.yaml"},
+        )
+        for index, point in enumerate(front)
+    ]  # fmt: skip
     answer = Planning(
         budget_bytes=3 * GB,
         budget_source="given with --memory",
@@ -70,7 +79,7 @@ def planning(**changes: Any) -> Planning:
         search_s=1.5,
         risk=None,
         rows=[found, start, paper, app],
-        memory_front=front,
+        memory_front=searched,
         storage_front=front[:2],
         package_front=front[:1],
     )

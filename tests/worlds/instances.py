@@ -7,8 +7,8 @@ from typing import Any
 from ondevice_sora.base.files.writing import write_yaml
 from ondevice_sora.plans.schema import ComponentPlan, FirstSteps, LoadedPlan, Plan, Sampler, Start, Tdtm
 from ondevice_sora.simulator.prepare import asked, model_of
-from ondevice_sora.simulator.search.lower_bound import smallest_budget
 from ondevice_sora.simulator.search.problem import Problem, problem_of
+from ondevice_sora.simulator.search.smallest import smallest_budget
 
 
 def instance(

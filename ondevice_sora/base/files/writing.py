@@ -113,6 +113,11 @@ def write_json(path: str | Path, data: Any) -> None:
 
 
 def write_yaml(path: str | Path, data: Any, comment: str = "") -> None:
-    """Write data as YAML under a comment, of which every line is a comment whatever stands in it."""
+    """Write data as YAML under a comment."""
+    write_text(path, yaml_text(data, comment))
+
+
+def yaml_text(data: Any, comment: str = "") -> str:
+    """Data as YAML under a comment, of which every line is a comment whatever stands in it."""
     heading = "".join(f"# {line}".rstrip() + "\n" for line in printable(comment).split("\n") if comment)
-    write_text(path, heading + yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110))
+    return heading + yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110)

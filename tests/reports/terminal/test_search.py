@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from worlds.answers import explanation, planning
 from worlds.terminals import WIDTHS, Shown
 
+from ondevice_sora.records.search import FrontPoint
 from ondevice_sora.reports.terminal.search import print_explanation, print_front, print_planning
 
 NARROW = """\
@@ -18,22 +19,22 @@ toy on Toy phone
   paper's policy (killed)  5 min 20 s        10.0 s  5 min 10 s  3.20 GB
   reference app            6 min 40 s        10.0 s  6 min 30 s  2.70 GB
 
-plan                       packages  killed in  found saves   fitted  estimated
+plan                       packages  doubt  found saves   fitted  estimated
 toy on Toy phone
-  found                           4      5.0 %
-  start                           8      5.0 %      +10.0 s  +8.00 s     0.00 s
-  paper's policy (killed)         8      100 %      +20.0 s  −5.00 s    +15.0 s
-  reference app                   8      5.0 %       +100 s  +50.0 s    +20.0 s
+  found                           4  5.0 %
+  start                           8  5.0 %      +10.0 s  +8.00 s     0.00 s
+  paper's policy (killed)         8  100 %      +20.0 s  −5.00 s    +15.0 s
+  reference app                   8  5.0 %       +100 s  +50.0 s    +20.0 s
 
 """
 WIDE = """\
 simulated; fitted, estimated: seconds saved that rest on such figures
-plan                            total  text_encoder    denoiser     peak  packages  killed in  found saves   fitted
+plan                            total  text_encoder    denoiser     peak  packages  doubt  found saves   fitted
 toy on Toy phone
-  found                    5 min 00 s        10.0 s  4 min 50 s  2.90 GB         4      5.0 %
-  start                    5 min 10 s        10.0 s  5 min 00 s  2.50 GB         8      5.0 %      +10.0 s  +8.00 s
-  paper's policy (killed)  5 min 20 s        10.0 s  5 min 10 s  3.20 GB         8      100 %      +20.0 s  −5.00 s
-  reference app            6 min 40 s        10.0 s  6 min 30 s  2.70 GB         8      5.0 %       +100 s  +50.0 s
+  found                    5 min 00 s        10.0 s  4 min 50 s  2.90 GB         4  5.0 %
+  start                    5 min 10 s        10.0 s  5 min 00 s  2.50 GB         8  5.0 %      +10.0 s  +8.00 s
+  paper's policy (killed)  5 min 20 s        10.0 s  5 min 10 s  3.20 GB         8  100 %      +20.0 s  −5.00 s
+  reference app            6 min 40 s        10.0 s  6 min 30 s  2.70 GB         8  5.0 %       +100 s  +50.0 s
 
 plan                       estimated
 """
@@ -50,6 +51,8 @@ def test_the_plan_found_stands_beside_the_others(shown: Shown) -> None:
         "100 s (25 %) faster than reference app; seconds saved by figures: +30.0 s\n"
         "published, +50.0 s fitted, +20.0 s estimated.\n"
         "budget   3.00 GB, given with --memory\n"
+        "doubt    how probable it is that the limit, which nobody knows exactly, lies\n"
+        "below the peak: every run is then killed, else none\n"
         "bound    4 min 55 s: no plan within the budget is faster; the plan found is at\n"
         "most 1.7 % above the optimum\n"
         "search   1,234 plans in 1.50 s; no plan one step away is faster\n"
@@ -68,18 +71,22 @@ def test_several_models_and_a_quantile_share_the_table(shown: Shown, width: int)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_a_front_is_thinned_to_its_first_and_last_points(shown: Shown, width: int) -> None:
-    out = shown(width, lambda: print_front(planning()))
-    by_memory, by_storage, by_packages = out.strip().split("\n\n")
-    assert by_memory.splitlines()[:3] == [
-        "fastest plans by peak memory",
-        "     total     peak  packages   stored",
-        "5 min 00 s  2.90 GB         4  2.00 GB",
+def test_a_front_has_every_budget_and_of_all_plans_tried_the_first_and_the_last(shown: Shown, width: int) -> None:
+    many = planning(storage_front=[FrontPoint(300.0 + index, 10**9, 10**9, 4 + index) for index in range(15)])
+    by_budget, by_storage = shown(width, lambda: print_front(many)).strip().split("\n\n")
+    assert by_budget.splitlines()[:3] == [
+        "fastest plans by budget",
+        " budget       total     peak        doubt  above the optimum  packages",
+        "2.95 GB  5 min 00 s  2.90 GB        100 %      at most 1.0 %         4",
     ]
-    assert by_memory.splitlines()[-1] == "7 min 20 s  1.50 GB        18  2.00 GB"
-    assert len(by_memory.splitlines()) == 2 + 12
-    assert len(by_storage.splitlines()) == 2 + 2
-    assert len(by_packages.splitlines()) == 2 + 1
+    assert by_budget.splitlines()[-1] == "1.55 GB  7 min 20 s  1.50 GB  under 0.1 %      at most 1.0 %        18"
+    assert len(by_budget.splitlines()) == 2 + 15
+    assert len(by_storage.splitlines()) == 2 + 12
+    assert by_storage.splitlines()[-1] == "5 min 14 s  1.00 GB        18  1.00 GB"
+
+
+def test_where_there_was_no_time_for_a_bound_that_is_said(shown: Shown) -> None:
+    assert "bound    there was no time for one\n" in shown(120, lambda: print_planning({"toy": planning(gap=None)}))
 
 
 def test_an_explanation_says_where_the_time_goes_and_what_each_thing_is_worth(shown: Shown) -> None:

@@ -17,7 +17,8 @@ toy plan · toy
 
 The generation takes 27.0 s; the footprint peaks at 610 MB, 390 MB below the limit of 1.00 GB.
 90 % interval 25.0 s to 30.0 s under the spread of the costs.
-Killed in 4.0 % of the draws of baseline and limit, neither of which is known exactly.
+The limit is not known exactly. It lies below the peak with a probability of 4.0 %: then every run
+is killed, else none.
 
 component       time     run   stall  runs  loads   loaded    peak
 text_encoder  5.00 s  3.00 s  2.00 s     1      1   100 MB  450 MB

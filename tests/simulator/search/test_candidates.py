@@ -16,6 +16,7 @@ from ondevice_sora.plans.schedule import sizes_of
 from ondevice_sora.plans.schema import Packages
 from ondevice_sora.simulator.fast import finish
 from ondevice_sora.simulator.search import candidates
+from ondevice_sora.simulator.search import problem as problem_module
 from ondevice_sora.simulator.search.candidates import play_walk
 from ondevice_sora.simulator.search.choices import Choice
 
@@ -44,7 +45,9 @@ def whole(problem, choices, packages):
 
 @pytest.mark.parametrize("is_compiled", [False, pytest.param(True, marks=needs_numba)])
 def test_a_candidate_comes_to_what_its_schedule_comes_to(is_compiled, tmp_path, monkeypatch):
-    monkeypatch.setattr(candidates, "has_compiler", lambda: is_compiled)
+    candidates.wait_for_compiler()
+    if not is_compiled:
+        monkeypatch.setattr(candidates, "compiled_play", lambda: None)
     draw = random.Random(3)
     played = refused = 0
     for seed in range(40):
@@ -57,6 +60,35 @@ def test_a_candidate_comes_to_what_its_schedule_comes_to(is_compiled, tmp_path, 
             played, refused = played + (found is not None), refused + (found is None)
     assert played > 100
     assert refused > 10
+
+
+def test_candidates_are_scored_from_the_first_on_while_the_compiler_is_at_work(tmp_path, monkeypatch):
+    """From lists first and from arrays when it is done, with the same answers, whatever was remembered before."""
+    candidates.wait_for_compiler()
+    ready = candidates.compiled_play()
+    answers = []
+    for is_ready in ([False] * 8, [False, True, False, True] * 2, [True] * 8):
+        draw, problem = random.Random(1), instance(2, tmp_path)
+        for now in is_ready:
+            monkeypatch.setattr(candidates, "compiled_play", lambda now=now: ready if now else None)
+            choices = tuple(random_choice(draw, part) for part in problem.parts)
+            answers.append(problem.play(choices, "shared", problem.places[0]))
+    assert answers[:8] == answers[8:16] == answers[16:]
+    assert any(answers)
+
+
+def test_what_is_remembered_is_let_go_of_when_it_is_too_much(tmp_path, monkeypatch):
+    monkeypatch.setattr(candidates, "MOST_NUMBERS", 40)
+    monkeypatch.setattr(candidates, "MOST_BLOCKS", 12)
+    monkeypatch.setattr(problem_module, "MOST_KNOWN_BYTES", 5_000)
+    draw, problem, whole = random.Random(1), instance(4, tmp_path, num_units=6), instance(4, tmp_path, num_units=6)
+    for _ in range(60):
+        choices = (random_choice(draw, problem.parts[0]),)
+        assert problem.score(choices) == whole.score_anew(choices)
+    held = problem.candidates[id(problem.places[0])]
+    assert len(held.rows) <= 12 + 12
+    assert problem.num_scored > len(problem.seen)
+    assert problem.known_bytes < 5_000 + 2_000
 
 
 @needs_numba

@@ -1,5 +1,6 @@
 """The search finds the optimum where every plan can be played, and elsewhere says how far from it it may be."""
 
+import random
 from itertools import combinations
 from typing import Any
 
@@ -9,17 +10,22 @@ from worlds.instances import instance
 
 from ondevice_sora.base.compiled import has_compiler
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.plans.schedule import build_schedule
-from ondevice_sora.profiles.models.model import Component, Model
+from ondevice_sora.base.files.writing import write_yaml
+from ondevice_sora.plans.schedule import MAX_VISITS, build_schedule
+from ondevice_sora.plans.schema import LoadedPlan, Plan, Sampler
+from ondevice_sora.profiles.models.model import Component, Model, Unit, Work
 from ondevice_sora.simulator.engine import play
 from ondevice_sora.simulator.prepare import Described, asked, model_of, ready
 from ondevice_sora.simulator.search import candidates
+from ondevice_sora.simulator.search import lower_bound as lower_bound_module
 from ondevice_sora.simulator.search import search as search_module
 from ondevice_sora.simulator.search.choices import Choice, Part, with_choices
-from ondevice_sora.simulator.search.comparison import front
-from ondevice_sora.simulator.search.lower_bound import smallest_budget
+from ondevice_sora.simulator.search.front import front
+from ondevice_sora.simulator.search.lower_bound import lower_bound, quick_bounds
+from ondevice_sora.simulator.search.moves import moves, strides
 from ondevice_sora.simulator.search.problem import Problem, problem_of
 from ondevice_sora.simulator.search.search import search
+from ondevice_sora.simulator.search.smallest import smallest_budget
 
 WINDOWS = (0, 1, 2)
 INSTANCES = 300
@@ -103,7 +109,7 @@ def test_search_finds_the_optimum_of_up_to_ten_units(seed, units, tmp_path):
 def test_the_search_finds_the_same_plan_uncompiled(seed, units, tmp_path, monkeypatch):
     """Whatever is installed: the same candidates in the same order, and the same best; only the time differs."""
     found = search(instance(seed, tmp_path, num_units=units))
-    monkeypatch.setattr(candidates, "has_compiler", lambda: False)
+    monkeypatch.setattr(candidates, "compiled_play", lambda: None)
     again = search(instance(seed, tmp_path, num_units=units))
     assert (again.best.choices, again.ending, again.num_evaluated) == (
         found.best.choices, found.ending, found.num_evaluated,
@@ -226,6 +232,91 @@ def test_no_time_at_all_still_gives_a_plan(shipped):
     assert stopped.gap > 0
 
 
+class Large:
+    """A model of hundreds of units, walked step by step, and a decoder; searched until so many plans are tried."""
+
+    def __init__(self, folder, units, decoder, steps):
+        draw = random.Random(units)
+        self.folder, self.steps = folder, steps
+        self.units = {
+            "denoiser": [self.unit(draw) for _ in range(units)],
+            "decoder": [self.unit(draw) for _ in range(decoder)],
+        }
+
+    def unit(self, draw):
+        work = {"matmul_flops": draw.choice([1, 2, 5, 10]) * 1e9, "working_elements": draw.randint(1, 20) * 10**5}
+        return {"parameters": draw.randint(200, 2000) * 10**3, "plain": work}
+
+    def problem(self, budget):
+        path = self.folder / "large.yaml"
+        components = [
+            {"name": name, "passes": "steps" if name == "denoiser" else 1,
+             "units": [{"name": f"u{number}", **unit} for number, unit in enumerate(units)]}
+            for name, units in self.units.items()
+        ]  # fmt: skip
+        write_yaml(path, {"name": "large", "source": "made up", "components": components})
+        plan = Plan(name="large", model=str(path), sampler=Sampler(steps=self.steps))
+        loaded, setting = asked(LoadedPlan(plan))
+        return problem_of(plan, model_of(loaded), [setting], budget)
+
+
+def stopped_after(problem, count):
+    """What a search has found when so many plans are scored."""
+
+    def stop(phase, best, num_evaluated):
+        if best is not None and num_evaluated >= count:
+            raise KeyboardInterrupt
+
+    return search(problem, progress=stop)
+
+
+def test_a_thousand_units_have_a_plan_near_the_bound_after_a_few_hundred_candidates(tmp_path):
+    problem = Large(tmp_path, 1000, 250, 3).problem(10**9)
+    found = stopped_after(problem, 400)
+    assert found.ending == "interrupted"
+    assert found.best.peak_bytes <= problem.budget
+    first = next(scored for scored in problem.seen.values() if scored is not None)
+    assert found.best.score < 0.5 * first.score
+    assert 0 < found.bound < found.best.score
+    assert found.best.score < 1.6 * max(quick_bounds(problem, problem.places[0]))
+
+
+def test_a_thousand_steps_of_a_thousand_units_are_cut_into_no_more_blocks_than_can_be_played(tmp_path):
+    problem = Large(tmp_path, 1000, 250, 1000).problem(2 * 10**9)
+    found = stopped_after(problem, 3)
+    visits = sum(len(c.starts) * part.num_passes for c, part in zip(found.best.choices, problem.parts, strict=True))
+    assert visits <= MAX_VISITS
+    assert found.bound > 0
+
+
+def test_where_only_too_many_blocks_fit_the_search_says_so(tmp_path):
+    problem = Large(tmp_path, 400, 1, 1000).problem(10**9)
+    problem.budget = smallest_budget(problem)
+    with pytest.raises(UserError, match=r"no plan was found that keeps the budget of .* in at most 100,000 visits"):
+        search(problem)
+
+
+def test_the_bound_of_a_large_problem_gets_a_share_of_the_time_and_what_is_left(tmp_path, monkeypatch):
+    monkeypatch.setattr(lower_bound_module, "FEW_BLOCKS", 0)
+    monkeypatch.setattr(search_module, "EXHAUSTIVE", 0)
+    problem = instance(3, tmp_path, num_units=12)
+    phases = []
+    found = search(problem, progress=lambda phase, best, count: phases.append(phase))
+    assert found.ending == "converged"
+    assert found.bound == pytest.approx(lower_bound(problem, problem.places[0]), rel=1e-12)
+    assert phases[0] == "seed"
+
+
+def test_coarse_steps_come_before_fine_ones():
+    units = tuple(Unit(f"u{i}", 1, Work()) for i in range(1000))
+    part = Part(Component("denoiser", "steps", units), "float32", ("cpu_and_gpu",) * 1000, 30, frozenset({0}))
+    assert strides(part) == (16, 4, 1)
+    choice = Choice((0, 100, 108), 1, "none")
+    moved = {other.starts for other in moves(part, choice, WINDOWS, 100, 16)}
+    assert moved == {(0, 108), (0, 84, 108)}
+    assert {other.starts for other in moves(part, choice, WINDOWS, 108, 4)} == {(0, 100), (0, 100, 104), (0, 100, 112)}
+
+
 def test_budget_below_a_unit_names_it_and_what_would_do(shipped):
     problem = problem_of(shipped.plan, shipped.described, [place.setting for place in shipped.places], 5 * 10**8)
     with pytest.raises(UserError, match=r"unit 'layer_0' of text_encoder needs .* a block of its own") as refused:
@@ -240,8 +331,8 @@ def test_budget_below_a_unit_names_it_and_what_would_do(shipped):
 
 
 def test_front_keeps_only_plans_that_nothing_beats(found):
-    points = front(found.fitting, "peak_bytes")
+    points = front(found.fitting, "num_packages")
     assert [p.total_s for p in points] == sorted(p.total_s for p in points)
-    assert [p.peak_bytes for p in points] == sorted((p.peak_bytes for p in points), reverse=True)
+    assert [p.num_packages for p in points] == sorted((p.num_packages for p in points), reverse=True)
     for scored in found.fitting[::50]:
-        assert any(p.total_s <= scored.totals_s[0] and p.peak_bytes <= scored.peak_bytes for p in points)
+        assert any(p.total_s <= scored.totals_s[0] and p.num_packages <= scored.num_packages for p in points)
