@@ -192,6 +192,7 @@ def simulate(
     os_version: str | None = None,
     thermal: bool = False,
     what_ifs: bool = False,
+    repeat: int = 1,
 ) -> Run:
     """Predict one generation of a plan on a device.
 
@@ -201,6 +202,7 @@ def simulate(
     os_version     whose limit is meant, such as "18.1"
     thermal        apply the device's derating under heat
     what_ifs       also simulate the plan with one thing changed (result.what_ifs); takes several times as long
+    repeat         simulate so many generations in a row (result.generations); the run is the first of them
 
     Raises UserError for input that cannot be used.
     """
@@ -208,7 +210,13 @@ def simulate(
 
     limit = None if memory_limit is None else size_of(memory_limit)
     answer = simulated(
-        loaded_plan(plan), device, memory_limit=limit, os_version=os_version, is_thermal=thermal, with_what_ifs=what_ifs
+        loaded_plan(plan),
+        device,
+        memory_limit=limit,
+        os_version=os_version,
+        is_thermal=thermal,
+        with_what_ifs=what_ifs,
+        repeat=repeat,
     )
     return Run(answer.trace)
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from ondevice_sora.base.errors import UserError, nearest
-from ondevice_sora.plans.loading import DROP, KEEP, MAY_KEEP
+from ondevice_sora.plans.loading import DROP, KEEP, MAY_KEEP, STAY
 from ondevice_sora.plans.schema import Keep
 
 APP_BLOCK_BYTES = 170_000_000
@@ -44,14 +44,14 @@ def app_window(position: int, length: int, step: int, once_per_step: bool) -> in
 
 
 def flags(keep: Keep, names: Sequence[str], field: str = "") -> list[int]:
-    """What is to become of each block of a pass until the next one: DROP, KEEP or MAY_KEEP (plans/loading.py).
+    """What is to become of each block of a pass afterwards: DROP, KEEP, MAY_KEEP or STAY (plans/loading.py).
 
     `names` are the blocks' first units. Raises UserError, about `field`, for a block that does not exist. `app` and
     `paper` depend on bytes: see `flags_after`.
     """
     count = len(names)
-    if keep == "none" or keep == "optimal":
-        return [DROP if keep == "none" else MAY_KEEP] * count
+    if keep == "none" or keep == "optimal" or keep == "always":
+        return [{"none": DROP, "optimal": MAY_KEEP, "always": STAY}[keep]] * count
     if isinstance(keep, int):
         if keep > count:
             raise UserError(f"{keep} blocks cannot be kept: there are {count}", field=field)

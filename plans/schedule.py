@@ -22,6 +22,10 @@ from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.units import format_bytes
 from ondevice_sora.plans.loading import (
     DROP,
+    KNOWN,
+    LOADED,
+    NEW,
+    STAY,
     Decision,
     Room,
     Sizes,
@@ -34,8 +38,8 @@ from ondevice_sora.plans.loading import (
 )
 from ondevice_sora.plans.partition import Block, cut
 from ondevice_sora.plans.policies import APP_LPL_STEP, FirstPass, app_window, flags, flags_after
-from ondevice_sora.plans.schema import Plan
-from ondevice_sora.profiles.blocks import BlockSpec
+from ondevice_sora.plans.schema import Plan, Start
+from ondevice_sora.profiles.blocks import UNBOUNDED, BlockSpec
 from ondevice_sora.profiles.costs import BlockCosts, Costs, Pricer
 from ondevice_sora.profiles.models.catalogue import Reference
 from ondevice_sora.profiles.models.model import Component, Model, Variant
@@ -47,10 +51,11 @@ class Visit(NamedTuple):
     block        index into Schedule.blocks (a block in one variant)
     step         denoising step, or pass of any other component
     loads        whether the block must be loaded for this visit
-    cold         the load is the package's first in this generation
-    first_run    the block runs for the first time
+    cold         the load is the package's first on this device
+    first_run    the run is the block's first since its package was loaded
     gate         the visit that must have finished before the load may start; -1 for none
     evicts       whether the block is evicted after the run
+    leaves       the eviction is the package's first in this generation
     """
 
     block: int
@@ -60,6 +65,7 @@ class Visit(NamedTuple):
     first_run: bool
     gate: int
     evicts: bool
+    leaves: bool
 
 
 class Pass(NamedTuple):
@@ -83,6 +89,11 @@ class Schedule:
     needed_bytes: int
     columns: VisitColumns = field(repr=False, compare=False)
 
+    @property
+    def held(self) -> tuple[int, ...]:
+        """The blocks whose packages are in memory before the first visit, one for each package."""
+        return tuple(number for number, is_held in enumerate(self.columns.is_held) if is_held)
+
     def stored(self, costs: BlockCosts) -> tuple[int, int]:
         """Bytes that its packages take on the device's storage, and how many packages there are."""
         is_separate = self.plan.tdtm.packages == "separate"
@@ -92,6 +103,8 @@ class Schedule:
 
 
 UNLIMITED = 10**15
+STARTS: dict[Start, int] = {"first": NEW, "cached": KNOWN, "loaded": LOADED}
+"""How a plan's start finds its packages."""
 
 
 class MemoryModel(NamedTuple):
@@ -99,7 +112,7 @@ class MemoryModel(NamedTuple):
 
     available    the device's limit, which the policies fill when the plan has no budget
     transient    charged only while a load is under way
-    residual     still charged after the first unload
+    residual     still charged after the first unload of a package
     """
 
     baseline: int = 0
@@ -148,9 +161,11 @@ def build_schedule(
     price: Pricer,
     memory: MemoryModel,
     evaluations: int | None = None,
+    engine_bytes: int = UNBOUNDED,
 ) -> tuple[Schedule, BlockCosts]:
     """The schedule of one generation, and the prices of its blocks.
 
+    `engine_bytes` is the largest package that the Neural Engine takes; larger blocks fall back to the GPU.
     `evaluations` overrides the number of network evaluations (dynamic LPL's outcomes). Raises UserError if the plan
     names what the model does not have, or if the budget cannot be kept: then with the block and the bytes missing.
     """
@@ -164,7 +179,7 @@ def build_schedule(
     blocks: list[BlockSpec] = []
     walked = _Walked([], [], [])
     for component in model.components:
-        walk = _ComponentWalk(plan, model.name, component, cuts[component.name])
+        walk = _ComponentWalk(plan, model.name, component, cuts[component.name], engine_bytes)
         for step in range(num_passes[component.name]):
             numbers = walk.blocks_on(step, blocks)
             walked.passes.append(_Pass(component.name, step, len(walked.block), len(numbers)))
@@ -178,9 +193,9 @@ def build_schedule(
 class _ComponentWalk:
     """The blocks of a component by step: a block has a number in `blocks` for each variant that is used."""
 
-    def __init__(self, plan: Plan, model: str, component: Component, cut: tuple[Block, ...]) -> None:
-        self.plan, self.model, self.component, self.cut = plan, model, component, cut
-        self.precision = plan.component(component.name).precision
+    def __init__(self, plan: Plan, model: str, component: Component, cut: tuple[Block, ...], engine_bytes: int) -> None:
+        self.plan, self.model, self.component, self.cut, self.engine_bytes = plan, model, component, cut, engine_bytes
+        self.precision = plan.component(component.name).stored
         self.numbers: dict[tuple[int, Variant], int] = {}
         self.patterns: dict[bool, list[int]] = {}
 
@@ -198,7 +213,7 @@ class _ComponentWalk:
             blocks.append(
                 BlockSpec(
                     self.model, block.component, block.index, block.name, block.units, variant, self.precision,
-                    block.compute_units,
+                    block.compute_units, self.engine_bytes,
                 )
             )  # fmt: skip
         return number
@@ -221,18 +236,21 @@ class _LoadPlanner:
         self.settings = {name: plan.component(name) for name in dict.fromkeys(p.component for p in walked.passes)}
         self.package = _packages(blocks, plan.tdtm.packages == "separate")
         lengths = [each.length for each in walked.passes]
-        self.walk = Walk(walked.block, self._windows(), [], lengths)
+        stays = [STAY if self._stays(each) else DROP for each in walked.passes for _ in range(each.length)]
+        self.walk = Walk(walked.block, self._windows(), stays, lengths, STARTS[plan.start])
         self.order = order_of(self.walk, self.package, self.sizes, memory.baseline)
 
     def schedule(self) -> Schedule:
         budget = -1 if self.plan.memory.budget is None else int(self.plan.memory.budget)
         room = Room(self.memory.baseline, budget, self.memory.available)
-        decision = decide(self.order, self._keep(), self.sizes, room)
+        walk = self.walk._replace(keep=self._keep())
+        decision = decide(self.order, walk.keep, self.sizes, room)
         if decision.refused >= 0:
             raise self._refusal(decision, budget)
-        columns = columns_of(self.walk, self.package, decision)
+        columns = columns_of(walk, self.package, decision)
         flags = [map(bool, column) for column in (columns.loads, columns.cold, columns.first_run)]
-        visits = map(Visit, columns.block, self.walked.step, *flags, columns.gate, map(bool, columns.evicts))
+        ends = [map(bool, column) for column in (columns.evicts, columns.leaves)]
+        visits = map(Visit, columns.block, self.walked.step, *flags, columns.gate, *ends)
         passes = tuple(Pass(each.first, each.length) for each in self.walked.passes)
         return Schedule(self.plan, self.blocks, tuple(visits), passes, decision.needed, columns)
 
@@ -271,13 +289,24 @@ class _LoadPlanner:
         second = visits[min(1, len(visits) - 1)]
         own = [self.walked.block[visit] for visit in visits]
         budget = self.plan.memory.budget
+        available = budget if budget is not None else self.memory.available
         return FirstPass(
             resident=tuple(self.sizes.resident[block] for block in own),
             demand=tuple(demand(self.order, self.sizes, visit, self.order.reach[visit]) for visit in visits),
             alone=demand(self.order, self.sizes, second, second),
             baseline=self.order.alone[visits[0]] - self.sizes.working[own[0]],
-            available=budget if budget is not None else self.memory.available,
+            available=available - self._bytes_that_stay(visits[0]),
         )
+
+    def _stays(self, walked: _Pass) -> bool:
+        return self.settings[walked.component].keep == "always"
+
+    def _bytes_that_stay(self, first: int) -> int:
+        """Bytes of the components that stay loaded and are in memory before a visit."""
+        until = len(self.walked.block) if self.walk.start == LOADED else first
+        visits = (visit for visit in range(until) if self.walk.keep[visit] == STAY)
+        held = {self.package[self.walked.block[visit]] for visit in visits}
+        return sum(self.sizes.resident[number] for number in held)
 
     def _app_releases(self, walked: _Pass) -> bool:
         """The app releases what it kept on the step where LPL would have leapt, even with LPL off."""

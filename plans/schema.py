@@ -22,7 +22,7 @@ from ondevice_sora.base.files.reading import read_extended
 from ondevice_sora.base.text import LINE, Title
 from ondevice_sora.profiles.blocks import ComputeUnits
 from ondevice_sora.profiles.figures import ByteCount
-from ondevice_sora.profiles.models.model import Precision, family
+from ondevice_sora.profiles.models.model import ActivationFormat, Precision, WeightFormat, family, precision_of
 
 READY = Path(__file__).parent / "ready"
 CURVATURE_RULES = ("curvature", "bent_curvature")
@@ -30,7 +30,10 @@ CURVATURE_RULES = ("curvature", "bent_curvature")
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Steps = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 Packages = Literal["shared", "separate"]
-Keep = Literal["none", "app", "paper", "optimal"] | Annotated[int, msgspec.Meta(ge=0, le=5000)] | tuple[str, ...]
+Start = Literal["first", "cached", "loaded"]
+Keep = (
+    Literal["none", "app", "paper", "optimal", "always"] | Annotated[int, msgspec.Meta(ge=0, le=5000)] | tuple[str, ...]
+)
 Index = Annotated[int, msgspec.Meta(ge=0, le=999)]
 
 
@@ -114,26 +117,46 @@ class UnitsPerBlock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ComponentPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How one component is cut, stored and loaded.
 
+    precision  how weights are stored and in what the arithmetic is, in one name; `weights` and `activations` say the
+               two apart. Weights of 8 bits and fewer are computed with in float16 unless `activations` says float32
     blocks     `reference` (the reference app's partition), `unit` (every unit alone), `whole`, `units_per_block: n`, or
                a list of blocks, each a unit, `first..last`, or {units, compute_units}
-    prefetch   how many visits the loader may be ahead; 0 loads when needed; `app` follows the reference app: one ahead,
-               but not for the first two and the last block of a pass, and not in the first denoising step
+    prefetch   how many visits before its own a load may begin; 0 loads when needed; `app` follows the reference app:
+               one ahead, but not for the first two and the last block of a pass, and not in the first denoising step
     keep       which blocks stay resident between passes: `none`; `paper`, the first that fit in what the first step
                leaves free (App. A.1); `app`, the reference app's 170 MB rule; `optimal`, fewest bytes reloaded; a
-               number, that many from the first; or a list of blocks, each named by its first unit
+               number, that many from the first; or a list of blocks, each named by its first unit. `always`: all of
+               them, and after the last pass too, as long as the app lives
     """
 
     blocks: (
         Literal["reference", "unit", "whole"] | UnitsPerBlock | tuple[Annotated[str | BlockEntry, msgspec.Meta()], ...]
     ) = "reference"
-    precision: Precision = "float32"
+    precision: Precision | None = None
     compute_units: ComputeUnits = "cpu_and_gpu"
     prefetch: Annotated[int, msgspec.Meta(ge=0, le=64)] | Literal["app"] = 1
     keep: Keep = "none"
+    weights: WeightFormat | None = None
+    activations: ActivationFormat | None = None
+
+    @property
+    def stored(self) -> Precision:
+        """The precision that `precision`, or `weights` and `activations`, name; float32 where nothing is said."""
+        if self.weights is None:
+            return self.precision or self.activations or "float32"
+        usual: ActivationFormat = "float32" if self.weights == "float32" else "float16"
+        return precision_of(self.weights, self.activations or usual) or self.weights
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A whole plan. `components` is keyed by component; `decoder` stands for those of its stages that have no entry."""
+    """A whole plan. `components` is keyed by component; `decoder` stands for those of its stages that have no entry.
+
+    `start` says what the app has done before the clock starts:
+
+    first    nothing: it is newly installed, so each package's first load specialises it for the device
+    cached   it has generated in an earlier launch: packages are specialised, nothing is in memory
+    loaded   it has generated in this launch: components with `keep: always` are in memory besides
+    """
 
     name: Title
     model: Annotated[str, LINE, msgspec.Meta(min_length=1, max_length=200)]
@@ -145,6 +168,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     tdtm: Tdtm = Tdtm()
     memory: Memory = Memory()
     components: dict[str, ComponentPlan] = {}
+    start: Start = "first"
 
     def component(self, name: str) -> ComponentPlan:
         """The settings of a component: its own entry, else its family's, else the defaults."""
@@ -153,6 +177,11 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     def entry(self, name: str) -> str:
         """The key under which `components` would have a component's settings: its own, else its family's."""
         return family(name) if name not in self.components and family(name) in self.components else name
+
+    @property
+    def keeps_loaded(self) -> bool:
+        """Whether any component stays loaded as long as the app lives."""
+        return any(settings.keep == "always" for settings in self.components.values())
 
     def merges(self, step: int) -> bool:
         """Whether TDTM merges tokens on this step."""
@@ -253,6 +282,11 @@ def check_plan(plan: Plan) -> None:
     """What a schema cannot say: steps that do not exist, probabilities that do not add up, options without effect."""
     lpl, steps = plan.lpl, plan.sampler.steps
     _check_lpl(lpl)
+    if plan.start == "loaded" and not plan.keeps_loaded:
+        mend = "Write keep: always for the components that do, or start: cached."
+        raise UserError("no component stays loaded from one generation to the next", mend=mend, field="$.start")
+    for name, component in plan.components.items():
+        _check_precision(component, f"$.components.{name}")
     for evaluations in plan.leap_steps():
         if evaluations > steps:
             where = "$.lpl.leap_step" if lpl.mode == "fixed" else "$.lpl.stop_steps"
@@ -286,6 +320,25 @@ def check_merging_units(plan: Plan, names: Iterable[str]) -> None:
         if not msgspec.structs.replace(plan.tdtm, units=(pattern,)).chosen(names):
             what = f"no unit that merges tokens has a name like '{pattern}'"
             raise UserError(what, mend=nearest(pattern, names), field=f"$.tdtm.units[{row}]")
+
+
+def _check_precision(component: ComponentPlan, where: str) -> None:
+    """One way to say how a component is stored, and a pair of formats that Core ML has."""
+    pair = {"weights": component.weights, "activations": component.activations}
+    said = [key for key, value in pair.items() if value is not None]
+    if component.precision is not None and said:
+        raise UserError(
+            "has no effect beside `precision`, which says both",
+            mend="Write `precision`, or `weights` and `activations`.",
+            field=f"{where}.{said[0]}",
+        )
+    weights, activations = component.weights, component.activations
+    if weights is not None and activations is not None and precision_of(weights, activations) is None:
+        raise UserError(
+            "Core ML stores the weights of float16 arithmetic in float16 or fewer bits",
+            mend="Write weights: float16.",
+            field=f"{where}.weights",
+        )
 
 
 def _check_lpl(lpl: Lpl) -> None:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
-from ondevice_sora.profiles.models.model import STORED_BYTES, Precision, Unit, Variant
+from ondevice_sora.profiles.models.model import Precision, Unit, Variant, weight_bytes
 
-ComputeUnits = Literal["cpu_only", "cpu_and_gpu", "cpu_and_ne"]
+ComputeUnits = Literal["cpu_only", "cpu_and_gpu", "cpu_and_ne", "all"]
+"""What Core ML may choose from; `all` is its default."""
 Processor = Literal["cpu", "gpu", "ane"]
-PROCESSORS: dict[ComputeUnits, Processor] = {"cpu_only": "cpu", "cpu_and_gpu": "gpu", "cpu_and_ne": "ane"}
+PROCESSORS: dict[ComputeUnits, Processor] = {
+    "cpu_only": "cpu", "cpu_and_gpu": "gpu", "cpu_and_ne": "ane", "all": "ane",
+}  # fmt: skip
+"""Where a block is taken to run. Of `all` Core ML prefers the Neural Engine for what it can take; it does not say."""
+UNBOUNDED = 10**15
 
 
 def span_name(first_unit: str, last_unit: str) -> str:
@@ -25,7 +31,10 @@ def block_name(units: Sequence[Unit]) -> str:
 
 @dataclass(frozen=True)
 class BlockSpec:
-    """A block to be priced: contiguous units of a component in one variant, precision and choice of compute units."""
+    """A block to be priced: contiguous units of a component in one variant, precision and choice of compute units.
+
+    engine_bytes   the largest package that the device's Neural Engine takes; a larger one falls back to the GPU
+    """
 
     model: str
     component: str
@@ -35,15 +44,26 @@ class BlockSpec:
     variant: Variant
     precision: Precision
     compute_units: ComputeUnits
+    engine_bytes: int = UNBOUNDED
 
     @property
+    def falls_back(self) -> bool:
+        """Whether the Neural Engine was asked for and refuses the package for its size."""
+        return PROCESSORS[self.compute_units] == "ane" and self.stored_bytes > self.engine_bytes
+
+    @cached_property
     def processor(self) -> Processor:
-        return PROCESSORS[self.compute_units]
+        return "gpu" if self.falls_back else PROCESSORS[self.compute_units]
 
     def package(self, is_separate: bool) -> tuple[str, str, str]:
         """What tells its package from others: a block's variants share one, or each has its own."""
         return self.component, self.name, self.variant if is_separate else ""
 
-    @property
+    @cached_property
+    def parameters(self) -> int:
+        """How many numbers its package stores."""
+        return sum(unit.stored for unit in self.units)
+
+    @cached_property
     def stored_bytes(self) -> int:
-        return round(sum(unit.stored for unit in self.units) * STORED_BYTES[self.precision])
+        return round(self.parameters * weight_bytes(self.precision))

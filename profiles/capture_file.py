@@ -6,6 +6,7 @@ a profile of it. Captures keep samples; medians and spreads are derived here. Se
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,10 +22,10 @@ from ondevice_sora.base.text import END, Line
 from ondevice_sora.profiles.blocks import PROCESSORS, ComputeUnits, span_name
 from ondevice_sora.profiles.costs import figures, replace_figures
 from ondevice_sora.profiles.devices import Device, device_keys
-from ondevice_sora.profiles.figures import Figure, sampled
-from ondevice_sora.profiles.measurements import Measurement
+from ondevice_sora.profiles.figures import Figure, sampled, spread_of
+from ondevice_sora.profiles.measurements import LEAST_RATE, Measurement
 from ondevice_sora.profiles.models.model import Name, Precision, Variant
-from ondevice_sora.profiles.profile import SCALED_FROM, Profile, load_profile, scale_profile
+from ondevice_sora.profiles.profile import SCALED_FROM, Profile, RunNoise, load_profile, scale_profile
 
 FORMAT = "ondevice-sora-capture-1"
 MAX_BYTES = 50_000_000
@@ -249,8 +250,8 @@ def profile_of_capture(capture: Capture) -> tuple[Profile, list[str]]:
     source = f"profile capture, {capture.conditions.date[:10]}"
     base = _base(capture)
     known = figures(base.costs)
-    changes = {name: figure for name, figure in _cost_changes(capture, source).items() if name in known}
     notes: list[str] = []
+    changes = {name: figure for name, figure in _cost_changes(capture, source, notes).items() if name in known}
     profile = Profile(
         device=capture.device,
         costs=replace_figures(base.costs, changes),
@@ -258,7 +259,10 @@ def profile_of_capture(capture: Capture) -> tuple[Profile, list[str]]:
         conditions=_conditions(capture, base),
         measurements=tuple(_measurement(capture, block, source, notes) for block in capture.blocks),
         fit=base.fit,
+        noise=_noise(capture, source),
     )
+    if profile.noise is None:
+        notes.append("nothing was measured twice, so the interval leaves out how much runs differ on this device")
     return profile, [*notes, *_warnings(capture)]
 
 
@@ -275,6 +279,7 @@ def _measurement(capture: Capture, block: CapturedBlock, source: str, notes: lis
     for name, values in (("after_load", resident), ("run_peak", working)):
         if values and median(values) < 0:
             notes.append(f"{block.label}: the footprint fell by {name}, so the figure is left out")
+    loads, runs = block.loads, block.runs
     return Measurement(
         model=capture.model,
         component=block.component,
@@ -283,15 +288,44 @@ def _measurement(capture: Capture, block: CapturedBlock, source: str, notes: lis
         variant=block.variant,
         precision=block.precision,
         compute_units=block.compute_units,
-        load_warm_s=sampled(block.loads.later_s, source),
-        load_cold_s=sampled(block.loads.first_s, source),
-        run_s=sampled(block.runs.later_s, source),
-        first_run_s=sampled(block.runs.first_s, source),
+        load_warm_s=sampled(loads.later_s, source),
+        load_cold_s=_sampled_like(loads.first_s, loads.later_s, source),
+        run_s=sampled(runs.later_s, source),
+        first_run_s=_sampled_like(runs.first_s, runs.later_s, source),
         unload_s=sampled(block.unload_s, source),
         resident_bytes=sampled(resident, source) if resident and median(resident) >= 0 else None,
         working_bytes=sampled(working, source) if working and median(working) >= 0 else None,
         samples={**_seconds_lists(block), **_byte_lists(block)},
     )
+
+
+def _sampled_like(values: Sequence[float], others: Sequence[float], source: str) -> Figure | None:
+    """`sampled`; what was measured once is taken to vary as other loads or runs of the block do."""
+    figure = sampled(values, source)
+    if figure is None or len(values) > 1 or len(others) < 2:
+        return figure
+    return msgspec.structs.replace(figure, spread=min(3.0, round(spread_of(others), 4)))
+
+
+def _noise(capture: Capture, source: str) -> RunNoise | None:
+    """How much one launch of the app differs from the next: of the samples of which each launch gives one.
+
+    Those are later loads and first runs, each relative to the median of its block's. They also have what is theirs
+    alone, so that whole runs differ by no more than this. None if nothing was measured twice.
+    """
+    logarithms: list[float] = []
+    groups = 0
+    for block in capture.blocks:
+        for values in (block.loads.later_s, block.runs.first_s):
+            if len(values) > 1 and min(values) > 0:
+                groups += 1
+                logarithms += [math.log(value / median(values)) for value in values]
+    free = len(logarithms) - groups
+    if free < 1:
+        return None
+    spread = math.sqrt(sum(value**2 for value in logarithms) / free)
+    note = f"{source}: later loads and first runs, {len(logarithms)} samples of {groups} kinds"
+    return RunNoise(min(3.0, float(f"{spread:.4g}")), free + 1, note)
 
 
 def _seconds_lists(block: CapturedBlock) -> dict[str, tuple[float, ...]]:
@@ -318,8 +352,8 @@ def _grown(before: Sequence[int], after: Sequence[int]) -> list[float]:
     return [float(late - early) for early, late in zip(before, after, strict=False)]
 
 
-def _cost_changes(capture: Capture, source: str) -> dict[str, Figure]:
-    """Figures of the costs that were measured over all blocks."""
+def _cost_changes(capture: Capture, source: str, notes: list[str]) -> dict[str, Figure]:
+    """Figures of the costs that were measured over all blocks. Rates that nothing can have are noted and left out."""
     residual, transient = [], []
     for block in capture.blocks:
         memory = block.memory
@@ -337,11 +371,18 @@ def _cost_changes(capture: Capture, source: str) -> dict[str, Figure]:
         "loads.transient_share": sampled(transient, source),
     }
     for units, processor in PROCESSORS.items():
+        if units == "all":
+            continue  # nobody knows where such a block ran
         blocks = [block for block in capture.blocks if block.compute_units == units]
         loads = [_rate(block.loads.later_s, block.loads.while_running_s) for block in blocks]
         runs = [_rate(block.runs.later_s, block.runs.while_loading_s) for block in blocks]
-        found[f"processors.{processor}.load_rate"] = sampled([rate for rate in loads if rate], source)
-        found[f"processors.{processor}.run_rate"] = sampled([rate for rate in runs if rate], source)
+        for name, told, rates in (("load_rate", "loads beside runs", loads), ("run_rate", "runs beside loads", runs)):
+            known = [rate for rate in rates if rate is not None]
+            if known and median(known) < LEAST_RATE:
+                what = f"{told} on {units} came out at {median(known):.2f} of their speed alone"
+                notes.append(f"{what}, which something else must have caused: left out")
+            else:
+                found[f"processors.{processor}.{name}"] = sampled([min(1.0, rate) for rate in known], source)
     return {name: figure for name, figure in found.items() if figure is not None}
 
 
@@ -349,7 +390,7 @@ def _rate(alone: Sequence[float], beside: Sequence[float]) -> float | None:
     """Speed beside the other activity relative to alone."""
     if not (alone and beside and median(beside)):
         return None
-    return min(10.0, max(0.01, median(alone) / median(beside)))
+    return median(alone) / median(beside)
 
 
 def _conditions(capture: Capture, base: Profile) -> dict[str, str]:

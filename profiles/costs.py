@@ -1,25 +1,12 @@
-"""What loading and running a block costs on a device: seconds and bytes, each resting on marked figures.
+"""What a device's costs consist of: figures for loading, running and holding blocks, each marked with its source.
 
-The model is linear in its coefficients (seconds per byte, per operation, per call), so that a thousand samples of the
-coefficients price every block with one matrix product:
-
-    load, every time  = load_fixed + stored_bytes / read + resident_bytes / prepare
-    load, first time  = the above + specialise_fixed + (stored_bytes + resident_bytes) / specialise
-    run               = dispatch + sum over operator classes of operations / throughput + token merges * merge
-    first run         = the above + first_run (shader compilation)
-
-A first load is charged for the bytes it reads and the bytes it writes, since specialising turns the one into the other.
-A run is never faster than the weights and activations can cross the memory bus once. Where a block was measured on the
-device, or all parts of it were, the measured figures stand instead of the model's (profiles/measurements.py).
-
-Known errors: a class has one throughput, whatever the shapes; activations are priced at the precision of the weights,
-as float32 beside compressed weights; nothing is said of how Core ML might split one block over two compute units.
+What they give for a block is in load_costs.py, run_costs.py and block_bytes.py; cost_model.py puts the three together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
 import numpy as np
@@ -27,19 +14,25 @@ import numpy.typing as npt
 
 from ondevice_sora.profiles.blocks import BlockSpec, Processor
 from ondevice_sora.profiles.figures import Figure, Mark
-from ondevice_sora.profiles.measurements import MeasuredBlocks, Measurement, put_together
-from ondevice_sora.profiles.models.model import Precision, Work
 
 Array = npt.NDArray[np.float64]
 
 MarkShares = dict[Mark, float]
 
 
+def _unless_told(value: float, meaning: str) -> Figure:
+    return Figure(value, "estimated", f"not told: {meaning}")
+
+
 class ProcessorCosts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Effective throughput of one processor by operator class, and how it and the loader slow each other down.
 
-    load_rate and run_rate are the speeds, relative to being alone, while a load and a run go on at the same time.
-    charged_share is the share of a block's weights and working memory that the system charges to the app.
+    *_flops_per_s       in float32; on the Neural Engine, which has none, in float16
+    float16_factor      how many times as fast products and convolutions in float16 are
+    weight_bytes_per_s  how fast weights stream in, as stored, while the operations go on; None: no bound of their own
+    load_rate, run_rate   speeds, relative to being alone, while a load and a run go on at the same time
+    charged_share       share of a block's weights and working memory that the system charges to the app
+    convolution_working_factor   how many times its activations a convolutional block's working memory takes
     """
 
     matmul_flops_per_s: Figure
@@ -52,12 +45,17 @@ class ProcessorCosts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     load_rate: Figure
     run_rate: Figure
     charged_share: Figure
+    float16_factor: Figure = _unless_told(1.0, "float16 as fast as float32")
+    weight_bytes_per_s: Figure | None = None
+    convolution_working_factor: Figure = _unless_told(1.0, "the activations that are alive, and no more")
 
 
 class LoadCosts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Loading and unloading, see the module's first lines.
+    """Loading and unloading on CPU and GPU, and on the Neural Engine where `engine_loads` says nothing.
 
-    compressed_held_bytes   bytes that an int8 or int4 weight occupies once loaded (a GPU holds it dequantised)
+    page_cache_share  share of the device's memory in which the system keeps files that were read; where all packages
+                      of a plan fit in it, loads read nothing from storage
+    compressed_held_bytes   bytes that a weight of 8 bits or fewer occupies once loaded (a GPU holds it unpacked)
     transient_share   bytes charged only while a load is under way, relative to the resident bytes
     unload_s          seconds to release a block
     residual_share    share of a block's resident bytes that stays charged after its first unload
@@ -72,6 +70,23 @@ class LoadCosts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     transient_share: Figure
     unload_s: Figure
     residual_share: Figure
+    page_cache_share: Figure = _unless_told(0.0, "every load reads from storage")
+
+
+class EngineLoads(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Loading on the Neural Engine.
+
+    prepare_bytes_per_s   for weights as they are stored
+    compile_s         what the first load of a package of 1e8 parameters adds
+    compile_exponent  how that grows with the number of parameters, which stands for the size of the graph
+    refused_s         for every 1e8 parameters of a package that the engine refuses, at every load: compiled in vain
+    """
+
+    load_fixed_s: Figure
+    prepare_bytes_per_s: Figure
+    compile_s: Figure
+    compile_exponent: Figure
+    refused_s: Figure
 
 
 class ThermalCosts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -93,6 +108,7 @@ class Costs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     loads: LoadCosts
     processors: dict[Processor, ProcessorCosts]
     thermal: ThermalCosts
+    engine_loads: EngineLoads | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +143,8 @@ def figures(costs: Costs) -> dict[str, Figure]:
     """Every figure of `costs` by dotted name."""
     found: dict[str, Figure] = {"baseline_bytes": costs.baseline_bytes}
     groups: list[tuple[str, msgspec.Struct]] = [("loads", costs.loads), ("thermal", costs.thermal)]
+    if costs.engine_loads is not None:
+        groups.append(("engine_loads", costs.engine_loads))
     groups += [(f"processors.{name}", processor) for name, processor in costs.processors.items()]
     for prefix, group in groups:
         for field in group.__struct_fields__:
@@ -143,6 +161,8 @@ RANGES = {
     "time_constant_s": (0.1, 1e6),
     "charged_share": (0.0, 1.0),
     "_share": (0.0, 10.0),
+    "_exponent": (0.0, 3.0),
+    "_factor": (0.01, 100.0),
     "held_bytes": (0.0, 16.0),
     "_bytes": (0.0, 1e13),
     "_s": (0.0, 1e6),
@@ -168,7 +188,9 @@ def replace_figures(costs: Costs, changes: dict[str, Figure]) -> Costs:
     }
     loads = changed(costs.loads, **grouped.pop("loads", {}))
     thermal = changed(costs.thermal, **grouped.pop("thermal", {}))
-    top = grouped.pop("", {})
+    top: dict[str, object] = {**grouped.pop("", {})}
+    if costs.engine_loads is not None:
+        top["engine_loads"] = changed(costs.engine_loads, **grouped.pop("engine_loads", {}))
     assert not grouped, f"no such figures: {grouped}"
     return changed(costs, loads=loads, thermal=thermal, processors=processors, **top)
 
@@ -179,171 +201,3 @@ Sample = dict[str, Array]
 def nominal(costs: Costs) -> Sample:
     """The parameters' values as one sample: dotted name -> [1]."""
     return {name: np.array([figure.value]) for name, figure in figures(costs).items()}
-
-
-LOAD_TERMS = ("load_fixed_s", "read_bytes_per_s", "prepare_bytes_per_s")
-SPECIALISE_TERMS = ("specialise_fixed_s", "specialise_bytes_per_s", "specialise_bytes_per_s")
-RUN_TERMS = (
-    "dispatch_s", "matmul_flops_per_s", "attention_flops_per_s", "convolution_flops_per_s", "moved_bytes_per_s",
-    "token_merge_s",
-)  # fmt: skip
-
-
-def price(
-    blocks: Sequence[BlockSpec],
-    costs: Costs,
-    sample: Sample | None = None,
-    measurements: Sequence[Measurement] = (),
-    dram_bytes_per_s: float | None = None,
-) -> BlockCosts:
-    """Seconds and bytes of every block, for one or many samples of the parameters (see `nominal`)."""
-    sample = sample if sample is not None else nominal(costs)
-    marks = {name: figure.mark for name, figure in figures(costs).items()}
-    size = next(iter(sample.values())).shape[0]
-    load_amounts = np.array(_load_amounts(blocks, costs.loads), dtype=np.float64)
-    charged = [costs.processors[block.processor].charged_share.value for block in blocks]
-    load_seconds = _seconds_per_amount(sample, "loads.", LOAD_TERMS)
-    warm = load_amounts @ load_seconds
-    cold = warm + load_amounts @ _seconds_per_amount(sample, "loads.", SPECIALISE_TERMS)
-    load_marks = _mark_shares(load_amounts, load_seconds, [marks[f"loads.{term}"] for term in LOAD_TERMS])
-    run = np.empty((len(blocks), size))
-    first_run = np.empty((len(blocks), size))
-    run_marks: list[MarkShares] = [{} for _ in blocks]
-    for processor in {block.processor for block in blocks}:
-        rows = [row for row, block in enumerate(blocks) if block.processor == processor]
-        amounts = np.array([_run_amounts(blocks[row]) for row in rows], dtype=np.float64)
-        prefix = f"processors.{processor}."
-        run_seconds = _seconds_per_amount(sample, prefix, RUN_TERMS)
-        seconds = amounts @ run_seconds
-        if dram_bytes_per_s:
-            crossing = (load_amounts[rows, 2] + amounts[:, 4]) / dram_bytes_per_s
-            seconds = np.maximum(seconds, crossing[:, None])
-        run[rows] = seconds
-        first_run[rows] = seconds + sample[f"{prefix}first_run_s"]
-        shares = _mark_shares(amounts, run_seconds, [marks[f"{prefix}{term}"] for term in RUN_TERMS])
-        for row, share in zip(rows, shares, strict=True):
-            run_marks[row] = share
-    priced = BlockCosts(
-        load_warm_s=warm,
-        load_cold_s=cold,
-        run_s=run,
-        first_run_s=first_run,
-        unload_s=np.broadcast_to(sample["loads.unload_s"], (len(blocks), size)),
-        resident_bytes=tuple(
-            round(held * share) for held, share in zip(load_amounts[:, 2].tolist(), charged, strict=True)
-        ),
-        working_bytes=tuple(round(_working_bytes(block) * share) for block, share in zip(blocks, charged, strict=True)),
-        stored_bytes=tuple(block.stored_bytes for block in blocks),
-        load_marks=tuple(load_marks),
-        run_marks=tuple(run_marks),
-    )
-    return _with_measured(priced, blocks, costs, measurements) if measurements else priced
-
-
-def unused_measurements(measurements: Sequence[Measurement], blocks: Sequence[BlockSpec]) -> list[Measurement]:
-    """Measurements of which none of these blocks takes its figures."""
-    measured = MeasuredBlocks(measurements)
-    used = {id(part) for block in blocks for part in measured.parts(block)}
-    return [measurement for measurement in measurements if id(measurement) not in used]
-
-
-def _seconds_per_amount(sample: Sample, prefix: str, terms: Sequence[str]) -> Array:
-    """Coefficients [term, sample]: a rate per second is turned over, a time stays."""
-    return np.stack(
-        [1.0 / sample[prefix + term] if term.endswith("_per_s") else sample[prefix + term] for term in terms]
-    )
-
-
-def _mark_shares(amounts: Array, seconds: Array, marks: Sequence[Mark]) -> list[MarkShares]:
-    """For each block, the share of its seconds that rests on each mark, in the first sample."""
-    parts = amounts * seconds[:, 0]
-    totals = parts.sum(axis=1)
-    shares: list[MarkShares] = []
-    for row, total in zip(parts.tolist(), totals.tolist(), strict=True):
-        share: MarkShares = {}
-        for mark, part in zip(marks, row, strict=True):
-            if part > 0:
-                share[mark] = share.get(mark, 0.0) + part / total
-        shares.append(share or {"estimated": 1.0})
-    return shares
-
-
-def _with_measured(
-    priced: BlockCosts, blocks: Sequence[BlockSpec], costs: Costs, measurements: Sequence[Measurement]
-) -> BlockCosts:
-    """The price list with measured figures where a block or all parts of it were measured."""
-    measured = MeasuredBlocks(measurements)
-    load_fixed_s, specialise_fixed_s = costs.loads.load_fixed_s.value, costs.loads.specialise_fixed_s.value
-    warm, cold, run, first_run, unload = (array.copy() for array in priced.seconds)
-    resident, working = list(priced.resident_bytes), list(priced.working_bytes)
-    load_marks, run_marks = list(priced.load_marks), list(priced.run_marks)
-    for row, block in enumerate(blocks):
-        parts = measured.parts(block)
-        if not parts:
-            continue
-        dispatch_s = costs.processors[block.processor].dispatch_s.value
-        found = put_together(parts, load_fixed_s, specialise_fixed_s, dispatch_s)
-        extra_first = first_run[row] - run[row]
-        for array, figure in (
-            (warm, found.load_warm_s),
-            (cold, found.load_cold_s),
-            (run, found.run_s),
-            (unload, found.unload_s),
-        ):
-            if figure is not None:
-                array[row] = figure.value
-        first_run[row] = found.first_run_s.value if found.first_run_s else run[row] + extra_first
-        cold[row] = np.maximum(cold[row], warm[row])
-        if found.resident_bytes is not None:
-            resident[row] = round(found.resident_bytes.value)
-        if found.working_bytes is not None:
-            working[row] = round(found.working_bytes.value)
-        if found.load_warm_s is not None:
-            load_marks[row] = {found.load_warm_s.mark: 1.0}
-        if found.run_s is not None:
-            run_marks[row] = {found.run_s.mark: 1.0}
-    return replace(
-        priced,
-        load_warm_s=warm,
-        load_cold_s=cold,
-        run_s=run,
-        first_run_s=first_run,
-        unload_s=unload,
-        resident_bytes=tuple(resident),
-        working_bytes=tuple(working),
-        load_marks=tuple(load_marks),
-        run_marks=tuple(run_marks),
-    )
-
-
-def _load_amounts(blocks: Sequence[BlockSpec], loads: LoadCosts) -> list[tuple[float, float, float]]:
-    """For each block: one call, stored bytes, resident bytes."""
-    compressed = loads.compressed_held_bytes.value
-    held = {"float32": 4.0, "float16": 2.0, "mixed": 2.0, "int8": compressed, "int4": compressed}
-    amounts = []
-    for block in blocks:
-        parameters = sum(unit.stored for unit in block.units)
-        amounts.append((1.0, float(block.stored_bytes), parameters * held[block.precision]))
-    return amounts
-
-
-def activation_bytes(precision: Precision) -> int:
-    """Bytes of one activation element beside weights of this precision; mixed, int8 and int4 are for weights only."""
-    return 2 if precision == "float16" else 4
-
-
-def _run_amounts(block: BlockSpec) -> tuple[float, ...]:
-    works = [unit.work(block.variant) for unit in block.units]
-    return (
-        1.0,
-        sum(work.matmul_flops for work in works),
-        sum(work.attention_flops for work in works),
-        sum(work.convolution_flops for work in works),
-        sum(work.moved_elements for work in works) * activation_bytes(block.precision),
-        float(sum(work.token_merges for work in works)),
-    )
-
-
-def _working_bytes(block: BlockSpec) -> int:
-    works: list[Work] = [unit.work(block.variant) for unit in block.units]
-    return round(max(work.working_elements for work in works) * activation_bytes(block.precision))

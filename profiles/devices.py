@@ -15,6 +15,7 @@ import msgspec
 from ondevice_sora.base.errors import UserError, nearest
 from ondevice_sora.base.files.reading import read_yaml
 from ondevice_sora.base.text import END, Line, Title
+from ondevice_sora.profiles.blocks import UNBOUNDED
 from ondevice_sora.profiles.figures import Figure
 
 DATA = Path(__file__).parent / "data"
@@ -42,13 +43,24 @@ class MemoryLimit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Hardware(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Peak rates. A figure that nobody has published is missing, never zero; the catalogue has every GPU's."""
+    """Peak rates. A figure that nobody has published is missing, never zero; the catalogue has every GPU's.
+
+    gpu_float16_flops_per_s   where it is not the same as in float32
+    ane_ops_per_s            the Neural Engine's as advertised, since the A17 Pro and the M4 in int8
+    ane_flops_per_s          its rate in float16
+    ane_dram_bytes_per_s     memory bandwidth within one engine's reach, where that is less than the chip's
+    ane_weight_bytes_per_s   how fast it streams weights
+    """
 
     ram_bytes: Figure
     dram_bytes_per_s: Figure
     gpu_flops_per_s: Figure | None = None
     storage_read_bytes_per_s: Figure | None = None
+    gpu_float16_flops_per_s: Figure | None = None
     ane_ops_per_s: Figure | None = None
+    ane_flops_per_s: Figure | None = None
+    ane_dram_bytes_per_s: Figure | None = None
+    ane_weight_bytes_per_s: Figure | None = None
     ane_max_package_bytes: Figure | None = None
 
 
@@ -62,6 +74,12 @@ class Device(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     memory_limits: Annotated[tuple[MemoryLimit, ...], msgspec.Meta(min_length=1)]
     notes: tuple[Line, ...] = ()
     key: Line = ""
+
+    @property
+    def engine_bytes(self) -> int:
+        """The largest package that the Neural Engine is known to take."""
+        most = self.hardware.ane_max_package_bytes
+        return UNBOUNDED if most is None else round(most.value)
 
     def memory_limit(self, entitlement: bool = False, os_version: str | None = None) -> MemoryLimit:
         """The limit for one app on this device, the first row that covers the OS version (any row if none is given).

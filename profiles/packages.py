@@ -8,7 +8,7 @@ import msgspec
 
 from ondevice_sora.base.files.reading import read_yaml
 from ondevice_sora.base.units import format_bytes
-from ondevice_sora.profiles.blocks import ComputeUnits
+from ondevice_sora.profiles.blocks import PROCESSORS, ComputeUnits
 from ondevice_sora.profiles.devices import DATA, Device
 from ondevice_sora.profiles.figures import Figure
 
@@ -40,8 +40,8 @@ def size_notes(size: int, compute_units: ComputeUnits, device: Device) -> list[s
     """What people have seen of packages of so many bytes: what the device's Neural Engine took, what is refused."""
     notes = []
     most = device.hardware.ane_max_package_bytes
-    if most is not None and compute_units == "cpu_and_ne" and size > most.value:
-        told = "the largest that the Neural Engine is known to take; beyond it, models ran elsewhere without a word"
+    if most is not None and PROCESSORS[compute_units] == "ane" and size > most.value:
+        told = "the largest that the Neural Engine is known to take; taken here to run on the GPU, with its memory"
         notes.append(f"larger than {format_bytes(most.value)}, {told} ({most.source})")
     for limit in package_rules().size_limits:
         if limit.compute_units == compute_units and size > limit.limit_bytes.value:

@@ -17,10 +17,12 @@ import numpy as np
 from ondevice_sora.base.errors import UserError, nearest
 from ondevice_sora.base.files.reading import read_yaml
 from ondevice_sora.base.text import Line
-from ondevice_sora.profiles.costs import Array, Costs, Pricer, Sample, figure_range, figures, price, replace_figures
+from ondevice_sora.profiles.costs import Array, Costs, Pricer, Sample, figure_range, figures
 from ondevice_sora.profiles.devices import DATA, Device, device_keys, load_device
 from ondevice_sora.profiles.figures import Figure
 from ondevice_sora.profiles.measurements import Measurement
+from ondevice_sora.profiles.pricing import price_blocks
+from ondevice_sora.profiles.scaling import scale_costs
 
 PROFILES = DATA / "profiles"
 SCALED_FROM = "iphone15pro"
@@ -79,10 +81,22 @@ class FitRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("no correlation matrix: it is not positive definite") from None
 
 
+class RunNoise(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How much whole runs differ on the device itself, one deviation relative to their time, as `num_runs` runs say.
+
+    It is the same for everything in a run: another day's clock, heat, or programs beside it.
+    """
+
+    spread: Spread
+    num_runs: Annotated[int, msgspec.Meta(ge=2, le=1_000_000)]
+    source: Line
+
+
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Costs and measurements of one device, under stated conditions.
 
     `hardware` describes a device that the catalogue does not have, such as the machine a profile was captured on.
+    `noise` is how much its whole runs differ, where that was measured.
     """
 
     device: Line
@@ -91,18 +105,27 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     conditions: dict[Line, Line] = {}
     measurements: tuple[Measurement, ...] = ()
     fit: FitRecord | None = None
+    noise: RunNoise | None = None
     name: str = ""
     """Where it came from; set when it is read."""
 
-    def pricer(self, device: Device, sample: Sample | None = None) -> Pricer:
-        """What prices blocks on the device, at the figures' values or at samples of them."""
+    def pricer(self, device: Device, sample: Sample | None = None, is_cached: bool = False) -> Pricer:
+        """What prices blocks on the device, at the figures' values or at samples of them.
+
+        is_cached   all packages that the blocks are of fit in the page cache (`fits_page_cache`)
+        """
         return partial(
-            price,
+            price_blocks,
             costs=self.costs,
             sample=sample,
             measurements=self.measurements,
             dram_bytes_per_s=device.hardware.dram_bytes_per_s.value,
+            is_cached=is_cached,
         )
+
+    def fits_page_cache(self, device: Device, stored_bytes: int) -> bool:
+        """Whether packages of so many bytes stay in memory once written or read, so that loads read nothing."""
+        return stored_bytes <= self.costs.loads.page_cache_share.value * device.hardware.ram_bytes.value
 
 
 def profile_data(profile: Profile) -> dict[str, Any]:
@@ -190,39 +213,10 @@ def _shipped(path: Path) -> Profile:
 
 
 def scale_profile(profile: Profile, source: Device, target: Device) -> Profile:
-    """The source device's profile with rates scaled by the ratio of published peaks.
-
-    Operations scale with the GPU's peak (the CPU's and the ANE's too, for want of better), bytes moved and prepared
-    with memory bandwidth, bytes read with storage bandwidth where the target's is known. Fixed times and byte figures
-    stay. The figures' spread grows by 0.15, an assumption: peaks are not what programs reach.
-    """
-    target_gpu, source_gpu = target.hardware.gpu_flops_per_s, source.hardware.gpu_flops_per_s
-    assert target_gpu is not None, "the catalogue has every GPU's"
-    assert source_gpu is not None
-    compute = target_gpu.value / source_gpu.value
-    memory = target.hardware.dram_bytes_per_s.value / source.hardware.dram_bytes_per_s.value
-    storage = 1.0
-    if target.hardware.storage_read_bytes_per_s and source.hardware.storage_read_bytes_per_s:
-        storage = target.hardware.storage_read_bytes_per_s.value / source.hardware.storage_read_bytes_per_s.value
-    changes = {}
-    for name, figure in figures(profile.costs).items():
-        field = name.rpartition(".")[2]
-        factor = 1.0
-        if field.endswith("_flops_per_s"):
-            factor = compute
-        elif field == "read_bytes_per_s":
-            factor = storage
-        elif field.endswith("bytes_per_s"):
-            factor = memory
-        changes[name] = Figure(
-            value=figure.value * factor,
-            mark="estimated",
-            source=f"{source.name}'s figure times {factor:.3g}, the ratio of published peaks",
-            spread=(figure.spread**2 + 0.15**2) ** 0.5 if figure.spread else figure.spread,
-        )
+    """The source device's profile with its rates scaled to the target's (profiles/scaling.py)."""
     return Profile(
         device=target.key,
-        costs=replace_figures(profile.costs, changes),
+        costs=scale_costs(profile.costs, source, target),
         conditions={"scaled from": source.name},
         fit=profile.fit,
         name=f"{profile.name} scaled to {target.name}",

@@ -12,6 +12,8 @@ import numpy.typing as npt
 MEDIAN_TIME_ERROR, P90_TIME_ERROR = 0.05, 0.12
 MEDIAN_MEMORY_ERROR = 0.05
 RANK_CORRELATION = 0.95
+COVERAGE = 0.80, 0.97
+"""Of a 90 % interval: how many of the runs are to lie in it."""
 BUDGET_EXCESS = 0.05
 
 
@@ -22,6 +24,7 @@ class PlanRow(msgspec.Struct, frozen=True):
     predicted_bytes   what the schedule can need: the runtime holds its buffers from the set-up on
     measured_bytes    most resident memory that a run added to its process, largest of the runs; None if unknown
     is_equal          every run's result was the unpartitioned model's, bit for bit
+    interval_s        the central 90 % of what was predicted; None if unknown
     """
 
     plan: str
@@ -32,6 +35,13 @@ class PlanRow(msgspec.Struct, frozen=True):
     measured_bytes: int | None
     budget_bytes: int | None
     is_equal: bool
+    interval_s: tuple[float, float] | None = None
+
+    @property
+    def num_inside(self) -> int:
+        """How many of its runs lie in the interval."""
+        low, high = self.interval_s or (self.predicted_s, self.predicted_s)
+        return sum(low <= value <= high for value in self.measured_s)
 
     @property
     def total_s(self) -> float:
@@ -86,6 +96,11 @@ def checks(rows: Sequence[PlanRow]) -> list[Check]:
     if len(rows) > 1:
         correlation = rank_correlation([row.predicted_s for row in rows], [row.total_s for row in rows])
         found.append(Check("rank correlation of total times", correlation, RANK_CORRELATION, is_least=True))
+    if all(row.interval_s is not None for row in rows):
+        share = sum(row.num_inside for row in rows) / sum(len(row.measured_s) for row in rows)
+        least, most = COVERAGE
+        found.append(Check("runs inside the 90 % interval, at least", share, least, is_least=True))
+        found.append(Check("runs inside the 90 % interval, at most", share, most))
     found.append(Check("runs over their budget by more than 5 %", sum(not row.is_within_budget for row in rows), 0))
     found.append(Check("plans whose result is not bit for bit", sum(not row.is_equal for row in rows), 0))
     return found

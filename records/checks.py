@@ -12,7 +12,8 @@ Role = Literal["calibration", "held_out", "context"]
 class PublishedRow(msgspec.Struct, frozen=True):
     """One published figure and the simulated one.
 
-    Seconds, or bytes for peak_bytes. `error` is relative: +0.03 is 3 % more.
+    Seconds, or bytes for peak_bytes. `error` is relative: +0.03 is 3 % more. `interval` is that of 90 %, None if none
+    was asked for; `left_out` says which figures the fit had not seen.
     """
 
     case: str
@@ -22,6 +23,29 @@ class PublishedRow(msgspec.Struct, frozen=True):
     published: float
     simulated: float
     error: float
+    interval: tuple[float, float] | None = None
+    left_out: str = ""
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether the published figure lies in the interval."""
+        return self.interval is not None and self.interval[0] <= self.published <= self.interval[1]
+
+
+class GainRow(msgspec.Struct, frozen=True):
+    """What a technique saves: published, and as predicted by a fit that has not seen a run with it.
+
+    Seconds; `published` is the difference of two published figures. `error` and `interval` as in PublishedRow.
+    """
+
+    technique: str
+    case: str
+    quantity: str
+    place: str
+    published: float
+    simulated: float
+    error: float
+    interval: tuple[float, float]
 
 
 class CaseResult(msgspec.Struct, frozen=True):

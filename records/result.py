@@ -46,7 +46,10 @@ class WhatIf(msgspec.Struct, frozen=True):
 
 
 class BlockRow(msgspec.Struct, frozen=True):
-    """One block in one variant: its costs, how often it is loaded and run, and what its figures rest on."""
+    """One block in one variant: its costs, how often it is loaded and run, and what its figures rest on.
+
+    falls_back   the Neural Engine was asked for and is not known to take so large a package: priced on the GPU
+    """
 
     component: Line
     block: Line
@@ -62,6 +65,19 @@ class BlockRow(msgspec.Struct, frozen=True):
     num_runs: Count
     load_marks: dict[Mark, Share]
     run_marks: dict[Mark, Share]
+    falls_back: bool = False
+
+
+class Generation(msgspec.Struct, frozen=True):
+    """One of several generations in a row: how it starts (see Plan.start), and what it comes to; as in Result."""
+
+    start: Line
+    verdict: Verdict
+    total_s: Seconds | None
+    unlimited_s: Seconds
+    interval_s: tuple[Seconds, Seconds] | None
+    peak_bytes: Bytes
+    killed_by: Line | None
 
 
 class Bounds(msgspec.Struct, frozen=True):
@@ -82,6 +98,9 @@ class Result(msgspec.Struct, frozen=True):
                     is killed, else none
     needed_bytes    the peak if there were no limit
     marks           share of the total that rests on figures of each mark
+    start           what the app had done before, see Plan.start
+    generations     all generations if several in a row were asked for; the rest of the result is of the first
+    cautions        what must be known before believing it: figures that nobody knows, what Core ML may do instead
     """
 
     verdict: Verdict
@@ -107,3 +126,11 @@ class Result(msgspec.Struct, frozen=True):
     what_ifs: list[WhatIf]
     blocks: list[BlockRow]
     notes: list[Line]
+    start: Line = "first"
+    generations: list[Generation] = []
+    cautions: list[Line] = []
+
+    @property
+    def is_killed(self) -> bool:
+        """Whether any of its generations is."""
+        return self.verdict == "killed" or any(one.verdict == "killed" for one in self.generations)

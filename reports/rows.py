@@ -19,7 +19,7 @@ from ondevice_sora.records.trace import Span, Trace
 
 UNKNOWN = "\N{EN DASH}"
 """What people read as "not known"."""
-UNITS = {"cpu_and_gpu": "CPU + GPU", "cpu_only": "CPU", "cpu_and_ne": "CPU + ANE"}
+UNITS = {"cpu_and_gpu": "CPU + GPU", "cpu_only": "CPU", "cpu_and_ne": "CPU + ANE", "all": "all"}
 LANE_NAMES = {"load": "Load", "cpu": "CPU", "gpu": "GPU", "ane": "ANE"}
 """Lanes in the order in which they are shown."""
 
@@ -150,6 +150,8 @@ def verdict(trace: Trace) -> Verdict:
         )
     if kill is not None:
         return Verdict(True, "Would be killed" if simulated else "Killed", sentence, sureness)
+    if result is not None and any(row.falls_back for row in result.blocks):
+        return Verdict(False, "Fits, not on the Neural Engine", sentence, sureness)
     return Verdict(False, "Fits" if simulated else "Completed", sentence, sureness)
 
 
@@ -184,15 +186,32 @@ def facts(trace: Trace) -> list[Fact]:
         rows.append(
             Fact(f"{component.capitalize()} step", format_seconds(seconds), f"median of {format_count(count, 'step')}")
         )
-    return rows
+    return rows + generation_facts(trace)
 
 
 def interval_text(trace: Trace) -> str | None:
     """'90 %: 17 min 10 s to 20 min 30 s', or None where the figures have no spread."""
-    if trace.result is None or trace.result.interval_s is None:
+    return None if trace.result is None else _interval(trace.result.interval_s)
+
+
+def _interval(seconds: tuple[float, float] | None) -> str | None:
+    if seconds is None:
         return None
-    low, high = trace.result.interval_s
-    return f"90 % interval {format_seconds(low)} to {format_seconds(high)}"
+    return f"90 % interval {format_seconds(seconds[0])} to {format_seconds(seconds[1])}"
+
+
+STARTS = {"first": "after installing", "cached": "first of a launch", "loaded": "later in a launch"}
+
+
+def generation_facts(trace: Trace) -> list[Fact]:
+    """Several generations in a row, each with its total, interval and peak; none if only one was simulated."""
+    rows = []
+    for number, one in enumerate(trace.result.generations if trace.result is not None else [], start=1):
+        how = STARTS.get(one.start, one.start)
+        value = "killed" if one.total_s is None else format_seconds(one.total_s)
+        told = (how, one.killed_by, _interval(one.interval_s), f"peak {format_bytes(one.peak_bytes)}")
+        rows.append(Fact(f"Generation {number}", value, ", ".join(filter(None, told))))
+    return rows
 
 
 def components(trace: Trace) -> dict[str, ComponentResult]:
@@ -342,7 +361,7 @@ def _quoted(row: BlockRow, spans: list[Span]) -> BlockGroup:
         component=row.component,
         name=row.block,
         variant=row.variant,
-        compute_units=UNITS.get(row.compute_units, row.compute_units),
+        compute_units="GPU, too large for ANE" if row.falls_back else UNITS.get(row.compute_units, row.compute_units),
         stored_bytes=row.stored_bytes,
         working_bytes=row.working_bytes,
         load_cold_s=row.load_cold_s,

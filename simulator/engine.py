@@ -16,6 +16,7 @@ from typing import Any
 
 import simpy
 
+from ondevice_sora.plans.heat import NO_HEAT, Heat, after, seconds_for, work_in
 from ondevice_sora.plans.schedule import Schedule
 from ondevice_sora.profiles.blocks import Processor
 from ondevice_sora.profiles.costs import BlockCosts
@@ -44,12 +45,28 @@ def play(schedule: Schedule, costs: BlockCosts, machine: Machine, sample: int = 
 
 
 class _Activity:
-    """A load or run under way: work left in seconds of undisturbed time, progressing at a rate that may change."""
+    """A load or run under way: work left in seconds of undisturbed time, progressing at a rate that may change.
 
-    __slots__ = ("done", "env", "generation", "left", "rate", "slowed_rate", "start_s", "updated_s", "visit")
+    A run that heats its processor slows besides: `warmth` is the heat at `updated_s`.
+    """
 
-    def __init__(self, env: simpy.Environment, visit: int, seconds: float, slowed_rate: float, is_slowed: bool) -> None:
+    __slots__ = (
+        "done", "env", "generation", "heat", "left", "rate", "slowed_rate", "start_s", "updated_s", "visit", "warmth",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        env: simpy.Environment,
+        visit: int,
+        seconds: float,
+        slowed_rate: float,
+        is_slowed: bool,
+        heat: Heat = NO_HEAT,
+        warmth: float = 0.0,
+    ) -> None:
         self.env = env
+        self.heat = heat
+        self.warmth = warmth
         self.visit = visit
         self.start_s = env.now
         self.left = seconds
@@ -65,14 +82,16 @@ class _Activity:
         if rate == self.rate or self.done.triggered:
             return
         now = self.env.now
-        self.left = max(0.0, self.left - (now - self.updated_s) * self.rate)
+        elapsed = now - self.updated_s
+        self.left = max(0.0, self.left - work_in(self.heat, self.warmth, elapsed) * self.rate)
+        self.warmth = after(self.heat, self.warmth, elapsed, is_busy=True)
         self.updated_s = now
         self.rate = rate
         self._reschedule()
 
     def _reschedule(self) -> None:
         self.generation += 1
-        timeout = self.env.timeout(self.left / self.rate, self.generation)
+        timeout = self.env.timeout(seconds_for(self.heat, self.warmth, self.left / self.rate), self.generation)
         assert timeout.callbacks is not None
         timeout.callbacks.append(self._expire)
 
@@ -98,6 +117,7 @@ class _Engine:
         self.transient, self.residual = machine.memory.shares_of(self.size)
         self.env = simpy.Environment()
         self.ledger = Ledger(machine.memory.baseline, machine.memory.available)
+        self._charge_what_is_there(schedule)
         self.spans: list[Span] = []
         self.kill: Kill | None = None
         self.loading: _Activity | None = None
@@ -107,9 +127,15 @@ class _Engine:
         self.loaded = -1
         self.waiting_for_finish: tuple[int, simpy.Event] | None = None
         self.waiting_for_load: tuple[int, simpy.Event] | None = None
-        self.evicted_once: set[int] = set()
-        self.heat = 0.0
-        self.heat_s = 0.0
+        self.heat = machine.heat
+        self.warmth = 0.0
+        self.cools_from_s = 0.0
+
+    def _charge_what_is_there(self, schedule: Schedule) -> None:
+        """What stayed from an earlier generation, and what its unloaded blocks left behind."""
+        held = sum(self.size[number] for number in schedule.held)
+        left = sum(self.residual[number] for number, is_left in enumerate(schedule.columns.is_left) if is_left)
+        self.ledger.charge(0.0, resident=held, residual=left)
 
     def outcome(self) -> Outcome:
         self.env.process(self._loader())
@@ -163,11 +189,11 @@ class _Engine:
                 return
             start = env.now
             seconds = self.first_run[block] if visit.first_run else self.run_s[block]
-            if self.machine.thermal is not None:
-                seconds /= self._thermal_rate(start)
+            warmth = after(self.heat, self.warmth, start - self.cools_from_s, is_busy=False)
             self.processor = self.blocks[block].processor
             rate = self.machine.run_rate[self.processor]
-            self.running = activity = _Activity(env, index, seconds, rate, self.loading is not None)
+            is_slowed = self.loading is not None
+            self.running = activity = _Activity(env, index, seconds, rate, is_slowed, self.heat, warmth)
             if self.loading is not None:
                 self.loading.slowed_rate = self.machine.load_rate[self.processor]
                 self.loading.set_slowed(True)
@@ -175,9 +201,8 @@ class _Engine:
             self.running = None
             if self.loading is not None:
                 self.loading.set_slowed(False)
-            if self.machine.thermal is not None:
-                self.heat = self.machine.thermal.after(self.heat, env.now - start, is_busy=True)
-                self.heat_s = env.now
+            self.warmth = after(self.heat, activity.warmth, env.now - activity.updated_s, is_busy=True)
+            self.cools_from_s = env.now
             self.ledger.charge(env.now, working=-working)
             self._record("run", index, start)
             if visit.evicts:
@@ -185,14 +210,12 @@ class _Engine:
             self._finish(index)
 
     def _evict(self, index: int) -> Process:
-        block = self.visits[index].block
+        visit = self.visits[index]
+        block = visit.block
         start = self.env.now
         if self.unload[block] > 0.0:
             yield self.env.timeout(self.unload[block])
-        residual = 0
-        if block not in self.evicted_once:
-            self.evicted_once.add(block)
-            residual = self.residual[block]
+        residual = self.residual[block] if visit.leaves else 0
         self.ledger.charge(self.env.now, resident=-self.size[block], residual=residual)
         self._record("evict", index, start)
 
@@ -201,13 +224,6 @@ class _Engine:
         if self.waiting_for_finish is not None and self.waiting_for_finish[0] <= index:
             self.waiting_for_finish[1].succeed()
             self.waiting_for_finish = None
-
-    def _thermal_rate(self, now: float) -> float:
-        thermal = self.machine.thermal
-        assert thermal is not None
-        self.heat = thermal.after(self.heat, now - self.heat_s, is_busy=False)
-        self.heat_s = now
-        return thermal.rate(self.heat)
 
     def _record(self, action: Action, index: int, start_s: float) -> None:
         visit = self.visits[index]

@@ -2,8 +2,13 @@
 
 Parameters are drawn normally in the seconds they stand for, correlated as the fit found them: a total is linear in
 those seconds, so that what the fit could not tell apart still adds up to what was published. Dynamic LPL's leap step is
-drawn from its distribution; each total is multiplied by the noise that the fit takes for one published run. Seeded: the
-same plan and profile give the same interval.
+drawn from its distribution. Measured seconds of a block are drawn once for all its visits, each figure by its own
+spread. What is the same for everything in a run is one factor on its total:
+
+    measured noise   of the device's whole runs, from so few samples that Student's distribution is wider than a normal
+    the fit's noise  what it takes for one published run, on the share of the total that was not measured
+
+Seeded: the same plan and profile give the same interval.
 """
 
 from __future__ import annotations
@@ -15,9 +20,11 @@ from typing import TypeVar
 import numpy as np
 
 from ondevice_sora.profiles.costs import Array, Sample, figures
+from ondevice_sora.profiles.figures import Figure
+from ondevice_sora.profiles.pricing import DRAWN, sampled_name
 from ondevice_sora.profiles.profile import Profile
-from ondevice_sora.simulator.fast import finish
-from ondevice_sora.simulator.machine import machine_of
+from ondevice_sora.simulator.fast import sampled_totals
+from ondevice_sora.simulator.machine import machines_of
 from ondevice_sora.simulator.prepare import Prepared
 
 F = TypeVar("F", float, Array)
@@ -25,6 +32,10 @@ F = TypeVar("F", float, Array)
 SAMPLES = 100
 LEVEL = 0.90
 SMALLEST = 0.05
+LARGEST = 3.0
+"""Of a run's noise, as a logarithm: two runs that were measured say little of how far a third may lie."""
+FACTOR = 0.5
+"""A larger spread is that of the logarithm: a normal draw as wide would leave what can be."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +51,7 @@ class Spread:
 
 
 def draw(profile: Profile, count: int, random: np.random.Generator) -> Sample:
-    """Samples of every figure of the profile's costs: dotted name -> [count]."""
+    """Samples of every figure of the profile's costs and of measured seconds: dotted name -> [count]."""
     known = figures(profile.costs)
     deviations = {name: figure.spread * random.standard_normal(count) for name, figure in known.items()}
     if profile.fit is not None:
@@ -49,12 +60,21 @@ def draw(profile: Profile, count: int, random: np.random.Generator) -> Sample:
             beyond = max(0.0, known[parameter.name].spread ** 2 - parameter.fitted_spread**2) ** 0.5
             extra = beyond * random.standard_normal(count)
             deviations[parameter.name] = parameter.fitted_spread * column + extra
-    return {name: _moved(name, figure.value, deviations[name]) for name, figure in known.items()}
+    sample = {name: _moved(name, figure, deviations[name]) for name, figure in known.items()}
+    for place, measurement in enumerate(profile.measurements):
+        for name in DRAWN:
+            figure = getattr(measurement, name)
+            if figure is not None and figure.spread > 0:
+                deviation = figure.spread * random.standard_normal(count)
+                sample[sampled_name(place, name)] = _moved(name, figure, deviation)
+    return sample
 
 
-def _moved(name: str, value: float, deviation: Array) -> Array:
-    """A figure moved by relative deviations, its seconds down to a twentieth."""
-    return slowed(name, value, np.maximum(1.0 - deviation if _is_rate(name) else 1.0 + deviation, SMALLEST))
+def _moved(name: str, figure: Figure, deviation: Array) -> Array:
+    """A figure moved by relative deviations, its seconds down to a twentieth; by a factor where its spread is one."""
+    if figure.spread > FACTOR:
+        return slowed(name, figure.value, np.maximum(np.exp(deviation), SMALLEST))
+    return slowed(name, figure.value, np.maximum(1.0 - deviation if _is_rate(name) else 1.0 + deviation, SMALLEST))
 
 
 def slowed(name: str, value: float, factor: F) -> F:
@@ -63,7 +83,7 @@ def slowed(name: str, value: float, factor: F) -> F:
 
 
 def _is_rate(name: str) -> bool:
-    return name.endswith("_per_s")
+    return name.endswith(("_per_s", "float16_factor"))
 
 
 def spread_of(outcomes: Sequence[tuple[float, Prepared]], count: int = SAMPLES) -> Spread:
@@ -74,18 +94,38 @@ def spread_of(outcomes: Sequence[tuple[float, Prepared]], count: int = SAMPLES) 
     sample = draw(profile, count, random)
     edges = np.cumsum([probability for probability, _ in outcomes])
     chosen = np.searchsorted(edges, (np.arange(count) + 0.5) / count * edges[-1])
-    noise = profile.fit.noise if profile.fit is not None else 0.0
+    factors = _run_factors(profile, 1.0 - measured_share(outcomes[0][1]), count, random)
     totals = np.empty(count)
     for number, (_, prepared) in enumerate(outcomes):
         columns = np.flatnonzero(chosen == number)
         if not columns.size:
             continue
         part = {name: values[columns] for name, values in sample.items()}
-        costs = profile.pricer(setting.device, part)(prepared.schedule.blocks)
-        for index, column in enumerate(columns):
-            machine = machine_of(
-                profile.costs, setting.limit_bytes, sample=part, index=index, is_thermal=setting.is_thermal
-            )
-            totals[column] = finish(prepared.schedule, costs, machine, index).total_s
-    totals *= np.exp(noise * random.standard_normal(count))
-    return Spread(totals)
+        costs = prepared.price(part)
+        machines = machines_of(profile.costs, setting.limit_bytes, part, is_thermal=setting.is_thermal)
+        totals[columns] = sampled_totals(prepared.schedule, costs, machines)
+    return Spread(totals * factors)
+
+
+def _run_factors(profile: Profile, unmeasured: float, count: int, random: np.random.Generator) -> Array:
+    """What is the same for everything in a run, as factors of its total [count]."""
+    fitted = profile.fit.noise if profile.fit is not None else 0.0
+    logarithms = unmeasured * fitted * random.standard_normal(count)
+    if profile.noise is not None:
+        deviations = random.standard_t(profile.noise.num_runs - 1, count)
+        logarithms = logarithms + np.clip(profile.noise.spread * deviations, -LARGEST, LARGEST)
+    factors: Array = np.exp(logarithms)
+    return factors
+
+
+def measured_share(prepared: Prepared) -> float:
+    """The share of all seconds of loads and runs that was measured."""
+    costs = prepared.costs
+    measured = total = 0.0
+    for visit in prepared.schedule.visits:
+        run_s = float(costs.run_s[visit.block, 0])
+        load_s = float(costs.load_warm_s[visit.block, 0]) if visit.loads else 0.0
+        total += run_s + load_s
+        measured += run_s * costs.run_marks[visit.block].get("measured", 0.0)
+        measured += load_s * costs.load_marks[visit.block].get("measured", 0.0)
+    return measured / total if total > 0 else 0.0

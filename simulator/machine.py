@@ -4,33 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
+from ondevice_sora.plans.heat import NO_HEAT, Heat
 from ondevice_sora.plans.schedule import MemoryModel
 from ondevice_sora.profiles.blocks import Processor
-from ondevice_sora.profiles.costs import Costs, Sample, figures
+from ondevice_sora.profiles.costs import Costs, Sample, nominal
 from ondevice_sora.records.trace import Lane
-from ondevice_sora.simulator.recurrence import Heat, after
 
-NO_HEAT = Heat(False, 1.0, 1.0)
 LANES: dict[Processor, Lane] = {"cpu": "cpu", "gpu": "gpu", "ane": "ane"}
 
 
 @dataclass(frozen=True)
 class Thermal:
-    """Heat in [0, 1] follows the processor's activity with a time constant; throughput is 1 - (1 - floor) * heat.
-
-    Under lasting load this is r(t) = floor + (1 - floor) * exp(-t / time_constant). A run keeps the rate it starts
-    with.
-    """
+    """What heat does to throughput, see plans/heat.py."""
 
     floor: float
     time_constant_s: float
-
-    def rate(self, heat: float) -> float:
-        return 1.0 - (1.0 - self.floor) * heat
-
-    def after(self, heat: float, seconds: float, is_busy: bool) -> float:
-        """Heat after so many seconds of running or of rest."""
-        return after(heat, seconds, self.time_constant_s, is_busy)
 
 
 @dataclass(frozen=True)
@@ -48,7 +38,7 @@ class Machine:
 
     @property
     def heat(self) -> Heat:
-        """The thermal figures as the recurrence takes them."""
+        """The thermal figures as engine and recurrence take them."""
         return NO_HEAT if self.thermal is None else Heat(True, self.thermal.floor, self.thermal.time_constant_s)
 
 
@@ -56,17 +46,26 @@ def machine_of(
     costs: Costs, limit_bytes: int, *, sample: Sample | None = None, index: int = 0, is_thermal: bool = False
 ) -> Machine:
     """The machine for one sample of the parameters, the figures' own values if none is given."""
-    values = {name: figure.value for name, figure in figures(costs).items()}
-    if sample is not None:
-        values = {name: float(array[index]) for name, array in sample.items()}
-    return Machine(
-        memory=MemoryModel(
-            baseline=round(values["baseline_bytes"]),
-            available=limit_bytes,
-            transient=values["loads.transient_share"],
-            residual=values["loads.residual_share"],
-        ),
-        load_rate={name: min(1.0, values[f"processors.{name}.load_rate"]) for name in costs.processors},
-        run_rate={name: min(1.0, values[f"processors.{name}.run_rate"]) for name in costs.processors},
-        thermal=Thermal(values["thermal.floor"], values["thermal.time_constant_s"]) if is_thermal else None,
-    )
+    one = nominal(costs) if sample is None else {name: values[index : index + 1] for name, values in sample.items()}
+    return machines_of(costs, limit_bytes, one, is_thermal=is_thermal)[0]
+
+
+def machines_of(costs: Costs, limit_bytes: int, sample: Sample, *, is_thermal: bool = False) -> list[Machine]:
+    """The machine for each sample of the parameters."""
+    names = list(costs.processors)
+    load_rates = [np.minimum(1.0, sample[f"processors.{name}.load_rate"]).tolist() for name in names]
+    run_rates = [np.minimum(1.0, sample[f"processors.{name}.run_rate"]).tolist() for name in names]
+    thermal = [f"thermal.{name}" for name in ("floor", "time_constant_s")]
+    columns = ("baseline_bytes", "loads.transient_share", "loads.residual_share", *thermal)
+    return [
+        Machine(
+            memory=MemoryModel(round(baseline), limit_bytes, transient, residual),
+            load_rate=dict(zip(names, load_rate, strict=True)),
+            run_rate=dict(zip(names, run_rate, strict=True)),
+            thermal=Thermal(floor, time_constant_s) if is_thermal else None,
+        )
+        for (baseline, transient, residual, floor, time_constant_s), load_rate, run_rate in zip(
+            zip(*(sample[name].tolist() for name in columns), strict=True),
+            zip(*load_rates, strict=True), zip(*run_rates, strict=True), strict=True,
+        )
+    ]  # fmt: skip

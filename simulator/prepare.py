@@ -12,10 +12,10 @@ from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.schedule import Schedule, build_schedule
 from ondevice_sora.plans.schema import BlockEntry, LoadedPlan, Plan, Tdtm, check_merging_units, load_plan
 from ondevice_sora.profiles.blocks import PROCESSORS
-from ondevice_sora.profiles.costs import BlockCosts
+from ondevice_sora.profiles.costs import BlockCosts, Sample
 from ondevice_sora.profiles.devices import Device
 from ondevice_sora.profiles.models.catalogue import Architecture, Reference, architecture, described_model, listed_model
-from ondevice_sora.profiles.models.model import Component, Model
+from ondevice_sora.profiles.models.model import Component, Model, weight_bytes
 from ondevice_sora.profiles.profile import Profile, load_profile
 from ondevice_sora.simulator.engine import Outcome, play
 from ondevice_sora.simulator.fast import Finish, finish
@@ -71,6 +71,12 @@ class Prepared:
         count = evaluations if evaluations is not None else plan.evaluations()
         is_same = (plan, setting, count) == (self.plan, self.setting, self.num_evaluations)
         return self if is_same else ready(plan, self.described, setting, count)
+
+    def price(self, sample: Sample) -> BlockCosts:
+        """What the schedule's blocks cost at samples of the profile's figures."""
+        profile, device = self.setting.profile, self.setting.device
+        is_cached = profile.fits_page_cache(device, stored_bytes(self.plan, self.model))
+        return profile.pricer(device, sample, is_cached)(self.schedule.blocks)
 
     def play(self, is_limited: bool = True) -> Outcome:
         """The generation in virtual time. With is_limited=False the limit ends nothing."""
@@ -181,6 +187,19 @@ def _check_processors(plan: Plan, component: str, profile: Profile) -> None:
             raise UserError(what, mend=f"It has some for: {', '.join(known)}.", field=field)
 
 
+def stored_bytes(plan: Plan, model: Model) -> int:
+    """Bytes that the model's packages take on the device's storage, however it is cut."""
+    total = 0.0
+    for component in model.components:
+        numbers = sum(
+            unit.stored
+            * (2 if plan.tdtm.packages == "separate" and unit.tdtm is not None and plan.merging_steps else 1)
+            for unit in component.units
+        )
+        total += numbers * weight_bytes(plan.component(component.name).stored)
+    return round(total)
+
+
 def prepare(loaded: LoadedPlan, setting: Setting) -> Prepared:
     """Everything that is settled before the first second: model, schedule, prices.
 
@@ -211,7 +230,9 @@ def ready(plan: Plan, described: Described, setting: Setting, evaluations: int |
         _check_processors(plan, component.name, profile)
     evaluations = evaluations if evaluations is not None else plan.evaluations()
     machine = machine_of(profile.costs, setting.limit_bytes, is_thermal=setting.is_thermal)
+    is_cached = profile.fits_page_cache(device, stored_bytes(plan, model))
+    price = profile.pricer(device, is_cached=is_cached)
     schedule, costs = build_schedule(
-        plan, model, described.reference, profile.pricer(device), machine.memory, evaluations
+        plan, model, described.reference, price, machine.memory, evaluations, device.engine_bytes
     )
     return Prepared(plan, described, model, setting, schedule, costs, machine, evaluations)

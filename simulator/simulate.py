@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 
 from ondevice_sora.base.units import format_percent
-from ondevice_sora.plans.schema import LoadedPlan
-from ondevice_sora.profiles.costs import unused_measurements
+from ondevice_sora.plans.schema import LoadedPlan, Start
+from ondevice_sora.profiles.blocks import PROCESSORS
 from ondevice_sora.profiles.figures import MARKS, Mark
 from ondevice_sora.profiles.packages import size_notes
+from ondevice_sora.profiles.pricing import unused_measurements
 from ondevice_sora.records.metrics import busy_shares, component_results
-from ondevice_sora.records.result import BlockRow, ComponentResult, Result
+from ondevice_sora.records.result import BlockRow, ComponentResult, Generation, Result
 from ondevice_sora.records.trace import Kill, Trace
 from ondevice_sora.simulator.bounds import bounds_of
+from ondevice_sora.simulator.cautions import cautions
 from ondevice_sora.simulator.changes.advice import advice
 from ondevice_sora.simulator.changes.whatif import what_ifs
 from ondevice_sora.simulator.engine import Outcome
-from ondevice_sora.simulator.interval import spread_of
+from ondevice_sora.simulator.interval import measured_share, spread_of
 from ondevice_sora.simulator.limit import kill_share
 from ondevice_sora.simulator.prepare import Prepared, Setting, asked, prepare
+
+MEASURED = 0.999
+"""A total of which more was measured rests on nothing else."""
 
 
 @dataclass(frozen=True)
@@ -45,17 +51,25 @@ def simulate(
     os_version: str | None = None,
     is_thermal: bool = False,
     with_what_ifs: bool = False,
+    repeat: int = 1,
 ) -> Simulation:
     """Simulate a plan (a file, or a ready one by name) on a device (by key, or a profile file).
 
-    What-ifs, which take as long as several simulations, come only if asked for. Raises UserError.
+    What-ifs, which take as long as several simulations, come only if asked for. With `repeat`, so many generations in a
+    row are simulated; all but their totals and peaks is of the first. Raises UserError.
     """
     loaded, setting = asked(plan, device, memory_limit=memory_limit, os_version=os_version, is_thermal=is_thermal)
-    return simulation_of(loaded, setting, with_what_ifs)
+    return simulation_of(loaded, setting, with_what_ifs, repeat)
 
 
-def simulation_of(loaded: LoadedPlan, setting: Setting, with_what_ifs: bool = False) -> Simulation:
-    """The same of what is loaded already."""
+def simulation_of(
+    loaded: LoadedPlan,
+    setting: Setting,
+    with_what_ifs: bool = False,
+    repeat: int = 1,
+    with_advice: bool = True,
+) -> Simulation:
+    """The same of what is loaded already. Advice, which takes as long as a few simulations, may be left out."""
     prepared = prepare(loaded, setting)
     plan = prepared.plan
     with loaded.locating():
@@ -94,7 +108,7 @@ def simulation_of(loaded: LoadedPlan, setting: Setting, with_what_ifs: bool = Fa
         killed_by=_killed_by(outcome.kill) if outcome.kill else None,
         busy_share=busy_shares(whole),
         bounded_by=bounded_by(components),
-        advice=advice(prepared, components, unlimited, outcome.kill),
+        advice=advice(prepared, components, unlimited, outcome.kill) if with_advice else [],
         marks=mark_shares(prepared, unlimited),
         bounds=bounds_of(prepared.schedule, prepared.costs),
         num_evaluations=prepared.num_evaluations,
@@ -102,8 +116,49 @@ def simulation_of(loaded: LoadedPlan, setting: Setting, with_what_ifs: bool = Fa
         what_ifs=what_ifs(prepared) if with_what_ifs else [],
         blocks=_block_rows(prepared),
         notes=_notes(prepared),
+        start=plan.start,
+        cautions=cautions(prepared),
     )
+    if repeat > 1:
+        with loaded.locating():
+            result = msgspec.structs.replace(result, generations=generations_of(prepared, result, repeat))
     return Simulation(msgspec.structs.replace(trace, result=result), prepared)
+
+
+def generations_of(prepared: Prepared, first: Result, count: int) -> list[Generation]:
+    """Generations in a row, from the plan's start: then the first of the next launch, then further ones in it.
+
+    Raises UserError, about a key of the plan, if a later one cannot be kept to its budget.
+    """
+    starts: tuple[Start, ...] = get_args(Start)
+    begin = starts.index(prepared.plan.start)
+    found = {
+        prepared.plan.start: Generation(
+            first.start, first.verdict, first.total_s, first.unlimited_s, first.interval_s, first.peak_bytes,
+            first.killed_by,
+        )
+    }  # fmt: skip
+    rows = []
+    for number in range(count):
+        start = starts[min(begin + number, len(starts) - 1)]
+        if start not in found:
+            found[start] = _generation(prepared.changed(msgspec.structs.replace(prepared.plan, start=start)))
+        rows.append(found[start])
+    return rows
+
+
+def _generation(prepared: Prepared) -> Generation:
+    outcome = prepared.play()
+    kill = outcome.kill
+    return Generation(
+        start=prepared.plan.start,
+        verdict="killed" if kill else "fits",
+        total_s=None if kill else outcome.total_s,
+        unlimited_s=prepared.play(is_limited=False).total_s if kill else outcome.total_s,
+        interval_s=None if kill else spread_of(prepared.outcomes()).interval(),
+        peak_bytes=outcome.peak_bytes,
+        killed_by=_killed_by(kill) if kill else None,
+    )
 
 
 def _killed_by(kill: Kill) -> str:
@@ -173,6 +228,7 @@ def _block_rows(prepared: Prepared) -> list[BlockRow]:
             num_runs=runs[row],
             load_marks=costs.load_marks[row],
             run_marks=costs.run_marks[row],
+            falls_back=block.falls_back,
         )
         for row, block in enumerate(prepared.schedule.blocks)
     ]
@@ -185,7 +241,7 @@ def _notes(prepared: Prepared) -> list[str]:
     if "scaled from" in profile.conditions:
         source = profile.conditions["scaled from"]
         notes.append(f"No figures of this device: those of {source} scaled by the ratio of published peaks.")
-    if profile.fit is not None:
+    if profile.fit is not None and measured_share(prepared) < MEASURED:
         notes.append("Costs are fitted to published totals of another app run, not captured on a phone.")
         notes.extend(profile.fit.contradictions)
     if setting.is_thermal and profile.costs.thermal.contained:
@@ -195,7 +251,7 @@ def _notes(prepared: Prepared) -> list[str]:
     if plan.memory.budget is not None and plan.memory.budget > setting.limit_bytes:
         notes.append("The plan's budget is above the memory limit: keeping to it does not keep the app alive.")
     sizes = zip(prepared.costs.stored_bytes, prepared.schedule.blocks, strict=True)
-    size, largest = max(sizes, key=lambda pair: (pair[1].compute_units == "cpu_and_ne", pair[0]))
+    size, largest = max(sizes, key=lambda pair: (PROCESSORS[pair[1].compute_units] == "ane", pair[0]))
     for note in size_notes(size, largest.compute_units, setting.device):
         notes.append(f"Block '{largest.name}' of {largest.component} is {note}.")
     unused = unused_measurements(profile.measurements, prepared.schedule.blocks)

@@ -25,8 +25,9 @@ from ondevice_sora.plans.schema import ComponentPlan, LoadedPlan, Plan, UnitsPer
 from ondevice_sora.profiles.profile import profile_data
 from ondevice_sora.records.agreement import PlanRow
 from ondevice_sora.records.trace import write_trace
-from ondevice_sora.runtime.capture.host import ALONE, BESIDE, PROBE, capture_trial, profile_of_trials
+from ondevice_sora.runtime.capture.host import KINDS, capture_trial, profile_of_trials
 from ondevice_sora.runtime.capture.measured_run import Trial, in_process, read_trial
+from ondevice_sora.runtime.capture.plans import PROBE
 from ondevice_sora.runtime.capture.subjects import SmallModel, StandIn, Subject, remove_stores, store_for, write_subject
 from ondevice_sora.runtime.executor.store import Store
 from ondevice_sora.runtime.host import this_host
@@ -144,7 +145,7 @@ class Validation:
     def _captured(self, subject: SubjectName, store: Store, number: int) -> dict[str, Trial]:
         """The trials of one round of a subject's capture, by name."""
         trials = {}
-        for name in (ALONE, BESIDE, PROBE):
+        for name in KINDS:
             file = beneath(self.out, "trials", f"{self.machine}-capture-{self._hash(store)}-{name}-{number}.json")
             if not os.path.lexists(file):
                 self._say(f"capture of the {subject}, round {number + 1} of {self.settings.rounds}: {name}")
@@ -206,6 +207,7 @@ class Validation:
             measured_bytes=max(added) if added else None,
             budget_bytes=None if budget is None else int(budget),
             is_equal=all(trial.digest == whole for trial in runs),
+            interval_s=predicted.result.interval_s,
         )
 
     def _say(self, what: str) -> None:

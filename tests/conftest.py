@@ -76,4 +76,4 @@ def exported_small(exported: Exported, tmp_path_factory: pytest.TempPathFactory)
 
     folder = tmp_path_factory.mktemp("export")
     shutil.copytree(exported.directory, folder / "out")
-    return export(exported.weights, folder, "int8", "float16", "none")
+    return export(exported.weights, folder, "int8_float32", "float16", "none")

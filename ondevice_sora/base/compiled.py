@@ -10,13 +10,16 @@ from __future__ import annotations
 import hashlib
 import inspect
 import logging
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 logger = logging.getLogger(__name__)
+
+N = TypeVar("N", bound=tuple[Any, ...])
 
 
 @cache
@@ -32,6 +35,27 @@ def has_compiler() -> bool:
         )
         return False
     return True
+
+
+STARTING_S = 3.0
+"""What it takes to start the compiler and to read its cache, about."""
+
+
+def pays(uncompiled_s: float) -> bool:
+    """Whether to compile for work of so many seconds: where the compiler is running already, or is soon made up for."""
+    return ("numba" in sys.modules or uncompiled_s > STARTING_S) and has_compiler()
+
+
+def arrays(columns: N) -> N:
+    """A named tuple's columns as compiled functions take them; its numbers as they are."""
+    import numpy as np
+
+    return type(columns)(*(np.array(each) if isinstance(each, Sequence) else each for each in columns))
+
+
+def lists(columns: N) -> N:
+    """A named tuple's columns as functions take them that run as they are; its numbers as they are."""
+    return type(columns)(*(each.tolist() if hasattr(each, "tolist") else each for each in columns))
 
 
 def ints(count: int, value: int) -> list[int]:
@@ -54,12 +78,12 @@ def compiled(function: Callable[..., Any], *helpers: Callable[..., Any]) -> Call
     _teach_columns()
     for helper in (*helpers, function):
         register_jitable(helper)
-    sources = _digest(function, *helpers)
 
     def call(*arguments: Any) -> Any:
-        assert sources  # numba's cache on disk goes by what a function closes over, and not by what it calls
         return function(*arguments)
 
+    # numba's cache on disk goes by a function's name and not by what it calls, and reads all that is kept by that name.
+    call.__qualname__ = f"{function.__name__}_{_digest(function, *helpers)}"
     try:
         fast: Callable[..., Any] = numba.njit(cache=True)(call)
     except RuntimeError:  # no folder that a cache could be written to
@@ -68,9 +92,10 @@ def compiled(function: Callable[..., Any], *helpers: Callable[..., Any]) -> Call
 
 
 def _digest(*functions: Callable[..., Any]) -> str:
-    """Of the modules that the functions stand in: another one for any other source."""
-    files = sorted({inspect.getfile(function) for function in functions})
-    return hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).hexdigest()
+    """Of the modules that the functions stand in: another one for any other name or source."""
+    files = sorted({(function.__module__, inspect.getfile(function)) for function in functions})
+    told = b"".join(name.encode() + Path(file).read_bytes() for name, file in files)
+    return hashlib.sha256(told).hexdigest()[:16]
 
 
 @cache

@@ -52,7 +52,7 @@ class Workers(Generic[Job, Result]):
         work: Callable[[Job], Result],
         count: int,
         *,
-        prepare: Callable[[], None] | None = None,
+        prepare: Callable[[], object] | None = None,
         attempts: int = 1,
     ) -> None:
         self.work, self.count, self.prepare, self.attempts = work, count, prepare, attempts

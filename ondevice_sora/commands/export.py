@@ -94,9 +94,7 @@ def run(options: argparse.Namespace) -> int:
     for component in manifest.components:
         packages = [each for block in manifest.blocks if block.component == component.name for each in block.packages]
         size = format_bytes(sum(package.num_bytes for package in packages))
-        print(
-            f"  {component.name:18} {len(packages):3} packages  {size:>10}  {plan.component(component.name).precision}"
-        )
+        print(f"  {component.name:18} {len(packages):3} packages  {size:>10}  {plan.component(component.name).stored}")
     print(f"{num_made} of {len(manifest.blocks)} blocks made, the others were there")
     print(f"Wrote {options.output}", file=sys.stderr)
     return EXIT_FITS

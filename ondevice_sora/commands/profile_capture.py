@@ -53,6 +53,7 @@ def run_host_capture(options: argparse.Namespace) -> int:
     path = output_path(options.output, "host.yaml", options.force)
     with needing("torch"):
         from ondevice_sora.plans.schema import ComponentPlan, UnitsPerBlock
+        from ondevice_sora.runtime.capture.conditions import BUSY
         from ondevice_sora.runtime.capture.host import capture
         from ondevice_sora.runtime.capture.subjects import StandIn, write_subject
         from ondevice_sora.runtime.executor.store import Store
@@ -81,4 +82,6 @@ def run_host_capture(options: argparse.Namespace) -> int:
     assert profile.hardware is not None
     print_profile(profile, profile.hardware)
     print(f"Wrote {path}")
+    if busy := profile.conditions.get(BUSY):
+        print(f"{busy} Close other programs and capture again for figures of this machine alone.", file=sys.stderr)
     return EXIT_FITS

@@ -24,7 +24,7 @@ def add_estimate_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--device", default="iphone15pro", help="a device or a profile file (default iphone15pro)")
     parser.add_argument(
-        "--compute-units", choices=["cpu_only", "cpu_and_gpu", "cpu_and_ne"],
+        "--compute-units", choices=["cpu_only", "cpu_and_gpu", "cpu_and_ne", "all"],
         help="where they would run (default: as an export's plan says, else cpu_and_gpu)",
     )  # fmt: skip
     parser.add_argument(

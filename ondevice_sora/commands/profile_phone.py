@@ -20,7 +20,7 @@ def add_phone_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("on a phone", "needs a Mac with Xcode, and the phone unlocked in developer mode")
     group.add_argument("--blocks", metavar="DIR", help="an export, or a folder of packages as `profile estimate` reads")
     group.add_argument(
-        "--compute-units", action="append", choices=["cpu_only", "cpu_and_gpu", "cpu_and_ne"],
+        "--compute-units", action="append", choices=["cpu_only", "cpu_and_gpu", "cpu_and_ne", "all"],
         help="where to run them (default: as an export's plan says, else cpu_and_gpu); may be repeated",
     )  # fmt: skip
     group.add_argument("--phone", metavar="NAME", help="which one, if several are connected: name or udid")

@@ -52,6 +52,7 @@ def run(options: argparse.Namespace) -> int:
     with needing("torch"):
         import torch
 
+        from ondevice_sora.runtime.capture.conditions import mismatches
         from ondevice_sora.runtime.capture.subjects import executor_for
         from ondevice_sora.runtime.executor.reading import FileReader
         from ondevice_sora.runtime.executor.store import Store
@@ -64,10 +65,15 @@ def run(options: argparse.Namespace) -> int:
     store = Store.open(Path(options.store))
     if options.threads:
         torch.set_num_threads(options.threads)
+    known = load_profile(options.device) if options.device else None
+    if known is not None:
+        conditions = known[0].conditions
+        for told in mismatches(conditions, threads=torch.get_num_threads(), is_direct=not options.buffered):
+            print(f"{options.device} {told}: what it predicts is another run.", file=sys.stderr)
     executor, playable = executor_for(
         store,
         loaded,
-        load_profile(options.device) if options.device else None,
+        known,
         reader=partial(FileReader, direct=not options.buffered, verify=options.verify),
     )
     directory = executor.backend.directory

@@ -18,6 +18,7 @@ from ondevice_sora.commands.common import (
     output_path,
     shown,
     size_argument,
+    whole_number,
 )
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ examples:
   simulate --device iphone15pro --plan app-256-all --report   the reference app, with an HTML report
   simulate --plan plan.yaml --json                            your plan, as one JSON document
   simulate --plan app-256-all --plan ours-256                 two plans side by side
+  simulate --repeat 3                                         after installing, at the next launch, and once more
 
 exit status: 0 fits, 2 unusable input, 3 predicted over the memory limit
 """
@@ -55,6 +57,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--entitlement", action="store_true", help="the app has the increased-memory entitlement")
     parser.add_argument("--os", metavar="VERSION", help="OS version whose memory limit is meant, e.g. 18.1")
     parser.add_argument("--thermal", action="store_true", help="apply the device's thermal derating")
+    parser.add_argument(
+        "--repeat",
+        type=whole_number(2, 100),
+        metavar="N",
+        help="simulate so many generations in a row: the plan's start, the next launch, then in the same launch",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the summary")
     parser.add_argument("--report", nargs="?", const="", metavar="HTML", help="write a report (default PLAN.html)")
     parser.add_argument(
@@ -80,7 +88,8 @@ def run(options: argparse.Namespace) -> int:
     shown(lambda: _show(traces, as_json=options.json))
     for path in outputs.values():
         print(f"Wrote {path}", file=sys.stderr)
-    return EXIT_KILLED if any(trace.kill is not None for trace in traces) else EXIT_FITS
+    is_killed = any(trace.result is not None and trace.result.is_killed for trace in traces)
+    return EXIT_KILLED if is_killed else EXIT_FITS
 
 
 def _outputs(options: argparse.Namespace, names: list[str]) -> dict[str, Path]:
@@ -115,6 +124,7 @@ def _simulate(name: str, options: argparse.Namespace, with_what_ifs: bool) -> Tr
         os_version=options.os,
         is_thermal=options.thermal,
         with_what_ifs=with_what_ifs,
+        repeat=options.repeat or 1,
     ).trace
     check()
     return found

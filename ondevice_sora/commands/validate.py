@@ -1,8 +1,9 @@
 """validate: compare the simulator with figures that others measured, and our networks with references and exports.
 
 `validate published` simulates every case of a cases file (the shipped one unless --cases names another) and prints the
-published figure, the simulated one, the error and the role. The format is described in docs/cases.md. With
---leave-one-out every calibration figure is predicted by a fit that has not seen it.
+published figure, the simulated one, the error and the role. The format is described in docs/cases.md. With --coverage
+it prints the 90 % intervals and how many figures lie in them; with --leave-out every calibration figure is predicted by
+a fit that has not seen it, nor the others of its run or technique.
 
 `validate host` captures this machine, then predicts and runs many plans on it.
 
@@ -22,11 +23,13 @@ from pathlib import Path
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.commands import validate_host
 from ondevice_sora.commands.common import CASES_HELP, EXIT_FAILED, EXIT_FITS, needing, progress_bar, shown
+from ondevice_sora.records.checks import GainRow
 
 EXAMPLES = """
 examples:
   ondevice-sora validate published
-  ondevice-sora validate published --leave-one-out
+  ondevice-sora validate published --coverage
+  ondevice-sora validate published --leave-out run
   ondevice-sora validate published --cases mine.yaml --json
   ondevice-sora validate reference vectors/
   ondevice-sora validate export exported/
@@ -40,9 +43,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     published.add_argument("--cases", default="iphone15pro", metavar="FILE", help=CASES_HELP)
     published.add_argument("--device", metavar="DEVICE", help="instead of the file's: a device or a profile file")
     published.add_argument(
-        "--leave-one-out",
-        action="store_true",
-        help="refit without each calibration figure, then predict it (needs SciPy)",
+        "--coverage", action="store_true", help="with the 90 % intervals, and how many figures lie in them"
+    )
+    published.add_argument(
+        "--leave-out",
+        choices=["figure", "run", "technique"],
+        help="refit without each calibration figure, all figures of its run, or all runs with its technique, then "
+        "predict it (needs SciPy)",
     )
     published.add_argument("--json", action="store_true", help="print one JSON document")
     reference = actions.add_parser(
@@ -90,32 +97,42 @@ def _export(options: argparse.Namespace) -> int:
 
 def _published(options: argparse.Namespace) -> int:
     from ondevice_sora.profiles.profile import load_profile
-    from ondevice_sora.simulator.calibration.published import compare, find_cases, profile_for, read_cases
+    from ondevice_sora.simulator.calibration.published import (
+        compare,
+        find_cases,
+        planned_gains,
+        profile_for,
+        read_cases,
+    )
 
     cases, planned = read_cases(find_cases(options.cases))
+    saved = planned_gains(cases, planned)
     source = planned[0].source
     profile, device = load_profile(options.device) if options.device else profile_for(cases.device, source, "$.device")
-    if options.leave_one_out:
+    gains: list[GainRow] = []
+    if options.leave_out:
         if options.device and options.device != device.key:
-            what = "a profile file's costs have no effect with --leave-one-out, which fits its own"
+            what = "a profile file's costs have no effect with --leave-out, which fits its own"
             raise UserError(what, "--device", "Name a device, or leave one of the two out.")
-        from ondevice_sora.simulator.calibration.fit import leave_one_out
+        from ondevice_sora.simulator.calibration.left_out import LeaveOut
 
-        left_out = sum(figure.role == "calibration" for case in planned for _, figure in case.figures)
-        with progress_bar("fits", left_out) as advance:
-            rows = leave_one_out(device, planned, progress=lambda *_: advance(1))
-        title = "published against simulated with a fit that has not seen the figure"
+        fits = LeaveOut(device, planned)
+        with progress_bar("fits", len(fits.groups(options.leave_out))) as advance:
+            rows = fits.rows(options.leave_out, advance)
+            if options.leave_out == "run":
+                gains = fits.gains(saved)
+        title = f"published against simulated with a fit that has not seen the {options.leave_out}"
     else:
-        rows = compare(planned, profile, device)
+        rows = compare(planned, profile, device, with_intervals=options.coverage)
         title = f"published against simulated with profile {profile.name}"
     if options.json:
         import json
 
         from ondevice_sora.simulator.calibration.published import rows_document
 
-        print(json.dumps(rows_document(rows), indent=1))
+        print(json.dumps(rows_document(rows, gains), indent=1))
     else:
         from ondevice_sora.reports.terminal.published import print_published
 
-        print_published(rows, title, cases.source)
+        print_published(rows, title, cases.source, gains)
     return EXIT_FITS

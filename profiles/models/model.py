@@ -12,11 +12,68 @@ import msgspec
 
 from ondevice_sora.base.text import END, Line, Title
 
-Precision = Literal["float32", "float16", "mixed", "int8", "int4"]
+WeightFormat = Literal["float32", "float16", "int8", "int6", "int4", "int3", "int2"]
+ActivationFormat = Literal["float32", "float16"]
+Precision = Literal[
+    "float32", "float16", "mixed",
+    "int8", "int6", "int4", "int3", "int2",
+    "int8_float32", "int6_float32", "int4_float32", "int3_float32", "int2_float32",
+]  # fmt: skip
+"""How weights are stored and what the arithmetic is in. A format of weights alone stands for its usual arithmetic:
+float32 for float32, else float16. `mixed` has weights and products in float16 and the rest of the arithmetic in
+float32; `int8_float32` has weights of 8 bits and all arithmetic in float32."""
 Variant = Literal["plain", "tdtm"]
-STORED_BYTES: dict[Precision, float] = {"float32": 4, "float16": 2, "mixed": 2, "int8": 1, "int4": 0.505}
-"""Bytes of a stored weight. `mixed` has products in float16 and the rest of the arithmetic in float32; int4 stands for
-four-bit palettes with their tables: Apple's SDXL comes to 4.04 bits."""
+WEIGHT_BYTES: dict[WeightFormat, float] = {
+    "float32": 4, "float16": 2, "int8": 1, "int6": 0.755, "int4": 0.505, "int3": 0.38, "int2": 0.255,
+}  # fmt: skip
+"""Bytes of a stored weight. Below 8 bits stand palettes with their tables, which take 0.04 bits a weight: Apple's SDXL
+comes to 4.04 bits. int8 is linear; its scales are not counted."""
+
+
+def precision_of(weights: WeightFormat, activations: ActivationFormat) -> Precision | None:
+    """The precision with these two formats; None for float32 weights beside float16, which Core ML does not store."""
+    if activations == "float16":
+        return None if weights == "float32" else weights
+    if weights == "float16":
+        return "mixed"
+    return "float32" if weights == "float32" else _FLOAT32_BESIDE[weights]
+
+
+_FLOAT32_BESIDE: dict[WeightFormat, Precision] = {
+    "int8": "int8_float32", "int6": "int6_float32", "int4": "int4_float32", "int3": "int3_float32",
+    "int2": "int2_float32",
+}  # fmt: skip
+_WEIGHTS: dict[Precision, WeightFormat] = {
+    **{name: name for name in WEIGHT_BYTES},
+    **{precision: name for name, precision in _FLOAT32_BESIDE.items()},
+    "mixed": "float16",
+}
+
+
+def weight_format(precision: Precision) -> WeightFormat:
+    """How the weights are stored."""
+    return _WEIGHTS[precision]
+
+
+def is_compressed(precision: Precision) -> bool:
+    """Whether weights are stored in fewer bits than the arithmetic takes."""
+    return weight_format(precision) in _FLOAT32_BESIDE
+
+
+def weight_bytes(precision: Precision) -> float:
+    """Bytes of a stored weight."""
+    return WEIGHT_BYTES[weight_format(precision)]
+
+
+def activation_bytes(precision: Precision) -> int:
+    """Bytes of one element of an activation."""
+    return 4 if precision in ("float32", "mixed") or precision.endswith("_float32") else 2
+
+
+def multiplies_in_float16(precision: Precision) -> bool:
+    """Whether matrix products and convolutions are in float16."""
+    return precision == "mixed" or activation_bytes(precision) == 2
+
 
 Operations = Annotated[float, msgspec.Meta(ge=0, le=1e17)]
 Elements = Annotated[float, msgspec.Meta(ge=0, le=1e14)]

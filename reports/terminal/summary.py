@@ -16,8 +16,10 @@ from ondevice_sora.records.result import Result
 from ondevice_sora.records.trace import Trace
 from ondevice_sora.reports.rows import (
     LANE_NAMES,
+    STARTS,
     ComponentRow,
     component_rows,
+    generation_facts,
     interval_text,
     kind_word,
     mark_rows,
@@ -61,6 +63,8 @@ def _write(console: Console, trace: Trace) -> None:
         _print(console, Text(f"{interval} under the spread of the costs."))
     if answer.sureness:
         _print(console, Text(answer.sureness))
+    for caution in trace.result.cautions if trace.result is not None else ():
+        _print(console, Text(caution, style="yellow"))
     console.print()
     _print(console, _component_table(trace, console.width))
     console.print()
@@ -162,6 +166,9 @@ def _result_lines(trace: Trace, result: Result) -> list[tuple[str, str]]:
     if total_s(trace) is not None and len(result.evaluations) > 1:
         shares = ", ".join(f"{count} ({format_percent(share)})" for count, share in result.evaluations.items())
         lines.append(("evaluations", f"{shares}; shown: {result.num_evaluations}"))
+    if result.start != "first" and not result.generations:
+        lines.append(("start", f"{result.start}: {STARTS.get(result.start, result.start)}"))
+    lines += [(fact.name.lower(), f"{fact.value}, {fact.note}") for fact in generation_facts(trace)]
     marks = mark_rows(trace)
     if marks:
         lines.append(("rests on", ", ".join(f"{format_percent(share)} {mark}" for mark, share in marks) + " figures"))

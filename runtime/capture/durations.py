@@ -87,6 +87,16 @@ def typical(values: Sequence[float]) -> float:
     return fmean(value for value in values if abs(value - middle) <= reach or reach == 0.0)
 
 
+def weighted_median(values: Sequence[float], weights: Sequence[float]) -> float:
+    """The value below which half of the weight lies."""
+    half, passed = sum(weights) / 2, 0.0
+    for value, weight in sorted(zip(values, weights, strict=True)):
+        passed += weight
+        if passed >= half:
+            return value
+    raise ValueError("there are no values")
+
+
 def line(points: Iterable[tuple[float, float]]) -> tuple[float, float]:
     """(fixed, slope), both at least zero, of the line through (amount, seconds) with the least relative errors."""
     weighted = [(1.0 / y, x / y) for x, y in points if y > 0]

@@ -15,6 +15,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -56,12 +57,35 @@ class Trial(msgspec.Struct, frozen=True):
     digest          SHA-256 of the result's bytes
     added_bytes     most resident memory above the process's own; None where the system does not tell
     working_bytes   of a probe: the most that any run of a block took, by component, block and variant
+    cpu_share       of the time that runs took, how much their thread had a processor; less than one beside others
+    load_average    of the system in the minute before; None where it does not tell
     """
 
     digest: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}" + END, description="64 hexadecimal digits")]
     trace: Trace | None = None
     added_bytes: Bytes | None = None
     working_bytes: list[tuple[Line, Line, Line, Bytes]] = []
+    cpu_share: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    load_average: Annotated[float, msgspec.Meta(ge=0)] | None = None
+
+
+class TimedBlocks(TorchBlocks):
+    """Measures how much of the time of its runs their thread had a processor."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.wall_s = self.cpu_s = 0.0
+
+    def run(self, block: int, holding: Holding, state: State, units: Sequence[Unit] | None) -> State:
+        wall_s, cpu_s = time.perf_counter(), time.thread_time()
+        after = super().run(block, holding, state, units)
+        self.cpu_s += time.thread_time() - cpu_s
+        self.wall_s += time.perf_counter() - wall_s
+        return after
+
+    @property
+    def cpu_share(self) -> float | None:
+        return self.cpu_s / self.wall_s if self.wall_s > 0 else None
 
 
 class ProbingBlocks(TorchBlocks):
@@ -94,18 +118,20 @@ def run_trial(store_directory: Path, plan_path: Path, profile: str | None, *, is
         loaded,
         None if profile is None else load_profile(profile),
         reader=partial(FileReader, drop_cache=True),
-        blocks=ProbingBlocks if is_probe else TorchBlocks,
+        blocks=ProbingBlocks if is_probe else TimedBlocks,
     )
     blocks = executor.backend
     assert isinstance(blocks, TorchBlocks)
     for block in blocks.store.manifest.blocks:
         drop_pages(blocks.store.path(block))
+    load_average = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     with locked(blocks.store.directory, shared=True), executor:
         result = playable.generate(executor)
     digest = digest_of(result)
     if isinstance(blocks, ProbingBlocks):
         return Trial(digest, working_bytes=_working(blocks, executor.schedule))
-    return Trial(digest, executor.trace(), executor.measured_peak_bytes)
+    share = blocks.cpu_share if isinstance(blocks, TimedBlocks) else None
+    return Trial(digest, executor.trace(), executor.measured_peak_bytes, cpu_share=share, load_average=load_average)
 
 
 def digest_of(tensor: Tensor) -> str:

@@ -19,6 +19,7 @@ from ondevice_sora.plans.schedule import Schedule, Visit
 class Holding:
     """One block file in one buffer, from the load at visit `start` until the eviction at visit `until`.
 
+    start    -1 if it is there before the first visit
     until    the number of visits if the schedule never evicts it
     keep     bytes of the buffer worth keeping afterwards: what the buffer's next holding needs
     """
@@ -33,10 +34,11 @@ class Holding:
 
 @dataclass(frozen=True)
 class Assignment:
-    """`holdings[i]` is what visit i's block lies in."""
+    """`holdings[i]` is what visit i's block lies in; `held` are those before the first visit, each with its block."""
 
     holdings: tuple[Holding, ...]
     buffer_bytes: tuple[int, ...]
+    held: tuple[tuple[int, Holding], ...] = ()
 
 
 def assign(schedule: Schedule, file_of: Callable[[int], str], size_of: Callable[[int], int]) -> Assignment:
@@ -51,6 +53,14 @@ def assign(schedule: Schedule, file_of: Callable[[int], str], size_of: Callable[
     last: list[Holding | None] = []
     live: dict[str, Holding] = {}
     holdings: list[Holding] = []
+    held: list[tuple[int, Holding]] = []
+    for block in schedule.held:
+        file, size = file_of(block), size_of(block)
+        live[file] = Holding(file, size, -1, len(capacities), len(schedule.visits))
+        held.append((block, live[file]))
+        capacities.append(size)
+        free_from.append(len(schedule.visits))
+        last.append(live[file])
     for index, (visit, file) in enumerate(zip(schedule.visits, files, strict=True)):
         if visit.loads:
             size, until = size_of(visit.block), evicted_at[index]
@@ -66,7 +76,7 @@ def assign(schedule: Schedule, file_of: Callable[[int], str], size_of: Callable[
                 previous.keep = size
             last[buffer] = live[file] = Holding(file, size, index, buffer, until)
         holdings.append(live[file])
-    return Assignment(tuple(holdings), tuple(capacities))
+    return Assignment(tuple(holdings), tuple(capacities), tuple(held))
 
 
 def _choose(capacities: Sequence[int], free_from: Sequence[int], gate: int, size: int) -> int:

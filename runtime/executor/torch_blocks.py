@@ -175,6 +175,6 @@ def check_host(plan: Plan) -> None:
         if settings.compute_units != "cpu_only":
             what = f"this machine runs blocks on the CPU only, not on '{settings.compute_units}'"
             raise UserError(what, mend="Write compute_units: cpu_only.", field=f"{where}.compute_units")
-        if settings.precision != "float32":
-            what = f"this machine stores blocks in float32, not in '{settings.precision}'"
+        if settings.stored != "float32":
+            what = f"this machine stores blocks in float32, not in '{settings.stored}'"
             raise UserError(what, mend="Write precision: float32.", field=f"{where}.precision")

@@ -11,7 +11,7 @@ Needs SciPy (the extra `fit`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -25,7 +25,7 @@ from ondevice_sora.profiles.devices import DATA, Device
 from ondevice_sora.profiles.figures import Figure
 from ondevice_sora.profiles.profile import FitRecord, FittedCell, FittedParameter, Profile
 from ondevice_sora.records.checks import PublishedRow
-from ondevice_sora.simulator.calibration.published import PlannedCase, prepare_case, rows_of
+from ondevice_sora.simulator.calibration.published import PlannedCase, prepare_published, rows_of
 from ondevice_sora.simulator.fast import finish
 from ondevice_sora.simulator.machine import machine_of
 from ondevice_sora.simulator.prepare import Prepared
@@ -34,8 +34,18 @@ PRIORS = DATA / "priors"
 NOISE = 0.02
 """Relative spread taken for a published figure: run-to-run differences and what the model leaves out."""
 
-NOT_FITTED = ("baseline_bytes", "thermal.floor", "thermal.time_constant_s", "processors.ane.moved_bytes_per_s")
+NOT_FITTED = (
+    "baseline_bytes",
+    "thermal.",
+    "processors.ane.",
+    "engine_loads.",
+    "processors.gpu.convolution_working_factor",
+)
 """The published timings say nothing of these: memory, heat, and a processor that the runs did not use."""
+
+
+Place = tuple[int, int]
+"""Where a figure stands: the case's number, and the figure's within it."""
 
 
 @dataclass(frozen=True)
@@ -61,41 +71,15 @@ def fit(
     contradictions: Sequence[str] = (),
     *,
     start: Array | None = None,
-    skip: tuple[int, int] | None = None,
+    without: Collection[Place] = (),
 ) -> tuple[Fit, Array]:
     """Fit the prior to the calibration figures of the cases; also where it ended, to start a similar fit from.
 
-    skip   (case, figure) left out, for a leave-one-out check
+    without   figures left out, to be predicted by a fit that has not seen them
     """
-    problem = _Problem(prior, device, cases, skip)
+    problem = _Problem(prior, device, cases, without)
     solution = problem.solve(start)
     return problem.result(solution, contradictions), solution
-
-
-def leave_one_out(
-    device: Device, cases: Sequence[PlannedCase], progress: Callable[[int, int], None] = lambda done, total: None
-) -> list[PublishedRow]:
-    """Every calibration figure as predicted by a fit to all the others."""
-    prior = prior_profile(device.key)
-    _, start = fit(prior, device, cases)
-    left_out = [
-        (case_index, index)
-        for case_index, planned in enumerate(cases)
-        for index, figure in planned.figures
-        if figure.role == "calibration"
-    ]
-    if len(left_out) == 1:
-        pointer = f"{cases[left_out[0][0]].pointer}.figures[{left_out[0][1]}]"
-        what = "the only calibration figure cannot be left out"
-        raise cases[0].source.error(pointer, what, "Give a second one that role.")
-    rows = []
-    for done, (case_index, index) in enumerate(left_out, start=1):
-        found, _ = fit(prior, device, cases, start=start, skip=(case_index, index))
-        planned = cases[case_index]
-        prepared = prepare_case(planned, found.profile, device)
-        rows.append(rows_of(planned, prepared, prepared.finish())[index])
-        progress(done, len(left_out))
-    return rows
 
 
 class _Problem:
@@ -106,7 +90,7 @@ class _Problem:
         prior: Profile,
         device: Device,
         cases: Sequence[PlannedCase],
-        skip: tuple[int, int] | None,
+        without: Collection[Place],
     ) -> None:
         self.prior, self.device = prior, device
         self.cases: list[tuple[PlannedCase, Prepared]] = []
@@ -114,14 +98,14 @@ class _Problem:
             wanted = tuple(
                 (index, figure)
                 for index, figure in planned.figures
-                if figure.role == "calibration" and (case_index, index) != skip
+                if figure.role == "calibration" and (case_index, index) not in without
             )
             if wanted:
                 if planned.case.device not in (None, device.key):
                     pointer = f"{planned.pointer}.device"
                     what = f"a fit of {device.key} cannot use calibration figures of '{planned.case.device}'"
                     raise planned.source.error(pointer, what, "Give them the role held_out.")
-                self.cases.append((replace(planned, figures=wanted), prepare_case(planned, prior, device)))
+                self.cases.append((replace(planned, figures=wanted), prepare_published(planned.plan, prior, device)))
         if not self.cases:
             what = "no case has a figure with role 'calibration'"
             raise cases[0].source.error("$.cases", what, "Give at least one that role.")
@@ -129,7 +113,7 @@ class _Problem:
         self.free = [
             name
             for name, figure in self.figures.items()
-            if figure.mark == "estimated" and figure.spread > 0 and name not in NOT_FITTED
+            if figure.mark == "estimated" and figure.spread > 0 and not name.startswith(NOT_FITTED)
         ]
 
     def solve(self, start: Array | None) -> Array:
@@ -152,9 +136,8 @@ class _Problem:
         """For each point, the rows of all cases."""
         sample = self._sample(points)
         found: list[list[PublishedRow]] = [[] for _ in range(points.shape[1])]
-        price = self.prior.pricer(self.device, sample)
         for planned, prepared in self.cases:
-            costs = price(prepared.schedule.blocks)
+            costs = prepared.price(sample)
             for index in range(points.shape[1]):
                 machine = machine_of(self.prior.costs, prepared.setting.limit_bytes, sample=sample, index=index)
                 found[index] += rows_of(planned, prepared, finish(prepared.schedule, costs, machine, index))

@@ -92,7 +92,13 @@ def components_of(prepared: Prepared) -> dict[str, ComponentPlan]:
 
 
 def loading(prepared: Prepared, names: Iterable[str] | None = None, **settings: Any) -> Plan:
-    """The plan with these components (all of them unless named) loaded otherwise, such as prefetch=0, keep="none"."""
+    """The plan with these components (all of them unless named) loaded otherwise, such as prefetch=0, keep="none".
+
+    What stays loaded as long as the app lives goes on doing so.
+    """
     own = components_of(prepared)
     changed = {name: replace(own[name], **settings) for name in (own if names is None else names)}
+    changed = {
+        name: replace(one, keep="always") if own[name].keep == "always" else one for name, one in changed.items()
+    }
     return replace(prepared.plan, components={**prepared.plan.components, **changed})

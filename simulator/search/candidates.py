@@ -1,7 +1,7 @@
 """Thousands of plans a second: candidates of one search, scored from columns that they share.
 
 Candidates differ in cuts, windows and residents. Their blocks come from one table, in which each is priced once; their
-visits from columns that are remembered by cut. What then remains is plans/loading.py and simulator/recurrence.py,
+visits from columns that are remembered by cut. What then remains is plans/loading.py and plans/recurrence.py,
 compiled where numba is installed. Until that is done, beside the search, candidates are scored uncompiled. Tests hold
 the answers equal to those of the schedule built whole and of the engine.
 """
@@ -17,14 +17,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ondevice_sora.base.compiled import compiled, has_compiler
-from ondevice_sora.plans import loading
-from ondevice_sora.plans.loading import Ints, Room, Sizes, Walk, load_plan_of
+from ondevice_sora.plans import loading, recurrence
+from ondevice_sora.plans.heat import NO_HEAT, Heat
+from ondevice_sora.plans.loading import NEW, Ints, Room, Sizes, Walk, load_plan_of
 from ondevice_sora.plans.policies import flags
-from ondevice_sora.plans.schedule import MAX_VISITS, sizes_of
+from ondevice_sora.plans.recurrence import Blocks, Seconds, finish_times
+from ondevice_sora.plans.schedule import MAX_VISITS, STARTS, sizes_of
 from ondevice_sora.plans.schema import Packages, Plan
-from ondevice_sora.simulator import recurrence
-from ondevice_sora.simulator.machine import NO_HEAT
-from ondevice_sora.simulator.recurrence import Blocks, Heat, Seconds, finish_times
 from ondevice_sora.simulator.search.choices import Choice, Choices, Part
 from ondevice_sora.simulator.search.place import Place
 
@@ -82,7 +81,7 @@ class Candidates:
     """The candidates of one plan on one device. `rows` numbers the table's blocks: component, start, end, merging."""
 
     def __init__(self, plan: Plan, model: str, parts: Sequence[Part], place: Place) -> None:
-        self.model, self.place = model, place
+        self.model, self.place, self.start = model, place, STARTS[plan.start]
         self.parts = [_Part(part, plan) for part in parts]
         self.rows: dict[tuple[int, int, int, bool], int] = {}
         self.packages: dict[tuple[str, str, str], int] = {}
@@ -94,7 +93,10 @@ class Candidates:
 
     def can_play(self, choices: Choices) -> bool:
         """Whether nothing in them needs the plan's schedule to be built whole: rules that look at a first pass."""
-        return all(choice.prefetch != "app" and choice.keep not in ("app", "paper") for choice in choices)
+        kept = [own.part.kept(choice) for own, choice in zip(self.parts, choices, strict=True)]
+        return all(choice.prefetch != "app" for choice in choices) and not {"app", "paper"}.intersection(
+            keep for keep in kept if isinstance(keep, str)
+        )
 
     def play(self, choices: Choices, packages: Packages, budget: int) -> Played | None:
         """What the candidate comes to; None if the budget cannot be kept, or visits are too many to be played."""
@@ -110,7 +112,7 @@ class Candidates:
         block = self._join([cut.block for cut in cuts])
         walk = Walk(
             block, self._join([columns[2] for columns in chosen]), self._join([columns[3] for columns in chosen]),
-            self._join([cut.pass_length for cut in cuts]),
+            self._join([cut.pass_length for cut in cuts]), self.start,
         )  # fmt: skip
         if self.table is None:
             columns = self.columns.arrays() if self.is_fast else self.columns.lists
@@ -132,7 +134,7 @@ class Candidates:
             if cut is None:
                 cut = own.cuts[choice.starts] = self._cut(index, choice.starts)
                 self.num_kept += len(cut.block)
-            kept = flags(choice.keep, [own.names[start] for start in choice.starts])
+            kept = flags(own.part.kept(choice), [own.names[start] for start in choice.starts])
             passes = own.part.num_passes
             window = self._column([choice.prefetch], len(kept) * passes)
             own.last = (choice, cut, window, self._column(kept, passes))
@@ -235,7 +237,7 @@ def _smallest_walk() -> tuple[Any, ...]:
     visit, one, second = np.zeros(1, np.int64), np.ones(1, np.int64), np.zeros(1)
     seconds: Any = [second] * len(Seconds._fields)
     sizes: Any = [one] * len(Sizes._fields)
-    walk: Any = (visit, visit, visit, one)
+    walk: Any = (visit, visit, visit, one, NEW)
     return Walk(*walk), visit, Blocks(Seconds(*seconds), Sizes(*sizes)), Room(0, 10, 10), NO_HEAT
 
 

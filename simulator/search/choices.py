@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from ondevice_sora.plans.partition import cut
 from ondevice_sora.plans.schema import BlockEntry, ComponentPlan, Keep, Memory, Packages, Plan
-from ondevice_sora.profiles.blocks import BlockSpec, ComputeUnits, block_name, span_name
+from ondevice_sora.profiles.blocks import UNBOUNDED, BlockSpec, ComputeUnits, block_name, span_name
 from ondevice_sora.profiles.figures import ByteCount
 from ondevice_sora.profiles.models.catalogue import Reference
 from ondevice_sora.profiles.models.model import Component, Model, Precision, Variant
@@ -35,13 +35,18 @@ Choices = tuple[Choice, ...]
 
 @dataclass(frozen=True)
 class Part:
-    """A component and what is fixed about it. `forced` are the starts that every cut must have."""
+    """A component and what is fixed about it. `forced` are the starts that every cut must have.
+
+    `stays`: it stays loaded as long as the app lives, whatever its cut; that is the app's to decide, not a search's.
+    """
 
     component: Component
     precision: Precision
     compute_units: tuple[ComputeUnits, ...]
     num_passes: int
     forced: frozenset[int]
+    stays: bool = False
+    engine_bytes: int = UNBOUNDED
 
     @property
     def count(self) -> int:
@@ -49,6 +54,10 @@ class Part:
 
     def bounds(self, starts: tuple[int, ...]) -> list[tuple[int, int]]:
         return list(zip(starts, (*starts[1:], self.count), strict=True))
+
+    def kept(self, choice: Choice) -> Keep:
+        """What a choice keeps of it: everything, if it stays."""
+        return "always" if self.stays else choice.keep
 
     def spec(self, model: str, start: int, end: int, merging: bool) -> BlockSpec:
         """The block of units start..end-1 as it is on a step with or without token merging."""
@@ -63,13 +72,16 @@ class Part:
             variant,
             self.precision,
             self.compute_units[start],
+            self.engine_bytes,
         )
 
     def name_of(self, position: int) -> str:
         return self.component.units[position].name
 
 
-def parts_of(plan: Plan, model: Model, reference: Reference) -> tuple[tuple[Part, ...], Choices]:
+def parts_of(
+    plan: Plan, model: Model, reference: Reference, engine_bytes: int = UNBOUNDED
+) -> tuple[tuple[Part, ...], Choices]:
     """The components to be planned, and what the given plan says of each. Raises UserError."""
     parts, choices = [], []
     cuts = cut(plan, model, reference)
@@ -82,7 +94,8 @@ def parts_of(plan: Plan, model: Model, reference: Reference) -> tuple[tuple[Part
             position += len(block.units)
         forced = frozenset(i for i in range(len(units)) if i == 0 or units[i] != units[i - 1])
         passes = plan.evaluations() if component.passes == "steps" else component.passes
-        parts.append(Part(component, settings.precision, units, passes, forced))
+        stays = settings.keep == "always"
+        parts.append(Part(component, settings.stored, units, passes, forced, stays, engine_bytes))
         choices.append(Choice(tuple(starts), settings.prefetch, settings.keep))
     return tuple(parts), tuple(choices)
 
@@ -98,7 +111,7 @@ def with_choices(plan: Plan, parts: tuple[Part, ...], choices: Choices, budget: 
             units = part.compute_units[start]
             entries.append(name if units == default else BlockEntry(name, units))
         components[part.component.name] = ComponentPlan(
-            tuple(entries), part.precision, default, choice.prefetch, choice.keep
+            tuple(entries), part.precision, default, choice.prefetch, part.kept(choice)
         )
     memory = Memory(budget=ByteCount(budget), entitlement=plan.memory.entitlement)
     return replace(plan, components=components, memory=memory, tdtm=replace(plan.tdtm, packages=packages))
@@ -110,8 +123,8 @@ def all_choices(part: Part, windows: tuple[int, ...]) -> Iterator[Choice]:
     for size in range(len(free) + 1):
         for chosen in combinations(free, size):
             starts = tuple(sorted({*part.forced, *chosen}))
-            keeps: list[Keep] = ["none"]
-            if part.num_passes > 1:
+            keeps: list[Keep] = ["always" if part.stays else "none"]
+            if part.num_passes > 1 and not part.stays:
                 names = [part.name_of(start) for start in starts]
                 keeps += ["optimal"]
                 keeps += [kept for many in range(1, len(names) + 1) for kept in combinations(names, many)]
@@ -123,6 +136,6 @@ def all_choices(part: Part, windows: tuple[int, ...]) -> Iterator[Choice]:
 def num_choices(part: Part, windows: tuple[int, ...]) -> int:
     """How many `all_choices` yields: each free start is absent, there, or there with its block kept."""
     free, forced = part.count - len(part.forced), len(part.forced)
-    if part.num_passes == 1:
+    if part.num_passes == 1 or part.stays:
         return int(2**free) * len(windows)
     return int(3**free * 2**forced + 2**free) * len(windows)

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Literal
 
 import numpy as np
 from msgspec.structs import replace
@@ -14,7 +13,7 @@ from msgspec.structs import replace
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.units import format_bytes, format_percent
 from ondevice_sora.plans.schedule import Schedule
-from ondevice_sora.plans.schema import ComponentPlan, LoadedPlan, Memory, Plan, load_plan, plan_data
+from ondevice_sora.plans.schema import ComponentPlan, Keep, LoadedPlan, Memory, Plan, load_plan, plan_data
 from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.figures import ByteCount, Mark
 from ondevice_sora.records.result import Verdict
@@ -209,7 +208,7 @@ def _others(problem: Problem, seconds: float | None) -> tuple[list[tuple[str, Ma
     components: dict[str, ComponentPlan] = {}
     for part in problem.parts:
         name = part.component.name
-        keep: Literal["paper", "none"] = "paper" if part.component.passes == "steps" else "none"
+        keep: Keep = "always" if part.stays else "paper" if part.component.passes == "steps" else "none"
         components[name] = replace(plan.component(name), prefetch=1, keep=keep)
     memory = Memory(budget=ByteCount(problem.budget), entitlement=plan.memory.entitlement)
     paper = replace(plan, components=components, memory=memory)

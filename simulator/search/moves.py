@@ -82,7 +82,7 @@ def _resident(part: Part, choice: Choice, unit: int) -> Iterator[Choice]:
 
 
 def _policies(part: Part, choice: Choice) -> Iterator[Choice]:
-    if part.num_passes == 1:
+    if part.num_passes == 1 or part.stays:
         return
     # The paper's residents are a prefix; where those are looked at is among the evenly spread and the listed ones.
     policies: tuple[Keep, ...] = ("none", "optimal")

@@ -66,7 +66,9 @@ class Place:
         return self.machine.memory
 
 
-def place_of(setting: Setting) -> Place:
+def place_of(setting: Setting, stored_bytes: int) -> Place:
+    """`stored_bytes` is what the packages take together."""
     profile = setting.profile
+    is_cached = profile.fits_page_cache(setting.device, stored_bytes)
     machine = machine_of(profile.costs, setting.limit_bytes, is_thermal=setting.is_thermal)
-    return Place(setting, machine, BlockPrices(profile.pricer(setting.device)))
+    return Place(setting, machine, BlockPrices(profile.pricer(setting.device, is_cached=is_cached)))

@@ -15,7 +15,7 @@ from ondevice_sora.plans.schema import Packages, Plan
 from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.models.model import Model
 from ondevice_sora.simulator.fast import finish
-from ondevice_sora.simulator.prepare import Described, Setting, merging_as_planned
+from ondevice_sora.simulator.prepare import Described, Setting, merging_as_planned, stored_bytes
 from ondevice_sora.simulator.search.candidates import Candidates, Played
 from ondevice_sora.simulator.search.choices import Choices, Part, parts_of, with_choices
 from ondevice_sora.simulator.search.place import Place, place_of
@@ -78,7 +78,10 @@ class Problem:
     def schedule(self, choices: Choices, packages: Packages, place: Place) -> tuple[Schedule, BlockCosts]:
         """Raises UserError if the budget cannot be kept."""
         plan = self.plan_of(choices, packages)
-        return build_schedule(plan, self.model, self.described.reference, place.prices, place.memory)
+        engine_bytes = self.parts[0].engine_bytes
+        return build_schedule(
+            plan, self.model, self.described.reference, place.prices, place.memory, engine_bytes=engine_bytes
+        )
 
     def score(self, choices: Choices, packages: Packages = "shared") -> Scored | None:
         """The candidate's score; None if a device's budget cannot be kept."""
@@ -129,6 +132,8 @@ def _held_bytes(choices: Choices) -> int:
 def problem_of(plan: Plan, described: Described, settings: Sequence[Setting], budget: int) -> Problem:
     """The problem of planning for one or more devices within a budget. Raises UserError, about keys without lines."""
     model = merging_as_planned(described.model, plan)
-    parts, start = parts_of(plan, model, described.reference)
-    places = tuple(map(place_of, settings))
+    engine_bytes = min(setting.device.engine_bytes for setting in settings)
+    parts, start = parts_of(plan, model, described.reference, engine_bytes)
+    stored = stored_bytes(plan, model)
+    places = tuple(place_of(setting, stored) for setting in settings)
     return Problem(plan, described, model, parts, start, places, budget, (1.0,) * len(places))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.units import format_bytes
-from ondevice_sora.plans.loading import Room, Walk, load_plan_of
-from ondevice_sora.plans.schedule import UNLIMITED, sizes_of
+from ondevice_sora.plans.loading import DROP, STAY, Room, Walk, load_plan_of
+from ondevice_sora.plans.schedule import STARTS, UNLIMITED, sizes_of
 from ondevice_sora.profiles.blocks import BlockSpec
 from ondevice_sora.simulator.search.place import Place
 from ondevice_sora.simulator.search.problem import Problem
@@ -23,6 +23,7 @@ def _needed(problem: Problem, place: Place) -> int:
     """The same on one device. Of passes that are alike the first and the last are enough: ever more is left behind."""
     blocks: dict[tuple[str, str, str], BlockSpec] = {}
     visits: list[tuple[str, str, str]] = []
+    kept: list[int] = []
     for part in problem.parts:
         passes = problem.merging(part)
         last = len(passes) - 1
@@ -30,12 +31,14 @@ def _needed(problem: Problem, place: Place) -> int:
         for step in sorted(ends):
             units = [part.spec(problem.model.name, unit, unit + 1, passes[step]) for unit in range(part.count)]
             visits += [block.package(True) for block in units]
+            kept += [STAY if part.stays else DROP] * part.count
             blocks.update({block.package(True): block for block in units})
     numbers = {key: number for number, key in enumerate(blocks)}
     costs = place.prices(list(blocks.values()))
     packages: dict[tuple[str, str, str], int] = {}
     package = [packages.setdefault(block.package(False), number) for number, block in enumerate(blocks.values())]
-    walk = Walk([numbers[key] for key in visits], [0] * len(visits), [0] * len(visits), [len(visits)])
+    order = [numbers[key] for key in visits]
+    walk = Walk(order, [0] * len(order), kept, [len(order)], STARTS[problem.plan.start])
     room = Room(place.memory.baseline, UNLIMITED, UNLIMITED)
     return load_plan_of(walk, package, sizes_of(costs, place.memory), room)[1]
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
+from ondevice_sora.base.compiled import has_compiler
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.interrupts import POLL_S, check, noted
 from ondevice_sora.base.workers import WorkerDiedError, Workers
@@ -34,6 +35,8 @@ PATIENCE = "20s"
 """How long a Dask scheduler may take to answer."""
 CLOSE_S = 5
 """How long it may take to say goodbye."""
+COMPILED = 50
+"""So many cells make up for starting the compiler in every process; then their intervals run compiled."""
 ATTEMPTS = 3
 """A cell whose process dies so often is at fault itself."""
 
@@ -60,7 +63,7 @@ def row_of(cell: Cell) -> Row:
             found, plan = find_plan_for(loaded, [setting], own_budget)
             loaded = LoadedPlan(plan, loaded.document)
             row |= {"budget_bytes": own_budget[0], "bound_s": found.bound, "gap": found.gap}
-        result = simulation_of(loaded, setting).result
+        result = simulation_of(loaded, setting, with_advice=False).result
     except UserError as error:
         return {**row, "reason": error.what}
     row |= {
@@ -105,7 +108,8 @@ def sweep(
 
 def _on_processes(cells: dict[str, Cell], processes: int | None) -> Generator[tuple[str, Row]]:
     count = min(processes or os.cpu_count() or 1, len(cells))
-    with Workers(_row_of_item, count, attempts=ATTEMPTS) as workers:
+    prepare = has_compiler if len(cells) >= COMPILED else None
+    with Workers(_row_of_item, count, prepare=prepare, attempts=ATTEMPTS) as workers:
         try:
             for (key, _), row in workers.results(cells.items()):
                 yield key, row
@@ -122,6 +126,12 @@ def _row_of_item(item: tuple[str, Cell]) -> Row:
     return row_of(item[1])
 
 
+def _compiled_row_of(cell: Cell) -> Row:
+    """The same as `row_of`, and first of all the compiler is started."""
+    has_compiler()
+    return row_of(cell)
+
+
 def _on_dask(cells: dict[str, Cell], scheduler: str) -> Generator[tuple[str, Row]]:
     from distributed import Client, KilledWorker
 
@@ -134,7 +144,8 @@ def _on_dask(cells: dict[str, Cell], scheduler: str) -> Generator[tuple[str, Row
             f"no Dask scheduler answers there: {error}", scheduler, "Start one: `dask scheduler`."
         ) from None
     ended: SimpleQueue[Future] = SimpleQueue()
-    futures = {client.submit(row_of, cell, key=f"sweep-{key}", pure=False): key for key, cell in cells.items()}
+    work = _compiled_row_of if len(cells) >= COMPILED else row_of
+    futures = {client.submit(work, cell, key=f"sweep-{key}", pure=False): key for key, cell in cells.items()}
     try:
         for future in futures:
             future.add_done_callback(ended.put)

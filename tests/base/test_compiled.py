@@ -83,3 +83,20 @@ def test_a_helper_that_changes_in_another_module_is_not_taken_from_the_cache(tmp
         )
         printed.append(run.stdout.split())
     assert printed == [["21"], ["22"]]
+
+
+@needs_numba
+def test_a_module_that_is_gone_does_not_keep_the_cache_from_being_read(tmp_path):
+    """numba's cache names the classes of arguments by module; after an upgrade one may have moved."""
+    text = "from typing import NamedTuple\n\nclass Pair(NamedTuple):\n    one: int\n    other: int\n\n"
+    text += "def added(pair):\n    return pair.one + pair.other\n"
+    printed = []
+    for name in ("before", "after"):
+        (tmp_path / f"{name}.py").write_text(text)
+        program = f"from {name} import Pair, added\nfrom ondevice_sora.base.compiled import compiled\n"
+        program += "print(compiled(added)(Pair(1, 2)))"
+        run = subprocess.run([sys.executable, "-B", "-c", program], cwd=tmp_path, capture_output=True, text=True)
+        assert run.returncode == 0, run.stderr
+        printed.append(run.stdout.split())
+        (tmp_path / f"{name}.py").unlink()
+    assert printed == [["3"], ["3"]]

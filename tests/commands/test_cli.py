@@ -177,6 +177,17 @@ def test_a_killed_plan_still_leaves_its_report_and_trace(run, here):
     assert (here / "whole.html").stat().st_size > 0
 
 
+def test_a_generation_that_is_killed_later_counts_in_the_exit_status(run, here):
+    (here / "stays.yaml").write_text("extends: small\nname: stays\ncomponents: {decoder: {keep: always}}\n")
+    told = json.loads(run("simulate --plan stays.yaml --repeat 3 --json").out)
+    peaks = [one["peak_bytes"] for one in told["generations"]]
+    limit = (peaks[0] + peaks[2]) // 2
+    assert run(f"simulate --plan stays.yaml --memory-limit {limit}").status == 0
+    ran = run(f"simulate --plan stays.yaml --memory-limit {limit} --repeat 3")
+    assert ran.status == 3
+    assert "generation 3" in ran.out
+
+
 def test_force_overwrites_and_nothing_else_does(run, here):
     (here / "small.trace.json").write_text("mine")
     assert run("simulate --plan small.yaml --trace").status == 2

@@ -139,4 +139,5 @@ def test_the_defaults_that_the_plan_page_gives_are_the_defaults():
     text = (DOCS / "plan.md").read_text(encoding="utf-8")
     for name in msgspec.structs.fields(type(settings)):
         (shown,) = re.findall(rf"^\| `{name.name}` \| `?([^|`]+?)`? \|", text, re.MULTILINE)
-        assert shown == str(getattr(settings, name.name))
+        default = getattr(settings, name.name)
+        assert shown == ("none" if default is None else str(default))

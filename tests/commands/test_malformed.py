@@ -88,7 +88,7 @@ cases:
 """
 TOY = "name: toy\nmodel: model.yaml\nsampler: {steps: 3}\n"
 READY = "Known: app-192"
-DEVICES = "Known: ipadprom4, iphone13pro, iphone14pro, iphone15, iphone15pro"
+DEVICES = "Known: ipadprom1, ipadprom2, ipadprom4, iphone12, iphone12pro, iphone13"
 OUTPUTS = "--report out.html --trace out.json --perfetto out.perfetto.json"
 Content = str | bytes | Callable[[], "str | bytes"]
 
@@ -149,7 +149,7 @@ def edited(kind: str, text: str, arguments: str) -> Callable[..., None]:
 profile = edited("profile", PROFILE + FIT, f"simulate --plan plan.yaml --device profile.yaml --thermal {OUTPUTS}")
 model = edited("model", MODEL, f"simulate --plan plan.yaml {OUTPUTS}")
 cases = edited("cases", CASES, "validate published --cases cases.yaml --json")
-leave_out = edited("cases", CASES, "validate published --leave-one-out --cases cases.yaml")
+leave_out = edited("cases", CASES, "validate published --leave-out figure --cases cases.yaml")
 fit = edited("cases", CASES, "profile fit --cases cases.yaml -o out.yaml")
 
 
@@ -519,7 +519,14 @@ fit("nothing to fit to", "role: calibration", "role: held_out", "cases: no case 
 fit("another device's figures", "    plan: plan.yaml", "    device: iphone14pro\n    plan: plan.yaml",
      "cases[0].device: a fit of iphone15pro cannot use calibration figures of 'iphone14pro'")
 leave_out("the only figure", "published: 50", "published: 60",
-          "cases[0].figures[1]: the only calibration figure cannot be left out", "Give a second one that role.")
+          "cases[0].figures[1]: the only calibration figures cannot be left out", "Give others that role.")
+gains = edited("cases", CASES + """\
+gains:
+  - {technique: LPL, case: first, without: plan.yaml, quantity: denoiser_s, published: 5, place: Table 1}
+""", "validate published --cases cases.yaml")
+gains("a gain of no case", "case: first", "case: frist", "gains[0].case: no case is named 'frist'",
+      "Did you mean 'first'?")
+gains("a gain over no plan", "without: plan.yaml", "without: plam.yaml", "gains[0].without: no file beside this one")
 
 
 # Command lines

@@ -3,7 +3,7 @@
 import pytest
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.plans.loading import DROP, KEEP, MAY_KEEP
+from ondevice_sora.plans.loading import DROP, KEEP, MAY_KEEP, STAY
 from ondevice_sora.plans.policies import FirstPass, app_window, flags, flags_after
 
 NAMES = ["input", "a", "b", "output"]
@@ -19,6 +19,7 @@ def first_pass(available, resident=(100, 100, 100, 100), demand=(210, 210, 210, 
     [
         ("none", [DROP] * 4),
         ("optimal", [MAY_KEEP] * 4),
+        ("always", [STAY] * 4),
         (0, [DROP] * 4),
         (3, [KEEP, KEEP, KEEP, DROP]),
         (("b", "input"), [KEEP, DROP, KEEP, DROP]),

@@ -1,6 +1,9 @@
 """What is loaded, kept and evicted when: decided before the run, within the budget or refused."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from worlds.rows import Part, Row
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.schema import FirstSteps, Lpl, Tdtm
@@ -85,6 +88,13 @@ def test_a_block_needed_again_within_the_window_is_not_loaded_twice(toy):
     assert loads(single) == [(0, "b0")]
 
 
+def test_a_block_held_by_a_window_alone_is_given_up_to_the_budget():
+    """Beside a0's run, 250 bytes, 20 are free: neither block is held until its next visit, which the window reaches."""
+    row = Row((Part((100, 100), (2.0, 2.0), (3.0, 3.0), working=(150, 40), prefetch=2),), steps=2)
+    assert list(row.with_(budget=350).gates()) == [(0, "a0"), (0, "a1")]
+    assert list(row.with_(budget=270).gates()) == [(0, "a0"), (0, "a1"), (1, "a0"), (1, "a1")]
+
+
 def test_variants_in_two_packages_are_cold_twice_and_in_one_once(toy):
     def cold_loads(packages):
         merged = toy.with_(steps=2, tdtm=Tdtm(steps=FirstSteps(1), packages=packages))
@@ -111,3 +121,30 @@ def test_gates_lie_before_their_visits_so_that_nothing_can_deadlock(toy):
 def test_fixed_leap_ends_after_the_leap_step(toy):
     schedule, _ = toy.with_(steps=10, lpl=Lpl(mode="fixed", leap_step=3)).schedule()
     assert {visit.step for visit in schedule.visits} == {0, 1, 2, 3}
+
+
+def test_a_window_opens_no_load_but_its_own():
+    """The decoder may load three visits ahead, the denoiser not at all: b0 and b1 wait for the loads before them."""
+    row = Row((Part.equal(3, prefetch=0), Part.equal(2, prefetch=3, passes=1)), steps=2)
+    assert set(row.gates().items()) == {
+        *(((step, f"a{index}"), 0) for step in range(2) for index in range(3)), ((0, "b0"), 1), ((0, "b1"), 2),
+    }  # fmt: skip
+
+
+def test_blocks_that_are_kept_hold_no_later_load_up():
+    """In the last step nothing of the denoiser is loaded but a0: b0 may be right after, three visits ahead."""
+    row = Row((Part.equal(3, prefetch=0, keep=("a1", "a2")), Part.equal(1, prefetch=3, passes=1)), steps=2)
+    assert row.gates()[(1, "a0")] == 0
+    assert row.gates()[(0, "b0")] == 3
+    assert row.with_(budget=409).gates()[(0, "b0")] == 2
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 4), st.integers(0, 4), st.integers(0, 3)), min_size=1, max_size=3),
+    st.integers(1, 4),
+)
+def test_no_load_begins_before_its_own_window_says(parts, steps):
+    row = Row(tuple(Part.equal(n, prefetch=window, keep=min(kept, n)) for n, window, kept in parts), steps=steps)
+    windows = dict(zip(row.names, [window for _, window, _ in parts], strict=True))
+    for (_, block), ahead in row.gates().items():
+        assert ahead <= windows[block[0]]

@@ -23,7 +23,7 @@ def test_a_plan_inherits_key_by_key():
     assert plan.video is not None
     assert (plan.video.width, plan.sampler.steps, plan.lpl.leap_step) == (192, 30, 15)
     assert plan.component("denoiser").keep == "app"
-    assert plan.component("text_encoder").precision == "int8"
+    assert plan.component("text_encoder").precision == "int8_float32"
 
 
 def test_a_stage_takes_its_familys_settings_unless_it_has_its_own():

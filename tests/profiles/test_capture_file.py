@@ -116,7 +116,7 @@ def test_a_device_that_the_catalogue_lacks_is_scaled_by_its_hardware(path):
         ({"loads": {}, "runs": {}, "unload_s": [], "memory": {}}, "on cpu_and_gpu has no samples"),
         ({"blocks": [EXAMPLE["blocks"][0]] * 2}, "spatial_0..temporal_0 on cpu_and_gpu (float32) stands twice"),
         ({"blocks": []}, "no block was measured"),
-        ({"compute_units": "all"}, "Choose from: cpu_and_gpu, cpu_and_ne, cpu_only."),
+        ({"compute_units": "any"}, "Choose from: all, cpu_and_gpu, cpu_and_ne, cpu_only."),
         ({"conditions": {"device_model": "x", "os": "y", "date": "today"}}, "conditions.date"),
         ({"conditions": {"device_model": "\x1b[31m", "os": "y", "date": "2026-01-31"}}, "conditions.device_model"),
         ({"conditions": {"device_model": "x", "os": "y\n", "date": "2026-01-31"}}, "conditions.os"),

@@ -1,13 +1,12 @@
 """What a block costs, worked out by hand from round figures (worlds/costs.py)."""
 
-import msgspec
 import numpy as np
 import pytest
 from worlds.costs import costs, figure
 
 from ondevice_sora.profiles.blocks import BlockSpec
-from ondevice_sora.profiles.costs import figure_range, figures, nominal, price, replace_figures
-from ondevice_sora.profiles.measurements import Measurement
+from ondevice_sora.profiles.cost_model import price
+from ondevice_sora.profiles.costs import figure_range, figures, nominal, replace_figures
 from ondevice_sora.profiles.models.model import Unit, Work
 
 WORK = Work(
@@ -49,10 +48,16 @@ def test_working_memory_is_that_of_the_largest_unit():
 
 @pytest.mark.parametrize(
     ("precision", "stored", "resident", "working"),
-    [("float32", 140, 140, 200), ("float16", 70, 70, 100), ("mixed", 70, 70, 200), ("int8", 35, 70, 200)],
+    [
+        ("float32", 140, 140, 200),
+        ("float16", 70, 70, 100),
+        ("mixed", 70, 70, 200),
+        ("int8", 35, 70, 100),
+        ("int8_float32", 35, 70, 200),
+    ],
 )
 def test_precision_decides_bytes(precision, stored, resident, working):
-    """int8 weights are held in two bytes each here; activations beside compressed weights stay in float32."""
+    """int8 weights are held in two bytes each here; activations beside them are in float16."""
     priced = price([block(precision=precision)], costs())
     assert (priced.stored_bytes, priced.resident_bytes, priced.working_bytes) == ((stored,), (resident,), (working,))
 
@@ -90,30 +95,6 @@ def test_marks_share_the_seconds_that_rest_on_them():
     priced = price([block()], costs())
     assert priced.load_marks[0] == pytest.approx({"published": 14 / 22, "estimated": 8 / 22})
     assert priced.run_marks[0] == pytest.approx({"fitted": 3 / 7.75, "estimated": 4.75 / 7.75})
-
-
-def measured(**values):
-    plain = Measurement("toy", "denoiser", "a", "b")
-    return msgspec.structs.replace(plain, **{name: figure(value, mark="measured") for name, value in values.items()})
-
-
-def test_measured_figures_stand_instead_of_the_models():
-    """The first run keeps what it adds to a later one, and a cold load is never faster than a warm one."""
-    priced = price([block()], costs(), measurements=[measured(run_s=5.0, load_warm_s=90.0, working_bytes=77.0)])
-    assert seconds(priced, "run_s") == [5.0]
-    assert seconds(priced, "first_run_s") == [8.0]
-    assert seconds(priced, "load_warm_s") == seconds(priced, "load_cold_s") == [90.0]
-    assert (priced.working_bytes, priced.resident_bytes) == ((77,), (140,))
-    assert (priced.load_marks, priced.run_marks) == (({"measured": 1.0},), ({"measured": 1.0},))
-
-
-def test_a_measurement_changes_only_its_own_block_and_no_other_price_list():
-    other = msgspec.structs.replace(UNITS[0], name="c")
-    blocks = [block(), block((other,))]
-    before, after = price(blocks, costs()), price(blocks, costs(), measurements=[measured(run_s=5.0, unload_s=9.0)])
-    assert seconds(after, "run_s") == [5.0, seconds(before, "run_s")[1]]
-    assert seconds(after, "unload_s") == [9.0, 0.25]
-    assert seconds(before, "unload_s") == [0.25, 0.25]
 
 
 def test_figures_are_named_and_replaced_by_dotted_names():

@@ -32,12 +32,19 @@ def limit(key: str, entitlement: bool = False, os_version: str | None = None) ->
     return load_device(key).memory_limit(entitlement, os_version).limit_bytes.value
 
 
+MACS = sorted(
+    [f"macm{generation}{kind}" for generation in "12345" for kind in ("", "pro", "max")] + ["macm1ultra", "macm2ultra"]
+)
+
 # What is in it
 
 
 def test_the_catalogue_holds_the_devices_of_the_readme() -> None:
-    phones = ["iphone13pro", "iphone14pro", "iphone15", "iphone15pro", "iphone16", "iphone16pro", "iphone17pro"]
-    assert ["ipadprom4", *phones, "macm1", "macm2", "macm3", "macm4"] == KEYS
+    phones = [
+        "iphone12", "iphone12pro", "iphone13", "iphone13pro", "iphone14", "iphone14pro", "iphone15", "iphone15pro",
+        "iphone16", "iphone16e", "iphone16pro", "iphone17", "iphone17pro", "iphonese3",
+    ]  # fmt: skip
+    assert ["ipadprom1", "ipadprom2", "ipadprom4", *phones, *MACS] == KEYS
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -79,9 +86,9 @@ def test_sizes_are_decimal_and_rates_plausible() -> None:
     """A slip of a factor of 1000 or 1024 in a file would show here."""
     for key in KEYS:
         hardware = load_device(key).hardware
-        assert 6e9 <= hardware.ram_bytes.value <= 16e9
-        assert 1e12 <= hardware.gpu_flops_per_s.value <= 6e12
-        assert 30e9 <= hardware.dram_bytes_per_s.value <= 130e9
+        assert 4e9 <= hardware.ram_bytes.value <= 64e9
+        assert 0.7e12 <= hardware.gpu_flops_per_s.value <= 28e12
+        assert 30e9 <= hardware.dram_bytes_per_s.value <= 800e9
         if hardware.storage_read_bytes_per_s:
             assert 0.5e9 <= hardware.storage_read_bytes_per_s.value <= 7e9
         if hardware.ane_ops_per_s:
@@ -94,13 +101,26 @@ def test_what_nobody_has_published_is_missing() -> None:
     """Known holes: once somebody publishes one of these, the file and this list change together."""
     without_storage = {key for key in KEYS if load_device(key).hardware.storage_read_bytes_per_s is None}
     without_ane = {key for key in KEYS if load_device(key).hardware.ane_ops_per_s is None}
-    assert {"iphone13pro", "iphone14pro", "iphone15pro"} == set(KEYS) - without_storage
-    assert without_ane == {"iphone17pro"}
+    assert {"iphone13pro", "iphone14pro", "iphone15pro", "macm1pro", "macm2pro"} == set(KEYS) - without_storage
+    assert without_ane == {"iphone17", "iphone17pro", "macm5", "macm5pro", "macm5max"}
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_an_engine_has_a_rate_in_float16_that_is_at_most_what_is_advertised(key: str) -> None:
+    """35 and 38 TOPS are operations in int8: float16 ones are half as many."""
+    hardware = load_device(key).hardware
+    assert hardware.ane_flops_per_s is not None
+    assert 10e12 <= hardware.ane_flops_per_s.value <= 20e12
+    if hardware.ane_ops_per_s:
+        share = hardware.ane_flops_per_s.value / hardware.ane_ops_per_s.value
+        assert share == (0.5 if hardware.ane_ops_per_s.value > 30e12 else 1.0)
 
 
 def test_the_iphone_15_pro_is_complete() -> None:
     hardware = load_device("iphone15pro").hardware
-    assert all(getattr(hardware, name) is not None for name in hardware.__struct_fields__)
+    the_same_everywhere = {"gpu_float16_flops_per_s", "ane_dram_bytes_per_s", "ane_weight_bytes_per_s"}
+    missing = {name for name in hardware.__struct_fields__ if getattr(hardware, name) is None}
+    assert missing == the_same_everywhere
     assert hardware.gpu_flops_per_s.value == 2.15e12
     assert hardware.storage_read_bytes_per_s is not None
     assert hardware.storage_read_bytes_per_s.value == 1.45e9
@@ -130,7 +150,7 @@ def test_a_limit_lies_below_the_ram_and_an_entitlement_never_lowers_it(key: str,
 
 
 def test_only_a_mac_gains_nothing_from_the_entitlement() -> None:
-    assert [key for key in KEYS if limit(key) == limit(key, entitlement=True)] == ["macm1", "macm2", "macm3", "macm4"]
+    assert [key for key in KEYS if limit(key) == limit(key, entitlement=True)] == MACS
 
 
 @pytest.mark.parametrize("entitlement", [False, True])
@@ -149,9 +169,9 @@ def test_without_an_os_version_the_limit_is_the_newest_systems(key: str) -> None
 
 @pytest.mark.parametrize("key", [key for key in KEYS if key.startswith("iphone") and key not in ("iphone13pro",)])
 def test_a_default_limit_is_published_only_where_somebody_has_looked(key: str) -> None:
-    """The iPhone 13 Pro and 15 Pro were measured; the others follow a rule of thumb, and the source says so."""
+    """12, 12 Pro, 13 Pro and 15 Pro were measured; the others follow a rule of thumb, and the source says so."""
     row = load_device(key).memory_limit()
-    if key == "iphone15pro":
+    if key in ("iphone12", "iphone12pro", "iphone15pro"):
         assert row.limit_bytes.mark == "published"
     else:
         assert row.limit_bytes.mark == "estimated"
@@ -220,7 +240,7 @@ def test_an_unknown_device_is_refused_with_the_nearest_and_the_known_ones() -> N
 
 
 def test_a_name_like_no_device_lists_what_there_is() -> None:
-    with pytest.raises(UserError, match=r"unknown device 'walkman'\nKnown: ipadprom4, "):
+    with pytest.raises(UserError, match=r"unknown device 'walkman'\nKnown: ipadprom1, ipadprom2, ipadprom4, "):
         load_device("walkman")
 
 

@@ -12,8 +12,8 @@ from ondevice_sora.simulator.simulate import simulate
     [
         ("iphone15pro", 10**9, 0),
         ("iphone15pro", 10**9 + 1, 1),
-        ("iphone17pro", 1_300_000_000, 0),
-        ("iphone17pro", 1_500_000_000, 1),
+        ("iphone17pro", 1_400_000_000, 0),
+        ("iphone17pro", 1_800_000_000, 1),
         ("macm4", 1_900_000_000, 0),
         ("macm4", 2_200_000_000, 2),
     ],

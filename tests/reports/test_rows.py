@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from ondevice_sora.records.result import Generation
 from ondevice_sora.records.trace import Trace
 from ondevice_sora.reports.rows import (
     block_groups,
@@ -66,6 +67,19 @@ def test_facts_of_a_kill_say_what_would_be_needed(killed: Trace) -> None:
         ("Killed after", "11.0 s", "all of it 27.0 s without a limit"),
         ("Memory needed", "1.20 GB", "limit 1.00 GB, 200 MB missing"),
         ("Doubt about the limit", "100 %", "that it lies below the peak"),
+    ]
+
+
+def test_generations_in_a_row_are_facts_of_their_own(trace: Trace) -> None:
+    assert trace.result is not None
+    rows = [
+        Generation("first", "fits", 27.0, 27.0, (25.0, 30.0), 610_000_000, None),
+        Generation("loaded", "killed", None, 20.0, None, 1_200_000_000, "running block 'a' of denoiser, step 0"),
+    ]
+    result = replace(trace.result, generations=rows)
+    assert [tuple(fact) for fact in facts(replace(trace, result=result))][-2:] == [
+        ("Generation 1", "27.0 s", "after installing, 90 % interval 25.0 s to 30.0 s, peak 610 MB"),
+        ("Generation 2", "killed", "later in a launch, running block 'a' of denoiser, step 0, peak 1.20 GB"),
     ]
 
 

@@ -1,13 +1,21 @@
 """The evaluator is the engine without the engine: same seconds to 1e-9, same peak to the byte."""
 
 import random
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from worlds.toys import Toy, random_toy
 
+from ondevice_sora.base.compiled import has_compiler
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.plans.schema import FirstSteps, Tdtm
+from ondevice_sora.simulator import fast
 from ondevice_sora.simulator.engine import play
-from ondevice_sora.simulator.fast import finish
+from ondevice_sora.simulator.fast import finish, sampled_totals
+from ondevice_sora.simulator.machine import Thermal
+
+needs_numba = pytest.mark.skipif(not has_compiler(), reason="numba is not installed")
 
 CASES = 5_000
 
@@ -37,3 +45,28 @@ def test_a_load_that_ends_with_a_run_is_charged_before_the_run_gives_back():
     """Load 1 (2..4 s) and run 0 (2..4 s) end together; load 2 starts while run 0 is still charged."""
     toy = Toy(blocks=3, load_s=2.0, run_s=2.0, prefetch=2, size=100, working=10)
     assert toy.finish().peak_bytes == toy.play().peak_bytes == 310
+
+
+@pytest.mark.parametrize("is_compiled", [False, pytest.param(True, marks=needs_numba)])
+@pytest.mark.parametrize("thermal", [None, Thermal(0.6, 80.0)])
+def test_samples_together_come_to_what_each_comes_to_alone(is_compiled, thermal, monkeypatch):
+    """Every sample has its own prices, rates and heat."""
+    monkeypatch.setattr(fast, "pays", lambda seconds: is_compiled)
+    toy = Toy(blocks=4, steps=12, prefetch=2, keep=1, sizes=(3, 1, 4, 1), residual=0.5, tdtm=Tdtm(FirstSteps(2)))
+    schedule, costs = toy.schedule()
+    factors = np.array([[0.5, 1.0, 1.7, 3.0]])
+    columns = {
+        name: getattr(costs, name) * factors ** (1 + number % 3)
+        for number, name in enumerate(("load_warm_s", "load_cold_s", "run_s", "first_run_s", "unload_s"))
+    }
+    sampled = replace(costs, **columns)
+    machines = [
+        toy.with_(
+            load_rate=0.5 + 0.1 * number, run_rate=1.0 - 0.1 * number,
+            thermal=thermal and Thermal(thermal.floor + 0.05 * number, thermal.time_constant_s),
+        ).machine
+        for number in range(4)
+    ]  # fmt: skip
+    alone = [finish(schedule, sampled, machine, number).total_s for number, machine in enumerate(machines)]
+    assert len(set(alone)) == 4
+    assert sampled_totals(schedule, sampled, machines).tolist() == pytest.approx(alone, rel=1e-12)

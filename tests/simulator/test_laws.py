@@ -26,7 +26,7 @@ def toys(draw, interference=True, thermal=True):
     sizes = tuple(draw(st.lists(st.integers(1, 1000), min_size=blocks, max_size=blocks)))
     load_s = draw(seconds)
     run_s = draw(seconds)
-    keep = draw(st.sampled_from(["none", "paper", "app", "optimal", *range(blocks + 1)]))
+    keep = draw(st.sampled_from(["none", "paper", "app", "optimal", "always", *range(blocks + 1)]))
     merging = draw(st.sampled_from(["none", "all", FirstSteps(min(1, steps))]))
     return Toy(
         blocks=blocks,
@@ -42,6 +42,7 @@ def toys(draw, interference=True, thermal=True):
         limit=draw(st.integers(100, 10_000)),
         prefetch=draw(st.sampled_from([0, 1, 2, 5, "app"])),
         keep=keep,
+        start=draw(st.sampled_from(["first", "cached", "loaded"])),
         tdtm=Tdtm(steps=merging, packages=draw(st.sampled_from(["shared", "separate"]))),
         lpl=draw(st.sampled_from([Lpl(), Lpl(mode="fixed", leap_step=0)])),
         load_rate=draw(rates) if interference else 1.0,
@@ -91,10 +92,17 @@ def test_spans_follow_each_other_on_every_lane_and_never_go_back(toy):
         last[lane] = span.end_s
 
 
+def held_before(toy):
+    """The packages that are in memory before the first second."""
+    schedule, _ = toy.schedule()
+    blocks = [block for block, held in zip(schedule.blocks, schedule.columns.is_held, strict=True) if held]
+    return {(block.name, block.variant if toy.tdtm.packages == "separate" else "") for block in blocks}
+
+
 @given(toys())
 def test_no_block_runs_before_it_is_loaded_nor_after_it_is_evicted(toy):
     """Variants that share a package are loaded and evicted as one."""
-    resident = set()
+    resident = held_before(toy)
     for span in toy.play(is_limited=False).spans:
         key = (span.block, span.variant if toy.tdtm.packages == "separate" else "")
         if span.action == "load":
@@ -106,13 +114,22 @@ def test_no_block_runs_before_it_is_loaded_nor_after_it_is_evicted(toy):
             resident.remove(key)
 
 
+def packages_of(schedule):
+    """For each block, whether it is the first with its package."""
+    is_separate = schedule.plan.tdtm.packages == "separate"
+    packages = [block.package(is_separate) for block in schedule.blocks]
+    return [packages.index(package) == number for number, package in enumerate(packages)]
+
+
 @given(toys())
 def test_the_ledger_is_never_negative_and_ends_with_what_stays(toy):
     outcome = toy.play(is_limited=False)
     for sample in outcome.memory:
         assert min(sample.resident, sample.loading, sample.working, sample.residual) >= 0
     last = outcome.memory[-1]
-    assert (last.resident, last.loading, last.working) == (0, 0, 0)
+    schedule, costs = toy.schedule()
+    stays = sum(size for size, number in zip(costs.resident_bytes, packages_of(schedule), strict=True) if number)
+    assert (last.resident, last.loading, last.working) == (stays if toy.keep == "always" else 0, 0, 0)
 
 
 @given(budgeted())
@@ -204,12 +221,12 @@ def test_passes_that_are_not_replayed_end_when_the_engine_says(
 
 @given(st.one_of(toys(thermal=False), budgeted(thermal=False)))
 def test_variants_that_share_packages_are_loaded_as_if_there_were_one(toy):
-    """TDTM changes no load, gate or eviction of a plan with shared packages. What is left behind counts by variant."""
-    plain = toy.with_(tdtm=Tdtm(), residual=0.0)
+    """TDTM changes no load, gate or eviction of a plan with shared packages, nor what is left behind."""
+    plain = toy.with_(tdtm=Tdtm())
     merged = plain.with_(tdtm=Tdtm(steps=FirstSteps(1), packages="shared")).schedule()[0]
     moves = [
-        [(visit.loads, visit.cold, visit.gate, visit.evicts) for visit in schedule.visits]
+        [(visit.loads, visit.cold, visit.gate, visit.evicts, visit.leaves) for visit in schedule.visits]
         for schedule in (merged, plain.schedule()[0])
     ]
     assert moves[0] == moves[1]
-    assert sum(visit.cold for visit in merged.visits) == toy.blocks
+    assert sum(visit.cold for visit in merged.visits) == (toy.blocks if toy.start == "first" else 0)

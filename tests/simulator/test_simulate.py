@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from ondevice_sora.base.files.reading import read_extended
+from ondevice_sora.plans.schema import LoadedPlan, load_plan
 from ondevice_sora.simulator.changes.whatif import what_ifs
 from ondevice_sora.simulator.prepare import asked, prepare
 from ondevice_sora.simulator.simulate import simulate, simulation_of
@@ -61,6 +63,32 @@ def test_what_ifs_change_one_thing_each():
     assert rows["With TDTM"].total_s < base
     assert rows["With the entitlement"].limit_bytes == 6_000_000_000
     assert rows["On iPhone 16 Pro"].total_s < base < rows["On iPhone 14 Pro"].total_s
+
+
+def test_generations_in_a_row_start_as_the_one_before_left_the_app(tmp_path):
+    """The first specialises every package, the next launch loads it again, and later ones find what stays."""
+    path = tmp_path / "stays.yaml"
+    path.write_text("extends: small\nname: stays\ncomponents: {text_encoder: {keep: always}}\n")
+    result = simulate(path, repeat=4).result
+    first, launch, second, third = result.generations
+    assert [one.start for one in result.generations] == ["first", "cached", "loaded", "loaded"]
+    assert (first.total_s, first.peak_bytes) == (result.total_s, result.peak_bytes)
+    assert first.total_s > launch.total_s > second.total_s == third.total_s
+    for one in (launch, second):
+        alone = simulate(LoadedPlan(msgspec.structs.replace(load_plan(path).plan, start=one.start))).result
+        assert (one.total_s, one.interval_s, one.peak_bytes) == (alone.total_s, alone.interval_s, alone.peak_bytes)
+
+
+def test_a_later_generation_may_be_killed_where_the_first_is_not(tmp_path):
+    """What stays is in memory before its turn: the decoder of a second video while the denoiser runs."""
+    path = tmp_path / "stays.yaml"
+    path.write_text("extends: small\nname: stays\ncomponents: {decoder: {keep: always}}\n")
+    peaks = [one.peak_bytes for one in simulate(path, repeat=3).result.generations]
+    assert peaks[0] == peaks[1] < peaks[2]
+    result = simulate(path, memory_limit=(peaks[0] + peaks[2]) // 2, repeat=3).result
+    assert (result.verdict, result.is_killed) == ("fits", True)
+    assert [one.verdict for one in result.generations] == ["fits", "fits", "killed"]
+    assert result.generations[2].killed_by is not None
 
 
 def test_heat_makes_a_run_longer():

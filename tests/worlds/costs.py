@@ -39,8 +39,10 @@ def costs(**changes: Figure) -> Costs:
     }
     return Costs(
         baseline_bytes=known.pop("baseline_bytes", figure(100.0)),
-        loads=LoadCosts(**{name: known[name] for name in LoadCosts.__struct_fields__}),
-        processors={"gpu": ProcessorCosts(**{name: known[name] for name in ProcessorCosts.__struct_fields__})},
+        loads=LoadCosts(**{name: known[name] for name in LoadCosts.__struct_fields__ if name in known}),
+        processors={
+            "gpu": ProcessorCosts(**{name: known[name] for name in ProcessorCosts.__struct_fields__ if name in known})
+        },
         thermal=ThermalCosts(figure(1.0), figure(100.0), contained=False),
     )
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ondevice_sora.plans.partition import cut
 from ondevice_sora.plans.schedule import Schedule
-from ondevice_sora.plans.schema import ComponentPlan, Memory, Plan, Sampler, Tdtm, UnitsPerBlock
+from ondevice_sora.plans.schema import ComponentPlan, Memory, Plan, Sampler, Start, Tdtm, UnitsPerBlock
 from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.figures import ByteCount
 from ondevice_sora.runtime.executor.executor import Executor
@@ -48,6 +48,7 @@ def plan_of(
     tdtm: Any = "none",
     packages: Any = "shared",
     budget: int | None = None,
+    start: Start = "first",
 ) -> Plan:
     blocks = UnitsPerBlock(blocks) if isinstance(blocks, int) else blocks
     component = ComponentPlan(blocks=blocks, compute_units="cpu_only", prefetch=prefetch, keep=keep)
@@ -58,6 +59,7 @@ def plan_of(
         tdtm=Tdtm(tdtm, packages),
         memory=Memory(budget=None if budget is None else ByteCount(budget)),
         components={"denoiser": component},
+        start=start,
     )
 
 

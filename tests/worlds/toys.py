@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ondevice_sora.plans.schedule import MemoryModel, Schedule, build_schedule
-from ondevice_sora.plans.schema import ComponentPlan, FirstSteps, Keep, Lpl, Memory, Plan, Sampler, Tdtm
+from ondevice_sora.plans.schema import ComponentPlan, FirstSteps, Keep, Lpl, Memory, Plan, Sampler, Start, Tdtm
 from ondevice_sora.profiles.blocks import BlockSpec
 from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.figures import ByteCount, Mark
@@ -41,6 +41,7 @@ class Toy:
     budget: int | None = None
     prefetch: int | Literal["app"] = 0
     keep: Keep = "none"
+    start: Start = "first"
     tdtm: Tdtm = field(default_factory=Tdtm)
     lpl: Lpl = field(default_factory=Lpl)
     load_rate: float = 1.0
@@ -64,6 +65,7 @@ class Toy:
             tdtm=self.tdtm,
             memory=Memory(budget=budget),
             components={"denoiser": component},
+            start=self.start,
         )
 
     @property
@@ -109,7 +111,7 @@ class Toy:
 
     def budgeted(self, share: float) -> Toy:
         """With a budget between the smallest that its plan might do with (0) and what it takes without one (1)."""
-        listed = isinstance(self.keep, int)
+        listed = isinstance(self.keep, int) or self.keep == "always"
         least = self.with_(budget=None, prefetch=0, keep=self.keep if listed else "none").schedule()[0].needed_bytes
         most = self.with_(budget=None).schedule()[0].needed_bytes
         return self.with_(budget=round(least + share * (most - least)))
@@ -140,7 +142,8 @@ def random_toy(draw: random.Random) -> Toy:
     blocks, steps = draw.randint(1, 8), draw.randint(1, 14)
     load_s, run_s = seconds(10), seconds(10)
     prefetches: list[int | Literal["app"]] = [0, 1, 2, 3, 5, 9, "app"]
-    keeps: list[Keep] = ["none", "paper", "app", "optimal", "optimal", *range(blocks + 1)]
+    keeps: list[Keep] = ["none", "paper", "app", "optimal", "optimal", "always", *range(blocks + 1)]
+    starts: list[Start] = ["first", "cached", "loaded"]
     merged = tuple(sorted(draw.sample(range(steps), draw.randint(0, steps))))
     return Toy(
         blocks=blocks,
@@ -158,6 +161,7 @@ def random_toy(draw: random.Random) -> Toy:
         budget=draw.choice([None, None, draw.randint(500, 6_000)]),
         prefetch=draw.choice(prefetches),
         keep=draw.choice(keeps),
+        start=draw.choice(starts),
         tdtm=Tdtm(
             steps=draw.choice(["none", "all", FirstSteps(draw.randint(0, min(5, steps))), merged]),
             packages=draw.choice(["shared", "separate"]),

@@ -40,6 +40,7 @@ COMPUTE_UNITS: dict[ComputeUnits, ComputeUnit] = {
     "cpu_only": ComputeUnit.CPU_ONLY,
     "cpu_and_gpu": ComputeUnit.CPU_AND_GPU,
     "cpu_and_ne": ComputeUnit.CPU_AND_NE,
+    "all": ComputeUnit.ALL,
 }
 POLL_S = 0.5
 TOKENS = 10

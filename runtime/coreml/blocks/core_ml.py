@@ -31,7 +31,7 @@ from ondevice_sora.runtime.executor.slots import Assignment, Holding
 from ondevice_sora.runtime.networks.units import State, Unit
 
 COMPILED = ".compiled"
-COMPUTE_UNITS = {"cpu_only": "CPU_ONLY", "cpu_and_gpu": "CPU_AND_GPU", "cpu_and_ne": "CPU_AND_NE"}
+COMPUTE_UNITS = {"cpu_only": "CPU_ONLY", "cpu_and_gpu": "CPU_AND_GPU", "cpu_and_ne": "CPU_AND_NE", "all": "ALL"}
 
 
 class Tools(Protocol):

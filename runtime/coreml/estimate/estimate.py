@@ -19,14 +19,27 @@ from ondevice_sora.base.errors import UserError, nearest
 from ondevice_sora.base.files.writing import write_yaml
 from ondevice_sora.base.interrupts import check
 from ondevice_sora.plans.schema import BlockEntry, Plan, Sampler, plan_data
-from ondevice_sora.profiles.blocks import BlockSpec, ComputeUnits
-from ondevice_sora.profiles.costs import activation_bytes, price
+from ondevice_sora.profiles.blocks import PROCESSORS, BlockSpec, ComputeUnits
 from ondevice_sora.profiles.devices import Device
 from ondevice_sora.profiles.figures import Figure
 from ondevice_sora.profiles.measurements import Measurement
-from ondevice_sora.profiles.models.model import STORED_BYTES, Component, Model, Precision, Unit, Variant, Work
+from ondevice_sora.profiles.models.model import (
+    ActivationFormat,
+    Component,
+    Model,
+    Precision,
+    Unit,
+    Variant,
+    Work,
+    activation_bytes,
+    is_compressed,
+    precision_of,
+    weight_bytes,
+    weight_format,
+)  # fmt: skip
 from ondevice_sora.profiles.models.operators import mean_work
 from ondevice_sora.profiles.packages import package_rules, size_notes
+from ondevice_sora.profiles.pricing import price_blocks
 from ondevice_sora.profiles.profile import Profile, profile_data
 from ondevice_sora.records.estimate import Estimate, EstimatedFunction, EstimatedPackage
 from ondevice_sora.runtime.coreml.estimate.counting import Counted, count
@@ -106,14 +119,17 @@ def describe(
     _check(model, found)
     held = profile.costs.loads.compressed_held_bytes.value
     specs = {
-        (each.found.component, each.found.unit, variant): _spec(each, model, unit, precisions[component.name], variant)
+        (each.found.component, each.found.unit, variant): _spec(
+            each, model, unit, precisions[component.name], variant, device.engine_bytes
+        )
         for component in model.components
         for each, unit in zip(components[component.name], component.units, strict=True)
         for variant in each.works
     }
     measurements = [m for each in counted for m in _measurements(each, model.name, precisions, held)]
     described = replace(profile, measurements=(*profile.measurements, *measurements), name="")
-    rows = [_row(each, specs, described, device, held) for each in counted]
+    is_cached = profile.fits_page_cache(device, sum(each.weights.stored_bytes for each in counted))
+    rows = [_row(each, specs, described, device, held, is_cached) for each in counted]
     notes = []
     if "steps" not in walked.values():
         notes.append("no component is walked every step: say which with --passes, e.g. --passes denoiser=steps")
@@ -159,11 +175,18 @@ def _count(found: FoundBlock, compute_units: ComputeUnits | None) -> _Counted:
 
 
 def _precision(counted: Sequence[_Counted]) -> Precision:
-    """That of most of the component's weights."""
+    """That of most of the component's weights, and of most of what its operations make."""
     sizes: dict[Precision, int] = {}
     for each in counted:
         sizes[each.weights.precision] = sizes.get(each.weights.precision, 0) + each.weights.stored_bytes
-    return max(sizes, key=lambda precision: sizes[precision])
+    weights = weight_format(max(sizes, key=lambda precision: sizes[precision]))
+    made: dict[ActivationFormat, int] = {"float32": 0, "float16": 0}
+    for each in counted:
+        for function in each.found.functions.values():
+            for operation in function.walk():
+                made["float32"] += _makes(operation, ("fp32",)) and not operation.type.startswith("const")
+                made["float16"] += _makes(operation, ("fp16",)) and not operation.type.startswith("const")
+    return precision_of(weights, max(made, key=lambda name: made[name])) or weights
 
 
 def _unit(each: _Counted, precision: Precision, passes: Passes) -> Unit:
@@ -172,7 +195,7 @@ def _unit(each: _Counted, precision: Precision, passes: Passes) -> Unit:
     works = {variant: _work(counted, width, variant) for variant, counted in each.works.items()}
     if each.tail is not None and isinstance(passes, int) and passes > 1:
         works["plain"] = mean_work([(works["plain"], passes - 1), (_work(each.tail, width, "plain"), 1)])
-    parameters = round(each.weights.stored_bytes / STORED_BYTES[precision])
+    parameters = round(each.weights.stored_bytes / weight_bytes(precision))
     return Unit(each.found.unit, parameters, works["plain"], works.get("tdtm"))
 
 
@@ -187,17 +210,21 @@ def _work(counted: Counted, width: int, variant: Variant) -> Work:
     )
 
 
-def _spec(each: _Counted, model: Model, unit: Unit, precision: Precision, variant: Variant) -> BlockSpec:
+def _spec(
+    each: _Counted, model: Model, unit: Unit, precision: Precision, variant: Variant, engine_bytes: int
+) -> BlockSpec:
     component = each.found.component
-    return BlockSpec(model.name, component, 0, unit.name, (unit,), variant, precision, each.compute_units)
+    return BlockSpec(model.name, component, 0, unit.name, (unit,), variant, precision, each.compute_units, engine_bytes)
 
 
 def _measurements(each: _Counted, model: str, precisions: Mapping[str, Precision], held: float) -> list[Measurement]:
     """What the block holds, where its weights are not all of the component's precision."""
     precision = precisions[each.found.component]
     own = each.weights.held_bytes(held)[each.compute_units]
-    parameters = round(each.weights.stored_bytes / STORED_BYTES[precision])
-    per_weight = {"float32": 4.0, "float16": 2.0}.get(precision, held)
+    parameters = round(each.weights.stored_bytes / weight_bytes(precision))
+    per_weight = weight_bytes(precision)
+    if is_compressed(precision) and each.compute_units in ("cpu_only", "cpu_and_gpu"):
+        per_weight = held
     if abs(own - parameters * per_weight) <= RESIDENT_TOLERANCE * max(own, 1):
         return []
     source = "counted from the package: weights of several precisions, or compressed ones"
@@ -222,10 +249,11 @@ def _row(
     profile: Profile,
     device: Device,
     held: float,
+    is_cached: bool,
 ) -> EstimatedPackage:
     own = [specs[each.found.component, each.found.unit, variant] for variant in each.works]
     dram = device.hardware.dram_bytes_per_s.value
-    costs = price(own, profile.costs, measurements=profile.measurements, dram_bytes_per_s=dram)
+    costs = price_blocks(own, profile.costs, profile.measurements, dram_bytes_per_s=dram, is_cached=is_cached)
     functions = [
         EstimatedFunction(
             component=each.found.component,
@@ -246,7 +274,7 @@ def _row(
         )
         for index, (variant, counted) in enumerate(each.works.items())
     ]
-    ane_notes = _ane_notes(each) if each.compute_units == "cpu_and_ne" else []
+    ane_notes = _ane_notes(each) if PROCESSORS[each.compute_units] == "ane" else []
     sizes = list(map(_file_bytes, each.found.packages))
     return EstimatedPackage(
         path=str(each.found.path),

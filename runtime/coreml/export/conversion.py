@@ -6,7 +6,8 @@ Arithmetic is in the precision asked for:
     float16   everything but the angles of time embeddings and the mean squares in norms, which stay in float32: angles
               reach 1000 radians, where float16 steps by half a radian, and squares overflow beyond 256
     mixed     products (linear, matmul, conv, attention) and lookups in float16, all between them in float32
-    int8      weights of 2048 elements and more in int8, symmetric, one scale a row; arithmetic in float32
+    int8      weights of 2048 elements and more in int8, symmetric, one scale a row; arithmetic as in float16
+    int8_float32   the same weights; arithmetic in float32
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ondevice_sora.profiles.models.model import Precision
+from ondevice_sora.profiles.models.model import Precision, activation_bytes, weight_format
 from ondevice_sora.runtime.coreml.package.messages import model_class
 from ondevice_sora.runtime.networks.units import BlockModule
 
@@ -79,7 +80,7 @@ def convert_block(
         import numpy as np
 
         def feature(name: str, tensor: Tensor | None) -> Any:
-            inner = np.float16 if precision == "float16" and name not in outer else np.float32
+            inner = np.float16 if activation_bytes(precision) == 2 and name not in outer else np.float32
             dtype = inner if tensor is None or tensor.is_floating_point() else np.int32
             if tensor is None:
                 return ct.TensorType(name=name + OUTPUT_SUFFIX, dtype=dtype)
@@ -95,7 +96,7 @@ def convert_block(
             compute_precision=_compute_precision(ct, precision),
             skip_model_load=True,
         )
-        return _with_int8_weights(model) if precision == "int8" else model
+        return _with_int8_weights(model) if weight_format(precision) == "int8" else model
 
 
 def merge_functions(packages: Mapping[str, Path], merged: Path) -> None:
@@ -130,7 +131,7 @@ def compute_constant_outputs(package: Path) -> None:
 
 
 def _compute_precision(ct: Any, precision: Precision) -> Any:
-    if precision == "float16":
+    if activation_bytes(precision) == 2:
         known: dict[Any, bool] = {}
         return ct.transform.FP16ComputePrecision(op_selector=lambda operation: not _stays_float32(operation, known))
     if precision == "mixed":

@@ -25,7 +25,7 @@ from ondevice_sora.base.files.writing import replaced
 from ondevice_sora.base.interrupts import check, noted
 from ondevice_sora.base.workers import WorkerDiedError, Workers
 from ondevice_sora.plans.schema import plan_data
-from ondevice_sora.profiles.models.model import family
+from ondevice_sora.profiles.models.model import Precision, family
 from ondevice_sora.runtime.coreml.export.conversion import (
     OUTPUT_SUFFIX,
     compute_constant_outputs,
@@ -62,8 +62,9 @@ from ondevice_sora.runtime.coreml.package.types import TensorType
 from ondevice_sora.runtime.networks.units import BlockModule, tensors_read
 from ondevice_sora.runtime.sampling.leap import NUM_TIMESTEPS
 
+EXPORTED: tuple[Precision, ...] = ("float32", "float16", "mixed", "int8", "int8_float32")
 NO_CAPTION = "no_caption.bin"
-CONVERSION = "1"
+CONVERSION = "2"
 """Part of every block's source: to be raised when the same block would convert to something else."""
 FEATURE_TYPES: dict[str, FeatureType] = {"fp32": "float32", "fp16": "float16", "int32": "int32"}
 
@@ -92,9 +93,10 @@ def export_plan(
     workshop = workshop_of(commission)
     for component in workshop.cuts:
         settings = commission.plan.component(component)
-        if settings.precision == "int4":
-            where = f"$.components.{commission.plan.entry(component)}.precision"
-            raise UserError("'int4' is not exported here", mend="Write int8, float16 or float32.", field=where)
+        if settings.stored not in EXPORTED:
+            where = f"$.components.{commission.plan.entry(component)}.{'weights' if settings.weights else 'precision'}"
+            what = f"'{settings.weights or settings.stored}' is not exported here"
+            raise UserError(what, mend="Write int8, float16 or float32.", field=where)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with noted(), locked(directory), scratch_in(directory, "export") as scratch:
@@ -199,7 +201,7 @@ def make_block(job: Job) -> ExportedBlock:
                 for kind, (module, shapes) in kinds.items():
                     check()
                     model = convert_block(
-                        module, [_example(shapes[name]) for name in module.inputs], settings.precision, outer
+                        module, [_example(shapes[name]) for name in module.inputs], settings.stored, outer
                     )
                     with quietly():
                         model.save(str(scratch / f"{kind}.mlpackage"))
@@ -232,7 +234,7 @@ def block_in(directory: Path, workshop: Workshop, component: str, number: int) -
         number=number,
         first_unit=block.units[0].name,
         last_unit=block.units[-1].name,
-        precision=settings.precision,
+        precision=settings.stored,
         compute_units=block.compute_units,
         source=source_of(workshop, component, number),
         packages=tuple(packages),
@@ -277,7 +279,7 @@ def source_of(workshop: Workshop, component: str, number: int) -> str:
         "component": component,
         "units": [unit.name for unit in block.units],
         "compute_units": block.compute_units,
-        "precision": settings.precision,
+        "precision": settings.stored,
         "packages": workshop.plan.tdtm.packages,
         "origin": workshop.origin,
         "video": [workshop.request.num_frames, workshop.request.height, workshop.request.width],

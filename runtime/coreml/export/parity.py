@@ -36,7 +36,13 @@ from ondevice_sora.runtime.networks.components import DENOISER, TEXT_ENCODER
 from ondevice_sora.runtime.networks.units import State, run_units
 from ondevice_sora.runtime.sampling.video import SPATIAL, TEMPORAL
 
-TOLERANCES: dict[Precision, float] = {"float32": 1e-4, "float16": 2e-2, "mixed": 2e-2, "int8": 5e-2, "int4": 0.0}
+TOLERANCES: dict[Precision, float] = {
+    "float32": 1e-4,
+    "float16": 2e-2,
+    "mixed": 2e-2,
+    "int8": 5e-2,
+    "int8_float32": 5e-2,
+}
 """Largest accepted error of a block's output, relative to the output's largest magnitude. int8 includes rounding the
 weights."""
 DESCRIBED = (
@@ -181,7 +187,7 @@ def compare_block(
         if function is not None:
             for name, tensor in run_function(directory, function, states[kind]).items():
                 error = relative_error(tensor, after[name])
-                tolerance = TOLERANCES[exported.precision]
+                tolerance = TOLERANCES.get(exported.precision, 0.0)
                 rows.append(ParityRow(component, exported.name, kind, name, error, tolerance))
         states[kind] = after
     return rows

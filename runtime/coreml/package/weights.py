@@ -43,7 +43,12 @@ class Weights:
     def held_bytes(self, compressed_held_bytes: float) -> dict[ComputeUnits, int]:
         """Once loaded. CPU and GPU hold so many bytes for each compressed weight, the Neural Engine what is stored."""
         unpacked = self.plain_bytes + round(self.compressed_count * compressed_held_bytes)
-        return {"cpu_only": unpacked, "cpu_and_gpu": unpacked, "cpu_and_ne": self.stored_bytes}
+        return {
+            "cpu_only": unpacked,
+            "cpu_and_gpu": unpacked,
+            "cpu_and_ne": self.stored_bytes,
+            "all": self.stored_bytes,
+        }
 
 
 def weights_of(packages: Sequence[Package]) -> Weights:
@@ -70,11 +75,17 @@ def weights_of(packages: Sequence[Package]) -> Weights:
             count = (made.num_elements or 0) if isinstance(made, TensorType) else 0
             parameters += count
             compressed += count
-            by_precision["int4" if size * 8 <= 4 * count else "int8"] += size
+            by_precision[_fewest_bits(size, count)] += size
     if stored > sum(package.weight_bytes + package.model_bytes for package in packages):
         raise PackageError(f"its weights come to {stored} bytes, more than their file has", str(packages[0].path))
     precision: Precision = max(by_precision, key=lambda each: by_precision[each], default="float32")
     return Weights(stored, parameters, filler, filler_bytes, plain, compressed, precision)
+
+
+def _fewest_bits(size: int, count: int) -> Precision:
+    """The format of so many compressed numbers in so many bytes."""
+    formats: tuple[tuple[int, Precision], ...] = ((2, "int2"), (3, "int3"), (4, "int4"), (6, "int6"))
+    return next((name for bits, name in formats if size * 8 <= bits * count), "int8")
 
 
 def is_filler(constant: Constant) -> bool:

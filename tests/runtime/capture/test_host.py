@@ -12,14 +12,15 @@ from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.writing import write_yaml
 from ondevice_sora.plans.schedule import MemoryModel, Schedule
 from ondevice_sora.plans.schema import ComponentPlan, Plan, Sampler, Tdtm, UnitsPerBlock
-from ondevice_sora.profiles.costs import price
 from ondevice_sora.profiles.figures import Figure
 from ondevice_sora.profiles.measurements import Measurement
 from ondevice_sora.profiles.models.catalogue import listed_model
+from ondevice_sora.profiles.pricing import price_blocks
 from ondevice_sora.profiles.profile import Profile, load_profile, profile_data
 from ondevice_sora.records.trace import Trace
-from ondevice_sora.runtime.capture.host import ALONE, BESIDE, PROBE, capture_plan, profile_of_trials
+from ondevice_sora.runtime.capture.host import KINDS, profile_of_trials
 from ondevice_sora.runtime.capture.measured_run import Trial
+from ondevice_sora.runtime.capture.plans import BESIDE, PROBE, capture_plan
 from ondevice_sora.runtime.capture.subjects import StandIn, write_subject
 from ondevice_sora.runtime.executor.scheduling import schedule_run
 from ondevice_sora.runtime.executor.store import MODEL, Store
@@ -79,7 +80,7 @@ def schedule_of(store: Store, plan: Plan, profile: Profile) -> tuple[Schedule, A
     model = listed_model(MODEL, store.directory)[0]
 
     def priced(blocks: Any) -> Any:
-        return price(blocks, profile.costs, measurements=profile.measurements)
+        return price_blocks(blocks, profile.costs, profile.measurements)
 
     return schedule_run(plan, model, price=priced, memory=MemoryModel.of(profile.costs))
 
@@ -104,9 +105,9 @@ def trial(store: Store, name: str, profile: Profile) -> Trial:
 def profiles(store: Store) -> tuple[Profile, Profile]:
     """The true one and the one captured from traces that it makes."""
     # A first capture, of traces that take no time, lists the blocks and the figures that do not matter.
-    blank = {name: [trial(store, name, nothing(store))] for name in (ALONE, BESIDE, PROBE)}
+    blank = {name: [trial(store, name, nothing(store))] for name in KINDS}
     true = truth(store, profile_of_trials(store, blank, threads=1))
-    trials = {name: [trial(store, name, true)] for name in (ALONE, BESIDE, PROBE)}
+    trials = {name: [trial(store, name, true)] for name in KINDS}
     return true, profile_of_trials(store, trials, threads=1)
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from worlds.partitioned import WORKING, empty_like, held_bytes, inputs, network_of, plan_of, scheduled, stored, whole
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.plans.schema import Start
 from ondevice_sora.records.trace import Trace, read_trace, write_trace
 from ondevice_sora.runtime.executor.executor import Executor
 from ondevice_sora.runtime.executor.reading import FileReader
@@ -24,7 +25,8 @@ PLANS = st.fixed_dictionaries(
     {
         "blocks": st.sampled_from(["unit", "whole", 2, 3, ("input..spatial_0", "temporal_0..output")]),
         "prefetch": st.integers(0, 9),
-        "keep": st.sampled_from(["none", "optimal", "paper", 1, 2]),
+        "keep": st.sampled_from(["none", "optimal", "paper", "always", 1, 2]),
+        "start": st.sampled_from(["first", "cached", "loaded"]),
         "steps": st.integers(1, 4),
         "tdtm": st.sampled_from(["none", "all", (0,)]),
         "packages": st.sampled_from(["shared", "separate"]),
@@ -71,6 +73,28 @@ def assert_played(trace: Trace, visits: Any) -> None:
     assert sum(span.action == "load" for span in trace.spans) == sum(visit.loads for visit in visits)
     assert all(a.end_s <= b.start_s for a, b in pairwise(runs))
     assert trace.memory[-1].total == 0
+
+
+def test_what_stays_is_loaded_once_and_in_a_later_generation_before_the_clock_starts(
+    denoiser: STDiT3, stores: Path
+) -> None:
+    network = network_of(empty_like(denoiser))
+
+    def played(start: Start) -> Trace:
+        plan = plan_of(prefetch=1, steps=2, keep="always", start=start)
+        schedule, costs = scheduled(plan, network)
+        store = stored(stores, plan, network_of(denoiser))
+        with Executor(schedule, costs, TorchBlocks(schedule, [network], store)) as run:
+            for step in range(2):
+                assert torch.equal(
+                    run.play("denoiser", inputs(denoiser, step))["velocity"], whole(denoiser, plan, step)
+                )
+        return run.trace()
+
+    first, later = played("first"), played("loaded")
+    assert [span.action for span in first.spans].count("load") == len({span.block for span in first.spans})
+    assert {span.action for span in later.spans} == {"run"}
+    assert later.memory[0].resident == max(sample.resident for sample in first.memory) > 0
 
 
 def test_loads_start_after_their_gates(denoiser: STDiT3, stores: Path) -> None:

@@ -31,6 +31,7 @@ class Step:
 @dataclass
 class Walk:
     visits: list[Step] = field(default_factory=list)
+    held: tuple[int, ...] = ()
 
 
 def assigned(visits: list[Step], sizes: dict[int, int]) -> Any:
@@ -47,6 +48,14 @@ def test_one_after_another_takes_one_buffer_of_the_largest_size() -> None:
         Holding("file 1", 300, start=1, buffer=0, until=1, keep=200),
         Holding("file 2", 200, start=2, buffer=0, until=2, keep=0),
     )
+
+
+def test_what_is_held_before_the_first_visit_has_a_buffer_for_good() -> None:
+    walk: Any = Walk([Step(0, loads=False, evicts=False), Step(1)], held=(0,))
+    found = assign(walk, lambda block: f"file {block}", {0: 100, 1: 50}.__getitem__)
+    there = Holding("file 0", 100, start=-1, buffer=0, until=2)
+    assert found.held == ((0, there),)
+    assert found.holdings == (there, Holding("file 1", 50, start=1, buffer=1, until=1))
 
 
 def test_one_load_ahead_takes_two_buffers() -> None:

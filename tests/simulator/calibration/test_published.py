@@ -25,15 +25,3 @@ def test_the_profile_records_what_the_fit_left_over(rows):
     for row in rows:
         if row.role == "calibration":
             assert recorded[(row.case, row.quantity)] == pytest.approx(row.simulated, rel=1e-4)
-
-
-def test_left_out_figures_are_predicted():
-    pytest.importorskip("scipy", reason="fitting needs SciPy")
-    from ondevice_sora.profiles.devices import load_device
-    from ondevice_sora.simulator.calibration.fit import leave_one_out
-
-    _, cases = read_cases()
-    errors = [abs(row.error) for row in leave_one_out(load_device("iphone15pro"), cases)]
-    assert len(errors) == 13
-    assert sum(errors) / len(errors) <= 0.05
-    assert max(errors) <= 0.10

@@ -9,12 +9,12 @@ from worlds.toys import random_toy
 
 from ondevice_sora.base.compiled import compiled, has_compiler
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.plans.heat import NO_HEAT, Heat
 from ondevice_sora.plans.loading import HELPERS, Room, Walk, load_plan_of
+from ondevice_sora.plans.recurrence import Blocks, Seconds
 from ondevice_sora.plans.schedule import sizes_of
 from ondevice_sora.plans.schema import Packages
 from ondevice_sora.simulator.fast import finish
-from ondevice_sora.simulator.machine import NO_HEAT
-from ondevice_sora.simulator.recurrence import Blocks, Heat, Seconds
 from ondevice_sora.simulator.search import candidates
 from ondevice_sora.simulator.search import problem as problem_module
 from ondevice_sora.simulator.search.candidates import play_walk
@@ -103,8 +103,8 @@ def test_compiled_functions_do_what_they_do_as_they_are():
             continue
         block, num_blocks = list(schedule.columns.block), len(schedule.blocks)
         walk = Walk(
-            block, [draw.randint(0, 4) for _ in block], [draw.randint(0, 2) for _ in block],
-            list(schedule.columns.pass_length),
+            block, [draw.randint(0, 4) for _ in block], [draw.randint(0, 3) for _ in block],
+            list(schedule.columns.pass_length), draw.randint(0, 2),
         )  # fmt: skip
         sizes = sizes_of(costs, toy.memory)
         room = Room(toy.baseline, draw.choice([-1, 1500, 3000]), 3000)
@@ -120,7 +120,7 @@ def test_compiled_functions_do_what_they_do_as_they_are():
 
 def arrays(columns):
     """The same columns as a compiled function takes them."""
-    return type(columns)(*map(np.array, columns))
+    return type(columns)(*(column if isinstance(column, int) else np.array(column) for column in columns))
 
 
 def assert_same(found, expected):

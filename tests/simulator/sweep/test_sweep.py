@@ -12,10 +12,13 @@ import pytest
 from worlds import chores
 from worlds.processes import children_of, ended
 
+from ondevice_sora.base.compiled import has_compiler
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.simulator.sweep.grid import read_grid
 from ondevice_sora.simulator.sweep.journal import Journal
 from ondevice_sora.simulator.sweep.sweep import row_of, sweep, write_table
+
+needs_numba = pytest.mark.skipif(not has_compiler(), reason="numba is not installed")
 
 GRID = """
 models: [app-192, ours-192]
@@ -120,6 +123,12 @@ def test_a_bad_grid_is_refused_with_file_and_line(text, message, tmp_path):
     with pytest.raises(UserError) as refused:
         read_grid(grid(tmp_path, text))
     refused.match(message)
+
+
+@needs_numba
+def test_a_long_sweep_is_compiled_to_the_same_rows(cells, rows, tmp_path, monkeypatch):
+    monkeypatch.setattr("ondevice_sora.simulator.sweep.sweep.COMPILED", 1)
+    assert sweep(cells, Journal(tmp_path / "rows.jsonl"), processes=1) == rows
 
 
 def test_a_process_that_dies_loses_nothing(cells, rows, tmp_path):

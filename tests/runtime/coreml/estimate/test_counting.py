@@ -297,7 +297,8 @@ def test_compressed_weights_are_held_unpacked_by_the_gpu(tmp_path):
     assert weights.stored_bytes == 64 * 32 + 64 * 2 + 64 * 2
     assert (weights.parameters, weights.precision) == (64 * 32 + 64, "int8")
     assert weights.held_bytes(2.0) == {
-        "cpu_only": 64 * 32 * 2 + 64 * 2, "cpu_and_gpu": 64 * 32 * 2 + 64 * 2, "cpu_and_ne": weights.stored_bytes,
+        "cpu_only": 64 * 32 * 2 + 64 * 2, "cpu_and_gpu": 64 * 32 * 2 + 64 * 2,
+        "cpu_and_ne": weights.stored_bytes, "all": weights.stored_bytes,
     }  # fmt: skip
     assert count(package.function()).matmul_flops == 2 * 2 * 32 * 64
 

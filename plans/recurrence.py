@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ondevice_sora.base.compiled import floats, ints
+from ondevice_sora.plans.heat import HELPERS as HEAT_HELPERS
+from ondevice_sora.plans.heat import Heat, after, seconds_for, work_in
 from ondevice_sora.plans.loading import Ints, Sizes, VisitColumns
 
 CLOSE_S = 1e-7
@@ -42,12 +44,19 @@ class Blocks(NamedTuple):
     sizes: Sizes
 
 
-class Heat(NamedTuple):
-    """Whether running heats the device, and machine.Thermal's figures."""
+class Samples(NamedTuple):
+    """Many samples of Seconds and Heat: for each sample a column by block, and a figure."""
 
-    is_on: bool
-    floor: float
-    time_constant_s: float
+    warm: Sequence[Floats]
+    cold: Sequence[Floats]
+    run: Sequence[Floats]
+    first: Sequence[Floats]
+    unload: Sequence[Floats]
+    load_rate: Sequence[Floats]
+    run_rate: Sequence[Floats]
+    is_hot: bool
+    floor: Floats
+    time_constant_s: Floats
 
 
 class _Loads(NamedTuple):
@@ -73,16 +82,22 @@ class _Stand(NamedTuple):
     total: int
 
 
-def after(heat: float, seconds: float, time_constant_s: float, is_busy: bool) -> float:
-    """Heat after so many seconds of running or of rest; see machine.Thermal."""
-    decay = math.exp(-seconds / time_constant_s)
-    return 1.0 - (1.0 - heat) * decay if is_busy else heat * decay
-
-
 def retimed(left: float, elapsed: float, rate: float, now: float, new_rate: float) -> tuple[float, float]:
-    """Of a load or run that changes its rate: the seconds left of it if it were alone, and when it ends."""
+    """Of a load that changes its rate: the seconds left of it if it were alone, and when it ends."""
     left = max(0.0, left - elapsed * rate)
     return left, now + left / new_rate
+
+
+def retimed_run(
+    left: float, elapsed: float, rate: float, now: float, new_rate: float, heat: Heat, warmth: float
+) -> tuple[float, float, float]:
+    """The same of a run that has been at a heat: the seconds of work left, when it ends, and the heat now."""
+    if not heat.is_on:
+        left = max(0.0, left - elapsed * rate)
+        return left, now + left / new_rate, 0.0
+    left = max(0.0, left - work_in(heat, warmth, elapsed) * rate)
+    warmth = after(heat, warmth, elapsed, True)
+    return left, now + seconds_for(heat, warmth, left / new_rate), warmth
 
 
 def finish_times(columns: VisitColumns, blocks: Blocks, baseline: int, heat: Heat) -> tuple[list[float], int]:
@@ -90,13 +105,18 @@ def finish_times(columns: VisitColumns, blocks: Blocks, baseline: int, heat: Hea
 
     Long, because calling a function with columns at each visit or pass costs compiled code a third of its speed.
     """
-    block_of, loads_at, cold_at, first_at, _, evicts, pass_length, pass_loads, same_after = columns
+    block_of, loads_at, cold_at, first_at, _, evicts, leaves, pass_length, pass_loads, same_after, is_held, is_left = (
+        columns
+    )
     warm, cold, run, first, unload, load_rates, run_rates = blocks.seconds
     resident, working, transient, residual = blocks.sizes
     load_visit, load_gate, load_block_of = _loads_of(columns)
     count = len(block_of)
     finish_s = floats(len(pass_length))
-    is_left_over = ints(len(resident), 0)  # residual bytes of a block are charged once
+    total = baseline
+    for number in range(len(is_held)):
+        total += is_held[number] * resident[number] + is_left[number] * residual[number]
+    peak = total
     current = number = position = 0
     pass_end = pass_length[0] if len(pass_length) > 0 else 0
     loaded = -1
@@ -104,10 +124,9 @@ def finish_times(columns: VisitColumns, blocks: Blocks, baseline: int, heat: Hea
     # What is under way: seconds left alone when last updated, the rate since then, and when it ends. Equal ends
     # come in the order in which they were set; the second of them is due, whatever the first one changes.
     is_loading = is_running = is_evicting = load_is_due = run_is_due = is_close = run_was_set_last = False
-    load_left = load_updated = run_left = run_updated = run_start = now = warmth = warm_at = 0.0
+    load_left = load_updated = run_left = run_updated = now = warmth = cools_from = 0.0
     load_rate = load_slowed = run_rate = run_slowed = 1.0
     load_at = run_at = math.inf
-    total = peak = baseline
     ends_load, has_before = True, False
     before = _Stand(0, 0, False, 0.0, 0)
     while current < count:
@@ -118,12 +137,10 @@ def finish_times(columns: VisitColumns, blocks: Blocks, baseline: int, heat: Hea
             total += working[block]
             run_left = first[block] if first_at[current] != 0 else run[block]
             if heat.is_on:
-                warmth = after(warmth, now - warm_at, heat.time_constant_s, False)
-                warm_at = run_start = now
-                run_left /= 1.0 - (1.0 - heat.floor) * warmth
+                warmth = after(heat, warmth, now - cools_from, False)
             load_slowed, run_slowed = load_rates[block], run_rates[block]
             run_updated, run_rate = now, run_slowed if is_loading else 1.0
-            run_at = now + run_left / run_rate
+            run_at = now + (seconds_for(heat, warmth, run_left / run_rate) if heat.is_on else run_left / run_rate)
             if is_loading and not load_is_due and load_rate != load_slowed:
                 load_left, load_at = retimed(load_left, now - load_updated, load_rate, now, load_slowed)
                 load_updated, load_rate, run_was_set_last = now, load_slowed, False
@@ -134,7 +151,9 @@ def finish_times(columns: VisitColumns, blocks: Blocks, baseline: int, heat: Hea
             load_updated, load_rate = now, load_slowed if is_running else 1.0
             load_at = now + load_left / load_rate
             if is_running and not run_is_due and run_rate != run_slowed:
-                run_left, run_at = retimed(run_left, now - run_updated, run_rate, now, run_slowed)
+                run_left, run_at, warmth = retimed_run(
+                    run_left, now - run_updated, run_rate, now, run_slowed, heat, warmth
+                )
                 run_updated, run_rate, run_was_set_last = now, run_slowed, True
             if starts_run and ends_load:
                 # The engine's loader goes on before its runner wakes, whose start then sets the load's end anew.
@@ -157,7 +176,7 @@ def finish_times(columns: VisitColumns, blocks: Blocks, baseline: int, heat: Hea
             is_loading = load_is_due = False
             total -= transient[load_block]
             if is_running and not run_is_due and run_rate != 1.0:
-                run_left, run_at = retimed(run_left, now - run_updated, run_rate, now, 1.0)
+                run_left, run_at, warmth = retimed_run(run_left, now - run_updated, run_rate, now, 1.0, heat, warmth)
                 run_updated, run_rate, run_was_set_last = now, 1.0, True
             loaded, position = next_load, position + 1
             next_load, gate, load_block = load_visit[position], load_gate[position], load_block_of[position]
@@ -171,7 +190,7 @@ def finish_times(columns: VisitColumns, blocks: Blocks, baseline: int, heat: Hea
                 load_left, load_at = retimed(load_left, now - load_updated, load_rate, now, 1.0)
                 load_updated, load_rate, run_was_set_last = now, 1.0, False
             if heat.is_on:
-                warmth, warm_at = after(warmth, now - run_start, heat.time_constant_s, True), now
+                warmth, cools_from = after(heat, warmth, now - run_updated, True), now
             if evicts[current] != 0 and unload[block] > 0.0:
                 is_evicting = run_was_set_last = True
                 run_at = now + unload[block]
@@ -179,8 +198,7 @@ def finish_times(columns: VisitColumns, blocks: Blocks, baseline: int, heat: Hea
         is_evicting = False
         if evicts[current] != 0:
             total -= resident[block]
-            if is_left_over[block] == 0:
-                is_left_over[block] = 1
+            if leaves[current] != 0:
                 total += residual[block]
         current += 1
         if current < pass_end:
@@ -203,6 +221,21 @@ def finish_times(columns: VisitColumns, blocks: Blocks, baseline: int, heat: Hea
         if current < count:
             pass_end = current + pass_length[number]
     return finish_s, max(peak, total)
+
+
+def sampled_totals(columns: VisitColumns, samples: Samples, sizes: Sizes, baseline: int) -> list[float]:
+    """Seconds of the whole generation for each sample."""
+    totals = floats(len(samples.run))
+    for number in range(len(totals)):
+        seconds = Seconds(
+            samples.warm[number], samples.cold[number], samples.run[number], samples.first[number],
+            samples.unload[number], samples.load_rate[number], samples.run_rate[number],
+        )  # fmt: skip
+        heat = Heat(samples.is_hot, samples.floor[number], samples.time_constant_s[number])
+        finish_s, _ = finish_times(columns, Blocks(seconds, sizes), baseline, heat)
+        if len(finish_s) > 0:
+            totals[number] = finish_s[-1]
+    return totals
 
 
 def _loads_of(columns: VisitColumns) -> _Loads:
@@ -235,5 +268,5 @@ def _repeat(finish_s: list[float], number: int, times: int) -> float:
     return times * seconds
 
 
-HELPERS = (after, retimed, _loads_of, _stand_alike, _repeat)
+HELPERS = (*HEAT_HELPERS, retimed, retimed_run, _loads_of, _stand_alike, _repeat)
 """What `finish_times` calls."""

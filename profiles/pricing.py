@@ -1,0 +1,179 @@
+"""Block prices in which what was measured stands instead of what the cost model gives.
+
+A block is put together from measured parts and, where nothing was measured, from parts that the model prices; what a
+measured part lacks the model fills in too. Seconds of loads and runs add up, less what is spent once a call instead of
+once a part, to no less than the longest part takes; bytes of weights add up; the largest working memory decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ondevice_sora.profiles.blocks import BlockSpec, block_name
+from ondevice_sora.profiles.cost_model import price
+from ondevice_sora.profiles.costs import Array, BlockCosts, Costs, MarkShares, Sample, nominal
+from ondevice_sora.profiles.figures import Figure
+from ondevice_sora.profiles.measurements import MeasuredBlocks, Measurement, Part
+
+DRAWN = ("load_warm_s", "load_cold_s", "run_s", "first_run_s", "unload_s")
+"""The figures of a measurement that a sample may have other values of; bytes are as measured."""
+
+
+def price_blocks(
+    blocks: Sequence[BlockSpec],
+    costs: Costs,
+    measurements: Sequence[Measurement] = (),
+    sample: Sample | None = None,
+    dram_bytes_per_s: float | None = None,
+    is_cached: bool = False,
+) -> BlockCosts:
+    """`price`, with measured figures where a block or parts of it were measured.
+
+    A sample may have values of measured seconds as well, under `sampled_name`.
+    """
+    sample = sample if sample is not None else nominal(costs)
+    priced = price(blocks, costs, sample, dram_bytes_per_s, is_cached)
+    if not measurements:
+        return priced
+    known = MeasuredBlocks(measurements)
+    parts = {row: found for row, block in enumerate(blocks) if (found := known.parts(block))}
+    if not parts:
+        return priced
+    specs = {_key(blocks[row], part): _spec(blocks[row], part) for row, found in parts.items() for part in found}
+    modelled = price(list(specs.values()), costs, sample, dram_bytes_per_s, is_cached)
+    rows = {key: number for number, key in enumerate(specs)}
+    return _Pricing(blocks, priced, modelled, rows, costs, sample).put_together(parts)
+
+
+def sampled_name(place: int, field: str) -> str:
+    """How a sample names a figure of the measurement at a place: 'measurements[3].run_s'."""
+    return f"measurements[{place}].{field}"
+
+
+def unused_measurements(measurements: Sequence[Measurement], blocks: Sequence[BlockSpec]) -> list[Measurement]:
+    """Measurements of which none of these blocks takes its figures."""
+    known = MeasuredBlocks(measurements)
+    used = {part.measured[0] for block in blocks for part in known.parts(block) if part.measured is not None}
+    return [measurement for place, measurement in enumerate(measurements) if place not in used]
+
+
+_Key = tuple[str, ...]
+
+
+def _key(block: BlockSpec, part: Part) -> _Key:
+    """Tells parts apart that are priced differently."""
+    units = block.units[part.start : part.end]
+    return block.component, block_name(units), block.variant, block.precision, block.compute_units
+
+
+def _spec(block: BlockSpec, part: Part) -> BlockSpec:
+    units = block.units[part.start : part.end]
+    return replace(block, units=units, name=block_name(units))
+
+
+class _Pricing:
+    """Blocks put together from parts: `modelled` has what the model says of each part, `rows` where."""
+
+    def __init__(
+        self,
+        blocks: Sequence[BlockSpec],
+        priced: BlockCosts,
+        modelled: BlockCosts,
+        rows: Mapping[_Key, int],
+        costs: Costs,
+        sample: Sample,
+    ) -> None:
+        self.blocks, self.priced, self.modelled, self.rows = blocks, priced, modelled, rows
+        self.costs, self.sample = costs, sample
+
+    def put_together(self, parts: Mapping[int, Sequence[Part]]) -> BlockCosts:
+        """The price list with the blocks of `parts` (by row) priced so."""
+        warm, cold, run, first_run, unload = (array.copy() for array in self.priced.seconds)
+        resident, working = list(self.priced.resident_bytes), list(self.priced.working_bytes)
+        load_marks, run_marks = list(self.priced.load_marks), list(self.priced.run_marks)
+        for row, found in parts.items():
+            block, saved = self.blocks[row], len(found) - 1
+            at = [self.rows[_key(block, part)] for part in found]
+            load_fixed_s, specialise_s = self.sample["loads.load_fixed_s"], self.sample["loads.specialise_fixed_s"]
+            dispatch_s = self.sample[f"processors.{block.processor}.dispatch_s"]
+            warms = self._seconds(found, at, "load_warm_s")
+            runs = self._seconds(found, at, "run_s")
+            colds = np.maximum(self._seconds(found, at, "load_cold_s"), warms)
+            warm[row] = _joined(warms, saved * load_fixed_s)
+            cold[row] = np.maximum(_joined(colds, saved * (load_fixed_s + specialise_s)), warm[row])
+            run[row] = _joined(runs, saved * dispatch_s)
+            first_run[row] = run[row] + self._first_run_extra(found, at, runs)
+            if len(found) == 1:
+                unload[row] = self._seconds(found, at, "unload_s")[0]
+            resident[row] = sum(self._bytes(found, at, "resident_bytes"))
+            working[row] = max(self._bytes(found, at, "working_bytes"))
+            load_marks[row] = _mixed(found, "load_warm_s", warms, [self.modelled.load_marks[i] for i in at])
+            run_marks[row] = _mixed(found, "run_s", runs, [self.modelled.run_marks[i] for i in at])
+        return replace(
+            self.priced,
+            load_warm_s=warm,
+            load_cold_s=cold,
+            run_s=run,
+            first_run_s=first_run,
+            unload_s=unload,
+            resident_bytes=tuple(resident),
+            working_bytes=tuple(working),
+            load_marks=tuple(load_marks),
+            run_marks=tuple(run_marks),
+        )
+
+    def _seconds(self, parts: Sequence[Part], at: Sequence[int], field: str) -> Array:
+        """[part, sample], measured or else the model's."""
+        modelled = getattr(self.modelled, field)
+        size = self.priced.run_s.shape[1]
+        found = []
+        for part, row in zip(parts, at, strict=True):
+            figure = _figure(part, field)
+            if part.measured is None or figure is None:
+                found.append(modelled[row])
+            else:
+                drawn = self.sample.get(sampled_name(part.measured[0], field))
+                found.append(np.full(size, figure.value) if drawn is None else drawn)
+        return np.stack(found)
+
+    def _first_run_extra(self, parts: Sequence[Part], at: Sequence[int], runs: Array) -> Array:
+        """What the first run after a load adds to a later one: measured of each part, the model's once a call."""
+        firsts = self._seconds(parts, at, "first_run_s") - runs
+        is_measured = np.array([_figure(part, "first_run_s") is not None for part in parts])
+        extra: Array = firsts[is_measured].sum(axis=0)
+        if not is_measured.all():
+            extra = extra + (self.modelled.first_run_s - self.modelled.run_s)[at[int(np.argmin(is_measured))]]
+        return extra
+
+    def _bytes(self, parts: Sequence[Part], at: Sequence[int], field: str) -> list[int]:
+        modelled = getattr(self.modelled, field)
+        figures = [_figure(part, field) for part in parts]
+        return [
+            modelled[row] if figure is None else round(figure.value) for figure, row in zip(figures, at, strict=True)
+        ]
+
+
+def _figure(part: Part, field: str) -> Figure | None:
+    figure: Figure | None = None if part.measured is None else getattr(part.measured[1], field)
+    return figure
+
+
+def _joined(seconds: Array, saved: Array) -> Array:
+    """The sum over parts [part, sample] less what is saved, but no less than the longest part."""
+    joined: Array = np.maximum(seconds.sum(axis=0) - saved, seconds.max(axis=0))
+    return joined
+
+
+def _mixed(parts: Sequence[Part], field: str, seconds: Array, modelled: Sequence[MarkShares]) -> MarkShares:
+    """The share of the (first sample's) seconds that rests on each mark."""
+    total = float(seconds[:, 0].sum())
+    shares: MarkShares = {}
+    for part, own, marks in zip(parts, seconds[:, 0].tolist(), modelled, strict=True):
+        figure = _figure(part, field)
+        weight = own / total if total > 0 else 1.0 / len(parts)
+        for mark, share in (marks if figure is None else {figure.mark: 1.0}).items():
+            shares[mark] = shares.get(mark, 0.0) + share * weight
+    return shares

@@ -1,0 +1,26 @@
+"""Sums of amounts times coefficients: the linear terms that costs in seconds are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ondevice_sora.profiles.costs import Array, MarkShares, Sample
+from ondevice_sora.profiles.figures import Mark
+
+
+def seconds_per(sample: Sample, name: str) -> Array:
+    """The coefficient [sample] of a figure: a rate per second is turned over, a time stays."""
+    return 1.0 / sample[name] if name.endswith("_per_s") else sample[name]
+
+
+def mark_shares(parts: Array, marks: Sequence[Mark]) -> list[MarkShares]:
+    """For each block, the share of its seconds, given as [block, term], that rests on each mark."""
+    totals = parts.sum(axis=1)
+    shares: list[MarkShares] = []
+    for row, total in zip(parts.tolist(), totals.tolist(), strict=True):
+        share: MarkShares = {}
+        for mark, part in zip(marks, row, strict=True):
+            if part > 0:
+                share[mark] = share.get(mark, 0.0) + part / total
+        shares.append(share or {"estimated": 1.0})
+    return shares
