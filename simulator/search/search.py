@@ -30,7 +30,8 @@ import numpy as np
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.schedule import MAX_VISITS
 from ondevice_sora.plans.schema import Keep, Packages
-from ondevice_sora.simulator.search.blocks import INFINITY, some_nodes, table_of
+from ondevice_sora.simulator.search.block_prices import table_of
+from ondevice_sora.simulator.search.blocks import INFINITY, some_nodes
 from ondevice_sora.simulator.search.choices import Choice, Choices, Part, all_choices, num_choices
 from ondevice_sora.simulator.search.lower_bound import is_large, lower_bounds, quick_bounds
 from ondevice_sora.simulator.search.moves import kicked, moves, strides
