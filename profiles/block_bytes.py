@@ -58,6 +58,13 @@ def working_bytes(block: BlockSpec, costs: Costs) -> int:
     return round(round(elements * element_bytes(block)) * processor.charged_share.value)
 
 
+def working_spread(block: BlockSpec, costs: Costs) -> float:
+    """One deviation of the logarithm of a block's working memory: that of the factor, as far as the block convolves."""
+    processor = costs.processors[memory_processor(block, costs)]
+    largest = max((unit.work(block.variant) for unit in block.units), key=lambda work: work.working_elements)
+    return processor.convolution_working_factor.spread * _convolves(largest)
+
+
 def _on_gpu(block: BlockSpec) -> BlockSpec:
     return replace(block, compute_units="cpu_and_gpu")
 

@@ -59,7 +59,7 @@ class BlockSpec:
         """What tells its package from others: a block's variants share one, or each has its own."""
         return self.component, self.name, self.variant if is_separate else ""
 
-    @property
+    @cached_property
     def parameters(self) -> int:
         """How many numbers its package stores."""
         return sum(unit.stored for unit in self.units)

@@ -36,6 +36,8 @@ def price_blocks(
     """
     sample = sample if sample is not None else nominal(costs)
     priced = price(blocks, costs, sample, dram_bytes_per_s, is_cached)
+    if not measurements:
+        return priced
     known = MeasuredBlocks(measurements)
     parts = {row: found for row, block in enumerate(blocks) if (found := known.parts(block))}
     if not parts:

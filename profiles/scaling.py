@@ -2,7 +2,8 @@
 
     products, attention, convolutions   on the GPU with its peak; on the Neural Engine with its peak in float16
     float16_factor                      with how much faster the GPU's peak is in float16
-    moved and prepared bytes            with memory bandwidth; on the engine with what is within its reach
+    moved bytes                         with memory bandwidth; on the engine with what is within its reach
+    prepared bytes                      with the same as the engine's: a copy is the work of few processor cores
     weights that the engine streams     with its own rate where somebody measured it, else with memory bandwidth
     reading                             with storage, where the target's is known
 
@@ -27,9 +28,9 @@ FIGURES = {
     "processors.gpu.float16_factor": "gain of the GPU's peak in float16",
     "processors.gpu.moved_bytes_per_s": "memory bandwidth",
     "processors.cpu.moved_bytes_per_s": "memory bandwidth",
-    "processors.ane.moved_bytes_per_s": "memory bandwidth within the engine's reach",
+    "processors.ane.moved_bytes_per_s": "memory bandwidth within one engine's reach",
     "processors.ane.weight_bytes_per_s": "rate at which the engine streams weights",
-    "loads.prepare_bytes_per_s": "memory bandwidth",
+    "loads.prepare_bytes_per_s": "memory bandwidth within one engine's reach",
     "loads.read_bytes_per_s": "read rate of storage",
 }
 """What each scaled figure goes with."""
@@ -76,7 +77,7 @@ def _measures(hardware: Hardware) -> dict[str, float | None]:
         "peak of the Neural Engine in float16": engine.value if engine else None,
         "gain of the GPU's peak in float16": half.value / gpu.value if half and gpu else 1.0,
         "memory bandwidth": dram.value,
-        "memory bandwidth within the engine's reach": within,
+        "memory bandwidth within one engine's reach": within,
         "rate at which the engine streams weights": streaming.value if streaming else STREAMED * within,
         "read rate of storage": storage.value if storage else None,
     }

@@ -9,15 +9,17 @@ from statistics import median
 import numpy as np
 
 from ondevice_sora.base.interrupts import check
+from ondevice_sora.plans.schema import load_plan
 from ondevice_sora.profiles.block_bytes import memory_processor
-from ondevice_sora.profiles.blocks import BlockSpec, Processor
+from ondevice_sora.profiles.blocks import UNBOUNDED, BlockSpec, Processor
 from ondevice_sora.profiles.costs import Array, figures
 from ondevice_sora.profiles.profile import Profile, load_profile
 from ondevice_sora.records.checks import CorpusClass, CorpusReport, CorpusRow, SkippedRow
 from ondevice_sora.simulator.calibration.corpus_file import CorpusFigure, CorpusFile, read_corpus
 from ondevice_sora.simulator.calibration.corpus_rows import Measured, Subject, UnpredictableError, subject_of
 from ondevice_sora.simulator.calibration.published import SHIPPED
-from ondevice_sora.simulator.interval import LEVEL, draw
+from ondevice_sora.simulator.interval import LEVEL, draw, spread_of
+from ondevice_sora.simulator.prepare import prepare, setting_of
 
 DRAWS = 400
 SEED = 20250204
@@ -49,29 +51,39 @@ def shipped() -> CorpusFile:
 
 
 def predicted(subject: Subject, is_fitted: bool = False) -> CorpusRow:
-    """A row with its prediction and the central 90 % of what the spreads make of it. Raises UnpredictableError."""
-    if subject.block is None:
-        raise UnpredictableError(f"no plan of the pipeline: {subject.figure.model}")
+    """A row with its prediction and the central 90 % of what the spreads make of it."""
     profile, _ = load_profile(subject.device.key)
-    value, sampled = _block_values(subject.block, subject.measured, profile, subject)
-    value, sampled = value * subject.count, sampled * subject.count
-    low, high = np.quantile(sampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    is_memory = subject.measured.quantity == "memory"
-    processor = memory_processor(subject.block, profile.costs) if is_memory else subject.block.processor
-    is_first = subject.measured.quantity == "first load"
+    quantity = subject.measured.quantity
+    if subject.block is None:
+        processor, value, low, high = _pipeline_values(subject.plan, profile, subject)
+    else:
+        processor = memory_processor(subject.block, profile.costs) if quantity == "memory" else subject.block.processor
+        value, sampled = _block_values(subject.block, subject.measured, profile, subject)
+        low, high = np.quantile(sampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) * subject.count
+        value *= subject.count
     return CorpusRow(
         id=subject.figure.id,
         model=subject.figure.model,
         device=subject.device.key,
         processor=processor,
-        quantity=subject.measured.quantity,
+        quantity=quantity,
         published=subject.measured.value,
-        predicted=value,
+        predicted=float(value),
         low=float(low),
         high=float(high),
         is_fitted=is_fitted,
-        is_known=not (is_first and processor == "ane"),
+        is_known=not (quantity == "first load" and processor == "ane"),
     )
+
+
+def _pipeline_values(plan: str, profile: Profile, subject: Subject) -> tuple[Processor, float, float, float]:
+    """Where a ready plan mostly runs, its total without a limit on memory, and that total's interval."""
+    loaded = load_plan(plan)
+    prepared = prepare(loaded, setting_of(profile, subject.device, loaded.plan, memory_limit=UNBOUNDED))
+    total = prepared.finish().total_s
+    low, high = spread_of(prepared.outcomes()).interval()
+    stepped = next(block for block in prepared.schedule.blocks if block.component == "denoiser")
+    return stepped.processor, total, low, high
 
 
 def _block_values(block: BlockSpec, measured: Measured, profile: Profile, subject: Subject) -> tuple[float, Array]:

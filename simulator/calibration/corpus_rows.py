@@ -39,7 +39,7 @@ class Measured:
 class Subject:
     """A row that can be predicted: `count` blocks like `block`, one after the other.
 
-    An end-to-end row names a ready plan and how it starts instead.
+    An end-to-end row names a ready plan instead.
     """
 
     figure: CorpusFigure
@@ -48,7 +48,6 @@ class Subject:
     block: BlockSpec | None
     count: int = 1
     plan: str = ""
-    start: str = ""
 
 
 def subject_of(figure: CorpusFigure) -> Subject:
@@ -57,8 +56,7 @@ def subject_of(figure: CorpusFigure) -> Subject:
     device = device_of(figure)
     units = compute_units_of(figure)
     if measured.quantity == "end to end":
-        plan, start = _plan_of(figure)
-        return Subject(figure, device, measured, None, plan=plan, start=start)
+        return Subject(figure, device, measured, None, plan=_plan_of(figure))
     return Subject(figure, device, measured, *blocks_of(figure, measured, units, device))
 
 
@@ -279,11 +277,14 @@ def _work(
     return guessed(total or 0.0, 0.0, 0.0, batch)
 
 
-def _plan_of(figure: CorpusFigure) -> tuple[str, str]:
-    """A ready plan of the pipeline, and how it starts. Raises UnpredictableError."""
-    words = f"{figure.quantity} {figure.place or ''}".lower()
-    known = {"sdxl-base 768x768 pipeline": "sdxl-768"}
-    plan = next((plan for name, plan in known.items() if figure.model.lower().startswith(name)), None)
+PIPELINES = {"sdxl-base 768x768 pipeline": "sdxl-768"}
+"""Ready plans by what names of pipelines begin with; with `-reduced` behind it, of what is loaded for each image."""
+
+
+def _plan_of(figure: CorpusFigure) -> str:
+    """A ready plan of the pipeline as it was run. Raises UnpredictableError."""
+    plan = next((plan for name, plan in PIPELINES.items() if figure.model.lower().startswith(name)), None)
     if plan is None:
         raise UnpredictableError(f"no plan of the pipeline: {figure.model}")
-    return plan, "cached" if "reducememory" in words.replace(" ", "") else "loaded"
+    words = re.sub(r"[^a-z]", "", f"{figure.quantity} {figure.place or ''}".lower())
+    return f"{plan}-reduced" if "reducememory" in words else plan

@@ -4,8 +4,7 @@ Columns have one entry for each block [start, end), in order of starts and then 
 lie side by side and a shortest path takes one step for each start. Blocks may be restricted to some of the places where
 the component can be cut (`nodes`), which makes fewer and larger ones.
 
-A table of n nodes has up to n^2 / 2 blocks. They are priced a thousand at a time, each as a single unit with the work
-of all of its units: prices look at nothing else, except where something was measured of the model.
+A table of n nodes has up to n^2 / 2 blocks. simulator/search/block_prices.py makes tables.
 """
 
 from __future__ import annotations
@@ -14,20 +13,18 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ondevice_sora.profiles.blocks import PROCESSORS, BlockSpec
+from ondevice_sora.profiles.blocks import Processor
 from ondevice_sora.profiles.costs import Array
-from ondevice_sora.profiles.models.model import Unit, Variant, Work
 from ondevice_sora.simulator.search.choices import Part
-from ondevice_sora.simulator.search.place import Place
 
 INFINITY = float("inf")
-CHUNK = 1_000
-SECONDS, BYTES, FLAGS = 4, 2, 1
+CODES: tuple[Processor, ...] = ("cpu", "gpu", "ane")
+EITHER = 3
+"""GPU or Neural Engine, whichever takes less."""
 
 Whole = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -39,7 +36,7 @@ class Table:
 
     first      for each node the number of its first block; one more entry at the end
     starts, ends   for each block, the numbers of its nodes
-    is_refused whether the Neural Engine refuses the block for its size, so that it runs on the GPU
+    processor  where the block runs: a place in CODES, or EITHER
     fits       whether the block alone, while it runs or loads, is within the budget
     """
 
@@ -54,7 +51,7 @@ class Table:
     first_run_s: Array
     resident: Array
     working: Array
-    is_refused: Flags
+    processor: Whole
     fits: Flags
 
     @property
@@ -128,9 +125,19 @@ class Table:
         return square
 
 
-def num_blocks(part: Part, nodes: Sequence[int] | None = None) -> int:
-    """How many blocks a table has; of all units' unless nodes are given."""
-    return int(_lengths(part, tuple(range(part.count + 1)) if nodes is None else tuple(nodes)).sum())
+def lengths(part: Part, nodes: Sequence[int]) -> Whole:
+    """For each node, how many blocks start there: no block goes beyond a cut that must be."""
+    positions = {unit: number for number, unit in enumerate(nodes)}
+    edges = [positions[unit] for unit in segments(part)]
+    found = np.empty(len(nodes) - 1, dtype=np.int64)
+    for first, last in pairwise(edges):
+        found[first:last] = np.arange(last - first, 0, -1)
+    return found
+
+
+def num_blocks(part: Part) -> int:
+    """How many blocks the component could be cut into."""
+    return int(lengths(part, range(part.count + 1)).sum())
 
 
 def segments(part: Part) -> tuple[int, ...]:
@@ -145,177 +152,3 @@ def some_nodes(part: Part, most: int) -> tuple[int, ...]:
     before = [0, *accumulate(unit.stored + 1 for unit in part.component.units)]
     even = (bisect_right(before, before[-1] * number / most) - 1 for number in range(most))
     return tuple(sorted({*segments(part), *even}))
-
-
-def table_of(
-    part: Part, model: str, place: Place, budget: int, merging: bool, nodes: Sequence[int] | None = None
-) -> Table:
-    """The table of all blocks between nodes, by default of all units."""
-    *_, table = price_table(part, model, place, budget, merging, nodes)
-    assert table is not None
-    return table
-
-
-def price_table(
-    part: Part, model: str, place: Place, budget: int, merging: bool, nodes: Sequence[int] | None = None
-) -> Iterator[Table | None]:
-    """The same in small pieces of work: nothing after each of them, and the table at last."""
-    chosen = tuple(range(part.count + 1)) if nodes is None else tuple(nodes)
-    lengths = _lengths(part, chosen)
-    first = np.concatenate([[0], np.cumsum(lengths)])
-    starts = np.repeat(np.arange(len(lengths)), lengths)
-    ends = starts + 1 + np.arange(len(starts)) - first[starts]
-    columns = np.empty((SECONDS + BYTES + FLAGS, len(starts)))
-    describe, units = _describer(part, model, place, merging), np.array(chosen)
-    for begin in range(0, len(starts), CHUNK):
-        some = slice(begin, begin + CHUNK)
-        columns[:, some] = _prices(place, describe.blocks(units[starts[some]], units[ends[some]]))
-        yield None
-    yield _table(part, chosen, starts, ends, columns, _fits(columns, place, budget))
-
-
-def least_table(part: Part, model: str, place: Place, budget: int, merging: bool) -> Table:
-    """The table of single units, with no more than each adds to the price of any block: what a cut costs at least.
-
-    That is what it adds to the block of the units before it. Joined blocks cost no more than their parts: calls are
-    spared, and a run is bounded by the larger of two sums. First loads on the Neural Engine may cost more, and are
-    counted as later ones. Measured blocks may cost less, and so may those that the engine refuses for their size;
-    nothing is said then.
-    """
-    numbers = np.arange(part.count)
-    edges = np.array(segments(part))
-    begins = edges[np.searchsorted(edges, numbers, side="right") - 1]
-    describe = _describer(part, model, place, merging)
-    alone = _prices(place, describe.blocks(numbers, numbers + 1))
-    columns = np.zeros_like(alone)
-    if not _is_measured(part, model, place) and not _may_be_refused(part):
-        reached = _prices(place, describe.blocks(begins, numbers + 1))
-        columns = np.diff(reached, axis=1, prepend=0.0)
-        columns[:, edges[:-1]] = reached[:, edges[:-1]]
-        if "ane" in {PROCESSORS[units] for units in part.compute_units}:  # whose compiler takes longer than for parts
-            columns[0] = columns[1]
-        columns[-2:] = alone[-2:]  # working memory, and whether it is refused
-    nodes = (*numbers.tolist(), part.count)
-    return _table(part, nodes, numbers, numbers + 1, columns, _fits(alone, place, budget))
-
-
-def _table(part: Part, nodes: tuple[int, ...], starts: Whole, ends: Whole, columns: Array, fits: Flags) -> Table:
-    first = np.searchsorted(starts, np.arange(len(nodes)))
-    load_cold_s, load_warm_s, run_s, first_run_s, resident, working, refused = columns
-    return Table(
-        part, nodes, first, starts, ends, load_cold_s, load_warm_s, run_s, first_run_s, resident, working, refused > 0,
-        fits,
-    )  # fmt: skip
-
-
-def _prices(place: Place, blocks: Sequence[BlockSpec]) -> Array:
-    """The columns of a table, by block."""
-    costs = place.prices.price(blocks)
-    seconds = (costs.load_cold_s, costs.load_warm_s, costs.run_s, costs.first_run_s)
-    refused = [block.falls_back for block in blocks]
-    return np.array([*(column[:, 0] for column in seconds), costs.resident_bytes, costs.working_bytes, refused])
-
-
-def _fits(columns: Array, place: Place, budget: int) -> Flags:
-    """Whether each block can be in memory with no other, while it runs or loads."""
-    resident, working = columns[SECONDS : SECONDS + BYTES]
-    fits: Flags = place.memory.baseline + resident + working + np.rint(resident * place.memory.transient) <= budget
-    return fits
-
-
-def _lengths(part: Part, nodes: tuple[int, ...]) -> Whole:
-    """For each node, how many blocks start there: no block goes beyond a cut that must be."""
-    positions = {unit: number for number, unit in enumerate(nodes)}
-    edges = [positions[unit] for unit in segments(part)]
-    lengths = np.empty(len(nodes) - 1, dtype=np.int64)
-    for first, last in pairwise(edges):
-        lengths[first:last] = np.arange(last - first, 0, -1)
-    return lengths
-
-
-def _describer(part: Part, model: str, place: Place, merging: bool) -> _Described | _Joined:
-    return (_Described if _is_measured(part, model, place) else _Joined)(part, model, merging)
-
-
-def _may_be_refused(part: Part) -> bool:
-    """Whether a block of it may be too large for the Neural Engine."""
-    edges = pairwise(segments(part))
-    return any(part.spec("", start, end, False).falls_back for start, end in edges)
-
-
-def _is_measured(part: Part, model: str, place: Place) -> bool:
-    """Whether something was measured of this component, named by its units."""
-    return any(
-        each.model == model and each.component == part.component.name for each in place.setting.profile.measurements
-    )
-
-
-class _Described:
-    """Blocks with all their units, as plans have them."""
-
-    def __init__(self, part: Part, model: str, merging: bool) -> None:
-        self.part, self.model, self.merging = part, model, merging
-
-    def blocks(self, starts: Whole, ends: Whole) -> list[BlockSpec]:
-        bounds = zip(starts.tolist(), ends.tolist(), strict=True)
-        return [self.part.spec(self.model, start, end, self.merging) for start, end in bounds]
-
-
-class _Joined:
-    """Blocks of one unit each, which does the work of all of theirs: differences of sums over the units before."""
-
-    def __init__(self, part: Part, model: str, merging: bool) -> None:
-        self.part, self.model = part, model
-        units = part.component.units
-        variant: Variant = "tdtm" if merging else "plain"
-        works = [unit.work(variant) for unit in units]
-        self.amounts = _sums(
-            [
-                (work.matmul_flops, work.attention_flops, work.convolution_flops, work.moved_elements)
-                for work in works
-            ],
-            np.float64,
-        )  # fmt: skip
-        self.counts = _sums(
-            [
-                (work.token_merges, unit.parameters, unit.tables, merging and unit.tdtm is not None)
-                for work, unit in zip(works, units, strict=True)
-            ],
-            np.int64,
-        )
-        self.working = [work.working_elements for work in works]
-
-    def blocks(self, starts: Whole, ends: Whole) -> list[BlockSpec]:
-        amounts = np.maximum(self.amounts[:, ends] - self.amounts[:, starts], 0.0).T.tolist()
-        counts = (self.counts[:, ends] - self.counts[:, starts]).T.tolist()
-        name, precision, compute_units = self.part.component.name, self.part.precision, self.part.compute_units
-        found = []
-        working, of = 0.0, (-1, -1)
-        bounds = zip(starts.tolist(), ends.tolist(), amounts, counts, strict=True)
-        for start, end, (matmul, attention, convolution, moved), (merges, parameters, tables, has_merging) in bounds:
-            known = of[1] if of[0] == start and of[1] < end else start
-            working = max(working if known > start else 0.0, *self.working[known:end])
-            of = (start, end)
-            work = Work(matmul, attention, convolution, moved, working, merges)
-            unit = Unit("joined", parameters, work, work, tables)
-            variant: Variant = "tdtm" if has_merging else "plain"
-            found.append(
-                BlockSpec(
-                    self.model,
-                    name,
-                    start,
-                    unit.name,
-                    (unit,),
-                    variant,
-                    precision,
-                    compute_units[start],
-                    self.part.engine_bytes,
-                )
-            )
-        return found
-
-
-def _sums(rows: list[tuple[float, ...]], kind: type[np.generic]) -> Any:
-    """The sums of the rows before each, and of all: [column, row]."""
-    columns = np.array(rows, dtype=kind).T
-    return np.concatenate([np.zeros((len(columns), 1), dtype=kind), np.cumsum(columns, axis=1)], axis=1)

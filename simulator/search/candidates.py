@@ -19,7 +19,7 @@ import numpy as np
 from ondevice_sora.base.compiled import compiled, has_compiler
 from ondevice_sora.plans import loading, recurrence
 from ondevice_sora.plans.heat import NO_HEAT, Heat
-from ondevice_sora.plans.loading import Ints, Room, Sizes, Walk, load_plan_of
+from ondevice_sora.plans.loading import NEW, Ints, Room, Sizes, Walk, load_plan_of
 from ondevice_sora.plans.policies import flags
 from ondevice_sora.plans.recurrence import Blocks, Seconds, finish_times
 from ondevice_sora.plans.schedule import MAX_VISITS, STARTS, sizes_of
@@ -237,7 +237,7 @@ def _smallest_walk() -> tuple[Any, ...]:
     visit, one, second = np.zeros(1, np.int64), np.ones(1, np.int64), np.zeros(1)
     seconds: Any = [second] * len(Seconds._fields)
     sizes: Any = [one] * len(Sizes._fields)
-    walk: Any = (visit, visit, visit, one, 0)
+    walk: Any = (visit, visit, visit, one, NEW)
     return Walk(*walk), visit, Blocks(Seconds(*seconds), Sizes(*sizes)), Room(0, 10, 10), NO_HEAT
 
 

@@ -17,8 +17,8 @@ shortest path over all its blocks that fit, the same cut for all that it costs:
                    Lagrange multiplier)
 
 The bound comes in stages, each as good as the one before or better. At once: whatever the cut, a component takes no
-less than what each unit adds to the block of those before it (blocks.least_table). Then, if there are not too many,
-with the prices of all blocks, which take time and memory in proportion to the square of the number of units.
+less than what each unit adds to any block at least (block_prices.least_table). Then, if there are not too many, with
+the prices of all blocks, which take time and memory in proportion to the square of the number of units.
 
 Not counted, and therefore the bound's slack: that residents are whole blocks and loads need room before their run,
 unloading, heat, the first load's wait.
@@ -32,9 +32,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ondevice_sora.profiles.blocks import PROCESSORS, Processor
 from ondevice_sora.profiles.costs import Array
-from ondevice_sora.simulator.search.blocks import INFINITY, Table, least_table, num_blocks, price_table
+from ondevice_sora.simulator.search.block_prices import least_table, price_table
+from ondevice_sora.simulator.search.blocks import CODES, EITHER, INFINITY, Table, num_blocks
 from ondevice_sora.simulator.search.choices import Part
 from ondevice_sora.simulator.search.place import Place
 from ondevice_sora.simulator.search.problem import Problem
@@ -145,7 +145,7 @@ class _Component:
     def __init__(
         self, problem: Problem, part: Part, place: Place, tables: dict[bool, Table], is_whole: bool = True
     ) -> None:
-        self.part, self.tables, self.start = part, tables, problem.plan.start
+        self.part, self.tables = part, tables
         merging = problem.merging(part)
         changes = [step for step in range(len(merging)) if step == 0 or merging[step] != merging[step - 1]]
         self.groups = [
@@ -155,19 +155,16 @@ class _Component:
         self.table = tables[merging[0]]
         self.fits = np.all([table.fits for table in tables.values()], axis=0)
         self.room = problem.budget - place.memory.baseline
-        machine = place.machine
-        processors = [PROCESSORS[units] for units in part.compute_units]
-        is_refused = np.any([table.is_refused for table in tables.values()], axis=0)
-        names: list[Processor] = list(dict.fromkeys([*processors, *(("gpu",) if is_refused.any() else ())]))
-        load_rates, run_rates = (
-            np.array([rate[name] for name in names]) for rate in (machine.load_rate, machine.run_rate)
-        )
+        self.start = problem.plan.start
+        used = {code for table in tables.values() for code in np.unique(table.processor).tolist()}
+        self.is_either = EITHER in used
+        used = (used - {EITHER}) | ({CODES.index("gpu"), CODES.index("ane")} if self.is_either else set())
+        rates = [(place.machine.load_rate.get(name, 1.0), place.machine.run_rate.get(name, 1.0)) for name in CODES]
+        load_rates, run_rates = np.array(rates).T
         self.slope, self.cap = (1.0 - run_rates) / load_rates, load_rates / run_rates
-        self.processor = np.array([names.index(name) for name in processors])[self.table.starts]
-        if is_refused.any():
-            self.processor[is_refused] = names.index("gpu")
-        self.slopes = np.full(part.num_passes, self.slope.min())
-        self.memory = {merging: self._memory_of(table) for merging, table in tables.items()} if len(merging) > 1 else {}
+        self.slopes = np.full(part.num_passes, min(self.slope[code] for code in used))
+        knows_memory = len(merging) > 1 and not self.is_either
+        self.memory = {merging: self._memory_of(table) for merging, table in tables.items()} if knows_memory else {}
         self.is_paired = is_whole and part.count <= PAIRED
         if self.is_paired:
             self.sizes = self.table.by_unit(self.table.resident, INFINITY)
@@ -183,15 +180,17 @@ class _Component:
 
         More and more of them.
         """
-        spare = np.maximum(0.0, price[:, None] - self.slope) * self.cap
-        left = 1.0 - spare
+        left = 1.0 - np.maximum(0.0, price[:, None] - self.slope) * self.cap
+        # Of GPU and engine the one on which hiding loads takes less of the run's time.
+        left = np.column_stack([left, left[:, [CODES.index("gpu"), CODES.index("ane")]].min(axis=1)])
         load_s, once_s = self._first_pass()
-        base = price[0] * load_s + left[0][self.processor] * once_s
+        processor = self.table.processor
+        base = price[0] * load_s + left[0][processor] * once_s
         for merging, first, last in self.groups:
             table = self.tables[merging]
             later = left[max(first, 1) : last + 1].sum(axis=0)
-            base = base + later[self.processor] * np.minimum(table.first_run_s, table.run_s)
-        self.alone = spare[0][self.processor] * once_s
+            base = base + later[processor] * np.minimum(table.first_run_s, table.run_s)
+        self.alone = (1.0 - left[0])[processor] * once_s
         best = self._cheapest(base)
         yield best
         for share in self._shares():
@@ -201,10 +200,10 @@ class _Component:
 
     def _first_pass(self) -> tuple[Array, Array]:
         """Seconds of each block's load and run in the first pass, as the plan's start has it."""
+        table = self.table
         if self.start == "loaded" and self.part.stays:
-            return np.zeros_like(self.table.run_s), self.table.run_s
-        loads = self.table.load_cold_s if self.start == "first" else self.table.load_warm_s
-        return loads, self.table.first_run_s
+            return np.zeros_like(table.run_s), np.minimum(table.first_run_s, table.run_s)
+        return table.load_cold_s if self.start == "first" else table.load_warm_s, table.first_run_s
 
     def _cheapest(self, price: Array) -> float:
         """The least sum over a cut. A block of the first pass beside which the next does not fit costs `alone` more.
@@ -267,7 +266,7 @@ class _Component:
         own = seen[self.table.ends] - seen[self.table.starts]
         alike: dict[tuple[bool, float], tuple[int, float]] = {}
         for merging, first, last in self.groups:
-            if last > first:
+            if last > first and self.memory:
                 missing, after, before = self.memory[merging]
                 times, absent = alike.get((merging, float(price[last])), (0, 0.0))
                 absent += float(share @ (after + before + (last - first - 1) * missing))

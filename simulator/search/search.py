@@ -30,7 +30,8 @@ import numpy as np
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.schedule import MAX_VISITS
 from ondevice_sora.plans.schema import Keep, Packages
-from ondevice_sora.simulator.search.blocks import INFINITY, some_nodes, table_of
+from ondevice_sora.simulator.search.block_prices import table_of
+from ondevice_sora.simulator.search.blocks import INFINITY, some_nodes
 from ondevice_sora.simulator.search.choices import Choice, Choices, Part, all_choices, num_choices
 from ondevice_sora.simulator.search.lower_bound import is_large, lower_bounds, quick_bounds
 from ondevice_sora.simulator.search.moves import kicked, moves, strides
@@ -249,7 +250,7 @@ class _Search:
             before = self.best
             for index in order:
                 part = problem.parts[index]
-                keeps: tuple[Keep, ...] = ("optimal", "none") if part.num_passes > 1 else ("none",)
+                keeps: tuple[Keep, ...] = ("belady", "none") if part.num_passes > 1 else ("none",)
                 keeps = ("always",) if part.stays else keeps
                 for starts in cuts[index]:
                     for keep in keeps:
@@ -283,7 +284,7 @@ class _Search:
         return [*starts, *filter(None, (self._listed(start, most) for start in starts[:LISTED]))]
 
     def _listed(self, start: Scored, index: int) -> Scored | None:
-        """The same with the best listed residents: from `optimal` ones no single step leads there."""
+        """The same with the best listed residents: from `belady` ones no single step leads there."""
         part, choice = self.problem.parts[index], start.choices[index]
         best: Scored | None = None
         for other in moves(part, choice, self.windows, part.count):

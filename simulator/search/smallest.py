@@ -23,7 +23,7 @@ def _needed(problem: Problem, place: Place) -> int:
     """The same on one device. Of passes that are alike the first and the last are enough: ever more is left behind."""
     blocks: dict[tuple[str, str, str], BlockSpec] = {}
     visits: list[tuple[str, str, str]] = []
-    keep: list[int] = []
+    kept: list[int] = []
     for part in problem.parts:
         passes = problem.merging(part)
         last = len(passes) - 1
@@ -31,14 +31,14 @@ def _needed(problem: Problem, place: Place) -> int:
         for step in sorted(ends):
             units = [part.spec(problem.model.name, unit, unit + 1, passes[step]) for unit in range(part.count)]
             visits += [block.package(True) for block in units]
-            keep += [STAY if part.stays else DROP] * len(units)
+            kept += [STAY if part.stays else DROP] * part.count
             blocks.update({block.package(True): block for block in units})
     numbers = {key: number for number, key in enumerate(blocks)}
     costs = place.prices(list(blocks.values()))
     packages: dict[tuple[str, str, str], int] = {}
     package = [packages.setdefault(block.package(False), number) for number, block in enumerate(blocks.values())]
-    block, window = [numbers[key] for key in visits], [0] * len(visits)
-    walk = Walk(block, window, keep, [len(visits)], STARTS[problem.plan.start])
+    order = [numbers[key] for key in visits]
+    walk = Walk(order, [0] * len(order), kept, [len(order)], STARTS[problem.plan.start])
     room = Room(place.memory.baseline, UNLIMITED, UNLIMITED)
     return load_plan_of(walk, package, sizes_of(costs, place.memory), room)[1]
 

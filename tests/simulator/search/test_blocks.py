@@ -11,8 +11,8 @@ from worlds.instances import instance
 from ondevice_sora.profiles.figures import Figure
 from ondevice_sora.profiles.measurements import Measurement
 from ondevice_sora.simulator.prepare import asked, model_of
-from ondevice_sora.simulator.search import blocks
-from ondevice_sora.simulator.search.blocks import least_table, num_blocks, price_table, segments, some_nodes, table_of
+from ondevice_sora.simulator.search.block_prices import CHUNK, least_table, price_table, table_of
+from ondevice_sora.simulator.search.blocks import num_blocks, segments, some_nodes
 from ondevice_sora.simulator.search.problem import problem_of
 
 
@@ -112,9 +112,9 @@ def test_blocks_are_priced_in_small_pieces(tmp_path, monkeypatch):
 
     monkeypatch.setattr(problem.places[0].prices, "price", counted)
     *nothing, table = price_table(problem.parts[0], "random", problem.places[0], problem.budget, False)
-    assert len(table.starts) == sum(sizes) == 90 * 91 // 2
-    assert max(sizes) == blocks.CHUNK
-    assert nothing == [None] * len(sizes)
+    assert len(table.starts) == 90 * 91 // 2 == sum(sizes) - 90  # and each unit alone
+    assert max(sizes) == CHUNK
+    assert nothing == [None] * (len(sizes) - 1)
 
 
 def test_a_table_of_some_nodes_has_the_blocks_between_them(tmp_path):
@@ -126,7 +126,7 @@ def test_a_table_of_some_nodes_has_the_blocks_between_them(tmp_path):
     sizes = [sum(unit.stored for unit in part.component.units[a:b]) for a, b in pairwise(nodes)]
     assert max(sizes) < 3 * sum(sizes) / len(sizes)
     table = table_of(part, "random", problem.places[0], problem.budget, False, nodes)
-    assert len(table.starts) == num_blocks(part, nodes)
+    assert len(table.starts) == len(nodes) * (len(nodes) - 1) // 2
     whole = table_of(part, "random", problem.places[0], problem.budget, False)
     known = dict(zip(zip(whole.starts.tolist(), whole.ends.tolist(), strict=True), whole.run_s, strict=True))
     for start, end, run_s in zip(table.starts, table.ends, table.run_s, strict=True):

@@ -1,9 +1,14 @@
 """Bounds are true at every moment, come at once, and get better; the smallest budget is that of single units."""
 
+import random
+from dataclasses import replace
+
 import pytest
+from msgspec.structs import replace as with_settings
 from worlds.instances import instance
 
 from ondevice_sora.plans.schedule import build_schedule
+from ondevice_sora.simulator.engine import play
 from ondevice_sora.simulator.prepare import asked, model_of
 from ondevice_sora.simulator.search import lower_bound as lower_bound_module
 from ondevice_sora.simulator.search.choices import Choice, with_choices
@@ -29,6 +34,36 @@ def test_no_bound_on_the_way_is_above_the_optimum(block, tmp_path, few_are_many)
         assert bounds == sorted(bounds)
         assert 0 < bounds[-1] <= best.best.score, seed
         assert max(quick_bounds(problem, problem.places[0])) <= bounds[-1] * (1 + 1e-9)
+
+
+def elsewhere(problem, draw):
+    """The same problem on the Neural Engine, which refuses large packages, from another start, and with one kept."""
+    units = draw.choice(["cpu_and_ne", "all", "cpu_and_gpu"])
+    limit = draw.choice([10**15, 300_000_000, 150_000_000, 60_000_000])
+    start = draw.choice(["first", "cached", "loaded"])
+    stays = [start == "loaded" or draw.random() < 0.2, draw.random() < 0.3]
+    problem.plan = with_settings(problem.plan, start=start)
+    problem.parts = tuple(
+        replace(part, compute_units=(units,) * part.count, engine_bytes=limit, stays=is_kept)
+        for part, is_kept in zip(problem.parts, stays, strict=False)
+    )
+    problem.start = tuple(Choice((0,), 1, "none") for _ in problem.parts)
+    problem.budget = smallest_budget(problem) + int(draw.random() * 6e8)
+    return problem
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_nor_is_it_on_an_engine_that_refuses_blocks_or_where_something_is_loaded_already(block, tmp_path):
+    draw = random.Random(block)
+    for seed in range(500 + block * 30, 500 + (block + 1) * 30):
+        problem = elsewhere(instance(seed, tmp_path, most_units=4), draw)
+        place = problem.places[0]
+        best = search(problem, windows=(0, 1, 2, 3))
+        assert best.ending == "optimum"
+        assert best.bound <= best.best.score, seed
+        assert 0 < max(quick_bounds(problem, place)) <= best.best.score, seed
+        schedule, costs = problem.schedule(best.best.choices, "shared", place)
+        assert play(schedule, costs, place.machine).total_s == pytest.approx(best.best.score, rel=1e-9)
 
 
 @pytest.mark.parametrize("budget", [10**9, 2 * 10**9, 3 * 10**9])
