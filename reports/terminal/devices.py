@@ -47,6 +47,8 @@ def print_profile(profile: Profile, device: Device) -> None:
         console.print(f"  {format_bytes(limit.value)}  {entitlement}, {versions}  ({limit.mark}: {limit.source})")
     console.print(f"\nCosts (profile: {profile.name})")
     _print_figures(console, figures(profile.costs))
+    if profile.noise is not None:
+        console.print(f"\nWhole runs differ by {profile.noise.spread:.1%} ({profile.noise.source})")
     if profile.fit is not None:
         print_fit(profile.fit)
 

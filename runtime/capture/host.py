@@ -50,6 +50,7 @@ MATMUL_SIDE = 1024
 COPY_BYTES = 1 << 28
 DEVICE = "host"
 KINDS = (ALONE, BESIDE, KEPT, PROBE)
+KINDS_TIMED = len(KINDS) - 1
 
 
 def capture(
@@ -98,16 +99,20 @@ def profile_of_samples(store: Store, found: Samples, trials: Trials, threads: in
         hardware=_hardware(source, costs.processors["cpu"].moved_bytes_per_s.value),
         conditions=conditions_of(store, found, trials, threads),
         measurements=tuple(_measurement(block, found, source) for block in found.blocks),
-        noise=_noise(found, source),
+        noise=_noise(found, len(trials[ALONE]), source),
     )
 
 
-def _noise(found: Samples, source: str) -> RunNoise | None:
-    """How far whole runs lie from what their blocks' figures add up to; one run of each kind says nothing of that."""
-    free = len(found.whole) - 3
+def _noise(found: Samples, rounds: int, source: str) -> RunNoise | None:
+    """How far a further run may lie from what its blocks' figures add up to; one round says nothing of that.
+
+    Those figures come from as many runs of each kind as there were rounds, and err by what these have in common.
+    """
+    free = len(found.whole) - KINDS_TIMED
     if free < 1:
         return None
-    spread = math.sqrt(sum(value**2 for value in found.whole) / free)
+    deviation = math.sqrt(sum(value**2 for value in found.whole) / free)
+    spread = deviation * math.sqrt(1 + 1 / rounds)
     note = f"{source}: {len(found.whole)} whole runs beside what their loads and runs usually come to"
     return RunNoise(min(3.0, float(f"{spread:.4g}")), free + 1, note)
 

@@ -10,7 +10,7 @@ from ondevice_sora.profiles.costs import figures
 from ondevice_sora.profiles.devices import Device, Hardware, MemoryLimit
 from ondevice_sora.profiles.figures import Figure
 from ondevice_sora.profiles.measurements import Measurement
-from ondevice_sora.profiles.profile import FitRecord, FittedCell, FittedParameter, load_profile
+from ondevice_sora.profiles.profile import FitRecord, FittedCell, FittedParameter, RunNoise, load_profile
 from ondevice_sora.reports.terminal.devices import (
     print_catalogue,
     print_fit,
@@ -56,6 +56,14 @@ def test_a_profile_shows_every_figure_with_value_spread_and_mark(shown: Shown, w
     for name, figure in figures(profile.costs).items():
         spread = f"{figure.spread * 100:.0f} %" if figure.spread else ""
         assert has_line(out, name, show_value(name, figure.value), spread, figure.mark), name
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_profile_shows_how_much_whole_runs_differ(shown: Shown, width: int) -> None:
+    profile, _ = load_profile("iphone15pro")
+    assert "Whole runs differ" not in shown(width, lambda: print_profile(profile, PHONE))
+    noisy = replace(profile, noise=RunNoise(0.042, 9, "12 runs"))
+    assert has_line(shown(width, lambda: print_profile(noisy, PHONE)), "Whole runs differ by 4.2% (12 runs)")
 
 
 @pytest.mark.parametrize("width", WIDTHS)
