@@ -50,8 +50,8 @@ def flags(keep: Keep, names: Sequence[str], field: str = "") -> list[int]:
     `paper` depend on bytes: see `flags_after`.
     """
     count = len(names)
-    if keep == "none" or keep == "optimal" or keep == "always":
-        return [{"none": DROP, "optimal": MAY_KEEP, "always": STAY}[keep]] * count
+    if keep == "none" or keep == "belady" or keep == "always":
+        return [{"none": DROP, "belady": MAY_KEEP, "always": STAY}[keep]] * count
     if isinstance(keep, int):
         if keep > count:
             raise UserError(f"{keep} blocks cannot be kept: there are {count}", field=field)

@@ -14,7 +14,7 @@ of visits i .. i + window(i), loaded or being loaded + whatever is kept for late
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -36,10 +36,13 @@ from ondevice_sora.plans.loading import (
     demand,
     order_of,
 )
+from ondevice_sora.plans.optimal.choice import Part, choose
+from ondevice_sora.plans.optimal.question import Candidate, Question, asked_walk
 from ondevice_sora.plans.partition import Block, cut
 from ondevice_sora.plans.policies import APP_LPL_STEP, FirstPass, app_window, flags, flags_after
+from ondevice_sora.plans.recurrence import Blocks, Seconds
 from ondevice_sora.plans.schema import Plan, Start
-from ondevice_sora.profiles.blocks import UNBOUNDED, BlockSpec
+from ondevice_sora.profiles.blocks import UNBOUNDED, BlockSpec, Processor
 from ondevice_sora.profiles.costs import BlockCosts, Costs, Pricer
 from ondevice_sora.profiles.models.catalogue import Reference
 from ondevice_sora.profiles.models.model import Component, Model, Variant
@@ -79,7 +82,7 @@ class Pass(NamedTuple):
 class Schedule:
     """The visits and their blocks. `needed_bytes` bounds the footprint that playing it can reach.
 
-    `columns` holds the visits once more, for what is compiled.
+    `columns` holds the visits once more, for what is compiled; `chosen` what `keep: optimal` has come to.
     """
 
     plan: Plan
@@ -88,6 +91,7 @@ class Schedule:
     passes: tuple[Pass, ...]
     needed_bytes: int
     columns: VisitColumns = field(repr=False, compare=False)
+    chosen: Candidate | None = field(default=None, repr=False, compare=False)
 
     @property
     def held(self) -> tuple[int, ...]:
@@ -102,6 +106,8 @@ class Schedule:
         return sum(packages.values()), len(packages)
 
 
+Speeds = Callable[[Processor], tuple[float, float]]
+"""Of loads and of runs on a processor while both go on, relative to being alone."""
 UNLIMITED = 10**15
 STARTS: dict[Start, int] = {"first": NEW, "cached": KNOWN, "loaded": LOADED}
 """How a plan's start finds its packages."""
@@ -162,12 +168,17 @@ def build_schedule(
     memory: MemoryModel,
     evaluations: int | None = None,
     engine_bytes: int = UNBOUNDED,
+    speeds: Speeds | None = None,
+    chosen: Candidate | None = None,
 ) -> tuple[Schedule, BlockCosts]:
     """The schedule of one generation, and the prices of its blocks.
 
     `engine_bytes` is the largest package that the Neural Engine takes; larger blocks fall back to the GPU.
-    `evaluations` overrides the number of network evaluations (dynamic LPL's outcomes). Raises UserError if the plan
-    names what the model does not have, or if the budget cannot be kept: then with the block and the bytes missing.
+    `evaluations` overrides the number of network evaluations (dynamic LPL's outcomes). What `keep: optimal` comes to
+    depends on `speeds`, full speed unless given, and is `chosen` if that is: another schedule's.
+
+    Raises UserError if the plan names what the model does not have, or if the budget cannot be kept: then with the
+    block and the bytes missing.
     """
     cuts = cut(plan, model, reference)
     evaluations = evaluations if evaluations is not None else plan.evaluations()
@@ -187,7 +198,8 @@ def build_schedule(
             walked.step.extend([step] * len(numbers))
     costs = price(blocks)
     stepped = frozenset(component.name for component in model.components if component.passes == "steps")
-    return _LoadPlanner(plan, tuple(blocks), walked, costs, memory, stepped).schedule(), costs
+    planner = _LoadPlanner(plan, tuple(blocks), walked, costs, memory, stepped)
+    return planner.schedule(costs, speeds or _at_full_speed, chosen), costs
 
 
 class _ComponentWalk:
@@ -240,19 +252,52 @@ class _LoadPlanner:
         self.walk = Walk(walked.block, self._windows(), stays, lengths, STARTS[plan.start])
         self.order = order_of(self.walk, self.package, self.sizes, memory.baseline)
 
-    def schedule(self) -> Schedule:
+    def schedule(self, costs: BlockCosts, speeds: Speeds, chosen: Candidate | None) -> Schedule:
         budget = -1 if self.plan.memory.budget is None else int(self.plan.memory.budget)
         room = Room(self.memory.baseline, budget, self.memory.available)
-        walk = self.walk._replace(keep=self._keep())
-        decision = decide(self.order, walk.keep, self.sizes, room)
+        walk, order = self.walk._replace(keep=self._keep()), self.order
+        slot, part, parts = self._slots()
+        if parts:
+            rates = zip(*(speeds(block.processor) for block in self.blocks), strict=True)
+            seconds = Seconds(*(array[:, 0].tolist() for array in costs.seconds), *map(list, rates))
+            question = Question(
+                walk, self.package, Blocks(seconds, self.sizes), costs.stored_bytes, room, slot, part,
+                [1] * len(walk.pass_length),
+            )  # fmt: skip
+            chosen = chosen or choose(question, parts)
+            walk = asked_walk(question, chosen)
+            room = room._replace(budget=chosen.budget)
+            order = order_of(walk, self.package, self.sizes, self.memory.baseline)
+        decision = decide(order, walk.keep, self.sizes, room)
         if decision.refused >= 0:
-            raise self._refusal(decision, budget)
+            raise self._refusal(decision, room.budget)
         columns = columns_of(walk, self.package, decision)
         flags = [map(bool, column) for column in (columns.loads, columns.cold, columns.first_run)]
         ends = [map(bool, column) for column in (columns.evicts, columns.leaves)]
         visits = map(Visit, columns.block, self.walked.step, *flags, columns.gate, *ends)
         passes = tuple(Pass(each.first, each.length) for each in self.walked.passes)
-        return Schedule(self.plan, self.blocks, tuple(visits), passes, decision.needed, columns)
+        return Schedule(self.plan, self.blocks, tuple(visits), passes, decision.needed, columns, chosen)
+
+    def _slots(self) -> tuple[list[int], list[int], list[Part]]:
+        """What is to be chosen: for each visit its block's and its component's place, -1 for none; the components."""
+        slot: list[int] = []
+        number: list[int] = []
+        parts: dict[str, Part] = {}
+        end = 0
+        for each in self.walked.passes:
+            if self.settings[each.component].keep != "optimal":
+                slot += [-1] * each.length
+                number += [-1] * each.length
+                continue
+            if each.component not in parts:
+                parts[each.component] = Part(range(end, end + each.length), 0, 0)
+                end += each.length
+            part = parts[each.component]
+            widest = max(part.window, *self.walk.window[each.first : each.first + each.length])
+            parts[each.component] = Part(part.slots, widest, part.num_passes + 1)
+            slot += part.slots
+            number += [list(parts).index(each.component)] * each.length
+        return slot, number, list(parts.values())
 
     def _windows(self) -> list[int]:
         """How many visits the loader may be ahead, for each visit."""
@@ -279,6 +324,8 @@ class _LoadPlanner:
 
     def _flags(self, walked: _Pass) -> list[int]:
         keep = self.settings[walked.component].keep
+        if keep == "optimal":
+            return [DROP] * walked.length
         visits = range(walked.first, walked.first + walked.length)
         if keep == "app" or keep == "paper":
             return flags_after(keep, self._first_pass(visits))
@@ -333,6 +380,20 @@ class _LoadPlanner:
             + (", or keep fewer blocks." if kept_bytes else "."),
             field="$.memory.budget",
         )
+
+
+def speeds_of(costs: Costs) -> Speeds:
+    """Speeds on a device, at the figures' values."""
+
+    def speeds(processor: Processor) -> tuple[float, float]:
+        known = costs.processors[processor]
+        return min(1.0, known.load_rate.value), min(1.0, known.run_rate.value)
+
+    return speeds
+
+
+def _at_full_speed(processor: Processor) -> tuple[float, float]:
+    return 1.0, 1.0
 
 
 def sizes_of(costs: BlockCosts, memory: MemoryModel) -> Sizes:

@@ -32,7 +32,9 @@ Steps = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 Packages = Literal["shared", "separate"]
 Start = Literal["first", "cached", "loaded"]
 Keep = (
-    Literal["none", "app", "paper", "optimal", "always"] | Annotated[int, msgspec.Meta(ge=0, le=5000)] | tuple[str, ...]
+    Literal["none", "app", "paper", "belady", "optimal", "always"]
+    | Annotated[int, msgspec.Meta(ge=0, le=5000)]
+    | tuple[str, ...]
 )
 Index = Annotated[int, msgspec.Meta(ge=0, le=999)]
 
@@ -124,7 +126,8 @@ class ComponentPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     prefetch   how many visits before its own a load may begin; 0 loads when needed; `app` follows the reference app:
                one ahead, but not for the first two and the last block of a pass, and not in the first denoising step
     keep       which blocks stay resident between passes: `none`; `paper`, the first that fit in what the first step
-               leaves free (App. A.1); `app`, the reference app's 170 MB rule; `optimal`, fewest bytes reloaded; a
+               leaves free (App. A.1); `app`, the reference app's 170 MB rule; `belady`, whatever fits beside the
+               windows, giving up first what is needed last; `optimal`, those with which the plan is fastest; a
                number, that many from the first; or a list of blocks, each named by its first unit. `always`: all of
                them, and after the last pass too, as long as the app lives
     """

@@ -4,13 +4,17 @@
     working  = most activation elements alive at a time * bytes of one * working factor * charged_share
 
 CPU and GPU hold compressed weights unpacked, the Neural Engine as they are stored; its activations are always float16.
+What Core ML may run anywhere (`all`) is held as on the GPU: the engine's memory is hardly charged to the app, and a
+plan should not fit only because of where Core ML happens to run it.
 The working factor is `convolution_working_factor` for a unit that only convolves, 1 for one that does not, and between
 the two by the share of its operations: convolutions on a GPU unfold and pad what they read.
 """
 
 from __future__ import annotations
 
-from ondevice_sora.profiles.blocks import BlockSpec
+from dataclasses import replace
+
+from ondevice_sora.profiles.blocks import BlockSpec, Processor
 from ondevice_sora.profiles.costs import Costs
 from ondevice_sora.profiles.models.model import Work, activation_bytes, is_compressed, weight_bytes
 
@@ -28,6 +32,11 @@ def held_bytes(block: BlockSpec, costs: Costs) -> float:
     return block.parameters * held_weight_bytes(block, compressed)
 
 
+def memory_processor(block: BlockSpec, costs: Costs) -> Processor:
+    """Where the block's memory is taken to be: of `all` on the GPU, where the app is charged for it."""
+    return "gpu" if block.compute_units == "all" and "gpu" in costs.processors else block.processor
+
+
 def element_bytes(block: BlockSpec) -> int:
     """Bytes of one element of an activation where the block runs."""
     return 2 if block.processor == "ane" else activation_bytes(block.precision)
@@ -35,16 +44,29 @@ def element_bytes(block: BlockSpec) -> int:
 
 def resident_bytes(block: BlockSpec, costs: Costs) -> int:
     """What the loaded block adds to the app's footprint."""
-    return round(held_bytes(block, costs) * costs.processors[block.processor].charged_share.value)
+    processor = memory_processor(block, costs)
+    held = held_bytes(block, costs) if processor == block.processor else held_bytes(_on_gpu(block), costs)
+    return round(held * costs.processors[processor].charged_share.value)
 
 
 def working_bytes(block: BlockSpec, costs: Costs) -> int:
     """What a run of the block adds to that."""
-    processor = costs.processors[block.processor]
+    processor = costs.processors[memory_processor(block, costs)]
     factor = processor.convolution_working_factor.value
     works = [unit.work(block.variant) for unit in block.units]
     elements = max(work.working_elements * (1.0 + (factor - 1.0) * _convolves(work)) for work in works)
     return round(round(elements * element_bytes(block)) * processor.charged_share.value)
+
+
+def working_spread(block: BlockSpec, costs: Costs) -> float:
+    """One deviation of the logarithm of a block's working memory: that of the factor, as far as the block convolves."""
+    processor = costs.processors[memory_processor(block, costs)]
+    largest = max((unit.work(block.variant) for unit in block.units), key=lambda work: work.working_elements)
+    return processor.convolution_working_factor.spread * _convolves(largest)
+
+
+def _on_gpu(block: BlockSpec) -> BlockSpec:
+    return replace(block, compute_units="cpu_and_gpu")
 
 
 def _convolves(work: Work) -> float:

@@ -22,7 +22,7 @@ from ondevice_sora.base.text import END, Line
 from ondevice_sora.profiles.blocks import PROCESSORS, ComputeUnits, span_name
 from ondevice_sora.profiles.costs import figures, replace_figures
 from ondevice_sora.profiles.devices import Device, device_keys
-from ondevice_sora.profiles.figures import Figure, sampled, spread_of
+from ondevice_sora.profiles.figures import Figure, repeated, sampled, spread_of
 from ondevice_sora.profiles.measurements import LEAST_RATE, Measurement
 from ondevice_sora.profiles.models.model import Name, Precision, Variant
 from ondevice_sora.profiles.profile import SCALED_FROM, Profile, RunNoise, load_profile, scale_profile
@@ -288,9 +288,9 @@ def _measurement(capture: Capture, block: CapturedBlock, source: str, notes: lis
         variant=block.variant,
         precision=block.precision,
         compute_units=block.compute_units,
-        load_warm_s=sampled(loads.later_s, source),
+        load_warm_s=repeated(loads.later_s, source),
         load_cold_s=_sampled_like(loads.first_s, loads.later_s, source),
-        run_s=sampled(runs.later_s, source),
+        run_s=repeated(runs.later_s, source),
         first_run_s=_sampled_like(runs.first_s, runs.later_s, source),
         unload_s=sampled(block.unload_s, source),
         resident_bytes=sampled(resident, source) if resident and median(resident) >= 0 else None,
@@ -300,8 +300,8 @@ def _measurement(capture: Capture, block: CapturedBlock, source: str, notes: lis
 
 
 def _sampled_like(values: Sequence[float], others: Sequence[float], source: str) -> Figure | None:
-    """`sampled`; what was measured once is taken to vary as other loads or runs of the block do."""
-    figure = sampled(values, source)
+    """`repeated`; what was measured once is taken to vary as other loads or runs of the block do."""
+    figure = repeated(values, source)
     if figure is None or len(values) > 1 or len(others) < 2:
         return figure
     return msgspec.structs.replace(figure, spread=min(3.0, round(spread_of(others), 4)))
@@ -382,7 +382,7 @@ def _cost_changes(capture: Capture, source: str, notes: list[str]) -> dict[str, 
                 what = f"{told} on {units} came out at {median(known):.2f} of their speed alone"
                 notes.append(f"{what}, which something else must have caused: left out")
             else:
-                found[f"processors.{processor}.{name}"] = sampled([min(1.0, rate) for rate in known], source)
+                found[f"processors.{processor}.{name}"] = repeated([min(1.0, rate) for rate in known], source)
     return {name: figure for name, figure in found.items() if figure is not None}
 
 

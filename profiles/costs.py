@@ -102,13 +102,17 @@ class ThermalCosts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Costs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The cost parameters of one device."""
+    """The cost parameters of one device.
+
+    framework_bytes   what Core ML itself takes as soon as the first model is loaded; part of the baseline
+    """
 
     baseline_bytes: Figure
     loads: LoadCosts
     processors: dict[Processor, ProcessorCosts]
     thermal: ThermalCosts
     engine_loads: EngineLoads | None = None
+    framework_bytes: Figure = _unless_told(0.0, "nothing of the baseline is there only once a model is loaded")
 
 
 @dataclass(frozen=True)
@@ -141,7 +145,7 @@ Pricer = Callable[[Sequence[BlockSpec]], BlockCosts]
 
 def figures(costs: Costs) -> dict[str, Figure]:
     """Every figure of `costs` by dotted name."""
-    found: dict[str, Figure] = {"baseline_bytes": costs.baseline_bytes}
+    found = {"baseline_bytes": costs.baseline_bytes, "framework_bytes": costs.framework_bytes}
     groups: list[tuple[str, msgspec.Struct]] = [("loads", costs.loads), ("thermal", costs.thermal)]
     if costs.engine_loads is not None:
         groups.append(("engine_loads", costs.engine_loads))

@@ -9,6 +9,7 @@ spread     one standard deviation relative to the value: how far off it may well
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from statistics import median
 from typing import Annotated, Literal
@@ -20,6 +21,8 @@ from ondevice_sora.base.units import parse_bytes
 
 Mark = Literal["measured", "published", "fitted", "estimated"]
 MARKS: tuple[Mark, ...] = ("measured", "published", "fitted", "estimated")
+MEDIAN_ERROR = 1.2533
+"""The median of many samples of a normal distribution errs by so many deviations over the root of their number."""
 MAD_TO_SIGMA = 1.4826
 """The median absolute deviation of a normal distribution times this is its standard deviation."""
 
@@ -35,6 +38,17 @@ def spread_of(values: Sequence[float]) -> float:
     """One standard deviation relative to the median, from the median absolute deviation; 0 of a single value."""
     middle = median(values)
     return median(abs(value - middle) for value in values) * MAD_TO_SIGMA / middle if middle > 0 else 0.0
+
+
+def error_of(values: Sequence[float]) -> float:
+    """One standard deviation of the median of such samples, relative to it; 0 of a single value."""
+    return MEDIAN_ERROR * spread_of(values) / math.sqrt(len(values))
+
+
+def repeated(values: Sequence[float], source: str) -> Figure | None:
+    """`sampled`, of what a generation does many times: how far off the median may be, not how far a single time."""
+    figure = sampled(values, source)
+    return None if figure is None else msgspec.structs.replace(figure, spread=min(3.0, round(error_of(values), 4)))
 
 
 def sampled(values: Sequence[float], source: str) -> Figure | None:

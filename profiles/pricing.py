@@ -71,7 +71,8 @@ def _key(block: BlockSpec, part: Part) -> _Key:
 
 def _spec(block: BlockSpec, part: Part) -> BlockSpec:
     units = block.units[part.start : part.end]
-    return replace(block, units=units, name=block_name(units))
+    engine_bytes = 0 if block.falls_back else block.engine_bytes
+    return replace(block, units=units, name=block_name(units), engine_bytes=engine_bytes)
 
 
 class _Pricing:

@@ -57,6 +57,7 @@ class FitRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     correlation   of the fitted parameters' logarithms, in the order of `parameters`, lower triangle row by row
     noise         the relative spread that a published figure is taken to have
+    corpus        rows of the shipped corpus that the prior was set by
     """
 
     command: Line
@@ -65,6 +66,7 @@ class FitRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     correlation: tuple[tuple[float, ...], ...]
     noise: Spread
     contradictions: tuple[Line, ...] = ()
+    corpus: tuple[Line, ...] = ()
 
     def correlation_root(self) -> Array:
         """The lower Cholesky factor of the correlation matrix. Raises ValueError if there is none."""

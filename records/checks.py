@@ -80,3 +80,65 @@ class ParityRow(msgspec.Struct, frozen=True):
     @property
     def ok(self) -> bool:
         return self.error <= self.tolerance
+
+
+class CorpusRow(msgspec.Struct, frozen=True):
+    """One row of a corpus beside its prediction. Seconds, or bytes for memory.
+
+    processor   where the prediction has it run
+    is_fitted   the shipped figures were set by it; else it only checks them
+    is_known    false for first loads on the Neural Engine, which the tool says it cannot tell
+    """
+
+    id: str
+    model: str
+    device: str
+    processor: Literal["cpu", "gpu", "ane"]
+    quantity: str
+    published: float
+    predicted: float
+    low: float
+    high: float
+    is_fitted: bool
+    is_known: bool = True
+
+    @property
+    def ratio(self) -> float:
+        return self.predicted / self.published
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether the published figure lies in the prediction's 90 % interval."""
+        return self.low <= self.published <= self.high
+
+
+class CorpusClass(msgspec.Struct, frozen=True):
+    """Rows of one quantity on one processor, or those of them that only check.
+
+    median_error      of the absolute relative errors
+    coverage          share of published figures inside the 90 % interval
+    within_factor_3   share of predictions within a factor of 3
+    rank_correlation  Spearman's, None for fewer than three rows or where all are alike
+    """
+
+    processor: str
+    quantity: str
+    which: Literal["fitted", "checked", "all"]
+    num_rows: int
+    median_error: float
+    coverage: float
+    within_factor_3: float
+    rank_correlation: float | None
+
+
+class SkippedRow(msgspec.Struct, frozen=True):
+    """A row that was not predicted, and why."""
+
+    id: str
+    reason: str
+
+
+class CorpusReport(msgspec.Struct, frozen=True):
+    rows: list[CorpusRow]
+    classes: list[CorpusClass]
+    skipped: list[SkippedRow]

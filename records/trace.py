@@ -27,7 +27,10 @@ WRITE_ONE = "Write one with `simulate --trace FILE`."
 
 
 class Span(msgspec.Struct, frozen=True, gc=False):
-    """One action of one lane. `step` is the denoising step or the pass; `cold` marks a first load or a first run."""
+    """One action of one lane. `step` is the denoising step or the pass.
+
+    `cold` marks the first load of a package on the device, and the first run of a block after each of its loads.
+    """
 
     lane: Lane
     action: Action

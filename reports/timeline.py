@@ -6,6 +6,7 @@ narrower than a pixel, and colours are the page's own business (page/assets/repo
 
 from __future__ import annotations
 
+from collections import Counter
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -86,7 +87,7 @@ def span_columns(trace: Trace, components: list[str]) -> dict[str, Any]:
         "block": [at[span.block] for span in spans],
         "start": [_round(span.start_s) for span in spans],
         "end": [_round(span.end_s) for span in spans],
-        "cold": [int(span.cold) for span in spans],
+        "cold": [int(span.cold and span.action == "load") for span in spans],
         "pass": [pass_at[_pass_of(span)] for span in spans],
         "told": [span_text(span) for span in spans],
     }
@@ -199,9 +200,9 @@ def _step_places(trace: Trace, component: str) -> list[Place]:
 
 
 def steady_step(trace: Trace) -> Step | None:
-    """A step of median length among those without first loads and first runs; of several such steps the middle one.
+    """A step of median length among those without first loads on the device; of several such steps the middle one.
 
-    The last step if none is so; None if nothing ran.
+    Those that have more first runs than most do not count either. The last step if none is so; None if nothing ran.
     """
     component = main_component(trace)
     if component is None:
@@ -210,8 +211,12 @@ def steady_step(trace: Trace) -> Step | None:
     ends = dict(zip(numbers, step_ends(trace.spans, component), strict=True))
     first_run = min(s.start_s for s in trace.spans if s.component == component and s.action == "run")
     starts = dict(zip(numbers, [first_run, *ends.values()], strict=False))
-    cold = {s.step for s in trace.spans if s.component == component and s.cold}
-    steady = [step for step in numbers if step not in cold and (trace.kill is None or step != numbers[-1])]
+    own = [span for span in trace.spans if span.component == component and span.cold]
+    cold = {span.step for span in own if span.action == "load"}
+    first_runs = Counter(span.step for span in own if span.action == "run")
+    most = median([first_runs[step] for step in numbers])
+    steady = [step for step in numbers if step not in cold and first_runs[step] <= most]
+    steady = [step for step in steady if trace.kill is None or step != numbers[-1]]
     if steady:
         middle = median([ends[step] - starts[step] for step in steady])
         typical = [step for step in steady if abs(ends[step] - starts[step] - middle) <= 0.005 * middle]

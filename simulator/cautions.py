@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import math
+
 from ondevice_sora.base.units import format_bytes, format_count, format_seconds
 from ondevice_sora.profiles.blocks import BlockSpec
 from ondevice_sora.profiles.costs import figures
+from ondevice_sora.simulator.engine import Outcome
 from ondevice_sora.simulator.prepare import Prepared
+from ondevice_sora.simulator.risk import spread_at
+
+WIDE = 0.3
+"""The spread of working memory from which on it is told."""
 
 
-def cautions(prepared: Prepared) -> list[str]:
+def cautions(prepared: Prepared, outcome: Outcome) -> list[str]:
     """Sentences, the most telling first; none for a plan that is priced by what is known."""
-    return [*_refused(prepared), *_first_loads(prepared), *_left_to_core_ml(prepared)]
+    return [
+        *_refused(prepared),
+        *_first_loads(prepared),
+        *_left_to_core_ml(prepared),
+        *_working_memory(prepared, outcome),
+    ]
 
 
 def _refused(prepared: Prepared) -> list[str]:
@@ -72,4 +84,16 @@ def _left_to_core_ml(prepared: Prepared) -> list[str]:
     return [
         f"Core ML chooses where {format_count(count, 'block')} on `all` {are} run, and does not say: taken to be the "
         "Neural Engine; the interval covers the GPU too."
+    ]
+
+
+def _working_memory(prepared: Prepared, outcome: Outcome) -> list[str]:
+    """A peak that is made of what nobody can tell well."""
+    peak = max(outcome.memory, key=lambda at: at.total)
+    spread = spread_at(prepared, outcome, peak)
+    if peak.working < peak.total / 3 or spread < WIDE:
+        return []
+    return [
+        f"The peak is made of working memory of convolutions, {format_bytes(peak.working)}: Core ML has been seen to "
+        f"take {math.exp(spread):.1f} times as much, or as little. The probability of a kill includes that."
     ]

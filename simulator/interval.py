@@ -57,6 +57,8 @@ def draw(profile: Profile, count: int, random: np.random.Generator) -> Sample:
     if profile.fit is not None:
         draws = profile.fit.correlation_root() @ random.standard_normal((len(profile.fit.parameters), count))
         for parameter, column in zip(profile.fit.parameters, draws, strict=True):
+            if known[parameter.name].mark == "measured":  # in place of what was fitted
+                continue
             beyond = max(0.0, known[parameter.name].spread ** 2 - parameter.fitted_spread**2) ** 0.5
             extra = beyond * random.standard_normal(count)
             deviations[parameter.name] = parameter.fitted_spread * column + extra
@@ -94,7 +96,7 @@ def spread_of(outcomes: Sequence[tuple[float, Prepared]], count: int = SAMPLES) 
     sample = draw(profile, count, random)
     edges = np.cumsum([probability for probability, _ in outcomes])
     chosen = np.searchsorted(edges, (np.arange(count) + 0.5) / count * edges[-1])
-    factors = _run_factors(profile, 1.0 - measured_share(outcomes[0][1]), count, random)
+    factors = run_factors(outcomes[0][1], count, random)
     totals = np.empty(count)
     for number, (_, prepared) in enumerate(outcomes):
         columns = np.flatnonzero(chosen == number)
@@ -107,10 +109,11 @@ def spread_of(outcomes: Sequence[tuple[float, Prepared]], count: int = SAMPLES) 
     return Spread(totals * factors)
 
 
-def _run_factors(profile: Profile, unmeasured: float, count: int, random: np.random.Generator) -> Array:
-    """What is the same for everything in a run, as factors of its total [count]."""
-    fitted = profile.fit.noise if profile.fit is not None else 0.0
-    logarithms = unmeasured * fitted * random.standard_normal(count)
+def run_factors(prepared: Prepared, count: int, random: np.random.Generator) -> Array:
+    """What is the same for everything in a run, as factors of its seconds [count]."""
+    profile = prepared.setting.profile
+    fitted = profile.fit.noise * (1.0 - measured_share(prepared)) if profile.fit is not None else 0.0
+    logarithms = fitted * random.standard_normal(count)
     if profile.noise is not None:
         deviations = random.standard_t(profile.noise.num_runs - 1, count)
         logarithms = logarithms + np.clip(profile.noise.spread * deviations, -LARGEST, LARGEST)

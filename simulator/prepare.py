@@ -9,6 +9,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.plans.optimal.question import Candidate
 from ondevice_sora.plans.schedule import Schedule, build_schedule
 from ondevice_sora.plans.schema import BlockEntry, LoadedPlan, Plan, Tdtm, check_merging_units, load_plan
 from ondevice_sora.profiles.blocks import PROCESSORS
@@ -69,8 +70,12 @@ class Prepared:
         """
         plan, setting = plan or self.plan, setting or self.setting
         count = evaluations if evaluations is not None else plan.evaluations()
-        is_same = (plan, setting, count) == (self.plan, self.setting, self.num_evaluations)
-        return self if is_same else ready(plan, self.described, setting, count)
+        if (plan, setting) != (self.plan, self.setting):
+            return ready(plan, self.described, setting, count)
+        # A generation that ends early or late goes by what was chosen before it began.
+        return (
+            self if count == self.num_evaluations else ready(plan, self.described, setting, count, self.schedule.chosen)
+        )
 
     def price(self, sample: Sample) -> BlockCosts:
         """What the schedule's blocks cost at samples of the profile's figures."""
@@ -210,10 +215,17 @@ def prepare(loaded: LoadedPlan, setting: Setting) -> Prepared:
         return ready(loaded.plan, described, setting)
 
 
-def ready(plan: Plan, described: Described, setting: Setting, evaluations: int | None = None) -> Prepared:
+def ready(
+    plan: Plan,
+    described: Described,
+    setting: Setting,
+    evaluations: int | None = None,
+    chosen: Candidate | None = None,
+) -> Prepared:
     """`prepare` for a model that is there already. `evaluations` is the plan's own number unless given.
 
-    Raises UserError about keys of the plan without lines.
+    `chosen` is what `keep: optimal` came to, if that is not to be decided anew. Raises UserError about keys of
+    the plan without lines.
     """
     model = merging_as_planned(described.model, plan)
     if plan.lpl.mode != "off" and not model.is_rectified_flow:
@@ -233,6 +245,14 @@ def ready(plan: Plan, described: Described, setting: Setting, evaluations: int |
     is_cached = profile.fits_page_cache(device, stored_bytes(plan, model))
     price = profile.pricer(device, is_cached=is_cached)
     schedule, costs = build_schedule(
-        plan, model, described.reference, price, machine.memory, evaluations, device.engine_bytes
+        plan,
+        model,
+        described.reference,
+        price,
+        machine.memory,
+        evaluations,
+        device.engine_bytes,
+        machine.speeds,
+        chosen,
     )
     return Prepared(plan, described, model, setting, schedule, costs, machine, evaluations)

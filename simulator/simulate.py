@@ -23,8 +23,8 @@ from ondevice_sora.simulator.changes.advice import advice
 from ondevice_sora.simulator.changes.whatif import what_ifs
 from ondevice_sora.simulator.engine import Outcome
 from ondevice_sora.simulator.interval import measured_share, spread_of
-from ondevice_sora.simulator.limit import kill_share
 from ondevice_sora.simulator.prepare import Prepared, Setting, asked, prepare
+from ondevice_sora.simulator.risk import kill_risk
 
 MEASURED = 0.999
 """A total of which more was measured rests on nothing else."""
@@ -103,7 +103,7 @@ def simulation_of(
         limit_bytes=setting.limit_bytes,
         limit_source=setting.limit_source,
         budget_bytes=int(plan.memory.budget) if plan.memory.budget is not None else None,
-        kill_share=kill_share(setting, unlimited.peak_bytes),
+        kill_share=kill_risk(prepared, unlimited),
         killed_at_s=outcome.kill.time_s if outcome.kill else None,
         killed_by=_killed_by(outcome.kill) if outcome.kill else None,
         busy_share=busy_shares(whole),
@@ -117,7 +117,7 @@ def simulation_of(
         blocks=_block_rows(prepared),
         notes=_notes(prepared),
         start=plan.start,
-        cautions=cautions(prepared),
+        cautions=cautions(prepared, unlimited),
     )
     if repeat > 1:
         with loaded.locating():

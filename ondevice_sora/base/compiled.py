@@ -47,14 +47,19 @@ def pays(uncompiled_s: float) -> bool:
 
 
 def arrays(columns: N) -> N:
-    """A named tuple's columns as compiled functions take them; its numbers as they are."""
+    """A named tuple's columns as compiled functions take them, those of named tuples in it too; numbers as they are."""
     import numpy as np
 
-    return type(columns)(*(np.array(each) if isinstance(each, Sequence) else each for each in columns))
+    def taken(each: Any) -> Any:
+        if hasattr(each, "_fields"):
+            return arrays(each)
+        return np.array(each) if isinstance(each, Sequence) else each
+
+    return type(columns)(*map(taken, columns))
 
 
 def lists(columns: N) -> N:
-    """A named tuple's columns as functions take them that run as they are; its numbers as they are."""
+    """A named tuple's columns as functions take them that run as they are; numbers as they are."""
     return type(columns)(*(each.tolist() if hasattr(each, "tolist") else each for each in columns))
 
 

@@ -23,7 +23,7 @@ EXIT_FAILED = 1
 EXIT_UNUSABLE = 2
 EXIT_KILLED = 3
 EXIT_INTERRUPTED = 130
-CASES_HELP = "a cases file, or a shipped one: iphone15pro (default), apple_sdxl"
+CASES_HELP = "a cases file, or a shipped one: iphone15pro (default), apple_sdxl, corpus"
 
 
 def guarded(work: Callable[[], int], *, is_program: bool = False) -> int:

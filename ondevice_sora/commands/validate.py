@@ -3,7 +3,8 @@
 `validate published` simulates every case of a cases file (the shipped one unless --cases names another) and prints the
 published figure, the simulated one, the error and the role. The format is described in docs/cases.md. With --coverage
 it prints the 90 % intervals and how many figures lie in them; with --leave-out every calibration figure is predicted by
-a fit that has not seen it, nor the others of its run or technique.
+a fit that has not seen it, nor the others of its run or technique. A corpus of figures of many models and devices
+(--cases corpus) is predicted row by row, with what that comes to by processor and quantity.
 
 `validate host` captures this machine, then predicts and runs many plans on it.
 
@@ -31,6 +32,7 @@ examples:
   ondevice-sora validate published --coverage
   ondevice-sora validate published --leave-out run
   ondevice-sora validate published --cases mine.yaml --json
+  ondevice-sora validate published --cases corpus
   ondevice-sora validate reference vectors/
   ondevice-sora validate export exported/
   ondevice-sora validate host --out host-validation
@@ -95,8 +97,35 @@ def _export(options: argparse.Namespace) -> int:
     return EXIT_FITS if all(row.ok for row in rows) else EXIT_FAILED
 
 
+def _corpus(options: argparse.Namespace, path: Path) -> int:
+    from ondevice_sora.simulator.calibration.corpus import corpus_report
+    from ondevice_sora.simulator.calibration.corpus_file import read_corpus
+
+    for flag, value in (
+        ("--device", options.device),
+        ("--leave-out", options.leave_out),
+        ("--coverage", options.coverage),
+    ):
+        if value:
+            what = (
+                "has no effect on a corpus: its rows name their devices, none is fitted here, and intervals come anyway"
+            )
+            raise UserError(what, flag, "Leave it out.")
+    report = corpus_report(read_corpus(path))
+    if options.json:
+        import msgspec
+
+        print(msgspec.json.format(msgspec.json.encode(report), indent=1).decode())
+    else:
+        from ondevice_sora.reports.terminal.corpus import print_corpus
+
+        print_corpus(report, str(path))
+    return EXIT_FITS
+
+
 def _published(options: argparse.Namespace) -> int:
     from ondevice_sora.profiles.profile import load_profile
+    from ondevice_sora.simulator.calibration.corpus_file import is_corpus
     from ondevice_sora.simulator.calibration.published import (
         compare,
         find_cases,
@@ -105,7 +134,10 @@ def _published(options: argparse.Namespace) -> int:
         read_cases,
     )
 
-    cases, planned = read_cases(find_cases(options.cases))
+    path = find_cases(options.cases)
+    if is_corpus(path):
+        return _corpus(options, path)
+    cases, planned = read_cases(path)
     saved = planned_gains(cases, planned)
     source = planned[0].source
     profile, device = load_profile(options.device) if options.device else profile_for(cases.device, source, "$.device")

@@ -189,13 +189,13 @@ def _step(trace: Trace) -> StepView | None:
     name = title(step.component).lower()
     if step.is_steady:
         heading = f"One steady {name} step"
-        about = f"Step {step.step}, of median length among the steps without first loads and first runs."
+        about = f"Step {step.step}, of median length among the steps without first loads on the device."
     elif step.is_only:
         heading = f"The {name}, block by block"
-        about = "Its only pass, with first loads and first runs."
+        about = "Its only pass, with first loads on the device."
     else:
         heading = f"One {name} step"
-        about = f"Step {step.step}; this run has no step free of first loads and first runs."
+        about = f"Step {step.step}; this run has no step free of first loads on the device."
     numbers = [("step", format_seconds(step.seconds)), ("running", format_seconds(step.run_s))]
     if step.load_s > 0:
         numbers.append(("loading", format_seconds(step.load_s)))

@@ -10,15 +10,15 @@ from ondevice_sora.records.agreement import Check, PlanRow, percentile
 from ondevice_sora.reports.terminal.console import table_console
 from ondevice_sora.reports.terminal.table import numbers, print_table, text
 
-WIDTH = 200
+WIDTH = 170
 
 
 def print_agreement(rows: Sequence[PlanRow], found: Sequence[Check]) -> None:
     """Print every row and every check; errors stand beside the spread of the plan's own runs."""
     console = table_console(WIDTH)
-    heads = numbers("predicted", "measured", "error", "spread", "90 % interval", "inside", "peak", "measured", "error")
+    heads = numbers("predicted", "measured", "error", "spread", "inside", "peak", "measured", "error")
     print_table(console, [*text("plan"), *heads, *text("")], [_agreement_cells(row) for row in rows])
-    console.print(_legend(rows))
+    console.print(f"{_legend(rows)} inside: runs within the predicted 90 % interval.")
     for line in distribution(rows):
         console.print(line)
     for check in found:
@@ -37,8 +37,7 @@ def print_search(rows: Sequence[PlanRow]) -> None:
 def _legend(rows: Sequence[PlanRow]) -> str:
     runs = format_count(len(rows[0].measured_s) if rows else 0, "run")
     return (
-        f"measured: median of {runs}; spread: largest deviation of a run from it; inside: runs in the predicted "
-        "interval; peak: what a run adds to its process."
+        f"measured: median of {runs}; spread: largest deviation of a run from it; peak: what a run adds to its process."
     )
 
 
@@ -50,8 +49,7 @@ def _agreement_cells(row: PlanRow) -> list[str]:
         f"{row.total_s:.3f} s",
         signed(row.time_error),
         f"{row.repeat_spread:.1%}",
-        "" if row.interval_s is None else "{:.3f} to {:.3f} s".format(*row.interval_s),
-        "" if row.interval_s is None else f"{row.num_inside} of {len(row.measured_s)}",
+        "" if row.interval_s is None else f"{row.num_inside}/{len(row.measured_s)}",
         format_bytes(row.predicted_bytes),
         "unknown" if row.measured_bytes is None else format_bytes(row.measured_bytes),
         "" if memory is None else signed(memory),

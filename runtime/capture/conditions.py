@@ -31,7 +31,7 @@ def conditions_of(store: Store, found: Samples, trials: Trials, threads: int) ->
         "torch": host.torch,
         "file system": _file_system(store.directory),
         LOADS: "direct" if FileReader(store).direct else "buffered, pages dropped after each",
-        "repeats": f"{len(trials[ALONE])} processes each of {STEPS} steps; spread from the median absolute deviation",
+        "repeats": f"{len(trials[ALONE])} processes each of {STEPS} steps; spread: how far off their mean may be",
         "model": store.manifest.model,
         "load average": f"{min(loads):.1f} to {max(loads):.1f}" if loads else "",
         "processor time of runs": f"{format_percent(median(shares))} of their time" if shares else "",

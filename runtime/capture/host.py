@@ -34,7 +34,7 @@ from ondevice_sora.plans.schema import plan_data
 from ondevice_sora.profiles.blocks import BlockSpec
 from ondevice_sora.profiles.costs import Costs, LoadCosts, ProcessorCosts, ThermalCosts
 from ondevice_sora.profiles.devices import Device, Hardware, MemoryLimit
-from ondevice_sora.profiles.figures import Figure, spread_of
+from ondevice_sora.profiles.figures import Figure, error_of, repeated, spread_of
 from ondevice_sora.profiles.measurements import LEAST_RATE, Measurement
 from ondevice_sora.profiles.profile import Profile, RunNoise
 from ondevice_sora.runtime.capture.conditions import conditions_of
@@ -120,8 +120,9 @@ def _measurement(block: BlockSpec, found: Samples, source: str) -> Measurement:
         if not values:
             return None
         noun = "sample" if len(values) == 1 else "samples, mean without outliers"
-        deviation = min(3.0, round(spread_of(values), 4))
-        return Figure(float(f"{typical(values):.6g}"), "measured", f"{source}: {len(values)} {noun}", deviation)
+        deviation = spread_of(values) if name.endswith("_bytes") else error_of(values)
+        note = f"{source}: {len(values)} {noun}"
+        return Figure(float(f"{typical(values):.6g}"), "measured", note, min(3.0, round(deviation, 4)))
 
     return Measurement(
         model=block.model,
@@ -163,7 +164,9 @@ def _costs(found: Samples, source: str) -> Costs:
         rate = median(rates)
         if rate < LEAST_RATE:
             return Figure(0.5, "estimated", f"assumed: {note} came out at {rate:.2f}, for the machine was busy", 0.5)
-        return measured(min(1.0, rate), note, [min(1.0, value) for value in rates])
+        figure = repeated([min(1.0, value) for value in rates], f"{source}: {note}")
+        assert figure is not None
+        return figure
 
     packages = {(block.component, block.name): block.stored_bytes for block in found.blocks}
     warm = {key: typical(values) for key in packages if (values := found.loads[key]["load_warm_s"])}

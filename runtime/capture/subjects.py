@@ -23,7 +23,7 @@ from ondevice_sora.base.files.folders import locked
 from ondevice_sora.base.files.opening import beneath
 from ondevice_sora.base.text import Line
 from ondevice_sora.plans.partition import cut
-from ondevice_sora.plans.schedule import MemoryModel
+from ondevice_sora.plans.schedule import MemoryModel, speeds_of
 from ondevice_sora.plans.schema import ComponentPlan, LoadedPlan, Plan, Tdtm
 from ondevice_sora.profiles.devices import Device
 from ondevice_sora.profiles.models.catalogue import listed_model
@@ -217,7 +217,8 @@ def executor_for(
         model = describe_networks(cut_store.manifest.model, playable.networks)
         price = None if known is None else known[0].pricer(known[1])
         memory = None if known is None else MemoryModel.of(known[0].costs)
-        schedule, costs = schedule_run(plan, model, price=price, memory=memory)
+        speeds = None if known is None else speeds_of(known[0].costs)
+        schedule, costs = schedule_run(plan, model, price=price, memory=memory, speeds=speeds)
         backend = blocks(schedule, playable.networks, cut_store, reader(cut_store))
     baseline = 0 if memory is None else memory.baseline
     return Executor(schedule, costs, backend, baseline_bytes=baseline), playable

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from ondevice_sora.base.files.writing import write_yaml
-from ondevice_sora.plans.schedule import MemoryModel, Schedule, build_schedule
+from ondevice_sora.plans.schedule import MemoryModel, Schedule, Speeds, build_schedule
 from ondevice_sora.plans.schema import Plan
 from ondevice_sora.profiles.blocks import BlockSpec
 from ondevice_sora.profiles.costs import BlockCosts, Pricer
@@ -89,6 +89,7 @@ def schedule_run(
     memory: MemoryModel | None = None,
     reference: Reference | None = None,
     evaluations: int | None = None,
+    speeds: Speeds | None = None,
 ) -> tuple[Schedule, BlockCosts]:
     """The schedule that an executor plays. Raises UserError, about a key of the plan, if its budget cannot be kept.
 
@@ -99,7 +100,7 @@ def schedule_run(
     if evaluations is None:
         evaluations = plan.sampler.steps if plan.lpl.mode == "dynamic" else plan.evaluations()
     memory = memory or MemoryModel()
-    return build_schedule(plan, model, reference or {}, price or stored_pricer(), memory, evaluations)
+    return build_schedule(plan, model, reference or {}, price or stored_pricer(), memory, evaluations, speeds=speeds)
 
 
 def _parameters(unit: Unit) -> int:

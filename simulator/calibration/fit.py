@@ -25,7 +25,8 @@ from ondevice_sora.profiles.devices import DATA, Device
 from ondevice_sora.profiles.figures import Figure
 from ondevice_sora.profiles.profile import FitRecord, FittedCell, FittedParameter, Profile
 from ondevice_sora.records.checks import PublishedRow
-from ondevice_sora.simulator.calibration.published import PlannedCase, prepare_published, rows_of
+from ondevice_sora.simulator.calibration.corpus_file import read_corpus
+from ondevice_sora.simulator.calibration.published import SHIPPED, PlannedCase, prepare_published, rows_of
 from ondevice_sora.simulator.fast import finish
 from ondevice_sora.simulator.machine import machine_of
 from ondevice_sora.simulator.prepare import Prepared
@@ -36,6 +37,7 @@ NOISE = 0.02
 
 NOT_FITTED = (
     "baseline_bytes",
+    "framework_bytes",
     "thermal.",
     "processors.ane.",
     "engine_loads.",
@@ -194,6 +196,7 @@ class _Problem:
             ),
             noise=NOISE,
             contradictions=tuple(" ".join(text.split()) for text in contradictions),
+            corpus=read_corpus(SHIPPED / "corpus.yaml").fitted,
         )
         rounded = {
             name: msgspec.structs.replace(f, value=_figures(f.value, 6), spread=_figures(f.spread))

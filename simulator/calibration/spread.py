@@ -8,8 +8,8 @@ import numpy as np
 
 from ondevice_sora.profiles.costs import Array
 from ondevice_sora.simulator.fast import Finish, finish
-from ondevice_sora.simulator.interval import LEVEL, draw
-from ondevice_sora.simulator.machine import machine_of
+from ondevice_sora.simulator.interval import LEVEL, draw, run_factors
+from ondevice_sora.simulator.machine import machines_of
 from ondevice_sora.simulator.prepare import Prepared
 
 SAMPLES = 200
@@ -22,18 +22,12 @@ def sampled(prepared: Prepared, quantity: Callable[[Finish], float], noise_seed:
     Plans on the same profile are sampled with the same costs, so that their samples can be subtracted: two runs, whose
     noise differs by its seed.
     """
-    count = SAMPLES
-    setting = prepared.setting
-    profile = setting.profile
-    sample = draw(profile, count, np.random.default_rng(SEED))
-    costs = profile.pricer(setting.device, sample)(prepared.schedule.blocks)
-    found = np.empty(count)
-    for index in range(count):
-        machine = machine_of(profile.costs, setting.limit_bytes, sample=sample, index=index)
-        found[index] = quantity(finish(prepared.schedule, costs, machine, index))
-    noise = profile.fit.noise if profile.fit is not None else 0.0
-    found *= np.exp(noise * np.random.default_rng(noise_seed).standard_normal(count))
-    return found
+    setting, costs = prepared.setting, prepared.setting.profile.costs
+    sample = draw(setting.profile, SAMPLES, np.random.default_rng(SEED))
+    priced, machines = prepared.price(sample), machines_of(costs, setting.limit_bytes, sample)
+    found = [quantity(finish(prepared.schedule, priced, machine, number)) for number, machine in enumerate(machines)]
+    seconds: Array = np.array(found) * run_factors(prepared, SAMPLES, np.random.default_rng(noise_seed))
+    return seconds
 
 
 def interval_of(samples: Array) -> tuple[float, float]:

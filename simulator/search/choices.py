@@ -96,7 +96,9 @@ def parts_of(
         passes = plan.evaluations() if component.passes == "steps" else component.passes
         stays = settings.keep == "always"
         parts.append(Part(component, settings.stored, units, passes, forced, stays, engine_bytes))
-        choices.append(Choice(tuple(starts), settings.prefetch, settings.keep))
+        # A search chooses residents itself: it starts from what fits, and does not have them chosen time and again.
+        keep = "belady" if settings.keep == "optimal" else settings.keep
+        choices.append(Choice(tuple(starts), settings.prefetch, keep))
     return tuple(parts), tuple(choices)
 
 
@@ -118,7 +120,7 @@ def with_choices(plan: Plan, parts: tuple[Part, ...], choices: Choices, budget: 
 
 
 def all_choices(part: Part, windows: tuple[int, ...]) -> Iterator[Choice]:
-    """Every cut, window and set of residents, and `optimal`; residents only where there is a second pass."""
+    """Every cut, window and set of residents, and `belady`; residents only where there is a second pass."""
     free = [start for start in range(1, part.count) if start not in part.forced]
     for size in range(len(free) + 1):
         for chosen in combinations(free, size):
@@ -126,7 +128,7 @@ def all_choices(part: Part, windows: tuple[int, ...]) -> Iterator[Choice]:
             keeps: list[Keep] = ["always" if part.stays else "none"]
             if part.num_passes > 1 and not part.stays:
                 names = [part.name_of(start) for start in starts]
-                keeps += ["optimal"]
+                keeps += ["belady"]
                 keeps += [kept for many in range(1, len(names) + 1) for kept in combinations(names, many)]
             for keep in keeps:
                 for window in windows:

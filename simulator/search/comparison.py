@@ -21,6 +21,7 @@ from ondevice_sora.records.search import BudgetPoint, PlannedBlock, PlannedRow, 
 from ondevice_sora.simulator.interval import SAMPLES, spread_of
 from ondevice_sora.simulator.limit import DOUBT, budget_within, kill_share, usual_budget
 from ondevice_sora.simulator.prepare import Prepared, Setting, model_of, prepare, ready
+from ondevice_sora.simulator.risk import kill_risk
 from ondevice_sora.simulator.search.front import Clock, Within, best_within, front, score_of, search_within, undominated
 from ondevice_sora.simulator.search.problem import Problem, Scored, problem_of
 from ondevice_sora.simulator.search.search import FINALISTS, Progress, gap_of
@@ -243,7 +244,7 @@ def _row(name: str, prepared: Prepared, risk: float | None) -> PlannedRow:
         total_s=outcome.total_s,
         component_s=prepared.finish().component_s,
         quantile_s=_quantile(prepared, risk) if risk is not None else None,
-        kill_share=kill_share(setting, outcome.peak_bytes),
+        kill_share=kill_risk(prepared, outcome),
         peak_bytes=outcome.peak_bytes,
         stored_bytes=stored_bytes,
         num_packages=num_packages,

@@ -93,7 +93,7 @@ def _policies(part: Part, choice: Choice) -> Iterator[Choice]:
     if part.num_passes == 1 or part.stays:
         return
     # The paper's residents are a prefix; where those are looked at is among the evenly spread and the listed ones.
-    policies: tuple[Keep, ...] = ("none", "optimal")
+    policies: tuple[Keep, ...] = ("none", "belady")
     names = tuple(part.name_of(start) for start in choice.starts)
     count = len(names)
     # Residents spread evenly leave the loader a run to hide each load behind; a prefix bunches its loads.

@@ -78,10 +78,10 @@ class Problem:
     def schedule(self, choices: Choices, packages: Packages, place: Place) -> tuple[Schedule, BlockCosts]:
         """Raises UserError if the budget cannot be kept."""
         plan = self.plan_of(choices, packages)
-        engine_bytes = self.parts[0].engine_bytes
         return build_schedule(
-            plan, self.model, self.described.reference, place.prices, place.memory, engine_bytes=engine_bytes
-        )
+            plan, self.model, self.described.reference, place.prices, place.memory,
+            engine_bytes=self.parts[0].engine_bytes, speeds=place.machine.speeds,
+        )  # fmt: skip
 
     def score(self, choices: Choices, packages: Packages = "shared") -> Scored | None:
         """The candidate's score; None if a device's budget cannot be kept."""

@@ -253,7 +253,7 @@ class _Search:
             before = self.best
             for index in order:
                 part = problem.parts[index]
-                keeps: tuple[Keep, ...] = ("optimal", "none") if part.num_passes > 1 else ("none",)
+                keeps: tuple[Keep, ...] = ("belady", "none") if part.num_passes > 1 else ("none",)
                 keeps = ("always",) if part.stays else keeps
                 for starts in cuts[index]:
                     for keep in keeps:
@@ -287,7 +287,7 @@ class _Search:
         return [*starts, *filter(None, (self._listed(start, most) for start in starts[:LISTED]))]
 
     def _listed(self, start: Scored, index: int) -> Scored | None:
-        """The same with the best listed residents: from `optimal` ones no single step leads there."""
+        """The same with the best listed residents: from `belady` ones no single step leads there."""
         part, choice = self.problem.parts[index], start.choices[index]
         best: Scored | None = None
         for other in moves(part, choice, self.windows, part.count):

@@ -16,13 +16,13 @@ from ondevice_sora.base.errors import UserError, nearest
 from ondevice_sora.base.files.documents import overlaid
 from ondevice_sora.base.files.reading import read_extended, read_yaml
 from ondevice_sora.base.text import Line, Title
-from ondevice_sora.plans.schema import READY, LoadedPlan, Plan, Video, find_plan, plan_data, read_plan
+from ondevice_sora.plans.schema import READY, LoadedPlan, Plan, Start, Video, find_plan, plan_data, read_plan
 from ondevice_sora.profiles.figures import ByteCount
 from ondevice_sora.profiles.profile import load_profile
 from ondevice_sora.simulator.prepare import Setting, model_of, setting_of
 
 MAX_CELLS = 100_000
-TECHNIQUES = ("sampler", "lpl", "tdtm", "memory", "components")
+TECHNIQUES = ("sampler", "lpl", "tdtm", "memory", "components", "start")
 """The keys of a plan that a technique may change."""
 
 AS_PLANNED = "as planned"
@@ -38,6 +38,7 @@ class Technique(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tdtm: dict[str, Any] | None = None
     memory: dict[str, Any] | None = None
     components: dict[str, Any] | None = None
+    start: Start | None = None
 
 
 class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

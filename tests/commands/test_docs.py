@@ -44,6 +44,8 @@ def test_every_example_is_read_and_simulated(page, kind, text, tmp_path, monkeyp
     elif kind == "cases":
         read_cases(path)
         assert main(["validate", "published", "--cases", "cases.yaml"]) == 0
+    elif kind == "corpus":
+        assert main(["validate", "published", "--cases", "corpus.yaml"]) == 0
     elif kind == "profile":
         load_profile("profile.yaml")
         (tmp_path / "plan.yaml").write_text("name: x\nmodel: opensora\n")

@@ -42,6 +42,22 @@ def test_one_plan_is_captured_simulated_run_and_reported(
     assert measured.peak_bytes <= 60_000_000
 
 
+def test_a_run_says_what_is_otherwise_than_in_the_capture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("plan.yaml").write_text(PLAN)
+    capture = "profile capture --store blocks -o host.yaml --width 64 --depth 1 --repeats 1 --threads 1"
+    run = "run --plan plan.yaml --store blocks --device host.yaml"
+    assert main(capture.split()) == 0
+    capsys.readouterr()
+    assert main(f"{run} --threads 1".split()) == 0
+    assert "was captured" not in capsys.readouterr().err
+    assert main(f"{run} --threads 2 --buffered".split()) == 0
+    said = capsys.readouterr().err
+    assert "host.yaml was captured with threads: 1, and 2 run a block here: what it predicts is another run." in said
+
+
 def test_a_store_that_is_not_there_is_said_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -18,7 +18,7 @@ def first_pass(available, resident=(100, 100, 100, 100), demand=(210, 210, 210, 
     ("keep", "expected"),
     [
         ("none", [DROP] * 4),
-        ("optimal", [MAY_KEEP] * 4),
+        ("belady", [MAY_KEEP] * 4),
         ("always", [STAY] * 4),
         (0, [DROP] * 4),
         (3, [KEEP, KEEP, KEEP, DROP]),

@@ -59,9 +59,9 @@ def test_the_app_overlaps_neither_the_first_step_nor_the_ends_of_a_pass(toy):
     assert ahead == [0, 0, 0, 0, 0, 0, 1, 0]
 
 
-def test_optimal_fills_the_budget_with_residents(toy):
+def test_belady_fills_the_budget_with_residents(toy):
     """Room for three of four blocks walked in a circle: MIN misses every third visit after the first step."""
-    kept = toy.with_(blocks=4, steps=3, prefetch=1, keep="optimal", budget=310)
+    kept = toy.with_(blocks=4, steps=3, prefetch=1, keep="belady", budget=310)
     assert len(loads(kept.with_(keep="none"))) == 12
     assert len(loads(kept)) == 4 + 4
 
@@ -114,7 +114,7 @@ def test_the_other_variant_of_a_resident_package_needs_no_load(toy):
 
 
 def test_gates_lie_before_their_visits_so_that_nothing_can_deadlock(toy):
-    schedule, _ = toy.with_(blocks=5, steps=4, prefetch=3, keep="optimal", budget=410).schedule()
+    schedule, _ = toy.with_(blocks=5, steps=4, prefetch=3, keep="belady", budget=410).schedule()
     assert all(visit.gate < index for index, visit in enumerate(schedule.visits))
 
 

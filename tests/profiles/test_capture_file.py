@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +18,7 @@ from worlds.paths import ROOT
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.commands.main import main
 from ondevice_sora.profiles.capture_file import Capture, profile_of_capture, read_capture
-from ondevice_sora.profiles.profile import load_profile
+from ondevice_sora.profiles.profile import RunNoise, load_profile
 
 DOCS = ROOT / "docs" / "profile.md"
 (TEXT,) = re.findall(r"^```json capture\n(.*?)^```", DOCS.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
@@ -72,6 +73,46 @@ def test_interference_comes_from_samples_beside_the_other(path):
     profile, _ = profile_of_capture(captured(path, runs={"later_s": [1.0], "while_loading_s": [1.25]}))
     assert profile.costs.processors["gpu"].run_rate.value == 0.8
     assert profile.costs.processors["gpu"].run_rate.mark == "measured"
+
+
+def test_rates_that_nothing_can_have_are_left_out_and_told(path):
+    base = load_profile("iphone15pro")[0].costs.processors["gpu"].run_rate
+    capture = captured(path, runs={"later_s": [1.0, 1.0], "while_loading_s": [25.0]})
+    profile, notes = profile_of_capture(capture)
+    assert profile.costs.processors["gpu"].run_rate == base
+    assert notes == [
+        "runs beside loads on cpu_and_gpu came out at 0.04 of their speed alone, which something else must have "
+        "caused: left out"
+    ]
+
+
+def test_noise_between_runs_is_that_of_samples_of_which_each_launch_gives_one(path):
+    """Later loads and first runs relative to their medians; later runs of one launch say nothing of the next."""
+    runs = {"first_s": [1.0, 1.0 * math.exp(0.1), math.exp(-0.1)], "later_s": [1.0, 9.0]}
+    profile, _ = profile_of_capture(captured(path, loads={"first_s": [2.0], "later_s": [0.5]}, runs=runs))
+    assert profile.noise == RunNoise(0.1, 3, profile.noise.source)
+    assert "3 samples of 1 kinds" in profile.noise.source
+
+
+def test_where_nothing_was_measured_twice_a_note_says_what_the_interval_leaves_out(path):
+    once = captured(path, loads={"first_s": [2.0]}, runs={"first_s": [1.0]}, unload_s=[], memory={})
+    profile, notes = profile_of_capture(once)
+    assert profile.noise is None
+    assert notes == ["nothing was measured twice, so the interval leaves out how much runs differ on this device"]
+
+
+def test_what_was_measured_once_varies_as_the_blocks_other_samples_do(path):
+    """The device's first load is always one sample."""
+    loads = {"first_s": [2.0], "later_s": [0.9, 1.0, 1.1]}
+    (measured,) = profile_of_capture(captured(path, loads=loads))[0].measurements
+    assert measured.load_cold_s.spread == pytest.approx(0.1483, abs=1e-4)
+
+
+def test_what_recurs_is_known_the_better_the_more_samples_there_are(path):
+    """The median of three errs by 1.25 deviations over the root of three; memory is as spread as its samples."""
+    loads = {"first_s": [2.0], "later_s": [0.9, 1.0, 1.1]}
+    (measured,) = profile_of_capture(captured(path, loads=loads))[0].measurements
+    assert measured.load_warm_s.spread == pytest.approx(0.1483 * 1.2533 / 3**0.5, abs=1e-4)
 
 
 def test_a_footprint_that_falls_says_nothing(path):
@@ -177,6 +218,33 @@ def test_import_writes_a_profile_that_simulates(tmp_path, monkeypatch, capsys):
     assert {round(block["run_s"], 3) for block in pairs} == {1.15}
     assert main(["profile", "import", "phone.json"]) == 2
     assert "the file exists already" in capsys.readouterr().err
+
+
+def test_a_block_that_is_loaded_in_every_step_has_its_first_run_in_every_step(tmp_path, monkeypatch, capsys):
+    """Ten steps of two blocks: each has a first load of 1.8 s and later ones of 0.31 s, and runs of 1.6 s."""
+    monkeypatch.chdir(tmp_path)
+    unit = {"parameters": 42_000_000, "plain": {"matmul_flops": 1e12}}
+    model = {"name": "two", "source": "x", "components": [
+        {"name": "net", "passes": "steps", "units": [{"name": name, **unit} for name in "ab"]}]}  # fmt: skip
+    block = {
+        "component": "net", "compute_units": "cpu_and_gpu", "precision": "float32", "unload_s": [0.004],
+        "loads": {"first_s": [1.8], "later_s": [0.3, 0.32, 0.31]},
+        "runs": {"first_s": [1.6, 1.62, 1.58, 1.6], "later_s": [1.0, 1.01, 0.99]},
+    }  # fmt: skip
+    blocks = [{**block, "first_unit": name, "last_unit": name} for name in "ab"]
+    conditions = {"device_model": "iPhone16,1", "os": "iOS 18.1", "date": "2026-11-20"}
+    capture = {"format": EXAMPLE["format"], "device": "iphone15pro", "model": "two", "conditions": conditions}
+    Path("model.yaml").write_text(json.dumps(model))
+    Path("capture.json").write_text(json.dumps({**capture, "blocks": blocks}))
+    Path("plan.yaml").write_text("name: p\nmodel: model.yaml\nsampler: {steps: 10}\ncomponents: {net: {prefetch: 0}}")
+    assert main(["profile", "import", "capture.json", "-o", "phone.yaml"]) == 0
+    capsys.readouterr()
+    assert main(["simulate", "--device", "phone.yaml", "--plan", "plan.yaml", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["total_s"] == pytest.approx(2 * 1.8 + 18 * 0.31 + 20 * (1.6 + 0.004))
+    low, high = result["interval_s"]
+    assert low < 0.98 * result["total_s"] and 1.02 * result["total_s"] < high
+    assert not any("fitted" in note for note in result["notes"])
 
 
 def test_the_page_describes_every_key_of_a_capture():

@@ -38,10 +38,23 @@ def test_the_checks_say_which_bound_is_not_kept() -> None:
         "peak memory: median error": [row(1.0, 1.0, measured_bytes=90), row(2.0, 2.0, measured_bytes=90)],
         "rank correlation of total times": [row(1.0, 1.01), row(1.02, 1.0), row(1.04, 1.03)],
         "runs over their budget by more than 5 %": [row(1.0, 1.0, budget_bytes=50), row(2.0, 2.0)],
+        "runs inside the 90 % interval, at least": [
+            row(1.0, 1.0, 1.2, interval_s=(0.9, 1.1)),
+            row(2.0, 2.0, interval_s=(1, 3)),
+        ],
         "plans whose result is not bit for bit": [row(1.0, 1.0, is_equal=False), row(2.0, 2.0)],
     }
     for name, rows in failing.items():
         assert [check.name for check in checks(rows) if not check.ok] == [name]
+
+
+def test_runs_are_counted_that_lie_in_what_was_predicted() -> None:
+    assert row(1.0, 0.9, 1.0, 1.1, 1.11, interval_s=(0.9, 1.1)).num_inside == 3
+    inside = [row(1.0, *[1.0] * 9, 5.0, interval_s=(0.9, 1.1)), row(2.0, *[2.0] * 10, interval_s=(1.9, 2.1))]
+    (least, most) = (check for check in checks(inside) if "inside" in check.name)
+    assert (least.value, least.ok, most.value, most.ok) == (0.95, True, 0.95, True)
+    (_, most) = (check for check in checks(inside[1:]) if "inside" in check.name)
+    assert not most.ok, "an interval that holds every run is wider than it says"
 
 
 def test_a_percentile_is_the_least_value_that_so_many_do_not_exceed() -> None:

@@ -9,7 +9,10 @@ from worlds.costs import figure, profile
 
 from ondevice_sora.plans.schema import Lpl
 from ondevice_sora.profiles.costs import figures, replace_figures
-from ondevice_sora.simulator.interval import LEVEL, SMALLEST, draw, slowed, spread_of
+from ondevice_sora.profiles.measurements import Measurement
+from ondevice_sora.profiles.pricing import sampled_name
+from ondevice_sora.profiles.profile import RunNoise
+from ondevice_sora.simulator.interval import LEVEL, SMALLEST, draw, measured_share, slowed, spread_of
 from ondevice_sora.simulator.prepare import asked, prepare
 
 MANY = 40_000
@@ -66,6 +69,14 @@ def test_spread_beyond_the_fits_comes_on_top_and_is_its_own():
     assert np.corrcoef(sample["loads.load_fixed_s"], sample[RUN])[0, 1] == pytest.approx(0.9 / 4, abs=0.02)
 
 
+def test_what_was_measured_instead_of_fitted_has_its_own_spread():
+    fitted = profile({"loads.load_fixed_s": 0.1, RUN: 0.1}, correlation=0.9)
+    taken = replace_figures(fitted.costs, {RUN: figure(0.5, 0.02, "measured")})
+    sample = drawn(with_settings(fitted, costs=taken))
+    assert sample[RUN].std() == pytest.approx(0.01, rel=0.03)
+    assert abs(np.corrcoef(sample["loads.load_fixed_s"], sample[RUN])[0, 1]) < 0.02
+
+
 def test_slowing_divides_a_rate_and_multiplies_a_time():
     assert slowed(READ, 10.0, 2.0) == 5.0
     assert slowed(RUN, 10.0, 2.0) == 20.0
@@ -112,3 +123,72 @@ def test_every_leap_step_is_drawn_as_often_as_the_plan_says(prepared):
     totals = spread_of(sure.outcomes()).totals_s
     assert np.mean(np.isclose(totals, first.finish().total_s)) == 0.25
     assert np.mean(np.isclose(totals, second.finish().total_s)) == 0.75
+
+
+# --- measured figures and whole runs ----------------------------------------------------------------------------------
+
+
+def measured_profile(noise=None, run_spread=0.0, load_spread=0.0, **known):
+    """Everything of every block of app-192-lpl was measured: a run of 2 s and a load of 1 s each."""
+    prepared = prepare(*asked("app-192-lpl"))
+    measurements = tuple(
+        Measurement(
+            block.model, block.component, block.units[0].name, block.units[-1].name, block.variant, block.precision,
+            block.compute_units, load_warm_s=figure(1.0, load_spread, "measured"),
+            load_cold_s=figure(1.0, load_spread, "measured"), run_s=figure(2.0, run_spread, "measured"),
+            first_run_s=figure(2.0, run_spread, "measured"), unload_s=figure(0.0, 0.0, "measured"),
+        )
+        for block in prepared.schedule.blocks
+    )  # fmt: skip
+    sure = certain(prepared).setting
+    fit = with_settings(prepared.setting.profile.fit, parameters=(), correlation=())
+    known = {"measurements": measurements, "noise": noise, "fit": fit, **known}
+    profile = with_settings(sure.profile, **known)
+    return prepared.changed(setting=replace(sure, profile=profile))
+
+
+def logs(prepared, count=4_000):
+    total = prepared.finish().total_s
+    return np.log(spread_of([(1.0, prepared)], count).totals_s / total)
+
+
+def test_what_was_measured_without_spread_has_none_of_the_fits_noise():
+    """Nothing of such a total is fitted, though the profile keeps the fit for blocks that were not measured."""
+    assert measured_share(measured_profile()) == pytest.approx(1.0)
+    assert np.abs(logs(measured_profile(), 50)).max() < 1e-9
+
+
+def test_the_fits_noise_counts_for_the_share_that_was_not_measured():
+    half = measured_profile()
+    marks = [{"measured": 0.5, "fitted": 0.5}] * len(half.schedule.blocks)
+    mixed = replace(half, costs=replace(half.costs, run_marks=tuple(marks), load_marks=tuple(marks)))
+    assert measured_share(mixed) == pytest.approx(0.5)
+    assert logs(mixed).std() == pytest.approx(0.5 * mixed.setting.profile.fit.noise, rel=0.05)
+
+
+def test_measured_spreads_are_drawn_for_each_block_and_hold_for_all_its_visits():
+    """The block's mean is not known better for being visited often; errors of many blocks average out."""
+    prepared = measured_profile(run_spread=0.1)
+    sample = drawn(prepared.setting.profile, 1_000)
+    first, second = sample[sampled_name(0, "run_s")], sample[sampled_name(1, "run_s")]
+    assert (first.mean(), first.std()) == pytest.approx((2.0, 0.2), rel=0.1)
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.1
+    assert sampled_name(0, "unload_s") not in sample
+    assert 0.0 < logs(prepared).std() < 0.1 / 2
+
+
+def test_the_interval_of_a_measured_profile_has_a_width():
+    for settings in ({"run_spread": 0.1}, {"load_spread": 0.5}, {"noise": RunNoise(0.05, 10, "made up")}):
+        low, high = spread_of(measured_profile(**settings).outcomes()).interval()
+        assert low < high
+
+
+def test_whole_runs_vary_by_one_factor_however_long_they_are():
+    assert logs(measured_profile(noise=RunNoise(0.05, 1_000, "made up"))).std() == pytest.approx(0.05, rel=0.05)
+
+
+def test_noise_that_few_runs_showed_is_drawn_wider():
+    """Student's distribution: of two runs, the central 90 % reaches 6.3 deviations, of a thousand 1.65."""
+    few, many = (logs(measured_profile(noise=RunNoise(0.01, count, "made up"))) for count in (2, 1_000))
+    assert np.quantile(few, 0.95) == pytest.approx(0.063, rel=0.15)
+    assert np.quantile(many, 0.95) == pytest.approx(0.0165, rel=0.1)

@@ -26,7 +26,7 @@ def toys(draw, interference=True, thermal=True):
     sizes = tuple(draw(st.lists(st.integers(1, 1000), min_size=blocks, max_size=blocks)))
     load_s = draw(seconds)
     run_s = draw(seconds)
-    keep = draw(st.sampled_from(["none", "paper", "app", "optimal", "always", *range(blocks + 1)]))
+    keep = draw(st.sampled_from(["none", "paper", "app", "belady", "optimal", "always", *range(blocks + 1)]))
     merging = draw(st.sampled_from(["none", "all", FirstSteps(min(1, steps))]))
     return Toy(
         blocks=blocks,
@@ -169,16 +169,16 @@ def test_more_residents_never_reload_more_bytes(toy, kept):
 
 
 @given(st.integers(2, 8), st.integers(2, 8), st.integers(0, 3), st.integers(0, 8))
-def test_optimal_residents_reload_no_more_than_the_papers(blocks, steps, prefetch, room):
+def test_beladys_residents_reload_no_more_than_the_papers(blocks, steps, prefetch, room):
     """Equal blocks, and a budget for up to eight more than one at a time: for those Belady's MIN is optimal."""
     toy = Toy(blocks=blocks, steps=steps, prefetch=prefetch, size=100, working=10, budget=110 + 100 * room)
-    assert loaded_bytes(toy.with_(keep="optimal")) <= loaded_bytes(toy.with_(keep="paper"))
+    assert loaded_bytes(toy.with_(keep="belady")) <= loaded_bytes(toy.with_(keep="paper"))
 
 
-def test_optimal_residents_reload_fewer_where_the_papers_leave_room_idle():
+def test_beladys_residents_reload_fewer_where_the_papers_leave_room_idle():
     """Four blocks, room for three, window of one: the paper keeps one; MIN holds three, whichever come next."""
     toy = Toy(blocks=4, steps=4, prefetch=1, size=100, working=10, budget=310)
-    assert loaded_bytes(toy.with_(keep="optimal")) < loaded_bytes(toy.with_(keep="paper")) < loaded_bytes(toy)
+    assert loaded_bytes(toy.with_(keep="belady")) < loaded_bytes(toy.with_(keep="paper")) < loaded_bytes(toy)
 
 
 @given(toys(interference=False, thermal=False))

@@ -88,7 +88,7 @@ def test_loads_on_the_gpu(tmp_path: Path, parameters: int, precision: str, first
     path = plan(tmp_path, "matmul_flops: 2e9", parameters, f"precision: {precision}, compute_units: cpu_and_gpu")
     (row,) = simulate(path, "iphone16pro").result.blocks
     assert row.load_warm_s == pytest.approx(later_s, rel=0.4)
-    assert row.load_cold_s == pytest.approx(first_s, rel=0.4)
+    assert row.load_cold_s == pytest.approx(first_s, rel=0.5)
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4, 6, 8])

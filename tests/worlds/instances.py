@@ -5,14 +5,19 @@ from pathlib import Path
 from typing import Any
 
 from ondevice_sora.base.files.writing import write_yaml
-from ondevice_sora.plans.schema import FirstSteps, LoadedPlan, Plan, Sampler, Tdtm
+from ondevice_sora.plans.schema import ComponentPlan, FirstSteps, LoadedPlan, Plan, Sampler, Start, Tdtm
 from ondevice_sora.simulator.prepare import asked, model_of
 from ondevice_sora.simulator.search.problem import Problem, problem_of
 from ondevice_sora.simulator.search.smallest import smallest_budget
 
 
-def instance(seed: int, folder: Path, most_units: int = 5, num_units: int | None = None) -> Problem:
-    """A random model of one or two components, and a random budget between the smallest and everything in memory."""
+def instance(
+    seed: int, folder: Path, most_units: int = 5, num_units: int | None = None, start: Start = "first", stays: str = ""
+) -> Problem:
+    """A random model of one or two components, and a random budget between the smallest and everything in memory.
+
+    `stays` is the component that stays loaded, if there is one.
+    """
     draw = random.Random(seed)
     counts = draw.choice([(n,) for n in range(2, most_units + 1)] + [(1, 2), (1, 3), (2, 1), (2, 2), (3, 1)])
     if num_units is not None:
@@ -41,7 +46,8 @@ def instance(seed: int, folder: Path, most_units: int = 5, num_units: int | None
     write_yaml(path, {"name": "random", "source": "made up", "components": components})
     steps = draw.randint(1, 4)
     tdtm = Tdtm(steps=FirstSteps(draw.randint(1, steps))) if merges and counts[-1] > 1 else Tdtm()
-    plan = Plan(name="random", model=str(path), sampler=Sampler(steps=steps), tdtm=tdtm)
+    kept = {stays: ComponentPlan(keep="always")} if stays else {}
+    plan = Plan("random", str(path), sampler=Sampler(steps=steps), tdtm=tdtm, components=kept, start=start)
     loaded, setting = asked(LoadedPlan(plan))
     problem = problem_of(plan, model_of(loaded), [setting], 10**12)
     smallest = smallest_budget(problem)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.schedule import MemoryModel, Schedule, build_schedule
 from ondevice_sora.plans.schema import ComponentPlan, Keep, Memory, Plan, Sampler, Tdtm
 from ondevice_sora.profiles.blocks import BlockSpec
@@ -132,7 +134,7 @@ class Row:
         )  # fmt: skip
 
     def schedule(self) -> tuple[Schedule, BlockCosts]:
-        return build_schedule(self.plan, self.model, {}, self.price, self.memory)
+        return build_schedule(self.plan, self.model, {}, self.price, self.memory, speeds=self.machine.speeds)
 
     def play(self) -> Outcome:
         schedule, costs = self.schedule()
@@ -150,3 +152,48 @@ class Row:
             for index, visit in enumerate(schedule.visits)
             if visit.loads
         }
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """Bytes that it needs at least, and with everything kept and the windows full."""
+        free, every = self.with_(budget=None), [len(part.sizes) for part in self.parts]
+        least = free.keeping(*[0] * len(self.parts)).loading(*[0] * len(self.parts))
+        return least.schedule()[0].needed_bytes, free.keeping(*every).schedule()[0].needed_bytes
+
+    def comes_to(self) -> tuple[float, int] | None:
+        """Seconds, and bytes loaded; None if the budget refuses it."""
+        try:
+            schedule, costs = self.schedule()
+        except UserError:
+            return None
+        loaded = sum(costs.stored_bytes[visit.block] for visit in schedule.visits if visit.loads)
+        return finish(schedule, costs, self.machine).total_s, loaded
+
+
+def random_row(draw: random.Random, most_blocks: int) -> Row:
+    """One or two components of blocks of any size, and loads and runs that slow each other."""
+
+    def part(number: int) -> Part:
+        count = draw.randint(1, most_blocks)
+        sizes = (100,) * count if draw.random() < 0.25 else tuple(draw.randint(10, 400) for _ in range(count))
+        per_byte = draw.uniform(0.002, 0.05)
+        return Part(
+            sizes,
+            tuple(0.1 + size * per_byte * draw.choice([1.0, 1.0, draw.uniform(0.5, 2.0)]) for size in sizes),
+            tuple(draw.uniform(0.1, 10.0) for _ in sizes),
+            tuple(draw.randint(0, 150) for _ in sizes),
+            "steps" if number == 0 else draw.choice([1, 2, 5]),
+            draw.choice([0, 1, 1, 2, 3]),
+        )
+
+    row = Row(
+        tuple(part(number) for number in range(draw.randint(1, 2))),
+        steps=draw.randint(2, 10),
+        cold_factor=draw.choice([1.0, 2.0]),
+        unload_s=draw.choice([0.0, 0.0, 0.3]),
+        transient=draw.choice([0.0, 0.0, 0.5]),
+        residual=draw.choice([0.0, 0.0, 0.1]),
+        load_rate=draw.uniform(0.4, 1.0),
+        run_rate=draw.uniform(0.5, 1.0),
+    )
+    return row.with_(budget=draw.randint(*row.bounds))

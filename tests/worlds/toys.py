@@ -107,7 +107,7 @@ class Toy:
         )  # fmt: skip
 
     def schedule(self) -> tuple[Schedule, BlockCosts]:
-        return build_schedule(self.plan, self.model, {}, self.price, self.memory)
+        return build_schedule(self.plan, self.model, {}, self.price, self.memory, speeds=self.machine.speeds)
 
     def budgeted(self, share: float) -> Toy:
         """With a budget between the smallest that its plan might do with (0) and what it takes without one (1)."""
@@ -142,7 +142,7 @@ def random_toy(draw: random.Random) -> Toy:
     blocks, steps = draw.randint(1, 8), draw.randint(1, 14)
     load_s, run_s = seconds(10), seconds(10)
     prefetches: list[int | Literal["app"]] = [0, 1, 2, 3, 5, 9, "app"]
-    keeps: list[Keep] = ["none", "paper", "app", "optimal", "optimal", "always", *range(blocks + 1)]
+    keeps: list[Keep] = ["none", "paper", "app", "belady", "belady", "always", *range(blocks + 1)]
     starts: list[Start] = ["first", "cached", "loaded"]
     merged = tuple(sorted(draw.sample(range(steps), draw.randint(0, steps))))
     return Toy(

@@ -12,7 +12,7 @@ from ondevice_sora.reports.terminal.agreement import check_line, print_agreement
 MB = 10**6
 GOOD = PlanRow("window 1", "toy", 1.1, (0.9, 1.0, 1.2), 500 * MB, 400 * MB, 450 * MB, True)
 BAD = replace(GOOD, plan="window 2", model="other", predicted_s=2.0, measured_bytes=600 * MB, is_equal=False)
-UNKNOWN = replace(GOOD, plan="window 3", measured_bytes=None, budget_bytes=None)
+UNKNOWN = replace(GOOD, plan="window 3", measured_bytes=None, budget_bytes=None, interval_s=(0.95, 1.3))
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -21,7 +21,7 @@ def test_every_plan_has_both_times_and_its_errors(shown: Shown, width: int) -> N
     assert has_line(out, "window 1", "1.100 s", "1.000 s", "+10.0 %", "20.0%", "500 MB", "400 MB")
     assert "+25.0 %" in out
     assert has_line(out, "window 2", "another result, over its budget")
-    assert has_line(out, "window 3", "unknown")
+    assert has_line(out, "window 3", "2/3", "unknown")
     joined = " ".join(out.split())
     assert "measured: median of 3 runs; spread: largest deviation of a run from it" in joined
     assert "all, 3 plans, median / 90 % / largest: time 10.0% / 100.0% / 100.0%; memory 20.8% / 25.0% / 25.0%" in joined

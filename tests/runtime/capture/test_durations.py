@@ -9,7 +9,7 @@ from worlds.toys import Toy
 from ondevice_sora.plans.schedule import Schedule
 from ondevice_sora.profiles.figures import spread_of
 from ondevice_sora.records.trace import Trace
-from ondevice_sora.runtime.capture.durations import activities, line, typical
+from ondevice_sora.runtime.capture.durations import activities, line, typical, weighted_median
 
 
 def played(toy: Toy) -> tuple[Schedule, Trace]:
@@ -57,6 +57,11 @@ def test_the_typical_value_leaves_out_what_lies_far_off_but_not_what_is_skewed()
     assert typical([1.0, 1.0, 1.0, 1.2]) == pytest.approx(1.05)
     assert spread_of([1.0, 1.1, 1.2, 1.3, 9.0]) == pytest.approx(0.1 * 1.4826 / 1.2)
     assert spread_of([2.0]) == 0.0
+
+
+def test_the_weighted_median_has_half_of_the_weight_below_it() -> None:
+    assert weighted_median([3.0, 1.0, 2.0], [1.0, 1.0, 1.0]) == 2.0
+    assert weighted_median([3.0, 1.0, 2.0], [5.0, 1.0, 1.0]) == 3.0
 
 
 def test_the_line_has_the_least_relative_errors_and_nothing_below_zero() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ from ondevice_sora.profiles.models.catalogue import listed_model
 from ondevice_sora.profiles.pricing import price_blocks
 from ondevice_sora.profiles.profile import Profile, load_profile, profile_data
 from ondevice_sora.records.trace import Trace
+from ondevice_sora.runtime.capture.conditions import BUSY, mismatches
 from ondevice_sora.runtime.capture.host import KINDS, profile_of_trials
 from ondevice_sora.runtime.capture.measured_run import Trial
-from ondevice_sora.runtime.capture.plans import BESIDE, PROBE, capture_plan
+from ondevice_sora.runtime.capture.plans import BESIDE, KEPT, PROBE, capture_plan
 from ondevice_sora.runtime.capture.subjects import StandIn, write_subject
+from ondevice_sora.runtime.executor import footprint
 from ondevice_sora.runtime.executor.scheduling import schedule_run
 from ondevice_sora.runtime.executor.store import MODEL, Store
 from ondevice_sora.runtime.networks.stdit3 import LatentSize, STDiT3Config
@@ -90,15 +93,17 @@ def total_s(store: Store, plan: Plan, profile: Profile) -> float:
     return play(schedule, costs, machine_of(profile.costs, LIMIT)).total_s
 
 
-def trial(store: Store, name: str, profile: Profile) -> Trial:
-    """What the executor would have written, had it run on the machine of `profile`."""
+def trial(store: Store, name: str, profile: Profile, slowness: float = 1.0, **changes: Any) -> Trial:
+    """What the executor would have written, had it run on the machine of `profile`, so many times as slow."""
     if name == PROBE:
         measured = profile.measurements
         return Trial("", working_bytes=[("denoiser", m.first_unit, m.variant, WORKING) for m in measured])
     schedule, costs = schedule_of(store, capture_plan(store, name), profile)
     outcome = play(schedule, costs, machine_of(profile.costs, LIMIT))
-    trace = Trace("measured", name, "host", "m", outcome.spans, outcome.memory, LIMIT)
-    return Trial("", trace, added_bytes=schedule.needed_bytes)
+    change = msgspec.structs.replace
+    spans = [change(s, start_s=s.start_s * slowness, end_s=s.end_s * slowness) for s in outcome.spans]
+    trace = Trace("measured", name, "host", "m", spans, outcome.memory, LIMIT)
+    return Trial("", trace, added_bytes=schedule.needed_bytes, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +152,80 @@ def test_every_variant_of_every_block_has_its_figures_and_samples(profiles: tupl
         assert m.working_bytes is not None and m.working_bytes.value == WORKING
         assert len(m.samples["run_s"]) >= 2
         assert ("load_warm_s" in m.samples) == (variant == "plain")
+
+
+def captured(store: Store, true: Profile, *slowness: float, **changes: Any) -> Profile:
+    """The profile of one round of trials for each slowness."""
+    trials = {name: [trial(store, name, true, slow, **changes) for slow in slowness] for name in KINDS}
+    return profile_of_trials(store, trials, threads=1)
+
+
+def with_processor(true: Profile, **changes: Figure) -> Profile:
+    processor = msgspec.structs.replace(true.costs.processors["cpu"], **changes)
+    return msgspec.structs.replace(true, costs=msgspec.structs.replace(true.costs, processors={"cpu": processor}))
+
+
+def test_first_runs_are_those_after_each_load(store: Store, profiles: tuple[Profile, Profile]) -> None:
+    """Alone, every run follows a load; where blocks are kept, two runs of each variant do not."""
+    found = captured(store, with_processor(profiles[0], first_run_s=figure(0.002)), 1.0)
+    assert found.costs.processors["cpu"].first_run_s.value == pytest.approx(0.002, rel=1e-3)
+    for m in found.measurements:
+        assert m.first_run_s is not None and m.run_s is not None
+        assert m.run_s.value == pytest.approx(true_run_s(m.first_unit, m.variant), rel=1e-3)
+        assert m.first_run_s.value == pytest.approx(m.run_s.value + 0.002, rel=1e-3)
+        assert len(m.samples["run_s"]) == (5 if m.first_unit in ("input", "output") else 2)
+
+
+def test_noise_is_how_far_whole_runs_lie_from_what_their_blocks_come_to(
+    store: Store, profiles: tuple[Profile, Profile]
+) -> None:
+    """Three kinds of run, each a tenth faster and a tenth slower than the middle one."""
+    noise = captured(store, profiles[0], 0.9, 1.0, 1.1).noise
+    assert noise is not None and noise.num_runs == 9 - 3 + 1
+    expected = (3 * (math.log(0.9) ** 2 + math.log(1.1) ** 2) / 6) ** 0.5
+    assert noise.spread == pytest.approx(expected, rel=1e-3)
+
+
+def test_one_round_says_nothing_of_how_much_runs_differ(profiles: tuple[Profile, Profile]) -> None:
+    assert profiles[1].noise is None
+
+
+def test_a_busy_machine_is_told(store: Store, profiles: tuple[Profile, Profile]) -> None:
+    quiet = captured(store, profiles[0], 1.0, cpu_share=0.99, load_average=0.4)
+    assert quiet.conditions["load average"] == "0.4 to 0.4"
+    assert quiet.conditions["processor time of runs"] == "99 % of their time"
+    assert BUSY not in quiet.conditions
+    busy = captured(store, profiles[0], 1.0, cpu_share=0.55, load_average=1e3).conditions[BUSY]
+    assert busy.startswith("This machine was busy: runs had a processor 55 % of their time and 1000.0 programs wanted")
+
+
+def test_a_rate_that_nothing_can_have_is_assumed_and_told(store: Store, profiles: tuple[Profile, Profile]) -> None:
+    found = captured(store, with_processor(profiles[0], run_rate=figure(0.05)), 1.0)
+    rate = found.costs.processors["cpu"].run_rate
+    assert (rate.value, rate.mark) == (0.5, "estimated")
+    assert "came out at 0.05" in rate.source
+    assert "runs beside loads came out at 0.05 of their speed alone" in found.conditions[BUSY]
+
+
+def test_what_a_run_has_otherwise_than_the_capture_is_told() -> None:
+    known = {"threads": "2", "loads": "direct"}
+    assert mismatches(known, threads=2, is_direct=True) == []
+    assert mismatches({}, threads=2, is_direct=False) == []
+    assert mismatches(known, threads=1, is_direct=False) == [
+        "was captured with threads: 2, and 1 run a block here",
+        "was captured with direct reads, and these go through the page cache",
+    ]
+
+
+def test_kept_blocks_are_the_first_that_fit_in_a_quarter_of_the_memory(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks = store.manifest.blocks
+    room = sum(block.data_bytes for block in blocks[:2])
+    monkeypatch.setattr(footprint, "physical_bytes", lambda: 4 * room)
+    kept = capture_plan(store, KEPT).components["denoiser"].keep
+    assert isinstance(kept, tuple) and kept[:2] == tuple(block.first_unit for block in blocks[:2])
+    assert capture_plan(store, BESIDE).components["denoiser"].keep == "none"
 
 
 @pytest.mark.parametrize("blocks", [1, 2, 3, 6])

@@ -106,9 +106,9 @@ def test_nothing_is_prepared_twice(monkeypatch, name):
     """Interval, advice and what-ifs each look at other plans, or share what is there already."""
     seen = []
 
-    def noted(plan, model, reference, price, memory, evaluations, engine_bytes):
+    def noted(plan, model, reference, price, memory, evaluations, *others):
         seen.append((plan, price.keywords["costs"], memory, evaluations))
-        return build_schedule(plan, model, reference, price, memory, evaluations, engine_bytes)
+        return build_schedule(plan, model, reference, price, memory, evaluations, *others)
 
     monkeypatch.setattr(prepare_module, "build_schedule", noted)
     simulate(name, with_what_ifs=True)

@@ -29,7 +29,7 @@ def random_choice(draw, part):
     starts = (0, *free)
     names = [part.name_of(start) for start in starts]
     listed = tuple(name for name in names if draw.random() < 0.5) or "none"
-    keep = draw.choice(["none", "optimal", "paper", listed, draw.randint(0, len(starts))])
+    keep = draw.choice(["none", "belady", "paper", listed, draw.randint(0, len(starts))])
     return Choice(starts, draw.choice([0, 1, 2, 3, 7, "app"]), keep)
 
 

@@ -40,7 +40,7 @@ def all_plans(problem):
             starts = (0, *(i for i in range(1, part.count) if cut >> (i - 1) & 1))
             names = [part.name_of(start) for start in starts]
             sets = [kept for many in range(1, len(names) + 1) for kept in combinations(names, many)]
-            keeps: list[Any] = ["none", "optimal", *sets] if part.num_passes > 1 else ["none"]
+            keeps: list[Any] = ["none", "belady", *sets] if part.num_passes > 1 else ["none"]
             own += [Choice(starts, window, keep) for keep in keeps for window in WINDOWS]
         options.append(own)
     plans: list[tuple[Choice, ...]] = [()]

@@ -46,6 +46,12 @@ def rows(cells):
     return [row_of(cell) for cell in cells]
 
 
+def test_a_technique_may_be_another_start(tmp_path):
+    first, later = read_grid(grid(tmp_path, "models: [small]\ntechniques: {installed: , later: {start: cached}}"))
+    assert (first.plan.start, later.plan.start) == ("first", "cached")
+    assert row_of(later)["total_s"] < row_of(first)["total_s"]
+
+
 def killer(victim):
     """Kills a process when the first row is done."""
     told: list[int] = []

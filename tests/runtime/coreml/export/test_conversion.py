@@ -34,6 +34,22 @@ def test_mixed_has_products_in_float16_and_the_rest_in_float32(tmp_path):
     assert not torch.equal(found, block(*inputs)[0])
 
 
+@pytest.mark.parametrize(("precision", "dtype"), [("int8", "fp16"), ("int8_float32", "fp32")])
+def test_int8_weights_are_computed_with_in_the_arithmetic_asked_for(tmp_path, precision, dtype):
+    torch.manual_seed(0)
+    config = T5Config(vocab_size=20, d_model=64, d_kv=16, d_ff=64, num_layers=1, num_heads=2)
+    encoder = T5Encoder(config).eval().requires_grad_(False)
+    block = BlockModule(encoder.units(), 1, 3)
+    inputs = [torch.randn(1, 5, 64), torch.ones(1, 5, dtype=torch.int64)]
+    path = tmp_path / "block.mlpackage"
+    with quietly():
+        convert_block(block, inputs, precision, outer=("text_hidden", "caption")).save(str(path))
+    operations = read_package(path).function().operations
+    assert any(each.type == "constexpr_blockwise_shift_scale" for each in operations)
+    products = [each for each in operations if each.type in ("linear", "matmul")]
+    assert products and all(each.outputs[0].type.dtype == dtype for each in products)
+
+
 def test_coremltools_is_kept_quiet(capfd):
     with quietly() as ct:
         ct.convert  # noqa: B018

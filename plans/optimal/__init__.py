@@ -1,0 +1,1 @@
+"""What `keep: optimal` decides, see choice.py."""

@@ -1,0 +1,76 @@
+"""A search goes by how the plan starts, and leaves a component loaded that is to stay so."""
+
+import random
+from contextlib import suppress
+
+import pytest
+from worlds.instances import instance
+
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.plans.schedule import build_schedule
+from ondevice_sora.simulator.engine import play
+from ondevice_sora.simulator.fast import finish
+from ondevice_sora.simulator.search.choices import all_choices, with_choices
+from ondevice_sora.simulator.search.search import search
+
+WINDOWS = (0, 1, 2)
+STARTS = [("cached", ""), ("first", "denoiser"), ("cached", "denoiser"), ("loaded", "denoiser"), ("loaded", "encoder")]
+
+
+def instances(start, stays, folder, count):
+    """Problems that have the component that stays."""
+    found = []
+    for seed in range(100, 200):
+        with suppress(UserError):  # there is no such component
+            found.append(instance(seed, folder, 4, start=start, stays=stays))
+        if len(found) == count:
+            break
+    return found
+
+
+@pytest.mark.parametrize(("start", "stays"), STARTS)
+def test_a_candidate_comes_to_what_its_schedule_comes_to(start, stays, tmp_path):
+    draw, played = random.Random(5), 0
+    for problem in instances(start, stays, tmp_path, 8):
+        place = problem.places[0]
+        for _ in range(6):
+            choices = tuple(draw.choice(list(all_choices(part, WINDOWS))) for part in problem.parts)
+            found = problem.play(choices, "shared", place)
+            try:
+                schedule, costs = problem.schedule(choices, "shared", place)
+            except UserError:
+                assert found is None
+                continue
+            whole = finish(schedule, costs, place.machine)
+            assert found[:3] == (whole.total_s, whole.peak_bytes, schedule.needed_bytes)
+            played += 1
+    assert played > 10
+
+
+@pytest.mark.parametrize(("start", "stays"), STARTS)
+def test_the_search_finds_the_optimum_and_its_bound_holds(start, stays, tmp_path):
+    for problem in instances(start, stays, tmp_path, 4):
+        best = float("inf")
+        place = problem.places[0]
+        for choices in every_choice(problem.parts):
+            plan = with_choices(problem.plan, problem.parts, choices, problem.budget, "shared")
+            try:
+                schedule, costs = build_schedule(plan, problem.model, {}, place.prices, place.memory)
+            except UserError:
+                continue
+            best = min(best, play(schedule, costs, place.machine, is_limited=False).total_s)
+        found = search(problem, windows=WINDOWS)
+        total_s = found.best.score
+        assert total_s <= best * (1 + 1e-9)
+        assert found.bound <= total_s * (1 + 1e-9)
+        chosen = problem.plan_of(found.best.choices, found.best.packages)
+        assert chosen.start == start
+        if stays:
+            assert chosen.component(stays).keep == "always"
+
+
+def every_choice(parts):
+    plans = [()]
+    for part in parts:
+        plans = [(*before, choice) for before in plans for choice in all_choices(part, WINDOWS)]
+    return plans
