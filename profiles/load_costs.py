@@ -28,7 +28,7 @@ from ondevice_sora.profiles.block_bytes import held_bytes
 from ondevice_sora.profiles.blocks import BlockSpec
 from ondevice_sora.profiles.costs import Array, Costs, MarkShares, Sample
 from ondevice_sora.profiles.figures import Mark
-from ondevice_sora.profiles.terms import mark_shares, seconds_per
+from ondevice_sora.profiles.terms import mark_shares, seconds_per, summed
 
 PARAMETERS = 1e8
 """The size of a package that `compile_s` and `refused_s` are told for."""
@@ -57,7 +57,7 @@ def load_seconds(
         amounts[:, terms.index(READ)] = 0.0
     later = amounts * ~is_first
     shares = mark_shares(later * seconds[:, 0], [marks[name] for name in terms])
-    warm, cold = later @ seconds, amounts @ seconds
+    warm, cold = summed(later, seconds), summed(amounts, seconds)
     return warm, cold, shares
 
 

@@ -27,7 +27,7 @@ from ondevice_sora.profiles.blocks import BlockSpec, Processor
 from ondevice_sora.profiles.costs import Array, Costs, MarkShares, Sample
 from ondevice_sora.profiles.figures import Mark
 from ondevice_sora.profiles.models.model import multiplies_in_float16
-from ondevice_sora.profiles.terms import mark_shares, seconds_per
+from ondevice_sora.profiles.terms import mark_shares, seconds_per, summed
 
 CLASSES = ("matmul_flops_per_s", "attention_flops_per_s", "convolution_flops_per_s")
 TERMS = ("dispatch_s", *CLASSES, "moved_bytes_per_s", "token_merge_s")
@@ -84,7 +84,7 @@ def _on(
     factor = sample[f"{prefix}float16_factor"]
     per = np.stack([seconds_per(sample, prefix + term) for term in TERMS])
     halved = np.stack([each / factor if term in CLASSES else each for term, each in zip(TERMS, per, strict=True)])
-    seconds = np.where(is_half[:, None], amounts @ halved, amounts @ per)
+    seconds = np.where(is_half[:, None], summed(amounts, halved), summed(amounts, per))
     parts = np.where(is_half[:, None], amounts * halved[:, 0], amounts * per[:, 0])
     if costs.processors[processor].weight_bytes_per_s is not None:
         stored = np.array([float(block.stored_bytes) for block in blocks])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from ondevice_sora.profiles.costs import Array, MarkShares, Sample
 from ondevice_sora.profiles.figures import Mark
 
@@ -11,6 +13,18 @@ from ondevice_sora.profiles.figures import Mark
 def seconds_per(sample: Sample, name: str) -> Array:
     """The coefficient [sample] of a figure: a rate per second is turned over, a time stays."""
     return 1.0 / sample[name] if name.endswith("_per_s") else sample[name]
+
+
+def summed(amounts: Array, seconds: Array) -> Array:
+    """Amounts [block, term] times seconds of one [term, sample]: seconds [block, sample].
+
+    Term by term, so that a block costs the same to the last digit whichever blocks are priced beside it: the product of
+    matrices depends on their shapes, and a search resumed would not end where the whole one does.
+    """
+    total = np.zeros((amounts.shape[0], seconds.shape[1]))
+    for term in range(amounts.shape[1]):
+        total += amounts[:, term, None] * seconds[term]
+    return total
 
 
 def mark_shares(parts: Array, marks: Sequence[Mark]) -> list[MarkShares]:
