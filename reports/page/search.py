@@ -119,7 +119,7 @@ def _sentence(planning: Planning, rows: list[PlannedRow]) -> str:
 
 def _offer(point: BudgetPoint) -> Offer:
     text = quote(yaml_text(point.plan, f"Found by `ondevice-sora plan search`: {point.total_s:.6f} s predicted."))
-    name = f"{format_bytes(point.budget_bytes)}.yaml"
+    name = f"{format_bytes(point.budget_bytes).replace(' ', '')}.yaml"
     return Offer(budget_cells(point), name, f"data:text/yaml;charset=utf-8,{text}")
 
 

@@ -19,7 +19,7 @@ from ondevice_sora.profiles.figures import ByteCount, Mark
 from ondevice_sora.records.result import Verdict
 from ondevice_sora.records.search import BudgetPoint, PlannedBlock, PlannedRow, Planning
 from ondevice_sora.simulator.interval import SAMPLES, spread_of
-from ondevice_sora.simulator.limit import DOUBT, budget_within, kill_share, usual_budget
+from ondevice_sora.simulator.limit import DOUBT, budget_within, usual_budget
 from ondevice_sora.simulator.prepare import Prepared, Setting, model_of, prepare, ready
 from ondevice_sora.simulator.risk import kill_risk
 from ondevice_sora.simulator.search.front import Clock, Within, best_within, front, score_of, search_within, undominated
@@ -156,16 +156,18 @@ def _more_budgets(problem: Problem, budgets: int, beside: int | None) -> list[in
 
 def _point(within: Within, settings: Sequence[Setting]) -> BudgetPoint:
     best = within.best
+    plan = _plan_of(within.problem, best)
+    prepared = [ready(plan, within.problem.described, setting) for setting in settings]
     return BudgetPoint(
         total_s=best.totals_s[0],
         peak_bytes=best.peak_bytes,
         stored_bytes=best.stored_bytes,
         num_packages=best.num_packages,
         budget_bytes=within.problem.budget,
-        kill_share=max(kill_share(setting, best.peak_bytes) for setting in settings),
+        kill_share=max(kill_risk(each, each.play(is_limited=False)) for each in prepared),
         gap=gap_of(best.score, within.found.bound, within.found.ending == "optimum"),
         ending=within.found.ending,
-        plan=plan_data(_plan_of(within.problem, best)),
+        plan=plan_data(plan),
     )
 
 

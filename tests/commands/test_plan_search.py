@@ -50,6 +50,23 @@ def test_table_says_gap_and_what_the_gain_rests_on(capsys):
     assert "fastest plans by budget" in shown
 
 
+def test_plans_of_the_front_are_written_and_simulate_to_what_they_say(tmp_path, capsys):
+    folder, data = tmp_path / "front", tmp_path / "front.json"
+    search = ["plan", "search", "--model", "opensora-192", "--seconds", "6", "--front", str(folder)]
+    assert main([*search, "--pareto", str(data)]) == 0
+    capsys.readouterr()
+    points = json.loads(data.read_text())["memory_front"]
+    assert len(list(folder.iterdir())) == len(points)
+    for point in (points[0], points[-1]):
+        (path,) = (path for path in folder.iterdir() if load_plan(path).plan.memory.budget == point["budget_bytes"])
+        assert main(["simulate", "--plan", str(path), "--json"]) == 0
+        result = json.loads(capsys.readouterr().out)
+        assert result["total_s"] == pytest.approx(point["total_s"], abs=1e-6)
+        assert result["peak_bytes"] == point["peak_bytes"]
+    assert main(search) == 2
+    assert "the folder is not empty" in capsys.readouterr().err
+
+
 def test_one_table_holds_several_models(capsys):
     assert main(["plan", "search", "--model", "opensora-192,opensora-256", "--seconds", "1"]) == 0
     shown = capsys.readouterr().out

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
+import yaml
 from msgspec.structs import replace
 from worlds.answers import planned, planning
 from worlds.pages import unpacked, words
 
+from ondevice_sora.base.units import format_bytes
 from ondevice_sora.records.search import SearchReport
 from ondevice_sora.reports.page.search import render_search, write_search
 
@@ -44,6 +48,17 @@ def test_the_chart_holds_the_front_the_plans_and_what_is_one_change_away(search_
     assert near["y"] == pytest.approx(300.25 / 60)
     assert near["told"] == "denoiser: prefetch 2 instead of 1: 5 min 00 s, 2.85 GB"
     assert (pareto["upward"], pareto["budget"]) == ("total time, min", 3.0)
+
+
+def test_every_plan_of_the_front_can_be_had_from_the_page(search_report: SearchReport) -> None:
+    page = render_search(search_report)
+    assert "Plans for other budgets" in words(page)
+    links = re.findall(r'<a download="([^"]+)" href="data:text/yaml;charset=utf-8,([^"]+)">', page)
+    points = search_report.planning.memory_front
+    assert [name for name, _ in links] == [
+        f"{format_bytes(point.budget_bytes).replace(' ', '')}.yaml" for point in points
+    ]
+    assert [yaml.safe_load(unquote(link)) for _, link in links] == [point.plan for point in points]
 
 
 def test_short_plans_are_drawn_in_seconds(search_report: SearchReport) -> None:
