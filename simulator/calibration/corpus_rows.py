@@ -277,7 +277,7 @@ def _work(
     return guessed(total or 0.0, 0.0, 0.0, batch)
 
 
-PIPELINES = {"sdxl-base 768x768 pipeline": "sdxl-768"}
+PIPELINES = {"sdxl-base 768x768 pipeline": "sdxl-768", "sd 2.1-base pipeline": "sd21-512"}
 """Ready plans by what names of pipelines begin with; with `-reduced` behind it, of what is loaded for each image."""
 
 

@@ -75,4 +75,26 @@ def _to_wait_less(prepared: Prepared, name: str, stall_s: float) -> str:
     saved, what = max(savings, default=(0.0, ""), key=lambda pair: pair[0] - 0.001 * before * ("keep" in pair[1]))
     if saved > WORTHWHILE * before:
         return f"{what} in the {name}: saves {format_seconds(saved)} within {format_bytes(budget)}; {waits}."
+    blocks = [block for block in prepared.schedule.blocks if block.component in stages]
+    if any(block.falls_back for block in blocks):
+        most = format_bytes(prepared.setting.device.engine_bytes)
+        return f"Cut the {name} into packages of at most {most}, which the Neural Engine takes: {waits}."
+    if _compiling_s(prepared, stages) > stall_s / 2:
+        return (
+            f"Cut the {name} into smaller packages, which compile faster for the Neural Engine: {waits}, most of it "
+            "for first loads there. A later launch (start: cached) does not pay them."
+        )
     return f"Store the {name} smaller: {waits}, which neither loading ahead nor keeping blocks shortens."
+
+
+def _compiling_s(prepared: Prepared, stages: list[str]) -> float:
+    """What first loads on the Neural Engine add to these components' loads."""
+    costs, blocks = prepared.costs, prepared.schedule.blocks
+    return sum(
+        float(costs.load_cold_s[visit.block, 0] - costs.load_warm_s[visit.block, 0])
+        for visit in prepared.schedule.visits
+        if visit.loads
+        and visit.cold
+        and blocks[visit.block].processor == "ane"
+        and blocks[visit.block].component in stages
+    )

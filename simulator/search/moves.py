@@ -35,17 +35,25 @@ def moves(part: Part, choice: Choice, windows: tuple[int, ...], unit: int, strid
         yield from _policies(part, choice)
 
 
-def kicked(parts: tuple[Part, ...], choices: Choices, windows: tuple[int, ...], most: int, random: Random) -> Choices:
-    """A few random steps away, up to `most`: where a search may go on from when no single step helps."""
+def kicked(
+    parts: tuple[Part, ...], choices: Choices, windows: tuple[int, ...], most: int, random: Random
+) -> tuple[Choices, list[tuple[int, int]]]:
+    """A few random steps away, up to `most`: where a search may go on from when no single step helps.
+
+    And what they concern: component and unit, as in `moves`.
+    """
+    touched = []
     for _ in range(random.randint(2, most)):
         index = random.randrange(len(parts))
         part = parts[index]
         grid = strides(part)
         stride = grid[0] if len(grid) == 1 else random.choice(grid)
-        steps = list(moves(part, choices[index], windows, random.randrange(part.count + 1), stride))
+        unit = random.randrange(part.count + 1)
+        steps = list(moves(part, choices[index], windows, unit, stride))
         if steps:
             choices = (*choices[:index], random.choice(steps), *choices[index + 1 :])
-    return choices
+            touched.append((index, unit))
+    return choices, touched
 
 
 def _boundary(part: Part, choice: Choice, unit: int, stride: int) -> Iterator[Choice]:

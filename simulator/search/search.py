@@ -19,6 +19,7 @@ optimum.
 from __future__ import annotations
 
 import time
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
@@ -51,9 +52,11 @@ STARTS = 20
 """Plans that are polished, each with another cut of the component walked most often."""
 LISTED = 6
 """Those of them that are polished from listed residents, too."""
-KICK_STEPS = 8
+KICK_STEPS = 16
 KICK_PLANS = 20_000
 """Polishing goes on from up to KICK_STEPS random steps away from the best plan, for so many plans looked at in all."""
+CLOSE = 5e-4
+"""Relative: what is no worse than this after a kick is polished as a whole."""
 FINALISTS = 8
 WORTHWHILE = 1e-9
 """Relative: less than this is rounding, no improvement."""
@@ -320,9 +323,35 @@ class _Search:
         assert self.best is not None
         random, here, last = Random(0), self.best, self.num_tried + min(KICK_PLANS, self.num_plans)
         while self.num_tried < last:
-            scored = self.try_(kicked(self.problem.parts, here.choices, self.windows, KICK_STEPS, random))
+            choices, touched = kicked(self.problem.parts, here.choices, self.windows, KICK_STEPS, random)
+            scored = self.try_(choices)
             if scored is not None:
-                here = min(here, self._polish(scored), key=lambda scored: scored.score)
+                scored = self._mend(scored, touched)
+                if scored.score < here.score * (1 + CLOSE):
+                    here = min(here, self._polish(scored), key=lambda scored: scored.score)
+
+    def _mend(self, here: Scored, touched: list[tuple[int, int]]) -> Scored:
+        """Walk the moves about what was changed, then about what these changed, until none helps."""
+        parts = self.problem.parts
+        to_look_at = {place: None for index, unit in touched for place in self._about(here.choices, index, unit)}
+        while to_look_at:
+            index, unit = next(iter(to_look_at))
+            del to_look_at[index, unit]
+            for choice in moves(parts[index], here.choices[index], self.windows, unit):
+                scored = self.try_((*here.choices[:index], choice, *here.choices[index + 1 :]))
+                if scored is not None and scored.score < here.score * (1 - WORTHWHILE):
+                    here = scored
+                    to_look_at |= dict.fromkeys(self._about(here.choices, index, unit))
+        return here
+
+    def _about(self, choices: Choices, index: int, unit: int) -> list[tuple[int, int]]:
+        """A place where a choice was changed, and those that this may have changed the worth of."""
+        starts, count = choices[index].starts, self.problem.parts[index].count
+        if unit == count:
+            return [(index, count)]
+        after = bisect_right(starts, unit)
+        near = {unit - 1, unit, unit + 1, *starts[max(0, after - 2) : after + 2]}
+        return [(index, other) for other in sorted(near) if 0 <= other < count]
 
     def _try_at(self, index: int, choice: Choice) -> None:
         assert self.best is not None

@@ -117,3 +117,17 @@ def test_what_core_ml_may_choose_from_all_is_told(tmp_path: Path) -> None:
     result = simulate(path, "iphone15pro").result
     assert any("Core ML chooses where 1 block on `all` is run" in caution for caution in result.cautions)
     assert result.interval_s[1] > 1.5 * 1000 * result.blocks[0].run_s, "the GPU would take several times as long"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "precision", "told"),
+    [
+        (1_880_000_000, "int8", "into packages of at most 1.60 GB"),
+        (800_000_000, "int8", "smaller packages, which compile faster"),
+    ],
+)
+def test_advice_on_engine_loads_is_to_cut_and_not_to_store_smaller(
+    tmp_path: Path, parameters: int, precision: str, told: str
+) -> None:
+    path = plan(tmp_path, "matmul_flops: 3.76e9", parameters, f"precision: {precision}, compute_units: cpu_and_ne")
+    assert any(told in line for line in simulate(path, "iphone17pro").result.advice)
