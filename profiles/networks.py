@@ -18,7 +18,7 @@ class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: Title
     names: Annotated[tuple[Line, ...], msgspec.Meta(min_length=1)]
-    parameters: Annotated[int, msgspec.Meta(gt=0)]
+    parameters: Annotated[int, msgspec.Meta(ge=1)]
     work: Work
 
 
