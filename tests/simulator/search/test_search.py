@@ -185,7 +185,7 @@ def test_shipped_plan_is_beaten_within_a_small_gap(shipped, found):
     start = shipped.score(shipped.start, "shared")
     assert found.ending == "converged"
     assert found.bound <= found.best.score < start.score
-    assert found.gap < 0.03
+    assert found.gap < 0.04
     assert found.best.peak_bytes <= found.best.needed_bytes <= shipped.budget
 
 
