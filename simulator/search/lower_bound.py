@@ -194,7 +194,7 @@ class _Component:
         best = self._cheapest(base)
         yield best
         for share in self._shares():
-            for found in self._with_reloads(base, price, share):
+            for found in self._with_reloads(base, price, left, share):
                 best = max(best, found)
                 yield best
 
@@ -230,9 +230,9 @@ class _Component:
         last[np.flatnonzero(working == working.max())[-1]] = 1.0
         return [share / share.sum() for share in (sizes, most, last) if share.sum() > 0]
 
-    def _with_reloads(self, base: Array, price: Array, share: Array) -> Iterator[float]:
+    def _with_reloads(self, base: Array, price: Array, left: Array, share: Array) -> Iterator[float]:
         """Bounds over the price of a byte's absence: concave in it, hence a golden section."""
-        terms = self._absences(price, share)
+        terms = self._absences(price, left, share)
         if not terms:
             return
 
@@ -248,30 +248,34 @@ class _Component:
             return
         low, high = 0.0, float(rates.max())
         for _ in range(SECTIONS):
-            left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
-            at_left, at_right = bound(left), bound(right)
-            yield max(at_left, at_right)
-            if at_left < at_right:
-                low = left
+            nearer, farther = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
+            at_nearer, at_farther = bound(nearer), bound(farther)
+            yield max(at_nearer, at_farther)
+            if at_nearer < at_farther:
+                low = nearer
             else:
-                high = right
+                high = farther
 
-    def _absences(self, price: Array, share: Array) -> list[tuple[int, Array, Array, float]]:
+    def _absences(self, price: Array, left: Array, share: Array) -> list[tuple[int, Array, Array, float]]:
         """What loading blocks again comes to, in passes in a row that are alike.
 
-        How often a block is loaded again at most; by block, what that costs and the bytes that it accounts for; and the
-        bytes that are absent over all passes. Bytes are weighted by the moments of `share`.
+        How often a block is loaded again at most; by block, what that costs, its first run after it included, and the
+        bytes that it accounts for; and the bytes that are absent over all passes, weighted by the moments of `share`.
         """
         seen = np.concatenate([[0.0], np.cumsum(share)])
         own = seen[self.table.ends] - seen[self.table.starts]
-        alike: dict[tuple[bool, float], tuple[int, float]] = {}
+        # What hiding loads takes of a run's time, and the price of a load, fall from pass to pass.
+        alike: dict[tuple[bool, float, tuple[float, ...]], tuple[int, float]] = {}
         for merging, first, last in self.groups:
             if last > first and self.memory:
                 missing, after, before = self.memory[merging]
-                times, absent = alike.get((merging, float(price[last])), (0, 0.0))
+                key = (merging, float(price[last]), tuple(left[first].tolist()))
+                times, absent = alike.get(key, (0, 0.0))
                 absent += float(share @ (after + before + (last - first - 1) * missing))
-                alike[merging, float(price[last])] = times + last - first, absent
-        return [
-            (times, worth * self.tables[merging].load_warm_s, self.tables[merging].resident * (1.0 - own), absent)
-            for (merging, worth), (times, absent) in alike.items()
-        ]
+                alike[key] = times + last - first, absent
+        terms = []
+        for (merging, worth, run_left), (times, absent) in alike.items():
+            table = self.tables[merging]
+            again = np.array(run_left)[table.processor] * np.maximum(0.0, table.first_run_s - table.run_s)
+            terms.append((times, worth * table.load_warm_s + again, table.resident * (1.0 - own), absent))
+        return terms
