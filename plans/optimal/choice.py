@@ -31,8 +31,8 @@ EVERY_SET = 512
 """A component with so many sets of blocks, or fewer, has every one among the candidates."""
 EXACT = 400
 """Generations of more visits are played with equal passes left out, to sort the candidates."""
-WORK = 100_000
-"""Visits played for one choice, at most."""
+WORK, WORK_OF_LONG = 1_000_000, 100_000
+"""Visits played for one choice, at most; of generations so long that candidates are sorted first, fewer."""
 HELD_BACK = 6
 """Of a generation with more sets: so many of the best candidates are tried with narrower windows."""
 FINALISTS = 4
@@ -52,11 +52,11 @@ class Part(NamedTuple):
 def choose(question: Question, parts: Sequence[Part]) -> Candidate:
     """The best candidate. If the budget refuses every one, or none fits in what is available, the one of `belady`."""
     is_long = len(question.walk.block) > EXACT
-    search = _Search(shortened(question) if is_long else question, parts)
+    search = _Search(shortened(question) if is_long else question, parts, WORK_OF_LONG if is_long else WORK)
     search.run(with_soft=not is_long)
     if is_long:
         # Fixed sets do the same in every pass, so that what is left out is known. Others may not, and are played whole.
-        exact = _Search(question, parts)
+        exact = _Search(question, parts, WORK_OF_LONG)
         exact.play_again(search.ranked()[:FINALISTS])
         search = exact
     windows = tuple(part.window for part in parts)
@@ -65,16 +65,15 @@ def choose(question: Question, parts: Sequence[Part]) -> Candidate:
 
 
 class _Search:
-    """Plays candidates and keeps what each of them comes to; the most promising first, until WORK is done."""
+    """Plays candidates and keeps what each of them comes to; the most promising first, until the work is done."""
 
-    def __init__(self, question: Question, parts: Sequence[Part]) -> None:
-        self.question, self.parts = question, parts
+    def __init__(self, question: Question, parts: Sequence[Part], most_visits: int) -> None:
+        self.question, self.parts, self.visits_left = question, parts, most_visits
         self.player = Player(question)
         self.played: dict[Candidate, Played | None] = {}
         self.refused: set[Flags] = set()
         self.best: tuple[Candidate, Played] | None = None
         self.widest = tuple(part.window for part in parts)
-        self.visits_left = WORK
 
     def play(self, candidate: Candidate) -> Played | None:
         if candidate in self.played:
