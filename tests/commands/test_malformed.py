@@ -16,20 +16,11 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from worlds.toy_files import TOY_MODEL as MODEL
+from worlds.toy_files import TOY_PLAN as TOY
 
 from ondevice_sora.commands.main import main
 
-MODEL = """\
-name: toy
-source: made up
-components:
-  - name: denoiser
-    passes: steps
-    units:
-      - {name: a, parameters: 1000, plain: {matmul_flops: 1e9}}
-      - {name: b, parameters: 1000, plain: {working_elements: 1e3}}
-      - {name: c, parameters: 1000, plain: {}, tdtm: {token_merges: 1}}
-"""
 FIGURE = "{value: %s, mark: estimated, source: made up}"
 PROFILE = f"""\
 device: iphone15pro
@@ -86,7 +77,6 @@ cases:
       - {quantity: denoiser_s, published: 50, place: Table 1, role: calibration}
       - {quantity: first_step_s, published: 10, place: Table 1, role: context}
 """
-TOY = "name: toy\nmodel: model.yaml\nsampler: {steps: 3}\n"
 READY = "Known: app-192"
 DEVICES = "Known: ipadprom1, ipadprom2, ipadprom4, iphone12, iphone12pro, iphone13"
 OUTPUTS = "--report out.html --trace out.json --perfetto out.perfetto.json"

@@ -10,19 +10,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from worlds.toy_files import TOY_MODEL, TOY_PLAN
+
 RUNS = "from ondevice_sora.commands.main import main; import sys; sys.exit(main())"
-TOY_MODEL = """\
-name: toy
-source: made up
-components:
-  - name: denoiser
-    passes: steps
-    units:
-      - {name: a, parameters: 1000, plain: {matmul_flops: 1e9}}
-      - {name: b, parameters: 1000, plain: {working_elements: 1e3}}
-      - {name: c, parameters: 1000, plain: {}, tdtm: {token_merges: 1}}
-"""
-TOY_PLAN = "name: toy\nmodel: model.yaml\nsampler: {steps: 3}\n"
 TINY_PLAN = """\
 name: tiny
 model: small

@@ -8,7 +8,6 @@ import io
 import os
 import shlex
 import shutil
-import signal
 import stat
 import subprocess
 import sys
@@ -17,6 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
+
+from worlds.alarms import ends_in
 
 from hostile.inputs import Input
 from hostile.made import Made
@@ -80,7 +81,7 @@ def in_process(case: Input, work: Path) -> Ended:
     failure = ""
     sys.stdout, sys.stderr = streams
     try:
-        with _environment(case.env), _folder(work), _ends_in_time():
+        with _environment(case.env), _folder(work), ends_in(HANGS_S, TimeIsUpError()):
             status = main(list(case.arguments))
     except SystemExit as ended:
         status = ended.code if isinstance(ended.code, int) else 1
@@ -138,20 +139,6 @@ def _folder(path: Path) -> Iterator[None]:
     finally:
         os.fchdir(before)
         os.close(before)
-
-
-@contextmanager
-def _ends_in_time() -> Iterator[None]:
-    def late(*_: object) -> None:
-        raise TimeIsUpError
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(HANGS_S)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def contents(root: Path) -> dict[str, tuple[object, ...]]:

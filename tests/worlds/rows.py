@@ -10,15 +10,15 @@ from typing import Any, Literal
 import numpy as np
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.plans.schedule import MemoryModel, Schedule, build_schedule
 from ondevice_sora.plans.schema import ComponentPlan, Keep, Memory, Plan, Sampler, Tdtm
 from ondevice_sora.profiles.blocks import BlockSpec
 from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.figures import ByteCount, Mark
 from ondevice_sora.profiles.models.model import Component, Model, Unit, Work
-from ondevice_sora.simulator.engine import Outcome, play
-from ondevice_sora.simulator.fast import Finish, finish
-from ondevice_sora.simulator.machine import Machine, Thermal
+from ondevice_sora.simulator.engine import Outcome
+from ondevice_sora.simulator.fast import finish
+from ondevice_sora.simulator.machine import Thermal
+from worlds.machines import OnAMachine
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Row:
+class Row(OnAMachine):
     """The first component is called `a`, its blocks a0, a1 and so on; the second one `b`."""
 
     parts: tuple[Part, ...]
@@ -121,28 +121,8 @@ class Row:
             run_marks=(marks,) * len(blocks),
         )
 
-    @property
-    def memory(self) -> MemoryModel:
-        return MemoryModel(self.baseline, self.limit, self.transient, self.residual)
-
-    @property
-    def machine(self) -> Machine:
-        return Machine(
-            self.memory,
-            dict.fromkeys(("cpu", "gpu", "ane"), self.load_rate), dict.fromkeys(("cpu", "gpu", "ane"), self.run_rate),
-            self.thermal,
-        )  # fmt: skip
-
-    def schedule(self) -> tuple[Schedule, BlockCosts]:
-        return build_schedule(self.plan, self.model, {}, self.price, self.memory, speeds=self.machine.speeds)
-
-    def play(self) -> Outcome:
-        schedule, costs = self.schedule()
-        return play(schedule, costs, self.machine, is_limited=False)
-
-    def finish(self) -> Finish:
-        schedule, costs = self.schedule()
-        return finish(schedule, costs, self.machine)
+    def play(self, is_limited: bool = False) -> Outcome:
+        return super().play(is_limited)
 
     def gates(self) -> dict[tuple[int, str], int]:
         """For each load, by step and block, how many visits before its own it may begin."""

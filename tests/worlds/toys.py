@@ -9,19 +9,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ondevice_sora.plans.schedule import MemoryModel, Schedule, build_schedule
 from ondevice_sora.plans.schema import ComponentPlan, FirstSteps, Keep, Lpl, Memory, Plan, Sampler, Start, Tdtm
 from ondevice_sora.profiles.blocks import BlockSpec
 from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.figures import ByteCount, Mark
 from ondevice_sora.profiles.models.model import Component, Model, Unit, Work
-from ondevice_sora.simulator.engine import Outcome, play
-from ondevice_sora.simulator.fast import Finish, finish
-from ondevice_sora.simulator.machine import Machine, Thermal
+from ondevice_sora.simulator.machine import Thermal
+from worlds.machines import OnAMachine
 
 
 @dataclass(frozen=True)
-class Toy:
+class Toy(OnAMachine):
     """One component of equal blocks, walked once per denoising step; change what a test is about with `with_`."""
 
     blocks: int = 3
@@ -94,35 +92,12 @@ class Toy:
             run_marks=(marks,) * len(blocks),
         )
 
-    @property
-    def memory(self) -> MemoryModel:
-        return MemoryModel(self.baseline, self.limit, self.transient, self.residual)
-
-    @property
-    def machine(self) -> Machine:
-        return Machine(
-            self.memory,
-            dict.fromkeys(("cpu", "gpu", "ane"), self.load_rate), dict.fromkeys(("cpu", "gpu", "ane"), self.run_rate),
-            self.thermal,
-        )  # fmt: skip
-
-    def schedule(self) -> tuple[Schedule, BlockCosts]:
-        return build_schedule(self.plan, self.model, {}, self.price, self.memory, speeds=self.machine.speeds)
-
     def budgeted(self, share: float) -> Toy:
         """With a budget between the smallest that its plan might do with (0) and what it takes without one (1)."""
         listed = isinstance(self.keep, int) or self.keep == "always"
         least = self.with_(budget=None, prefetch=0, keep=self.keep if listed else "none").schedule()[0].needed_bytes
         most = self.with_(budget=None).schedule()[0].needed_bytes
         return self.with_(budget=round(least + share * (most - least)))
-
-    def play(self, is_limited: bool = True) -> Outcome:
-        schedule, costs = self.schedule()
-        return play(schedule, costs, self.machine, is_limited=is_limited)
-
-    def finish(self) -> Finish:
-        schedule, costs = self.schedule()
-        return finish(schedule, costs, self.machine)
 
     def spans(self) -> list[tuple[str, str, float, float]]:
         """(action, block, start, end) of loads and runs, in order of their ends."""

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import yaml
+from worlds.toy_files import TOY_MODEL, TOY_PLAN
 
 from hostile.inputs import NOT_FILES, Content, Input, altered, broken, dumped
-from hostile.made import TOY_MODEL, TOY_PLAN
 
 FIGURE = {"value": 1e9, "mark": "estimated", "source": "made up"}
 

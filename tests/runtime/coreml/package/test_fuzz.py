@@ -9,10 +9,9 @@ import json
 import os
 import random
 import shutil
-import signal
 import sys
 from collections import Counter
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -21,6 +20,7 @@ import pytest
 
 pytest.importorskip("coremltools")
 
+from worlds.alarms import ends_in
 from worlds.coreml_packages import Writer, set_type, write_manifest
 
 from ondevice_sora.base.errors import UserError
@@ -249,20 +249,6 @@ def watch():
     return Watch()
 
 
-@contextmanager
-def ends_in_time():
-    def late(*_: object) -> None:
-        raise AssertionError(f"not done in {HANGS_S} s")
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(HANGS_S)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
-
-
 def examine(package: Path) -> str:
     """Everything that is done with a package: 'read' if it is usable, else the complaint's class."""
     profile, device = load_profile("iphone15pro")
@@ -300,7 +286,7 @@ def test_a_damaged_package_is_refused_in_one_line_or_read(tmp_path, watch, part)
         mutation(chance, package)
         watch.events.clear()
         try:
-            with ends_in_time():
+            with ends_in(HANGS_S, AssertionError(f"not done in {HANGS_S} s")):
                 watch.on = True
                 outcomes[examine(package)] += 1
         except Exception as error:
