@@ -30,6 +30,7 @@ from ondevice_sora.simulator.prepare import Prepared
 F = TypeVar("F", float, Array)
 
 SAMPLES = 100
+SEED = 20250204
 LEVEL = 0.90
 SMALLEST = 0.05
 LARGEST = 3.0
@@ -46,8 +47,13 @@ class Spread:
 
     def interval(self) -> tuple[float, float]:
         """The central 90 % of the totals, in seconds."""
-        low, high = np.quantile(self.totals_s, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        return float(low), float(high)
+        return interval_of(self.totals_s)
+
+
+def interval_of(samples: Array) -> tuple[float, float]:
+    """The central 90 % of samples."""
+    low, high = np.quantile(samples, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
 
 
 def draw(profile: Profile, count: int, random: np.random.Generator) -> Sample:
@@ -90,7 +96,7 @@ def _is_rate(name: str) -> bool:
 
 def spread_of(outcomes: Sequence[tuple[float, Prepared]], count: int = SAMPLES) -> Spread:
     """Totals over the spread of costs and of LPL's outcomes, given as (probability, prepared plan)."""
-    random = np.random.default_rng(20250204)
+    random = np.random.default_rng(SEED)
     profile = outcomes[0][1].setting.profile
     setting = outcomes[0][1].setting
     sample = draw(profile, count, random)

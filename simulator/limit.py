@@ -7,6 +7,7 @@ is killed, and if it is not, none is: the probability is ours, of having the lim
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from statistics import NormalDist
 
 from ondevice_sora.simulator.prepare import HEADROOM, Setting
@@ -28,12 +29,19 @@ def kill_share(setting: Setting, peak_bytes: int) -> float:
         return _above(peak_bytes, limit, spread)
     if spread == 0:
         return 1.0 - NORMAL.cdf((limit - peak_bytes) / (baseline.spread * baseline.value))
-    # The limit's part is exact; the baseline's is summed over its deviations.
-    deviations = [REACH * (2.0 * number / STEPS - 1.0) for number in range(STEPS + 1)]
+
+    def killed(deviation: float) -> float:  # the limit's part is exact
+        return _above(peak_bytes + baseline.value * max(-1.0, baseline.spread * deviation), limit, spread)
+
+    return mean_over_normal(killed, REACH, STEPS)
+
+
+def mean_over_normal(value: Callable[[float], float], reach: float, steps: int) -> float:
+    """The mean of a function of a standard normal deviation, summed over so many steps from -reach to reach."""
+    deviations = [reach * (2.0 * number / steps - 1.0) for number in range(steps + 1)]
     weights = [NORMAL.pdf(deviation) for deviation in deviations]
-    peaks = (peak_bytes + baseline.value * max(-1.0, baseline.spread * deviation) for deviation in deviations)
-    killed = sum(weight * _above(peak, limit, spread) for weight, peak in zip(weights, peaks, strict=True))
-    return killed / sum(weights)
+    summed = sum(weight * value(deviation) for weight, deviation in zip(weights, deviations, strict=True))
+    return summed / sum(weights)
 
 
 def _above(peak: float, limit: int, spread: float) -> float:

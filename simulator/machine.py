@@ -42,12 +42,9 @@ class Machine:
         return NO_HEAT if self.thermal is None else Heat(True, self.thermal.floor, self.thermal.time_constant_s)
 
 
-def machine_of(
-    costs: Costs, limit_bytes: int, *, sample: Sample | None = None, index: int = 0, is_thermal: bool = False
-) -> Machine:
-    """The machine for one sample of the parameters, the figures' own values if none is given."""
-    one = nominal(costs) if sample is None else {name: values[index : index + 1] for name, values in sample.items()}
-    return machines_of(costs, limit_bytes, one, is_thermal=is_thermal)[0]
+def machine_of(costs: Costs, limit_bytes: int, *, is_thermal: bool = False) -> Machine:
+    """The machine at the figures' own values."""
+    return machines_of(costs, limit_bytes, nominal(costs), is_thermal=is_thermal)[0]
 
 
 def machines_of(costs: Costs, limit_bytes: int, sample: Sample, *, is_thermal: bool = False) -> list[Machine]:

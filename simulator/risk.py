@@ -7,7 +7,7 @@ import math
 from ondevice_sora.profiles.block_bytes import working_spread
 from ondevice_sora.records.trace import MemorySample
 from ondevice_sora.simulator.engine import Outcome
-from ondevice_sora.simulator.limit import NORMAL, kill_share
+from ondevice_sora.simulator.limit import kill_share, mean_over_normal
 from ondevice_sora.simulator.prepare import Prepared
 
 REACH, STEPS = 4.0, 80
@@ -23,13 +23,12 @@ def kill_risk(prepared: Prepared, outcome: Outcome) -> float:
     moments = [(moment, spread_at(prepared, outcome, moment)) for moment in _moments(outcome)]
     if all(spread == 0.0 for _, spread in moments):
         return kill_share(prepared.setting, outcome.peak_bytes)
-    deviations = [REACH * (2.0 * number / STEPS - 1.0) for number in range(STEPS + 1)]
-    weights = [NORMAL.pdf(deviation) for deviation in deviations]
-    killed = 0.0
-    for weight, deviation in zip(weights, deviations, strict=True):
+
+    def killed(deviation: float) -> float:
         footprints = [at.total + at.working * (math.exp(spread * deviation) - 1.0) for at, spread in moments]
-        killed += weight * kill_share(prepared.setting, round(max(footprints)))
-    return killed / sum(weights)
+        return kill_share(prepared.setting, round(max(footprints)))
+
+    return mean_over_normal(killed, REACH, STEPS)
 
 
 def spread_at(prepared: Prepared, outcome: Outcome, moment: MemorySample) -> float:

@@ -14,15 +14,15 @@ from ondevice_sora.profiles.block_bytes import memory_processor
 from ondevice_sora.profiles.blocks import UNBOUNDED, BlockSpec, Processor
 from ondevice_sora.profiles.costs import Array, figures
 from ondevice_sora.profiles.profile import Profile, load_profile
+from ondevice_sora.records import agreement
 from ondevice_sora.records.checks import CorpusClass, CorpusReport, CorpusRow, SkippedRow
 from ondevice_sora.simulator.calibration.corpus_file import CorpusFigure, CorpusFile, read_corpus
 from ondevice_sora.simulator.calibration.corpus_rows import Measured, Subject, UnpredictableError, subject_of
 from ondevice_sora.simulator.calibration.published import SHIPPED
-from ondevice_sora.simulator.interval import LEVEL, draw, spread_of
+from ondevice_sora.simulator.interval import SEED, draw, interval_of, spread_of
 from ondevice_sora.simulator.prepare import prepare, setting_of
 
 DRAWS = 400
-SEED = 20250204
 ORDER: tuple[Processor, ...] = ("gpu", "ane", "cpu")
 
 
@@ -59,7 +59,7 @@ def predicted(subject: Subject, is_fitted: bool = False) -> CorpusRow:
     else:
         processor = memory_processor(subject.block, profile.costs) if quantity == "memory" else subject.block.processor
         value, sampled = _block_values(subject.block, subject.measured, profile, subject)
-        low, high = np.quantile(sampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) * subject.count
+        low, high = (bound * subject.count for bound in interval_of(sampled))
         value *= subject.count
     return CorpusRow(
         id=subject.figure.id,
@@ -155,9 +155,4 @@ def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float |
     """Spearman's; None for fewer than three pairs, or where one side is all alike."""
     if len(first) < 3 or len(set(first)) < 2 or len(set(second)) < 2:
         return None
-    return float(np.corrcoef(_ranks(first), _ranks(second))[0, 1])
-
-
-def _ranks(values: Sequence[float]) -> list[float]:
-    """Mean ranks, so that equal values share one."""
-    return [sum(v < value for v in values) + sum(v == value for v in values) / 2 for value in values]
+    return agreement.rank_correlation(first, second)

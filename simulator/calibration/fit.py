@@ -28,7 +28,7 @@ from ondevice_sora.records.checks import PublishedRow
 from ondevice_sora.simulator.calibration.corpus_file import read_corpus
 from ondevice_sora.simulator.calibration.published import SHIPPED, PlannedCase, prepare_published, rows_of
 from ondevice_sora.simulator.fast import finish
-from ondevice_sora.simulator.machine import machine_of
+from ondevice_sora.simulator.machine import machines_of
 from ondevice_sora.simulator.prepare import Prepared
 
 PRIORS = DATA / "priors"
@@ -140,8 +140,7 @@ class _Problem:
         found: list[list[PublishedRow]] = [[] for _ in range(points.shape[1])]
         for planned, prepared in self.cases:
             costs = prepared.price(sample)
-            for index in range(points.shape[1]):
-                machine = machine_of(self.prior.costs, prepared.setting.limit_bytes, sample=sample, index=index)
+            for index, machine in enumerate(machines_of(self.prior.costs, prepared.setting.limit_bytes, sample)):
                 found[index] += rows_of(planned, prepared, finish(prepared.schedule, costs, machine, index))
         return found
 

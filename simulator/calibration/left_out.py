@@ -26,8 +26,9 @@ from ondevice_sora.simulator.calibration.published import (
     quantity_of,
     rows_of,
 )
-from ondevice_sora.simulator.calibration.spread import SEED, interval_of, sampled
+from ondevice_sora.simulator.calibration.spread import sampled
 from ondevice_sora.simulator.fast import Finish
+from ondevice_sora.simulator.interval import SEED, interval_of
 from ondevice_sora.simulator.prepare import Prepared
 
 Group = Literal["figure", "run", "technique"]
@@ -52,20 +53,24 @@ def techniques_of(prepared: Prepared) -> list[str]:
     return [name for name, is_used in used.items() if is_used]
 
 
+def calibrated(number: int, planned: PlannedCase) -> list[Place]:
+    """The places of a case's calibration figures."""
+    return [(number, index) for index, figure in planned.figures if figure.role == "calibration"]
+
+
 def groups_of(cases: Sequence[PlannedCase], by: Group, profile: Profile, device: Device) -> list[LeftOut]:
     """The groups of calibration figures to leave out."""
     found: dict[str, set[Place]] = {}
     for number, planned in enumerate(cases):
-        places = [(number, index) for index, figure in planned.figures if figure.role == "calibration"]
-        if not places:
-            continue
-        names = {"run": [planned.case.name], "figure": [], "technique": []}[by]
-        if by == "technique":
-            names = techniques_of(prepare_published(planned.plan, profile, device))
-        for place in places:
-            own = [f"{planned.case.name}, {planned.case.figures[place[1]].quantity}"] if by == "figure" else names
-            for name in own:
-                found.setdefault(name, set()).add(place)
+        case, places = planned.case, calibrated(number, planned)
+        if by == "figure":
+            for place in places:
+                found.setdefault(f"{case.name}, {case.figures[place[1]].quantity}", set()).add(place)
+        elif by == "run" and places:
+            found.setdefault(case.name, set()).update(places)
+        elif places:
+            for name in techniques_of(prepare_published(planned.plan, profile, device)):
+                found.setdefault(name, set()).update(places)
     return [LeftOut(name, frozenset(places)) for name, places in found.items()]
 
 
@@ -122,12 +127,12 @@ class LeaveOut:
 
     def _gain(self, planned: PlannedGain) -> GainRow:
         gain, case = planned.gain, self.cases[planned.case]
-        own = frozenset((planned.case, index) for index, figure in case.figures if figure.role == "calibration")
-        profile = self.profile(own)
+        profile = self.profile(frozenset(calibrated(planned.case, case)))
         with case.source.locating(f"{case.pointer}.plan"):
             without, used = (prepare_published(plan, profile, self.device) for plan in (planned.without, case.plan))
-            saved = self._quantity(without, gain)(without.finish()) - self._quantity(used, gain)(used.finish())
-        drawn = sampled(without, self._quantity(without, gain)) - sampled(used, self._quantity(used, gain), SEED + 1)
+            of_without, of_used = self._quantity(without, gain), self._quantity(used, gain)
+            saved = of_without(without.finish()) - of_used(used.finish())
+        drawn = sampled(without).seconds(of_without) - sampled(used, SEED + 1).seconds(of_used)
         return GainRow(
             technique=gain.technique,
             case=gain.case,

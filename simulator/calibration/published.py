@@ -37,8 +37,9 @@ from ondevice_sora.plans.schema import READY, LoadedPlan, load_plan, read_plan, 
 from ondevice_sora.profiles.devices import DATA, Device
 from ondevice_sora.profiles.profile import Profile, load_profile
 from ondevice_sora.records.checks import GainRow, PublishedRow, Role
-from ondevice_sora.simulator.calibration.spread import interval_of, sampled
+from ondevice_sora.simulator.calibration.spread import Runs, sampled
 from ondevice_sora.simulator.fast import Finish
+from ondevice_sora.simulator.interval import interval_of
 from ondevice_sora.simulator.prepare import Prepared, prepare, setting_of
 
 SHIPPED = DATA / "published"
@@ -181,11 +182,12 @@ def rows_of(
 ) -> list[PublishedRow]:
     """A case's figures beside what the simulation of its plan gives. Raises UserError for one that it does not have."""
     rows = []
+    runs = sampled(prepared) if with_intervals else None
     for index, figure in planned.figures:
         pointer = f"{planned.pointer}.figures[{index}].quantity"
         with planned.source.locating(pointer):
             simulated = quantity_of(finish, prepared, figure.quantity)
-            interval = _interval(prepared, figure.quantity) if with_intervals else None
+            interval = None if runs is None else _interval(runs, prepared, figure.quantity)
         rows.append(
             PublishedRow(
                 case=planned.case.name,
@@ -201,11 +203,11 @@ def rows_of(
     return rows
 
 
-def _interval(prepared: Prepared, quantity: str) -> tuple[float, float] | None:
+def _interval(runs: Runs, prepared: Prepared, quantity: str) -> tuple[float, float] | None:
     """None of memory: bytes have no spread but the baseline's and the limit's, which is what a kill's risk shows."""
     if quantity == "peak_bytes":
         return None
-    return interval_of(sampled(prepared, lambda finish: quantity_of(finish, prepared, quantity)))
+    return interval_of(runs.seconds(lambda finish: quantity_of(finish, prepared, quantity)))
 
 
 def compare(

@@ -3,34 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from ondevice_sora.profiles.costs import Array
 from ondevice_sora.simulator.fast import Finish, finish
-from ondevice_sora.simulator.interval import LEVEL, draw, run_factors
+from ondevice_sora.simulator.interval import SEED, draw, run_factors
 from ondevice_sora.simulator.machine import machines_of
 from ondevice_sora.simulator.prepare import Prepared
 
 SAMPLES = 200
-SEED = 20250204
 
 
-def sampled(prepared: Prepared, quantity: Callable[[Finish], float], noise_seed: int = SEED) -> Array:
-    """A quantity of the generation over the spread of costs and the noise between runs [SAMPLES].
+@dataclass(frozen=True)
+class Runs:
+    """A generation over the spread of costs: how each run finishes without noise, and its noise [run]."""
 
-    Plans on the same profile are sampled with the same costs, so that their samples can be subtracted: two runs, whose
+    finishes: list[Finish]
+    factors: Array
+
+    def seconds(self, quantity: Callable[[Finish], float]) -> Array:
+        """A quantity of each run [run]."""
+        return np.array([quantity(finish) for finish in self.finishes]) * self.factors
+
+
+def sampled(prepared: Prepared, noise_seed: int = SEED) -> Runs:
+    """So many as SAMPLES.
+
+    Plans on the same profile are sampled with the same costs, so that their seconds can be subtracted: two runs, whose
     noise differs by its seed.
     """
-    setting, costs = prepared.setting, prepared.setting.profile.costs
+    setting = prepared.setting
     sample = draw(setting.profile, SAMPLES, np.random.default_rng(SEED))
-    priced, machines = prepared.price(sample), machines_of(costs, setting.limit_bytes, sample)
-    found = [quantity(finish(prepared.schedule, priced, machine, number)) for number, machine in enumerate(machines)]
-    seconds: Array = np.array(found) * run_factors(prepared, SAMPLES, np.random.default_rng(noise_seed))
-    return seconds
-
-
-def interval_of(samples: Array) -> tuple[float, float]:
-    """The central 90 % of samples."""
-    low, high = np.quantile(samples, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
+    costs, machines = prepared.price(sample), machines_of(setting.profile.costs, setting.limit_bytes, sample)
+    finishes = [finish(prepared.schedule, costs, machine, number) for number, machine in enumerate(machines)]
+    return Runs(finishes, run_factors(prepared, SAMPLES, np.random.default_rng(noise_seed)))
