@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("coremltools")
@@ -177,3 +178,31 @@ def test_what_has_no_effect_is_refused(
     monkeypatch.chdir(tmp_path)
     assert main(arguments.replace("OUT", str(exported.directory)).split()) == 2
     assert complaint in capsys.readouterr().err
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(
+    "more",
+    [
+        "",
+        "lpl: {mode: fixed, leap_step: 17}",
+        "lpl: {mode: dynamic, rule: curvature, accepted_error: 0.1}\ntdtm: {steps: {first: 15}, packages: separate}",
+        "components: {denoiser: {blocks: {units_per_block: 3}, prefetch: 2, keep: 1}, decoder: {blocks: unit}}",
+    ],
+)
+def test_the_shipped_model_out_of_an_export_makes_torchs_video(
+    more: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole, leaping, merging in packages apart, and in pieces: the contact sheets, which lose nothing, agree."""
+    from imageio import v3
+
+    monkeypatch.chdir(tmp_path)
+    Path("plan.yaml").write_text(f"name: shipped\nmodel: small\nsampler: {{steps: 30, guidance: 2.5}}\n{more}\n")
+    assert main(["export", "--plan", "plan.yaml", "-o", "out"]) == 0
+    assert main(["run", "out", PROMPT, "-o", "exported.mp4"]) == 0
+    assert main(["generate", PROMPT, "--plan", "plan.yaml", "-o", "torch.mp4"]) == 0
+    found, wanted = (v3.imread(f"{name}.png").astype(float) for name in ("exported", "torch"))
+    assert wanted.std() > 10
+    assert 10 * np.log10(255**2 / max(np.mean((found - wanted) ** 2), 1e-12)) >= 60
+    records = [json.loads(Path(f"{name}.json").read_text()) for name in ("exported", "torch")]
+    assert records[0]["leap_step"] == records[1]["leap_step"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import shutil
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +23,7 @@ from ondevice_sora.runtime.coreml.blocks.packages import PackageBlocks
 from ondevice_sora.runtime.coreml.blocks.programs import ProgramBlocks, programs_of
 from ondevice_sora.runtime.coreml.export.exported import Export
 from ondevice_sora.runtime.coreml.export.manifest import ExportedBlock
+from ondevice_sora.runtime.coreml.playing import play
 from ondevice_sora.runtime.executor.backend import CancelledLoadError
 from ondevice_sora.runtime.executor.executor import Executor
 from ondevice_sora.runtime.executor.slots import Assignment, Holding
@@ -29,6 +31,7 @@ from ondevice_sora.runtime.sampling.generation import Video, generate
 
 import coremltools as ct  # isort: skip
 
+from worlds.exports import export
 from worlds.partitioned import held_bytes
 
 if TYPE_CHECKING:
@@ -75,6 +78,28 @@ def test_the_reference_executor_makes_torchs_video(exported: Exported) -> None:
     assert held_bytes(executor) == 0
     variants = [span.variant for span in executor.trace().spans if span.block == "spatial_0..temporal_0"]
     assert set(variants) == {"plain", "tdtm"}
+
+
+@pytest.mark.parametrize(
+    ("lpl", "evaluations"),
+    [
+        ("{mode: fixed, leap_step: 1}", 2),
+        ("{mode: dynamic, rule: curvature, accepted_error: 10.0}", 3),
+        ("{mode: dynamic, rule: paper}", 3),
+    ],
+)
+def test_it_leaps_where_torch_does(exported: Exported, lpl: str, evaluations: int, tmp_path: Path) -> None:
+    """By the rule in schedule.json; the denoiser's remaining visits are skipped, and what they held is let go."""
+    shutil.copytree(exported.directory, tmp_path / "out")
+    leaping = export(exported.weights, tmp_path, "float32", "float32", "[1]", f"lpl: {lpl}\n")
+    of, played = opened(leaping.directory)
+    tokens = IDS, MASK
+    video, trace = play(of, played, *tokens, backend=ProgramBlocks(played, of), seed=1)
+    assert psnr(video.frames, leaping.torch_frames(seed=1)) >= 60
+    assert len(video.sample.steps) == evaluations
+    steps = {span.step for span in trace.spans if span.component == "denoiser" and span.action == "run"}
+    assert steps == set(range(evaluations))
+    assert trace.memory[-1].resident == 0
 
 
 def test_in_float16_and_int8_it_makes_nearly_the_same(exported_small: Exported) -> None:
