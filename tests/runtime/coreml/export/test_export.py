@@ -37,9 +37,9 @@ from ondevice_sora.runtime.coreml.export.manifest import (
     read_manifest,
 )
 from ondevice_sora.runtime.coreml.export.parity import relative_error, validate_export
-from ondevice_sora.runtime.coreml.export.sources import RandomWeights
 from ondevice_sora.runtime.coreml.export.workshop import Commission, Workshop
 from ondevice_sora.runtime.coreml.package.package import read_package
+from ondevice_sora.runtime.networks.sources import RandomWeights
 
 if TYPE_CHECKING:
     from worlds.exports import Exported
