@@ -9,11 +9,13 @@ names, so a test looks it up. Nor is Xet needed: the hub serves every file over 
 
 from __future__ import annotations
 
+import logging
 import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Protocol
 
 from ondevice_sora.base.errors import UserError
@@ -51,12 +53,12 @@ class Target(Protocol):
 def library() -> Any:
     """huggingface_hub, silenced: no bars and no warnings of its own. Raises ModuleNotFoundError."""
     with warnings.catch_warnings(action="ignore"):
-        import huggingface_hub
-        from huggingface_hub import errors, file_download, utils  # noqa: F401  # its modules that are used below
-
-        utils.disable_progress_bars()
-    huggingface_hub.logging.set_verbosity(huggingface_hub.logging.CRITICAL)
-    return huggingface_hub
+        hub: Any = import_module("huggingface_hub")
+        for name in ("errors", "file_download", "utils"):
+            import_module(f"huggingface_hub.{name}")
+        hub.utils.disable_progress_bars()
+    hub.utils.logging.set_verbosity(logging.CRITICAL)
+    return hub
 
 
 def listed(repository: str, revision: str) -> dict[str, RemoteFile]:

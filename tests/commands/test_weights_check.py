@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from benchmarks.published_weights import TINY, write_published_weights
+from ondevice_sora.base.installation import how_to_install
 from ondevice_sora.commands.main import main
 from ondevice_sora.runtime.networks.components import load_text_to_video
 from ondevice_sora.runtime.small.shipped import WEIGHTS
@@ -183,6 +185,16 @@ def test_halves_are_named(dtype: Any, weights: Path, capsys: pytest.CaptureFixtu
     assert status == 0
     types = {tuple(part["types"]) for part in json.loads(out)["parts"] if part["name"] != "tokenizer"}
     assert types == {(str(dtype).removeprefix("torch."),)}
+
+
+def test_without_the_library_the_extra_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    assert main(["weights", "get", "opensora", "-o", str(tmp_path / "out")]) == 2
+    said = f"error: this needs huggingface_hub, which is not installed\n{how_to_install('weights')}\n"
+    assert capsys.readouterr().err == said
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_that_is_not_there_and_an_unknown_model(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import random
 import shutil
@@ -16,14 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-pytest.importorskip("huggingface_hub", reason="weights are fetched with huggingface_hub")
-
-from huggingface_hub import constants
 from worlds.hub_server import COMMIT, Hub, serving
 
 from ondevice_sora.commands.main import main
 from ondevice_sora.runtime.published.catalogue import SOURCES, Source
+from ondevice_sora.runtime.published.download import _Arriving
+from ondevice_sora.runtime.published.hub import library
+
+constants = pytest.importorskip("huggingface_hub.constants", reason="weights are fetched with huggingface_hub")
 
 CHUNK_BYTES = 1 << 14
 """What the library hands on at a time, here; 10 MB otherwise."""
@@ -40,8 +41,18 @@ def content(seed: int, length: int = LENGTH) -> bytes:
 
 
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """Two repositories, which are what the model `toy` is made of; the library does not wait between its attempts."""
+def hub(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """Two repositories, which are what the model `toy` is made of; the library does not wait between its attempts.
+
+    Nothing of what this machine has set up for the hub is used: no token, no proxy, no notes of the library's.
+    """
+    home = tmp_path_factory.mktemp("home")
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(home / "token"))
+    monkeypatch.setattr(constants, "AGENT_HARNESSES_PATH", str(home / "harnesses"), raising=False)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setitem(SOURCES, "toy", TOY)
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", CHUNK_BYTES)
     monkeypatch.setattr(time, "sleep", lambda _: None)
@@ -324,8 +335,6 @@ def test_offline_is_one_message(
 def test_a_disk_that_fills_up_meanwhile_keeps_what_was_written(
     hub: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ondevice_sora.runtime.published.download import _Arriving
-
     written = _Arriving.write
 
     def write(self: Any, data: bytes) -> int:
@@ -413,10 +422,7 @@ def test_the_librarys_environment_variables_hold(tmp_path: Path) -> None:
 
 def test_what_is_used_of_the_library_is_there() -> None:
     """`http_get` stands in no list of its public functions: a new version may change it."""
-    import inspect
-
-    from huggingface_hub.file_download import http_get
-
+    http_get = library().file_download.http_get
     assert {"resume_size", "headers", "expected_size"} <= inspect.signature(http_get).parameters.keys()
 
 
