@@ -6,6 +6,7 @@ them. Files that are there already are compared with what is published, never re
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -103,7 +104,7 @@ def _have(folder: Path, file: RemoteFile) -> int:
         except FileNotFoundError:
             if os.path.islink(path):
                 raise UserError("this is a link that leads nowhere", str(path), "Remove it.") from None
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the name
             raise UserError(reason(error), str(path), "Remove it, or choose another folder.") from None
     return 0
 
@@ -143,8 +144,8 @@ def run_download(download: Download, advance: Advance) -> None:
                 else:
                     _fetch(each, advance)
     except OSError as error:
-        where = str(error.filename or directory)
-        raise UserError(f"cannot be written: {reason(error)}", where, f"Make room. {hub.GOES_ON}") from None
+        mend = f"Make room. {hub.GOES_ON}" if error.errno in (errno.ENOSPC, errno.EDQUOT) else None
+        raise UserError(f"cannot be written: {reason(error)}", str(error.filename or directory), mend) from None
 
 
 class _Checksum:

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from worlds.hub_server import COMMIT, Hub, serving
 
+from ondevice_sora.base.files.folders import locked
 from ondevice_sora.commands.main import main
 from ondevice_sora.runtime.published.catalogue import SOURCES, Source
 from ondevice_sora.runtime.published.download import _Arriving
@@ -381,11 +382,21 @@ def test_a_partial_file_is_not_followed_where_it_is_a_link(
     assert (tmp_path / "mine").read_bytes() == b"mine"
 
 
+def test_two_downloads_into_one_folder_do_not_mix(hub: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "toy").mkdir()
+    with locked(tmp_path / "toy"):
+        assert get(tmp_path / "toy") == 2
+    assert "another process is working with this folder" in complaint(capsys)
+    assert files_in(tmp_path / "toy") == {}
+
+
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [
         ("weights get sdxl -o out", "no weights of 'sdxl' are published\nKnown: opensora"),
         ("weights get toy -o a-file", "a-file: this is a file; a folder is needed"),
+        ("weights get toy -o a-file/below", "a-file/below/denoiser/config.json: Not a directory"),
+        ("weights get toy -o a\0b", "embedded null byte"),
     ],
 )
 def test_mistakes(
@@ -396,7 +407,7 @@ def test_mistakes(
     (tmp_path / "a-file").write_text("x")
     assert main(arguments.split()) == 2
     assert what in complaint(capsys)
-    assert hub.requests == []
+    assert files_in(tmp_path) == {"a-file": b"x"}
 
 
 # As a program
