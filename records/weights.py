@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -60,3 +60,10 @@ class WeightsReport(msgspec.Struct, frozen=True):
     @property
     def num_bytes(self) -> int:
         return sum(part.num_bytes for part in self.parts)
+
+    def document(self) -> dict[str, Any]:
+        """As one JSON document, with the sums."""
+        parts = [msgspec.to_builtins(part) | {"num_bytes": part.num_bytes} for part in self.parts]
+        sums = {"is_complete": not self.problems, "num_bytes": self.num_bytes}
+        document: dict[str, Any] = msgspec.to_builtins(self)
+        return document | {"parts": parts} | sums

@@ -89,12 +89,9 @@ def _check(options: argparse.Namespace) -> int:
         from ondevice_sora.runtime.published.check import check_weights
     report = check_weights(options.folder, options.model)
     if options.json:
-        import msgspec
+        import json
 
-        from ondevice_sora.base.text import printable
-
-        document = msgspec.json.format(msgspec.json.encode(report), indent=1).decode()
-        shown(lambda: print(printable(document)))
+        shown(lambda: print(json.dumps(report.document(), indent=1, ensure_ascii=False)))
     else:
         from ondevice_sora.reports.terminal.weights import print_weights
 

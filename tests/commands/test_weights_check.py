@@ -71,6 +71,8 @@ def test_json_has_the_same(weights: Path, capsys: pytest.CaptureFixture[str]) ->
     denoiser = next(part for part in document["parts"] if part["name"] == "denoiser")
     assert denoiser["types"] == ["float32"]
     assert denoiser["file_bytes"]["model.safetensors"] == (weights / "denoiser/model.safetensors").stat().st_size
+    assert document["is_complete"] is True
+    assert document["num_bytes"] == sum(path.stat().st_size for path in weights.rglob("*") if path.is_file())
 
 
 def test_the_small_model_is_complete_without_a_tokenizer(capsys: pytest.CaptureFixture[str]) -> None:
