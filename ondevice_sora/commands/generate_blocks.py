@@ -65,7 +65,7 @@ def generate_blocks(options: argparse.Namespace, loaded: LoadedPlan, outputs: di
 def _planned(options: argparse.Namespace, loaded: LoadedPlan) -> tuple[PlannedVideo, Tensor, Tensor, dict[str, str]]:
     """The video, the prompt's tokens, and the hashes of what was read for them. Raises UserError."""
     from ondevice_sora.runtime.models import PlannedVideo
-    from ondevice_sora.runtime.small.shipped import check_words, small_request, weights_digest, weights_folder
+    from ondevice_sora.runtime.small.shipped import check_is_small, small_request, weights_digest, weights_folder
     from ondevice_sora.runtime.small.vocabulary import tokenize
 
     token_ids, token_mask = tokenize([options.prompt])
@@ -74,7 +74,7 @@ def _planned(options: argparse.Namespace, loaded: LoadedPlan) -> tuple[PlannedVi
     folder = weights_folder(options.weights)
     with loaded.locating():
         planned = PlannedVideo.of(loaded.plan, folder, request=request)
-    check_words(planned.video.model, folder)
+    check_is_small(planned.video.model, folder)
     return planned, token_ids, token_mask, {"weights_sha256": weights_digest(options.weights)}
 
 
