@@ -105,7 +105,9 @@ def _run(unit: Unit, inputs: State, tensors: Sequence[StoredTensor]) -> tuple[fl
 class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of the tensors that operations make inside the `with`; `peak` is the most at one time.
 
-    Scratch memory inside of an operation is not seen. Tensors `known` before are not counted.
+    A convolution counts copies of its input and its kernel besides, which oneDNN lays out in its own way while it runs.
+    Other scratch memory is not seen. Of twelve units of Open-Sora at 256 x 256 (x86), those for which the system
+    charged more than 300 MB come out within 1 %, smaller ones up to 55 MB short. Tensors `known` before do not count.
     """
 
     def __init__(self, known: Sequence[Tensor] = ()) -> None:
@@ -120,6 +122,8 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for leaf in tree_leaves(result):
             if isinstance(leaf, Tensor):
                 self._count(leaf.untyped_storage())
+        if func is torch.ops.aten.convolution.default:
+            self.peak = max(self.peak, self.now + _size(args[0]) + _size(args[1]))
         return result
 
     def _count(self, storage: torch.UntypedStorage) -> None:

@@ -53,6 +53,15 @@ def test_what_is_held_inside_of_a_function_counts() -> None:
     assert live.now == 0
 
 
+def test_a_convolution_copies_its_input_and_its_kernel_while_it_runs() -> None:
+    image, kernel = torch.ones(1, 4, 64, 64), torch.ones(8, 4, 3, 3)
+    with LiveBytes([image, kernel]) as live:
+        torch.nn.functional.conv2d(image, kernel, padding=1)
+    output = 8 * 64 * 64 * 4
+    assert live.peak == output + image.nbytes + kernel.nbytes
+    assert live.now == 0
+
+
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny_model(tmp_path_factory.mktemp("weights"))
