@@ -328,6 +328,7 @@ def manifest_of(workshop: Workshop) -> tuple[ExportManifest, bytes]:
             timesteps=request.timesteps(),
             time_scale=float(NUM_TIMESTEPS),
             guidance=request.guidance_scale,
+            batch=request.branches,
             fps=request.fps,
             latent_channels=channels,
             latent_shape=(channels, *size),
