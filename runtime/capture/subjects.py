@@ -26,7 +26,7 @@ from ondevice_sora.plans.partition import cut
 from ondevice_sora.plans.schedule import MemoryModel, speeds_of
 from ondevice_sora.plans.schema import ComponentPlan, LoadedPlan, Plan, Tdtm
 from ondevice_sora.profiles.devices import Device
-from ondevice_sora.profiles.models.catalogue import listed_model
+from ondevice_sora.profiles.models.catalogue import listed_model, name_in_captures
 from ondevice_sora.profiles.profile import Profile
 from ondevice_sora.runtime.executor import footprint
 from ondevice_sora.runtime.executor.executor import Executor
@@ -50,8 +50,8 @@ from ondevice_sora.runtime.small.vocabulary import EXAMPLE, tokenize
 STAND_IN, SMALL = "stdit3", "small"
 CUTS = "cuts"
 """Folder of a store for stores of the same model cut otherwise."""
-SMALL_NAME = "small model of Open-Sora's classes"
-"""As profiles/ describes it: what is captured of a store of it prices plans with `model: small`."""
+SMALL_NAME = name_in_captures(SMALL)
+"""What is captured of a store of it prices plans with `model: small`."""
 BATCH = 2
 """Samples in a network evaluation: both branches of classifier-free guidance."""
 PIXELS_PER_LATENT = 8
