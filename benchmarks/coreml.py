@@ -41,7 +41,7 @@ from ondevice_sora.runtime.networks.components import DENOISER, TEXT_ENCODER, lo
 from ondevice_sora.runtime.networks.units import run_units
 from ondevice_sora.runtime.sampling.generation import generate
 from ondevice_sora.runtime.sampling.video import SPATIAL, TEMPORAL, VideoNetworks
-from ondevice_sora.runtime.small.vocabulary import EXAMPLE, tokenize
+from ondevice_sora.runtime.small.vocabulary import EXAMPLE
 from ondevice_sora.simulator.prepare import model_of
 
 UNITS = {
@@ -117,7 +117,6 @@ def denoiser(folder: Path) -> None:
 def small(folder: Path, precisions: list[Precision], num_steps: int, weights: Path | None) -> None:
     source = load_plan("small").plan
     folder_of_weights = weights or _random_small(folder, source)
-    ids, mask = tokenize([EXAMPLE])
     for text, other in [*((each, each) for each in precisions if each != "int8"), ("int8", "float32")]:
         component = {name: ComponentPlan(blocks="whole", precision=other) for name in (DENOISER, "decoder")}
         plan = msgspec.structs.replace(
@@ -130,12 +129,12 @@ def small(folder: Path, precisions: list[Precision], num_steps: int, weights: Pa
         export_plan(Commission(plan, folder_of_weights), out)
         made_s = time.perf_counter() - began
         export = Export.open(out)
-        length = export.manifest.encoder_tokens
+        ids, mask = export.tokenizer.encode(EXAMPLE)
         schedule, costs = export.schedule(lambda block, export=export: program_bytes(export, block))
         with Executor(schedule, costs, ProgramBlocks(schedule, export)) as executor:
-            video = generate(export.video, ids[:, :length], mask[:, :length], player=executor, seed=0)
+            video = generate(export.video, ids, mask, player=executor, seed=0)
         model = load_text_to_video(folder_of_weights)
-        expected = generate(VideoNetworks.of(model, export.video.request), ids[:, :length], mask[:, :length], seed=0)
+        expected = generate(VideoNetworks.of(model, export.video.request), ids, mask, seed=0)
         error = float(np.mean((video.frames.astype(float) - expected.frames) ** 2))
         size = sum(package.num_bytes for block in export.manifest.blocks for package in block.packages)
         print(

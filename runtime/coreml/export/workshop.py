@@ -43,11 +43,15 @@ from ondevice_sora.runtime.sampling.request import VideoRequest, request_of
 from ondevice_sora.runtime.sampling.video import SPATIAL, TEMPORAL, VideoNetworks
 from ondevice_sora.runtime.small import model as small
 from ondevice_sora.runtime.small.shipped import shipped_weights
+from ondevice_sora.runtime.tokenizers.document import TokenizerDocument, num_ids
+from ondevice_sora.runtime.tokenizers.finding import document_of
 
 SIZES = {
     "small": (small.TEXT_ENCODER, small.DENOISER, small.VIDEO_VAE),
     "opensora": (T5Config(), STDiT3Config(), VideoVAEConfig()),
 }
+SHIPPED = "shipped with the program"
+"""What an export says of its weights if they are those that come with their model."""
 OPENSORA_REQUEST = VideoRequest(num_frames=68, height=192, width=192, fps=24.0, num_steps=30, guidance_scale=7.0)
 
 
@@ -72,7 +76,7 @@ class Workshop:
     """The networks of a commission's video, cut as planned.
 
     `video.model` is on the meta device but for a few small values; `slots` say where weights belong. `walks` has the
-    ways in which each component is walked.
+    ways in which each component is walked. `tokenizer` is None where the weights have none.
     """
 
     def __init__(self, commission: Commission) -> None:
@@ -95,6 +99,7 @@ class Workshop:
         if self.text_tokens > self.encoder_tokens:
             what = f"{self.text_tokens} tokens; the text encoder is given {self.encoder_tokens}"
             raise UserError(what, field="$.text_tokens")
+        self.tokenizer = _tokenizer(commission, model.text_encoder.config.vocab_size, self.encoder_tokens)
         self.video = VideoNetworks.of(model, self.request)
         self.model: Model = describe_networks(plan.model, self.video.networks)
         self.reference = reference_partition(self.model)
@@ -190,6 +195,17 @@ class Workshop:
         return {TEXT_ENCODER: {"plain": encoder}, DENOISER: denoiser, TEMPORAL: temporal, SPATIAL: spatial}
 
 
+def _tokenizer(commission: Commission, vocabulary: int, length: int) -> TokenizerDocument | None:
+    """The tokenizer that goes with the weights, padding to `length`. Raises UserError if it is another model's."""
+    found = document_of(commission.weights, commission.plan.model)
+    if found is None:
+        return None
+    if num_ids(found) > vocabulary:
+        what = f"the tokenizer has ids up to {num_ids(found) - 1}, the text encoder {vocabulary} tokens"
+        raise UserError(what, None if commission.weights is None else str(commission.weights))
+    return msgspec.structs.replace(found, length=length)
+
+
 def request_of_plan(plan: Plan) -> VideoRequest:
     """What the plan asks of its model, in the model's own shape if it has none."""
     described = architecture(plan.model)
@@ -226,7 +242,8 @@ def model_and_source(commission: Commission) -> tuple[TextToVideo, WeightSource]
             what = f"--seed has no effect: the weights are those of {folder}"
             raise UserError(what, mend="Leave it out. Random weights are for models that have none here.")
         model, checkpoints = describe_text_to_video(folder)
-        source = CheckpointWeights(str(folder), vars(model), checkpoints)
+        description = folder.resolve().name if commission.weights is not None else SHIPPED
+        source = CheckpointWeights(description, vars(model), checkpoints)
     else:
         model = without_weights(*SIZES[commission.plan.model])
         source = random_weights(model, commission.seed or 0)
