@@ -19,26 +19,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.plans.leap import Curvature, Fixed, Leap, Never, Plateau, resolved
+from ondevice_sora.plans.schema import Lpl
 from ondevice_sora.profiles.models.catalogue import PromptForm
 from ondevice_sora.runtime.networks.video_vae import VideoVAE, VideoVAEConfig
 from ondevice_sora.runtime.sampling.generation import to_frames
-from ondevice_sora.runtime.sampling.leap import (
-    PAPER,
-    PUBLISHED_GPU_CODE,
-    CurvatureLeap,
-    FixedLeap,
-    LeapRule,
-    NoLeap,
-    Observation,
-    PlateauLeap,
-    Recording,
-)
+from ondevice_sora.runtime.sampling.leap import Observation, Recording, rule_of
 from ondevice_sora.runtime.sampling.sampler import flow_timesteps, replay, sample
 from ondevice_sora.runtime.small import model as small
 from ondevice_sora.runtime.small.vocabulary import TOKENIZER
@@ -80,8 +73,8 @@ def _json(name: str, about: str, tolerance: float, content: dict[str, Any]) -> F
     head = json.dumps({"format": FORMAT, "about": about, "tolerance": tolerance}, ensure_ascii=False)[1:-1]
     parts = [f"{{{head}"]
     for key, value in content.items():
-        rows = ",\n  ".join(json.dumps(row, ensure_ascii=True) for row in value) if isinstance(value, list) else None
-        parts.append(f'"{key}": [\n  {rows}\n ]' if rows is not None else f'"{key}": {json.dumps(value)}')
+        rows = ",\n  ".join(json.dumps(row) for row in value) if key == "rows" else None
+        parts.append(f'"{key}": {json.dumps(value)}' if rows is None else f'"{key}": [\n  {rows}\n ]')
     return {name: (",\n ".join(parts) + "}\n").encode()}
 
 
@@ -253,16 +246,16 @@ def _euler() -> Iterator[dict[str, Any]]:
 
 # Leaps
 
-RULES_OF_LEAP: dict[str, LeapRule] = {
-    "none": NoLeap(),
-    "fixed": FixedLeap(17),
-    "paper": PAPER,
-    "gpu_code": PUBLISHED_GPU_CODE,
-    "plateau, early": PlateauLeap(tolerance=2e-3, patience=2, first_step=3, over="whole"),
-    "plateau of a slice": PlateauLeap(tolerance=1e-3, patience=3, first_step=0.3, over="slice"),
-    "curvature": CurvatureLeap(0.1),
-    "bent_curvature": CurvatureLeap(0.1, bend=True),
-    "curvature, never": CurvatureLeap(1e-9),
+LEAPS: dict[str, Leap] = {
+    "none": Never(),
+    "fixed": Fixed(17),
+    "paper": resolved(Lpl(mode="dynamic", rule="paper"), NUM_STEPS),
+    "gpu_code": resolved(Lpl(mode="dynamic", rule="gpu_code"), NUM_STEPS),
+    "plateau, early": Plateau(tolerance=2e-3, patience=2, first_step=3, over="whole"),
+    "plateau of a slice": Plateau(tolerance=1e-3, patience=3, first_step=9, over="slice"),
+    "curvature": resolved(Lpl(mode="dynamic", rule="curvature", accepted_error=0.1), NUM_STEPS),
+    "bent_curvature": resolved(Lpl(mode="dynamic", rule="bent_curvature", accepted_error=0.1), NUM_STEPS),
+    "curvature, never": Curvature(1e-9, bend=False),
 }
 
 
@@ -291,40 +284,18 @@ def recorded_walk() -> Walk:
     return Walk(times, recording.seen)
 
 
-def resolved(rule: LeapRule) -> dict[str, Any]:
-    """A rule as a schedule tells it: no fractions of a run, no names."""
-    if isinstance(rule, FixedLeap):
-        return {"mode": "fixed", "step": rule.step}
-    if isinstance(rule, PlateauLeap):
-        first = rule.start(NUM_STEPS).first_step  # type: ignore[attr-defined]
-        return {
-            "mode": "plateau", "tolerance": rule.tolerance, "patience": rule.patience, "first_step": first,
-            "over": rule.over,
-        }  # fmt: skip
-    if isinstance(rule, CurvatureLeap):
-        return {"mode": "curvature", "accepted_error": rule.accepted_error, "bend": rule.bend}
-    return {"mode": "none"}
-
-
 def _leaps() -> Files:
     walk = recorded_walk()
     rows, landed = [], []
-    for name, rule in RULES_OF_LEAP.items():
-        result = replay(walk.seen, walk.times, leap=rule)
-        over = rule.over if isinstance(rule, PlateauLeap) else None
-        cosines = {"whole": "cosine_whole", "slice": "cosine_slice"}
-        rows.append(
-            {
-                "name": name,
-                "leap": resolved(rule),
-                "leap_step": result.leap_step,
-                "verdicts": [record.leapt for record in result.steps],
-                "errors": [record.estimated_error for record in result.steps]
-                if isinstance(rule, CurvatureLeap)
-                else None,
-                "cosines": [getattr(record, cosines[over]) for record in result.steps] if over else None,
-            }
-        )
+    for name, leap in LEAPS.items():
+        result = replay(walk.seen, walk.times, leap=rule_of(leap))
+        row: dict[str, Any] = {"name": name, "leap": msgspec.to_builtins(leap), "leap_step": result.leap_step}
+        row["verdicts"] = [record.leapt for record in result.steps]
+        if isinstance(leap, Curvature):
+            row["errors"] = [record.estimated_error for record in result.steps]
+        elif isinstance(leap, Plateau):
+            row["cosines"] = [getattr(record, f"cosine_{leap.over}") for record in result.steps]
+        rows.append(row)
         landed.append(result.latent)
     about = (
         "Rules on the same drifts, step by step until they leap. trajectory.bin has latent and drift of every step, "

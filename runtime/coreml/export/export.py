@@ -24,6 +24,7 @@ from ondevice_sora.base.files.folders import locked, scratch_in
 from ondevice_sora.base.files.writing import replaced
 from ondevice_sora.base.interrupts import check, noted
 from ondevice_sora.base.workers import WorkerDiedError, Workers
+from ondevice_sora.plans.schedule_file import plan_hash
 from ondevice_sora.plans.schema import plan_data
 from ondevice_sora.profiles.models.catalogue import name_in_captures
 from ondevice_sora.profiles.models.model import Precision, family
@@ -54,7 +55,6 @@ from ondevice_sora.runtime.coreml.export.manifest import (
     StoredConstant,
     StoredTokenizer,
     packaged,
-    plan_hash,
     read_manifest,
     write_manifest,
 )
