@@ -20,7 +20,7 @@ from ondevice_sora.runtime.small import model as small
 from ondevice_sora.runtime.small.shipped import load_small
 from ondevice_sora.studies.numbers import UNIGRAM, WORDS, numbers, toy_tokenizers
 
-FOLDER = ROOT / "runtime" / "ios" / "numbers"
+FOLDER = ROOT / "ondevice_sora" / "runtime" / "ios" / "numbers"
 NAMES = sorted(path.name for path in FOLDER.iterdir())
 
 
