@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import msgspec
 import torch
+from torch import Tensor
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.schema import Plan
@@ -28,11 +30,16 @@ from ondevice_sora.runtime.sampling.video import VideoNetworks
 from ondevice_sora.runtime.sampling.walks import Kind, Walk, walks_of
 from ondevice_sora.runtime.small import model as small
 from ondevice_sora.runtime.small.shipped import shipped_weights
+from ondevice_sora.runtime.tokenizers.document import TokenizerDocument, num_ids
+from ondevice_sora.runtime.tokenizers.finding import document_of, no_tokenizer
+from ondevice_sora.runtime.tokenizers.tokenizer import Tokenizer
 
 SIZES = {
     "small": (small.TEXT_ENCODER, small.DENOISER, small.VIDEO_VAE),
     "opensora": (T5Config(), STDiT3Config(), VideoVAEConfig()),
 }
+SHIPPED = "shipped with the program"
+"""What is said of weights that come with their model."""
 OPENSORA_REQUEST = VideoRequest(num_frames=68, height=192, width=192, fps=24.0, num_steps=30, guidance_scale=7.0)
 
 
@@ -41,10 +48,12 @@ class PlannedVideo:
     """What a plan comes to: its request, networks that have but a few small values, and where their weights are.
 
     `model` describes the networks for schedules, `reference` is what `blocks: reference` means. The text encoder reads
-    `encoder_tokens` tokens; the denoiser's blocks see the first `text_tokens` of them.
+    `encoder_tokens` tokens; the denoiser's blocks see the first `text_tokens` of them. `tokenizer` makes as many, and
+    is None where the weights have none.
     """
 
     plan: Plan
+    weights: Path | None
     request: VideoRequest
     video: VideoNetworks
     source: WeightSource
@@ -52,6 +61,7 @@ class PlannedVideo:
     reference: Reference
     encoder_tokens: int
     text_tokens: int
+    tokenizer: TokenizerDocument | None
 
     @classmethod
     def of(
@@ -75,10 +85,11 @@ class PlannedVideo:
         if text_tokens > encoder_tokens:
             what = f"{text_tokens} tokens; the text encoder is given {encoder_tokens}"
             raise UserError(what, field="$.text_tokens")
+        tokenizer = _tokenizer(plan, weights, model.text_encoder.config.vocab_size, encoder_tokens)
         video = VideoNetworks.of(model, request)
         listed = describe_networks(plan.model, video.networks)
         reference = reference_partition(listed)
-        return cls(plan, request, video, source, listed, reference, encoder_tokens, text_tokens)
+        return cls(plan, weights, request, video, source, listed, reference, encoder_tokens, text_tokens, tokenizer)
 
     @property
     def name(self) -> str:
@@ -86,6 +97,17 @@ class PlannedVideo:
         described = architecture(self.plan.model)
         assert described is not None, "see of"
         return described.name
+
+    def encode(self, prompt: str) -> tuple[Tensor, Tensor]:
+        """Token ids and mask of a prompt, int64 [1, encoder_tokens].
+
+        Raises UserError for a prompt that cannot be read, and if the weights have no tokenizer.
+        """
+        if self.tokenizer is None:
+            raise no_tokenizer(self.weights, self.plan.model)
+        token_ids, token_mask = Tokenizer.of(self.tokenizer).encode(prompt)
+        self.request.check_prompt(token_mask)
+        return token_ids, token_mask
 
     def walks(self) -> dict[str, dict[Kind, Walk]]:
         """By component, the ways in which it is walked."""
@@ -96,6 +118,17 @@ class PlannedVideo:
         bare = without_weights(*(network.config for network in vars(self.video.model).values()))
         walks = walks_of(VideoNetworks.of(bare, self.request), self.plan, self.encoder_tokens)
         return {component: {kind: walk.states() for kind, walk in kinds.items()} for component, kinds in walks.items()}
+
+
+def _tokenizer(plan: Plan, weights: Path | None, vocabulary: int, length: int) -> TokenizerDocument | None:
+    """The tokenizer that goes with the weights, padding to `length`. Raises UserError if it is another model's."""
+    found = document_of(weights, plan.model)
+    if found is None:
+        return None
+    if num_ids(found) > vocabulary:
+        what = f"the tokenizer has ids up to {num_ids(found) - 1}, the text encoder {vocabulary} tokens"
+        raise UserError(what, None if weights is None else str(weights))
+    return msgspec.structs.replace(found, length=length)
 
 
 def check_model(plan: Plan, done: str) -> None:
@@ -139,7 +172,8 @@ def model_and_source(plan: Plan, weights: Path | None, seed: int | None = None) 
             what = f"--seed has no effect: the weights are those of {folder}"
             raise UserError(what, mend="Leave it out. Random weights are for models that have none here.")
         model, checkpoints = describe_text_to_video(folder)
-        source = CheckpointWeights(str(folder), vars(model), checkpoints)
+        description = SHIPPED if weights is None else folder.resolve().name
+        source = CheckpointWeights(description, vars(model), checkpoints)
     else:
         model = without_weights(*SIZES[plan.model])
         source = random_weights(model, seed or 0)

@@ -166,7 +166,7 @@ def test_a_real_ctrl_c_ends_the_sampling_before_its_next_step(generate, monkeypa
     [
         ("", "the prompt is empty"),
         ("a red circel moving left", "Did you mean 'circle'"),
-        ("red " * 30, "the prompt has 30 words, the small model reads 23"),
+        ("red " * 30, "the prompt has 31 tokens, its end counted; the model reads 24"),
     ],
 )
 def test_a_prompt_that_cannot_be_read_is_refused(generate, capsys, prompt, message):

@@ -40,7 +40,7 @@ class Workshop:
     """The networks of a commission's video, cut as planned.
 
     `video.model` is on the meta device but for a few small values; `slots` say where weights belong. `walks` has the
-    ways in which each component is walked.
+    ways in which each component is walked. `tokenizer` is None where the weights have none.
     """
 
     def __init__(self, commission: Commission) -> None:
@@ -51,6 +51,7 @@ class Workshop:
         self.plan, self.request, self.source = plan, planned.request, planned.source
         self.encoder_tokens, self.text_tokens = planned.encoder_tokens, planned.text_tokens
         self.video, self.model, self.reference = planned.video, planned.model, planned.reference
+        self.tokenizer = planned.tokenizer
         self.cuts: dict[str, tuple[Block, ...]] = cut(plan, self.model, self.reference)
         self.walks = planned.walks()
         self._shapes = planned.shapes()
