@@ -182,7 +182,7 @@ def test_a_prompt_that_cannot_be_read_is_refused(generate, capsys, prompt, messa
             PLAN.replace("width: 64", "width: 67"),
             "plan.yaml:3: video.width: width 67 is not a multiple of 8 pixels\nUse 64 or 72.",
         ),
-        (PLAN.replace("model: small", "model: opensora"), "is for the model 'opensora', and only 'small' generates"),
+        (PLAN.replace("model: small", "model: sdxl_base_ios"), "model: 'sdxl_base_ios' is not run here"),
         (PLAN + "lpl: {mode: dynamic, stop_steps: {3: 1}}\n", "no rule to generate with"),
         (PLAN + "tdtm: {steps: all, units: [spacial_*]}\n", "no unit that merges tokens has a name like 'spacial_*'"),
     ],
