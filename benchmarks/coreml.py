@@ -25,9 +25,11 @@ import msgspec
 import numpy as np
 import torch
 
+from ondevice_sora.commands.schedule import schedule_of
+from ondevice_sora.plans.schedule_file import SCHEDULE, write_schedule
 from ondevice_sora.plans.schema import ComponentPlan, LoadedPlan, Plan, Sampler, Tdtm, load_plan
 from ondevice_sora.profiles.models.model import Model, Precision, family
-from ondevice_sora.runtime.coreml.blocks.programs import ProgramBlocks, program_bytes
+from ondevice_sora.runtime.coreml.blocks.programs import ProgramBlocks
 from ondevice_sora.runtime.coreml.estimate.counting import count
 from ondevice_sora.runtime.coreml.export.export import Job, export_plan, make_block, workshop_of
 from ondevice_sora.runtime.coreml.export.exported import Export
@@ -36,7 +38,7 @@ from ondevice_sora.runtime.coreml.export.parity import TOLERANCES, compare_block
 from ondevice_sora.runtime.coreml.export.workshop import Commission, Workshop, bound
 from ondevice_sora.runtime.coreml.package.package import read_package
 from ondevice_sora.runtime.coreml.package.weights import weights_of
-from ondevice_sora.runtime.executor.executor import Executor
+from ondevice_sora.runtime.coreml.playing import play
 from ondevice_sora.runtime.networks.components import DENOISER, TEXT_ENCODER, load_text_to_video, save_component
 from ondevice_sora.runtime.networks.units import run_units
 from ondevice_sora.runtime.sampling.generation import generate
@@ -131,9 +133,11 @@ def small(folder: Path, precisions: list[Precision], num_steps: int, weights: Pa
         made_s = time.perf_counter() - began
         export = Export.open(out)
         length = export.manifest.encoder_tokens
-        schedule, costs = export.schedule(lambda block, export=export: program_bytes(export, block))
-        with Executor(schedule, costs, ProgramBlocks(schedule, export)) as executor:
-            video = generate(export.video, ids[:, :length], mask[:, :length], player=executor, seed=0)
+        write_schedule(out / SCHEDULE, schedule_of(out, "iphone15pro", None))
+        played = export.played()
+        video, _ = play(
+            export, played, ids[:, :length], mask[:, :length], backend=ProgramBlocks(played, export), seed=0
+        )  # fmt: skip
         model = load_text_to_video(folder_of_weights)
         expected = generate(VideoNetworks.of(model, export.video.request), ids[:, :length], mask[:, :length], seed=0)
         error = float(np.mean((video.frames.astype(float) - expected.frames) ** 2))

@@ -46,12 +46,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ondevice_sora.plans.partition import cut
+from ondevice_sora.plans.schedule import build_schedule
 from ondevice_sora.plans.schema import ComponentPlan, Plan, Sampler
+from ondevice_sora.profiles.costs import bytes_alone
 from ondevice_sora.runtime.capture.durations import line
 from ondevice_sora.runtime.executor import footprint
 from ondevice_sora.runtime.executor.executor import Executor
 from ondevice_sora.runtime.executor.reading import FileReader, drop_pages
-from ondevice_sora.runtime.executor.scheduling import describe_networks, schedule_run, stored_pricer
+from ondevice_sora.runtime.executor.scheduling import describe_networks
 from ondevice_sora.runtime.executor.store import Store, write_store
 from ondevice_sora.runtime.executor.torch_blocks import TorchBlocks
 from ondevice_sora.runtime.networks.network import Network
@@ -224,8 +226,7 @@ def run_ours(options: argparse.Namespace, store: Store, state: dict[str, Tensor]
     network = network_of(empty_stack(options.depth))
     plan = plan_of(options)
     model = describe_networks("stack", [network])
-    price = stored_pricer(working_of=lambda block: WORKING_BYTES)
-    schedule, costs = schedule_run(plan, model, price=price)
+    schedule, costs = build_schedule(plan, model, {}, bytes_alone(lambda block: WORKING_BYTES))
     reader = FileReader(store, direct=not options.buffered, drop_cache=True)
     executor = Executor(schedule, costs, TorchBlocks(schedule, [network], store, reader=reader))
     yield torch.empty(0)

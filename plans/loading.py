@@ -342,11 +342,11 @@ def columns_of(walk: Walk, package: Ints, decision: Decision) -> VisitColumns:
     columns = VisitColumns(
         block, loads, cold, first_run, gate, evicts, leaves, walk.pass_length, pass_loads, same_after, is_held, is_left
     )
-    _compare_passes(columns)
+    compare_passes(columns)
     return columns
 
 
-def _compare_passes(columns: VisitColumns) -> None:
+def compare_passes(columns: VisitColumns) -> None:
     """Fill in what passes come to. They are compared from the last to the first, gates relative to their visits."""
     block, loads, cold, first_run, gate, evicts, leaves, lengths, pass_loads, same_after, _, _ = columns
     end = len(block)
@@ -379,5 +379,5 @@ def load_plan_of(walk: Walk, package: Ints, sizes: Sizes, room: Room) -> tuple[V
     return columns_of(walk, package, decision), decision.needed, decision.refused
 
 
-HELPERS = (order_of, reaches, links, without_weights, found_before, _weights, decide, columns_of, _compare_passes)
+HELPERS = (order_of, reaches, links, without_weights, found_before, _weights, decide, columns_of, compare_passes)
 """What `load_plan_of` calls."""

@@ -165,7 +165,7 @@ def build_schedule(
     model: Model,
     reference: Reference,
     price: Pricer,
-    memory: MemoryModel,
+    memory: MemoryModel | None = None,
     evaluations: int | None = None,
     engine_bytes: int = UNBOUNDED,
     speeds: Speeds | None = None,
@@ -173,14 +173,15 @@ def build_schedule(
 ) -> tuple[Schedule, BlockCosts]:
     """The schedule of one generation, and the prices of its blocks.
 
-    `engine_bytes` is the largest package that the Neural Engine takes; larger blocks fall back to the GPU.
-    `evaluations` overrides the number of network evaluations (dynamic LPL's outcomes). What `keep: optimal` comes to
-    depends on `speeds`, full speed unless given, and is `chosen` if that is: another schedule's.
+    `memory` is what the device adds to the blocks' bytes, nothing unless given. `engine_bytes` is the largest package
+    that the Neural Engine takes; larger blocks fall back to the GPU. `evaluations` overrides the number of network
+    evaluations (dynamic LPL's outcomes). What `keep: optimal` comes to depends on `speeds`, full speed unless given,
+    and is `chosen` if that is: another schedule's.
 
     Raises UserError if the plan names what the model does not have, or if the budget cannot be kept: then with the
     block and the bytes missing.
     """
-    cuts = cut(plan, model, reference)
+    cuts, memory = cut(plan, model, reference), memory or MemoryModel()
     evaluations = evaluations if evaluations is not None else plan.evaluations()
     num_passes = {c.name: evaluations if c.passes == "steps" else c.passes for c in model.components}
     count = sum(len(blocks) * num_passes[name] for name, blocks in cuts.items())
@@ -246,7 +247,7 @@ class _LoadPlanner:
         self.plan, self.blocks, self.walked, self.memory, self.stepped = plan, blocks, walked, memory, stepped
         self.sizes = sizes_of(costs, memory)
         self.settings = {name: plan.component(name) for name in dict.fromkeys(p.component for p in walked.passes)}
-        self.package = _packages(blocks, plan.tdtm.packages == "separate")
+        self.package = packages_of(blocks, plan.tdtm.packages == "separate")
         lengths = [each.length for each in walked.passes]
         stays = [STAY if self._stays(each) else DROP for each in walked.passes for _ in range(each.length)]
         self.walk = Walk(walked.block, self._windows(), stays, lengths, STARTS[plan.start])
@@ -401,7 +402,7 @@ def sizes_of(costs: BlockCosts, memory: MemoryModel) -> Sizes:
     return Sizes(costs.resident_bytes, costs.working_bytes, *memory.shares_of(costs.resident_bytes))
 
 
-def _packages(blocks: Sequence[BlockSpec], is_separate: bool) -> list[int]:
+def packages_of(blocks: Sequence[BlockSpec], is_separate: bool) -> list[int]:
     """For each block, the first block whose package it shares: itself, or its variant that came first."""
     first: dict[tuple[str, str, str], int] = {}
     return [first.setdefault(block.package(is_separate), number) for number, block in enumerate(blocks)]

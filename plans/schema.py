@@ -219,6 +219,10 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
             return {step + 1: p for step, p in sorted(self.lpl.stop_steps.items()) if p > 0}
         return {self.sampler.steps: 1.0}
 
+    def most_evaluations(self) -> int:
+        """The network evaluations of a schedule to be played: under dynamic LPL all, of which the last may not come."""
+        return self.sampler.steps if self.lpl.mode == "dynamic" else self.evaluations()
+
     def evaluations(self) -> int:
         """The number of network evaluations that the trace shows: the median one under dynamic LPL."""
         passed = 0.0

@@ -143,6 +143,31 @@ Pricer = Callable[[Sequence[BlockSpec]], BlockCosts]
 """What prices blocks on one device."""
 
 
+def bytes_alone(working_of: Callable[[BlockSpec], int] | None = None) -> Pricer:
+    """Prices without seconds, for blocks that hold what they store, and this working memory, none unless given.
+
+    Enough to play a schedule: its order and its gates depend on bytes alone.
+    """
+
+    def price(blocks: Sequence[BlockSpec]) -> BlockCosts:
+        size = tuple(block.stored_bytes for block in blocks)
+        none = np.zeros((len(blocks), 1))
+        return BlockCosts(
+            load_warm_s=none,
+            load_cold_s=none,
+            run_s=none,
+            first_run_s=none,
+            unload_s=none,
+            resident_bytes=size,
+            working_bytes=tuple(0 if working_of is None else working_of(block) for block in blocks),
+            stored_bytes=size,
+            load_marks=({},) * len(blocks),
+            run_marks=({},) * len(blocks),
+        )
+
+    return price
+
+
 def figures(costs: Costs) -> dict[str, Figure]:
     """Every figure of `costs` by dotted name."""
     found = {"baseline_bytes": costs.baseline_bytes, "framework_bytes": costs.framework_bytes}

@@ -134,10 +134,11 @@ def model_of(loaded: LoadedPlan) -> Described:
     """The plan's model at the plan's shape. Raises UserError where a listed model is asked for another shape."""
     with loaded.locating("$.model"):
         described = architecture(loaded.plan.model)
-        return _listed_model_of(loaded) if described is None else _described_model_of(loaded.plan, described)
+        return _listed_model_of(loaded) if described is None else described_as(loaded.plan, described)
 
 
-def _described_model_of(plan: Plan, described: Architecture) -> Described:
+def described_as(plan: Plan, described: Architecture) -> Described:
+    """An architecture's model at the plan's shape."""
     video = plan.video or described.video
     tokens = plan.text_tokens if plan.text_tokens is not None else described.text_tokens
     shape = video.width, video.height, video.frames
@@ -233,7 +234,7 @@ def ready(
     if plan.tdtm.steps != "none" and not model.merges_tokens:
         what = f"has no effect: no unit of {model.name} merges tokens"
         raise UserError(what, mend="Remove `tdtm`.", field="$.tdtm")
-    if plan.lpl.mode == "dynamic" and not plan.lpl.stop_steps:
+    if plan.lpl.mode == "dynamic" and not plan.lpl.stop_steps and evaluations is None:
         what = "a simulation of dynamic LPL needs stop_steps: it does not see the video that the rule looks at"
         raise UserError(what, mend="Add `stop_steps: {17: 0.6, 18: 0.4}`, for instance.", field="$.lpl")
     profile, device = setting.profile, setting.device

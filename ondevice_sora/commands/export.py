@@ -5,6 +5,9 @@ TDTM variants are two functions of one package that share their weights, unless 
 export that was stopped goes on where it was, and blocks that have not changed are not made again. It runs on any system
 and needs PyTorch and coremltools. `validate export DIR` then compares every block with PyTorch.
 
+Beside it goes schedule.json, for the iPhone 15 Pro or the device that --device names: when each block is loaded, run
+and evicted, as `simulate` plays it. `schedule` makes it again for another device; `run DIR "a prompt"` plays it.
+
 Without --weights, the weights that ship are taken if the plan's model has any, else random ones of the model's sizes:
 good for measuring, and for nothing else.
 """
@@ -20,6 +23,7 @@ from typing import TYPE_CHECKING
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.interrupts import keeping
 from ondevice_sora.commands.common import EXIT_FITS, needing, progress_bar, whole_number
+from ondevice_sora.commands.schedule import DEFAULT_DEVICE, add_device_arguments, schedule_of, tell
 
 if TYPE_CHECKING:
     from ondevice_sora.runtime.coreml.export.manifest import ExportedBlock
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
 EXAMPLES = """
 examples:
   ondevice-sora export --plan small -o exported
+  ondevice-sora run exported "a red circle moving left"
   ondevice-sora export --plan ours-192 --weights opensora/ -o exported --jobs 4
   ondevice-sora validate export exported --weights opensora/
 """
@@ -49,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="blocks made at a time, each in a process with the memory of one block (default %(default)s)",
     )  # fmt: skip
 
+    add_device_arguments(parser)
     parser.add_argument(
         "--force", action="store_true", help="replace a manifest.json in the folder that is not an export's"
     )
@@ -96,5 +102,27 @@ def run(options: argparse.Namespace) -> int:
         size = format_bytes(sum(package.num_bytes for package in packages))
         print(f"  {component.name:18} {len(packages):3} packages  {size:>10}  {plan.component(component.name).stored}")
     print(f"{num_made} of {len(manifest.blocks)} blocks made, the others were there")
+    status = _schedule(options)
     print(f"Wrote {options.output}", file=sys.stderr)
+    return status
+
+
+def _schedule(options: argparse.Namespace) -> int:
+    """Write the schedule beside the packages.
+
+    Raises UserError if there is none on the device that was asked for; on the default one that is told and no more.
+    """
+    from ondevice_sora.plans.schedule_file import SCHEDULE, write_schedule
+
+    path = options.output / SCHEDULE
+    try:
+        file = schedule_of(options.output, options.device or DEFAULT_DEVICE, options.memory_limit)
+    except UserError as error:
+        path.unlink(missing_ok=True)
+        if options.device is not None or options.memory_limit is not None:
+            raise
+        print(f"note: no schedule was written: {error}", file=sys.stderr)
+        return EXIT_FITS
+    write_schedule(path, file)
+    tell(file)
     return EXIT_FITS

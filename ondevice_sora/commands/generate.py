@@ -8,16 +8,14 @@ bits. It needs PyTorch and imageio.
 from __future__ import annotations
 
 import argparse
-import re
-import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.folders import scratch_in
 from ondevice_sora.base.interrupts import keeping
-from ondevice_sora.commands.common import EXIT_FITS, distinct, needing, output_path, progress_bar, whole_number
+from ondevice_sora.commands.common import EXIT_FITS, needing, progress_bar
+from ondevice_sora.commands.generated import TRACE, add_output_arguments, need_writers, outputs_of, write_outputs
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,9 +26,6 @@ if TYPE_CHECKING:
     from ondevice_sora.runtime.sampling.video import VideoNetworks
 
 DEFAULT_PLAN = "small"
-VIDEO_SUFFIXES = (".mp4", ".gif")
-TRACE = ".trace.json"
-SHOWN_SIDE_PIXELS = 256
 EXAMPLES = """
 examples:
   ondevice-sora generate "a red circle moving left"
@@ -48,45 +43,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"a plan file or a ready plan: video, sampler, LPL, TDTM (default {DEFAULT_PLAN})",
     )
     parser.add_argument("--weights", type=Path, metavar="DIR", help="the model's folder (default: the shipped one)")
-    parser.add_argument(
-        "--seed", type=whole_number(0, 2**63 - 1), default=0, metavar="N", help="of the noise (default %(default)s)"
+    add_output_arguments(
+        parser,
+        "run block by block, loaded as the plan says, and write the measured trace (default VIDEO.trace.json)",
     )
-    parser.add_argument("-o", "--output", metavar="FILE", help="the video, .mp4 or .gif (default: named by the prompt)")
-    parser.add_argument("--gif", action="store_true", help="write a GIF as well")
-    parser.add_argument(
-        "--scale",
-        type=whole_number(1, 16),
-        metavar="N",
-        help=f"enlarge every pixel to N by N (default: at least {SHOWN_SIDE_PIXELS} pixels a side)",
-    )
-    parser.add_argument(
-        "--trace", nargs="?", const="", metavar="JSON",
-        help="run block by block, loaded as the plan says, and write the measured trace (default VIDEO.trace.json)",
-    )  # fmt: skip
-    parser.add_argument("--force", action="store_true", help="overwrite files that exist")
 
 
 def run(options: argparse.Namespace) -> int:
     """Raises UserError."""
     from ondevice_sora.plans.schema import check_merging_units, load_plan
 
+    need_writers("generate")
     with needing("generate"):
-        import imageio_ffmpeg  # noqa: F401  # found missing before the work, not after it
-        import PIL  # noqa: F401
-        from imageio import v3  # noqa: F401
-
-        from ondevice_sora.runtime.sampling.pictures import contact_sheet, enlarged, write_png, write_video
-        from ondevice_sora.runtime.sampling.sidecar import sidecar
+        from ondevice_sora.runtime.sampling.sidecar import IN_BLOCKS, WHOLE, sidecar
         from ondevice_sora.runtime.sampling.video import VideoNetworks
         from ondevice_sora.runtime.small.shipped import load_small, small_request, weights_digest
         from ondevice_sora.runtime.small.vocabulary import tokenize
-    from ondevice_sora.base.files.writing import write_json, written_together
-    from ondevice_sora.records.trace import write_trace
 
     loaded = load_plan(options.plan)
     plan = loaded.plan
     token_ids, token_mask = tokenize([options.prompt])
-    outputs = _outputs(options)
+    outputs = outputs_of(options, options.prompt, [options.plan])
     with loaded.locating("$"):
         request = small_request(plan)
     began = time.perf_counter()
@@ -94,53 +71,20 @@ def run(options: argparse.Namespace) -> int:
     load_s = time.perf_counter() - began
     with loaded.locating():
         check_merging_units(plan, model.denoiser.block_names)
-    trace_path = outputs.pop(TRACE, None)
     networks = VideoNetworks.of(model, request)
-    video, trace = _generate(networks, token_ids, token_mask, options.seed, loaded, trace_path)
+    video, trace = _generate(networks, token_ids, token_mask, options.seed, loaded, outputs.get(TRACE))
     record = sidecar(
         prompt=options.prompt,
         seed=options.seed,
         plan=plan,
         request=request,
         video=video,
-        weights=weights_digest(options.weights),
+        made_of={"weights_sha256": weights_digest(options.weights)},
         load_s=load_s,
-        in_blocks=trace is not None,
+        how=WHOLE if trace is None else IN_BLOCKS,
     )
-    scale = options.scale or -(-SHOWN_SIDE_PIXELS // min(request.width, request.height))
-    with written_together(list(outputs.values())) as files:
-        for file in files:
-            if file.suffix in VIDEO_SUFFIXES:
-                write_video(file, enlarged(video.frames, scale), request.fps)
-            elif file.suffix == ".png":
-                write_png(file, enlarged(contact_sheet(video.frames)[None], scale)[0])
-            else:
-                write_json(file, record)
-    if trace is not None and trace_path is not None:
-        write_trace(trace, trace_path)
-        outputs[TRACE] = trace_path
-    print(_sentence(record))
-    for path in outputs.values():
-        print(f"Wrote {path}", file=sys.stderr)
+    write_outputs(outputs, video, request.fps, record, trace, options.scale)
     return EXIT_FITS
-
-
-def _outputs(options: argparse.Namespace) -> dict[str, Path]:
-    """Suffix -> where to write, checked before anything is computed."""
-    stem = "-".join(re.findall(r"[a-z0-9]+", options.prompt.lower()))[:80]
-    video = Path(options.output or f"{stem}.mp4")
-    if video.suffix not in VIDEO_SUFFIXES:
-        raise UserError(f"cannot write '{video.suffix}' videos", str(video), "Write .mp4 or .gif.")
-    if options.gif and video.suffix == ".gif":
-        raise UserError("--gif has no effect: the video is a GIF already", mend="Leave it out, or write -o NAME.mp4.")
-    suffixes = [video.suffix, *([".gif"] if options.gif else []), ".png", ".json"]
-    inputs = [options.plan]
-    outputs = {suffix: output_path(str(video.with_suffix(suffix)), "", options.force, inputs) for suffix in suffixes}
-    if options.trace is not None:
-        trace = output_path(options.trace, str(video.with_suffix(TRACE)), options.force, inputs)
-        outputs[TRACE] = trace
-        distinct(outputs.values())
-    return outputs
 
 
 def _generate(
@@ -166,18 +110,3 @@ def _generate(
                 networks, token_ids, token_mask, name=SMALL_NAME, plan=loaded.plan, folder=folder, seed=seed,
                 on_step=on_step,
             )  # fmt: skip
-
-
-def _sentence(record: dict[str, Any]) -> str:
-    """'18 of 30 network evaluations in 0.9 s, leapt at step 17 (estimated error 4.1 %); 1.2 s in all'."""
-    from ondevice_sora.base.units import format_percent, format_seconds
-
-    leapt = ""
-    if record["leap_step"] is not None:
-        error = record["leap_estimated_error"]
-        leapt = f", leapt at step {record['leap_step']}"
-        leapt += "" if error is None else f" (estimated error {format_percent(error)})"
-    return (
-        f"{record['num_evaluations']} of {len(record['timesteps'])} network evaluations in "
-        f"{format_seconds(record['denoiser_s'])}{leapt}; {format_seconds(record['total_s'])} in all"
-    )

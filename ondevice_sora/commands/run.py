@@ -1,4 +1,11 @@
-"""run: run a plan on this machine, its blocks loaded from a block store, and write what happened as a trace."""
+"""run: play an export's schedule and make its video; or run a plan on this machine out of a block store.
+
+`run EXPORT PROMPT` plays what was simulated: the packages of an export, loaded, run and evicted as its schedule.json
+says, on Core ML on a Mac, in the reference executor elsewhere. It writes a video, a contact sheet, a sidecar and the
+measured trace.
+
+`run --plan PLAN --store DIR` runs a plan from noise out of a block store, and measures it.
+"""
 
 from __future__ import annotations
 
@@ -7,42 +14,75 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.folders import locked
 from ondevice_sora.base.interrupts import keeping
-from ondevice_sora.commands.common import EXIT_FITS, needing, output_path, whole_number
+from ondevice_sora.commands.common import EXIT_FITS, needing, output_path, refuse_without_effect, whole_number
+from ondevice_sora.commands.generated import add_output_arguments
+from ondevice_sora.commands.run_export import run_export
 
 EXAMPLES = """
 examples:
+  ondevice-sora export --plan small -o exported
+  ondevice-sora run exported "a red circle moving left"
+
   ondevice-sora profile capture --device host --store blocks -o host.yaml
   ondevice-sora run --plan plan.yaml --store blocks --device host.yaml --trace measured.json
 
-The plan's `model` is the store's model.yaml, its components say compute_units: cpu_only. With --device, the working
-memory and the baseline that the profile measured count against the budget. `simulate --plan plan.yaml --device
-host.yaml` predicts the same run.
+Of a plan that runs from a store, `model` is the store's model.yaml and components say compute_units: cpu_only. With
+--device, the working memory and the baseline that the profile measured count against the budget. `simulate --plan
+plan.yaml --device host.yaml` predicts the same run.
 """
+OF_EXPORTS = ("backend", "schedule", "gif", "scale", "output")
+OF_STORES = ("device", "buffered", "verify")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--plan", required=True, metavar="PLAN", help="a plan file")
+    parser.add_argument("export", nargs="?", metavar="EXPORT", help="a folder that `export` has written")
+    parser.add_argument("prompt", nargs="?", metavar="PROMPT", help="what to show, such as: a red circle moving left")
+    parser.add_argument(
+        "--backend",
+        choices=("coreml", "reference"),
+        help="Core ML, or our evaluation of its programs on the CPU (default: coreml on a Mac, reference elsewhere)",
+    )
+    parser.add_argument(
+        "--schedule", metavar="JSON", help="another schedule of the export (default: its schedule.json)"
+    )
+    add_output_arguments(parser, "the measured trace (default of an export VIDEO.trace.json, else PLAN.measured.json)")
+    parser.add_argument("--plan", metavar="PLAN", help="a plan file, to be run out of a store")
     parser.add_argument(
         "--store",
-        required=True,
         metavar="DIR",
         help="a block store; if it is cut in another way than the plan says, it is cut anew in a folder inside",
     )
     parser.add_argument("--device", metavar="YAML", help="a profile captured here: what counts against the budget")
-    parser.add_argument(
-        "--threads", type=whole_number(1, 1024), metavar="N", help="threads that run a block (default PyTorch's)"
-    )
     parser.add_argument("--buffered", action="store_true", help="read through the page cache, not directly")
     parser.add_argument("--verify", action="store_true", help="compare each block with its checksum at its first load")
     parser.add_argument(
-        "--trace", nargs="?", const="", metavar="JSON", help="write the trace (default PLAN.measured.json)"
+        "--threads", type=whole_number(1, 1024), metavar="N", help="threads that run a block (default PyTorch's)"
     )
-    parser.add_argument("--force", action="store_true", help="overwrite the file if it exists")
 
 
 def run(options: argparse.Namespace) -> int:
+    """Raises UserError."""
+    if options.export is not None:
+        refuse_without_effect(
+            options, ("plan", "store", *OF_STORES), "on an export, which has its plan and its packages", "Leave it out."
+        )
+        if options.prompt is None:
+            raise UserError("a prompt is needed beside the export", mend='Write one: run EXPORT "a red circle".')
+        return run_export(options)
+    if options.plan is None or options.store is None:
+        raise UserError(
+            "nothing to run", mend="Name an export and a prompt, or a plan and a store with --plan and --store."
+        )
+    refuse_without_effect(options, OF_EXPORTS, "on a plan out of a store, which makes no video", "Leave it out.")
+    if options.seed:
+        raise UserError("--seed has no effect on a plan out of a store", mend="Leave it out.")
+    return _run_stored(options)
+
+
+def _run_stored(options: argparse.Namespace) -> int:
     """Raises UserError."""
     from ondevice_sora.base.units import format_bytes, format_seconds
     from ondevice_sora.plans.schema import load_plan

@@ -14,14 +14,14 @@ from statistics import median
 from typing import NamedTuple
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.plans.schedule import Schedule
+from ondevice_sora.plans.schedule import Schedule, build_schedule
 from ondevice_sora.profiles.blocks import BlockSpec
+from ondevice_sora.profiles.costs import bytes_alone
 from ondevice_sora.profiles.measurements import LEAST_RATE
 from ondevice_sora.records.trace import Trace
 from ondevice_sora.runtime.capture.durations import Activity, activities, typical, weighted_median
 from ondevice_sora.runtime.capture.measured_run import Trial
 from ondevice_sora.runtime.capture.plans import ALONE, BESIDE, KEPT, PROBE, capture_plan, stored_model
-from ondevice_sora.runtime.executor.scheduling import schedule_run, stored_pricer
 from ondevice_sora.runtime.executor.store import Store
 
 Trials = Mapping[str, Sequence[Trial]]
@@ -197,4 +197,4 @@ def _schedule(store: Store, run: str, found: Samples) -> Schedule:
         return working.get((spec.component, spec.units[0].name, spec.units[-1].name, spec.variant), 0)
 
     plan = capture_plan(store, run)
-    return schedule_run(plan, stored_model(store), price=stored_pricer(working_of=working_of))[0]
+    return build_schedule(plan, stored_model(store), {}, bytes_alone(working_of))[0]

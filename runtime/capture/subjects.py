@@ -22,16 +22,18 @@ from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.folders import locked
 from ondevice_sora.base.files.opening import beneath
 from ondevice_sora.base.text import Line
+from ondevice_sora.plans.leap import resolved
 from ondevice_sora.plans.partition import cut
-from ondevice_sora.plans.schedule import MemoryModel, speeds_of
+from ondevice_sora.plans.schedule import MemoryModel, build_schedule, speeds_of
 from ondevice_sora.plans.schema import ComponentPlan, LoadedPlan, Plan, Tdtm
+from ondevice_sora.profiles.costs import bytes_alone
 from ondevice_sora.profiles.devices import Device
 from ondevice_sora.profiles.models.catalogue import listed_model
 from ondevice_sora.profiles.profile import Profile
 from ondevice_sora.runtime.executor import footprint
 from ondevice_sora.runtime.executor.executor import Executor
 from ondevice_sora.runtime.executor.reading import FileReader
-from ondevice_sora.runtime.executor.scheduling import describe_networks, schedule_run
+from ondevice_sora.runtime.executor.scheduling import describe_networks
 from ondevice_sora.runtime.executor.store import MODEL, Store, partition_hash, write_store
 from ondevice_sora.runtime.executor.torch_blocks import TorchBlocks
 from ondevice_sora.runtime.networks.components import DENOISER, TextToVideo
@@ -40,7 +42,8 @@ from ondevice_sora.runtime.networks.stdit3 import LatentSize, PixelSize, STDiT3,
 from ondevice_sora.runtime.networks.t5 import T5Encoder
 from ondevice_sora.runtime.networks.video_vae import VideoVAE
 from ondevice_sora.runtime.sampling.generation import Player, WholePlayer, generate
-from ondevice_sora.runtime.sampling.request import leap_rule, request_of
+from ondevice_sora.runtime.sampling.leap import rule_of
+from ondevice_sora.runtime.sampling.request import request_of
 from ondevice_sora.runtime.sampling.sampler import flow_timesteps, sample
 from ondevice_sora.runtime.sampling.video import VideoNetworks
 from ondevice_sora.runtime.small import model as small
@@ -156,7 +159,7 @@ class StandIn:
             noise,
             times,
             guidance_scale=sampler.guidance,
-            leap=leap_rule(plan.lpl),
+            leap=rule_of(resolved(plan.lpl, sampler.steps)),
             merge_steps=plan.merging_steps,
         )
         player.end_early(DENOISER)
@@ -214,13 +217,12 @@ def executor_for(
         cut_store = store_for(store, plan)
         playable = subject_of(cut_store).playable(plan)
         model = describe_networks(cut_store.manifest.model, playable.networks)
-        price = None if known is None else known[0].pricer(known[1])
+        price = bytes_alone() if known is None else known[0].pricer(known[1])
         memory = None if known is None else MemoryModel.of(known[0].costs)
         speeds = None if known is None else speeds_of(known[0].costs)
-        schedule, costs = schedule_run(plan, model, price=price, memory=memory, speeds=speeds)
+        schedule, costs = build_schedule(plan, model, {}, price, memory, plan.most_evaluations(), speeds=speeds)
         backend = blocks(schedule, playable.networks, cut_store, reader(cut_store))
-    baseline = 0 if memory is None else memory.baseline
-    return Executor(schedule, costs, backend, baseline_bytes=baseline), playable
+    return Executor(schedule, costs, backend, memory=memory), playable
 
 
 def write_subject(directory: Path, subject: Subject, components: Mapping[str, ComponentPlan]) -> Store:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from ondevice_sora.profiles.blocks import Processor
 from ondevice_sora.runtime.executor.slots import Assignment, Holding
 from ondevice_sora.runtime.networks.units import State, Unit
 
@@ -33,6 +34,13 @@ class Backend(Protocol):
     @property
     def directory(self) -> Path:
         """Where the blocks come from, for messages."""
+
+    @property
+    def tells_progress(self) -> bool:
+        """Whether loads call `progress` while they go on. One that does not may take minutes, and is waited for."""
+
+    def lane_of(self, block: int) -> Processor:
+        """The processor that runs the block."""
 
     def file_of(self, block: int) -> str:
         """What a load of the block brings in; the same for blocks that share it."""

@@ -31,7 +31,7 @@ from torch import Tensor
 from ondevice_sora.base import interrupts
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.units import format_bytes, format_seconds
-from ondevice_sora.plans.schedule import Schedule
+from ondevice_sora.plans.schedule import MemoryModel, Schedule
 from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.records.ledger import Ledger
 from ondevice_sora.records.trace import Action, Lane, Span, Trace
@@ -52,11 +52,13 @@ class BlockError(RuntimeError):
 
 
 class Executor:
-    """One generation. `stall_s` is how long a load may go without progress before the run is given up.
+    """One generation. `stall_s` is how long a load may go without progress before the run is given up; a backend that
+    cannot tell progress is waited for, and `on_slow` is told the block and the seconds, once for each such load.
 
-    `baseline_bytes` is what a run is known to add to the process beside weights and working memory: the ledger and the
-    trace start from it. Entering the `with` takes `setup_s`, mostly to have the system provide the buffers' pages, and
-    to load what a plan with `start: loaded` finds in memory; the trace begins after it.
+    `memory` is what a run is known to add to the process beside weights and working memory, as in the schedule: the
+    ledger counts it. Entering the `with` takes `setup_s`, mostly to have the system provide the buffers' pages, and to
+    load what a plan with `start: loaded` finds in memory; the trace begins after it. `limit_bytes` is the limit that
+    the trace names where the plan has no budget, by default this machine's memory.
     """
 
     def __init__(
@@ -69,14 +71,18 @@ class Executor:
         stall_s: float = STALL_S,
         close_s: float = CLOSE_S,
         device: str = "host",
-        baseline_bytes: int = 0,
+        memory: MemoryModel | None = None,
+        limit_bytes: int | None = None,
+        on_slow: Callable[[str, float], None] | None = None,
     ) -> None:
         self.schedule, self.visits, self.costs = schedule, schedule.visits, costs
         self.backend = backend
         self.device, self.clock, self.stall_s, self.close_s = device, clock, stall_s, close_s
+        self.memory, self.on_slow = memory or MemoryModel(), on_slow
         self.budget = schedule.plan.memory.budget
         self._assigned = assign(schedule, backend.file_of, backend.size_of)
-        beside = baseline_bytes + max(costs.working_bytes, default=0)
+        self.limit_bytes = footprint.physical_bytes() if limit_bytes is None else limit_bytes
+        beside = self.memory.baseline + max(costs.working_bytes, default=0)
         self._trims = self.budget is not None and sum(self._assigned.buffer_bytes) > self.budget - beside
         self._spans: list[Span] = []
         self._condition = threading.Condition()
@@ -93,7 +99,7 @@ class Executor:
         self._meter = Meter()
         self._peak_is_ours = False
         self._measured_peak_bytes: int | None = None
-        self._ledger = Ledger(baseline_bytes, self.budget if self.budget is not None else NO_LIMIT)
+        self._ledger = Ledger(self.memory.baseline, self.budget if self.budget is not None else NO_LIMIT)
         self.setup_s = 0.0
         self._thread = threading.Thread(target=self._load_all, name="loader", daemon=True)
         self._start_s = clock()
@@ -131,7 +137,11 @@ class Executor:
         """What stayed from an earlier generation: in a process of its own that is loaded before the clock starts."""
         for block, holding in self._assigned.held:
             self.backend.load(block, holding, lambda _: interrupts.check())
-        self._ledger.charge(0.0, resident=sum(holding.size for _, holding in self._assigned.held))
+        left = zip(self.schedule.columns.is_left, self.costs.resident_bytes, strict=True)
+        residual = sum(self._residual(size) for is_left, size in left if is_left)
+        self._ledger.charge(
+            0.0, resident=sum(holding.size for _, holding in self._assigned.held), residual=residual
+        )  # fmt: skip
 
     def _needed_bytes(self) -> int:
         """What the run adds to the process at most, as far as that is known."""
@@ -201,7 +211,7 @@ class Executor:
             model=self.backend.model,
             spans=sorted(self._spans, key=lambda span: span.end_s),
             memory=list(self._ledger.samples),
-            limit_bytes=int(self.budget) if self.budget is not None else footprint.physical_bytes(),
+            limit_bytes=int(self.budget) if self.budget is not None else self.limit_bytes,
             conditions={**facts, **(conditions or {})},
             footprint=self._meter.samples,
         )
@@ -259,6 +269,7 @@ class Executor:
         """Load for one visit. False if the run is over."""
         visit, holding = self.visits[index], self._assigned.holdings[index]
         size = holding.size
+        loading = size + round(size * self.memory.transient)
         with self._condition:
             self._condition.wait_for(lambda: self._stopping or self._finished >= visit.gate or index <= self._unwanted)
             if self._stopping:
@@ -267,7 +278,7 @@ class Executor:
                 return True
             self._loading = index
             start_s = self._progress_s = self.clock()
-            self._charge("load", index, loading=size)
+            self._charge("load", index, loading=loading)
 
         def progress(num_bytes: int) -> None:
             self._progress_s = self.clock()
@@ -278,7 +289,7 @@ class Executor:
             self.backend.load(visit.block, holding, progress)
         except CancelledLoadError:
             with self._condition:
-                self._charge("load", index, loading=-size)
+                self._charge("load", index, loading=-loading)
                 self._loading = None
                 self._condition.notify_all()
             return True
@@ -289,7 +300,7 @@ class Executor:
         except BaseException as error:
             raise BlockError(f"loading {self._label(index)} failed: {error!r}") from error
         with self._condition:
-            self._charge("load", index, loading=-size, resident=size)
+            self._charge("load", index, loading=-loading, resident=size)
             self._record("load", index, start_s, size, visit.cold)
             self._held.add(index)
             self._loaded = index
@@ -309,11 +320,13 @@ class Executor:
             self._raise_failure()
 
     def _wait(self, is_done: Callable[[], bool], complaint: str) -> None:
-        """Wait for the loader, as long as it makes progress. Raises UserError if it makes none for `stall_s`.
+        """Wait for the loader, as long as it makes progress.
+
+        Raises UserError if it makes none for `stall_s`; of a backend that tells no progress `on_slow` is told instead.
 
         Holds no lock between two waits, where an interruption is raised.
         """
-        since = self.clock()
+        since, told = self.clock(), False
         while True:
             interrupts.check()
             with self._condition:
@@ -322,14 +335,23 @@ class Executor:
                 if not self._thread.is_alive():
                     raise BlockError("the loader has ended before its last load")
                 still = self.clock() - max(since, self._progress_s)
-                if still >= self.stall_s:
+                is_slow = still >= self.stall_s
+                if is_slow:
                     label = self._label(self._loading) if self._loading is not None else "the next block"
-                    raise UserError(
-                        f"the load of {label} {complaint}: no bytes for {still:.3g} s",
-                        str(self.backend.directory),
-                        "Check the disk, or allow more time.",
-                    )
-                self._condition.wait(min(interrupts.POLL_S, max(0.001, (self.stall_s - still) / 2)))
+                    if self.backend.tells_progress:
+                        raise UserError(
+                            f"the load of {label} {complaint}: no bytes for {still:.3g} s",
+                            str(self.backend.directory),
+                            "Check the disk, or allow more time.",
+                        )
+                else:
+                    self._condition.wait(min(interrupts.POLL_S, max(0.001, (self.stall_s - still) / 2)))
+            if is_slow:
+                if self.on_slow is not None and not told:
+                    self.on_slow(label, still)
+                told = True
+                with self._condition:
+                    self._condition.wait(interrupts.POLL_S)
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
@@ -369,13 +391,18 @@ class Executor:
         start_s = self.clock()
         self._held.discard(holding.start)
         self.backend.evict(holding, trim=self._trims)
-        self._charge("evict", index, resident=-holding.size)
+        residual = self._residual(holding.size) if self.visits[index].leaves else 0
+        self._charge("evict", index, resident=-holding.size, residual=residual)
         self._record("evict", index, start_s, holding.size, False)
 
     # Shared
 
-    def _charge(self, action: Action, index: int, resident: int = 0, loading: int = 0, working: int = 0) -> None:
-        fits = self._ledger.charge(self.clock() - self._start_s, resident=resident, loading=loading, working=working)
+    def _residual(self, size: int) -> int:
+        """What stays charged of a package of this size after its first unloading."""
+        return round(size * self.memory.residual)
+
+    def _charge(self, action: Action, index: int, **held: int) -> None:
+        fits = self._ledger.charge(self.clock() - self._start_s, **held)
         if not fits:
             over = self._ledger.total_bytes - self._ledger.limit_bytes
             raise BlockError(f"{action} of {self._label(index)} would exceed the budget by {format_bytes(over)}")
@@ -383,7 +410,7 @@ class Executor:
     def _record(self, action: Action, index: int, start_s: float, size: int, is_cold: bool) -> None:
         visit = self.visits[index]
         spec = self.schedule.blocks[visit.block]
-        lane: Lane = "load" if action == "load" else "cpu"
+        lane: Lane = "load" if action == "load" else self.backend.lane_of(visit.block)
         begin, end = start_s - self._start_s, self.clock() - self._start_s
         self._spans.append(
             Span(lane, action, spec.component, visit.step, spec.name, spec.variant, begin, end, size, is_cold)
@@ -409,5 +436,5 @@ class Executor:
         held = self._ledger.samples[-1]
         self._ledger.charge(
             max(held.time_s, self.clock() - self._start_s),
-            resident=-held.resident, loading=-held.loading, working=-held.working,
+            resident=-held.resident, loading=-held.loading, working=-held.working, residual=-held.residual,
         )  # fmt: skip

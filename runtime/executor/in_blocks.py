@@ -8,11 +8,13 @@ from pathlib import Path
 from torch import Tensor
 
 from ondevice_sora.plans.partition import cut
+from ondevice_sora.plans.schedule import build_schedule
 from ondevice_sora.plans.schema import Plan
+from ondevice_sora.profiles.costs import bytes_alone
 from ondevice_sora.records.trace import Trace
 from ondevice_sora.runtime.executor.executor import Executor
 from ondevice_sora.runtime.executor.reading import drop_pages
-from ondevice_sora.runtime.executor.scheduling import describe_networks, schedule_run
+from ondevice_sora.runtime.executor.scheduling import describe_networks
 from ondevice_sora.runtime.executor.store import write_store
 from ondevice_sora.runtime.executor.torch_blocks import TorchBlocks, check_host
 from ondevice_sora.runtime.sampling.generation import Video, generate
@@ -38,7 +40,7 @@ def generate_in_blocks(
     """
     check_host(plan)
     described = describe_networks(name, video.networks)
-    schedule, costs = schedule_run(plan, described)
+    schedule, costs = build_schedule(plan, described, {}, bytes_alone(), evaluations=plan.most_evaluations())
     store = write_store(folder, described, video.networks, cut(plan, described, {}))
     for block in store.manifest.blocks:
         drop_pages(store.path(block))

@@ -15,6 +15,7 @@ from torch import Tensor
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.schedule import Schedule
 from ondevice_sora.plans.schema import Plan
+from ondevice_sora.profiles.blocks import Processor
 from ondevice_sora.runtime.executor.backend import Progress
 from ondevice_sora.runtime.executor.buffers import Buffer
 from ondevice_sora.runtime.executor.reading import FileReader, Reader
@@ -54,6 +55,13 @@ class TorchBlocks:
     @property
     def directory(self) -> Path:
         return self.store.directory
+
+    @property
+    def tells_progress(self) -> bool:
+        return True
+
+    def lane_of(self, block: int) -> Processor:
+        return "cpu"
 
     def file_of(self, block: int) -> str:
         found = self._blocks[block]

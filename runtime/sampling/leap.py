@@ -14,13 +14,14 @@ is too large where the path straightens towards its end, too small where it bend
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.plans.leap import Curvature, Fixed, Leap, Over, Plateau
 
 NUM_TIMESTEPS = 1000
 DRIFTS_WATCHED = 3
@@ -105,42 +106,30 @@ class _FixedWatcher:
 class PlateauLeap:
     """Leap once successive drifts stop growing more alike.
 
-    From `first_step` on (a step index, or a fraction of the run rounded up), the cosine between this drift and the
-    previous one is compared with the best so far, which begins at 0. A gain above `tolerance` becomes the new best;
-    `patience` steps in a row without one bring the leap. `over` says what the cosine is taken of: the whole drift,
-    flattened, or the rows of the first frame of the first channel of the first sample.
+    `first_step` is the first step whose drift is compared with the one before. See plans/leap.py.
     """
 
     tolerance: float
     patience: int
-    first_step: int | float
-    over: Literal["whole", "slice"]
+    first_step: int
+    over: Over
 
     def start(self, num_steps: int) -> Watcher:
-        first = self.first_step
-        return PlateauWatcher(self, first if isinstance(first, int) else -int(-first * num_steps // 1))
-
-
-PAPER = PlateauLeap(tolerance=1e-4, patience=3, first_step=0.5, over="whole")
-"""The paper's dynamic rule: tolerance 1e-4 after half the steps. It states no patience; 3 is its published code's."""
-
-PUBLISHED_GPU_CODE = PlateauLeap(tolerance=1e-3, patience=3, first_step=14, over="slice")
-"""The rule of the published GPU code. Step 14 is meant for 30 steps: runs of 16 steps or fewer never leap by it."""
+        return PlateauWatcher(self)
 
 
 class PlateauWatcher:
     """State of a plateau rule in one run: the best cosine so far and how many failures it still forgives."""
 
-    def __init__(self, rule: PlateauLeap, first_step: int) -> None:
+    def __init__(self, rule: PlateauLeap) -> None:
         self.rule = rule
-        self.first_step = first_step
         self.best = 0.0
         self.patience_left = rule.patience
         self._previous: Tensor | None = None
 
     def observe(self, seen: Observation) -> Verdict:
         previous, self._previous = self._previous, seen.drift
-        if previous is None or seen.step < self.first_step:
+        if previous is None or seen.step < self.rule.first_step:
             return Verdict(False, seen.drift)
         cosine = drift_cosine(previous, seen.drift, self.rule.over)
         if cosine > self.best + self.rule.tolerance:
@@ -150,7 +139,7 @@ class PlateauWatcher:
         return Verdict(self.patience_left == 0, seen.drift)
 
 
-def drift_cosine(first: Tensor, second: Tensor, over: Literal["whole", "slice"]) -> float:
+def drift_cosine(first: Tensor, second: Tensor, over: Over) -> float:
     """Mean cosine between two drifts [B, C, T, H, W]: over samples, flattened, or over the rows of one frame."""
     if over == "slice":
         return float(functional.cosine_similarity(first[0, 0, 0], second[0, 0, 0], dim=-1).mean())
@@ -194,6 +183,19 @@ class _CurvatureWatcher:
         error = float((missed.flatten(1).norm(dim=1) / landing.flatten(1).norm(dim=1)).max())
         drift = seen.drift + acceleration * (seen.time / 2) if self.rule.bend else seen.drift
         return Verdict(error <= self.rule.accepted_error, drift, error)
+
+
+def rule_of(leap: Leap) -> LeapRule | None:
+    """The rule that follows a resolved leap, None to walk all steps."""
+    match leap:
+        case Fixed():
+            return FixedLeap(leap.step)
+        case Plateau():
+            return PlateauLeap(leap.tolerance, leap.patience, leap.first_step, leap.over)
+        case Curvature():
+            return CurvatureLeap(leap.accepted_error, leap.bend)
+        case _:
+            return None
 
 
 def least_squares_slope(positions: Sequence[float], values: Sequence[Tensor]) -> Tensor:

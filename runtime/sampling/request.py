@@ -11,8 +11,9 @@ from typing import Literal
 from torch import Tensor
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.plans.schema import Lpl, Plan, guidance_branches
-from ondevice_sora.runtime.sampling.leap import PAPER, PUBLISHED_GPU_CODE, CurvatureLeap, FixedLeap, LeapRule
+from ondevice_sora.plans.leap import resolved
+from ondevice_sora.plans.schema import Plan, guidance_branches
+from ondevice_sora.runtime.sampling.leap import LeapRule, rule_of
 from ondevice_sora.runtime.sampling.sampler import flow_timesteps
 
 
@@ -69,30 +70,10 @@ def request_of(plan: Plan, defaults: VideoRequest) -> VideoRequest:
         defaults,
         num_steps=plan.sampler.steps,
         guidance_scale=plan.sampler.guidance,
-        leap=leap_rule(plan.lpl),
+        leap=rule_of(resolved(plan.lpl, plan.sampler.steps)),
         merge_steps=plan.merging_steps,
         merged_blocks=plan.tdtm.chosen,
     )
     if plan.video is None:
         return request
     return replace(request, width=plan.video.width, height=plan.video.height, num_frames=plan.video.frames)
-
-
-def leap_rule(lpl: Lpl) -> LeapRule | None:
-    """The rule by which a run leaps, None for none. Raises UserError for dynamic LPL without one."""
-    if lpl.mode == "fixed":
-        assert lpl.leap_step is not None, "plans are checked when they are read"
-        return FixedLeap(lpl.leap_step)
-    if lpl.mode == "off":
-        return None
-    if lpl.rule is None:
-        raise UserError(
-            "the plan's lpl: mode 'dynamic' has stop_steps, which are for simulations, but no rule to generate with",
-            mend="Add `rule: paper`, for instance.",
-        )
-    if lpl.rule == "paper":
-        return PAPER
-    if lpl.rule == "gpu_code":
-        return PUBLISHED_GPU_CODE
-    assert lpl.accepted_error is not None, "plans are checked when they are read"
-    return CurvatureLeap(lpl.accepted_error, bend=lpl.rule == "bent_curvature")

@@ -1,5 +1,6 @@
 """What the JSON beside a generated video says: everything needed to make it again, and how it came about."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -23,13 +24,13 @@ def sidecar(
     plan: Plan,
     request: VideoRequest,
     video: Video,
-    weights: str,
+    made_of: Mapping[str, str],
     load_s: float,
-    in_blocks: bool = False,
+    how: str = WHOLE,
 ) -> dict[str, Any]:
-    """The document, ready for JSON. `weights` is the digest of the files, `load_s` what reading them took.
+    """The document, ready for JSON. `made_of` has the hashes of what was read, `load_s` is what reading it took.
 
-    `in_blocks`: the model ran as the plan partitions it, not whole.
+    `how` says how the model ran, in a sentence: WHOLE, IN_BLOCKS or another.
     """
     timesteps = request.timesteps()
     steps, timings = video.sample.steps, video.timings
@@ -38,7 +39,7 @@ def sidecar(
         "prompt": prompt,
         "seed": seed,
         "plan": plan_data(plan),
-        "weights_sha256": weights,
+        **made_of,
         "video": {"width": request.width, "height": request.height, "frames": request.num_frames, "fps": request.fps},
         "timesteps": list(timesteps),
         "num_evaluations": len(steps),
@@ -53,7 +54,7 @@ def sidecar(
         "decoder_s": timings.decoder_s,
         "total_s": timings.total_s,
         "machine": machine(),
-        "notes": [IN_BLOCKS if in_blocks else WHOLE, *NOTES],
+        "notes": [how, *NOTES],
     }
 
 

@@ -1,16 +1,15 @@
 """Times, Euler steps and the dynamic leap of the published GPU code against reference vectors."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ondevice_sora.plans.leap import PUBLISHED_GPU_CODE
 from ondevice_sora.records.checks import CaseResult
 from ondevice_sora.runtime.sampling.leap import (
-    PUBLISHED_GPU_CODE,
     FixedLeap,
     LeapRule,
     Observation,
@@ -117,8 +116,8 @@ def leap_cases(directory: Path) -> Iterator[CaseResult]:
 
 def published_rule(settings: Mapping[str, Any]) -> PlateauLeap:
     """The GPU code's rule, with other numbers where the reference vectors state some."""
-    return replace(
-        PUBLISHED_GPU_CODE,
+    return PlateauLeap(
+        over=PUBLISHED_GPU_CODE.over,
         tolerance=settings.get("cos_tolerance", PUBLISHED_GPU_CODE.tolerance),
         patience=settings.get("tolerance_n", PUBLISHED_GPU_CODE.patience),
         first_step=settings.get("minimum_steps", PUBLISHED_GPU_CODE.first_step),

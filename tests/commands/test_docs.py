@@ -12,6 +12,7 @@ from worlds.paths import ROOT
 
 from ondevice_sora.base.files.reading import extend, parse_yaml
 from ondevice_sora.commands.main import main
+from ondevice_sora.plans.schedule_file import ScheduleFile
 from ondevice_sora.plans.schema import Plan, read_plan
 from ondevice_sora.profiles.costs import Costs
 from ondevice_sora.profiles.devices import Device
@@ -61,10 +62,10 @@ def test_every_example_is_read_and_simulated(page, kind, text, tmp_path, monkeyp
 
 
 def test_each_page_has_an_example():
-    """But for the one about the code, which has files instead."""
+    """But for the one about the code, which has files instead, and the one about a file that nobody writes by hand."""
     assert (
         {page for page, _, _ in BLOCKS}
-        == {page.name for page in PAGES} - {"architecture.md"}
+        == {page.name for page in PAGES} - {"architecture.md", "schedule.md"}
         >= {"plan.md", "cases.md", "profile.md", "generate.md"}
     )
 
@@ -113,6 +114,7 @@ def structs(info: msgspec.inspect.Type) -> Iterator[type]:
         ("profile.md", Costs),
         ("profile.md", Device),
         ("profile.md", Figure),
+        ("schedule.md", ScheduleFile),
     ],
 )
 def test_every_key_is_described(page, kind):

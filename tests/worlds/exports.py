@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ondevice_sora.commands.schedule import schedule_of
+from ondevice_sora.plans.schedule_file import SCHEDULE, write_schedule
 from ondevice_sora.plans.schema import load_plan
 from ondevice_sora.runtime.networks.components import (
     DECODER,
@@ -84,12 +86,15 @@ def save_weights(folder: Path) -> Path:
     return folder
 
 
-def export(weights: Path, folder: Path, text: str, denoiser: str, merged: str) -> Exported:
-    """Export into the folder's `out`: precisions of text encoder and denoiser, and the steps that merge."""
+def export(weights: Path, folder: Path, text: str, denoiser: str, merged: str, more: str = "") -> Exported:
+    """Export into the folder's `out`, with a schedule: precisions of text encoder and denoiser, the steps that merge,
+    and what else the plan says.
+    """
     from ondevice_sora.runtime.coreml.export.export import export_plan
     from ondevice_sora.runtime.coreml.export.workshop import Commission
 
     plan = folder / "plan.yaml"
-    plan.write_text(PLAN.replace("TEXT", text).replace("DENOISER", denoiser).replace("MERGED", merged))
+    plan.write_text(PLAN.replace("TEXT", text).replace("DENOISER", denoiser).replace("MERGED", merged) + more)
     export_plan(Commission(load_plan(plan).plan, weights), folder / "out")
+    write_schedule(folder / "out" / SCHEDULE, schedule_of(folder / "out", "iphone15pro", None))
     return Exported(folder / "out", plan, weights)

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from ondevice_sora.plans.partition import cut
-from ondevice_sora.plans.schedule import Schedule
+from ondevice_sora.plans.schedule import Schedule, build_schedule
 from ondevice_sora.plans.schema import ComponentPlan, Memory, Plan, Sampler, Start, Tdtm, UnitsPerBlock
-from ondevice_sora.profiles.costs import BlockCosts
+from ondevice_sora.profiles.costs import BlockCosts, bytes_alone
 from ondevice_sora.profiles.figures import ByteCount
 from ondevice_sora.runtime.executor.executor import Executor
-from ondevice_sora.runtime.executor.scheduling import describe_networks, schedule_run, stored_pricer
+from ondevice_sora.runtime.executor.scheduling import describe_networks
 from ondevice_sora.runtime.executor.store import Store, write_store
 from ondevice_sora.runtime.networks.network import Network
 from ondevice_sora.runtime.networks.stdit3 import LatentSize, PixelSize, STDiT3
@@ -65,7 +65,7 @@ def plan_of(
 
 def scheduled(plan: Plan, network: Network) -> tuple[Schedule, BlockCosts]:
     model = describe_networks("toy", [network])
-    return schedule_run(plan, model, price=stored_pricer(working_of=lambda block: WORKING))
+    return build_schedule(plan, model, {}, bytes_alone(lambda block: WORKING), evaluations=plan.most_evaluations())
 
 
 def stored(directory: Path, plan: Plan, network: Network) -> Store:

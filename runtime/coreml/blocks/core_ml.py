@@ -21,12 +21,13 @@ import torch
 from torch import Tensor
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.plans.schedule import Schedule
+from ondevice_sora.plans.schedule_file import Played
+from ondevice_sora.profiles.blocks import Processor
 from ondevice_sora.runtime.coreml.blocks.packages import PackageBlocks
 from ondevice_sora.runtime.coreml.export.exported import Export
 from ondevice_sora.runtime.coreml.export.manifest import ExportedBlock, ExportedFunction
 from ondevice_sora.runtime.coreml.private import duration_ns
-from ondevice_sora.runtime.executor.backend import Progress
+from ondevice_sora.runtime.executor.backend import CancelledLoadError, Progress
 from ondevice_sora.runtime.executor.slots import Assignment, Holding
 from ondevice_sora.runtime.networks.units import State, Unit
 
@@ -69,14 +70,14 @@ class CoreMLBlocks(PackageBlocks):
 
     def __init__(
         self,
-        schedule: Schedule,
+        played: Played,
         export: Export,
         *,
         optimization_hints: Mapping[str, Any] | None = None,
         tools: Tools | None = None,
     ) -> None:
-        """Raises UserError if the export was cut otherwise than the schedule, or coremltools is not installed."""
-        super().__init__(schedule, export)
+        """Raises ModuleNotFoundError if coremltools is not installed."""
+        super().__init__(played, export)
         self._hints = dict(optimization_hints) if optimization_hints else None
         self._tools = tools or coremltools_tools()
         self._compiled: dict[str, Path] = {}
@@ -85,9 +86,9 @@ class CoreMLBlocks(PackageBlocks):
         self._models: dict[tuple[str, str], Any] = {}
         self.durations: list[Duration] = []
 
-    def size_of(self, block: int) -> int:
-        """The package's bytes on disk. What Core ML holds of it may be more: it does not say."""
-        return package_bytes(self.blocks[block], self.file_of(block))
+    def lane_of(self, block: int) -> Processor:
+        """Where the schedule takes it to run: Core ML chooses among the block's compute units and does not say."""
+        return self.played.file.blocks[block].lane
 
     def detach(self) -> None:
         with self._lock:
@@ -102,7 +103,11 @@ class CoreMLBlocks(PackageBlocks):
     def load(self, block: int, holding: Holding, progress: Progress) -> None:
         exported = self.blocks[block]
         self._load(exported, self.first_function(block))
-        progress(0)
+        try:
+            progress(0)
+        except CancelledLoadError:  # what cannot be broken off is let go of as it ends
+            self.evict(holding, trim=True)
+            raise
 
     def run(self, block: int, holding: Holding, state: State, units: Sequence[Unit] | None) -> State:
         exported, function = self.blocks[block], self.function_for(block, state)
@@ -125,7 +130,11 @@ class CoreMLBlocks(PackageBlocks):
 
     def facts(self) -> Mapping[str, str]:
         spent = {action: sum(d.seconds for d in self.durations if d.action == action) for action in ("load", "predict")}
-        return {"blocks": "Core ML", **{f"Core ML's own {action}s, s": f"{spent[action]:.6g}" for action in spent}}
+        return {
+            "blocks": "Core ML",
+            "lanes": "as the schedule has them; Core ML does not say",
+            **{f"Core ML's own {action}s, s": f"{spent[action]:.6g}" for action in spent},
+        }
 
     def _load(self, exported: ExportedBlock, function: ExportedFunction) -> Any:
         name = None if function.function == "main" else function.function
@@ -164,11 +173,6 @@ class CoreMLBlocks(PackageBlocks):
             shutil.rmtree(partial, ignore_errors=True)
             raise UserError(f"Core ML does not compile this package: {error}", str(self.directory / file)) from error
         return compiled
-
-
-def package_bytes(block: ExportedBlock, file: str | None = None) -> int:
-    """Bytes on disk of one of a block's packages, by default of the largest."""
-    return max(package.num_bytes for package in block.packages if file in (None, package.file))
 
 
 def coremltools_tools() -> Tools:

@@ -6,20 +6,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.plans.schedule import Schedule
+from ondevice_sora.plans.schedule_file import Played
 from ondevice_sora.runtime.coreml.export.exported import Export
-from ondevice_sora.runtime.coreml.export.manifest import ExportedBlock, ExportedFunction, FunctionKind
+from ondevice_sora.runtime.coreml.export.manifest import ExportedBlock, ExportedFunction
+from ondevice_sora.runtime.executor.backend import Backend
 from ondevice_sora.runtime.networks.units import State
 
 
-class PackageBlocks:
-    """What backends of exported blocks share: the packages of a schedule's blocks, by the blocks' numbers in it."""
+class PackageBlocks(Backend):
+    """What backends of exported blocks share: the packages of a schedule's blocks, by the blocks' numbers in it.
 
-    def __init__(self, schedule: Schedule, export: Export) -> None:
-        """Raises UserError if the export was cut otherwise than the schedule."""
-        self.export = export
-        self._specs = schedule.blocks
-        self.blocks = [export.block_of(spec) for spec in schedule.blocks]
+    Bytes are the schedule's: what is charged is what was simulated.
+    """
+
+    def __init__(self, played: Played, export: Export) -> None:
+        """`played` is a schedule of this export (Export.played)."""
+        self.export, self.played = export, played
+        self.blocks = [export.block_of(spec) for spec in played.schedule.blocks]
         writes = {component.name: component.writes for component in export.manifest.components}
         self._hands_on = [
             {feature.tensor for later in _after(block, export.manifest.blocks) for function in later.functions
@@ -37,15 +40,19 @@ class PackageBlocks:
 
     def first_function(self, block: int) -> ExportedFunction:
         """The function of the visit's variant, for inputs of the usual shapes."""
-        kind: FunctionKind = "tdtm" if self._specs[block].variant == "tdtm" else "plain"
-        exported = self.blocks[block]
-        found = exported.function(kind) or exported.function("plain")
-        assert found is not None, "every block has a plain function"
-        return found
+        return self.export.function_of(self.played.schedule.blocks[block])
 
     def file_of(self, block: int) -> str:
         """The package that a visit of this block loads."""
-        return self.first_function(block).package
+        return self.played.file.blocks[block].package
+
+    def size_of(self, block: int) -> int:
+        return self.played.file.blocks[block].resident_bytes
+
+    @property
+    def tells_progress(self) -> bool:
+        """Loads are one call: nothing says how far they are."""
+        return False
 
     def function_for(self, block: int, state: Mapping[str, object]) -> ExportedFunction:
         """The function to call: the visit's variant, or `tail` where the inputs are of its shapes.

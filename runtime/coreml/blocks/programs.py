@@ -6,16 +6,16 @@ compute units that the plan asks for are not looked at.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 
-from ondevice_sora.plans.schedule import Schedule
+from ondevice_sora.plans.schedule_file import Played
+from ondevice_sora.profiles.blocks import Processor
 from ondevice_sora.runtime.coreml.blocks.packages import PackageBlocks
 from ondevice_sora.runtime.coreml.export.exported import Export
-from ondevice_sora.runtime.coreml.export.manifest import ExportedBlock
 from ondevice_sora.runtime.coreml.package.package import read_package
 from ondevice_sora.runtime.coreml.program.program import Held, Program
-from ondevice_sora.runtime.executor.backend import Progress
+from ondevice_sora.runtime.executor.backend import CancelledLoadError, Progress
 from ondevice_sora.runtime.executor.slots import Assignment, Holding
 from ondevice_sora.runtime.networks.units import State, Unit
 
@@ -23,14 +23,14 @@ from ondevice_sora.runtime.networks.units import State, Unit
 class ProgramBlocks(PackageBlocks):
     """The blocks of a schedule, out of an export."""
 
-    def __init__(self, schedule: Schedule, export: Export) -> None:
-        """Raises UserError if the export was cut otherwise, or holds an operation that is not done here."""
-        super().__init__(schedule, export)
-        files = {self.file_of(block) for block in range(len(schedule.blocks))}
+    def __init__(self, played: Played, export: Export) -> None:
+        """Raises PackageError for a package that cannot be read, or holds an operation that is not done here."""
+        super().__init__(played, export)
+        files = {block.package for block in played.file.blocks}
         self._programs = {file: programs_of(export.directory / file) for file in sorted(files)}
 
-    def size_of(self, block: int) -> int:
-        return _held_bytes(self._programs[self.file_of(block)].values())
+    def lane_of(self, block: int) -> Processor:
+        return "cpu"
 
     def detach(self) -> None:
         for programs in self._programs.values():
@@ -44,7 +44,11 @@ class ProgramBlocks(PackageBlocks):
         cache: dict[Hashable, list[Held]] = {}
         for program in self._programs[holding.file].values():
             program.load(cache)
-            progress(0)
+            try:
+                progress(0)
+            except CancelledLoadError:
+                self.evict(holding, trim=True)
+                raise
 
     def run(self, block: int, holding: Holding, state: State, units: Sequence[Unit] | None) -> State:
         function = self.function_for(block, state)
@@ -67,17 +71,3 @@ class ProgramBlocks(PackageBlocks):
 def programs_of(path: Path) -> dict[str, Program]:
     """Every function of a package by name, not loaded. Raises PackageError."""
     return {name: Program(function, path) for name, function in read_package(path).functions.items()}
-
-
-def program_bytes(export: Export, block: ExportedBlock) -> int:
-    """What the reference executor holds while one of a block's packages is loaded: of the larger one."""
-    return max(
-        _held_bytes(programs_of(export.directory / package.file).values()) for package in block.packages
-    )  # fmt: skip
-
-
-def _held_bytes(programs: Iterable[Program]) -> int:
-    held: dict[Hashable, int] = {}
-    for program in programs:
-        held.update(program.held)
-    return sum(held.values())

@@ -24,6 +24,7 @@ from ondevice_sora.base.files.folders import locked, scratch_in
 from ondevice_sora.base.files.writing import replaced
 from ondevice_sora.base.interrupts import check, noted
 from ondevice_sora.base.workers import WorkerDiedError, Workers
+from ondevice_sora.plans.schedule_file import plan_hash
 from ondevice_sora.plans.schema import plan_data
 from ondevice_sora.profiles.models.model import Precision, family
 from ondevice_sora.runtime.coreml.export.conversion import (
@@ -51,7 +52,6 @@ from ondevice_sora.runtime.coreml.export.manifest import (
     Sampling,
     StoredConstant,
     packaged,
-    plan_hash,
     read_manifest,
     write_manifest,
 )

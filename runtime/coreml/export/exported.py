@@ -4,54 +4,61 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from msgspec.structs import replace
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.documents import Document
-from ondevice_sora.plans.schedule import Schedule
+from ondevice_sora.base.files.opening import read_bytes, reason
+from ondevice_sora.base.interrupts import check
+from ondevice_sora.plans.schedule_file import MAKE_AGAIN, SCHEDULE, Played, plan_hash, played, read_schedule
 from ondevice_sora.plans.schema import LoadedPlan, Plan, read_plan
 from ondevice_sora.profiles.blocks import BlockSpec
-from ondevice_sora.profiles.costs import BlockCosts
+from ondevice_sora.profiles.models.catalogue import Architecture, architecture
 from ondevice_sora.profiles.models.model import Model
 from ondevice_sora.profiles.models.opensora import reference_partition
 from ondevice_sora.runtime.coreml.export.folder import read_constant
 from ondevice_sora.runtime.coreml.export.manifest import (
     EXPORT_AGAIN,
     MANIFEST,
+    MAX_MANIFEST_BYTES,
     ExportedBlock,
+    ExportedFunction,
     ExportManifest,
     StoredConstant,
-    plan_hash,
+    packaged,
     read_manifest,
 )
 from ondevice_sora.runtime.coreml.export.workshop import SIZES, rebuilt, request_of_plan
-from ondevice_sora.runtime.executor.scheduling import describe_networks, schedule_run, stored_pricer
+from ondevice_sora.runtime.executor.scheduling import describe_networks
+from ondevice_sora.runtime.networks.description import described_sizes
 from ondevice_sora.runtime.networks.units import BlockModule
 from ondevice_sora.runtime.sampling.video import VideoNetworks
 
 FLOAT32_BYTES = 4
-SizeOf = Callable[[ExportedBlock], int]
 
 
 @dataclass(frozen=True)
 class Export:
-    """A complete export. `video` generates with any executor that plays `schedule`."""
+    """A complete export. `video` generates with any executor that plays its schedule; `sha256` is the manifest's."""
 
     directory: Path
     manifest: ExportManifest
     loaded: LoadedPlan
     video: VideoNetworks
     model: Model
+    sha256: str
 
     @classmethod
     def open(cls, directory: Path) -> Export:
         """Raises UserError if there is no export, or an unfinished one."""
         manifest = read_manifest(directory)
+        digest = hashlib.sha256(read_bytes(directory / MANIFEST, MAX_MANIFEST_BYTES, follows_links=False)).hexdigest()
         loaded = planned(manifest, directory / MANIFEST)
         plan = loaded.plan
         networks = rebuilt(manifest.origin, directory / MANIFEST)
@@ -64,7 +71,7 @@ class Export:
         networks.denoiser.y_embedder.y_embedding = torch.from_numpy(values).reshape(stored.shape)
         video = VideoNetworks.of(networks, request_of_plan(plan))
         check_wiring(manifest, video, directory / MANIFEST)
-        return cls(directory, manifest, loaded, video, describe_networks(plan.model, video.networks))
+        return cls(directory, manifest, loaded, video, describe_networks(plan.model, video.networks), digest)
 
     @property
     def plan(self) -> Plan:
@@ -74,18 +81,58 @@ class Export:
         """Raises UserError if the export was cut otherwise."""
         return self.manifest.block(spec.component, spec.units[0].name, spec.units[-1].name)
 
-    def schedule(self, size_of: SizeOf) -> tuple[Schedule, BlockCosts]:
-        """The schedule of one generation, for blocks that hold these bytes. Working memory counts as none: unknown.
+    @property
+    def architecture(self) -> Architecture:
+        """What the export holds as profiles/ describes it: by the sizes of its own networks."""
+        described = architecture(self.plan.model)
+        assert described is not None, "an export's model has an architecture"
+        return replace(described, config=described_sizes(self.video.model, self.manifest.encoder_tokens))
 
-        Raises UserError if the plan's budget cannot be kept.
+    def function_of(self, spec: BlockSpec) -> ExportedFunction:
+        """How a block of a schedule is called, for inputs of the usual shapes. Raises UserError if there is none."""
+        block = self.block_of(spec)
+        found = block.function(spec.variant)
+        if found is None:
+            what = f"the export has no function '{spec.variant}' of block '{block.name}' of {block.component}"
+            raise UserError(what, str(self.directory / MANIFEST), EXPORT_AGAIN)
+        return found
+
+    def check_packages(self) -> None:
+        """Read every package through. Raises UserError for the first that is not as it was exported, or Interrupted."""
+        for package in (each for block in self.manifest.blocks for each in block.packages):
+            check()
+            path = str(self.directory / package.file)
+            try:
+                found = packaged(self.directory, package.file)
+            except OSError as error:
+                raise UserError(f"the package cannot be read: {reason(error)}", path, EXPORT_AGAIN) from None
+            if found != package:
+                what = "size" if found.num_bytes != package.num_bytes else "checksum"
+                raise UserError(f"is not as it was exported ({what})", path, EXPORT_AGAIN)
+
+    def played(self, path: Path | None = None) -> Played:
+        """The schedule beside the manifest, or another file, as it is played. Raises UserError if it is not of this
+        export.
         """
-        with self.loaded.locating():
-            return schedule_run(
-                self.plan,
-                self.model,
-                price=stored_pricer(lambda spec: size_of(self.block_of(spec))),
-                reference=reference_partition(self.model),
-            )
+        where = path or self.directory / SCHEDULE
+        if path is None and not os.path.lexists(where):
+            what = f"the export has no {SCHEDULE}, which says when each block is loaded"
+            raise UserError(what, str(self.directory), f"Make it with `ondevice-sora schedule {self.directory}`.")
+        file = read_schedule(where, follows_links=path is not None)
+        try:
+            if file.manifest_sha256 != self.sha256:
+                raise UserError("this is a schedule of another export, or the manifest has changed", mend=MAKE_AGAIN)
+            found = played(file, self.plan, self.model, reference_partition(self.model))
+            for block, spec in zip(file.blocks, found.schedule.blocks, strict=True):
+                function = self.function_of(spec)
+                if (block.package, block.function) != (function.package, function.function):
+                    what = f"block '{block.name}' of {block.component} is function '{function.function}' of "
+                    raise UserError(
+                        f"{what}{function.package}, not {block.function} of {block.package}", mend=MAKE_AGAIN
+                    )
+            return found
+        except UserError as error:
+            raise UserError(error.what, error.where or str(where), error.mend) from None
 
 
 def planned(manifest: ExportManifest, where: Path) -> LoadedPlan:

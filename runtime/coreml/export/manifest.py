@@ -26,7 +26,7 @@ from ondevice_sora.base.files.opening import FILE_NAME, open_regular
 from ondevice_sora.base.files.writing import write_text
 from ondevice_sora.base.quantities import Count
 from ondevice_sora.base.text import END, Line, Title
-from ondevice_sora.plans.schema import Plan, plan_data
+from ondevice_sora.plans.schedule_file import Checksum, PackageName
 from ondevice_sora.profiles.blocks import ComputeUnits, span_name
 from ondevice_sora.profiles.models.model import Name, Precision
 from ondevice_sora.runtime.coreml.export.folder import files_of
@@ -37,17 +37,10 @@ MAX_MANIFEST_BYTES = 100_000_000
 HASH_BYTES = 1 << 24
 EXPORT_AGAIN = "Export the plan again."
 
-PackageName = Annotated[
-    str,
-    msgspec.Meta(
-        pattern=FILE_NAME + r"\.mlpackage" + END, max_length=200, description="the name of an .mlpackage beside it"
-    ),
-]
 ConstantName = Annotated[
     str,
     msgspec.Meta(pattern=FILE_NAME + r"\.bin" + END, max_length=200, description="the name of a .bin file beside it"),
 ]
-Checksum = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}" + END, description="64 hexadecimal digits")]
 Size = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 Shape = Annotated[tuple[Annotated[int, msgspec.Meta(ge=1, le=10**9)], ...], msgspec.Meta(max_length=8)]
 Tensors = Annotated[tuple[Name, ...], msgspec.Meta(min_length=1, max_length=100)]
@@ -192,11 +185,6 @@ class ExportManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if (block.component, block.first_unit, block.last_unit) == (component, first_unit, last_unit):
                 return block
         raise UserError(f"the export has no block '{first_unit}..{last_unit}' of {component}", mend=EXPORT_AGAIN)
-
-
-def plan_hash(plan: Plan) -> str:
-    """SHA-256 of the plan as data, the same however its file is written."""
-    return hashlib.sha256(msgspec.json.encode(plan_data(plan), order="sorted")).hexdigest()
 
 
 def read_manifest(directory: Path) -> ExportManifest:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from hostile.inputs import Input
-from hostile.surfaces import outputs, records, settings, stores, weights
+from hostile.surfaces import outputs, records, schedules, settings, stores, weights
 
 SURFACES: dict[str, Callable[[], Iterator[Input]]] = {
     **settings.SURFACES,
     **records.SURFACES,
     **stores.SURFACES,
     **weights.SURFACES,
+    **schedules.SURFACES,
     **outputs.SURFACES,
 }

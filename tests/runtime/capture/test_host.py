@@ -13,7 +13,7 @@ import pytest
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.writing import write_yaml
-from ondevice_sora.plans.schedule import MemoryModel, Schedule
+from ondevice_sora.plans.schedule import MemoryModel, Schedule, build_schedule
 from ondevice_sora.plans.schema import ComponentPlan, LoadedPlan, Plan, Sampler, Tdtm, UnitsPerBlock
 from ondevice_sora.profiles.figures import Figure
 from ondevice_sora.profiles.measurements import Measurement
@@ -28,7 +28,6 @@ from ondevice_sora.runtime.capture.measured_run import Trial
 from ondevice_sora.runtime.capture.plans import ALONE, BESIDE, KEPT, PROBE, capture_plan
 from ondevice_sora.runtime.capture.subjects import StandIn, write_subject
 from ondevice_sora.runtime.executor import footprint
-from ondevice_sora.runtime.executor.scheduling import schedule_run
 from ondevice_sora.runtime.executor.store import MODEL, Store
 from ondevice_sora.runtime.networks.stdit3 import LatentSize, STDiT3Config
 from ondevice_sora.simulator.engine import play
@@ -89,7 +88,7 @@ def schedule_of(store: Store, plan: Plan, profile: Profile) -> tuple[Schedule, A
     def priced(blocks: Any) -> Any:
         return price_blocks(blocks, profile.costs, profile.measurements)
 
-    return schedule_run(plan, model, price=priced, memory=MemoryModel.of(profile.costs))
+    return build_schedule(plan, model, {}, priced, MemoryModel.of(profile.costs))
 
 
 def total_s(store: Store, plan: Plan, profile: Profile) -> float:
@@ -289,5 +288,5 @@ def test_the_written_profile_prices_as_the_one_in_memory(
     profile, device = load_profile(str(tmp_path / "host.yaml"))
     plan = capture_plan(store, BESIDE)
     model = listed_model(MODEL, store.directory)[0]
-    read = schedule_run(plan, model, price=profile.pricer(device))[1]
+    read = build_schedule(plan, model, {}, profile.pricer(device))[1]
     assert read.run_s.tolist() == schedule_of(store, plan, profiles[1])[1].run_s.tolist()

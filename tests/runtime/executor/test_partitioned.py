@@ -12,9 +12,11 @@ import pytest
 from worlds.partitioned import held_bytes, plan_of
 
 from ondevice_sora.plans.partition import cut
+from ondevice_sora.plans.schedule import build_schedule
 from ondevice_sora.plans.schema import ComponentPlan, Tdtm, UnitsPerBlock
+from ondevice_sora.profiles.costs import bytes_alone
 from ondevice_sora.runtime.executor.executor import Executor
-from ondevice_sora.runtime.executor.scheduling import describe_networks, schedule_run
+from ondevice_sora.runtime.executor.scheduling import describe_networks
 from ondevice_sora.runtime.executor.store import write_store
 from ondevice_sora.runtime.executor.torch_blocks import TorchBlocks
 from ondevice_sora.runtime.networks.components import TextToVideo
@@ -64,7 +66,7 @@ def test_the_video_is_the_same(
     video = VideoNetworks.of(copy.deepcopy(whole), request)
     model = describe_networks("tiny", video.networks)
     store = write_store(tmp_path, model, video.networks, cut(plan, model, {}))
-    schedule, costs = schedule_run(plan, model)
+    schedule, costs = build_schedule(plan, model, {}, bytes_alone())
     with Executor(schedule, costs, TorchBlocks(schedule, video.networks, store)) as executor:
         found = generate(video, TOKENS, MASK, player=executor, seed=1)
     assert np.array_equal(found.frames, expected.frames)

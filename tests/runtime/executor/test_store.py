@@ -18,10 +18,12 @@ from worlds.partitioned import network_of, plan_of, stored
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.partition import cut
+from ondevice_sora.plans.schedule import build_schedule
+from ondevice_sora.profiles.costs import bytes_alone
 from ondevice_sora.profiles.models.catalogue import listed_model as read_listed
 from ondevice_sora.runtime.executor import store as store_module
 from ondevice_sora.runtime.executor.reading import FileReader
-from ondevice_sora.runtime.executor.scheduling import describe_networks, schedule_run
+from ondevice_sora.runtime.executor.scheduling import describe_networks
 from ondevice_sora.runtime.executor.store import ALIGNMENT, Store, partition_hash
 from ondevice_sora.runtime.executor.torch_blocks import TorchBlocks
 from ondevice_sora.runtime.networks.network import weights
@@ -204,7 +206,7 @@ def test_weights_that_are_not_the_network_s_are_refused_before_memory_is_asked_f
     denoiser: STDiT3, tmp_path: Path, changes: dict[str, object], complaint: str
 ) -> None:
     network = network_of(denoiser)
-    schedule, _ = schedule_run(plan_of(2), describe_networks("toy", [network]))
+    schedule, _ = build_schedule(plan_of(2), describe_networks("toy", [network]), {}, bytes_alone())
     store = retyped(stored(tmp_path, plan_of(2), network), "spatial_blocks.0.attn.qkv.weight", changes)
     with pytest.raises(UserError, match=complaint):
         TorchBlocks(schedule, [network], store)

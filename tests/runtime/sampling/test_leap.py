@@ -2,25 +2,33 @@
 
 import math
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 import torch
 from torch import Tensor
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.plans.leap import resolved
+from ondevice_sora.plans.schema import Lpl
 from ondevice_sora.runtime.sampling.leap import (
-    PAPER,
-    PUBLISHED_GPU_CODE,
     CurvatureLeap,
     LeapRule,
     NoLeap,
     Observation,
     PlateauLeap,
     least_squares_slope,
+    rule_of,
 )
 from ondevice_sora.runtime.sampling.sampler import flow_timesteps, sample
 
 EVEN_30 = flow_timesteps(30, height=64, width=64, num_frames=17, transform=False)
+
+
+def dynamic(rule: Literal["paper", "gpu_code"], num_steps: int = 30) -> LeapRule:
+    found = rule_of(resolved(Lpl("dynamic", rule=rule), num_steps))
+    assert found is not None
+    return found
 
 
 def drifts_with_cosines(cosines: list[float]) -> list[Tensor]:
@@ -50,15 +58,15 @@ def test_a_plateau_leaps_after_patience_steps_without_gain() -> None:
     assert leap_step(rule, [0.5, 0.5, 0.5, 0.600, 0.700, 0.8, 0.9]) is None
 
 
-@pytest.mark.parametrize(("rule", "first"), [(PAPER, 15), (PUBLISHED_GPU_CODE, 14)])
+@pytest.mark.parametrize(("rule", "first"), [(dynamic("paper"), 15), (dynamic("gpu_code"), 14)])
 def test_a_steady_run_leaps_three_steps_after_the_first_looked_at(rule: LeapRule, first: int) -> None:
     assert leap_step(rule, [0.99] * 29) == first + 3
 
 
 def test_the_paper_counts_its_first_step_as_a_share_of_the_run_the_gpu_code_does_not() -> None:
-    assert leap_step(PAPER, [0.99] * 9) == 8
-    assert leap_step(PAPER, [0.99] * 10) == 9
-    assert leap_step(PUBLISHED_GPU_CODE, [0.99] * 15) is None
+    assert leap_step(dynamic("paper", 10), [0.99] * 9) == 8
+    assert leap_step(dynamic("paper", 11), [0.99] * 10) == 9
+    assert leap_step(dynamic("gpu_code", 16), [0.99] * 15) is None
 
 
 def test_the_slice_looks_at_one_frame_of_one_channel_and_the_whole_at_all() -> None:
@@ -75,7 +83,7 @@ def test_the_slice_looks_at_one_frame_of_one_channel_and_the_whole_at_all() -> N
     assert leaps(replace(whole, over="slice")).index(True) == 2
 
 
-@pytest.mark.parametrize("rule", [PAPER, PUBLISHED_GPU_CODE, CurvatureLeap(1e-9)])
+@pytest.mark.parametrize("rule", [dynamic("paper"), dynamic("gpu_code"), CurvatureLeap(1e-9)])
 def test_no_state_leaks_from_one_run_to_the_next(rule: LeapRule) -> None:
     def run(num_steps: int) -> tuple[int | None, Tensor]:
         times = flow_timesteps(num_steps, height=64, width=64, num_frames=17)

@@ -24,6 +24,7 @@ from ondevice_sora.base.files.folders import locked
 from ondevice_sora.base.files.opening import NotAFileError
 from ondevice_sora.base.files.reading import parse_yaml
 from ondevice_sora.base.interrupts import Interrupted
+from ondevice_sora.plans.schedule_file import plan_hash
 from ondevice_sora.plans.schema import load_plan, read_plan
 from ondevice_sora.runtime.coreml.export import export
 from ondevice_sora.runtime.coreml.export.export import _packages, export_plan
@@ -33,7 +34,6 @@ from ondevice_sora.runtime.coreml.export.manifest import (
     ExportedBlock,
     give_way,
     packaged,
-    plan_hash,
     read_manifest,
 )
 from ondevice_sora.runtime.coreml.export.parity import relative_error, validate_export

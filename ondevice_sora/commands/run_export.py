@@ -1,0 +1,120 @@
+"""run EXPORT PROMPT: a video from an export, its packages loaded and run as its schedule says."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.interrupts import keeping
+from ondevice_sora.commands.common import EXIT_FITS, needing, progress_bar
+from ondevice_sora.commands.generated import need_writers, outputs_of, write_outputs
+
+if TYPE_CHECKING:
+    from ondevice_sora.plans.schedule_file import Played
+    from ondevice_sora.runtime.coreml.blocks.packages import PackageBlocks
+    from ondevice_sora.runtime.coreml.export.exported import Export
+    from ondevice_sora.runtime.coreml.playing import BackendName
+
+HOW = {
+    "coreml": "Ran block by block on Core ML, out of an export, by the schedule {schedule}.",
+    "reference": (
+        "Ran block by block out of an export in the reference executor (Core ML's programs, evaluated by PyTorch on "
+        "this CPU), by the schedule {schedule}. Its times say nothing of a phone."
+    ),
+}
+
+
+def run_export(options: argparse.Namespace) -> int:
+    """Raises UserError."""
+    need_writers("coreml")
+    with needing("coreml"):
+        import torch
+
+        from ondevice_sora.runtime.coreml.export.exported import Export
+        from ondevice_sora.runtime.coreml.playing import play
+        from ondevice_sora.runtime.sampling.sidecar import sidecar
+        from ondevice_sora.runtime.small.vocabulary import tokenize
+
+    schedule = None if options.schedule is None else Path(options.schedule)
+    options.trace = options.trace or ""
+    outputs = outputs_of(options, options.prompt, [] if schedule is None else [str(schedule)])
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    export = Export.open(Path(options.export))
+    played = export.played(schedule)
+    token_ids, token_mask = tokenize([options.prompt])
+    length = export.manifest.encoder_tokens
+    token_ids, token_mask = token_ids[:, :length], token_mask[:, :length]
+    export.check_packages()
+    backend: BackendName = options.backend or ("coreml" if sys.platform == "darwin" else "reference")
+    began = time.perf_counter()
+    blocks = _blocks(backend, played, export)
+    load_s = time.perf_counter() - began
+    _warn(played)
+    with (
+        keeping("no file was written"),
+        progress_bar("steps", export.video.request.num_steps) as advance,
+        export.loaded.locating(),
+    ):
+        video, trace = play(
+            export,
+            played,
+            token_ids,
+            token_mask,
+            backend=blocks,
+            seed=options.seed,
+            on_step=lambda _: advance(1),
+            on_slow=_tell_slow,
+        )
+    of = f"for {played.file.device}"
+    record = sidecar(
+        prompt=options.prompt,
+        seed=options.seed,
+        plan=export.plan,
+        request=export.video.request,
+        video=video,
+        made_of={"manifest_sha256": export.sha256, "profile_sha256": played.file.profile.sha256},
+        load_s=load_s,
+        how=HOW[backend].format(schedule=of),
+    )
+    write_outputs(outputs, video, export.video.request.fps, record, trace, options.scale)
+    return EXIT_FITS
+
+
+def _blocks(backend: BackendName, played: Played, export: Export) -> PackageBlocks:
+    """Raises UserError where there is no Core ML, or for a package that cannot be read."""
+    from ondevice_sora.runtime.coreml.package.errors import PackageError
+    from ondevice_sora.runtime.coreml.playing import BACKENDS
+
+    if backend == "coreml" and sys.platform != "darwin":
+        raise UserError("there is no Core ML on this system", mend="Leave --backend out, or run it on a Mac.")
+    try:
+        with needing("coreml"):
+            return BACKENDS[backend](played, export)
+    except PackageError as error:
+        raise UserError(str(error), mend="Export the plan again.") from None
+
+
+def _warn(played: Played) -> None:
+    """Say so where the schedule is predicted to be killed on the device that it is for."""
+    from ondevice_sora.base.units import format_bytes
+
+    file = played.file
+    if file.predicted.peak_bytes > file.limit_bytes:
+        print(
+            f"note: on {file.device} this schedule peaks at {format_bytes(file.predicted.peak_bytes)}, above the limit "
+            f"of {format_bytes(file.limit_bytes)}: iOS would end the app.",
+            file=sys.stderr,
+        )
+
+
+def _tell_slow(block: str, seconds: float) -> None:
+    print(
+        f"{block} has been loading for {seconds:.0f} s. A first load may take minutes: Core ML specialises the block "
+        "for this machine, and does not say how far it is.",
+        file=sys.stderr,
+    )

@@ -1,0 +1,308 @@
+"""schedule.json: a schedule as data, made where it is simulated and followed where it is played.
+
+    blocks   what is loaded and run: in which package and function, where, its bytes and predicted seconds
+    held     the blocks whose packages are in memory before the first visit, one for each package
+    left     the blocks whose packages were unloaded before the first visit and left their residual bytes
+    passes   the walks over components, in order: each its first visit and how many there are
+    visits   block, step, loads, cold, first_run, gate, evicts, leaves: see Visit in plans/schedule.py
+
+Whoever plays it decides nothing: not what to load or evict, and not when to leap. docs/schedule.md walks through it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import msgspec
+import numpy as np
+
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.documents import Document
+from ondevice_sora.base.files.json_files import read_json
+from ondevice_sora.base.files.opening import FILE_NAME
+from ondevice_sora.base.files.writing import write_text
+from ondevice_sora.base.quantities import Bytes, Count, Seconds
+from ondevice_sora.base.text import END, Line, Title
+from ondevice_sora.plans.leap import Leap
+from ondevice_sora.plans.loading import VisitColumns, compare_passes
+from ondevice_sora.plans.partition import cut
+from ondevice_sora.plans.schedule import MAX_VISITS, MemoryModel, Pass, Schedule, Visit, packages_of
+from ondevice_sora.plans.schema import Plan, plan_data
+from ondevice_sora.profiles.blocks import BlockSpec, Processor
+from ondevice_sora.profiles.costs import BlockCosts
+from ondevice_sora.profiles.models.catalogue import Reference
+from ondevice_sora.profiles.models.model import Model, Name, Variant
+
+SCHEDULE = "schedule.json"
+FORMAT: Literal["ondevice-sora-schedule-1"] = "ondevice-sora-schedule-1"
+MAX_FILE_BYTES = 50_000_000
+MAKE_AGAIN = "Make it again with `ondevice-sora schedule`."
+
+Checksum = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}" + END, description="64 hexadecimal digits")]
+PackageName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=FILE_NAME + r"\.mlpackage" + END, max_length=200, description="the name of an .mlpackage beside it"
+    ),
+]
+Number = Annotated[int, msgspec.Meta(ge=0, lt=MAX_VISITS)]
+
+
+class ScheduledBlock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A block in one variant. `number` counts the component's blocks from 0; `lane` is the processor it is taken to
+    run on. `load_s` and `run_s` are predicted, alone, after the first time; a package's first load on the device and a
+    block's first run after a load take `first_load_s` and `first_run_s`.
+    """
+
+    component: Name
+    number: Count
+    name: Line
+    variant: Variant
+    package: PackageName
+    function: Line
+    lane: Processor
+    resident_bytes: Bytes
+    working_bytes: Bytes
+    stored_bytes: Bytes
+    load_s: Seconds
+    first_load_s: Seconds
+    run_s: Seconds
+    first_run_s: Seconds
+    unload_s: Seconds
+
+
+class ScheduledPass(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One walk over a component's blocks."""
+
+    component: Name
+    step: Number
+    first: Number
+    length: Annotated[int, msgspec.Meta(ge=1, le=MAX_VISITS)]
+
+
+class ScheduledVisit(NamedTuple):
+    """As Visit in plans/schedule.py; msgspec reads and writes it as an array."""
+
+    block: Number
+    step: Number
+    loads: bool
+    cold: bool
+    first_run: bool
+    gate: Annotated[int, msgspec.Meta(ge=-1, lt=MAX_VISITS)]
+    evicts: bool
+    leaves: bool
+
+
+class ProfileName(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whose costs these are."""
+
+    name: Line
+    sha256: Checksum
+
+
+class Predicted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the simulation of this schedule came to, were there no limit."""
+
+    total_s: Seconds
+    peak_bytes: Bytes
+
+
+class ScheduleFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole. `needed_bytes` bounds the footprint that playing it can reach: baseline, blocks and working memory.
+
+    transient_share   of a block's resident bytes that a load is charged besides, while it goes on
+    residual_share    of a package's resident bytes that stay charged after its first unloading
+    """
+
+    format: Literal["ondevice-sora-schedule-1"]
+    plan: Title
+    plan_sha256: Checksum
+    manifest_sha256: Checksum
+    device: Line
+    profile: ProfileName
+    limit_bytes: Bytes
+    limit_source: Line
+    budget_bytes: Bytes | None
+    baseline_bytes: Bytes
+    needed_bytes: Bytes
+    transient_share: Annotated[float, msgspec.Meta(ge=0, le=10)]
+    residual_share: Annotated[float, msgspec.Meta(ge=0, le=10)]
+    predicted: Predicted
+    leap: Leap
+    blocks: Annotated[tuple[ScheduledBlock, ...], msgspec.Meta(min_length=1, max_length=20_000)]
+    held: tuple[Number, ...]
+    left: tuple[Number, ...]
+    passes: Annotated[tuple[ScheduledPass, ...], msgspec.Meta(min_length=1, max_length=MAX_VISITS)]
+    visits: Annotated[tuple[ScheduledVisit, ...], msgspec.Meta(min_length=1, max_length=MAX_VISITS)]
+
+    @property
+    def memory(self) -> MemoryModel:
+        return MemoryModel(self.baseline_bytes, self.limit_bytes, self.transient_share, self.residual_share)
+
+
+def plan_hash(plan: Plan) -> str:
+    """SHA-256 of the plan as data, the same however its file is written."""
+    return hash_of(plan_data(plan))
+
+
+def hash_of(data: Any) -> str:
+    """SHA-256 of plain data, the same in whatever order its keys stand."""
+    plain = msgspec.to_builtins(data, str_keys=True)
+    return hashlib.sha256(msgspec.json.encode(plain, order="sorted")).hexdigest()
+
+
+def write_schedule(path: Path, file: ScheduleFile) -> None:
+    """One line for each block, pass and visit. Raises UserError if it cannot be written."""
+    rows = []
+    for key, value in msgspec.to_builtins(file).items():
+        if isinstance(value, (list, tuple)) and value and isinstance(value[0], (dict, list, tuple)):
+            lines = ",\n  ".join(json.dumps(each) for each in value)
+            rows.append(f" {json.dumps(key)}: [\n  {lines}\n ]")
+        else:
+            rows.append(f" {json.dumps(key)}: {json.dumps(value)}")
+    write_text(path, "{\n" + ",\n".join(rows) + "\n}\n")
+
+
+def read_schedule(path: Path, *, follows_links: bool = False) -> ScheduleFile:
+    """A schedule that can be played: gates before their visits, blocks run while they are loaded. Raises UserError."""
+    document = read_json(path, max_bytes=MAX_FILE_BYTES, mend=MAKE_AGAIN, follows_links=follows_links)
+    document.check_format("a schedule", FORMAT)
+    file = document.convert(ScheduleFile)
+    _check(file, document)
+    return file
+
+
+def _check(file: ScheduleFile, document: Document) -> None:
+    """What a schema cannot say. Raises UserError."""
+    seen: dict[tuple[str, int, str], int] = {}
+    for number, block in enumerate(file.blocks):
+        if seen.setdefault((block.component, block.number, block.variant), number) != number:
+            raise document.error(f"$.blocks[{number}]", f"block '{block.name}' of {block.component} stands twice")
+    for key, numbers in (("held", file.held), ("left", file.left)):
+        packages = [file.blocks[number].package for number in numbers if number < len(file.blocks)]
+        if len(packages) < len(numbers) or len(set(packages)) < len(packages):
+            raise document.error(f"$.{key}", "not the blocks of different packages")
+    if file.budget_bytes is not None and file.needed_bytes > file.budget_bytes:
+        raise document.error("$.needed_bytes", f"more than the budget of {file.budget_bytes} bytes")
+    end = 0
+    for number, each in enumerate(file.passes):
+        if each.first != end or each.first + each.length > len(file.visits):
+            raise document.error(f"$.passes[{number}]", "passes follow each other, over all visits")
+        end += each.length
+    if end != len(file.visits):
+        raise document.error("$.passes", f"passes of {end} visits, but there are {len(file.visits)}")
+    _check_visits(file, document)
+
+
+def _check_visits(file: ScheduleFile, document: Document) -> None:
+    """Raises UserError unless every visit finds its block loaded, and can be reached without waiting for ever."""
+    resident = {file.blocks[number].package for number in file.held}
+    for number, each in enumerate(file.passes):
+        for index in range(each.first, each.first + each.length):
+            visit, pointer = file.visits[index], f"$.visits[{index}]"
+            if visit.block >= len(file.blocks):
+                raise document.error(pointer, f"no block has the number {visit.block}")
+            block = file.blocks[visit.block]
+            if (block.component, visit.step) != (each.component, each.step):
+                what = (
+                    f"of {block.component}, step {visit.step}, in pass {number} of {each.component}, step {each.step}"
+                )
+                raise document.error(pointer, what)
+            if block.number != index - each.first:
+                raise document.error(pointer, f"block {block.number} where block {index - each.first} comes next")
+            if visit.gate >= index:
+                raise document.error(pointer, f"its gate {visit.gate} does not lie before it: it would wait for itself")
+            if visit.loads == (block.package in resident):
+                word = "already" if visit.loads else "not"
+                raise document.error(pointer, f"package {block.package} is {word} in memory here")
+            if visit.cold > visit.loads or visit.leaves > visit.evicts or visit.loads > visit.first_run:
+                raise document.error(pointer, "a first load without a load, or a first eviction without one")
+            (resident.discard if visit.evicts else resident.add)(block.package)
+
+
+class Played(NamedTuple):
+    """A schedule read back: as engines take it, and what its blocks cost."""
+
+    file: ScheduleFile
+    schedule: Schedule
+    costs: BlockCosts
+
+
+def played(file: ScheduleFile, plan: Plan, model: Model, reference: Reference) -> Played:
+    """What a file says of this plan of this model. Raises UserError if it is another plan's, or cut otherwise."""
+    if file.plan_sha256 != plan_hash(plan):
+        raise UserError(f"this is a schedule of another plan: '{file.plan}'", mend=MAKE_AGAIN)
+    cuts = cut(plan, model, reference)
+    blocks = []
+    for each in file.blocks:
+        found = cuts.get(each.component, ())
+        if each.number >= len(found) or found[each.number].name != each.name:
+            what = f"the schedule has a block '{each.name}' of {each.component}, which the plan does not have"
+            raise UserError(what, mend=MAKE_AGAIN)
+        block = found[each.number]
+        precision = plan.component(each.component).stored
+        spec = BlockSpec(
+            model.name, each.component, each.number, each.name, block.units, each.variant, precision,
+            block.compute_units,
+        )  # fmt: skip
+        blocks.append(spec)
+    _check_walk(file, plan, model, {name: len(found) for name, found in cuts.items()})
+    visits = tuple(Visit(*visit) for visit in file.visits)
+    passes = tuple(Pass(each.first, each.length) for each in file.passes)
+    schedule = Schedule(plan, tuple(blocks), visits, passes, file.needed_bytes, _columns(file, blocks, plan))
+    return Played(file, schedule, _costs(file))
+
+
+def _check_walk(file: ScheduleFile, plan: Plan, model: Model, num_blocks: dict[str, int]) -> None:
+    """Raises UserError unless the passes are those of a generation by this plan."""
+    evaluations = plan.most_evaluations()
+    wanted = [
+        (component.name, step, num_blocks[component.name])
+        for component in model.components
+        for step in range(evaluations if component.passes == "steps" else component.passes)
+    ]
+    if [(each.component, each.step, each.length) for each in file.passes] != wanted:
+        raise UserError("the schedule's passes are not those of the plan", mend=MAKE_AGAIN)
+
+
+def _columns(file: ScheduleFile, blocks: Sequence[BlockSpec], plan: Plan) -> VisitColumns:
+    package = packages_of(blocks, plan.tdtm.packages == "separate")
+
+    def column(value: Callable[[ScheduledVisit], int]) -> list[int]:
+        return [int(value(visit)) for visit in file.visits]
+
+    lengths = [each.length for each in file.passes]
+    is_held, is_left = ([0] * len(blocks) for _ in range(2))
+    for flags, numbers in ((is_held, file.held), (is_left, file.left)):
+        for number in numbers:
+            flags[package[number]] = 1
+    columns = VisitColumns(
+        column(lambda v: v.block), column(lambda v: v.loads), column(lambda v: v.cold), column(lambda v: v.first_run),
+        column(lambda v: v.gate), column(lambda v: v.evicts), column(lambda v: v.leaves),
+        lengths, [0] * len(lengths), [0] * len(lengths), is_held, is_left,
+    )  # fmt: skip
+    compare_passes(columns)
+    return columns
+
+
+def _costs(file: ScheduleFile) -> BlockCosts:
+    def seconds(value: Callable[[ScheduledBlock], float]) -> np.ndarray[Any, np.dtype[np.float64]]:
+        return np.array([[value(block)] for block in file.blocks])
+
+    none: tuple[dict[Any, float], ...] = ({},) * len(file.blocks)
+    return BlockCosts(
+        load_warm_s=seconds(lambda block: block.load_s),
+        load_cold_s=seconds(lambda block: block.first_load_s),
+        run_s=seconds(lambda block: block.run_s),
+        first_run_s=seconds(lambda block: block.first_run_s),
+        unload_s=seconds(lambda block: block.unload_s),
+        resident_bytes=tuple(block.resident_bytes for block in file.blocks),
+        working_bytes=tuple(block.working_bytes for block in file.blocks),
+        stored_bytes=tuple(block.stored_bytes for block in file.blocks),
+        load_marks=none,
+        run_marks=none,
+    )

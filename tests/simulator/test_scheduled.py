@@ -1,0 +1,230 @@
+"""schedule.json is the schedule that is simulated: every visit of it, its memory to the byte, its seconds."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.plans.leap import Curvature, Fixed, Never, Plateau
+from ondevice_sora.plans.schedule_file import Played, plan_hash, played, read_schedule, write_schedule
+from ondevice_sora.plans.schema import (
+    ComponentPlan,
+    FirstSteps,
+    Keep,
+    LoadedPlan,
+    Lpl,
+    Memory,
+    Plan,
+    Sampler,
+    Start,
+    Tdtm,
+    UnitsPerBlock,
+    Video,
+    load_plan,
+    ready_plans,
+)
+from ondevice_sora.profiles.blocks import BlockSpec
+from ondevice_sora.profiles.figures import ByteCount
+from ondevice_sora.simulator.engine import play
+from ondevice_sora.simulator.prepare import Prepared, asked, model_of, prepare
+from ondevice_sora.simulator.scheduled import Function, schedule_file, to_play
+
+NO_MANIFEST = "0" * 64
+
+
+def function_of(plan: Plan) -> Callable[[BlockSpec], Function]:
+    is_separate = plan.tdtm.packages == "separate"
+
+    def function(spec: BlockSpec) -> Function:
+        suffix = ".tdtm" if is_separate and spec.variant == "tdtm" else ""
+        return Function(f"{spec.component}.{spec.index:03}{suffix}.mlpackage", spec.variant)
+
+    return function
+
+
+def made(loaded: LoadedPlan, path: Path, **options: Any) -> tuple[Prepared, Played]:
+    """The plan as it is played on an iPhone 15 Pro, and the schedule of it, written and read back."""
+    loaded, setting = asked(loaded, **options)
+    described = model_of(loaded)
+    prepared = to_play(loaded.plan, described, setting)
+    write_schedule(path, schedule_file(prepared, function_of(loaded.plan), NO_MANIFEST))
+    return prepared, played(read_schedule(path), loaded.plan, prepared.model, described.reference)
+
+
+def check(prepared: Prepared, found: Played) -> None:
+    schedule, memory = prepared.schedule, prepared.machine.memory
+    assert found.schedule.visits == schedule.visits
+    assert found.schedule.passes == schedule.passes
+    assert found.schedule.columns == schedule.columns
+    assert found.schedule.held == schedule.held
+    assert found.file.memory == memory
+    simulated = prepared.play(is_limited=False)
+    again = play(found.schedule, found.costs, prepared.machine, is_limited=False)
+    assert again.peak_bytes == simulated.peak_bytes == found.file.predicted.peak_bytes
+    assert again.total_s == simulated.total_s == found.file.predicted.total_s
+    assert again.memory == simulated.memory
+    assert again.peak_bytes <= found.schedule.needed_bytes
+    if (budget := prepared.plan.memory.budget) is not None:
+        assert found.schedule.needed_bytes <= budget
+
+
+@pytest.mark.parametrize("name", ready_plans())
+def test_of_every_ready_plan_it_is_what_simulate_plays(name: str, tmp_path: Path) -> None:
+    loaded = load_plan(name)
+    prepared, found = made(loaded, tmp_path / "schedule.json")
+    check(prepared, found)
+    assert prepared.schedule.visits == prepare(*asked(loaded)).schedule.visits
+    assert all(size > 0 for size in found.costs.working_bytes)
+
+
+def random_plan(draw: random.Random) -> Plan:
+    """Of the small model, whose blocks' bytes lie as far apart as a large one's: cuts, windows, residents, budgets."""
+    steps = draw.randint(1, 6)
+
+    def component(most: int) -> ComponentPlan:
+        keeps: list[Keep] = ["none", "paper", "app", "belady", "optimal", "always", 0, 1]
+        return ComponentPlan(
+            blocks=draw.choice(["whole", "unit", UnitsPerBlock(draw.randint(1, most))]),
+            prefetch=draw.choice([0, 1, 2, 3, "app"]),
+            keep=draw.choice(keeps),
+            compute_units=draw.choice(["cpu_only", "cpu_and_gpu", "cpu_and_ne"]),
+            precision=draw.choice(["float32", "float16"]),
+        )
+
+    lpls = [Lpl(), Lpl("fixed", leap_step=draw.randrange(steps)), Lpl("dynamic", rule="paper")]
+    starts: list[Start] = ["first", "cached", "loaded"]
+    return Plan(
+        name="random",
+        model="small",
+        video=Video(64, 64, draw.choice([17, 20, 68])),
+        sampler=Sampler(steps=steps, guidance=draw.choice([1.0, 2.5])),
+        lpl=draw.choice(lpls),
+        tdtm=draw.choice(
+            [Tdtm(), Tdtm(FirstSteps(draw.randint(1, steps)), packages=draw.choice(["shared", "separate"]))]
+        ),
+        components={"text_encoder": component(3), "denoiser": component(6), "decoder": component(4)},
+        start=draw.choice(starts),
+    )
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_of_random_plans_too(seed: int, tmp_path: Path) -> None:
+    """Half of them with a budget between the smallest that the plan might do with and what it takes without one."""
+    draw = random.Random(seed)
+    plan = random_plan(draw)
+    prepared, found = made(LoadedPlan(plan), tmp_path / "schedule.json")
+    check(prepared, found)
+    if seed % 2:
+        most, baseline = prepared.schedule.needed_bytes, prepared.machine.memory.baseline
+        for _ in range(20):
+            budget = ByteCount(round(baseline + draw.uniform(0.3, 1.3) * (most - baseline)))
+            tight = LoadedPlan(replace(plan, memory=Memory(budget)))
+            try:
+                prepared, found = made(tight, tmp_path / "tight.json")
+            except UserError as error:
+                assert "more than the budget of" in error.what
+                continue
+            check(prepared, found)
+            return
+        pytest.fail("no budget was wide enough")
+
+
+@pytest.mark.parametrize(
+    ("lpl", "leap"),
+    [
+        (Lpl(), Never()),
+        (Lpl("fixed", leap_step=3), Fixed(3)),
+        (Lpl("dynamic", rule="paper"), Plateau(1e-4, 3, 4, "whole")),
+        (Lpl("dynamic", rule="gpu_code"), Plateau(1e-3, 3, 14, "slice")),
+        (Lpl("dynamic", rule="curvature", accepted_error=0.05), Curvature(0.05, bend=False)),
+        (Lpl("dynamic", rule="bent_curvature", accepted_error=0.05), Curvature(0.05, bend=True)),
+    ],
+)
+def test_the_leap_is_resolved(lpl: Lpl, leap: object, tmp_path: Path) -> None:
+    """Half of seven steps is rounded up; under a dynamic rule every step is scheduled, for the video decides."""
+    plan = Plan("leaping", "small", sampler=Sampler(steps=7), lpl=lpl)
+    _, found = made(LoadedPlan(plan), tmp_path / "schedule.json")
+    assert found.file.leap == leap
+    steps = [each.step for each in found.file.passes if each.component == "denoiser"]
+    assert steps == list(range(4 if lpl.mode == "fixed" else 7))
+
+
+def test_a_leap_with_probabilities_alone_cannot_be_played(tmp_path: Path) -> None:
+    plan = Plan("leaping", "small", sampler=Sampler(steps=7), lpl=Lpl("dynamic", stop_steps={4: 1.0}))
+    with pytest.raises(UserError, match="no rule to generate with"):
+        made(LoadedPlan(plan), tmp_path / "schedule.json")
+
+
+SMALL = Plan("little", "small", sampler=Sampler(steps=2))
+BAD: list[tuple[Callable[[dict[str, Any]], object], str]] = [
+    (lambda data: data["visits"][3].__setitem__(5, 3), r"visits\[3\].*gate 3 does not lie before it"),
+    (lambda data: data["visits"][3].__setitem__(5, -2), r"visits\[3\]\[5\]"),
+    (lambda data: data["visits"][1].__setitem__(0, 999), r"visits\[1\].*no block has the number 999"),
+    (
+        lambda data: data["visits"][-1].__setitem__(0, 0),
+        r"visits\[\d+\].*of text_encoder, step \d+, in pass \d+ of decoder",
+    ),
+    (lambda data: data["visits"][1].__setitem__(0, 0), r"visits\[1\].*block 0 where block 1 comes next"),
+    (lambda data: data["visits"][1].__setitem__(2, False), r"visits\[1\].*is not in memory here"),
+    (lambda data: data["visits"].pop(), r"passes"),
+    (lambda data: data["passes"][1].__setitem__("first", 2), r"passes\[1\].*follow each other"),
+    (lambda data: data["passes"].pop(), r"passes"),
+    (lambda data: data["blocks"].append(data["blocks"][0]), r"blocks\[\d+\].*stands twice"),
+    (lambda data: data["blocks"][0].__setitem__("package", "../x.mlpackage"), r"blocks\[0\]\.package"),
+    (lambda data: data["blocks"][0].__setitem__("package", "/x.mlpackage"), r"blocks\[0\]\.package"),
+    (lambda data: data.__setitem__("held", [0, 0]), r"held.*different packages"),
+    (lambda data: data.__setitem__("budget_bytes", 5), r"needed_bytes.*more than the budget"),
+    (lambda data: data.__setitem__("surprise", 5), r"surprise"),
+    (lambda data: data.pop("leap"), r"leap"),
+    (lambda data: data.__setitem__("format", "ondevice-sora-schedule-9"), r"format"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "complaint"), BAD)
+def test_what_cannot_be_played_is_refused_where_it_stands(
+    spoil: Callable[[dict[str, Any]], object], complaint: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "schedule.json"
+    made(LoadedPlan(SMALL), path)
+    data = json.loads(path.read_text())
+    spoil(data)
+    path.write_text(json.dumps(data))
+    with pytest.raises(UserError) as caught:
+        read_schedule(path)
+    assert str(path) in str(caught.value)
+    assert caught.match(complaint)
+
+
+def test_a_truncated_schedule_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "schedule.json"
+    made(LoadedPlan(SMALL), path)
+    path.write_text(path.read_text()[:-200])
+    with pytest.raises(UserError, match=r"schedule\.json.*not valid JSON"):
+        read_schedule(path)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(SMALL, name="another"),
+        replace(SMALL, sampler=Sampler(steps=3)),
+        replace(SMALL, components={"denoiser": ComponentPlan(blocks="whole")}),
+    ],
+)
+def test_another_plans_schedule_is_refused(other: Plan, tmp_path: Path) -> None:
+    """By its hash; a hash that is set right by hand meets blocks and passes that are not the plan's."""
+    path = tmp_path / "schedule.json"
+    prepared, found = made(LoadedPlan(SMALL), path)
+    reference = prepared.described.reference
+    with pytest.raises(UserError, match="of another plan: 'little'"):
+        played(found.file, other, prepared.model, reference)
+    if other.name == SMALL.name:
+        with pytest.raises(UserError, match=r"which the plan does not have|passes are not those"):
+            played(replace(found.file, plan_sha256=plan_hash(other)), other, prepared.model, reference)
