@@ -32,7 +32,7 @@ GUARD_S = 60
 @pytest.fixture(autouse=True)
 def no_thread_is_left() -> Iterator[None]:
     yield
-    assert not [thread for thread in threading.enumerate() if thread.name == "loader"]
+    assert not [thread for thread in threading.enumerate() if thread.name in ("loader", "footprint")]
 
 
 @pytest.fixture
