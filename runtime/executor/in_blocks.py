@@ -22,6 +22,7 @@ from torch import Tensor
 
 from ondevice_sora.base.interrupts import check
 from ondevice_sora.plans.schedule import Schedule
+from ondevice_sora.profiles.models.model import Variant
 from ondevice_sora.records.trace import Trace
 from ondevice_sora.runtime.executor import footprint
 from ondevice_sora.runtime.executor.buffers import Buffer
@@ -100,7 +101,9 @@ class BlockwiseVideo:
         largest = max(2 * file.data_bytes + file.widened_bytes for file in self.files)
         footprint.check_room(largest, "a unit of this model takes", footprint.MORE_ROOM)
         footprint.settle_heap()
-        self._units = probe_units(self.planned.video.networks, self.planned.shapes(), self.files, on_kind)
+        plan, networks = self.planned.plan, self.planned.video.networks
+        variants: set[Variant] = {"tdtm" if plan.merges(step) else "plain" for step in range(plan.most_evaluations())}
+        self._units = probe_units(networks, self.planned.shapes(), self.files, variants, on_kind)
         check_units(self.planned.model, self._costs(1.0), budget=self.budget, baseline_bytes=self.baseline_bytes)
 
     def begin(self, on_file: Callable[[UnitFile], None] | None = None) -> None:
