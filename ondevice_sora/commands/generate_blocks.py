@@ -102,7 +102,7 @@ def _store_folder(kept: Path | None, beside: Path) -> Iterator[Path]:
         with keeping("no file was written"), scratch_in(beside, "blocks") as folder:
             yield folder / "store"
         return
-    with keeping(f"what is finished of the store is kept in {kept}; the same command goes on from it"):
+    with keeping(f"no file was written; finished blocks are kept in {kept}, and the same command goes on from them"):
         yield kept
 
 

@@ -154,7 +154,7 @@ class BlockwiseVideo:
         settled, video, store = self._settled(), self.planned.video, self.writer.store()
         for block in store.manifest.blocks:
             drop_pages(store.path(block))
-        blocks = ToldBlocks(settled, video.networks, store, on_block)
+        blocks = ToldBlocks(settled, video.networks, store, on_block, self.writer.has_taken_over)
         with Executor(settled.schedule, settled.costs, blocks, memory=settled.memory) as executor:
             result = generate(video, token_ids, token_mask, seed=seed, player=executor, on_step=on_step)
         self.measured_peak_bytes = executor.measured_peak_bytes
@@ -173,9 +173,14 @@ class ToldBlocks(TorchBlocks):
     """Tells of every block before it runs."""
 
     def __init__(
-        self, settled: Settled, networks: Sequence[Network], store: Store, on_block: Callable[[Place], None] | None
+        self,
+        settled: Settled,
+        networks: Sequence[Network],
+        store: Store,
+        on_block: Callable[[Place], None] | None,
+        verify: bool,
     ) -> None:
-        super().__init__(settled.schedule, networks, store)
+        super().__init__(settled.schedule, networks, store, FileReader(store, verify=verify))
         self._schedule, self._run_s, self._on_block = settled.schedule, settled.costs.run_s[:, 0], on_block
         self._of_component = _passes_of(settled.schedule)
         self._begun = dict.fromkeys(self._of_component, 0)
