@@ -131,7 +131,15 @@ def test_the_source_distribution_makes_the_same_wheel_and_has_what_checks_it(
     source: Path, sdist: Path, wheel: Path, tmp_path: Path
 ) -> None:
     assert names_in(built("wheel", sdist, tmp_path)) == names_in(wheel)
-    kept = ("docs/plan.md", "tests/test_packaging.py", "scripts/check", "constraints.txt", "CHANGELOG.md", "LICENSE")
+    kept = (
+        "docs/plan.md",
+        "ondevice_sora/runtime/ios/numbers/noise.json",
+        "tests/test_packaging.py",
+        "scripts/check",
+        "constraints.txt",
+        "CHANGELOG.md",
+        "LICENSE",
+    )
     assert [name for name in kept if not (sdist / name).is_file()] == []
     tests = {path.relative_to(source) for path in source.glob("tests/**/*") if path.is_file()}
     assert {name for name in tests if not (sdist / name).is_file()} == set()

@@ -28,7 +28,7 @@ from ondevice_sora.plans.schedule import MemoryModel, build_schedule, speeds_of
 from ondevice_sora.plans.schema import ComponentPlan, LoadedPlan, Plan, Tdtm
 from ondevice_sora.profiles.costs import bytes_alone
 from ondevice_sora.profiles.devices import Device
-from ondevice_sora.profiles.models.catalogue import listed_model
+from ondevice_sora.profiles.models.catalogue import listed_model, name_in_captures
 from ondevice_sora.profiles.profile import Profile
 from ondevice_sora.runtime.executor import footprint
 from ondevice_sora.runtime.executor.executor import Executor
@@ -53,8 +53,8 @@ from ondevice_sora.runtime.small.vocabulary import EXAMPLE, tokenize
 STAND_IN, SMALL = "stdit3", "small"
 CUTS = "cuts"
 """Folder of a store for stores of the same model cut otherwise."""
-SMALL_NAME = "small model of Open-Sora's classes"
-"""As profiles/ describes it: what is captured of a store of it prices plans with `model: small`."""
+SMALL_NAME = name_in_captures(SMALL)
+"""What is captured of a store of it prices plans with `model: small`."""
 PIXELS_PER_LATENT = 8
 FPS = 24.0
 Side = Annotated[int, msgspec.Meta(ge=1, le=4096)]
