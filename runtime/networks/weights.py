@@ -147,9 +147,14 @@ class Checkpoint:
         wanted = [name for name in names if name in self._entries]
         for file in dict.fromkeys(self._entries[name].file for name in wanted):
             for name, tensor in _values_in(file, [name for name in wanted if self._entries[name].file == file]):
-                if not bool(torch.isfinite(tensor).all()):
+                if not is_finite(tensor):
                     raise UserError(f"{_some([name])} has values that are not finite", str(file), "Download it again.")
                 yield name, tensor
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Whether all values are. What is not shows in the extremes, which are found in a thirtieth of the time."""
+    return tensor.numel() == 0 or all(bool(torch.isfinite(extreme)) for extreme in tensor.aminmax())
 
 
 def find_checkpoint(directory: Path) -> Checkpoint:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.runtime.networks.t5 import UNUSED_PREFIXES, T5Encoder
-from ondevice_sora.runtime.networks.weights import MisfitError, load_weights
+from ondevice_sora.runtime.networks.weights import MisfitError, is_finite, load_weights
 
 
 @pytest.fixture
@@ -278,3 +278,15 @@ def test_no_weights_or_too_many_are_errors(network: nn.Module, weights: dict[str
         load_weights(network, tmp_path)
     load_weights(network, tmp_path / "a.safetensors")
     assert_holds(network, weights)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_value_that_is_not_finite_shows_wherever_it_lies(dtype: torch.dtype, value: float) -> None:
+    tensor = torch.linspace(-1, 1, 1001, dtype=dtype)
+    assert is_finite(tensor)
+    assert is_finite(tensor[:0])
+    for place in (0, 500, 1000):
+        changed = tensor.clone()
+        changed[place] = value
+        assert not is_finite(changed)
