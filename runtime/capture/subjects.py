@@ -55,8 +55,6 @@ CUTS = "cuts"
 """Folder of a store for stores of the same model cut otherwise."""
 SMALL_NAME = name_in_captures(SMALL)
 """What is captured of a store of it prices plans with `model: small`."""
-BATCH = 2
-"""Samples in a network evaluation: both branches of classifier-free guidance."""
 PIXELS_PER_LATENT = 8
 FPS = 24.0
 Side = Annotated[int, msgspec.Meta(ge=1, le=4096)]
@@ -143,11 +141,12 @@ class StandIn:
     def _walk(self, plan: Plan, player: Player) -> Tensor:
         generator = torch.Generator().manual_seed(0)
         noise = torch.randn(1, self.config.in_channels, *self.size, generator=generator)
-        caption = torch.randn(BATCH, self.text_tokens, self.config.caption_channels, generator=generator)
+        branches = plan.sampler.branches
+        caption = torch.randn(branches, self.text_tokens, self.config.caption_channels, generator=generator)
         fixed = {
             "fps": torch.tensor([FPS]),
             "caption": caption,
-            "text_mask": torch.ones(BATCH, self.text_tokens, dtype=torch.int64),
+            "text_mask": torch.ones(branches, self.text_tokens, dtype=torch.int64),
         }
 
         def denoise(latents: Tensor, timesteps: Tensor, *, step: int, merge: bool) -> Tensor:

@@ -51,6 +51,10 @@ class Misfit:
         return "; ".join(f"{len(names)} {kind}: {_some(names)}" for kind, names in parts if names)
 
 
+class NoWeightsError(UserError):
+    """There are no weights, or a part of them is not there."""
+
+
 class MisfitError(UserError):
     """The checkpoint is readable but not of this network; `misfit` has every name."""
 
@@ -75,6 +79,7 @@ class _Entry:
     file: Path
     shape: Shape
     kind: str | None
+    dtype: torch.dtype | None = None
 
 
 class Checkpoint:
@@ -97,6 +102,16 @@ class Checkpoint:
     @property
     def shapes(self) -> dict[str, Shape]:
         return {name: entry.shape for name, entry in self._entries.items()}
+
+    @property
+    def dtypes(self) -> dict[str, torch.dtype | None]:
+        """None for what cannot be a weight."""
+        return {name: entry.dtype for name, entry in self._entries.items()}
+
+    @property
+    def files(self) -> list[Path]:
+        """Those that the tensors are in."""
+        return sorted({entry.file for entry in self._entries.values()})
 
     def check_kinds(self, names: Iterable[str]) -> None:
         """Raise UserError for a tensor among these names (those that are here) that cannot be a network's weight."""
@@ -134,7 +149,7 @@ def find_checkpoint(directory: Path) -> Checkpoint:
     if directory.is_file():
         return Checkpoint(directory)
     if not directory.is_dir():
-        raise UserError("no such file or directory", str(directory), "Point to the folder that holds the weights.")
+        raise NoWeightsError("no such file or directory", str(directory), "Point to the folder that holds the weights.")
     files = sorted(file for file in directory.iterdir() if file.is_file())
     choices: tuple[Callable[[Path], bool], ...] = (
         lambda file: file.name.endswith(SAFETENSORS + INDEX_SUFFIX),
@@ -152,7 +167,7 @@ def find_checkpoint(directory: Path) -> Checkpoint:
                 str(directory),
                 f"Point to one of them, or add the *{INDEX_SUFFIX} that came with the shards.",
             )
-    raise UserError(
+    raise NoWeightsError(
         "no weights here", str(directory), f"Put *{SAFETENSORS} or {', '.join('*' + p for p in PICKLES)} there."
     )
 
@@ -213,7 +228,7 @@ def _read_index(path: Path) -> dict[str, Path]:
     files = read_record(path, _Index, max_bytes=MAX_INDEX_BYTES, mend=mend).weight_map
     for file in sorted(set(files.values())):
         if not (path.parent / file).is_file():
-            raise UserError(f"shard {file} is missing", str(path), "Download it into the same folder.")
+            raise NoWeightsError(f"shard {file} is missing", str(path), "Download it into the same folder.")
     return {name: path.parent / file for name, file in files.items()}
 
 
@@ -222,10 +237,12 @@ def _entries_in(file: Path) -> dict[str, _Entry]:
         return {name: _entry_of(file, tensor) for name, tensor in _unpickle(file).items()}
     with _readable(file), safe_open(file, "pt") as opened:
         slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118  # not a mapping
-        return {
-            name: _Entry(file, tuple(part.get_shape()), None if part.get_dtype() in FLOATS else part.get_dtype())
-            for name, part in slices.items()
-        }
+        return {name: _entry_of_slice(file, part) for name, part in slices.items()}
+
+
+def _entry_of_slice(file: Path, part: Any) -> _Entry:
+    kind = part.get_dtype()
+    return _Entry(file, tuple(part.get_shape()), None if kind in FLOATS else kind, FLOATS.get(kind))
 
 
 def _entry_of(file: Path, tensor: Tensor) -> _Entry:
@@ -238,7 +255,8 @@ def _entry_of(file: Path, tensor: Tensor) -> _Entry:
         "without values": tensor.is_meta,
         str(tensor.dtype).removeprefix("torch."): tensor.dtype not in FLOATS.values(),
     }
-    return _Entry(file, tuple(tensor.shape), next((kind for kind, holds in unusual.items() if holds), None))
+    kind = next((kind for kind, holds in unusual.items() if holds), None)
+    return _Entry(file, tuple(tensor.shape), kind, None if kind else tensor.dtype)
 
 
 def _values_in(file: Path, names: Collection[str]) -> Iterator[tuple[str, Tensor]]:

@@ -62,7 +62,6 @@ from ondevice_sora.runtime.coreml.export.workshop import Commission, Workshop, b
 from ondevice_sora.runtime.coreml.package.errors import PackageError
 from ondevice_sora.runtime.coreml.package.package import Function, read_package
 from ondevice_sora.runtime.coreml.package.types import TensorType
-from ondevice_sora.runtime.networks.components import DENOISER
 from ondevice_sora.runtime.networks.units import BlockModule, tensors_read
 from ondevice_sora.runtime.sampling.leap import NUM_TIMESTEPS
 from ondevice_sora.runtime.tokenizers.document import encoded, read_tokenizer
@@ -356,8 +355,8 @@ def manifest_of(workshop: Workshop) -> tuple[ExportManifest, dict[str, bytes]]:
             timesteps=request.timesteps(),
             time_scale=float(NUM_TIMESTEPS),
             guidance=request.guidance_scale,
+            batch=request.branches,
             fps=request.fps,
-            batch=len(workshop.walks[DENOISER]["plain"].state["latent"]),
             latent_channels=channels,
             latent_shape=(channels, *size),
         ),

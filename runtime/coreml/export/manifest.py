@@ -118,14 +118,15 @@ class Sampling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Euler steps along a rectified flow: z += v * (t[i] - t[i + 1]) / time_scale, t being 0 after the last.
 
     v = v_uncond + guidance * (v_cond - v_uncond), from the first `latent_channels` channels of `velocity`; both are in
-    one batch of `batch` samples, the conditional one first. Noise starts from N(0, 1) of shape [1, *latent_shape].
+    one evaluation, the conditional one first. `batch` has the samples of an evaluation: 2, or at a guidance of 1.0 only
+    the conditional one. Noise starts from N(0, 1) of shape [1, *latent_shape].
     """
 
     timesteps: Annotated[tuple[Annotated[float, msgspec.Meta(ge=0, le=1e6)], ...], msgspec.Meta(min_length=1)]
     time_scale: Annotated[float, msgspec.Meta(gt=0, le=1e6)]
     guidance: Annotated[float, msgspec.Meta(ge=0, le=1e6)]
+    batch: Literal[1, 2]
     fps: Annotated[float, msgspec.Meta(gt=0, le=1e6)]
-    batch: Annotated[int, msgspec.Meta(ge=1, le=2)]
     latent_channels: Size
     latent_shape: tuple[Size, Size, Size, Size]
 

@@ -158,10 +158,10 @@ def first_states(workshop: Workshop, component: str, made: Mapping[str, State]) 
         ids = torch.randint(model.text_encoder.config.vocab_size, (1, length), generator=generator)
         return {"plain": model.text_encoder.initial_state(ids, mask)}
     if component == DENOISER:
-        captions = torch.cat([made[TEXT_ENCODER]["caption"], workshop.video.no_caption[None, :length]])
+        captions = workshop.video.captions(made[TEXT_ENCODER]["caption"])
         state = model.denoiser.initial_state(
             noise("latent", "plain"),
-            torch.full((2,), TIMESTEP),
+            torch.full((len(captions),), TIMESTEP),
             captions,
             fps=torch.tensor([workshop.request.fps]),
             text_mask=mask,

@@ -156,6 +156,7 @@ class Workshop:
     def _walks_of(self, video: VideoNetworks) -> dict[str, dict[FunctionKind, Walk]]:
         by_name = {network.name: network for network in video.networks}
         model, request, tokens = video.model, self.request, self.encoder_tokens
+        branches = request.branches
         config = model.decoder.config
         channels = model.denoiser.config.in_channels
         size = config.latent_size(request.num_frames, request.height, request.width)
@@ -164,9 +165,9 @@ class Workshop:
         encoder = Walk(by_name[TEXT_ENCODER].plain, model.text_encoder.initial_state(ids, ids))
 
         state = model.denoiser.initial_state(
-            _values(2, channels, *size),
-            _values(2),
-            _values(2, tokens, model.denoiser.config.caption_channels),
+            _values(branches, channels, *size),
+            _values(branches),
+            _values(branches, tokens, model.denoiser.config.caption_channels),
             fps=_values(1),
         )
         denoiser: dict[FunctionKind, Walk] = {"plain": Walk(by_name[DENOISER].plain, state)}

@@ -157,6 +157,21 @@ def test_what_a_block_writes_or_merges_makes_it_anew(
     assert exported_again(copied, exported, plan) == made
 
 
+def test_without_guidance_the_packages_compute_one_branch(copied: Path, exported: Exported, tmp_path: Path) -> None:
+    """Its packages are checked, and played: the video is that of torch, which computes one branch as well."""
+    assert read_manifest(copied).sampling.batch == 2
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(exported.plan.read_text().replace("guidance: 4.0", "guidance: 1.0"))
+    assert exported_again(copied, exported, plan) == ["input", "spatial_0..temporal_0", "output"]
+    manifest = read_manifest(copied)
+    assert (manifest.sampling.guidance, manifest.sampling.batch) == (1.0, 1)
+    first = next(block for block in manifest.blocks if block.component == "denoiser")
+    assert {feature.tensor: feature.shape[0] for feature in first.functions[0].inputs} == dict.fromkeys(
+        ("latent", "timestep", "fps", "caption", "text_mask"), 1
+    )
+    assert all(row.ok for row in validate_export(copied, exported.weights))
+
+
 def test_an_interrupted_export_goes_on(copied: Path, exported: Exported) -> None:
     manifest = json.loads((copied / "manifest.json").read_text())
     manifest["complete"], manifest["blocks"] = False, manifest["blocks"][:-1]
