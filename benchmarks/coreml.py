@@ -35,11 +35,12 @@ from ondevice_sora.runtime.coreml.export.export import Job, export_plan, make_bl
 from ondevice_sora.runtime.coreml.export.exported import Export
 from ondevice_sora.runtime.coreml.export.manifest import ExportedBlock
 from ondevice_sora.runtime.coreml.export.parity import TOLERANCES, compare_block, first_states
-from ondevice_sora.runtime.coreml.export.workshop import Commission, Workshop, bound
+from ondevice_sora.runtime.coreml.export.workshop import Commission, Workshop
 from ondevice_sora.runtime.coreml.package.package import read_package
 from ondevice_sora.runtime.coreml.package.weights import weights_of
 from ondevice_sora.runtime.coreml.playing import play
 from ondevice_sora.runtime.networks.components import DENOISER, TEXT_ENCODER, load_text_to_video, save_component
+from ondevice_sora.runtime.networks.network import bound
 from ondevice_sora.runtime.networks.units import run_units
 from ondevice_sora.runtime.sampling.generation import generate
 from ondevice_sora.runtime.sampling.video import SPATIAL, TEMPORAL, VideoNetworks

@@ -30,10 +30,10 @@ from torch import Tensor, nn
 
 from ondevice_sora.base.files.writing import write_json
 from ondevice_sora.base.units import format_bytes
-from ondevice_sora.runtime.coreml.export.sources import WeightSource
-from ondevice_sora.runtime.coreml.export.workshop import random_weights, without_weights
 from ondevice_sora.runtime.executor.store import DTYPE_NAMES, StoredTensor, header_bytes
+from ondevice_sora.runtime.models import random_weights, without_weights
 from ondevice_sora.runtime.networks.components import CONFIG_FILE, DECODER, DENOISER, TEXT_ENCODER, WEIGHTS_FILE
+from ondevice_sora.runtime.networks.sources import WeightSource
 from ondevice_sora.runtime.networks.spatial_vae import SpatialVAEConfig
 from ondevice_sora.runtime.networks.stdit3 import STDiT3Config
 from ondevice_sora.runtime.networks.t5 import T5Config

@@ -51,11 +51,15 @@ class TextToVideo:
 
 
 def load_text_to_video(directory: Path) -> TextToVideo:
-    """Load all three components, in float32. Raises UserError, with file and names, for what does not fit."""
+    """Load all three components, in float32. Raises UserError, with file and names, for what does not fit.
+
+    Weights are copied to where the system aligns them: in a file they lie anywhere, and products round otherwise then.
+    """
     described, weights = describe_text_to_video(directory)
     for name, network in vars(described).items():
-        fill(network, weights[name].tensors(network.state_dict(keep_vars=True)))
-        network.float().requires_grad_(False)
+        found = weights[name].tensors(network.state_dict(keep_vars=True))
+        fill(network, ((key, tensor.to(torch.float32, copy=True)) for key, tensor in found))
+        network.requires_grad_(False)
     return described
 
 

@@ -30,6 +30,8 @@ SAFETENSORS = ".safetensors"
 PICKLES = (".bin", ".pt", ".pth")
 FLOATS = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
 """What weights may be, by the names that safetensors have for it."""
+SAMPLED_PLACES, SAMPLED_VALUES = 16, 32
+"""Of each tensor, where two checkpoints are to be told apart quickly."""
 
 Shape = tuple[int, ...]
 
@@ -126,6 +128,15 @@ class Checkpoint:
         if missing := [name for name in names if name not in self._entries]:
             raise KeyError(missing[0])
         return dict(self.tensors(names))
+
+    def samples(self, names: Collection[str]) -> Iterator[tuple[str, Tensor]]:
+        """A few values of each of these weights, from evenly spaced places; nothing else is read. Raises UserError."""
+        for file in dict.fromkeys(self._entries[name].file for name in names):
+            for name, tensor in _values_in(file, [name for name in names if self._entries[name].file == file]):
+                flat = tensor.reshape(-1)
+                step = max(SAMPLED_VALUES, flat.numel() // SAMPLED_PLACES)
+                places = range(0, flat.numel(), step)
+                yield name, torch.cat([flat[start : start + SAMPLED_VALUES] for start in places] or [flat])
 
     def tensors(self, names: Collection[str]) -> Iterator[tuple[str, Tensor]]:
         """Those of these names that are here with their values, one file after the other.

@@ -13,7 +13,7 @@ import torch
 from safetensors import safe_open
 
 from benchmarks.published_weights import DTYPES, TINY, write_published_weights
-from ondevice_sora.runtime.coreml.export.workshop import random_weights, without_weights
+from ondevice_sora.runtime.models import random_weights, without_weights
 from ondevice_sora.runtime.networks.components import load_text_to_video
 
 EMBEDDINGS = {"shared.weight", "encoder.embed_tokens.weight"}

@@ -58,10 +58,11 @@ from ondevice_sora.runtime.coreml.export.manifest import (
     read_manifest,
     write_manifest,
 )
-from ondevice_sora.runtime.coreml.export.workshop import Commission, Workshop, bound
+from ondevice_sora.runtime.coreml.export.workshop import Commission, Workshop
 from ondevice_sora.runtime.coreml.package.errors import PackageError
 from ondevice_sora.runtime.coreml.package.package import Function, read_package
 from ondevice_sora.runtime.coreml.package.types import TensorType
+from ondevice_sora.runtime.networks.network import bound
 from ondevice_sora.runtime.networks.units import BlockModule, tensors_read
 from ondevice_sora.runtime.sampling.leap import NUM_TIMESTEPS
 from ondevice_sora.runtime.tokenizers.document import encoded, read_tokenizer

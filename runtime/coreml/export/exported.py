@@ -35,8 +35,9 @@ from ondevice_sora.runtime.coreml.export.manifest import (
     packaged,
     read_manifest,
 )
-from ondevice_sora.runtime.coreml.export.workshop import SIZES, rebuilt, request_of_plan
+from ondevice_sora.runtime.coreml.export.workshop import rebuilt
 from ondevice_sora.runtime.executor.scheduling import describe_networks
+from ondevice_sora.runtime.models import SIZES, request_of_plan
 from ondevice_sora.runtime.networks.description import described_sizes
 from ondevice_sora.runtime.networks.units import BlockModule
 from ondevice_sora.runtime.sampling.video import VideoNetworks

@@ -29,10 +29,12 @@ from ondevice_sora.runtime.coreml.export.manifest import (
     packaged,
     read_manifest,
 )
-from ondevice_sora.runtime.coreml.export.workshop import SHIPPED, Commission, Workshop, bound
+from ondevice_sora.runtime.coreml.export.workshop import Commission, Workshop
 from ondevice_sora.runtime.coreml.package.package import read_package
 from ondevice_sora.runtime.coreml.program.program import Program
+from ondevice_sora.runtime.models import SHIPPED
 from ondevice_sora.runtime.networks.components import DENOISER, TEXT_ENCODER
+from ondevice_sora.runtime.networks.network import bound
 from ondevice_sora.runtime.networks.units import State, run_units
 from ondevice_sora.runtime.sampling.video import SPATIAL, TEMPORAL
 
