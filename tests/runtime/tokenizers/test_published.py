@@ -124,6 +124,14 @@ def test_what_is_no_model_is_one_message(tmp_path: Path, data: bytes) -> None:
         read_published(tmp_path / "spiece.model", 300, FORM)
 
 
+def test_a_piece_that_is_no_text_is_refused(toy_model: Path, tmp_path: Path) -> None:
+    data = toy_model.read_bytes()
+    assert "\u2581".encode() in data
+    (tmp_path / "spiece.model").write_bytes(data.replace("\u2581".encode(), b"\xe2\xff\x81"))
+    with pytest.raises(UserError, match=r"spiece\.model: .*expected str|not a unigram model"):
+        read_published(tmp_path / "spiece.model", 300, FORM)
+
+
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
