@@ -69,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
 
     loaded = load_plan(options.plan)
     with loaded.locating():
-        check_model(loaded.plan, "generated with")
+        check_model(loaded.plan, "run")
     outputs = outputs_of(options, options.prompt, [options.plan])
     if loaded.plan.model == SMALL and TRACE not in outputs and options.store is None:
         why = "on a model that runs whole, in memory"

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.folders import locked, scratch_in
 from ondevice_sora.base.interrupts import keeping
 from ondevice_sora.commands.common import progress_bar, status_line, timed_bar
@@ -34,7 +35,6 @@ def generate_blocks(options: argparse.Namespace, loaded: LoadedPlan, outputs: di
     planned, token_ids, token_mask, made_of = _planned(options, loaded)
     with loaded.locating():
         check_merging_units(loaded.plan, planned.video.model.denoiser.block_names)
-        planned.request.check_prompt(token_mask)
     with _store_folder(options.store, next(iter(outputs.values())).parent) as folder:
         began = time.perf_counter()
         with loaded.locating():
@@ -65,17 +65,34 @@ def generate_blocks(options: argparse.Namespace, loaded: LoadedPlan, outputs: di
 def _planned(options: argparse.Namespace, loaded: LoadedPlan) -> tuple[PlannedVideo, Tensor, Tensor, dict[str, str]]:
     """The video, the prompt's tokens, and the hashes of what was read for them. Raises UserError."""
     from ondevice_sora.runtime.models import PlannedVideo
-    from ondevice_sora.runtime.small.shipped import check_is_small, small_request, weights_digest, weights_folder
+    from ondevice_sora.runtime.small.shipped import (
+        SMALL,
+        check_is_small,
+        small_request,
+        weights_digest,
+        weights_folder,
+    )
     from ondevice_sora.runtime.small.vocabulary import tokenize
 
-    token_ids, token_mask = tokenize([options.prompt])
-    with loaded.locating("$"):
-        request = small_request(loaded.plan)
-    folder = weights_folder(options.weights)
+    plan = loaded.plan
+    if plan.model == SMALL:
+        token_ids, token_mask = tokenize([options.prompt])
+        with loaded.locating("$"):
+            request = small_request(plan)
+        folder = weights_folder(options.weights)
+        with loaded.locating():
+            planned = PlannedVideo.of(plan, folder, request=request)
+        check_is_small(planned.video.model, folder)
+        return planned, token_ids, token_mask, {"weights_sha256": weights_digest(options.weights)}
+    if options.weights is None:
+        raise UserError(
+            f"the weights of '{plan.model}' do not come with this program",
+            mend=f"Name their folder with --weights; `ondevice-sora weights get {plan.model} -o DIR` fetches them.",
+        )
     with loaded.locating():
-        planned = PlannedVideo.of(loaded.plan, folder, request=request)
-    check_is_small(planned.video.model, folder)
-    return planned, token_ids, token_mask, {"weights_sha256": weights_digest(options.weights)}
+        planned = PlannedVideo.of(plan, options.weights)
+    with loaded.locating():
+        return planned, *planned.encode(options.prompt), {}
 
 
 @contextmanager
@@ -85,7 +102,7 @@ def _store_folder(kept: Path | None, beside: Path) -> Iterator[Path]:
         with keeping("no file was written"), scratch_in(beside, "blocks") as folder:
             yield folder / "store"
         return
-    with keeping(f"what is finished of the store is kept in {kept}; the same command goes on from it"):
+    with keeping(f"no file was written; finished blocks are kept in {kept}, and the same command goes on from them"):
         yield kept
 
 

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from ondevice_sora.base.interrupts import check
 from ondevice_sora.plans.schedule import Schedule
+from ondevice_sora.profiles.models.model import Variant
 from ondevice_sora.records.trace import Trace
 from ondevice_sora.runtime.executor import footprint
 from ondevice_sora.runtime.executor.buffers import Buffer
@@ -100,7 +101,9 @@ class BlockwiseVideo:
         largest = max(2 * file.data_bytes + file.widened_bytes for file in self.files)
         footprint.check_room(largest, "a unit of this model takes", footprint.MORE_ROOM)
         footprint.settle_heap()
-        self._units = probe_units(self.planned.video.networks, self.planned.shapes(), self.files, on_kind)
+        plan, networks = self.planned.plan, self.planned.video.networks
+        variants: set[Variant] = {"tdtm" if plan.merges(step) else "plain" for step in range(plan.most_evaluations())}
+        self._units = probe_units(networks, self.planned.shapes(), self.files, variants, on_kind)
         check_units(self.planned.model, self._costs(1.0), budget=self.budget, baseline_bytes=self.baseline_bytes)
 
     def begin(self, on_file: Callable[[UnitFile], None] | None = None) -> None:
@@ -151,7 +154,7 @@ class BlockwiseVideo:
         settled, video, store = self._settled(), self.planned.video, self.writer.store()
         for block in store.manifest.blocks:
             drop_pages(store.path(block))
-        blocks = ToldBlocks(settled, video.networks, store, on_block)
+        blocks = ToldBlocks(settled, video.networks, store, on_block, self.writer.has_taken_over)
         with Executor(settled.schedule, settled.costs, blocks, memory=settled.memory) as executor:
             result = generate(video, token_ids, token_mask, seed=seed, player=executor, on_step=on_step)
         self.measured_peak_bytes = executor.measured_peak_bytes
@@ -170,9 +173,14 @@ class ToldBlocks(TorchBlocks):
     """Tells of every block before it runs."""
 
     def __init__(
-        self, settled: Settled, networks: Sequence[Network], store: Store, on_block: Callable[[Place], None] | None
+        self,
+        settled: Settled,
+        networks: Sequence[Network],
+        store: Store,
+        on_block: Callable[[Place], None] | None,
+        verify: bool,
     ) -> None:
-        super().__init__(settled.schedule, networks, store)
+        super().__init__(settled.schedule, networks, store, FileReader(store, verify=verify))
         self._schedule, self._run_s, self._on_block = settled.schedule, settled.costs.run_s[:, 0], on_block
         self._of_component = _passes_of(settled.schedule)
         self._begun = dict.fromkeys(self._of_component, 0)

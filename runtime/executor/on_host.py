@@ -85,7 +85,9 @@ class HostCosts:
         )
 
     def _of(self, component: str, name: str, variant: Variant) -> UnitCosts:
-        return self._units.get((component, name, variant)) or self._units[component, name, "plain"]
+        """In the other variant where this one never runs, or is none of its own."""
+        other: Variant = "tdtm" if variant == "plain" else "plain"
+        return self._units.get((component, name, variant)) or self._units[component, name, other]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,11 +51,13 @@ def probe_units(
     networks: Sequence[Network],
     shapes: Mapping[str, Mapping[Kind, Sequence[State]]],
     files: Sequence[UnitFile],
+    variants: Collection[Variant] = ("plain", "tdtm"),
     on_kind: Callable[[str], None] | None = None,
 ) -> dict[UnitKey, UnitCosts]:
     """The costs of all units. `shapes` has, by component and variant, the states before each unit, on the meta device.
 
-    `on_kind` is told of each kind's first unit before it runs. Raises Interrupted.
+    Units that merge tokens are measured in these `variants` alone, other units as they are. `on_kind` is told of each
+    kind's first unit before it runs. Raises Interrupted.
     """
     stored = {(file.component, file.unit): file.tensors for file in files}
     found: dict[UnitKey, UnitCosts] = {}
@@ -67,7 +69,7 @@ def probe_units(
                 continue
             units = network.units(variant)
             for index, unit in enumerate(units):
-                if variant == "tdtm" and not network.merges(index):
+                if variant not in (variants if network.merges(index) else ("plain",)):
                     continue
                 check()
                 state, tensors = states[index], stored[network.name, unit.name]

@@ -120,6 +120,8 @@ class UnitStoreWriter:
         self._origin = {"kind": KIND, "weights": _hash([model, sampled]), "stored_as": stored_as}
         self._partition = _hash([model, [[file.component, file.unit] for file in files]])
         self._written: dict[UnitFile, StoredBlock] = {}
+        self.has_taken_over = False
+        """whether files of an earlier run are used: what they hold is compared with their checksums as it is read"""
         if Store.is_there(directory):
             self._take_over(Store.open(directory, begun=True))
 
@@ -132,7 +134,9 @@ class UnitStoreWriter:
         return sum(file.file_bytes for file in self.remaining)
 
     def check_disk(self) -> None:
-        """Raises UserError if there is not enough room for what is to be written."""
+        """Raises UserError if there is not enough room for what is to be written, or if the folder is a file."""
+        if os.path.lexists(self.directory) and not self.directory.is_dir():
+            raise UserError("this is a file; a folder is needed", str(self.directory))
         there = next(folder for folder in (self.directory, *self.directory.absolute().parents) if folder.is_dir())
         free, needed = shutil.disk_usage(there).free, self.remaining_bytes
         if needed > free:
@@ -182,6 +186,7 @@ class UnitStoreWriter:
             block = there.get((file.component, file.unit))
             if block is not None and block.tensors == file.tensors and is_whole(self.directory, block):
                 self._written[file] = block
+                self.has_taken_over = True
 
     def _write(self, file: UnitFile, path: Path) -> StoredBlock:
         """Write one file under another name, and put it in its place."""

@@ -182,7 +182,7 @@ def test_a_prompt_that_cannot_be_read_is_refused(generate, capsys, prompt, messa
             PLAN.replace("width: 64", "width: 67"),
             "plan.yaml:3: video.width: width 67 is not a multiple of 8 pixels\nUse 64 or 72.",
         ),
-        (PLAN.replace("model: small", "model: opensora"), "is for the model 'opensora', and only 'small' generates"),
+        (PLAN.replace("model: small", "model: sdxl_base_ios"), "model: 'sdxl_base_ios' is not run here"),
         (PLAN + "lpl: {mode: dynamic, stop_steps: {3: 1}}\n", "no rule to generate with"),
         (PLAN + "tdtm: {steps: all, units: [spacial_*]}\n", "no unit that merges tokens has a name like 'spacial_*'"),
     ],
@@ -300,6 +300,17 @@ def test_a_kept_store_is_used_again_and_a_file_says_of_which_weights(generate, c
     assert not list(Path().glob("*.trace.json"))
 
 
+def test_a_kept_block_that_was_altered_is_noticed(generate, capsys):
+    assert generate("-o", "first.gif", "--store", "blocks") == 0
+    path = next(Path("blocks").glob("denoiser.001-*"))
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    assert generate("-o", "second.gif", "--store", "blocks") == 2
+    assert "block 'spatial_0' of denoiser is not as it was written (checksum)" in capsys.readouterr().err
+    assert not Path("second.gif").exists()
+
+
 def test_half_precision_makes_another_video_and_says_so(generate):
     for name, options in (("whole", []), ("half", ["--store", "blocks", "--store-precision", "float16"])):
         assert generate("-o", f"{name}.gif", "--scale", "1", *options) == 0
@@ -320,7 +331,7 @@ def test_a_store_that_was_not_finished_is_gone_on_with(generate, monkeypatch, ca
     with monkeypatch.context() as patched:
         patched.setattr(BlockwiseVideo, "write", interrupt)
         assert generate("-o", "out.gif", "--store", "blocks") == 130
-        kept = "what is finished of the store is kept in blocks; the same command goes on from it"
+        kept = "no file was written; finished blocks are kept in blocks, and the same command goes on from them"
         assert capsys.readouterr().err.splitlines()[-1] == f"interrupted: {kept}"
     before = {path.name for path in Path("blocks").glob("*.safetensors")}
     assert len(before) == 4
@@ -335,7 +346,7 @@ def test_a_store_that_was_not_finished_is_gone_on_with(generate, monkeypatch, ca
         ("memory: {budget: 100 kB}\n", ["--store", "blocks"], "plan.yaml:5: memory.budget: unit '"),
         ("", ["--store-precision", "float16"], "--store-precision has no effect on a model that runs whole"),
         ("components: {denoiser: {blocks: [input]}}\n", ["--trace"], "unit 'spatial_0' is in no block"),
-        ("", ["--store", "plan.yaml"], "plan.yaml: "),
+        ("", ["--store", "plan.yaml"], "plan.yaml: this is a file; a folder is needed"),
     ],
 )
 def test_what_cannot_run_in_blocks_is_refused_in_one_message(generate, capsys, settings, options, message):

@@ -9,6 +9,7 @@ import torch
 from worlds.blockwise import planned
 from worlds.tiny import save_tiny_model
 
+from ondevice_sora.profiles.models.model import Variant
 from ondevice_sora.runtime.executor.probing import LiveBytes, probe_units
 from ondevice_sora.runtime.executor.unit_store import unit_files
 
@@ -72,11 +73,21 @@ def test_every_unit_has_costs_and_each_kind_ran_once(weights: Path, tmp_path: Pa
     of = planned(weights, tmp_path, "tdtm: {steps: all, units: [temporal_*]}\n")
     files = unit_files(of.video.networks, of.source, stored_as)  # type: ignore[arg-type]
     ran: list[str] = []
-    found = probe_units(of.video.networks, of.shapes(), files, ran.append)
+    found = probe_units(of.video.networks, of.shapes(), files, on_kind=ran.append)
     plain = {(network.name, unit.name, "plain") for network in of.video.networks for unit in network.plain}
     assert set(found) == plain | {("denoiser", "temporal_0", "tdtm")}
     assert len(ran) < len(found), "residual blocks of one width are of one kind"
     assert all(costs.run_s > 0 and costs.state_bytes > 0 for costs in found.values())
+
+
+def test_a_variant_that_never_runs_is_not_measured(weights: Path, tmp_path: Path) -> None:
+    of = planned(weights, tmp_path, "tdtm: {steps: all, units: [temporal_*]}\n")
+    files = unit_files(of.video.networks, of.source, "checkpoint")
+    merged: tuple[Variant, ...] = ("tdtm",)
+    found = probe_units(of.video.networks, of.shapes(), files, merged)
+    assert {(unit, variant) for component, unit, variant in found if component == "denoiser"} == {
+        ("input", "plain"), ("spatial_0", "plain"), ("temporal_0", "tdtm"), ("output", "plain"),
+    }  # fmt: skip
 
 
 def test_working_memory_is_what_a_unit_makes_and_widens(weights: Path, tmp_path: Path) -> None:
