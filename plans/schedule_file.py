@@ -32,7 +32,7 @@ from ondevice_sora.plans.loading import VisitColumns, compare_passes
 from ondevice_sora.plans.partition import cut
 from ondevice_sora.plans.schedule import MAX_VISITS, MemoryModel, Pass, Schedule, Visit, packages_of
 from ondevice_sora.plans.schema import Plan, plan_data
-from ondevice_sora.profiles.blocks import BlockSpec, Processor
+from ondevice_sora.profiles.blocks import PROCESSORS, UNBOUNDED, BlockSpec, Processor
 from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.models.catalogue import Reference
 from ondevice_sora.profiles.models.model import Model, Name, Variant
@@ -243,10 +243,14 @@ def played(file: ScheduleFile, plan: Plan, model: Model, reference: Reference) -
             raise UserError(what, mend=MAKE_AGAIN)
         block = found[each.number]
         precision = plan.component(each.component).stored
+        falls_back = PROCESSORS[block.compute_units] == "ane" and each.lane == "gpu"
         spec = BlockSpec(
             model.name, each.component, each.number, each.name, block.units, each.variant, precision,
-            block.compute_units,
+            block.compute_units, 0 if falls_back else UNBOUNDED,
         )  # fmt: skip
+        if spec.processor != each.lane:
+            what = f"block '{each.name}' of {each.component} on the lane {each.lane}; the plan has {spec.processor}"
+            raise UserError(what, mend=MAKE_AGAIN)
         blocks.append(spec)
     _check_walk(file, plan, model, {name: len(found) for name, found in cuts.items()})
     visits = tuple(Visit(*visit) for visit in file.visits)
