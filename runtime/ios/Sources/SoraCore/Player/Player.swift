@@ -9,7 +9,7 @@
 /// commands of one `handle` are to be carried out in their order; loads and runs go on beside each other.
 public struct Player: Sendable {
     public let schedule: Schedule
-    public private(set) var ledger: Ledger
+    public internal(set) var ledger: Ledger
     private(set) var state: State
 
     public init(_ schedule: Schedule) {
