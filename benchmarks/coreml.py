@@ -35,15 +35,16 @@ from ondevice_sora.runtime.coreml.export.export import Job, export_plan, make_bl
 from ondevice_sora.runtime.coreml.export.exported import Export
 from ondevice_sora.runtime.coreml.export.manifest import ExportedBlock
 from ondevice_sora.runtime.coreml.export.parity import TOLERANCES, compare_block, first_states
-from ondevice_sora.runtime.coreml.export.workshop import Commission, Workshop, bound
+from ondevice_sora.runtime.coreml.export.workshop import Commission, Workshop
 from ondevice_sora.runtime.coreml.package.package import read_package
 from ondevice_sora.runtime.coreml.package.weights import weights_of
 from ondevice_sora.runtime.coreml.playing import play
 from ondevice_sora.runtime.networks.components import DENOISER, TEXT_ENCODER, load_text_to_video, save_component
+from ondevice_sora.runtime.networks.network import bound
 from ondevice_sora.runtime.networks.units import run_units
 from ondevice_sora.runtime.sampling.generation import generate
 from ondevice_sora.runtime.sampling.video import SPATIAL, TEMPORAL, VideoNetworks
-from ondevice_sora.runtime.small.vocabulary import EXAMPLE, tokenize
+from ondevice_sora.runtime.small.vocabulary import EXAMPLE
 from ondevice_sora.simulator.prepare import model_of
 
 UNITS = {
@@ -119,7 +120,6 @@ def denoiser(folder: Path) -> None:
 def small(folder: Path, precisions: list[Precision], num_steps: int, weights: Path | None) -> None:
     source = load_plan("small").plan
     folder_of_weights = weights or _random_small(folder, source)
-    ids, mask = tokenize([EXAMPLE])
     for text, other in [*((each, each) for each in precisions if each != "int8"), ("int8", "float32")]:
         component = {name: ComponentPlan(blocks="whole", precision=other) for name in (DENOISER, "decoder")}
         plan = msgspec.structs.replace(
@@ -132,14 +132,12 @@ def small(folder: Path, precisions: list[Precision], num_steps: int, weights: Pa
         export_plan(Commission(plan, folder_of_weights), out)
         made_s = time.perf_counter() - began
         export = Export.open(out)
-        length = export.manifest.encoder_tokens
         write_schedule(out / SCHEDULE, schedule_of(out, "iphone15pro", None))
         played = export.played()
-        video, _ = play(
-            export, played, ids[:, :length], mask[:, :length], backend=ProgramBlocks(played, export), seed=0
-        )  # fmt: skip
+        ids, mask = export.tokenizer.encode(EXAMPLE)
+        video, _ = play(export, played, ids, mask, backend=ProgramBlocks(played, export), seed=0)
         model = load_text_to_video(folder_of_weights)
-        expected = generate(VideoNetworks.of(model, export.video.request), ids[:, :length], mask[:, :length], seed=0)
+        expected = generate(VideoNetworks.of(model, export.video.request), ids, mask, seed=0)
         error = float(np.mean((video.frames.astype(float) - expected.frames) ** 2))
         size = sum(package.num_bytes for block in export.manifest.blocks for package in block.packages)
         print(

@@ -28,7 +28,8 @@ class Block:
 def cut(plan: Plan, model: Model, reference: Reference) -> dict[str, tuple[Block, ...]]:
     """The plan's blocks by component. `reference` is what `blocks: reference` means, every unit alone if not given.
 
-    Raises UserError as `partition`, and for settings of a component that the model does not have.
+    Raises UserError as `partition`, and for settings of a component that the model does not have, or that
+    stand for stages which all have their own.
     """
     known = [component.name for component in model.components]
     families = {component.family for component in model.components}
@@ -36,6 +37,10 @@ def cut(plan: Plan, model: Model, reference: Reference) -> dict[str, tuple[Block
         if name not in families and name not in known:
             what = f"{model.name} has no such component"
             raise UserError(what, mend=nearest(name, known), field=f"$.components.{name}")
+        stages = [component.name for component in model.components if name in (component.family, component.name)]
+        if all(plan.entry(stage) != name for stage in stages):
+            what = f"has no effect: {' and '.join(stages)} have settings of their own, perhaps inherited ones"
+            raise UserError(what, mend="Give the settings to them.", field=f"$.components.{name}")
     return {component.name: partition(plan, component, reference) for component in model.components}
 
 

@@ -212,6 +212,8 @@ def _check_visits(file: ScheduleFile, document: Document) -> None:
                     f"of {block.component}, step {visit.step}, in pass {number} of {each.component}, step {each.step}"
                 )
                 raise document.error(pointer, what)
+            if block.number != index - each.first:
+                raise document.error(pointer, f"block {block.number} where block {index - each.first} comes next")
             if visit.gate >= index:
                 raise document.error(pointer, f"its gate {visit.gate} does not lie before it: it would wait for itself")
             if visit.loads == (block.package in resident):

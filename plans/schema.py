@@ -47,11 +47,24 @@ class Video(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     frames: Annotated[int, msgspec.Meta(ge=1, le=1000)]
 
 
+def guidance_branches(guidance: float) -> Literal[1, 2]:
+    """Samples in one network evaluation: 2, with the prompt and with none; 1 at a guidance of 1.0, with the prompt.
+
+    v_uncond + 1.0 * (v_cond - v_uncond) is v_cond.
+    """
+    return 1 if guidance == 1.0 else 2
+
+
 class Sampler(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Rectified-flow sampling: `steps` network evaluations if nothing ends them early, classifier-free guidance."""
 
     steps: Steps = 30
     guidance: Annotated[float, msgspec.Meta(ge=0, le=100)] = 7.0
+
+    @property
+    def branches(self) -> Literal[1, 2]:
+        """Samples in one network evaluation, as guidance_branches."""
+        return guidance_branches(self.guidance)
 
 
 class Lpl(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -21,7 +21,7 @@ from ondevice_sora.base.files.writing import write_json
 from ondevice_sora.base.text import END, Line
 from ondevice_sora.profiles.blocks import PROCESSORS, ComputeUnits, span_name
 from ondevice_sora.profiles.costs import figures, replace_figures
-from ondevice_sora.profiles.devices import Device, device_keys
+from ondevice_sora.profiles.devices import Device, device_keys, is_machine, load_device, machines
 from ondevice_sora.profiles.figures import Figure, repeated, sampled, spread_of
 from ondevice_sora.profiles.measurements import LEAST_RATE, Measurement
 from ondevice_sora.profiles.models.model import Name, Precision, Variant
@@ -32,6 +32,12 @@ MAX_BYTES = 50_000_000
 LIKE_FIRST = 0.9
 """Later loads whose median is above this share of the first load hardly found a cache."""
 
+DeviceName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=rf"^[A-Za-z0-9_.\- ]*{END}", max_length=80, description="letters, digits, spaces, and any of _ . -"
+    ),
+]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e6)]
 Bytes = Annotated[int, msgspec.Meta(ge=0, le=10**14)]
 SecondsSamples = Annotated[tuple[Seconds, ...], msgspec.Meta(max_length=10_000)]
@@ -137,27 +143,56 @@ class CaptureConditions(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 class Capture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file. `device` is a key of the catalogue; a device that the catalogue lacks brings its `hardware`.
 
+    Once read it names its device, also where the file has only a machine that the catalogue knows (`device_model`).
     `baseline_bytes` is the footprint of the app with no model loaded. `failures` are not read.
     """
 
-    device: Name
     model: Line
     conditions: CaptureConditions
     blocks: Annotated[tuple[CapturedBlock, ...], msgspec.Meta(max_length=20_000)]
+    device: DeviceName = ""
     format: str = FORMAT
     hardware: Device | None = None
     baseline_bytes: ByteSamples = ()
     failures: tuple[Failure, ...] = ()
 
 
-def read_capture(path: str | Path) -> Capture:
-    """A capture. Raises UserError, with the place in the file, for anything that is not one."""
+def read_capture(path: str | Path, device: str = "") -> Capture:
+    """A capture, of `device` if that is given: a key of the catalogue, for files that do not say what they are of.
+
+    Raises UserError, with the place in the file, for anything that is not one, and if `device`, the file and its
+    machine do not name the same one.
+    """
     document = read_json(path, max_bytes=MAX_BYTES, mend="See 'The capture file' in docs/profile.md.")
     document.check_format("a capture", FORMAT)
     capture = document.convert(Capture)
     with document.locating():
+        capture = msgspec.structs.replace(capture, device=_device_of(capture, device))
         _check(capture)
     return capture
+
+
+def _device_of(capture: Capture, given: str) -> str:
+    """The captured device, by its name: as the file has it, or its machine, or the command. Raises UserError."""
+    machine = capture.conditions.device_model
+    named, known = capture.device, "" if capture.hardware is not None else machines().get(machine, "")
+    if named and capture.hardware is None and named not in device_keys():
+        mend = f"{nearest(named, device_keys())} Of any other device give `hardware` as well."
+        raise UserError(f"unknown device '{named}'", mend=mend, field="$.device")
+    if named and known and named != known:
+        what = f"'{named}', but {machine} is '{known}'"
+        raise UserError(what, mend="Correct `device`, or leave it out.", field="$.device")
+    own = named or known
+    if given and own and given != own and load_device(given).key != own:
+        told = f"'{own}'" if named else f"'{own}' ({machine})"
+        raise UserError(
+            f"the capture is of {told}, not of '{given}'", "--device", f"Give --device {own}, or leave it out."
+        )
+    if not own and not given:
+        unknown = f": the catalogue knows no machine '{machine}'" if is_machine(machine) else ""
+        mend = "Name it, or what it is most like, with `profile import --device`, e.g. --device iphone15pro."
+        raise UserError(f"the file does not say which device it is of{unknown}", mend=mend, field="$.device")
+    return own or load_device(given).key
 
 
 def write_capture(path: str | Path, capture: Capture) -> None:
@@ -209,9 +244,6 @@ def with_memory_of(capture: Capture, harness: Capture) -> tuple[Capture, list[st
 
 def _check(capture: Capture) -> None:
     """What a schema cannot say."""
-    if capture.hardware is None and capture.device not in device_keys():
-        mend = f"{nearest(capture.device, device_keys())} Of any other device give `hardware` as well."
-        raise UserError(f"unknown device '{capture.device}'", mend=mend, field="$.device")
     if capture.hardware is not None:
         if capture.device in device_keys():
             raise UserError(

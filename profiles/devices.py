@@ -6,6 +6,8 @@ A device file holds hardware figures, each with its mark and source, and the mem
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +23,11 @@ from ondevice_sora.profiles.figures import Figure
 DATA = Path(__file__).parent / "data"
 DEVICES = DATA / "devices"
 
+MACHINE = r"^[A-Za-z]+[0-9]{1,2},[0-9]{1,2}" + END
+Machine = Annotated[
+    str,
+    msgspec.Meta(pattern=MACHINE, description="a machine identifier such as 'iPhone16,1', within [brackets] in quotes"),
+]
 Version = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,3}(\.[0-9]{1,3})?" + END)]
 
 
@@ -65,13 +72,17 @@ class Hardware(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Device(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A device of the catalogue. `key` is the file's name: what `--device` takes."""
+    """A device of the catalogue. `key` is the file's name: what `--device` takes.
+
+    `machines` are the identifiers by which machines of its chip and memory name themselves: iPhone16,1.
+    """
 
     name: Title
     chip: Line
     system: Line
     hardware: Hardware
     memory_limits: Annotated[tuple[MemoryLimit, ...], msgspec.Meta(min_length=1)]
+    machines: Annotated[tuple[Machine, ...], msgspec.Meta(max_length=100)] = ()
     notes: tuple[Line, ...] = ()
     key: Line = ""
 
@@ -103,13 +114,42 @@ def device_keys() -> list[str]:
 
 @cache
 def load_device(key: str) -> Device:
-    """A device of the catalogue, by key. Raises UserError with the nearest known key."""
+    """A device of the catalogue, by key or by machine. Raises UserError with the nearest known key."""
     known = device_keys()
     folded = key.lower().replace(" ", "").replace("-", "").replace("_", "")
+    if folded not in known and is_machine(key):
+        folded = device_of_machine(key)
     if folded not in known:
         raise UserError(f"unknown device '{key}'", mend=nearest(folded, known))
     device = read_yaml(DEVICES / f"{folded}.yaml").convert(Device)
     return msgspec.structs.replace(device, key=folded)
+
+
+def is_machine(text: str) -> bool:
+    """Whether a text reads like a machine identifier."""
+    return re.match(MACHINE, text) is not None
+
+
+def device_of_machine(machine: str) -> str:
+    """The key of the device that a machine such as iPhone16,1 is. Raises UserError for one that is not known."""
+    known = machines()
+    if machine not in known:
+        mend = f"Name the device that it is most like: {', '.join(device_keys())}."
+        raise UserError(f"the catalogue knows no machine '{machine}'", mend=mend)
+    return known[machine]
+
+
+@cache
+def machines() -> Mapping[str, str]:
+    """The machines of the whole catalogue, each with the key of its device. Raises UserError if one stands twice."""
+    found: dict[str, str] = {}
+    for key in device_keys():
+        for machine in load_device(key).machines:
+            if machine in found:
+                what = f"machine '{machine}' stands twice, here and under '{found[machine]}'"
+                raise UserError(what, str(DEVICES / f"{key}.yaml"), "Keep one of the two.")
+            found[machine] = key
+    return found
 
 
 def _version(text: str) -> tuple[int, int]:

@@ -20,7 +20,7 @@ ATTRIBUTES = ("shape", "colour", "direction")
 PUBLISHED = DATA / "published" / "quality" / "open_sora_gpu.yaml"
 
 DEFINITIONS = {
-    "network evaluations": "denoiser passes over both guidance branches; mean over the videos",
+    "network evaluations": "denoiser passes over all guidance branches; mean over the videos",
     "time ratio": "seconds of the full-step denoiser over those of this one, both run one after the other for the same "
     "prompt and seed; sums over all videos. A leap's seconds are those of the steps it walked within a run of all of "
     "them. 'whole' is the same of text encoder, denoiser and decoder",

@@ -6,8 +6,9 @@ seconds from the start of the generation, sizes are bytes.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 
@@ -63,6 +64,13 @@ class MemorySample(msgspec.Struct, frozen=True, gc=False):
         return self.baseline + self.resident + self.loading + self.working + self.residual
 
 
+class FootprintSample(NamedTuple):
+    """What the system charged at `time_s`."""
+
+    time_s: Seconds
+    bytes: Bytes
+
+
 class Kill(msgspec.Struct, frozen=True):
     """The moment the footprint crossed the limit: what was being done, to which block, and how far over."""
 
@@ -78,7 +86,9 @@ class Kill(msgspec.Struct, frozen=True):
 class Trace(msgspec.Struct, frozen=True):
     """One generation. `kind` says whether it happened or was computed; reports never mix the two silently.
 
-    `spans` are in order of their ends; if there was a kill, they stop at it.
+    `spans` are in order of their ends; if there was a kill, they stop at it. `memory` is the ledger's: what was known
+    to be held. `footprint` is what the system charged meanwhile, where it was sampled: on a phone to the app, on a
+    computer to the process, above what that had before.
     """
 
     kind: Literal["simulated", "measured"]
@@ -91,6 +101,7 @@ class Trace(msgspec.Struct, frozen=True):
     kill: Kill | None = None
     conditions: dict[Line, Line] = {}
     result: Result | None = None
+    footprint: list[FootprintSample] | msgspec.UnsetType = msgspec.UNSET
     format: str = FORMAT
 
     @property
@@ -102,6 +113,16 @@ class Trace(msgspec.Struct, frozen=True):
     def peak_bytes(self) -> int:
         """The largest footprint, in bytes."""
         return max((sample.total for sample in self.memory), default=0)
+
+    @property
+    def sampled(self) -> list[FootprintSample]:
+        """The samples of the footprint; none where it was not sampled."""
+        return [] if self.footprint is msgspec.UNSET else self.footprint
+
+    @property
+    def sampled_peak_bytes(self) -> int | None:
+        """The largest of them, in bytes."""
+        return max((sample.bytes for sample in self.sampled), default=None)
 
 
 def write_trace(trace: Trace, path: str | Path) -> None:
@@ -125,3 +146,6 @@ def check_trace(trace: Trace, document: Document, pointer: str = "$") -> None:
     for index in range(1, len(trace.memory)):
         if trace.memory[index].time_s < trace.memory[index - 1].time_s:
             raise document.error(f"{pointer}.memory[{index}]", "is earlier than the one before")
+    for index, (before, after) in enumerate(pairwise(trace.sampled), start=1):
+        if after.time_s < before.time_s:
+            raise document.error(f"{pointer}.footprint[{index}]", "is earlier than the one before")

@@ -102,6 +102,9 @@ def _lines(runs: list[_Run]) -> list[_Line]:
         _Line("Loading", "bytes loaded", lambda run: run.sum_of("loaded_bytes"), format_bytes),
         _Line("Loading", "hidden behind runs", _hidden_share, format_percent, MORE),
         _Line("Memory", "peak footprint", lambda run: run.trace.peak_bytes, format_bytes, NEITHER),
+        _Line(
+            "Memory", "peak, measured by the system", lambda run: run.trace.sampled_peak_bytes, format_bytes, NEITHER
+        ),
         _Line("Memory", "limit", lambda run: run.trace.limit_bytes, format_bytes, NEITHER),
         _Line("Memory", "limit below peak", _kill_share, format_percent),
         *(_Line("Busy", LANE_NAMES[lane], _busy_of(lane), format_percent, NEITHER) for lane in ("gpu", "ane", "cpu")),

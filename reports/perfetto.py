@@ -89,6 +89,9 @@ def _memory(trace: Trace) -> list[dict[str, Any]]:
         }
         for sample in trace.memory
     ]
+    for time_s, held in trace.sampled:
+        args = {"measured": held}
+        events.append({"ph": "C", "name": "measured footprint, bytes", "ts": _us(time_s), "pid": PID, "args": args})
     for time_s in (0.0, trace.total_s):
         limit = {"limit": trace.limit_bytes}
         events.append({"ph": "C", "name": "limit, bytes", "ts": _us(time_s), "pid": PID, "args": limit})

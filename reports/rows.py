@@ -172,6 +172,8 @@ def facts(trace: Trace) -> list[Fact]:
     room = f"{format_bytes(abs(spare))} {'free' if spare >= 0 else 'missing'}"
     name = "Peak footprint" if trace.kill is None else "Memory needed"
     rows.append(Fact(name, format_bytes(peak), f"limit {format_bytes(trace.limit_bytes)}, {room}"))
+    if trace.sampled_peak_bytes is not None:
+        rows.append(Fact("Peak, measured", format_bytes(trace.sampled_peak_bytes), "the most that the system charged"))
     if result is not None:
         rows.append(Fact("Doubt about the limit", format_probability(result.kill_share), "that it lies below the peak"))
     busy = result.busy_share if result is not None else busy_shares(trace)

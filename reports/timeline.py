@@ -148,6 +148,20 @@ def memory_columns(trace: Trace) -> dict[str, Any]:
     return {"time": [_round(sample.time_s) for sample in samples], **sizes, "told": told}
 
 
+def footprint_columns(trace: Trace) -> dict[str, Any] | None:
+    """The footprint that the system was seen to charge, as columns, and its peak; None where it was not sampled."""
+    samples = trace.sampled
+    if not samples:
+        return None
+    sizes = [sample.bytes for sample in samples]
+    return {
+        "time": [_round(sample.time_s) for sample in samples],
+        "total": sizes,
+        "told": [format_bytes(size) for size in sizes],
+        "peak": max(sizes),
+    }
+
+
 def _without_glitches(memory: list[MemorySample]) -> list[MemorySample]:
     kept: list[MemorySample] = []
     moment: list[MemorySample] = []

@@ -141,9 +141,8 @@ def described_as(plan: Plan, described: Architecture) -> Described:
     """An architecture's model at the plan's shape."""
     video = plan.video or described.video
     tokens = plan.text_tokens if plan.text_tokens is not None else described.text_tokens
-    branches = 2 if plan.sampler.guidance != 1.0 else 1
     shape = video.width, video.height, video.frames
-    return Described(*described_model(described, *shape, tokens, plan.encoder_tokens, branches))
+    return Described(*described_model(described, *shape, tokens, plan.encoder_tokens, plan.sampler.branches))
 
 
 def _listed_model_of(loaded: LoadedPlan) -> Described:

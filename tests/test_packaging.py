@@ -37,17 +37,8 @@ def names_in(wheel: Path) -> set[str]:
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the checkout, links and all, because building leaves its traces in a folder."""
     leavings = (
-        ".git",
-        ".venv",
-        "__pycache__",
-        "*.egg-info",
-        ".*_cache",
-        ".hypothesis",
-        ".build",
-        "build",
-        "dist",
-        "out",
-    )
+        ".git", ".venv", "__pycache__", "*.egg-info", ".*_cache", ".hypothesis", ".build", "build", "dist", "out",
+    )  # fmt: skip
     folder = tmp_path_factory.mktemp("source") / "checkout"
     copied = Path(shutil.copytree(ROOT, folder, symlinks=True, ignore=shutil.ignore_patterns(*leavings)))
     built_by_swift = copied / "runtime" / "ios" / ".build" / "debug"
@@ -147,7 +138,15 @@ def test_the_source_distribution_makes_the_same_wheel_and_has_what_checks_it(
     source: Path, sdist: Path, wheel: Path, tmp_path: Path
 ) -> None:
     assert names_in(built("wheel", sdist, tmp_path)) == names_in(wheel)
-    kept = ("docs/plan.md", "tests/test_packaging.py", "scripts/check", "constraints.txt", "CHANGELOG.md", "LICENSE")
+    kept = (
+        "docs/plan.md",
+        "ondevice_sora/runtime/ios/numbers/noise.json",
+        "tests/test_packaging.py",
+        "scripts/check",
+        "constraints.txt",
+        "CHANGELOG.md",
+        "LICENSE",
+    )
     assert [name for name in kept if not (sdist / name).is_file()] == []
     tests = {path.relative_to(source) for path in source.glob("tests/**/*") if path.is_file()}
     assert {name for name in tests if not (sdist / name).is_file()} == set()

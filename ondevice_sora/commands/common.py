@@ -221,6 +221,33 @@ def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 @contextmanager
+def timed_bar(expected_s: float) -> Iterator[Callable[[str, float], None]]:
+    """A bar on the terminal for pieces that are expected to take so many seconds in all, none where nobody is looking.
+
+    What it gives is called as a piece begins, with its name and the seconds that it is expected to take. It raises an
+    interruption that has come.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    console = Console(file=as_is(sys.stderr))
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    if not console.is_terminal:
+        yield lambda words, seconds: check()
+        return
+    with Progress(*columns, console=console, transient=True) as progress:
+        task, begun_s = progress.add_task("", total=expected_s), 0.0
+
+        def begin(words: str, seconds: float) -> None:
+            nonlocal begun_s
+            progress.update(task, description=words, advance=begun_s)
+            begun_s = seconds
+            check()
+
+        yield begin
+
+
+@contextmanager
 def status_line() -> Iterator[Callable[[str], None]]:
     """A line on the terminal in words that change, none where nobody is looking; what it gives sets the words."""
     if not sys.stderr.isatty():

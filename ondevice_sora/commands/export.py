@@ -81,7 +81,9 @@ def run(options: argparse.Namespace) -> int:
     commission = Commission(plan, options.weights, options.seed)
     with loaded.locating():
         workshop = workshop_of(commission)
-    print(f"weights: {workshop.source.description}", file=sys.stderr)
+    print(f"weights: {options.weights or workshop.source.description}", file=sys.stderr)
+    if workshop.tokenizer is None:
+        print("note: these weights have no tokenizer, so that the export plays tokens, not prompts", file=sys.stderr)
     num_made = 0
     with progress_bar("blocks", sum(len(blocks) for blocks in workshop.cuts.values())) as advance:
 

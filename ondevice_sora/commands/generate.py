@@ -1,8 +1,12 @@
-"""generate: make a video from a prompt, on this machine, with the small model and the sampler of the plan.
+"""generate: make a video from a prompt, on this machine, with the model and the sampler of a plan.
+
+The small model, which ships, runs whole in memory; with --trace or --store it runs block by block, to the same frames.
+The full-size model, opensora, always runs block by block, with the weights of --weights: they go into a block store and
+are loaded, run and evicted as the plan says, within its memory budget. Here every block runs on the CPU in float32,
+whatever the plan says for a phone. What disk, memory and time it takes is measured and told beforehand.
 
 Writes the video (MP4, or GIF), a PNG contact sheet and a JSON sidecar with the plan, the seed, the drifts' cosines of
-every step and the timings. The model runs whole; with --trace it runs block by block, as the plan says, to the same
-bits. It needs PyTorch and imageio.
+every step and the timings. It needs PyTorch and imageio.
 """
 
 from __future__ import annotations
@@ -12,25 +16,22 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ondevice_sora.base.files.folders import scratch_in
 from ondevice_sora.base.interrupts import keeping
-from ondevice_sora.commands.common import EXIT_FITS, needing, progress_bar
+from ondevice_sora.commands.common import EXIT_FITS, needing, progress_bar, refuse_without_effect
+from ondevice_sora.commands.generate_blocks import generate_blocks
 from ondevice_sora.commands.generated import TRACE, add_output_arguments, need_writers, outputs_of, write_outputs
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from ondevice_sora.plans.schema import LoadedPlan
-    from ondevice_sora.records.trace import Trace
-    from ondevice_sora.runtime.sampling.generation import Video
-    from ondevice_sora.runtime.sampling.video import VideoNetworks
 
 DEFAULT_PLAN = "small"
+STORED_AS = ("checkpoint", "float16", "bfloat16")
 EXAMPLES = """
 examples:
   ondevice-sora generate "a red circle moving left"
   ondevice-sora generate "a large green square moving up slowly on a black background" --seed 7 --gif
   ondevice-sora generate "a blue triangle moving right" --plan plan.yaml -o triangle.mp4
+  ondevice-sora generate "a boat on a calm lake at dusk" --plan ours-256 --weights opensora/ --store blocks/
 """
 
 
@@ -40,73 +41,73 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--plan",
         default=DEFAULT_PLAN,
         metavar="PLAN",
-        help=f"a plan file or a ready plan: video, sampler, LPL, TDTM (default {DEFAULT_PLAN})",
+        help=f"a plan file or a ready plan, of the model small or opensora (default {DEFAULT_PLAN})",
     )
-    parser.add_argument("--weights", type=Path, metavar="DIR", help="the model's folder (default: the shipped one)")
-    add_output_arguments(
-        parser,
-        "run block by block, loaded as the plan says, and write the measured trace (default VIDEO.trace.json)",
-    )
+    parser.add_argument(
+        "--weights", type=Path, metavar="DIR",
+        help="the model's folder: text_encoder, denoiser, decoder (default: the small one that ships)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--store", type=Path, metavar="DIR",
+        help="run block by block and keep the blocks in this folder for later (default: beside the video, and removed)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--store-precision", choices=STORED_AS,
+        help="what blocks hold matrices in: as the checkpoint has them (default), or 16 bits, in half the bytes",
+    )  # fmt: skip
+    add_output_arguments(parser, "run block by block and write the measured trace (default VIDEO.trace.json)")
 
 
 def run(options: argparse.Namespace) -> int:
     """Raises UserError."""
-    from ondevice_sora.plans.schema import check_merging_units, load_plan
+    from ondevice_sora.plans.schema import load_plan
 
     need_writers("generate")
     with needing("generate"):
-        from ondevice_sora.runtime.sampling.sidecar import IN_BLOCKS, WHOLE, sidecar
-        from ondevice_sora.runtime.sampling.video import VideoNetworks
-        from ondevice_sora.runtime.small.shipped import load_small, small_request, weights_digest
-        from ondevice_sora.runtime.small.vocabulary import tokenize
+        from ondevice_sora.runtime.models import check_model
+        from ondevice_sora.runtime.small.shipped import SMALL
 
     loaded = load_plan(options.plan)
-    plan = loaded.plan
-    token_ids, token_mask = tokenize([options.prompt])
+    with loaded.locating():
+        check_model(loaded.plan, "generated with")
     outputs = outputs_of(options, options.prompt, [options.plan])
+    if loaded.plan.model == SMALL and TRACE not in outputs and options.store is None:
+        why = "on a model that runs whole, in memory"
+        refuse_without_effect(options, ("store_precision",), why, "Leave it out, or run block by block with --store.")
+        _generate_whole(options, loaded, outputs)
+    else:
+        generate_blocks(options, loaded, outputs)
+    return EXIT_FITS
+
+
+def _generate_whole(options: argparse.Namespace, loaded: LoadedPlan, outputs: dict[str, Path]) -> None:
+    """With all weights in memory, and a progress bar, one tick a step."""
+    from ondevice_sora.plans.schema import check_merging_units
+    from ondevice_sora.runtime.sampling.generation import generate
+    from ondevice_sora.runtime.sampling.sidecar import sidecar
+    from ondevice_sora.runtime.sampling.video import VideoNetworks
+    from ondevice_sora.runtime.small.shipped import load_small, small_request, weights_digest
+    from ondevice_sora.runtime.small.vocabulary import tokenize
+
+    token_ids, token_mask = tokenize([options.prompt])
     with loaded.locating("$"):
-        request = small_request(plan)
+        request = small_request(loaded.plan)
     began = time.perf_counter()
     model = load_small(options.weights)
     load_s = time.perf_counter() - began
     with loaded.locating():
-        check_merging_units(plan, model.denoiser.block_names)
-    networks = VideoNetworks.of(model, request)
-    video, trace = _generate(networks, token_ids, token_mask, options.seed, loaded, outputs.get(TRACE))
+        check_merging_units(loaded.plan, model.denoiser.block_names)
+    with keeping("no file was written"), progress_bar("steps", request.num_steps) as advance:
+        video = generate(
+            VideoNetworks.of(model, request), token_ids, token_mask, seed=options.seed, on_step=lambda _: advance(1)
+        )
     record = sidecar(
         prompt=options.prompt,
         seed=options.seed,
-        plan=plan,
+        plan=loaded.plan,
         request=request,
         video=video,
         made_of={"weights_sha256": weights_digest(options.weights)},
         load_s=load_s,
-        how=WHOLE if trace is None else IN_BLOCKS,
     )
-    write_outputs(outputs, video, request.fps, record, trace, options.scale)
-    return EXIT_FITS
-
-
-def _generate(
-    networks: VideoNetworks, token_ids: Tensor, token_mask: Tensor, seed: int, loaded: LoadedPlan, trace: Path | None
-) -> tuple[Video, Trace | None]:  # fmt: skip
-    """Generate with a progress bar, one tick per step; block by block if a trace is asked for.
-
-    The blocks are stored beside the trace meanwhile: a temporary folder may lie in memory.
-    """
-    from ondevice_sora.runtime.capture.subjects import SMALL_NAME
-    from ondevice_sora.runtime.executor.in_blocks import generate_in_blocks
-    from ondevice_sora.runtime.sampling.generation import generate
-
-    with keeping("no file was written"), progress_bar("steps", networks.request.num_steps) as advance:
-
-        def on_step(_: object) -> None:
-            advance(1)
-
-        if trace is None:
-            return generate(networks, token_ids, token_mask, seed=seed, on_step=on_step), None
-        with loaded.locating(), scratch_in(trace.parent, "blocks") as folder:
-            return generate_in_blocks(
-                networks, token_ids, token_mask, name=SMALL_NAME, plan=loaded.plan, folder=folder, seed=seed,
-                on_step=on_step,
-            )  # fmt: skip
+    write_outputs(outputs, video, request.fps, record, None, options.scale)

@@ -42,6 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_capture_arguments(actions.add_parser("capture", help="measure blocks, on this machine or on a phone"))
     imported = actions.add_parser("import", help="make a profile of a capture file, as the phone's harness writes it")
     imported.add_argument("capture", metavar="JSON", help="the capture file")
+    imported.add_argument(
+        "--device", default="", metavar="KEY", help="of the catalogue, if the file says neither device nor machine"
+    )
     imported.add_argument("-o", "--output", default="", metavar="YAML", help="default: the capture's name with .yaml")
     imported.add_argument("--force", action="store_true", help="overwrite the file if it exists")
     add_estimate_arguments(actions.add_parser("estimate", help="what Core ML packages would cost on a device"))
@@ -114,7 +117,7 @@ def _import(options: argparse.Namespace) -> None:
 
     default = Path(options.capture).with_suffix(".yaml").name
     path = output_path(options.output, default, options.force, inputs=[options.capture])
-    capture = read_capture(options.capture)
+    capture = read_capture(options.capture, options.device)
     _write_captured(capture, path, options.capture)
 
 

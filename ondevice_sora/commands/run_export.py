@@ -37,7 +37,6 @@ def run_export(options: argparse.Namespace) -> int:
         from ondevice_sora.runtime.coreml.export.exported import Export
         from ondevice_sora.runtime.coreml.playing import play
         from ondevice_sora.runtime.sampling.sidecar import sidecar
-        from ondevice_sora.runtime.small.vocabulary import tokenize
 
     schedule = None if options.schedule is None else Path(options.schedule)
     options.trace = options.trace or ""
@@ -46,9 +45,7 @@ def run_export(options: argparse.Namespace) -> int:
         torch.set_num_threads(options.threads)
     export = Export.open(Path(options.export))
     played = export.played(schedule)
-    token_ids, token_mask = tokenize([options.prompt])
-    length = export.manifest.encoder_tokens
-    token_ids, token_mask = token_ids[:, :length], token_mask[:, :length]
+    token_ids, token_mask = export.tokenizer.encode(options.prompt)
     export.check_packages()
     backend: BackendName = options.backend or ("coreml" if sys.platform == "darwin" else "reference")
     began = time.perf_counter()

@@ -28,14 +28,26 @@ class VideoShape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     frames: int
 
 
+class PromptForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a prompt goes through before it is cut into tokens: lower case, and a suffix that training had."""
+
+    suffix: str
+    lower_case: bool
+    source: str
+
+
 class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A model of Open-Sora's classes, and the video and text length that it is described at unless told otherwise."""
+    """A model of Open-Sora's classes, and the video and text length that it is described at unless told otherwise.
+
+    `name` is by what measurements know the model. `prompt` is for models that read T5's pieces.
+    """
 
     name: str
     source: str
     video: VideoShape
     text_tokens: int
     config: OpenSoraConfig = OpenSoraConfig()
+    prompt: PromptForm | None = None
 
 
 def architecture_names() -> list[str]:
@@ -52,6 +64,13 @@ def architecture(name: str) -> Architecture | None:
     if name not in architecture_names():
         return None
     return read_yaml(ARCHITECTURES / f"{name}.yaml").convert(Architecture)
+
+
+def name_in_captures(name: str) -> str:
+    """By what measurements know the architecture of that name: a plan says 'small', its blocks the longer one."""
+    described = architecture(name)
+    assert described is not None, f"{name} is no architecture"
+    return described.name
 
 
 @lru_cache(maxsize=32)

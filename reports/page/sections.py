@@ -142,14 +142,19 @@ def memory_keys(runs: list[Run]) -> list[Key]:
     """The legend of the memory figure."""
     if len(runs) > 1:
         peaks = [Key("swatch", run.color, f"{run.letter}: peak {format_bytes(run.trace.peak_bytes)}") for run in runs]
+        is_any_sampled = any(run.trace.sampled for run in runs)
         return [
             *peaks,
+            *([Key("rule measured dotted", "", "measured by the system")] if is_any_sampled else []),
             Key("rule", "", "limit"),
             Key("", "", "Zoomed out: a line for the highest, a band down to the lowest."),
         ]
     trace = runs[0].trace
     held = [holder for holder in reversed(HOLDERS) if any(getattr(sample, holder) for sample in trace.memory)]
     keys = [Key("swatch", f"h-{holder}", HOLDERS[holder]) for holder in held]
+    if trace.sampled_peak_bytes is not None:
+        told = f"measured by the system, peak {format_bytes(trace.sampled_peak_bytes)}"
+        keys.append(Key("rule measured", "", told))
     keys.append(Key("rule", "", f"limit {format_bytes(trace.limit_bytes)}"))
     budget = trace.result.budget_bytes if trace.result is not None else None
     if budget is not None:

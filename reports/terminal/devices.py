@@ -34,6 +34,8 @@ def print_profile(profile: Profile, device: Device) -> None:
     """Hardware, memory limits and costs of a device, each figure with its mark, spread and source."""
     console = table_console()
     console.print(f"{device.name}, {device.chip}, {device.system}")
+    if device.machines:
+        console.print(f"machines: {' '.join(device.machines)}")
     for note in device.notes:
         console.print(f"note: {note}")
     console.print("\nHardware")

@@ -28,7 +28,7 @@ from ondevice_sora.plans.schedule import MemoryModel, build_schedule, speeds_of
 from ondevice_sora.plans.schema import ComponentPlan, LoadedPlan, Plan, Tdtm
 from ondevice_sora.profiles.costs import bytes_alone
 from ondevice_sora.profiles.devices import Device
-from ondevice_sora.profiles.models.catalogue import listed_model
+from ondevice_sora.profiles.models.catalogue import listed_model, name_in_captures
 from ondevice_sora.profiles.profile import Profile
 from ondevice_sora.runtime.executor import footprint
 from ondevice_sora.runtime.executor.executor import Executor
@@ -53,10 +53,8 @@ from ondevice_sora.runtime.small.vocabulary import EXAMPLE, tokenize
 STAND_IN, SMALL = "stdit3", "small"
 CUTS = "cuts"
 """Folder of a store for stores of the same model cut otherwise."""
-SMALL_NAME = "small model of Open-Sora's classes"
-"""As profiles/ describes it: what is captured of a store of it prices plans with `model: small`."""
-BATCH = 2
-"""Samples in a network evaluation: both branches of classifier-free guidance."""
+SMALL_NAME = name_in_captures(SMALL)
+"""What is captured of a store of it prices plans with `model: small`."""
 PIXELS_PER_LATENT = 8
 FPS = 24.0
 Side = Annotated[int, msgspec.Meta(ge=1, le=4096)]
@@ -143,11 +141,12 @@ class StandIn:
     def _walk(self, plan: Plan, player: Player) -> Tensor:
         generator = torch.Generator().manual_seed(0)
         noise = torch.randn(1, self.config.in_channels, *self.size, generator=generator)
-        caption = torch.randn(BATCH, self.text_tokens, self.config.caption_channels, generator=generator)
+        branches = plan.sampler.branches
+        caption = torch.randn(branches, self.text_tokens, self.config.caption_channels, generator=generator)
         fixed = {
             "fps": torch.tensor([FPS]),
             "caption": caption,
-            "text_mask": torch.ones(BATCH, self.text_tokens, dtype=torch.int64),
+            "text_mask": torch.ones(branches, self.text_tokens, dtype=torch.int64),
         }
 
         def denoise(latents: Tensor, timesteps: Tensor, *, step: int, merge: bool) -> Tensor:

@@ -32,8 +32,8 @@ class Buffer:
         self._map, self._offset, self._address = _mapping(self.capacity)
         self.view: memoryview | None = memoryview(self._map)[self._offset : self._offset + self.capacity]
 
-    def tensors(self, stored: Sequence[StoredTensor]) -> list[Tensor]:
-        """Views of a block's tensors, in the order given, where a read from the data section's start put them."""
+    def tensors(self, stored: Sequence[StoredTensor], offset: int = 0) -> list[Tensor]:
+        """Views of a file's tensors, in the order given, where a read of its data section to `offset` put them."""
         assert self.view is not None, "the buffer was released"
         found = []
         for entry in stored:
@@ -42,7 +42,7 @@ class Buffer:
             if count == 0:
                 found.append(torch.empty(entry.shape, dtype=dtype))
                 continue
-            flat = torch.frombuffer(self.view, dtype=dtype, count=count, offset=entry.start)
+            flat = torch.frombuffer(self.view, dtype=dtype, count=count, offset=offset + entry.start)
             found.append(flat.reshape(entry.shape))
         return found
 
@@ -66,6 +66,15 @@ class Buffer:
         if self.view is not None:
             self.give_back()
             self.view = None
+
+
+def placed(sizes: Sequence[int]) -> tuple[list[int], int]:
+    """Where the data of files of these sizes lie in a buffer, one after the other, and where the last one ends."""
+    offsets, end = [], 0
+    for size in sizes:
+        offsets.append(-(-end // READ_ALIGNMENT) * READ_ALIGNMENT)
+        end = offsets[-1] + size
+    return offsets, end
 
 
 def _mapping(capacity: int) -> tuple[mmap.mmap, int, int]:

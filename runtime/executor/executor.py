@@ -37,6 +37,7 @@ from ondevice_sora.records.ledger import Ledger
 from ondevice_sora.records.trace import Action, Lane, Span, Trace
 from ondevice_sora.runtime.executor import footprint
 from ondevice_sora.runtime.executor.backend import Backend, CancelledLoadError
+from ondevice_sora.runtime.executor.meter import Meter
 from ondevice_sora.runtime.executor.slots import assign
 from ondevice_sora.runtime.host import this_host
 from ondevice_sora.runtime.networks.units import State, Unit
@@ -95,6 +96,7 @@ class Executor:
         self._abandoned = False
         self._pass = 0
         self._before_bytes: int | None = None
+        self._meter = Meter()
         self._peak_is_ours = False
         self._measured_peak_bytes: int | None = None
         self._ledger = Ledger(self.memory.baseline, self.budget if self.budget is not None else NO_LIMIT)
@@ -128,6 +130,7 @@ class Executor:
         self._load_what_stays()
         self._start_s = self.clock()
         self.setup_s = self._start_s - entered_s
+        self._meter.start(self._before_bytes)
         self._thread.start()
 
     def _load_what_stays(self) -> None:
@@ -210,6 +213,7 @@ class Executor:
             memory=list(self._ledger.samples),
             limit_bytes=int(self.budget) if self.budget is not None else self.limit_bytes,
             conditions={**facts, **(conditions or {})},
+            footprint=self._meter.samples,
         )
 
     @property
@@ -227,6 +231,7 @@ class Executor:
 
         A read that hangs in the system cannot be ended: the loader then frees the buffers itself if it ever returns.
         """
+        self._meter.stop()
         if self._measured_peak_bytes is None:
             self._measured_peak_bytes = self.measured_peak_bytes
         with self._condition:

@@ -9,7 +9,8 @@ direct reads land where the tensors lie. Tensors whose bytes are a multiple of 6
 that a whole model's have, and the same bits come out.
 
 A file's name carries its content, and the manifest is replaced last: whatever interrupts the writing, the manifest
-names complete files of one version. Both variants of a block read the same file.
+names complete files of one version. Both variants of a block read the same file. A store that is cut finer than a plan
+serves it too: the plan's block is then several files (unit_store.py).
 """
 
 from __future__ import annotations
@@ -108,13 +109,17 @@ class StoredBlock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is in a store. `partition` is the hash of model and cuts; `origin` says how to build the networks."""
+    """What is in a store. `partition` is the hash of model and cuts; `origin` says how to build the networks.
+
+    A store that is not complete has the blocks that were finished when its writing broke off.
+    """
 
     format: str
     model: Title
     partition: Line
     blocks: tuple[StoredBlock, ...]
     origin: dict[str, Any] = {}
+    complete: bool = True
 
 
 class Store:
@@ -123,7 +128,6 @@ class Store:
     def __init__(self, directory: Path, manifest: Manifest) -> None:
         self.directory = directory
         self.manifest = manifest
-        self._blocks = {(b.component, b.first_unit, b.last_unit): b for b in manifest.blocks}
 
     @staticmethod
     def is_there(directory: Path) -> bool:
@@ -131,8 +135,11 @@ class Store:
         return os.path.lexists(directory / MANIFEST)
 
     @classmethod
-    def open(cls, directory: Path) -> Store:
-        """Read the manifest. Raises UserError if there is none, or if it contradicts itself."""
+    def open(cls, directory: Path, *, begun: bool = False) -> Store:
+        """Read the manifest. Raises UserError if there is none, if it contradicts itself, or if it is not complete.
+
+        With `begun` one that is not complete will do.
+        """
         path = directory / MANIFEST
         if not cls.is_there(directory):
             raise UserError("no block store: there is no manifest.json", str(directory), "Write the store first.")
@@ -140,19 +147,26 @@ class Store:
         document.check_format("a block store's manifest", FORMAT)
         manifest = document.convert(Manifest)
         _check(manifest, document)
+        if not (manifest.complete or begun):
+            raise document.error("$.complete", "the store is not complete", "Go on with the command that writes it.")
         return cls(directory, manifest)
 
-    def block(self, component: str, first_unit: str, last_unit: str) -> StoredBlock:
-        """The block of these units. Raises UserError if the store was cut otherwise."""
-        found = self._blocks.get((component, first_unit, last_unit))
-        if found is None:
-            cuts = ", ".join(block.name for block in self.manifest.blocks if block.component == component) or "nothing"
-            raise UserError(
-                f"the store has no block '{first_unit}..{last_unit}' of {component}; it has {cuts}",
-                str(self.directory),
-                "Write the store for this plan's partition.",
-            )
-        return found
+    def files_of(self, component: str, first_unit: str, last_unit: str) -> tuple[StoredBlock, ...]:
+        """The files, one after the other, that hold the block of these units.
+
+        Raises UserError if no files begin and end with it: the store was cut otherwise.
+        """
+        own = [block for block in self.manifest.blocks if block.component == component]
+        start = next((index for index, block in enumerate(own) if block.first_unit == first_unit), len(own))
+        for index in range(start, len(own)):
+            if own[index].last_unit == last_unit:
+                return tuple(own[start : index + 1])
+        raise UserError(
+            f"the store has no block '{span_name(first_unit, last_unit)}' of {component}; it has "
+            + (", ".join(block.name for block in own) or "nothing"),
+            str(self.directory),
+            "Write the store for this plan's partition.",
+        )
 
     def path(self, block: StoredBlock) -> Path:
         return plain(self.directory, block.file)
@@ -272,26 +286,22 @@ def _write_block(
     tensors: Mapping[str, Tensor],
     before: Sequence[StoredBlock],
 ) -> StoredBlock:
-    ordered = sorted(tensors.items(), key=lambda item: (_size(item[1]) % VECTOR_BYTES > 0, -item[1].element_size()))
-    entries, position = [], 0
-    for name, tensor in ordered:
-        dtype = DTYPE_NAMES.get(tensor.dtype)
-        if dtype is None or tensor.is_meta:
+    for name, tensor in tensors.items():
+        if tensor.dtype not in DTYPE_NAMES or tensor.is_meta:
             kind = "on the meta device" if tensor.is_meta else f"of {tensor.dtype}"
             raise UserError(f"weight {name} is {kind}, which a store does not hold", str(directory))
-        entries.append(StoredTensor(name, dtype, tuple(tensor.shape), position, position + _size(tensor)))
-        position += _size(tensor)
-    header = header_bytes(entries)
-    arrays: list[bytes | memoryview] = [header, *(_bytes(tensor) for _, tensor in ordered)]
+    entries = laid_out({name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()})
+    header, position = header_bytes(entries), entries[-1].end if entries else 0
+    arrays: list[bytes | memoryview] = [header, *(bytes_of(tensors[entry.name]) for entry in entries)]
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(array)
     checksum = digest.hexdigest()
     first, last = block.units[0].name, block.units[-1].name
     name = f"{component}.{number:03}-{checksum[:8]}.safetensors"
-    stored = StoredBlock(name, component, first, last, len(header), position, checksum, tuple(entries))
+    stored = StoredBlock(name, component, first, last, len(header), position, checksum, entries)
     path = directory / name
-    if stored in before and _is_whole(directory, stored):
+    if stored in before and is_whole(directory, stored):
         return stored
     try:
         with replaced(path) as stream:
@@ -303,7 +313,18 @@ def _write_block(
     return stored
 
 
-def _is_whole(directory: Path, block: StoredBlock) -> bool:
+def laid_out(tensors: Mapping[str, tuple[torch.dtype, tuple[int, ...]]]) -> tuple[StoredTensor, ...]:
+    """Where tensors of these types and shapes lie in the data section. The types are those of DTYPES."""
+    sizes = {name: math.prod(shape) * dtype.itemsize for name, (dtype, shape) in tensors.items()}
+    entries, position = [], 0
+    for name in sorted(tensors, key=lambda name: (sizes[name] % VECTOR_BYTES > 0, -tensors[name][0].itemsize)):
+        dtype, shape = tensors[name]
+        entries.append(StoredTensor(name, DTYPE_NAMES[dtype], shape, position, position + sizes[name]))
+        position += sizes[name]
+    return tuple(entries)
+
+
+def is_whole(directory: Path, block: StoredBlock) -> bool:
     try:
         with open_beside(directory, block.file) as stream:
             return os.fstat(stream.fileno()).st_size == block.file_bytes
@@ -326,10 +347,7 @@ def header_bytes(entries: Sequence[StoredTensor]) -> bytes:
     return len(text).to_bytes(8, "little") + text
 
 
-def _size(tensor: Tensor) -> int:
-    return tensor.numel() * tensor.element_size()
-
-
-def _bytes(tensor: Tensor) -> memoryview:
+def bytes_of(tensor: Tensor) -> memoryview:
+    """A tensor's values as they lie in a file."""
     flat = tensor.contiguous().reshape(-1)
     return memoryview(flat.view(torch.uint8).numpy().data) if flat.numel() else memoryview(b"")

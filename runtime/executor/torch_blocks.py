@@ -1,7 +1,8 @@
 """Blocks as torch modules: weights are read from a block store into buffers, and lie nowhere else.
 
-A block has weights only while it runs: its modules' parameters are then views into the buffer, copied nowhere. Weights
-that the modules held before are dropped when the backend is opened.
+A unit has weights only while it runs: its modules' parameters are then views into the buffer, copied nowhere. Those
+that the store holds in 16 bits are copied, to float32, in which all arithmetic is, and only for the unit that runs.
+Weights that the modules held before are dropped when the backend is opened.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from torch import Tensor
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.schedule import Schedule
 from ondevice_sora.plans.schema import Plan
-from ondevice_sora.profiles.blocks import Processor
+from ondevice_sora.profiles.blocks import Processor, span_name
 from ondevice_sora.runtime.executor.backend import Progress
-from ondevice_sora.runtime.executor.buffers import Buffer
+from ondevice_sora.runtime.executor.buffers import Buffer, placed
 from ondevice_sora.runtime.executor.reading import FileReader, Reader
 from ondevice_sora.runtime.executor.slots import Assignment, Holding
 from ondevice_sora.runtime.executor.store import DTYPES, VECTOR_BYTES, Store, StoredBlock
 from ondevice_sora.runtime.networks.network import HeldWeight, Network, WeightPlace, weight_places
-from ondevice_sora.runtime.networks.units import State, Unit, run_units
+from ondevice_sora.runtime.networks.units import State, Unit
 
 
 class TorchBlocks:
@@ -39,7 +40,7 @@ class TorchBlocks:
         by_name = {network.name: network for network in networks}
         self._blocks = [
             RuntimeBlock(
-                by_name[spec.component], store.block(spec.component, spec.units[0].name, spec.units[-1].name),
+                by_name[spec.component], store.files_of(spec.component, spec.units[0].name, spec.units[-1].name),
                 spec.variant, [unit.name for unit in spec.units],
             )
             for spec in schedule.blocks
@@ -65,10 +66,10 @@ class TorchBlocks:
 
     def file_of(self, block: int) -> str:
         found = self._blocks[block]
-        return found.stored.file + (f" {found.variant}" if self._is_separate else "")
+        return found.name + (f" {found.variant}" if self._is_separate else "")
 
     def size_of(self, block: int) -> int:
-        return self._blocks[block].stored.data_bytes
+        return self._blocks[block].num_bytes
 
     def detach(self) -> None:
         for block in self._blocks:
@@ -85,15 +86,13 @@ class TorchBlocks:
     def load(self, block: int, holding: Holding, progress: Progress) -> None:
         view = self.buffers[holding.buffer].view
         assert view is not None, "loads come between open and close"
-        self.reader.read(self._blocks[block].stored, view, progress)
+        found = self._blocks[block]
+        for file, offset in zip(found.files, found.offsets, strict=True):
+            self.reader.read(file, view[offset:], progress)
 
     def run(self, block: int, holding: Holding, state: State, units: Sequence[Unit] | None) -> State:
         found, buffer = self._blocks[block], self.buffers[holding.buffer]
-        try:
-            found.bind(self._views[found.stored.file, holding.buffer])
-            return found.run(state, buffer, units)
-        finally:
-            found.unbind()
+        return found.run(state, self._views[found.name, holding.buffer], buffer, units)
 
     def evict(self, holding: Holding, *, trim: bool) -> None:
         """The buffer's pages stay for its next block unless they are to be given back."""
@@ -117,16 +116,21 @@ class TorchBlocks:
         them: 15 to 20 MB with the small model's 39 units.
         """
         for visit, holding in zip(self._visits, assignment.holdings, strict=True):
-            stored = self._blocks[visit.block].stored
-            if (stored.file, holding.buffer) not in self._views:
-                self._views[stored.file, holding.buffer] = self.buffers[holding.buffer].tensors(stored.tensors)
+            found, buffer = self._blocks[visit.block], self.buffers[holding.buffer]
+            if (found.name, holding.buffer) not in self._views:
+                self._views[found.name, holding.buffer] = found.tensors(buffer)
 
 
 class RuntimeBlock:
-    """A block in one variant: its units, where its weights belong, and what it hands on."""
+    """A block in one variant: its units, where their weights belong and lie, and what it hands on.
 
-    def __init__(self, network: Network, stored: StoredBlock, variant: str, names: Sequence[str]) -> None:
-        self.stored, self.variant = stored, variant
+    `files` hold the units one after the other. `offsets` are where their data lie in a buffer.
+    """
+
+    def __init__(self, network: Network, files: Sequence[StoredBlock], variant: str, names: Sequence[str]) -> None:
+        """Raises UserError if the files hold other weights than these units."""
+        self.files, self.variant = files, variant
+        self.offsets, self.num_bytes = placed([file.data_bytes for file in files])
         units = network.units("tdtm" if variant == "tdtm" else "plain")
         start = next(i for i, unit in enumerate(units) if unit.name == names[0])
         self.span = slice(start, start + len(names))
@@ -134,37 +138,83 @@ class RuntimeBlock:
         later = units[start + len(names) :]
         self.hands_on = {name for unit in later for name in unit.reads} if later else set()
         self.hands_on |= set(units[-1].writes)
-        slots = dict(pair for unit in self.units for pair in weight_places(unit))
-        known = {entry.name for entry in stored.tensors}
-        if known != set(slots):
-            differing = ", ".join(sorted(known ^ set(slots))[:5])
-            raise UserError(f"block '{stored.name}' has other weights than the network: {differing}", stored.file)
-        for entry in stored.tensors:
-            wanted, dtype = slots[entry.name].get(), DTYPES[entry.dtype]
-            if (entry.shape, dtype) != (tuple(wanted.shape), wanted.dtype):
-                held, needed = f"{dtype} {list(entry.shape)}", f"{wanted.dtype} {list(wanted.shape)}"
-                raise UserError(f"{entry.name} is {held} in block '{stored.name}', and {needed} here", stored.file)
-        self.slots: list[WeightPlace | HeldWeight] = [slots[entry.name] for entry in stored.tensors]
-        self.aligned = [entry.start % VECTOR_BYTES == 0 for entry in stored.tensors]
-        self.absent = [_absent(slot) for slot in self.slots]
+        self.weights = [[StoredWeight(name, slot) for name, slot in weight_places(unit)] for unit in self.units]
+        self._match()
 
-    def bind(self, tensors: Sequence[Tensor]) -> None:
-        """Put weights in their places. Few and small ones lie off VECTOR_BYTES; these are copied.
+    @property
+    def name(self) -> str:
+        """Of the file, or of the first and the last: blocks of the same files are the same in memory."""
+        first, last = self.files[0].file, self.files[-1].file
+        return first if len(self.files) == 1 else f"{first}..{last}"
 
-        Matrix products may round otherwise where a weight lies otherwise, and a whole model's weights are aligned.
-        """
-        for slot, tensor, is_aligned in zip(self.slots, tensors, self.aligned, strict=True):
-            slot.put(tensor if is_aligned else tensor.clone())
+    def _match(self) -> None:
+        """Give every weight its place in the list that `tensors` makes. Raises UserError if there is another list."""
+        name = span_name(self.files[0].first_unit, self.files[-1].last_unit)
+        wanted = {weight.name: weight for weights in self.weights for weight in weights}
+        entries = [entry for file in self.files for entry in file.tensors]
+        known = {entry.name for entry in entries}
+        if known != set(wanted):
+            differing = ", ".join(sorted(known ^ set(wanted))[:5])
+            raise UserError(f"block '{name}' has other weights than the network: {differing}", self.files[0].file)
+        for index, entry in enumerate(entries):
+            weight, dtype = wanted[entry.name], DTYPES[entry.dtype]
+            needed = weight.slot.get()
+            if entry.shape != tuple(needed.shape) or not (dtype == needed.dtype or is_widened(dtype, needed.dtype)):
+                held, asked = f"{dtype} {list(entry.shape)}", f"{needed.dtype} {list(needed.shape)}"
+                raise UserError(f"{entry.name} is {held} in block '{name}', and {asked} here", self.files[0].file)
+            weight.index = index
+            weight.is_used_where_it_lies = entry.start % VECTOR_BYTES == 0 and dtype == needed.dtype
+
+    def tensors(self, buffer: Buffer) -> list[Tensor]:
+        """Views of the block's weights in a buffer that it comes to lie in."""
+        pairs = zip(self.files, self.offsets, strict=True)
+        return [tensor for file, offset in pairs for tensor in buffer.tensors(file.tensors, offset)]
 
     def unbind(self) -> None:
-        for slot, tensor in zip(self.slots, self.absent, strict=True):
-            slot.put(tensor)
+        """Take the weights away from all units."""
+        for weights in self.weights:
+            for weight in weights:
+                weight.take()
 
-    def run(self, state: State, buffer: Buffer, units: Sequence[Unit] | None = None) -> State:
-        """The state after the block, without what nobody reads later; nothing in it lies in the buffer."""
-        after = run_units(self.units if units is None else units[self.span], state)
+    def run(
+        self, state: State, tensors: Sequence[Tensor], buffer: Buffer, units: Sequence[Unit] | None = None
+    ) -> State:
+        """The state after the block, without what nobody reads later; nothing in it lies in the buffer.
+
+        Each unit has its weights while it runs: what is widened for it is gone before the next.
+        """
+        after = state
+        for unit, weights in zip(self.units if units is None else units[self.span], self.weights, strict=True):
+            try:
+                for weight in weights:
+                    weight.put(tensors[weight.index])
+                after = unit(after)
+            finally:
+                for weight in weights:
+                    weight.take()
         kept = {name: tensor for name, tensor in after.items() if name in self.hands_on}
         return {name: tensor.clone() if buffer.contains(tensor) else tensor for name, tensor in kept.items()}
+
+
+class StoredWeight:
+    """A weight of a unit: where it belongs, and which of its block's tensors it is."""
+
+    def __init__(self, name: str, slot: WeightPlace | HeldWeight) -> None:
+        self.name, self.slot = name, slot
+        self.index = -1
+        self.is_used_where_it_lies = False
+        self._absent = _absent(slot)
+
+    def put(self, tensor: Tensor) -> None:
+        """Put it in its place: as it lies in the buffer, or a copy, widened where it is stored in half precision.
+
+        Few and small ones lie off VECTOR_BYTES; these are copied too. Matrix products may round otherwise where a
+        weight lies otherwise, and a whole model's weights are aligned.
+        """
+        self.slot.put(tensor if self.is_used_where_it_lies else tensor.to(self._absent.dtype, copy=True))
+
+    def take(self) -> None:
+        self.slot.put(self._absent)
 
 
 def _absent(slot: WeightPlace | HeldWeight) -> Tensor:
@@ -174,6 +224,11 @@ def _absent(slot: WeightPlace | HeldWeight) -> Tensor:
         return tensor
     bare = torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
     return torch.nn.Parameter(bare, requires_grad=False) if slot.is_parameter else bare
+
+
+def is_widened(stored: torch.dtype, needed: torch.dtype) -> bool:
+    """Whether values of one type are stored for arithmetic in another: each is exact in it."""
+    return needed == torch.float32 and stored in (torch.float16, torch.bfloat16)
 
 
 def check_host(plan: Plan) -> None:

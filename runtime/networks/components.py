@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -40,8 +40,6 @@ ENCODER_PREFIXES = (
     "temporal_vae.quant_conv.",
 )
 
-Model = TypeVar("Model", bound=nn.Module)
-
 
 @dataclass(frozen=True)
 class TextToVideo:
@@ -53,11 +51,15 @@ class TextToVideo:
 
 
 def load_text_to_video(directory: Path) -> TextToVideo:
-    """Load all three components, in float32. Raises UserError, with file and names, for what does not fit."""
+    """Load all three components, in float32. Raises UserError, with file and names, for what does not fit.
+
+    Weights are copied to where the system aligns them: in a file they lie anywhere, and products round otherwise then.
+    """
     described, weights = describe_text_to_video(directory)
     for name, network in vars(described).items():
-        fill(network, weights[name].tensors(network.state_dict(keep_vars=True)))
-        network.float().requires_grad_(False)
+        found = weights[name].tensors(network.state_dict(keep_vars=True))
+        fill(network, ((key, tensor.to(torch.float32, copy=True)) for key, tensor in found))
+        network.requires_grad_(False)
     return described
 
 
@@ -68,17 +70,42 @@ def describe_text_to_video(directory: Path) -> tuple[TextToVideo, dict[str, Chec
     """
     if not directory.is_dir():
         raise UserError("no such directory", str(directory), "Point to the folder that holds the three components.")
-    text_encoder, text_weights = _described(directory / TEXT_ENCODER, _text_encoder, t5.UNUSED_PREFIXES)
-    denoiser, denoiser_weights = _described(directory / DENOISER, _denoiser)
-    decoder, decoder_weights = _described(directory / DECODER, _decoder, ENCODER_PREFIXES)
-    written, read = text_encoder.config.d_model, denoiser.config.caption_channels
+    described = {name: describe_component(directory / name, name) for name in (TEXT_ENCODER, DENOISER, DECODER)}
+    model = TextToVideo(**{name: network for name, (network, _) in described.items()})
+    check_together(model, str(directory))
+    return model, {name: checkpoint for name, (_, checkpoint) in described.items()}
+
+
+def describe_component(directory: Path, name: str) -> tuple[Any, Checkpoint]:
+    """The network of a component's folder without weights, and the weights that fit it.
+
+    Raises UserError, MisfitError for weights of another network.
+    """
+    network = component_without_weights(directory, name)
+    checkpoint = find_checkpoint(directory)
+    check_fit(network, checkpoint.shapes, str(checkpoint.path), MADE_BY[name][1])
+    checkpoint.check_kinds(network.state_dict(keep_vars=True))
+    return network, checkpoint
+
+
+def component_without_weights(directory: Path, name: str) -> Any:
+    """The network that a component's config.json describes, on the meta device. Raises UserError."""
+    config_file = directory / CONFIG_FILE
+    mapping: Mapping[str, Any] = {}
+    if os.path.lexists(config_file):
+        mapping = read_json(config_file, mend="Download it again.").data
+    with torch.device("meta"):
+        return MADE_BY[name][0](mapping, str(config_file)).eval()
+
+
+def check_together(model: TextToVideo, where: str) -> None:
+    """Raise UserError unless each component reads what the one before it makes."""
+    written, read = model.text_encoder.config.d_model, model.denoiser.config.caption_channels
     if written != read:
-        raise UserError(f"the text encoder writes {written} channels, the denoiser reads {read}", str(directory))
-    made, decoded = denoiser.config.in_channels, decoder.config.temporal.embed_dim
+        raise UserError(f"the text encoder writes {written} channels, the denoiser reads {read}", where)
+    made, decoded = model.denoiser.config.in_channels, model.decoder.config.temporal.embed_dim
     if made != decoded:
-        raise UserError(f"the denoiser makes {made} latent channels, the decoder reads {decoded}", str(directory))
-    weights = {TEXT_ENCODER: text_weights, DENOISER: denoiser_weights, DECODER: decoder_weights}
-    return TextToVideo(text_encoder, denoiser, decoder), weights
+        raise UserError(f"the denoiser makes {made} latent channels, the decoder reads {decoded}", where)
 
 
 def save_component(
@@ -119,16 +146,9 @@ def _decoder(mapping: Mapping[str, Any], where: str) -> VideoVAE:
     return VideoVAE(video_vae_config(mapping, where))
 
 
-def _described(
-    directory: Path, make: Callable[[Mapping[str, Any], str], Model], unused_prefixes: tuple[str, ...] = ()
-) -> tuple[Model, Checkpoint]:
-    config_file = directory / CONFIG_FILE
-    mapping: Mapping[str, Any] = {}
-    if os.path.lexists(config_file):
-        mapping = read_json(config_file, mend="Download it again.").data
-    with torch.device("meta"):
-        model = make(mapping, str(config_file))
-    checkpoint = find_checkpoint(directory)
-    check_fit(model, checkpoint.shapes, str(checkpoint.path), unused_prefixes)
-    checkpoint.check_kinds(model.state_dict(keep_vars=True))
-    return model.eval(), checkpoint
+MADE_BY: dict[str, tuple[Callable[[Mapping[str, Any], str], nn.Module], tuple[str, ...]]] = {
+    TEXT_ENCODER: (_text_encoder, t5.UNUSED_PREFIXES),
+    DENOISER: (_denoiser, ()),
+    DECODER: (_decoder, ENCODER_PREFIXES),
+}
+"""What makes a component of its configuration, and what a checkpoint may hold that it has no use for."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -86,3 +87,16 @@ def weight_places(unit: Unit) -> Iterator[tuple[str, WeightPlace | HeldWeight]]:
             path, _, attribute = name.rpartition(".")
             owner = module.get_submodule(path)
             yield f"{prefix}.{name}", WeightPlace(owner, attribute, attribute in owner._parameters)
+
+
+@contextmanager
+def bound(slots: Mapping[str, WeightPlace | HeldWeight], tensors: Mapping[str, Tensor]) -> Iterator[None]:
+    """The modules with these weights, inside the `with`; afterwards as they were."""
+    before = {name: slot.get() for name, slot in slots.items()}
+    try:
+        for name, slot in slots.items():
+            slot.put(tensors[name])
+        yield
+    finally:
+        for name, slot in slots.items():
+            slot.put(before[name])

@@ -36,7 +36,7 @@ TIMESTEP_FREQUENCIES = 256
 # Keys of the published config.json that do not change what inference computes.
 IGNORED_SETTINGS = frozenset(
     {
-        "_name_or_path", "architectures", "class_dropout_prob", "drop_path", "enable_flash_attn",
+        "_name_or_path", "architectures", "class_dropout_prob", "drop_path", "dtype", "enable_flash_attn",
         "enable_layernorm_kernel", "enable_sequence_parallelism", "force_huggingface", "freeze_y_embedder",
         "input_size", "model_type", "only_train_temporal", "skip_y_embedder", "torch_dtype", "transformers_version",
     }

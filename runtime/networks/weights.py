@@ -30,6 +30,8 @@ SAFETENSORS = ".safetensors"
 PICKLES = (".bin", ".pt", ".pth")
 FLOATS = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
 """What weights may be, by the names that safetensors have for it."""
+SAMPLED_PLACES, SAMPLED_VALUES = 16, 32
+"""Of each tensor, where two checkpoints are to be told apart quickly."""
 
 Shape = tuple[int, ...]
 
@@ -49,6 +51,10 @@ class Misfit:
         shapes = [f"{name} {list(got)} for {list(wanted)}" for name, (got, wanted) in self.misshapen.items()]
         parts = (("missing", self.missing), ("unexpected", self.unexpected), ("misshapen", shapes))
         return "; ".join(f"{len(names)} {kind}: {_some(names)}" for kind, names in parts if names)
+
+
+class NoWeightsError(UserError):
+    """There are no weights, or a part of them is not there."""
 
 
 class MisfitError(UserError):
@@ -75,6 +81,7 @@ class _Entry:
     file: Path
     shape: Shape
     kind: str | None
+    dtype: torch.dtype | None = None
 
 
 class Checkpoint:
@@ -98,6 +105,16 @@ class Checkpoint:
     def shapes(self) -> dict[str, Shape]:
         return {name: entry.shape for name, entry in self._entries.items()}
 
+    @property
+    def dtypes(self) -> dict[str, torch.dtype | None]:
+        """None for what cannot be a weight."""
+        return {name: entry.dtype for name, entry in self._entries.items()}
+
+    @property
+    def files(self) -> list[Path]:
+        """Those that the tensors are in."""
+        return sorted({entry.file for entry in self._entries.values()})
+
     def check_kinds(self, names: Iterable[str]) -> None:
         """Raise UserError for a tensor among these names (those that are here) that cannot be a network's weight."""
         for name in names:
@@ -111,6 +128,15 @@ class Checkpoint:
         if missing := [name for name in names if name not in self._entries]:
             raise KeyError(missing[0])
         return dict(self.tensors(names))
+
+    def samples(self, names: Collection[str]) -> Iterator[tuple[str, Tensor]]:
+        """A few values of each of these weights, from evenly spaced places; nothing else is read. Raises UserError."""
+        for file in dict.fromkeys(self._entries[name].file for name in names):
+            for name, tensor in _values_in(file, [name for name in names if self._entries[name].file == file]):
+                flat = tensor.reshape(-1)
+                step = max(SAMPLED_VALUES, flat.numel() // SAMPLED_PLACES)
+                places = range(0, flat.numel(), step)
+                yield name, torch.cat([flat[start : start + SAMPLED_VALUES] for start in places] or [flat])
 
     def tensors(self, names: Collection[str]) -> Iterator[tuple[str, Tensor]]:
         """Those of these names that are here with their values, one file after the other.
@@ -134,7 +160,7 @@ def find_checkpoint(directory: Path) -> Checkpoint:
     if directory.is_file():
         return Checkpoint(directory)
     if not directory.is_dir():
-        raise UserError("no such file or directory", str(directory), "Point to the folder that holds the weights.")
+        raise NoWeightsError("no such file or directory", str(directory), "Point to the folder that holds the weights.")
     files = sorted(file for file in directory.iterdir() if file.is_file())
     choices: tuple[Callable[[Path], bool], ...] = (
         lambda file: file.name.endswith(SAFETENSORS + INDEX_SUFFIX),
@@ -152,7 +178,7 @@ def find_checkpoint(directory: Path) -> Checkpoint:
                 str(directory),
                 f"Point to one of them, or add the *{INDEX_SUFFIX} that came with the shards.",
             )
-    raise UserError(
+    raise NoWeightsError(
         "no weights here", str(directory), f"Put *{SAFETENSORS} or {', '.join('*' + p for p in PICKLES)} there."
     )
 
@@ -213,7 +239,7 @@ def _read_index(path: Path) -> dict[str, Path]:
     files = read_record(path, _Index, max_bytes=MAX_INDEX_BYTES, mend=mend).weight_map
     for file in sorted(set(files.values())):
         if not (path.parent / file).is_file():
-            raise UserError(f"shard {file} is missing", str(path), "Download it into the same folder.")
+            raise NoWeightsError(f"shard {file} is missing", str(path), "Download it into the same folder.")
     return {name: path.parent / file for name, file in files.items()}
 
 
@@ -222,10 +248,12 @@ def _entries_in(file: Path) -> dict[str, _Entry]:
         return {name: _entry_of(file, tensor) for name, tensor in _unpickle(file).items()}
     with _readable(file), safe_open(file, "pt") as opened:
         slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118  # not a mapping
-        return {
-            name: _Entry(file, tuple(part.get_shape()), None if part.get_dtype() in FLOATS else part.get_dtype())
-            for name, part in slices.items()
-        }
+        return {name: _entry_of_slice(file, part) for name, part in slices.items()}
+
+
+def _entry_of_slice(file: Path, part: Any) -> _Entry:
+    kind = part.get_dtype()
+    return _Entry(file, tuple(part.get_shape()), None if kind in FLOATS else kind, FLOATS.get(kind))
 
 
 def _entry_of(file: Path, tensor: Tensor) -> _Entry:
@@ -238,7 +266,8 @@ def _entry_of(file: Path, tensor: Tensor) -> _Entry:
         "without values": tensor.is_meta,
         str(tensor.dtype).removeprefix("torch."): tensor.dtype not in FLOATS.values(),
     }
-    return _Entry(file, tuple(tensor.shape), next((kind for kind, holds in unusual.items() if holds), None))
+    kind = next((kind for kind, holds in unusual.items() if holds), None)
+    return _Entry(file, tuple(tensor.shape), kind, None if kind else tensor.dtype)
 
 
 def _values_in(file: Path, names: Collection[str]) -> Iterator[tuple[str, Tensor]]:

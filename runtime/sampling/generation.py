@@ -132,7 +132,7 @@ def generate(
     player = player or WholePlayer(video.networks, request.merge_steps)
     watch = Stopwatch(on_step)
     caption = player.play(TEXT_ENCODER, model.text_encoder.initial_state(token_ids, token_mask))["caption"]
-    captions = torch.cat([caption, video.no_caption[None, : caption.shape[1]]])
+    captions = video.captions(caption)
     fps = torch.tensor([request.fps])
 
     def denoise(latents: Tensor, timesteps: Tensor, *, step: int, merge: bool) -> Tensor:

@@ -6,12 +6,13 @@ nothing here uses it.
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from torch import Tensor
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.leap import resolved
-from ondevice_sora.plans.schema import Plan
+from ondevice_sora.plans.schema import Plan, guidance_branches
 from ondevice_sora.runtime.sampling.leap import LeapRule, rule_of
 from ondevice_sora.runtime.sampling.sampler import flow_timesteps
 
@@ -35,6 +36,11 @@ class VideoRequest:
     merge_steps: Collection[int] = ()
     merged_blocks: Callable[[Sequence[str]], Collection[str]] = tuple
     attended_tokens: int | None = None
+
+    @property
+    def branches(self) -> Literal[1, 2]:
+        """Samples in one network evaluation, as guidance_branches."""
+        return guidance_branches(self.guidance_scale)
 
     def timesteps(self) -> tuple[float, ...]:
         """The times handed to the network at each step, 1000 to 0. Raises UserError on a bad request."""

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.interrupts import check
+from ondevice_sora.plans.schema import guidance_branches
 from ondevice_sora.runtime.sampling.leap import NUM_TIMESTEPS, LeapRule, NoLeap, Observation, drift_cosine
 
 FRAMES_PER_CHUNK = 17
@@ -23,9 +24,10 @@ REFERENCE_SIDE_PIXELS = 512
 
 
 class Denoiser(Protocol):
-    """Velocity for latents [2B, C, T, H, W], conditional half first, at timesteps [2B] on the scale 0..1000.
+    """Velocity for latents [branches * B, C, T, H, W] at timesteps [branches * B] on the scale 0..1000.
 
-    May return further channels after the first C; they are not used. `merge` asks for the TDTM variant of the blocks.
+    With two branches the conditional half comes first; with one there is no other. May return further channels after
+    the first C; they are not used. `merge` asks for the TDTM variant of the blocks.
     """
 
     def __call__(self, latents: Tensor, timesteps: Tensor, *, step: int, merge: bool) -> Tensor: ...
@@ -105,7 +107,8 @@ def sample(
 
     `leap` decides whether to end early (default: never), `merge_steps` are the steps that run with TDTM, `on_step` is
     told of every step as it ends. Guidance is v = v_uncond + scale * (v_cond - v_uncond), both halves in one
-    evaluation. Raises UserError for a merge step or a leap outside the run, and Interrupted between steps.
+    evaluation; at a scale of 1.0 that is v_cond, and the other half is not computed. Raises UserError for a merge step
+    or a leap outside the run, and Interrupted between steps.
     """
     outside = sorted(step for step in merge_steps if not 0 <= step < len(timesteps))
     if outside:
@@ -151,7 +154,7 @@ def replay(
     """
 
     def recall(latents: Tensor, timesteps: Tensor, *, step: int, merge: bool) -> Tensor:
-        return torch.cat([seen[step].drift] * 2)
+        return seen[step].drift
 
     return sample(recall, seen[0].latent, timesteps, guidance_scale=1.0, leap=leap, merge_steps=merge_steps)
 
@@ -159,8 +162,11 @@ def replay(
 def _guided_drift(
     denoise: Denoiser, latent: Tensor, timestep: float, guidance_scale: float, step: int, merge: bool
 ) -> Tensor:
-    both = torch.cat([latent, latent])
-    times = torch.full((both.shape[0],), timestep, dtype=torch.float32, device=latent.device)
-    velocity = denoise(both, times, step=step, merge=merge)[:, : latent.shape[1]]
+    branches = guidance_branches(guidance_scale)
+    latents = torch.cat([latent] * branches)
+    times = torch.full((latents.shape[0],), timestep, dtype=torch.float32, device=latent.device)
+    velocity = denoise(latents, times, step=step, merge=merge)[:, : latent.shape[1]]
+    if branches == 1:
+        return velocity
     conditional, unconditional = velocity.chunk(2)
     return unconditional + guidance_scale * (conditional - unconditional)

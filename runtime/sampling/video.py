@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from ondevice_sora.runtime.networks.components import DENOISER, TEXT_ENCODER, TextToVideo
@@ -49,3 +50,9 @@ class VideoNetworks:
             Network(SPATIAL, -(-request.num_frames // config.batch_frames), tuple(model.decoder.spatial_units())),
         )
         return cls(model, request, networks, model.denoiser.y_embedder.y_embedding.clone())
+
+    def captions(self, caption: Tensor) -> Tensor:
+        """What the denoiser is told, [branches, L, channels]: the prompt's caption [1, L, channels], then none's."""
+        if self.request.branches == 1:
+            return caption
+        return torch.cat([caption, self.no_caption[None, : caption.shape[1]]])

@@ -44,6 +44,12 @@ def load_small(directory: Path | None = None) -> TextToVideo:
     """
     folder = weights_folder(directory)
     model = load_text_to_video(folder)
+    check_is_small(model, folder)
+    return model
+
+
+def check_is_small(model: TextToVideo, folder: Path) -> None:
+    """Raise UserError unless networks of any sizes read the small model's words."""
     words, tokens = model.text_encoder.config.vocab_size, model.denoiser.config.model_max_length
     if words != VOCABULARY_SIZE or tokens < MAX_TOKENS:
         raise UserError(
@@ -51,7 +57,6 @@ def load_small(directory: Path | None = None) -> TextToVideo:
             str(folder),
             "Point to weights that ondevice_sora.runtime.small.training.train has written.",
         )
-    return model
 
 
 def small_request(plan: Plan) -> VideoRequest:

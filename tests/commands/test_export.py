@@ -32,7 +32,7 @@ def test_an_export_that_is_there_is_left_as_it_is(
 
 
 def test_the_worst_block_is_named(exported: Exported, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["validate", "export", str(exported.directory)]) == 0
+    assert main(["validate", "export", str(exported.directory), "--weights", str(exported.weights)]) == 0
     out = capsys.readouterr().out
     assert "6 blocks compared, 0 over tolerance. Worst: " in out and "of 1e-04 allowed" in out
 
@@ -49,7 +49,7 @@ def test_a_block_over_its_tolerance_is_exit_status_1(
     text = (out / "manifest.json").read_text()
     before = next(p for b in read_manifest(out).blocks for p in b.packages if p.file == file)
     (out / "manifest.json").write_text(text.replace(before.checksum, packaged(out, file).checksum))
-    assert main(["validate", "export", str(out)]) == 1
+    assert main(["validate", "export", str(out), "--weights", str(exported.weights)]) == 1
     assert "1 over tolerance. Worst: output of denoiser" in capsys.readouterr().out
 
 

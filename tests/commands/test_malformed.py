@@ -255,6 +255,9 @@ plan("text tokens for a listed model", TOY + "text_tokens: 60\n",
      "4: text_tokens: has no effect: model.yaml lists its units")
 plan("an unknown component", "name: x\nmodel: opensora\ncomponents:\n  denoizer: {}\n",
      "4: components.denoizer: Open-Sora v1.2 has no such component", "Did you mean 'denoiser'?")
+plan("settings that inherited ones hide", "extends: app-256\ncomponents:\n  decoder: {prefetch: 2}\n",
+     "3: components.decoder: has no effect: decoder.temporal and decoder.spatial have settings of their own",
+     "Give the settings to them.")
 
 
 # Plans: LPL and TDTM

@@ -133,6 +133,36 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
+def without_tokenizer(folder: Path) -> None:
+    rewritten("manifest.json", lambda manifest: manifest.update(tokenizer=None))(folder)
+    assert main(["schedule", str(folder)]) == 0
+
+
+BAD |= {
+    "a missing tokenizer": (lambda folder: (folder / "tokenizer.json").unlink(), "tokenizer.json: no such file"),
+    "an altered tokenizer": (
+        rewritten("tokenizer.json", lambda data: data["words"].update(red=26)),
+        "tokenizer.json: is not as it was written (checksum)",
+    ),
+    "no tokenizer": (without_tokenizer, "this export has no tokenizer: it plays tokens, not prompts"),
+    "the first format": (
+        rewritten("manifest.json", lambda manifest: manifest.update(format="ondevice-sora-export-1")),
+        "an export of an earlier version, ondevice-sora-export-1",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "complaint"), [("a rde circle", "Did you mean 'red'"), ("red " * 9, "has 10 tokens")]
+)
+def test_prompts_are_read_by_the_exports_own_tokenizer(
+    prompt: str, complaint: str, exported: Exported, tmp_path: Path, capsys: Any
+) -> None:
+    """It reads nine tokens where the small model that ships reads 24."""
+    assert main(["run", str(exported.directory), prompt, "-o", str(tmp_path / "v.mp4")]) == 2
+    assert complaint in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_export_is_told_in_one_message(name: str, exported: Exported, tmp_path: Path, capsys: Any) -> None:
     spoil, complaint = BAD[name]

@@ -25,20 +25,27 @@ DOCS = ROOT / "docs" / "profile.md"
 EXAMPLE = json.loads(TEXT)
 
 
-def captured(path: Path, **changes: object) -> Capture:
-    """The example of the page with the first block's or the file's keys replaced; None removes a key."""
+def captured(path: Path, given: str = "", **changes: object) -> Capture:
+    """The example of the page with the first block's or the file's keys replaced; None removes a key.
+
+    `given` is the device that the command names.
+    """
     data = copy.deepcopy(EXAMPLE)
     for key, value in changes.items():
         target = data if key in msgspec.structs.asdict(msgspec.convert(EXAMPLE, Capture)) else data["blocks"][0]
         target[key] = value
     path.write_text(json.dumps({key: value for key, value in data.items() if value is not None}))
-    return read_capture(path)
+    return read_capture(path, given)
 
 
-def complaint(path: Path, **changes: object) -> str:
+def complaint(path: Path, given: str = "", **changes: object) -> str:
     with pytest.raises(UserError) as raised:
-        captured(path, **changes)
+        captured(path, given, **changes)
     return str(raised.value)
+
+
+def measured_on(machine: str) -> dict[str, object]:
+    return {**EXAMPLE["conditions"], "device_model": machine}
 
 
 @pytest.fixture
@@ -142,8 +149,59 @@ def test_a_device_that_the_catalogue_lacks_is_scaled_by_its_hardware(path):
     profile, _ = profile_of_capture(captured(path, device="phone", hardware=hardware))
     base = load_profile("iphone15pro")[0].costs
     assert profile.costs.loads.prepare_bytes_per_s.value == base.loads.prepare_bytes_per_s.value / 2
+    assert captured(path, "phone", device="phone", hardware=hardware).device == "phone"
+    assert "the capture is of 'phone', not of 'iphone16'" in complaint(
+        path, "iphone16", device="phone", hardware=hardware
+    )
+    assert "does not say which device it is of" in complaint(path, device=None, hardware=hardware)
     assert "unknown device 'phone'" in complaint(path, device="phone", hardware=None)
     assert "the catalogue describes 'iphone15'" in complaint(path, device="iphone15", hardware=hardware)
+
+
+def test_a_file_without_a_device_is_of_what_its_machine_is(path):
+    """A harness knows no more of its phone than that."""
+    capture = captured(path, device=None, conditions=measured_on("iPhone17,4"))
+    assert capture.device == "iphone16"
+    assert profile_of_capture(capture)[0].device == "iphone16"
+
+
+def test_a_device_given_with_the_command_is_that_of_a_file_which_says_nothing(path):
+    for machine in ("Test phone", "iPhone99,1"):
+        assert captured(path, "iPhone 16", device=None, conditions=measured_on(machine)).device == "iphone16"
+        assert captured(path, "iPhone17,3", device=None, conditions=measured_on(machine)).device == "iphone16"
+    assert captured(path, "iPhone 15 Pro").device == "iphone15pro", "the same device, named twice"
+    assert captured(path, "", device="iphone16", conditions=measured_on("iPhone99,1")).device == "iphone16"
+
+
+@pytest.mark.parametrize(
+    ("given", "device", "machine", "said"),
+    [
+        ("", None, "Test phone", "phone.json: device: the file does not say which device it is of\nName it.*--device"),
+        (
+            "",
+            None,
+            "iPhone99,1",
+            "it is of: the catalogue knows no machine 'iPhone99,1'\nName it.*--device iphone15pro",
+        ),
+        (
+            "iphone16",
+            None,
+            "iPhone16,2",
+            r"--device: the capture is of 'iphone15pro' \(iPhone16,2\), not of 'iphone16'",
+        ),
+        (
+            "iphone16",
+            "iphone15pro",
+            "x",
+            "the capture is of 'iphone15pro', not of 'iphone16'\nGive --device iphone15pro",
+        ),
+        ("", "iphone16", "iPhone16,1", "phone.json: device: 'iphone16', but iPhone16,1 is 'iphone15pro'\nCorrect"),
+        ("iphone61", None, "x", "unknown device 'iphone61'\nDid you mean"),
+        ("iphone16", "iphone51", "x", "device: unknown device 'iphone51'"),
+    ],
+)
+def test_a_device_that_is_not_told_or_told_in_two_ways_is_one_complaint(path, given, device, machine, said):
+    assert re.search(said, complaint(path, given, device=device, conditions=measured_on(machine)))
 
 
 @pytest.mark.parametrize(
@@ -218,6 +276,20 @@ def test_import_writes_a_profile_that_simulates(tmp_path, monkeypatch, capsys):
     assert {round(block["run_s"], 3) for block in pairs} == {1.15}
     assert main(["profile", "import", "phone.json"]) == 2
     assert "the file exists already" in capsys.readouterr().err
+
+
+def test_import_takes_the_device_from_the_command_or_says_that_it_needs_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    capture = {key: value for key, value in EXAMPLE.items() if key != "device"}
+    Path("phone.json").write_text(json.dumps(capture | {"conditions": measured_on("my phone")}))
+    assert main(["profile", "import", "phone.json"]) == 2
+    assert "with `profile import --device`" in capsys.readouterr().err
+    assert main(["profile", "import", "phone.json", "--device", "iPhone 15 Pro"]) == 0
+    assert load_profile("phone.yaml")[1].key == "iphone15pro"
+    Path("phone.json").write_text(json.dumps(capture))
+    assert main(["profile", "import", "phone.json", "--device", "iphone16", "--force"]) == 2
+    assert "the capture is of 'iphone15pro' (iPhone16,1), not of 'iphone16'" in capsys.readouterr().err
+    assert main(["profile", "import", "phone.json", "--force"]) == 0
 
 
 def test_a_block_that_is_loaded_in_every_step_has_its_first_run_in_every_step(tmp_path, monkeypatch, capsys):

@@ -9,7 +9,15 @@ import pytest
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.reading import parse_yaml, read_yaml
-from ondevice_sora.profiles.devices import DEVICES, Device, device_keys, load_device
+from ondevice_sora.profiles import devices
+from ondevice_sora.profiles.devices import (
+    DEVICES,
+    Device,
+    device_keys,
+    device_of_machine,
+    load_device,
+    machines,
+)
 from ondevice_sora.profiles.figures import Figure
 from ondevice_sora.profiles.models.model import Model
 
@@ -308,3 +316,69 @@ def test_sdxl_can_be_cut_after_mid_as_apple_cuts_it(sdxl: Model) -> None:
     cut = next(index for index, unit in enumerate(units) if unit.name == "mid") + 1
     first, second = (sum(unit.parameters for unit in half) for half in (units[:cut], units[cut:]))
     assert 0.9 < first / second < 1.1
+
+
+# Machines
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_every_device_says_which_machines_it_stands_for(key: str) -> None:
+    kind = {"iph": ("iPhone",), "ipa": ("iPad",), "mac": ("Mac", "iMac")}[key[:3]]
+    assert load_device(key).machines
+    assert all(machine.startswith(kind) for machine in load_device(key).machines)
+
+
+@pytest.mark.parametrize(
+    ("machine", "key"),
+    [
+        ("iPhone13,4", "iphone12pro"), ("iPhone14,6", "iphonese3"), ("iPhone14,7", "iphone14"),
+        ("iPhone15,2", "iphone14pro"), ("iPhone15,4", "iphone15"), ("iPhone16,1", "iphone15pro"),
+        ("iPhone16,2", "iphone15pro"), ("iPhone17,1", "iphone16pro"), ("iPhone17,3", "iphone16"),
+        ("iPhone17,5", "iphone16e"), ("iPhone18,2", "iphone17pro"), ("iPad13,11", "ipadprom1"),
+        ("iPad16,6", "ipadprom4"), ("MacBookAir10,1", "macm1"), ("MacBookPro18,3", "macm1pro"),
+        ("Mac13,2", "macm1ultra"),
+        ("Mac14,6", "macm2max"), ("Mac14,10", "macm2pro"), ("Mac15,11", "macm3max"), ("Mac16,11", "macm4pro"),
+        ("Mac17,2", "macm5"), ("Mac17,7", "macm5max"), ("Mac17,9", "macm5pro"),
+    ],
+)  # fmt: skip
+def test_a_machine_is_found_by_the_name_that_it_gives_itself(machine: str, key: str) -> None:
+    assert device_of_machine(machine) == key
+    assert load_device(machine) == load_device(key)
+
+
+@pytest.mark.parametrize("machine", ["iPhone99,1", "iphone16,1", "iPhone16"])
+def test_a_machine_that_nobody_has_listed_is_one_message(machine: str) -> None:
+    with pytest.raises(UserError, match=f"the catalogue knows no machine '{machine}'\nName the device.*iphone15pro,"):
+        device_of_machine(machine)
+
+
+@pytest.fixture
+def catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Two devices in a catalogue of their own."""
+    for name in ("iphone15pro.yaml", "iphone16.yaml"):
+        (tmp_path / name).write_text((DEVICES / name).read_text())
+    monkeypatch.setattr(devices, "DEVICES", tmp_path)
+    for known in (load_device, machines):
+        known.cache_clear()
+    yield tmp_path
+    for known in (load_device, machines):
+        known.cache_clear()
+
+
+def test_a_machine_that_stands_under_two_devices_is_refused(catalogue: Path) -> None:
+    assert device_of_machine("iPhone17,4") == "iphone16"
+    machines.cache_clear()
+    load_device.cache_clear()
+    path = catalogue / "iphone16.yaml"
+    path.write_text(path.read_text().replace("iPhone17,4", "iPhone16,2"))
+    with pytest.raises(UserError, match=r"iphone16.yaml: machine 'iPhone16,2' .* here and under 'iphone15pro'"):
+        device_of_machine("iPhone17,3")
+
+
+def test_what_is_no_machine_identifier_is_refused(catalogue: Path) -> None:
+    """In a list on one line the comma would part it: then quotes are needed."""
+    path = catalogue / "iphone16.yaml"
+    lines = [line for line in path.read_text().splitlines() if not line.startswith(("machines:", "  - iPhone"))]
+    path.write_text("\n".join([*lines, "machines: [iPhone17,3]"]))
+    with pytest.raises(UserError, match=r"machines\[0\]: expected a machine identifier such as 'iPhone16,1'"):
+        load_device("iphone16")

@@ -16,7 +16,7 @@ from ondevice_sora.records.metrics import busy_shares, component_results
 from ondevice_sora.records.quality import Evaluation
 from ondevice_sora.records.result import BlockRow, Bounds, Result, WhatIf
 from ondevice_sora.records.search import SearchReport
-from ondevice_sora.records.trace import Kill, Lane, MemorySample, Span, Trace
+from ondevice_sora.records.trace import FootprintSample, Kill, Lane, MemorySample, Span, Trace
 
 MB = 10**6
 
@@ -146,6 +146,13 @@ def measured(trace: Trace) -> Trace:
     """What a phone might have done: the same spans a tenth slower, and no result."""
     slower = [msgspec.structs.replace(span, start_s=span.start_s * 1.1, end_s=span.end_s * 1.1) for span in trace.spans]
     return msgspec.structs.replace(trace, kind="measured", spans=slower, result=None)
+
+
+@pytest.fixture
+def sampled(measured: Trace) -> Trace:
+    """The same with what the system was seen to charge: 50 MB more than the ledger says at most."""
+    seen = [FootprintSample(0.0, 250 * MB), FootprintSample(8.5, 660 * MB), FootprintSample(29.7, 90 * MB)]
+    return msgspec.structs.replace(measured, footprint=seen)
 
 
 HOSTILE = '</script><script>alert("x")</script><img src=http://example.invalid/x onerror=alert(1)>&amp;\u2028'

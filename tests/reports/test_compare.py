@@ -42,6 +42,14 @@ def test_a_killed_run_has_no_total(trace: Trace, killed: Trace) -> None:
     assert [cell.value for cell in rows["Time", "without a limit"].cells] == ["27.0 s", "27.0 s"]
 
 
+def test_a_sampled_footprint_stands_beside_the_ledgers(trace: Trace, measured: Trace, sampled: Trace) -> None:
+    rows = rows_of([trace, sampled])
+    assert [cell.value for cell in rows["Memory", "peak footprint"].cells] == ["610 MB", "610 MB"]
+    name = ("Memory", "peak, measured by the system")
+    assert [tuple(cell) for cell in rows[name].cells] == [("–", "", 0), ("660 MB", "", 0)]
+    assert name not in rows_of([trace, measured])
+
+
 def test_shares_differ_in_points(trace: Trace) -> None:
     first, *rest = trace.spans
     slower = replace(trace, spans=[replace(first, start_s=-7), *rest], result=None)

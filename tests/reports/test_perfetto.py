@@ -47,6 +47,14 @@ def test_memory_counters_add_up_to_the_footprint(trace: Trace) -> None:
     assert [sum(event["args"].values()) for event in counters] == [sample.total for sample in trace.memory]
 
 
+def test_a_sampled_footprint_is_a_counter_of_its_own(trace: Trace, sampled: Trace) -> None:
+    def counted(of: Trace) -> list[tuple[float, dict[str, int]]]:
+        return [(e["ts"], e["args"]) for e in events(of, "C") if e["name"] == "measured footprint, bytes"]
+
+    assert counted(sampled)[1:] == [(8_500_000.0, {"measured": 660_000_000}), (29_700_000.0, {"measured": 90_000_000})]
+    assert counted(trace) == []
+
+
 def test_a_kill_is_an_instant_event(trace: Trace, killed: Trace) -> None:
     assert events(trace, "i") == []
     (kill,) = events(killed, "i")

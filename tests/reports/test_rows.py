@@ -70,6 +70,13 @@ def test_facts_of_a_kill_say_what_would_be_needed(killed: Trace) -> None:
     ]
 
 
+def test_a_sampled_footprint_is_a_fact_beside_the_ledgers_peak(sampled: Trace) -> None:
+    assert [tuple(fact) for fact in facts(sampled)][1:3] == [
+        ("Peak footprint", "610 MB", "limit 1.00 GB, 390 MB free"),
+        ("Peak, measured", "660 MB", "the most that the system charged"),
+    ]
+
+
 def test_generations_in_a_row_are_facts_of_their_own(trace: Trace) -> None:
     assert trace.result is not None
     rows = [

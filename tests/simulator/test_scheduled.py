@@ -95,6 +95,7 @@ BAD: list[tuple[Callable[[dict[str, Any]], object], str]] = [
         lambda data: data["visits"][-1].__setitem__(0, 0),
         r"visits\[\d+\].*of text_encoder, step \d+, in pass \d+ of decoder",
     ),
+    (lambda data: data["visits"][1].__setitem__(0, 0), r"visits\[1\].*block 0 where block 1 comes next"),
     (lambda data: data["visits"][1].__setitem__(2, False), r"visits\[1\].*is not in memory here"),
     (lambda data: data["visits"].pop(), r"passes"),
     (lambda data: data["passes"][1].__setitem__("first", 2), r"passes\[1\].*follow each other"),

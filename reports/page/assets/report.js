@@ -174,8 +174,9 @@ function memoryFigure(div) {
     const {memory, kill} = trace, kept = thin(memory, view[0] - span / 2, view[1] + span / 2, perPixel);
     const x = kept.map(i => Math.max(memory.time[i], 0)), end = kill ? kill.time : trace.total;
     if (x.length && end > x[x.length - 1] && end <= view[1] + span / 2) { x.push(end); kept.push(kept[kept.length - 1]); }
-    tops.push(kill ? kill.bytes : 0, trace.budget || 0);
+    tops.push(kill ? kill.bytes : 0, trace.budget || 0, trace.measured ? trace.measured.peak : 0);
     if (x.length) data.push(...(several ? bandOf(color, trace, number, x, kept, 4 * perPixel) : stackOf(color, memory, x, kept)));
+    if (trace.measured) data.push(measuredOf(color, trace, number, several, perPixel));
     if (kill) {
       layout.shapes.push(killLine(color, trace));
       if (kill.time >= view[0] && kill.time <= view[1]) layout.annotations.push(killWords(color, trace, several));
@@ -211,6 +212,12 @@ function bandOf(color, trace, number, x, kept, width) {
     {...LINE, name: letter, x: across, y: high.map(k => memory.total[kept[k]] / GB), line: {width: 1.8, shape: "hv", color: own, dash},
       fill: "tonexty", fillcolor: own + "30", customdata: high.map(k => memory.told.total[kept[k]])},
   ];
+}
+/* What the system was seen to charge: a line over what the ledger says. */
+function measuredOf(color, {measured, letter}, number, several, perPixel) {
+  const span = view[1] - view[0], kept = thin(measured, view[0] - span / 2, view[1] + span / 2, perPixel);
+  return {...LINE, name: several ? `${letter}, measured` : "measured by the system", x: kept.map(i => measured.time[i]), y: kept.map(i => measured.total[i] / GB),
+    line: {width: several ? 1.4 : 1.1, color: several ? color("t" + number % 6) : color("text"), dash: several ? "dot" : "solid"}, customdata: kept.map(i => measured.told[i])};
 }
 /* The moment of a kill, or of the peak where one run is shown. */
 function markOf(color, trace, several) {

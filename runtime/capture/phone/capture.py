@@ -31,7 +31,7 @@ from ondevice_sora.profiles.capture_file import (
     read_capture,
     write_capture,
 )
-from ondevice_sora.profiles.devices import device_keys, load_device
+from ondevice_sora.profiles.devices import device_keys, load_device, machines
 from ondevice_sora.runtime.capture.phone.requests import Installed, Phone, Reply, Request, Signing
 from ondevice_sora.runtime.capture.phone.targets import Target
 
@@ -75,9 +75,8 @@ def choose_phone(phones: Sequence[Phone], wanted: str) -> Phone:
 
 
 def catalogue_key(phone: Phone, wanted: str) -> str:
-    """The phone's key in the catalogue: `wanted`, or found by the phone's own name for its kind. Raises UserError."""
-    by_name = {load_device(key).name: key for key in device_keys()}
-    own = by_name.get(phone.marketing_name)
+    """The phone's key in the catalogue: `wanted`, or found by what machine it says it is. Raises UserError."""
+    own = machines().get(phone.product_type)
     if wanted == ANY_PHONE:
         if own is None:
             what = f"the catalogue has no '{phone.marketing_name or phone.product_type or phone.name}'"
@@ -169,7 +168,7 @@ def _measure(
 
 def _begun(path: Path, phone: Phone, device: str, model: str) -> Capture:
     """What an earlier run left in `path`, or a capture without blocks."""
-    fresh = Capture(device, model, _conditions(phone), ())
+    fresh = Capture(model, _conditions(phone), (), device)
     if not path.is_file():
         return fresh
     found = read_capture(path)

@@ -26,6 +26,7 @@ from ondevice_sora.base.interrupts import check, noted
 from ondevice_sora.base.workers import WorkerDiedError, Workers
 from ondevice_sora.plans.schedule_file import plan_hash
 from ondevice_sora.plans.schema import plan_data
+from ondevice_sora.profiles.models.catalogue import name_in_captures
 from ondevice_sora.profiles.models.model import Precision, family
 from ondevice_sora.runtime.coreml.export.conversion import (
     OUTPUT_SUFFIX,
@@ -39,6 +40,7 @@ from ondevice_sora.runtime.coreml.export.folder import put_package, remove_packa
 from ondevice_sora.runtime.coreml.export.manifest import (
     FORMAT,
     MANIFEST,
+    TOKENIZER,
     Decoding,
     ExportedBlock,
     ExportedComponent,
@@ -51,16 +53,19 @@ from ondevice_sora.runtime.coreml.export.manifest import (
     FunctionKind,
     Sampling,
     StoredConstant,
+    StoredTokenizer,
     packaged,
     read_manifest,
     write_manifest,
 )
-from ondevice_sora.runtime.coreml.export.workshop import Commission, Workshop, bound
+from ondevice_sora.runtime.coreml.export.workshop import Commission, Workshop
 from ondevice_sora.runtime.coreml.package.errors import PackageError
 from ondevice_sora.runtime.coreml.package.package import Function, read_package
 from ondevice_sora.runtime.coreml.package.types import TensorType
+from ondevice_sora.runtime.networks.network import bound
 from ondevice_sora.runtime.networks.units import BlockModule, tensors_read
 from ondevice_sora.runtime.sampling.leap import NUM_TIMESTEPS
+from ondevice_sora.runtime.tokenizers.document import encoded, read_tokenizer
 
 EXPORTED: tuple[Precision, ...] = ("float32", "float16", "mixed", "int8", "int8_float32")
 NO_CAPTION = "no_caption.bin"
@@ -109,8 +114,9 @@ def _export(
     workshop: Workshop, commission: Commission, directory: Path, scratch: Path, jobs: int, on_block: OnBlock | None
 ) -> ExportManifest:
     wanted = [(component, number) for component, blocks in workshop.cuts.items() for number in range(len(blocks))]
-    before = _finished_before(directory)
-    manifest = _empty_manifest(workshop, directory)
+    earlier = _manifest_before(directory)
+    before = {(block.component, block.number): block for block in earlier.blocks} if earlier else {}
+    manifest = _empty_manifest(workshop, directory, earlier)
     finished: dict[tuple[str, int], ExportedBlock] = {}
 
     def finish(block: ExportedBlock, was_made: bool) -> None:
@@ -296,27 +302,50 @@ def source_of(workshop: Workshop, component: str, number: int) -> str:
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
 
 
-def _empty_manifest(workshop: Workshop, directory: Path) -> ExportManifest:
-    """The manifest before any block is there; writes the constants beside it."""
-    manifest, constant = manifest_of(workshop)
-    with replaced(directory / NO_CAPTION) as stream:
-        stream.write(constant)
+def _empty_manifest(workshop: Workshop, directory: Path, earlier: ExportManifest | None) -> ExportManifest:
+    """The manifest before any block is there; writes the files beside it that are no packages.
+
+    Raises UserError if a tokenizer.json is in the way that is none of ours.
+    """
+    manifest, files = manifest_of(workshop)
+    if os.path.lexists(directory / TOKENIZER):
+        is_ours = (earlier is not None and earlier.tokenizer is not None) or _is_tokenizer(directory / TOKENIZER)
+        if is_ours:
+            (directory / TOKENIZER).unlink()
+        elif TOKENIZER in files:
+            what = "is in the way, and is no tokenizer of an export"
+            raise UserError(what, str(directory / TOKENIZER), "Move it away, or choose another folder.")
+    for name, data in files.items():
+        with replaced(directory / name) as stream:
+            stream.write(data)
     return manifest
 
 
-def manifest_of(workshop: Workshop) -> tuple[ExportManifest, bytes]:
-    """The manifest of a commission without its blocks, and the bytes of its constant."""
+def _is_tokenizer(path: Path) -> bool:
+    try:
+        read_tokenizer(path)
+    except UserError:
+        return False
+    return True
+
+
+def manifest_of(workshop: Workshop) -> tuple[ExportManifest, dict[str, bytes]]:
+    """The manifest of a commission without its blocks, and by name the files that it needs beside the packages."""
     video, request, plan = workshop.video, workshop.request, workshop.plan
     config = video.model.decoder.config
     size = config.latent_size(request.num_frames, request.height, request.width)
     chunks = config.chunks(size[0], request.num_frames)
     channels = video.model.denoiser.config.in_channels
     no_caption = video.no_caption[: workshop.encoder_tokens].float().contiguous()
-    data = no_caption.numpy().astype("<f4").tobytes()
+    files = {NO_CAPTION: no_caption.numpy().astype("<f4").tobytes()}
+    if workshop.tokenizer is not None:
+        files[TOKENIZER] = encoded(workshop.tokenizer)
+    sums = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     manifest = ExportManifest(
         format=FORMAT,
         complete=False,
         model=plan.model,
+        model_name=name_in_captures(plan.model),
         plan=plan_data(plan),
         plan_sha256=plan_hash(plan),
         weights=ExportedWeights(workshop.source.description, workshop.source.seed),
@@ -327,6 +356,7 @@ def manifest_of(workshop: Workshop) -> tuple[ExportManifest, bytes]:
             timesteps=request.timesteps(),
             time_scale=float(NUM_TIMESTEPS),
             guidance=request.guidance_scale,
+            batch=request.branches,
             fps=request.fps,
             latent_channels=channels,
             latent_shape=(channels, *size),
@@ -339,7 +369,8 @@ def manifest_of(workshop: Workshop) -> tuple[ExportManifest, bytes]:
             chunk_frames=tuple(count for _, count in chunks),
             batch_frames=config.batch_frames,
         ),
-        no_caption=StoredConstant(NO_CAPTION, tuple(no_caption.shape), hashlib.sha256(data).hexdigest()),
+        no_caption=StoredConstant(NO_CAPTION, tuple(no_caption.shape), sums[NO_CAPTION]),
+        tokenizer=StoredTokenizer(TOKENIZER, sums[TOKENIZER]) if TOKENIZER in sums else None,
         components=tuple(
             ExportedComponent(network.name, network.passes, tensors_read(network.plain), network.plain[-1].writes)
             for network in video.networks
@@ -347,15 +378,15 @@ def manifest_of(workshop: Workshop) -> tuple[ExportManifest, bytes]:
         blocks=(),
         origin=workshop.origin,
     )
-    return manifest, data
+    return manifest, files
 
 
-def _finished_before(directory: Path) -> dict[tuple[str, int], ExportedBlock]:
-    """The blocks of an earlier export to this folder. Raises UserError for a manifest.json that is not an export's."""
+def _manifest_before(directory: Path) -> ExportManifest | None:
+    """Of an earlier export to this folder. Raises UserError for a manifest.json that is not an export's."""
     if not os.path.lexists(directory / MANIFEST):
-        return {}
+        return None
     try:
-        return {(block.component, block.number): block for block in read_manifest(directory).blocks}
+        return read_manifest(directory)
     except UserError as error:
         mend = "Choose another folder, or have this file replaced with --force."
         raise UserError(error.what, error.where, mend) from None

@@ -6,6 +6,7 @@ import hashlib
 import math
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from msgspec.structs import replace
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.documents import Document
-from ondevice_sora.base.files.opening import read_bytes, reason
+from ondevice_sora.base.files.opening import plain, read_bytes, reason
 from ondevice_sora.base.interrupts import check
 from ondevice_sora.plans.schedule_file import MAKE_AGAIN, SCHEDULE, Played, plan_hash, played, read_schedule
 from ondevice_sora.plans.schema import LoadedPlan, Plan, read_plan
@@ -34,11 +35,14 @@ from ondevice_sora.runtime.coreml.export.manifest import (
     packaged,
     read_manifest,
 )
-from ondevice_sora.runtime.coreml.export.workshop import SIZES, rebuilt, request_of_plan
+from ondevice_sora.runtime.coreml.export.workshop import rebuilt
 from ondevice_sora.runtime.executor.scheduling import describe_networks
+from ondevice_sora.runtime.models import SIZES, request_of_plan
 from ondevice_sora.runtime.networks.description import described_sizes
 from ondevice_sora.runtime.networks.units import BlockModule
 from ondevice_sora.runtime.sampling.video import VideoNetworks
+from ondevice_sora.runtime.tokenizers.document import MAX_TOKENIZER_BYTES, TokenizerDocument, num_ids, read_tokenizer
+from ondevice_sora.runtime.tokenizers.tokenizer import Tokenizer
 
 FLOAT32_BYTES = 4
 
@@ -53,6 +57,7 @@ class Export:
     video: VideoNetworks
     model: Model
     sha256: str
+    told_tokenizer: TokenizerDocument | None
 
     @classmethod
     def open(cls, directory: Path) -> Export:
@@ -71,11 +76,21 @@ class Export:
         networks.denoiser.y_embedder.y_embedding = torch.from_numpy(values).reshape(stored.shape)
         video = VideoNetworks.of(networks, request_of_plan(plan))
         check_wiring(manifest, video, directory / MANIFEST)
-        return cls(directory, manifest, loaded, video, describe_networks(plan.model, video.networks), digest)
+        described = describe_networks(plan.model, video.networks)
+        told = tokenizer_in(directory, manifest, networks.text_encoder.config.vocab_size)
+        return cls(directory, manifest, loaded, video, described, digest, told)
 
     @property
     def plan(self) -> Plan:
         return self.loaded.plan
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """What makes token ids of prompts. Raises UserError if the export has none."""
+        if self.told_tokenizer is None:
+            mend = "Export the plan with --weights that have one; docs/coreml.md says which file."
+            raise UserError("this export has no tokenizer: it plays tokens, not prompts", str(self.directory), mend)
+        return Tokenizer.of(self.told_tokenizer)
 
     def block_of(self, spec: BlockSpec) -> ExportedBlock:
         """Raises UserError if the export was cut otherwise."""
@@ -153,6 +168,24 @@ def constant_of(directory: Path, stored: StoredConstant) -> bytes:
     if hashlib.sha256(data).hexdigest() != stored.checksum:
         raise UserError("is not as it was written (checksum)", str(directory / stored.file), EXPORT_AGAIN)
     return data
+
+
+def tokenizer_in(directory: Path, manifest: ExportManifest, vocabulary: int) -> TokenizerDocument | None:
+    """The tokenizer document beside the manifest, None if it names none.
+
+    Raises UserError unless it is as it was written, for prompts of the manifest's length and a vocabulary of this size.
+    """
+    if manifest.tokenizer is None:
+        return None
+    path = plain(directory, manifest.tokenizer.file)
+    data = read_bytes(path, MAX_TOKENIZER_BYTES, follows_links=False)
+    if hashlib.sha256(data).hexdigest() != manifest.tokenizer.checksum:
+        raise UserError("is not as it was written (checksum)", str(path), EXPORT_AGAIN)
+    found = read_tokenizer(path, EXPORT_AGAIN)
+    if found.length != manifest.encoder_tokens or num_ids(found) > vocabulary:
+        what = f"{found.length} tokens of {num_ids(found)}; the model reads {manifest.encoder_tokens} of {vocabulary}"
+        raise UserError(what, str(path), EXPORT_AGAIN)
+    return found
 
 
 def check_wiring(manifest: ExportManifest, video: VideoNetworks, where: Path) -> None:

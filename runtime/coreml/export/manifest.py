@@ -1,6 +1,7 @@
 """The manifest of an exported plan: all that a runtime needs beside the packages, on any platform.
 
     manifest.json
+    tokenizer.json                 how prompts become token ids (runtime/tokenizers/document.py), where it is known
     no_caption.bin                 the caption that stands for none: float32, row by row
     denoiser.003.mlpackage
 
@@ -32,7 +33,10 @@ from ondevice_sora.profiles.models.model import Name, Precision
 from ondevice_sora.runtime.coreml.export.folder import files_of
 
 MANIFEST = "manifest.json"
-FORMAT = "ondevice-sora-export-1"
+TokenizerFile = Literal["tokenizer.json"]
+TOKENIZER: TokenizerFile = "tokenizer.json"
+FORMAT = "ondevice-sora-export-2"
+OLD_FORMATS = ("ondevice-sora-export-1",)
 MAX_MANIFEST_BYTES = 100_000_000
 HASH_BYTES = 1 << 24
 EXPORT_AGAIN = "Export the plan again."
@@ -114,12 +118,14 @@ class Sampling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Euler steps along a rectified flow: z += v * (t[i] - t[i + 1]) / time_scale, t being 0 after the last.
 
     v = v_uncond + guidance * (v_cond - v_uncond), from the first `latent_channels` channels of `velocity`; both are in
-    one batch, the conditional one first. Noise starts from N(0, 1) of shape [1, *latent_shape].
+    one evaluation, the conditional one first. `batch` has the samples of an evaluation: 2, or at a guidance of 1.0 only
+    the conditional one. Noise starts from N(0, 1) of shape [1, *latent_shape].
     """
 
     timesteps: Annotated[tuple[Annotated[float, msgspec.Meta(ge=0, le=1e6)], ...], msgspec.Meta(min_length=1)]
     time_scale: Annotated[float, msgspec.Meta(gt=0, le=1e6)]
     guidance: Annotated[float, msgspec.Meta(ge=0, le=1e6)]
+    batch: Literal[1, 2]
     fps: Annotated[float, msgspec.Meta(gt=0, le=1e6)]
     latent_channels: Size
     latent_shape: tuple[Size, Size, Size, Size]
@@ -148,8 +154,15 @@ class StoredConstant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     checksum: Checksum
 
 
+class StoredTokenizer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The tokenizer document beside the manifest. `checksum` is over its bytes (SHA-256)."""
+
+    file: TokenizerFile
+    checksum: Checksum
+
+
 class ExportedWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the weights came from: a folder, or the seed that they were drawn from."""
+    """Where the weights came from: the name of their folder, without where it lay, or the seed they were drawn from."""
 
     description: Line
     seed: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | None
@@ -158,12 +171,14 @@ class ExportedWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ExportManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An export. `complete` is false while blocks are being made. `origin` says how to build the networks again.
 
+    `model` is the plan's, `model_name` by what captures of its blocks are matched with plans (`profile import`).
     Prompts are padded to `encoder_tokens`; at most `text_tokens` of them count, the rest must be masked.
     """
 
     format: str
     complete: bool
     model: Title
+    model_name: Title
     plan: dict[str, Any]
     plan_sha256: Checksum
     weights: ExportedWeights
@@ -173,6 +188,7 @@ class ExportManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sampling: Sampling
     decoding: Decoding
     no_caption: StoredConstant
+    tokenizer: StoredTokenizer | None
     components: tuple[ExportedComponent, ...]
     blocks: tuple[ExportedBlock, ...]
     origin: dict[str, Any]
@@ -191,6 +207,9 @@ def read_manifest(directory: Path) -> ExportManifest:
     if not os.path.lexists(path):
         raise UserError("no export: there is no manifest.json", str(directory), "Export a plan to this folder first.")
     document = read_json(path, max_bytes=MAX_MANIFEST_BYTES, mend=EXPORT_AGAIN, follows_links=False)
+    if document.data.get("format") in OLD_FORMATS:
+        what = f"an export of an earlier version, {document.data['format']}; this one reads {FORMAT}"
+        raise document.error("$", what, "Export the plan again, to another folder or with --force.")
     document.check_format("an export's manifest", FORMAT)
     manifest = document.convert(ExportManifest)
     _check(manifest, document)

@@ -18,7 +18,7 @@ from ondevice_sora.base.files.opening import reason
 from ondevice_sora.profiles.models.model import Precision, family
 from ondevice_sora.records.checks import ParityRow
 from ondevice_sora.runtime.coreml.export.export import block_in, manifest_of, source_of, workshop_of
-from ondevice_sora.runtime.coreml.export.exported import constant_of, planned
+from ondevice_sora.runtime.coreml.export.exported import constant_of, planned, tokenizer_in
 from ondevice_sora.runtime.coreml.export.manifest import (
     EXPORT_AGAIN,
     MANIFEST,
@@ -29,10 +29,12 @@ from ondevice_sora.runtime.coreml.export.manifest import (
     packaged,
     read_manifest,
 )
-from ondevice_sora.runtime.coreml.export.workshop import Commission, Workshop, bound
+from ondevice_sora.runtime.coreml.export.workshop import Commission, Workshop
 from ondevice_sora.runtime.coreml.package.package import read_package
 from ondevice_sora.runtime.coreml.program.program import Program
+from ondevice_sora.runtime.models import SHIPPED
 from ondevice_sora.runtime.networks.components import DENOISER, TEXT_ENCODER
+from ondevice_sora.runtime.networks.network import bound
 from ondevice_sora.runtime.networks.units import State, run_units
 from ondevice_sora.runtime.sampling.video import SPATIAL, TEMPORAL
 
@@ -46,8 +48,8 @@ TOLERANCES: dict[Precision, float] = {
 """Largest accepted error of a block's output, relative to the output's largest magnitude. int8 includes rounding the
 weights."""
 DESCRIBED = (
-    "model", "plan", "plan_sha256", "text_tokens", "encoder_tokens", "sampling", "decoding", "no_caption", "components",
-    "origin",
+    "model", "model_name", "plan", "plan_sha256", "text_tokens", "encoder_tokens", "sampling", "decoding", "no_caption",
+    "tokenizer", "components", "origin",
 )  # fmt: skip
 """What a manifest says of the whole; the rest is about who made it, out of what."""
 MASKED = -6e4
@@ -60,15 +62,16 @@ def validate_export(
 ) -> list[ParityRow]:
     """Check every block of an export. `on_block` is called with 1 after each.
 
-    `weights` is the folder it was exported from, by default as recorded; none is needed for weights out of a seed.
-    Raises UserError if the export is not whole, was made from other weights, or if its manifest or a package does not
-    say what the plan and these weights give.
+    `weights` is the folder it was exported from; none is needed for weights out of a seed, or those that ship.
+    Raises UserError if they are needed, or if the export is not whole, was made from other weights, or if its manifest
+    or a package does not say what the plan and these weights give.
     """
     manifest = read_manifest(directory)
     loaded = planned(manifest, directory / MANIFEST)
     seed = manifest.weights.seed
-    if seed is None and weights is None:
-        weights = Path(manifest.weights.description)
+    if seed is None and weights is None and manifest.weights.description != SHIPPED:
+        what = f"made from the weights '{manifest.weights.description}', which it is compared with"
+        raise UserError(what, str(directory / MANIFEST), "Give their folder with --weights.")
     with loaded.locating():
         workshop = workshop_of(Commission(loaded.plan, weights, seed if weights is None else None))
     _check_description(directory, workshop, manifest)
@@ -91,13 +94,14 @@ def validate_export(
 def _check_description(directory: Path, workshop: Workshop, manifest: ExportManifest) -> None:
     """Raises UserError unless the manifest says of the whole what it would say if it were written now."""
     where = directory / MANIFEST
-    expected, constant = manifest_of(workshop)
+    expected, files = manifest_of(workshop)
     expected = msgspec.convert(msgspec.json.decode(msgspec.json.encode(expected)), ExportManifest)  # as it is read back
     for name in DESCRIBED:
         if getattr(manifest, name) != getattr(expected, name):
             raise UserError(f"{name} is not what the plan and these weights give", str(where), EXPORT_AGAIN)
-    if constant_of(directory, manifest.no_caption) != constant:
+    if constant_of(directory, manifest.no_caption) != files[manifest.no_caption.file]:
         raise UserError("is not the caption of these weights", str(directory / manifest.no_caption.file), EXPORT_AGAIN)
+    tokenizer_in(directory, manifest, workshop.video.model.text_encoder.config.vocab_size)
     if len(manifest.blocks) != sum(len(blocks) for blocks in workshop.cuts.values()):
         raise UserError(f"{len(manifest.blocks)} blocks are not those of the plan", str(where), EXPORT_AGAIN)
 
@@ -156,10 +160,10 @@ def first_states(workshop: Workshop, component: str, made: Mapping[str, State]) 
         ids = torch.randint(model.text_encoder.config.vocab_size, (1, length), generator=generator)
         return {"plain": model.text_encoder.initial_state(ids, mask)}
     if component == DENOISER:
-        captions = torch.cat([made[TEXT_ENCODER]["caption"], workshop.video.no_caption[None, :length]])
+        captions = workshop.video.captions(made[TEXT_ENCODER]["caption"])
         state = model.denoiser.initial_state(
             noise("latent", "plain"),
-            torch.full((2,), TIMESTEP),
+            torch.full((len(captions),), TIMESTEP),
             captions,
             fps=torch.tensor([workshop.request.fps]),
             text_mask=mask,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from hostile.inputs import Input
-from hostile.surfaces import outputs, records, schedules, settings, stores, weights
+from hostile.surfaces import outputs, records, schedules, settings, stores, tokenizers, weights
 
 SURFACES: dict[str, Callable[[], Iterator[Input]]] = {
     **settings.SURFACES,
@@ -13,5 +13,6 @@ SURFACES: dict[str, Callable[[], Iterator[Input]]] = {
     **stores.SURFACES,
     **weights.SURFACES,
     **schedules.SURFACES,
+    **tokenizers.SURFACES,
     **outputs.SURFACES,
 }

@@ -1,4 +1,4 @@
-"""Weights folders, on a video made with one."""
+"""Weights folders, on a video made with one, and looked at."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ import struct
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hostile.inputs import NOT_FILES, NOT_JSON, Input, dumped
+from hostile.inputs import NOT_FILES, NOT_JSON, Expected, Input, dumped
 
 GENERATE = ["generate", "a red circle moving left", *["--plan", "plan.yaml", "--weights", "weights", "-o", "video.gif"]]
+CHECK = ["weights", "check", "weights", "--model", "small"]
 WEIGHTS = "weights/denoiser/model.safetensors"
 CONFIG = "weights/{}/config.json"
 
@@ -116,6 +118,33 @@ def weights() -> Iterator[Input]:
     )
     for place in ("nowhere", "plan.yaml", "/dev/zero", ""):
         yield Input(f"--weights {place!r}", [*GENERATE, "--weights", place], made=("weights",))
+
+
+def looked_at() -> Iterator[Input]:
+    """The same folders, looked at and not loaded: what only values tell, passes."""
+    for each in weights():
+        if each.command == GENERATE:
+            expected: Expected = "fine" if each.expected == "fine" else "either"
+            yield replace(each, command=CHECK, expected=expected, statuses=(0,), writes=())
+    for kind, content in NOT_FILES.items():
+        for name in ("config.json", "model.bin", ".model.safetensors.0123456789ab.partial", "spiece.model"):
+            if kind != "a folder" or name != "config.json":
+                files = {f"weights/text_encoder/{name}": content}
+                for model in ("small", "opensora"):
+                    command = [*CHECK[:-1], model]
+                    yield Input(
+                        f"{model}: {name} is {kind}", command, files, ("weights",), expected="either", statuses=(0,)
+                    )
+    for name, text in {
+        "a pointer of Git LFS": "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
+        "empty": "",
+        "one byte": "\x1b",
+    }.items():
+        yield Input(f"the weights are {name}", CHECK, {WEIGHTS: text}, ("weights",))
+    for place in ("nowhere", "plan.yaml", "/dev/zero", "", "a\0b"):
+        yield Input(f"of {place!r}", ["weights", "check", place], made=("weights",))
+    for model in ("", "sdxl", "\x1b[31m"):
+        yield Input(f"--model {model!r}", [*CHECK[:-1], model], made=("weights",))
 
 
 SIZES: list[tuple[str, str, Any]] = [
@@ -274,4 +303,4 @@ def _mapped(work: Path, mapping: Any) -> None:
     (work / (WEIGHTS + ".index.json")).write_text(dumped({"metadata": {}, "weight_map": mapping}))
 
 
-SURFACES = {"weights": weights}
+SURFACES = {"weights": weights, "weights check": looked_at}

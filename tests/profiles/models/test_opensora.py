@@ -329,6 +329,26 @@ def test_the_dense_text_mask_decides_the_denoisers_working_memory(model):
         assert work.tdtm.working_elements == 3 * scores / 2 + state + beside
 
 
+def test_one_branch_has_a_quarter_of_the_scores_and_half_of_the_rest():
+    """Under TDTM the MLP, 9 C a token, then needs more than scores and their sum; the mask is there all the same."""
+    model = opensora(256, 256, 68, 300, guidance_batch=1)
+    scores, tokens = 16 * (20 * 256) * 300, 20 * 256 * 1152
+    beside = 300 * 1152 + 7 * 1152 + 6 * 1152  # text, t and modulation, modulation of this unit
+    for name in ("spatial_0", "temporal_0"):
+        work = unit(model, "denoiser", name)
+        assert work.plain.working_elements == 3 * scores + tokens + beside + 300 * 1152
+        assert work.tdtm.working_elements == scores / 2 + 9 * tokens + beside
+
+
+def test_what_one_branch_moves_is_half_but_for_the_text_which_is_a_quarter():
+    """Five times the scores: scores and mask in, their sum out and in again, the softmax out. Weights are read once."""
+    one, two = (opensora(256, 256, 68, 300, guidance_batch=branches) for branches in (1, 2))
+    scores, weights = 16 * (20 * 256) * 300, 6 * 1152
+    for name in ("spatial_0", "temporal_0"):
+        moved = [unit(model, "denoiser", name).plain.moved_elements for model in (one, two)]
+        assert moved[1] - weights - 4 * 5 * scores == 2 * (moved[0] - weights - 5 * scores)
+
+
 def test_with_little_text_the_mlp_or_the_scores_over_places_decide_it():
     """MLP: residual, 4C hidden and its activation. Over places: residual, v, scores and their softmax."""
     model, tokens = opensora(256, 256, 68, 1), 2 * 20 * 256 * 1152

@@ -186,6 +186,19 @@ def test_memory_is_stacked_by_holder(page: Page, trace: Trace) -> None:
     assert stacked == ["app baseline", "left by unloaded blocks", "resident blocks", "being loaded", "working memory"]
 
 
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+def test_a_sampled_footprint_is_a_line_over_the_ledger(page: Page, trace: Trace, sampled: Trace, width: int) -> None:
+    drawn = "return arguments[0].data.filter(t => /measured/.test(t.name)).map(t => [t.name, t.y, t.customdata])"
+    page.open([sampled], width)
+    assert page.problems() == []
+    assert page.js(COLLISIONS) == []
+    (memory,) = page.plots("memory")
+    assert page.js(drawn, memory) == [["measured by the system", [0.25, 0.66, 0.09], ["250 MB", "660 MB", "90.0 MB"]]]
+    page.open([trace, sampled], width)
+    (memory,) = page.plots("memory")
+    assert [name for name, *_ in page.js(drawn, memory)] == ["B, measured"]
+
+
 def test_dragging_zooms_every_figure_and_a_double_click_goes_back(page: Page, trace: Trace) -> None:
     page.open([trace])
     (lanes,), (memory,) = page.plots("lanes"), page.plots("memory")

@@ -57,6 +57,13 @@ def test_the_legend_of_memory_names_what_is_held_the_limit_the_budget_and_the_pe
     assert [key.text for key in both][:2] == ["A: peak 610 MB", "B: peak 1.10 GB"]
 
 
+def test_the_legend_names_the_footprint_that_was_sampled(trace: Trace, sampled: Trace) -> None:
+    told = [key.text for key in memory_keys([run_of(sampled, "toy", 0)])]
+    assert told[5:7] == ["measured by the system, peak 660 MB", "limit 1.00 GB"]
+    both = memory_keys([run_of(trace, "toy", 0), run_of(sampled, "toy", 1)])
+    assert [key.text for key in both][2:4] == ["measured by the system", "limit"]
+
+
 def test_places_are_those_of_the_longest_run(trace: Trace, measured: Trace) -> None:
     assert shared_places([trace, measured])[0].end_s == pytest.approx(29.7)
 

@@ -59,6 +59,13 @@ def test_a_profile_shows_every_figure_with_value_spread_and_mark(shown: Shown, w
 
 
 @pytest.mark.parametrize("width", WIDTHS)
+def test_a_profile_names_the_machines_that_it_is_for(shown: Shown, width: int) -> None:
+    profile, _ = load_profile("iphone15pro")
+    phone = replace(PHONE, machines=("Toy1,1", "Toy1,2"))
+    assert has_line(shown(width, lambda: print_profile(profile, phone)), "machines: Toy1,1 Toy1,2")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
 def test_a_profile_shows_how_much_whole_runs_differ(shown: Shown, width: int) -> None:
     profile, _ = load_profile("iphone15pro")
     assert "Whole runs differ" not in shown(width, lambda: print_profile(profile, PHONE))

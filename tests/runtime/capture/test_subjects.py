@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import Tensor
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.plans.schema import ComponentPlan, Plan, UnitsPerBlock
+from ondevice_sora.plans.schema import ComponentPlan, Plan, Sampler, UnitsPerBlock
 from ondevice_sora.runtime.capture.subjects import StandIn, remove_stores, store_for, subject_of, write_subject
 from ondevice_sora.runtime.executor.store import Store
 from ondevice_sora.runtime.networks.stdit3 import LatentSize, STDiT3Config
+from ondevice_sora.runtime.networks.units import State, Unit
+from ondevice_sora.runtime.sampling.generation import WholePlayer
 
 CONFIG = STDiT3Config(depth=2, hidden_size=32, num_heads=2, caption_channels=8, model_max_length=4)
 PAIRS = Plan("pairs", "toy", components={"denoiser": ComponentPlan(UnitsPerBlock(2), compute_units="cpu_only")})
@@ -22,6 +26,27 @@ PAIRS = Plan("pairs", "toy", components={"denoiser": ComponentPlan(UnitsPerBlock
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return write_subject(tmp_path / "store", StandIn(CONFIG, LatentSize(2, 4, 4), 3), {})
+
+
+class Asked(WholePlayer):
+    """All weights in memory; remembers how many samples the denoiser was given at each step."""
+
+    def __init__(self, subject: StandIn, plan: Plan) -> None:
+        super().__init__([subject.network(subject.model(), plan.tdtm)], plan.merging_steps)
+        self.samples: list[tuple[int, ...]] = []
+
+    def play(self, component: str, state: Mapping[str, Tensor], units: Sequence[Unit] | None = None) -> State:
+        self.samples.append(tuple(len(state[name]) for name in ("latent", "timestep", "caption", "text_mask")))
+        return super().play(component, state, units)
+
+
+@pytest.mark.parametrize(("guidance", "branches"), [(1.0, 1), (7.0, 2)])
+def test_a_stand_in_computes_the_branches_that_its_plan_asks_for(guidance: float, branches: int) -> None:
+    subject = StandIn(CONFIG, LatentSize(2, 4, 4), 3)
+    plan = Plan("guided", "toy", sampler=Sampler(3, guidance))
+    player = Asked(subject, plan)
+    assert torch.equal(subject.playable(plan).generate(player), subject.whole(plan))
+    assert player.samples == [(branches,) * 4] * 3
 
 
 def altered(store: Store, change: Callable[[dict[str, Any]], object]) -> Store:

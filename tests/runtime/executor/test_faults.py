@@ -32,7 +32,7 @@ GUARD_S = 60
 @pytest.fixture(autouse=True)
 def no_thread_is_left() -> Iterator[None]:
     yield
-    assert not [thread for thread in threading.enumerate() if thread.name == "loader"]
+    assert not [thread for thread in threading.enumerate() if thread.name in ("loader", "footprint")]
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def raising(error: BaseException) -> Callable[[], None]:
 
 
 def damage(store: Store, what: str) -> None:
-    path = store.path(store.block("denoiser", "temporal_0", "spatial_1"))
+    path = store.path(*store.files_of("denoiser", "temporal_0", "spatial_1"))
     data = bytearray(path.read_bytes())
     if what == "missing":
         path.unlink()
@@ -135,7 +135,7 @@ def test_a_damaged_file_is_named(denoiser: STDiT3, store: Store, what: str, comp
 
 
 def test_a_file_that_shrinks_under_the_read_is_named(denoiser: STDiT3, store: Store) -> None:
-    block = store.block("denoiser", "temporal_0", "spatial_1")
+    (block,) = store.files_of("denoiser", "temporal_0", "spatial_1")
 
     class Shrinking(FileReader):
         def _check(self, block: StoredBlock, path: Path) -> None:

@@ -127,10 +127,17 @@ def test_what_is_no_store_is_said_so(tmp_path: Path, text: str | None, complaint
         Store.open(tmp_path)
 
 
-def test_a_store_cut_otherwise_is_refused(denoiser: STDiT3, tmp_path: Path) -> None:
+def test_a_store_cut_finer_serves_a_block_with_several_files(denoiser: STDiT3, tmp_path: Path) -> None:
     store = stored(tmp_path, plan_of(2), network_of(denoiser))
-    with pytest.raises(UserError, match=r"no block 'input..output' of denoiser; it has input..spatial_0, "):
-        store.block("denoiser", "input", "output")
+    names = [block.name for block in store.files_of("denoiser", "temporal_0", "output")]
+    assert names == ["temporal_0..spatial_1", "temporal_1..output"]
+
+
+@pytest.mark.parametrize("units", [("input", "input"), ("spatial_0", "temporal_0"), ("temporal_0", "input")])
+def test_a_store_cut_otherwise_is_refused(denoiser: STDiT3, tmp_path: Path, units: tuple[str, str]) -> None:
+    store = stored(tmp_path, plan_of(2), network_of(denoiser))
+    with pytest.raises(UserError, match=r"no block '[\w.]+' of denoiser; it has input..spatial_0, temporal_0"):
+        store.files_of("denoiser", *units)
 
 
 def altered(store: Store, change: Callable[[dict[str, Any]], object]) -> str:

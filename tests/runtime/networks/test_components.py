@@ -1,6 +1,8 @@
 """A model saved is the model loaded, and generation follows its request."""
 
 import json
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from torch import Tensor
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.schema import Tdtm
 from ondevice_sora.runtime.networks.components import (
+    DENOISER,
     ENCODER_PREFIXES,
     TextToVideo,
     load_text_to_video,
@@ -20,8 +23,9 @@ from ondevice_sora.runtime.networks.components import (
 )
 from ondevice_sora.runtime.networks.stdit3 import STDiT3
 from ondevice_sora.runtime.networks.t5 import T5Encoder
+from ondevice_sora.runtime.networks.units import State, Unit
 from ondevice_sora.runtime.networks.video_vae import VideoVAE, VideoVAEConfig
-from ondevice_sora.runtime.sampling.generation import Video, from_frames, generate, to_frames
+from ondevice_sora.runtime.sampling.generation import Video, WholePlayer, from_frames, generate, to_frames
 from ondevice_sora.runtime.sampling.leap import FixedLeap
 from ondevice_sora.runtime.sampling.request import VideoRequest
 from ondevice_sora.runtime.sampling.video import VideoNetworks
@@ -67,6 +71,30 @@ def test_a_video_has_the_shape_asked_for_and_depends_on_seed_and_prompt(model: T
     other_prompt = made(model, REQUEST, ids=IDS + MASK)
     assert not torch.equal(video.sample.latent, other_seed.sample.latent)
     assert not torch.equal(video.sample.latent, other_prompt.sample.latent)
+
+
+class Asked(WholePlayer):
+    """All weights in memory; remembers how many latents and captions the denoiser was given at each step."""
+
+    def __init__(self, video: VideoNetworks) -> None:
+        super().__init__(video.networks, video.request.merge_steps)
+        self.samples: list[tuple[int, int, int]] = []
+
+    def play(self, component: str, state: Mapping[str, Tensor], units: Sequence[Unit] | None = None) -> State:
+        if component == DENOISER:
+            self.samples.append((len(state["latent"]), len(state["caption"]), len(state["text_mask"])))
+        return super().play(component, state, units)
+
+
+def test_without_guidance_one_branch_is_computed_and_makes_the_same_video(model: TextToVideo) -> None:
+    """The next guidance above 1.0 is 1.0 in float32, and computes both branches."""
+    latents = {}
+    for guidance, batch in ((1.0, 1), (math.nextafter(1.0, 2.0), 2)):
+        video = VideoNetworks.of(model, replace(REQUEST, guidance_scale=guidance, merge_steps=[1]))
+        player = Asked(video)
+        latents[batch] = generate(video, IDS, MASK, seed=1, player=player).sample.latent
+        assert player.samples == [(batch, batch, batch)] * 4
+    torch.testing.assert_close(latents[1], latents[2], atol=1e-4, rtol=1e-4)
 
 
 def test_without_guidance_the_null_caption_does_not_matter(model: TextToVideo) -> None:

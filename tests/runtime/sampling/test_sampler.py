@@ -53,6 +53,22 @@ def test_guidance_weighs_the_two_halves_and_unused_channels_are_dropped() -> Non
     torch.testing.assert_close(sample(field, noise, EVEN, guidance_scale=7.0).latent, noise + 1 + 7)
 
 
+def test_without_guidance_the_conditional_half_alone_is_computed() -> None:
+    """The next guidance above 1.0 is 1.0 in float32, and computes both halves."""
+    sizes: list[int] = []
+
+    def denoise(latents: Tensor, timesteps: Tensor, *, step: int, merge: bool) -> Tensor:
+        sizes.append(len(latents))
+        told = torch.zeros(len(latents), 1, 1, 1, 1)
+        told[: len(noise)] = 0.7
+        return torch.sin(latents + told) - timesteps.reshape(-1, 1, 1, 1, 1) / 1000
+
+    noise = torch.randn(SHAPE)
+    one, both = (sample(denoise, noise, EVEN, guidance_scale=g).latent for g in (1.0, math.nextafter(1.0, 2.0)))
+    assert sizes == [len(noise)] * len(EVEN) + [2 * len(noise)] * len(EVEN)
+    torch.testing.assert_close(one, both)
+
+
 def test_a_fixed_leap_ends_the_run_after_one_evaluation_more() -> None:
     field, noise = Field(lambda latent, time: -latent), torch.randn(SHAPE)
     result = sample(field, noise, (1000.0, 600.0, 100.0), guidance_scale=1.0, leap=FixedLeap(1))

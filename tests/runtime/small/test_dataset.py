@@ -145,7 +145,7 @@ def test_tokens_ignore_case_and_commas() -> None:
         ("", "the prompt is empty"),
         (" , ", "the prompt is empty"),
         ("a rde circle", r"does not know 'rde'\nDid you mean 'red'\? It knows: a, and"),
-        ("a red " * 20, "the prompt has 40 words, the small model reads 23"),
+        ("a red " * 20, "the prompt has 41 tokens, its end counted; the model reads 24"),
     ],
 )
 def test_prompts_that_cannot_be_read_are_clear_errors(prompt: str, message: str) -> None:

@@ -130,8 +130,9 @@ def test_which_phone():
 
 
 def test_which_device_of_the_catalogue():
-    unknown = msgspec.structs.replace(PHONE, marketing_name="iPhone 99")
-    assert catalogue_key(PHONE, "iphone") == "iphone15pro"
+    unknown = msgspec.structs.replace(PHONE, product_type="iPhone99,1", marketing_name="iPhone 99")
+    larger = msgspec.structs.replace(PHONE, product_type="iPhone16,2", marketing_name="iPhone 15 Pro Max")
+    assert catalogue_key(PHONE, "iphone") == catalogue_key(larger, "iphone") == "iphone15pro"
     assert catalogue_key(unknown, "iPhone 15 Pro") == "iphone15pro"
     with pytest.raises(UserError, match="the catalogue has no 'iPhone 99'"):
         catalogue_key(unknown, "iphone")

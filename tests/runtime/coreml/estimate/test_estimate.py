@@ -221,7 +221,8 @@ def exported(folder: Path) -> Path:
             )
         )  # fmt: skip
     manifest = {
-        "format": "ondevice-sora-export-1", "complete": True, "model": "opensora", "plan_sha256": HASH, "made_with": "",
+        "format": "ondevice-sora-export-2", "complete": True, "model": "opensora", "plan_sha256": HASH, "made_with": "",
+        "model_name": "Open-Sora v1.2", "tokenizer": None,
         "plan": {
             "name": "ours", "model": "opensora", "video": {"width": 64, "height": 64, "frames": 5}, "text_tokens": 4,
             "sampler": {"steps": 7, "guidance": 4.0},
@@ -229,7 +230,7 @@ def exported(folder: Path) -> Path:
         },
         "weights": {"description": "", "seed": 0}, "text_tokens": 4, "encoder_tokens": 300, "origin": {},
         "sampling": {
-            "timesteps": [1], "time_scale": 1, "guidance": 7, "fps": 8, "latent_channels": 4,
+            "timesteps": [1], "time_scale": 1, "guidance": 7, "batch": 2, "fps": 8, "latent_channels": 4,
             "latent_shape": [4, 2, 8, 8],
         },
         "decoding": {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from msgspec.structs import replace
 from safetensors.torch import load_file, save_file
 
 pytest.importorskip("coremltools")
@@ -27,7 +30,7 @@ from ondevice_sora.base.interrupts import Interrupted
 from ondevice_sora.plans.schedule_file import plan_hash
 from ondevice_sora.plans.schema import load_plan, read_plan
 from ondevice_sora.runtime.coreml.export import export
-from ondevice_sora.runtime.coreml.export.export import _packages, export_plan
+from ondevice_sora.runtime.coreml.export.export import _packages, export_plan, manifest_of
 from ondevice_sora.runtime.coreml.export.exported import Export
 from ondevice_sora.runtime.coreml.export.folder import remove_package
 from ondevice_sora.runtime.coreml.export.manifest import (
@@ -37,9 +40,11 @@ from ondevice_sora.runtime.coreml.export.manifest import (
     read_manifest,
 )
 from ondevice_sora.runtime.coreml.export.parity import relative_error, validate_export
-from ondevice_sora.runtime.coreml.export.sources import RandomWeights
 from ondevice_sora.runtime.coreml.export.workshop import Commission, Workshop
 from ondevice_sora.runtime.coreml.package.package import read_package
+from ondevice_sora.runtime.networks.sources import RandomWeights
+from ondevice_sora.runtime.small.vocabulary import TOKENIZER
+from ondevice_sora.runtime.tokenizers.document import encoded
 
 if TYPE_CHECKING:
     from worlds.exports import Exported
@@ -152,12 +157,27 @@ def test_what_a_block_writes_or_merges_makes_it_anew(
     assert exported_again(copied, exported, plan) == made
 
 
+def test_without_guidance_the_packages_compute_one_branch(copied: Path, exported: Exported, tmp_path: Path) -> None:
+    """Its packages are checked, and played: the video is that of torch, which computes one branch as well."""
+    assert read_manifest(copied).sampling.batch == 2
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(exported.plan.read_text().replace("guidance: 4.0", "guidance: 1.0"))
+    assert exported_again(copied, exported, plan) == ["input", "spatial_0..temporal_0", "output"]
+    manifest = read_manifest(copied)
+    assert (manifest.sampling.guidance, manifest.sampling.batch) == (1.0, 1)
+    first = next(block for block in manifest.blocks if block.component == "denoiser")
+    assert {feature.tensor: feature.shape[0] for feature in first.functions[0].inputs} == dict.fromkeys(
+        ("latent", "timestep", "fps", "caption", "text_mask"), 1
+    )
+    assert all(row.ok for row in validate_export(copied, exported.weights))
+
+
 def test_an_interrupted_export_goes_on(copied: Path, exported: Exported) -> None:
     manifest = json.loads((copied / "manifest.json").read_text())
     manifest["complete"], manifest["blocks"] = False, manifest["blocks"][:-1]
     (copied / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(UserError, match="not complete"):
-        validate_export(copied)
+        validate_export(copied, exported.weights)
     assert exported_again(copied, exported) == ["input..output"]
     assert read_manifest(copied).complete
 
@@ -239,7 +259,7 @@ def test_in_two_processes_the_same_packages_are_made(copied: Path, exported: Exp
     )  # fmt: skip
     assert sorted(made) == ["input", "output"]
     assert [block.functions for block in read_manifest(copied).blocks] == [block.functions for block in before.blocks]
-    validate_export(copied)
+    validate_export(copied, exported.weights)
 
 
 def test_separate_packages_hold_tdtm_apart() -> None:
@@ -249,7 +269,7 @@ def test_separate_packages_hold_tdtm_apart() -> None:
 
 
 def test_every_block_is_within_tolerance(exported: Exported, exported_small: Exported) -> None:
-    rows = validate_export(exported.directory)
+    rows = validate_export(exported.directory, exported.weights)
     assert [row for row in rows if not row.ok] == [] and max(row.tolerance for row in rows) == 1e-4
     assert {row.kind for row in rows} == {"plain", "tdtm", "tail"}
     rows = validate_export(exported_small.directory, exported.weights)
@@ -268,11 +288,11 @@ def test_a_wrong_weight_is_found_and_its_block_named(copied: Path, exported: Exp
         stream.seek(biggest.extent.start)
         stream.write(b"\0" * 2048)
     with pytest.raises(UserError, match=r"denoiser.001.mlpackage: is not as it was written \(checksum\)"):
-        validate_export(copied)
+        validate_export(copied, exported.weights)
     manifest = (copied / "manifest.json").read_text()
     before = next(p for b in read_manifest(copied).blocks for p in b.packages if p.file == file)
     (copied / "manifest.json").write_text(manifest.replace(before.checksum, packaged(copied, file).checksum))
-    over = {row.block for row in validate_export(copied) if not row.ok}
+    over = {row.block for row in validate_export(copied, exported.weights) if not row.ok}
     assert over == {"spatial_0..temporal_0"}
 
 
@@ -342,6 +362,116 @@ def test_a_manifest_may_not_name_files_elsewhere(copied: Path, name: str) -> Non
         read_manifest(copied)
 
 
+def test_an_export_of_the_first_format_is_one_message(copied: Path, exported: Exported) -> None:
+    altered(copied, lambda manifest: manifest.update(format="ondevice-sora-export-1"))
+    what = r"an export of an earlier version, ondevice-sora-export-1; this one reads ondevice-sora-export-2"
+    for use in (lambda: read_manifest(copied), lambda: Export.open(copied), lambda: exported_again(copied, exported)):
+        with pytest.raises(UserError, match=what):
+            use()
+    give_way(copied)
+    assert len(exported_again(copied, exported)) == 6
+
+
+def test_a_manifest_says_by_what_captures_know_the_model_and_not_where_its_weights_lay(
+    exported: Exported, tmp_path: Path
+) -> None:
+    manifest = read_manifest(exported.directory)
+    assert (manifest.model, manifest.model_name) == ("small", "small model of Open-Sora's classes")
+    assert manifest.sampling.batch == 2
+    assert manifest.weights.description == exported.weights.name
+    assert str(exported.weights.parent) not in (exported.directory / "manifest.json").read_text()
+
+
+def test_a_check_asks_for_the_weights_unless_they_shipped(copied: Path, exported: Exported) -> None:
+    with pytest.raises(UserError) as refused:
+        validate_export(copied)
+    refused.match(f"made from the weights '{exported.weights.name}', which it is compared with\nGive their folder with")
+
+
+# Tokenizers
+
+
+def test_an_export_reads_prompts(exported: Exported) -> None:
+    """By the words of the small model, padded to what the plan's text encoder reads."""
+    tokenizer = Export.open(exported.directory).tokenizer
+    assert (tokenizer.kind, tokenizer.length) == ("words", 9)
+    ids, mask = tokenizer.encode("a red circle")
+    assert ids[:, :9].tolist() == TOKENIZER.encode("a red circle")[0][:, :9].tolist()
+    assert mask.tolist() == [[1, 1, 1, 1, 0, 0, 0, 0, 0]]
+    with pytest.raises(UserError, match="the prompt has 10 tokens, its end counted; the model reads 9"):
+        tokenizer.encode("red " * 9)
+
+
+def test_an_altered_tokenizer_is_noticed(copied: Path) -> None:
+    path = copied / "tokenizer.json"
+    path.write_text(path.read_text().replace('"red"', '"rde"'))
+    with pytest.raises(UserError, match=r"tokenizer\.json: is not as it was written \(checksum\)"):
+        Export.open(copied)
+    path.unlink()
+    with pytest.raises(UserError, match=r"tokenizer\.json: no such file"):
+        Export.open(copied)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda t: t.update(length=10), "10 tokens of 27; the model reads 9 of 27"),
+        (lambda t: t["words"].update(more=90), "9 tokens of 91; the model reads 9 of 27"),
+        (lambda t: t.update(kind="?"), "'?' is no kind of tokenizer"),
+    ],
+)
+def test_a_tokenizer_of_another_model_is_noticed(
+    copied: Path, change: Callable[[dict[str, Any]], object], complaint: str
+) -> None:
+    path = copied / "tokenizer.json"
+    told = json.loads(path.read_text())
+    change(told)
+    path.write_text(json.dumps(told))
+    checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+    altered(copied, lambda manifest: manifest["tokenizer"].update(checksum=checksum))
+    with pytest.raises(UserError, match=re.escape(complaint)):
+        Export.open(copied)
+
+
+OPENSORA = "{name: p, model: opensora, text_tokens: 6, video: {width: 64, height: 64, frames: 17}, sampler: {steps: 2}}"
+
+
+def test_weights_without_a_tokenizer_export_without_one(exported: Exported, copied: Path) -> None:
+    """An older one is removed; a prompt is then one message."""
+    workshop = Workshop(
+        commissioned(OPENSORA.replace("text_tokens: 6", "text_tokens: 6, encoder_tokens: 9"), exported.weights)
+    )
+    manifest, files = manifest_of(workshop)
+    assert manifest.tokenizer is None and list(files) == ["no_caption.bin"]
+    export._empty_manifest(workshop, copied, read_manifest(copied))
+    assert not (copied / "tokenizer.json").exists()
+    altered(copied, lambda manifest: manifest.update(tokenizer=None))
+    opened = Export.open(copied)
+    with pytest.raises(UserError, match="this export has no tokenizer: it plays tokens, not prompts"):
+        opened.tokenizer.encode("a red circle")
+
+
+def test_a_tokenizer_beside_the_text_encoder_goes_with_the_export(exported: Exported, tmp_path: Path) -> None:
+    weights = Path(shutil.copytree(exported.weights, tmp_path / "weights"))
+    own = replace(TOKENIZER.document, suffix=" moving left")
+    (weights / "text_encoder" / "tokenizer.json").write_bytes(encoded(own))
+    plan = OPENSORA.replace("text_tokens: 6", "text_tokens: 6, encoder_tokens: 9")
+    manifest, files = manifest_of(Workshop(commissioned(plan, weights)))
+    assert files["tokenizer.json"] == encoded(replace(own, length=9))
+    assert manifest.model_name == "Open-Sora v1.2"
+    larger = replace(own, words={**own.words, "more": 27})
+    (weights / "text_encoder" / "tokenizer.json").write_bytes(encoded(larger))
+    with pytest.raises(UserError, match="the tokenizer has ids up to 27, the text encoder 27 tokens"):
+        Workshop(commissioned(plan, weights))
+
+
+def test_a_file_of_that_name_that_is_no_tokenizer_is_kept(exported: Exported, tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text("mine\n")
+    with pytest.raises(UserError, match=r"tokenizer\.json: is in the way, and is no tokenizer of an export"):
+        exported_again(tmp_path, exported)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"tokenizer.json": "mine\n"}
+
+
 def test_a_folder_that_cannot_be_written(exported: Exported, tmp_path: Path) -> None:
     if os.geteuid() == 0:
         pytest.skip("root may write anywhere")
@@ -387,6 +517,11 @@ LIES: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (lambda m: m["decoding"].update(batch_frames=3), "decoding is not what the plan and these weights give"),
     (lambda m: m["origin"]["denoiser"].update(depth=2), "origin is not what the plan and these weights give"),
     (lambda m: m["components"][0].update(passes=2), "components is not what the plan and these weights give"),
+    (lambda m: m.update(model_name="other"), "model_name is not what the plan and these weights give"),
+    (lambda m: m["sampling"].update(batch=1), "sampling is not what the plan and these weights give"),
+    (lambda m: m.update(tokenizer=None), "tokenizer is not what the plan and these weights give"),
+    (lambda m: m["tokenizer"].update(checksum="0" * 64), "tokenizer is not what the plan and these weights give"),
+    (lambda m: m["tokenizer"].update(file="../tokenizer.json"), "tokenizer.file: '../tokenizer.json' is not one of"),
     (lambda m: m.update(text_tokens=5), "text_tokens is not what the plan and these weights give"),
     (lambda m: m.update(plan_sha256="0" * 64), "plan_sha256: not the hash of the plan that is told"),
     (lambda m: m["plan"]["sampler"].update(steps=4), "plan_sha256: not the hash of the plan that is told"),
@@ -425,8 +560,11 @@ def test_a_check_notices_an_altered_constant(copied: Path, exported: Exported) -
         Export.open(copied)
 
 
+PLACES = ["denoiser.000.mlpackage/Data/extra", "no_caption.bin", "tokenizer.json", "manifest.json"]
+
+
 @pytest.mark.parametrize("target", ["/dev/zero", "/etc/passwd", "nowhere"])
-@pytest.mark.parametrize("place", ["denoiser.000.mlpackage/Data/extra", "no_caption.bin", "manifest.json"])
+@pytest.mark.parametrize("place", PLACES)
 def test_links_in_an_export_are_not_followed(copied: Path, exported: Exported, place: str, target: str) -> None:
     (copied / place).unlink(missing_ok=True)
     (copied / place).symlink_to(target)

@@ -1,4 +1,4 @@
-"""Where an export's weights come from: checkpoints, a few tensors at a time, or a seed."""
+"""Where weights come from, for work that never has all of them in memory: checkpoints, or a seed."""
 
 from __future__ import annotations
 
@@ -30,8 +30,17 @@ class WeightSource(Protocol):
     def read(self, component: str, shapes: Shapes) -> dict[str, Tensor]:
         """Float32 tensors of these names and shapes."""
 
+    def dtype(self, component: str, name: str) -> torch.dtype:
+        """The floating-point type that the values of a weight are in."""
+
+    def as_stored(self, component: str, name: str, shape: tuple[int, ...]) -> Tensor:
+        """A weight in that type."""
+
     def digest(self, component: str, shapes: Shapes) -> str:
         """A hash that differs where the values do."""
+
+    def sampled(self, component: str, shapes: Shapes) -> str:
+        """A hash of names, types and a few values of each weight: quick, and another after any training."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +58,30 @@ class CheckpointWeights:
         found = self.checkpoints[component].read(set(stored.values()))
         return {name: found[held].float().contiguous() for name, held in stored.items()}
 
+    def dtype(self, component: str, name: str) -> torch.dtype:
+        (held,) = self._stored_names(component, (name,)).values()
+        found = self.checkpoints[component].dtypes[held]
+        assert found is not None, "checked when the network was described"
+        return found
+
+    def as_stored(self, component: str, name: str, shape: tuple[int, ...]) -> Tensor:
+        """Raises UserError if the file cannot be read."""
+        (held,) = self._stored_names(component, (name,)).values()
+        return self.checkpoints[component].read((held,))[held].contiguous()
+
     def digest(self, component: str, shapes: Shapes) -> str:
         digest = hashlib.sha256()
         for name, tensor in sorted(self.read(component, shapes).items()):
             digest.update(f"{name} {tuple(tensor.shape)}\0".encode())
             digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data if tensor.numel() else b"")
+        return digest.hexdigest()
+
+    def sampled(self, component: str, shapes: Shapes) -> str:
+        """Raises UserError if a file cannot be read."""
+        checkpoint, digest = self.checkpoints[component], hashlib.sha256()
+        for name, values in checkpoint.samples(sorted(set(self._stored_names(component, shapes).values()))):
+            digest.update(f"{name} {checkpoint.shapes[name]} {values.dtype}\0".encode())
+            digest.update(values.contiguous().view(torch.uint8).numpy().data)
         return digest.hexdigest()
 
     def _stored_names(self, component: str, names: Collection[str]) -> dict[str, str]:
@@ -84,9 +112,18 @@ class RandomWeights:
     def read(self, component: str, shapes: Shapes) -> dict[str, Tensor]:
         return {name: self._tensor(component, name, shape) for name, shape in shapes.items()}
 
+    def dtype(self, component: str, name: str) -> torch.dtype:
+        return torch.float32
+
+    def as_stored(self, component: str, name: str, shape: tuple[int, ...]) -> Tensor:
+        return self._tensor(component, name, shape)
+
     def digest(self, component: str, shapes: Shapes) -> str:
         listed = sorted((name, tuple(shape)) for name, shape in shapes.items())
         return hashlib.sha256(f"{self} {component} {listed}".encode()).hexdigest()
+
+    def sampled(self, component: str, shapes: Shapes) -> str:
+        return self.digest(component, shapes)
 
     def _tensor(self, component: str, name: str, shape: tuple[int, ...]) -> Tensor:
         if (component, name) in self.fixed:

@@ -1,0 +1,1 @@
+"""The published models' weights: what is fetched from where, fetching it, and looking at what is there."""

@@ -1,0 +1,51 @@
+"""The tokenizer that belongs to a model and a folder of its weights."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.profiles.models.catalogue import architecture
+from ondevice_sora.runtime.networks.components import TEXT_ENCODER
+from ondevice_sora.runtime.small.shipped import SMALL
+from ondevice_sora.runtime.small.vocabulary import TOKENIZER
+from ondevice_sora.runtime.tokenizers.document import TokenizerDocument
+from ondevice_sora.runtime.tokenizers.published import JSON, SPIECE, read_published
+from ondevice_sora.runtime.tokenizers.tokenizer import Tokenizer
+
+
+def tokenizer_of(folder: Path | None, model: str) -> Tokenizer:
+    """The tokenizer of a model ('small', 'opensora') whose weights lie in a folder.
+
+    Raises UserError if the folder has none, or one that cannot be used.
+    """
+    document = document_of(folder, model)
+    if document is None:
+        raise no_tokenizer(folder, model)
+    return Tokenizer.of(document)
+
+
+def document_of(folder: Path | None, model: str) -> TokenizerDocument | None:
+    """The tokenizer's document, None if there is none. Raises UserError if there is one that cannot be used."""
+    if model == SMALL:
+        return TOKENIZER.document
+    described = architecture(model)
+    if folder is None or described is None or described.prompt is None:
+        return None
+    for name in (SPIECE, JSON):
+        path = folder / TEXT_ENCODER / name
+        if os.path.lexists(path):
+            return read_published(path, described.config.text_encoder.tokens, described.prompt)
+    return None
+
+
+def no_tokenizer(folder: Path | None, model: str) -> UserError:
+    """What to say where there is none."""
+    if folder is None:
+        return UserError(f"there is no tokenizer of the model '{model}' without its weights", mend="Give their folder.")
+    return UserError(
+        f"no tokenizer: there is neither {SPIECE} nor {JSON}",
+        str(folder / TEXT_ENCODER),
+        f"Put T5 v1.1's {SPIECE} there (all its sizes have the same); `ondevice-sora weights get` fetches it.",
+    )

@@ -1,0 +1,166 @@
+"""T5's vocabulary as it comes: a model of sentencepiece's, or a file of the tokenizers library's."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from worlds.strings import odd_strings
+from worlds.tiny import save_tiny_model
+
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.installation import how_to_install
+from ondevice_sora.profiles.models.catalogue import PromptForm
+from ondevice_sora.runtime.small.vocabulary import EXAMPLE, tokenize
+from ondevice_sora.runtime.tokenizers.document import UnigramDocument, encoded
+from ondevice_sora.runtime.tokenizers.finding import document_of, tokenizer_of
+from ondevice_sora.runtime.tokenizers.published import read_published
+from ondevice_sora.runtime.tokenizers.tokenizer import Tokenizer
+from ondevice_sora.studies.toy_tokenizer import sentences, train
+
+FORM = PromptForm(" aesthetic score: 6.5.", True, "as Open-Sora's")
+SPACES: list[dict[str, Any]] = [{"type": "Strip", "strip_left": False, "strip_right": True},
+          {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": "\u2581"}]  # fmt: skip
+
+
+def tokenizers_file(document: UnigramDocument, *more_rules: dict[str, Any]) -> dict[str, Any]:
+    """What the tokenizers library writes of T5's: a hundred marks more at the end, of which it knows all."""
+    extra = [f"<extra_id_{number}>" for number in reversed(range(100))]
+    vocabulary = [[piece.text, piece.score] for piece in document.pieces] + [[mark, 0.0] for mark in extra]
+    marks = [*document.controls, document.unknown, *range(len(document.pieces), len(vocabulary))]
+    charsmap = {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(document.charsmap).decode()}
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [{"id": number, "content": vocabulary[number][0], **flags} for number in marks],
+        "normalizer": {"type": "Sequence", "normalizers": [charsmap, *more_rules]} if more_rules else charsmap,
+        "pre_tokenizer": {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always", "split": True},
+        "post_processor": None,
+        "decoder": None,
+        "model": {"type": "Unigram", "unk_id": document.unknown, "vocab": vocabulary, "byte_fallback": False},
+    }
+
+
+@pytest.mark.parametrize("rules", [[], SPACES])
+def test_both_files_give_the_same_document(
+    toy_document: UnigramDocument, tmp_path: Path, rules: list[dict[str, Any]]
+) -> None:
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps(tokenizers_file(toy_document, *rules)))
+    assert encoded(read_published(path, 300, FORM)) == encoded(toy_document)
+
+
+def test_a_document_of_ours_is_taken_as_it_is(toy_document: UnigramDocument, tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_bytes(encoded(replace(toy_document, length=7, suffix="!")))
+    assert read_published(tmp_path / "tokenizer.json", 300, FORM) == replace(toy_document, length=7, suffix="!")
+
+
+def test_the_tokenizers_library_agrees_on_ordinary_texts(toy_document: UnigramDocument) -> None:
+    """Where texts are odd it does not: it normalises a grapheme at a time, and takes marks out of the text."""
+    tokenizers = pytest.importorskip("tokenizers")
+    theirs = tokenizers.Tokenizer.from_str(json.dumps(tokenizers_file(toy_document, *SPACES)))
+    ours = Tokenizer.of(toy_document)
+    texts = [*sentences(), *(" ".join(text.split()) for text in ORDINARY)]
+    for text in texts:
+        assert theirs.encode(text, add_special_tokens=False).ids == ours.ids_of(text), text
+
+
+ORDINARY = [text for text in odd_strings(2000, 4) if text.isascii() and text.isprintable() and "<" not in text]
+
+
+def test_the_weights_folder_is_asked_for_either_file(toy_model: Path, tmp_path: Path) -> None:
+    assert document_of(tmp_path, "opensora") is None
+    folder = tmp_path / "text_encoder"
+    folder.mkdir()
+    shutil.copy(toy_model, folder / "spiece.model")
+    tokenizer = tokenizer_of(tmp_path, "opensora")
+    assert (tokenizer.kind, tokenizer.length) == ("unigram", 300)
+    assert tokenizer.document.suffix == " aesthetic score: 6.5." and tokenizer.document.lower_case
+    (folder / "tokenizer.json").write_text("not read where both are")
+    assert tokenizer_of(tmp_path, "opensora").document == tokenizer.document
+
+
+def test_the_small_model_has_its_words_wherever_its_weights_lie(tmp_path: Path) -> None:
+    tokenizer = tokenizer_of(save_tiny_model(tmp_path), "small")
+    assert (tokenizer.kind, tokenizer.length) == ("words", 24)
+    ids, mask = tokenizer.encode(EXAMPLE)
+    expected, expected_mask = tokenize([EXAMPLE])
+    assert (ids.tolist(), mask.tolist()) == (expected.tolist(), expected_mask.tolist())
+
+
+def test_without_a_file_it_is_said_which_to_put_where(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as refused:
+        tokenizer_of(tmp_path, "opensora")
+    assert str(refused.value) == (
+        f"{tmp_path}/text_encoder: no tokenizer: there is neither spiece.model nor tokenizer.json\n"
+        "Put T5 v1.1's spiece.model there (all its sizes have the same); `ondevice-sora weights get` fetches it."
+    )
+    with pytest.raises(UserError, match="no tokenizer of the model 'opensora' without its weights"):
+        tokenizer_of(None, "opensora")
+
+
+@pytest.mark.parametrize("data", [b"", b"\0" * 100, b"not a model", b"\x0a\xff\xff\xff\xff\x7f"])
+def test_what_is_no_model_is_one_message(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "spiece.model").write_bytes(data)
+    with pytest.raises(UserError, match=r"spiece\.model: not a unigram model of sentencepiece's\nDownload it again"):
+        read_published(tmp_path / "spiece.model", 300, FORM)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"model_type": "bpe"}, "not a unigram model of sentencepiece's"),
+        ({"remove_extra_whitespaces": False}, "spaces are not treated as T5 does"),
+        ({"treat_whitespace_as_suffix": True}, "spaces are not treated as T5 does"),
+        ({"byte_fallback": True, "vocab_size": 600}, "the piece '<0x00>' is of a kind that T5 has not"),
+        ({"user_defined_symbols": ["<more>"]}, "the piece '<more>' is of a kind that T5 has not"),
+        ({"pad_piece": "[pad]"}, "not the vocabulary of T5: pieces, <pad>, </s>"),
+    ],
+)
+def test_models_of_other_kinds_are_refused(tmp_path: Path, options: dict[str, Any], complaint: str) -> None:
+    path = tmp_path / "spiece.model"
+    train(path, sentences(), **{"vocab_size": 300, "character_coverage": 1.0} | options)
+    with pytest.raises(UserError, match=complaint):
+        read_published(path, 300, FORM)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda t: t["model"].update(type="BPE"), "model.type: 'BPE' is not 'Unigram', which T5's is"),
+        (lambda t: t.pop("model"), "the key 'model' is missing"),
+        (lambda t: t.update(model=3), "model: expected object, found int 3"),
+        (lambda t: t["model"].update(vocab={"a": 1}), "model.vocab: expected array, found dict"),
+        (lambda t: t["model"].update(unk_id=9999), "unknown: 9999 is no id of"),
+        (lambda t: t["model"]["vocab"].__delitem__(slice(0, 2)), "not the vocabulary of T5"),
+        (lambda t: t.update(normalizer={"type": "NFKC"}), "normalizer: not the normalisation of T5"),
+        (lambda t: t.update(normalizer=None), "normalizer: expected object, found nothing"),
+        (lambda t: t["normalizer"].update(precompiled_charsmap="AAAA"), "charsmap: not a normalisation"),
+    ],
+)
+def test_files_of_other_tokenizers_are_refused(
+    toy_document: UnigramDocument, tmp_path: Path, change: Callable[[dict[str, Any]], object], complaint: str
+) -> None:
+    told = tokenizers_file(toy_document)
+    change(told)
+    (tmp_path / "tokenizer.json").write_text(json.dumps(told))
+    with pytest.raises(UserError, match=complaint):
+        read_published(tmp_path / "tokenizer.json", 300, FORM)
+
+
+def test_without_sentencepiece_the_extra_is_named(
+    toy_document: UnigramDocument, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "sentencepiece", None)
+    with pytest.raises(UserError) as refused:
+        Tokenizer.of(toy_document)
+    assert refused.value.what == "this tokenizer needs sentencepiece, which is not installed"
+    assert refused.value.mend == how_to_install("weights")
