@@ -61,6 +61,14 @@ struct Node {
         return value
     }
 
+    /// Throws unless this is an object of so many members, of whatever keys; each key with its value.
+    func entries(_ counts: ClosedRange<Int>) throws -> [(key: String, node: Node)] {
+        guard case .object(let members) = value, counts.contains(members.count) else {
+            throw expected("an object of \(counts.lowerBound) to \(counts.upperBound)")
+        }
+        return members.map { ($0.key, child($0.value, .key(place, $0.key))) }
+    }
+
     func list(_ counts: ClosedRange<Int>) throws -> [Node] {
         guard case .list(let values) = value else { throw expected("a list") }
         guard counts.contains(values.count) else {

@@ -75,6 +75,14 @@ struct TextForm: Sendable {
     static let package = fileName(".mlpackage")
     static let constant = fileName(".bin")
 
+    /// 1 to 1,000 scalars, whatever they are.
+    static let letters = TextForm("1 to 1000 characters") { (1...1000).contains($0.unicodeScalars.count) }
+    /// 1 to 200 scalars, none of which parts words.
+    static let word = TextForm("a word without spaces") { text in
+        (1...200).contains(text.unicodeScalars.count)
+            && !text.unicodeScalars.contains { $0.properties.isWhitespace || (0x1c...0x1f).contains($0.value) }
+    }
+
     /// This very text.
     static func exactly(_ wanted: String) -> TextForm {
         TextForm("'\(wanted)'") { $0.isExactly(wanted) }
