@@ -20,7 +20,8 @@ func inspect(_ arguments: [String]) throws {
         let count = problems.count == 1 ? "1 file or package is" : "\(problems.count) files and packages are"
         throw DocumentError(file: folders[0], what: "\(count) missing or altered", mend: "Copy or export it again")
     }
-    print("whole       " + (readsAll ? "every file has its checksum" : "every file has its size; --checksums reads them"))
+    let checked = readsAll ? "every file has its checksum" : "every file has its size; --checksums reads them"
+    print("whole       \(checked)")
 }
 
 private func summary(of export: Export) -> [(String, String)] {
@@ -28,9 +29,10 @@ private func summary(of export: Export) -> [(String, String)] {
     let packages = manifest.blocks.flatMap(\.packages)
     let stored = packages.reduce(0) { $0 + $1.numBytes }
     let decoding = manifest.decoding
+    let rate = String(format: "%g", manifest.sampling.fps)
     return [
         ("plan", "\(schedule.plan) of \(manifest.modelName), weights: \(manifest.weights)"),
-        ("video", "\(decoding.width) x \(decoding.height), \(decoding.numFrames) frames, \(manifest.sampling.fps) a second"),
+        ("video", "\(decoding.width) x \(decoding.height), \(decoding.numFrames) frames, \(rate) a second"),
         ("blocks", "\(manifest.blocks.count) in \(packages.count) packages, \(bytes(stored))"),
         ("tokenizer", manifest.tokenizer.map(\.file) ?? "none: it plays tokens, not prompts"),
         ("device", "\(schedule.device), priced by \(schedule.profile)"),
@@ -60,5 +62,8 @@ private func bytes(_ count: Int) -> String {
 
 /// Such as "6 min 52 s".
 private func seconds(_ total: Double) -> String {
-    total < 60 ? String(format: "%.1f s", total) : String(format: "%.0f min %.0f s", (total / 60).rounded(.down), total.truncatingRemainder(dividingBy: 60))
+    guard total >= 60 else { return String(format: "%.1f s", total) }
+    let whole = total.rounded()
+    let minutes = (whole / 60).rounded(.down)
+    return String(format: "%.0f min %.0f s", minutes, whole - minutes * 60)
 }

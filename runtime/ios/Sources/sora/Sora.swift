@@ -7,11 +7,13 @@ struct Sora {
     static let usage = """
         usage: sora inspect EXPORT [--checksums]
                sora virtual SCHEDULE.json [SCHEDULE.json ...] -o FOLDER
+               sora tokens TOKENIZER.json < PROMPTS
 
           inspect   say what an export is and needs, and whether anything of it is missing or altered;
                     --checksums reads every file, otherwise sizes are compared
           virtual   play schedules in virtual time, by their own predicted seconds, loads and runs undisturbed by
                     each other; writes a simulated trace of each to FOLDER, under the schedule's file name
+          tokens    write the token ids of every line of the input, or why the prompt is refused
         """
 
     static func main() {
@@ -28,6 +30,7 @@ struct Sora {
         switch arguments.first {
         case "inspect": try inspect(Array(arguments.dropFirst()))
         case "virtual": try playVirtually(Array(arguments.dropFirst()))
+        case "tokens": try printTokens(Array(arguments.dropFirst()))
         case "--help", "-h": print(usage)
         case let other?: throw Usage(what: "error: no command is called '\(other)'")
         case nil: throw Usage(what: "error: a command is missing")

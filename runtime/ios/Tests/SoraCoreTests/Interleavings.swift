@@ -155,7 +155,7 @@ struct Interleavings {
             step.loading = visit
         case .run(let visit):
             if step.running != nil || step.evicting != nil { Issue.record("two runs at a time") }
-            if !step.resident.contains(schedule.package(of: visit)) { Issue.record("\(visit) runs without its package") }
+            if !step.resident.contains(schedule.package(of: visit)) { Issue.record("\(visit) runs unloaded") }
             if step.isPaused || step.hasFailed { Issue.record("a run in the background or after the end") }
             if step.skipped.contains(visit) { Issue.record("visit \(visit) is left out, and runs") }
             if visit > 0, !isOver(visit - 1, step) { Issue.record("visit \(visit) runs before \(visit - 1) is over") }

@@ -60,7 +60,7 @@ struct ManifestTests {
         ("\"component\": \"denoiser\"", "\"component\": \"painter\"",
          "blocks[0].component: 'painter' is none of the components"),
         ("\"precision\": \"float32\"", "\"precision\": \"float8\"", "blocks[0].precision: no such precision"),
-        ("\"compute_units\": \"cpu_and_gpu\"", "\"compute_units\": \"gpu\"", "blocks[0].compute_units: expected one of"),
+        ("\"compute_units\": \"cpu_and_gpu\"", "\"compute_units\": \"gpu\"", "blocks[0].compute_units: expected"),
         ("\"kind\": \"plain\"", "\"kind\": \"tail\"", "blocks[0].functions: one function of each kind is needed"),
         ("\"kind\": \"plain\", \"package\": \"denoiser.000", "\"kind\": \"plain\", \"package\": \"denoiser.001",
          "blocks[0].functions[0].package: 'denoiser.001.mlpackage' is none of the block's packages"),

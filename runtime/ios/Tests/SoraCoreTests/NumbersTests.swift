@@ -194,7 +194,8 @@ struct TokenizerTests {
                 let (ids, mask) = try tokenizer.encode(prompt)
                 let count = mask.reduce(0, +)
                 #expect(ids.count == tokenizer.document.length && mask.count == ids.count)
-                #expect(ids.prefix(Int(count)).map(Int.init) == (try row.at("ids").integers()), "\(prompt.debugDescription)")
+                let told = try row.at("ids").integers()
+                #expect(ids.prefix(Int(count)).map(Int.init) == told, "\(prompt.debugDescription)")
                 #expect(ids.dropFirst(Int(count)).allSatisfy { $0 == Int32(tokenizer.document.pad) })
             }
         }
@@ -226,10 +227,8 @@ struct TokenizerTests {
 
     /// A normalisation that is spoilt is refused, or no text leads out of it.
     @Test func noNormalisationEndsTheProgram() throws {
-        guard case .unigram(_, _, _, _) = try tokenizer("tokenizer-unigram.json").document.kind,
-            case .text(let text) = try Numbers.document("tokenizer-unigram.json").at("charsmap"),
-            let data = Data(base64Encoded: text)
-        else { throw NotThere() }
+        let text = try Numbers.document("tokenizer-unigram.json").at("charsmap").text()
+        guard let data = Data(base64Encoded: text) else { throw NotThere() }
         let whole = [UInt8](data)
         #expect(Charsmap(whole) != nil && Charsmap([]) != nil)
         var random = Seeded(state: 17)

@@ -76,7 +76,9 @@ public struct Export: Sendable {
         }
     }
 
-    private static func numPasses(_ component: Manifest.Component, _ schedule: Schedule, _ manifest: Manifest) -> Int {
+    private static func numPasses(
+        _ component: Manifest.Component, _ schedule: Schedule, _ manifest: Manifest
+    ) -> Int {
         switch component.passes {
         case .count(let count): return count
         case .steps:
@@ -85,7 +87,7 @@ public struct Export: Sendable {
         }
     }
 
-    /// What is missing in the folder or not as it was exported: one error for each file or package, none if all is well.
+    /// What is missing in the folder or not as it was exported: an error for each file or package, none if all is well.
     ///
     /// Sizes are always compared; contents with `readingAll`, which takes seconds for each gigabyte.
     public func problems(readingAll: Bool) -> [DocumentError] {

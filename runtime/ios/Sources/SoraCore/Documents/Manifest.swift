@@ -6,7 +6,7 @@ public struct Manifest: Sendable {
     public static let format = "ondevice-sora-export-2"
 
     public enum ElementType: String, CaseIterable, Sendable { case float32, float16, int32 }
-    /// `tail` is for what is left at the end of a video: a shorter chunk of latent frames, or a smaller batch of frames.
+    /// `tail` is for what is left at the end of a video: a shorter chunk of latent frames, or fewer frames.
     public enum FunctionKind: String, CaseIterable, Sendable { case plain, tdtm, tail }
     public enum ComputeUnits: String, CaseIterable, Sendable {
         case cpuOnly = "cpu_only"
@@ -74,7 +74,8 @@ public struct Manifest: Sendable {
     /// Euler steps along a rectified flow: z += v (t[i] - t[i + 1]) / timeScale, t being 0 after the last.
     ///
     /// v = v_uncond + guidance (v_cond - v_uncond), from the first `latentChannels` channels of `velocity`; both are in
-    /// one batch of `batch` samples, the conditional one first. Noise has the shape [1] + latentShape.
+    /// one batch of `batch` samples, the conditional one first; at a guidance of 1 it alone. Noise has the shape
+    /// [1] + latentShape.
     public struct Sampling: Sendable {
         public let timesteps: [Double]
         public let timeScale: Double

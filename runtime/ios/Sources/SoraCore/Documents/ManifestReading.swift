@@ -62,7 +62,9 @@ extension Manifest {
                 throw error("\(pointer).component", "'\(block.component)' is none of the components")
             }
             let files = block.packages.map(\.file)
-            let identities = [["number", block.component, "\(block.number)"], ["unit", block.component, block.firstUnit]]
+            let identities = [
+                ["number", block.component, "\(block.number)"], ["unit", block.component, block.firstUnit],
+            ]
             for identity in identities + files.map({ ["file", $0] }) where !seen.insert(identity).inserted {
                 throw error(pointer, "block '\(block.name)' of \(block.component), or a package, stands twice")
             }
@@ -83,7 +85,9 @@ extension Manifest {
         return found
     }
 
-    fileprivate static func tensors(_ node: Node) throws -> [String] { try node.list(1...100).map { try $0.text(.name) } }
+    fileprivate static func tensors(_ node: Node) throws -> [String] {
+        try node.list(1...100).map { try $0.text(.name) }
+    }
 
     fileprivate static func shape(_ node: Node) throws -> [Int] {
         let shape = try node.list(0...8).map { try $0.integer(1...1_000_000_000) }

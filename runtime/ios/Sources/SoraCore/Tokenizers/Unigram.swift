@@ -1,4 +1,4 @@
-/// sentencepiece's unigram algorithm on UTF-8 bytes: normalise, cut, join what is unknown. docs/coreml.md walks through it.
+/// sentencepiece's unigram algorithm on UTF-8 bytes: normalise, cut, join what is unknown (docs/coreml.md).
 struct Unigram: Sendable {
     private static let space: [UInt8] = Array("\u{2581}".utf8)
     private static let unknownPenalty: Float = 10

@@ -18,8 +18,8 @@ struct Words: Sendable {
     private func nearest(_ word: String) -> String {
         let known = ids.keys.map { String(decoding: $0, as: UTF8.self) }.sorted()
         let wanted = Array(word.unicodeScalars.prefix(100))
-        return known.min { Self.distance(Array($0.unicodeScalars), wanted) < Self.distance(Array($1.unicodeScalars), wanted) }
-            ?? ""
+        let distances = known.map { (word: $0, changes: Self.distance(Array($0.unicodeScalars), wanted)) }
+        return distances.min { $0.changes < $1.changes }?.word ?? ""
     }
 
     /// Insertions, deletions and replacements that make one of the other (Levenshtein).
