@@ -87,6 +87,21 @@ def test_a_leap_with_probabilities_alone_cannot_be_played(tmp_path: Path) -> Non
 
 
 SMALL = Plan("little", "small", sampler=Sampler(steps=2))
+
+
+def torn(data: dict[str, Any]) -> None:
+    """The text encoder once more, at the end."""
+    last = {**data["passes"][0], "step": 1, "first": len(data["visits"])}
+    data["passes"].append(last)
+    data["visits"] += [[*visit[:1], 1, *visit[2:]] for visit in data["visits"][: last["length"]]]
+
+
+def too_early(data: dict[str, Any]) -> None:
+    """A block of the denoiser's second step is loaded whatever is in memory."""
+    row = data["passes"][2]["first"]
+    data["visits"][row][5] = -1
+
+
 BAD: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (lambda data: data["visits"][3].__setitem__(5, 3), r"visits\[3\].*gate 3 does not lie before it"),
     (lambda data: data["visits"][3].__setitem__(5, -2), r"visits\[3\]\[5\]"),
@@ -101,6 +116,12 @@ BAD: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (lambda data: data["passes"][1].__setitem__("first", 2), r"passes\[1\].*follow each other"),
     (lambda data: data["passes"].pop(), r"passes"),
     (lambda data: data["blocks"].append(data["blocks"][0]), r"blocks\[\d+\].*stands twice"),
+    (
+        lambda data: data["blocks"][-1].__setitem__("package", data["blocks"][0]["package"]),
+        r"blocks\[\d+\].*package text_encoder\.000\.mlpackage is of text_encoder as well",
+    ),
+    (torn, r"passes\[\d+\].*the passes of text_encoder do not stand together"),
+    (too_early, r"visits\[\d+\].*its gate -1 does not wait for visit \d+, which evicts package denoiser"),
     (lambda data: data["blocks"][0].__setitem__("package", "../x.mlpackage"), r"blocks\[0\]\.package"),
     (lambda data: data["blocks"][0].__setitem__("package", "/x.mlpackage"), r"blocks\[0\]\.package"),
     (lambda data: data.__setitem__("held", [0, 0]), r"held.*different packages"),

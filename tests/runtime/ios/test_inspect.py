@@ -105,6 +105,7 @@ SCHEDULES: list[tuple[Change, str]] = [
     (lambda data: data.__setitem__("plan_sha256", "0" * 64), "plan_sha256: this is a schedule of another plan: 'tiny'"),
     (lambda data: data["blocks"][0].__setitem__("name", "other"), "blocks[0]: the export has no block 'other'"),
     (lambda data: data["blocks"][0].__setitem__("function", "other"), "not 'other' of text_encoder.000.mlpackage"),
+    (lambda data: data["visits"][-1].__setitem__(0, 99), "visits[10]: no block has the number 99"),
     (lambda data: data.__setitem__("leap", {"mode": "fixed", "step": 0}), "not the pass of the plan that should stand"),
     (lambda data: data.__setitem__("leap", {"mode": "fixed", "step": 9}), "not the pass of the plan that should stand"),
 ]
@@ -141,3 +142,14 @@ def test_arguments_that_mean_nothing_get_the_usage(arguments: tuple[str, ...]) -
     done = swift.ran(*arguments)
     assert done.returncode == 2
     assert "usage: sora inspect EXPORT" in done.stderr
+
+
+def test_a_tokenizer_that_is_not_the_exports_is_refused(exported_small: Exported, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(exported_small.directory, tmp_path / "small"))
+    path = folder / "tokenizer.json"
+    assert path.is_file() == (json.loads((folder / "manifest.json").read_text())["tokenizer"] is not None)
+    if path.is_file():
+        path.write_bytes(path.read_bytes() + b" ")
+        done = swift.ran("inspect", folder)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert "tokenizer.json: is not as it was exported (checksum)" in done.stderr

@@ -60,6 +60,7 @@ struct ScheduleTests {
         ("\"first\": 2, \"length\": 2", "\"first\": 2, \"length\": 3", "passes[1]: passes follow each other"),
         ("\"first\": 2, \"length\": 2", "\"first\": 2, \"length\": 1", "passes: passes of 3 visits, but there are 4"),
         ("[0, 0, true", "[7, 0, true", "visits[0]: no block has the number 7"),
+        ("[1, 0, true", "[0, 0, true", "visits[1]: block 0 where block 1 comes next"),
         ("[0, 1, true", "[0, 0, true", "visits[2]: of denoiser, step 0, in pass 1 of denoiser, step 1"),
         ("[0, 1, true, false, true, 0", "[0, 1, true, false, true, 2", "visits[2]: its gate 2 does not lie before"),
         ("[0, 1, true, false, true, 0", "[0, 1, true, false, true, -2", "visits[2][5]: expected a whole number"),
@@ -86,7 +87,8 @@ struct ScheduleTests {
 
     @Test func evictedWhereItStays() {
         let stays = Toy(passes: [
-            ("a", [Toy.Visit(block: 0, loads: true, evicts: false), Toy.Visit(block: 0, loads: true, evicts: true)])
+            ("a", [Toy.Visit(block: 0, loads: true, evicts: false)]),
+            ("a", [Toy.Visit(block: 0, loads: true, evicts: true)]),
         ])
         #expect(complaint(stays.json).contains("visits[1]: package b0.mlpackage is already in memory here"))
     }

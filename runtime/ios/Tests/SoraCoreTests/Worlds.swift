@@ -33,12 +33,14 @@ struct Toy {
             for visit in pass.visits { components[visit.block] = pass.component }
         }
         let blocks = (0...(components.keys.max() ?? 0)).map { number in
-            """
-            {"component": "\(components[number] ?? "none")", "number": \(number), "name": "b\(number)", \
-            "variant": "plain", "package": "b\(number).mlpackage", "function": "main", "lane": "gpu", \
-            "resident_bytes": \(residentBytes), "working_bytes": \(workingBytes), "stored_bytes": \(residentBytes), \
-            "load_s": 2.0, "first_load_s": 4.0, "run_s": 3.0, "first_run_s": 3.5, "unload_s": 0.25}
-            """
+            let component = components[number] ?? "none"
+            let first = components.filter { $0.value == component }.keys.min() ?? 0
+            return """
+                {"component": "\(component)", "number": \(number - first), "name": "b\(number)", \
+                "variant": "plain", "package": "b\(number).mlpackage", "function": "main", "lane": "gpu", \
+                "resident_bytes": \(residentBytes), "working_bytes": \(workingBytes), "stored_bytes": \(residentBytes), \
+                "load_s": 2.0, "first_load_s": 4.0, "run_s": 3.0, "first_run_s": 3.5, "unload_s": 0.25}
+                """
         }
         var first = 0
         var steps: [String: Int] = [:]

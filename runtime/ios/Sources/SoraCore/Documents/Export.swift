@@ -3,8 +3,10 @@ public struct Export: Sendable {
     public let folder: String
     public let manifest: Manifest
     public let schedule: Schedule
+    /// nil where the export has none: it plays tokens, not prompts.
+    public let tokenizer: Tokenizer?
 
-    /// Reads both documents whole. Throws DocumentError unless the export is complete and the schedule is one of it.
+    /// Reads its documents whole. Throws DocumentError unless the export is complete, and they belong together.
     public static func open(_ folder: String) throws -> Export {
         let path = "\(folder)/\(Manifest.fileName)"
         let bytes = try Files.read(path, maxBytes: Manifest.maxFileBytes, mend: Manifest.exportAgain)
@@ -27,7 +29,24 @@ public struct Export: Sendable {
         }
         try checkBlocks(schedule, manifest, error)
         try checkPasses(schedule, manifest, error)
-        return Export(folder: folder, manifest: manifest, schedule: schedule)
+        return Export(
+            folder: folder, manifest: manifest, schedule: schedule, tokenizer: try readTokenizer(folder, manifest))
+    }
+
+    private static func readTokenizer(_ folder: String, _ manifest: Manifest) throws -> Tokenizer? {
+        guard let stored = manifest.tokenizer else { return nil }
+        let path = "\(folder)/\(stored.file)"
+        let bytes = try Files.read(path, maxBytes: TokenizerDocument.maxFileBytes, mend: Manifest.exportAgain)
+        guard SHA256.of(bytes) == stored.checksum else {
+            let what = "is not as it was exported (checksum)"
+            throw DocumentError(file: path, what: what, mend: Manifest.exportAgain)
+        }
+        let document = try TokenizerDocument.read(bytes, file: path)
+        guard document.length == manifest.encoderTokens else {
+            let what = "\(document.length) tokens; the model reads \(manifest.encoderTokens)"
+            throw DocumentError(file: path, pointer: "$.length", what: what, mend: Manifest.exportAgain)
+        }
+        return Tokenizer(document)
     }
 
     /// Every block of the schedule is one of the manifest's, and is called as that says.
@@ -63,10 +82,6 @@ public struct Export: Sendable {
                 let pass = schedule.passes[index]
                 if pass.component != component.name || pass.step != step || pass.visits.count != length {
                     throw error("$.passes[\(index)]", "not the pass of the plan that should stand here")
-                }
-                let numbers = pass.visits.map { schedule.block(of: $0).number }
-                if numbers != Array(0..<length) {
-                    throw error("$.passes[\(index)]", "does not visit the blocks of \(component.name) in order")
                 }
                 index += 1
             }
@@ -107,9 +122,6 @@ public struct Export: Sendable {
                 manifest.noCaption.file, numBytes: values * 4, checksum: manifest.noCaption.checksum,
                 readingAll: readingAll)
         }
-        if let tokenizer = manifest.tokenizer {
-            note { try check(tokenizer.file, numBytes: nil, checksum: tokenizer.checksum, readingAll: readingAll) }
-        }
         return found
     }
 
@@ -117,12 +129,12 @@ public struct Export: Sendable {
         DocumentError(file: path, what: "is not as it was exported (\(what))", mend: Manifest.exportAgain)
     }
 
-    private func check(_ file: String, numBytes: Int?, checksum: String, readingAll: Bool) throws {
+    private func check(_ file: String, numBytes: Int, checksum: String, readingAll: Bool) throws {
         let path = "\(folder)/\(file)"
         guard let found = Files.numBytes(path) else {
             throw DocumentError(file: path, what: "is missing", mend: Manifest.exportAgain)
         }
-        if let numBytes, found != numBytes { throw altered(path, "size") }
+        if found != numBytes { throw altered(path, "size") }
         guard readingAll else { return }
         var hash = SHA256()
         try Files.readPieces(path, mend: Manifest.exportAgain) { hash.update($0) }

@@ -87,6 +87,10 @@ struct ScheduleCheck {
                     let what = "of \(block.component), step \(visit.step), in pass \(number) of \(pass.component)"
                     throw error(pointer, "\(what), step \(pass.step)")
                 }
+                let next = index - pass.visits.lowerBound
+                if block.number != next {
+                    throw error(pointer, "block \(block.number) where block \(next) comes next")
+                }
                 if visit.gate >= index {
                     let what = "its gate \(visit.gate) does not lie before it"
                     throw error(pointer, "\(what): it would wait for itself")
