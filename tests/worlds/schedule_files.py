@@ -10,7 +10,21 @@ from typing import Any
 from msgspec.structs import replace
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.plans.schedule_file import Played, played, read_schedule, write_schedule
+from ondevice_sora.plans.leap import Never
+from ondevice_sora.plans.schedule import Schedule, packages_of
+from ondevice_sora.plans.schedule_file import (
+    FORMAT,
+    Played,
+    Predicted,
+    ProfileName,
+    ScheduledBlock,
+    ScheduledPass,
+    ScheduledVisit,
+    ScheduleFile,
+    played,
+    read_schedule,
+    write_schedule,
+)
 from ondevice_sora.plans.schema import (
     ComponentPlan,
     FirstSteps,
@@ -26,9 +40,11 @@ from ondevice_sora.plans.schema import (
     Video,
 )
 from ondevice_sora.profiles.blocks import BlockSpec
+from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.figures import ByteCount
 from ondevice_sora.simulator.prepare import Prepared, asked, model_of
 from ondevice_sora.simulator.scheduled import Function, schedule_file, to_play
+from worlds.toys import Toy
 
 NO_MANIFEST = "0" * 64
 
@@ -101,3 +117,43 @@ def made_at_random(seed: int, folder: Path) -> list[tuple[Prepared, Played]]:
             continue
         return [(prepared, found), tight]
     raise AssertionError("no budget was wide enough")
+
+
+def toy_file(toy: Toy) -> tuple[ScheduleFile, Schedule, BlockCosts]:
+    """A toy world's schedule as a file, without a plan or an export behind it. Raises UserError if there is none."""
+    schedule, costs = toy.schedule()
+    package = packages_of(schedule.blocks, toy.tdtm.packages == "separate")
+    seconds = zip(*(array[:, 0].tolist() for array in costs.seconds), strict=True)
+    blocks = tuple(
+        ScheduledBlock(
+            spec.component, spec.index, spec.name, spec.variant, f"{package[number]:03}.mlpackage", spec.variant,
+            spec.processor, costs.resident_bytes[number], costs.working_bytes[number], costs.stored_bytes[number], *own,
+        )
+        for number, (spec, own) in enumerate(zip(schedule.blocks, seconds, strict=True))
+    )  # fmt: skip
+    outcome = toy.play(is_limited=False)
+    file = ScheduleFile(
+        format=FORMAT,
+        plan="toy",
+        plan_sha256=NO_MANIFEST,
+        manifest_sha256=NO_MANIFEST,
+        device="toy",
+        profile=ProfileName("toy", NO_MANIFEST),
+        limit_bytes=toy.limit,
+        limit_source="made up",
+        budget_bytes=toy.budget,
+        baseline_bytes=toy.baseline,
+        needed_bytes=schedule.needed_bytes,
+        transient_share=toy.transient,
+        residual_share=toy.residual,
+        predicted=Predicted(outcome.total_s, outcome.peak_bytes),
+        leap=Never(),
+        blocks=blocks,
+        held=schedule.held,
+        left=tuple(number for number, is_left in enumerate(schedule.columns.is_left) if is_left),
+        passes=tuple(
+            ScheduledPass("denoiser", step, each.first, each.length) for step, each in enumerate(schedule.passes)
+        ),
+        visits=tuple(ScheduledVisit(*visit) for visit in schedule.visits),
+    )
+    return file, schedule, costs

@@ -105,7 +105,7 @@ SCHEDULES: list[tuple[Change, str]] = [
     (lambda data: data.__setitem__("plan_sha256", "0" * 64), "plan_sha256: this is a schedule of another plan: 'tiny'"),
     (lambda data: data["blocks"][0].__setitem__("name", "other"), "blocks[0]: the export has no block 'other'"),
     (lambda data: data["blocks"][0].__setitem__("function", "other"), "not 'other' of text_encoder.000.mlpackage"),
-    (lambda data: data["visits"][-1].__setitem__(0, 99), "visits[10]: no block has the number 99"),
+    (lambda data: data["visits"][-1].__setitem__(0, 99), "]: no block has the number 99"),
     (lambda data: data.__setitem__("leap", {"mode": "fixed", "step": 0}), "not the pass of the plan that should stand"),
     (lambda data: data.__setitem__("leap", {"mode": "fixed", "step": 9}), "not the pass of the plan that should stand"),
 ]

@@ -23,6 +23,7 @@ public struct Trace: Sendable {
             "format": JSONText.text(Self.format), "kind": JSONText.text(kind.rawValue),
             "plan": JSONText.text(schedule.plan), "device": JSONText.text(schedule.device),
             "model": JSONText.text(model), "limit_bytes": "\(max(1, schedule.limitBytes))",
+            "conditions": JSONText.object(["peak bytes": JSONText.text("\(playback.peakBytes)")]),
             "spans": JSONText.rows(playback.spans.map(row)), "memory": JSONText.rows(playback.samples.map(row)),
         ]
         return JSONText.object(head) + "\n"
