@@ -8,32 +8,48 @@ extension Interleavings {
     /// A block that stays from step to step, two that are streamed.
     static let kept = Toy(
         passes: [
-            ("denoiser", [
-                Visit(block: 0, loads: true, evicts: false), Visit(block: 1, loads: true, evicts: true, leaves: true),
-                Visit(block: 2, loads: true, gate: 0, evicts: true, leaves: true),
-            ]),
-            ("denoiser", [
-                Visit(block: 0, loads: false, evicts: false), Visit(block: 1, loads: true, gate: 1, evicts: true),
-                Visit(block: 2, loads: true, gate: 3, evicts: true),
-            ]),
+            (
+                "denoiser",
+                [
+                    Visit(block: 0, loads: true, evicts: false),
+                    Visit(block: 1, loads: true, evicts: true, leaves: true),
+                    Visit(block: 2, loads: true, gate: 0, evicts: true, leaves: true),
+                ]
+            ),
+            (
+                "denoiser",
+                [
+                    Visit(block: 0, loads: false, evicts: false), Visit(block: 1, loads: true, gate: 1, evicts: true),
+                    Visit(block: 2, loads: true, gate: 3, evicts: true),
+                ]
+            ),
         ], neededBytes: 5 + 300 + 10)
 
     /// Two steps of a denoiser whose second block stays, then a decoder that is loaded ahead.
     static let twoComponents = Toy(
         passes: [
             ("text", [Visit(block: 0, loads: true, evicts: true, leaves: true)]),
-            ("denoiser", [
-                Visit(block: 1, loads: true, gate: -1, evicts: true, leaves: true),
-                Visit(block: 2, loads: true, gate: 0, evicts: false),
-            ]),
-            ("denoiser", [
-                Visit(block: 1, loads: true, gate: 1, evicts: true),
-                Visit(block: 2, loads: false, evicts: true, leaves: true),
-            ]),
-            ("decoder", [
-                Visit(block: 3, loads: true, gate: 3, evicts: true, leaves: true),
-                Visit(block: 4, loads: true, gate: 4, evicts: false),
-            ]),
+            (
+                "denoiser",
+                [
+                    Visit(block: 1, loads: true, gate: -1, evicts: true, leaves: true),
+                    Visit(block: 2, loads: true, gate: 0, evicts: false),
+                ]
+            ),
+            (
+                "denoiser",
+                [
+                    Visit(block: 1, loads: true, gate: 1, evicts: true),
+                    Visit(block: 2, loads: false, evicts: true, leaves: true),
+                ]
+            ),
+            (
+                "decoder",
+                [
+                    Visit(block: 3, loads: true, gate: 3, evicts: true, leaves: true),
+                    Visit(block: 4, loads: true, gate: 4, evicts: false),
+                ]
+            ),
         ], neededBytes: 5 + 200 + 10)
 
     /// All in memory from the start, never evicted.
@@ -104,7 +120,8 @@ extension Interleavings {
 @Suite("Every order of events: within the bytes that are needed, gates kept, it ends, nothing is held")
 struct InterleavingTests {
     static let interruptions: [Interleavings.Interruptions] = [
-        [], .endEarly, .loadFails, .runFails, .pause, .warning, .close, [.endEarly, .loadFails], [.endEarly, .runFails],
+        [], .endEarly, .loadFails, .runFails, .pause, .warning, .close, [.endEarly, .loadFails],
+        [.endEarly, .runFails],
         [.pause, .loadFails], [.pause, .runFails], [.endEarly, .pause], [.endEarly, .warning], [.endEarly, .close],
         [.endEarly, .loadFails, .runFails, .pause, .warning, .close],
     ]

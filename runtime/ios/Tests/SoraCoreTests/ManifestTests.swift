@@ -57,13 +57,17 @@ struct ManifestTests {
         ("\"tokenizer.json\"", "\"/etc/passwd\"", "tokenizer.file: expected 'tokenizer.json'"),
         ("\"passes\": \"steps\"", "\"passes\": \"all\"", "components[0].passes: expected a whole number"),
         ("\"passes\": 1", "\"passes\": 0", "components[1].passes: expected a whole number from 1"),
-        ("\"component\": \"denoiser\"", "\"component\": \"painter\"",
-         "blocks[0].component: 'painter' is none of the components"),
+        (
+            "\"component\": \"denoiser\"", "\"component\": \"painter\"",
+            "blocks[0].component: 'painter' is none of the components"
+        ),
         ("\"precision\": \"float32\"", "\"precision\": \"float8\"", "blocks[0].precision: no such precision"),
         ("\"compute_units\": \"cpu_and_gpu\"", "\"compute_units\": \"gpu\"", "blocks[0].compute_units: expected"),
         ("\"kind\": \"plain\"", "\"kind\": \"tail\"", "blocks[0].functions: one function of each kind is needed"),
-        ("\"kind\": \"plain\", \"package\": \"denoiser.000", "\"kind\": \"plain\", \"package\": \"denoiser.001",
-         "blocks[0].functions[0].package: 'denoiser.001.mlpackage' is none of the block's packages"),
+        (
+            "\"kind\": \"plain\", \"package\": \"denoiser.000", "\"kind\": \"plain\", \"package\": \"denoiser.001",
+            "blocks[0].functions[0].package: 'denoiser.001.mlpackage' is none of the block's packages"
+        ),
         ("\"dtype\": \"float32\"", "\"dtype\": \"int8\"", "inputs[0].dtype: expected one of float32, float16, int32"),
     ])
     func oneThingWrong(before: String, after: String, words: String) {

@@ -70,4 +70,20 @@ struct MutationTests {
         }
         #expect((1...2_500).contains(numTaken), "some are still manifests, most are not: \(numTaken)")
     }
+
+    @Test func fifteenHundredTokenizers() throws {
+        var random = Seeded(state: 18)
+        let document = try Numbers.bytes("tokenizer-words.json")
+        var numTaken = 0
+        for _ in 0..<1_500 {
+            let bytes = spoilt(document, &random)
+            let isTaken = survives {
+                let tokenizer = Tokenizer(try TokenizerDocument.read(bytes, file: "tokenizer.json"))
+                _ = try? tokenizer.encode("A red circle, moving \u{3000}left")
+                return nil
+            }
+            if isTaken { numTaken += 1 }
+        }
+        #expect((1...1_000).contains(numTaken), "some are still tokenizers, most are not: \(numTaken)")
+    }
 }

@@ -183,12 +183,13 @@ struct TokenizerTests {
             guard let tokenizer = known[try row.at("tokenizer").text()] else { throw NotThere() }
             if let why = row["refused"] {
                 let error = #expect(throws: TokenizerError.self) { try tokenizer.encode(prompt) }
-                let found = switch error {
-                case .empty: "empty"
-                case .unknown: "unknown"
-                case .tooLong: "long"
-                case nil: "nothing"
-                }
+                let found =
+                    switch error {
+                    case .empty: "empty"
+                    case .unknown: "unknown"
+                    case .tooLong: "long"
+                    case nil: "nothing"
+                    }
                 #expect(found == (try why.text()), "\(prompt.debugDescription)")
             } else {
                 let (ids, mask) = try tokenizer.encode(prompt)

@@ -30,8 +30,10 @@ struct ScheduleTests {
         ("\"leap\": {\"mode\": \"none\"}", "\"leap\": {\"mode\": \"never\"}", "leap.mode: expected one of none, fixed"),
         ("{\"mode\": \"none\"}", "{\"mode\": \"none\", \"step\": 1}", "leap.step: this key is not known"),
         ("{\"mode\": \"none\"}", "{\"mode\": \"fixed\"}", "leap: the key 'step' is missing"),
-        ("{\"mode\": \"none\"}", "{\"mode\": \"curvature\", \"accepted_error\": 0, \"bend\": true}",
-         "leap.accepted_error: expected a number above 0"),
+        (
+            "{\"mode\": \"none\"}", "{\"mode\": \"curvature\", \"accepted_error\": 0, \"bend\": true}",
+            "leap.accepted_error: expected a number above 0"
+        ),
         ("\"held\": []", "\"held\": [0, 0]", "held: not the blocks of different packages"),
         ("\"left\": []", "\"left\": [2]", "left: not the blocks of different packages"),
         ("\"left\": []", "\"left\": [-1]", "left[0]: expected a whole number from 0"),
@@ -64,16 +66,24 @@ struct ScheduleTests {
         ("[0, 1, true", "[0, 0, true", "visits[2]: of denoiser, step 0, in pass 1 of denoiser, step 1"),
         ("[0, 1, true, false, true, 0", "[0, 1, true, false, true, 2", "visits[2]: its gate 2 does not lie before"),
         ("[0, 1, true, false, true, 0", "[0, 1, true, false, true, -2", "visits[2][5]: expected a whole number"),
-        ("[0, 1, true, false, true, 0", "[0, 1, true, false, true, -1",
-         "visits[2]: its gate -1 does not wait for visit 0, which evicts package b0.mlpackage"),
+        (
+            "[0, 1, true, false, true, 0", "[0, 1, true, false, true, -1",
+            "visits[2]: its gate -1 does not wait for visit 0, which evicts package b0.mlpackage"
+        ),
         ("[0, 1, true, false, true", "[0, 1, false, false, true", "visits[2]: package b0.mlpackage is not in memory"),
-        ("[0, 0, true, false, true, -1, true", "[0, 0, true, false, true, -1, false",
-         "visits[0]: a first load without a load, or a first eviction"),
+        (
+            "[0, 0, true, false, true, -1, true", "[0, 0, true, false, true, -1, false",
+            "visits[0]: a first load without a load, or a first eviction"
+        ),
         ("[0, 0, true, false, true", "[0, 0, true, false, false", "visits[0]: a first load without a load"),
-        ("[0, 0, true, false, true, -1, true, true]", "[0, 0, true, false, true, -1, true]",
-         "visits[0]: expected a list of 8"),
-        ("[0, 0, true, false, true, -1, true, true]", "[0, 0, 1, false, true, -1, true, true]",
-         "visits[0][2]: expected true or false"),
+        (
+            "[0, 0, true, false, true, -1, true, true]", "[0, 0, true, false, true, -1, true]",
+            "visits[0]: expected a list of 8"
+        ),
+        (
+            "[0, 0, true, false, true, -1, true, true]", "[0, 0, 1, false, true, -1, true, true]",
+            "visits[0][2]: expected true or false"
+        ),
     ])
     func oneThingWrong(before: String, after: String, words: String) {
         let json = Toy.streamed.json

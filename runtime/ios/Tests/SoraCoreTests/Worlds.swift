@@ -81,14 +81,20 @@ struct Toy {
     /// One component of two blocks, walked twice, each block loaded for its visit and evicted after it; the loader is
     /// one visit ahead.
     static let streamed = Toy(passes: [
-        ("denoiser", [
-            Visit(block: 0, loads: true, evicts: true, leaves: true),
-            Visit(block: 1, loads: true, evicts: true, leaves: true),
-        ]),
-        ("denoiser", [
-            Visit(block: 0, loads: true, gate: 0, evicts: true),
-            Visit(block: 1, loads: true, gate: 1, evicts: true),
-        ]),
+        (
+            "denoiser",
+            [
+                Visit(block: 0, loads: true, evicts: true, leaves: true),
+                Visit(block: 1, loads: true, evicts: true, leaves: true),
+            ]
+        ),
+        (
+            "denoiser",
+            [
+                Visit(block: 0, loads: true, gate: 0, evicts: true),
+                Visit(block: 1, loads: true, gate: 1, evicts: true),
+            ]
+        ),
     ])
 }
 

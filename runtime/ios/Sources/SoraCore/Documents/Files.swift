@@ -43,11 +43,12 @@ enum Files {
     }
 
     private static func unreadable(_ path: String, _ code: Int32, _ mend: String) -> DocumentError {
-        let what = switch code {
-        case ENOENT: "no such file"
-        case ELOOP: "this is a link, not a file"
-        default: "cannot be read: \(String(cString: strerror(code)))"
-        }
+        let what =
+            switch code {
+            case ENOENT: "no such file"
+            case ELOOP: "this is a link, not a file"
+            default: "cannot be read: \(String(cString: strerror(code)))"
+            }
         return DocumentError(file: path, what: what, mend: mend)
     }
 

@@ -28,11 +28,12 @@ public struct Tokenizer: Sendable {
 
     public init(_ document: TokenizerDocument) {
         self.document = document
-        ids = switch document.kind {
-        case .words(let ids, let separators): .words(Words(ids: ids, separators: separators))
-        case .unigram(let pieces, let controls, let unknown, let charsmap):
-            .unigram(Unigram(pieces: pieces, controls: controls, unknown: unknown, charsmap: charsmap))
-        }
+        ids =
+            switch document.kind {
+            case .words(let ids, let separators): .words(Words(ids: ids, separators: separators))
+            case .unigram(let pieces, let controls, let unknown, let charsmap):
+                .unigram(Unigram(pieces: pieces, controls: controls, unknown: unknown, charsmap: charsmap))
+            }
     }
 
     /// Ids and mask, both of the document's length: the prompt and its suffix, the end, then padding.

@@ -25,10 +25,11 @@ extension TokenizerDocument {
             throw document.error("the key 'kind' is missing")
         }
         let name = try document.record(members.map(\.key))("kind").choice(KindName.self)
-        let own = switch name {
-        case .words: ["separators", "words"]
-        case .unigram: ["unknown", "controls", "charsmap", "pieces"]
-        }
+        let own =
+            switch name {
+            case .words: ["separators", "words"]
+            case .unigram: ["unknown", "controls", "charsmap", "pieces"]
+            }
         let all = try document.record(Self.common + own)
         let id = 0...(Self.maxPieces - 1)
         length = try all("length").integer(1...100_000)
@@ -38,10 +39,11 @@ extension TokenizerDocument {
         isLowerCased = try all("lower_case").flag()
         example = try all("example").text(.line)
         if pad == end { throw try all("end").error("\(end) is the id of padding as well") }
-        kind = switch name {
-        case .words: try Self.words(all, taken: [pad, end], id)
-        case .unigram: try Self.unigram(all, pad: pad, end: end, id)
-        }
+        kind =
+            switch name {
+            case .words: try Self.words(all, taken: [pad, end], id)
+            case .unigram: try Self.unigram(all, pad: pad, end: end, id)
+            }
     }
 
     private static func words(_ all: Record, taken: Set<Int>, _ id: ClosedRange<Int>) throws -> Kind {

@@ -99,11 +99,12 @@ public struct VirtualTime {
 
     private mutating func end(_ action: Playback.Action, _ visit: Int) {
         let block = schedule.block(of: visit)
-        let (bytes, isFirst) = switch action {
-        case .load: (block.storedBytes, schedule.visits[visit].isCold)
-        case .run: (block.workingBytes, schedule.visits[visit].isFirstRun)
-        case .evict: (block.residentBytes, false)
-        }
+        let (bytes, isFirst) =
+            switch action {
+            case .load: (block.storedBytes, schedule.visits[visit].isCold)
+            case .run: (block.workingBytes, schedule.visits[visit].isFirstRun)
+            case .evict: (block.residentBytes, false)
+            }
         let startS = startS[action] ?? nowS
         playback.spans.append(
             Playback.Span(
