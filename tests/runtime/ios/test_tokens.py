@@ -56,7 +56,7 @@ def test_random_prompts_become_the_same_ids(name: str) -> None:
     path: Path = NUMBERS / name
     tokenizer = Tokenizer.of(read_tokenizer(path))
     prompts = random_prompts()
-    command = [swift.sora(), "tokens", path]
+    command: list[str | Path] = [swift.sora(), "tokens", path]
     done = subprocess.run(command, input="\n".join(prompts).encode(), capture_output=True, check=True)
     found = ["refused" if line.startswith("refused") else line for line in done.stdout.decode().split("\n")[:-1]]
     expected = [told(tokenizer, prompt) for prompt in prompts]

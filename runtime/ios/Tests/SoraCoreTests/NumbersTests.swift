@@ -107,29 +107,29 @@ struct NumbersTests {
         let times = try told.at("times").numbers()
         let trajectory = try Numbers.floats("trajectory.bin")
         let leapt = try Numbers.floats("leapt.bin")[(index * count)..<((index + 1) * count)]
-        var watcher = LeapWatcher(try leap(of: row), latentShape: shape)
+        let sampling = Manifest.Sampling(
+            timesteps: times, timeScale: 1000, guidance: 1, fps: 24, batch: 1, latentChannels: shape[0],
+            latentShape: shape)
+        var sampler = Sampler(sampling, leap: try leap(of: row), noise: Array(trajectory[..<count]))
         var verdicts: [JSON] = []
-        var end: [Float] = []
-        for (step, time) in times.enumerated() {
-            let latent = Array(trajectory[(2 * step * count)..<((2 * step + 1) * count)])
-            let drift = Array(trajectory[((2 * step + 1) * count)..<((2 * step + 2) * count)])
-            let verdict = watcher.observe(step: step, time: time / 1000, latent: latent, drift: drift)
-            verdicts.append(.flag(verdict.leaps))
-            if let cosine = verdict.cosine {
-                #expect(abs(cosine - (try row.at("cosines").list()[step].number())) <= tolerance)
+        while let number = sampler.nextStep {
+            #expect(sampler.time == times[number])
+            #expect(farthest(sampler.latent, trajectory[(2 * number * count)..<((2 * number + 1) * count)]) <= 1e-5)
+            let drift = Array(trajectory[((2 * number + 1) * count)..<((2 * number + 2) * count)])
+            guard let step = sampler.take(velocity: drift) else { throw NotThere() }
+            verdicts.append(.flag(step.leapt))
+            if let cosine = step.cosine {
+                #expect(abs(cosine - (try row.at("cosines").list()[number].number())) <= tolerance)
             }
-            if let error = verdict.error {
-                let expected = try row.at("errors").list()[step].number()
+            if let error = step.error {
+                let expected = try row.at("errors").list()[number].number()
                 #expect(abs(error - expected) <= tolerance * max(1, expected))
             }
-            let isLast = verdict.leaps || step == times.count - 1
-            end = Euler.step(
-                latent: latent, drift: verdict.leaps ? verdict.drift : drift, time: time,
-                timeAfter: isLast ? 0 : times[step + 1], timeScale: 1000)
-            if verdict.leaps { break }
         }
         #expect(verdicts == (try row.at("verdicts").list()))
-        #expect(farthest(end, leapt) <= Float(tolerance))
+        #expect(farthest(sampler.latent, leapt) <= Float(tolerance))
+        let behindTheEnd = sampler.take(velocity: Array(leapt))
+        #expect(behindTheEnd == nil)
     }
 
     /// Through the reader of schedules, which is what a generation has it from.
@@ -144,6 +144,21 @@ struct NumbersTests {
         }.joined(separator: ", ")
         let json = Toy.streamed.json.replacingFirst("{\"mode\": \"none\"}", with: "{\(text)}")
         return try Schedule.read(Array(json.utf8), file: "schedule.json").leap
+    }
+
+    @Test func aVelocityOfAnotherSizeIsNotTaken() {
+        let sampling = Manifest.Sampling(
+            timesteps: [1000, 500], timeScale: 1000, guidance: 7, fps: 24, batch: 2, latentChannels: 4,
+            latentShape: [4, 2, 2, 2])
+        var sampler = Sampler(sampling, leap: .none, seed: 42)
+        #expect(sampler.latent == Noise.values(seed: 42, count: 32))
+        for count in [0, 32, 63, 65] {
+            let step = sampler.take(velocity: Array(repeating: 0, count: count))
+            #expect(step == nil, "\(count)")
+        }
+        let step = sampler.take(velocity: Array(repeating: 0, count: 64))
+        #expect(step?.number == 0)
+        #expect(sampler.nextStep == 1 && sampler.time == 500)
     }
 
     @Test func chunksAndBatches() throws {
