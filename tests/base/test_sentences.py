@@ -37,6 +37,22 @@ class Inner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     steps: int
 
 
+class Walking(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="mode", tag="walk"):
+    """Nothing but its tag."""
+
+
+class Leaping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="mode", tag="leap"):
+    step: int
+
+
+class Merging(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="mode", tag="merge"):
+    step: int
+
+
+class Ending(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="mode", tag="end"):
+    step: int
+
+
 class Row(msgspec.Struct, frozen=True, array_like=True):
     steps: int
     name: str
@@ -69,6 +85,7 @@ class World(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     number: float = 0.0
     share: Share = 0.0
     positive: Annotated[float, Meta(gt=0)] = 1.0
+    index: Annotated[int, Meta(lt=9)] = 1
     maybe_number: float | None = None
     text: str = ""
     name: Name = "x"
@@ -94,6 +111,7 @@ class World(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     text_or_table: str | dict[str, Any] = ""
     text_or_inner: str | Inner = ""
     # only in what our own programs write
+    tagged: Walking | Leaping | Merging | Ending = Walking()
     listed: list[int] = []
     row: Row | None = None
     place: Place | None = None
@@ -134,6 +152,7 @@ SENTENCES = [
     ({"share": -0.5}, "share: expected float >= 0.0, found float -0.5"),
     ({"share": 2}, "share: expected float <= 1.0, found int 2"),
     ({"positive": 0}, "positive: expected float > 0.0, found int 0"),
+    ({"index": 9}, "index: expected int <= 8, found int 9"),
     ({"name": ""}, "name: expected str of length >= 1, found str ''"),
     ({"name": "long"}, "name: expected str of length <= 3, found str 'long'"),
     ({"version": "v1"}, "version: expected str matching regex '^[0-9]$', found str 'v1'"),
@@ -160,6 +179,17 @@ SENTENCES = [
     ({"inner": {"step": 3}}, "inner.step: this key is not known\nDid you mean 'steps'? Known: steps."),
     ({"inner": {}}, "inner: the key 'steps' is missing\nAdd 'steps:'."),
     ({"inners": [{"steps": 1}, {}]}, "inners[1]: the key 'steps' is missing\nAdd 'steps:'."),
+    # of several kinds, told apart by a key
+    ({"tagged": 1}, "tagged: expected object, found int 1"),
+    ({"tagged": {}}, "tagged: the key 'mode' is missing\nAdd 'mode:'."),
+    ({"tagged": {"mode": "fly"}}, "tagged.mode: 'fly' is not one of the choices\nChoose from: walk, leap, merge, end."),
+    ({"tagged": {"mode": 3}}, "tagged.mode: expected str, found int 3"),
+    ({"tagged": {"mode": "leap"}}, "tagged: the key 'step' is missing\nAdd 'step:'."),
+    ({"tagged": {"mode": "leap", "step": "x"}}, "tagged.step: expected int, found str 'x'"),
+    (
+        {"tagged": {"mode": "fly"}},
+        "tagged.mode: 'fly' is not one of the choices\nChoose from: walk, leap, merge, end.",
+    ),
     # of fixed length
     ({"listed": 1}, "listed: expected array, found int 1"),
     ({"row": ["1", "x"]}, "row[0]: expected int, found str '1'"),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
+from collections.abc import Callable
 from typing import NoReturn
 
 import pytest
@@ -22,11 +21,11 @@ def test_what_it_returns_is_returned_and_what_it_raises_is_raised() -> None:
         waited_for(refuse)
 
 
-def test_a_signal_ends_the_waiting_and_tells_the_work() -> None:
+def test_a_signal_ends_the_waiting_and_tells_the_work(ctrl_c: Callable[[], None]) -> None:
     seen = threading.Event()
 
     def block(stopped: threading.Event) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
+        ctrl_c()
         if stopped.wait(60):
             seen.set()
 

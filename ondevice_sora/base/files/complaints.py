@@ -40,7 +40,7 @@ def complaint_of(data: Any, kind: type, message: str) -> Complaint:
     if missing:
         return Complaint(pointer, f"the key '{missing[1]}' is missing", f"Add '{missing[1]}:'.")
     found = steps_of(data, pointer)[-1] if of_key else value_at(data, pointer)
-    if what.startswith("Invalid enum value"):
+    if what.startswith(("Invalid enum value", "Invalid value")):
         choices = ", ".join(map(str, _choices(kind, steps_of(data, pointer), of_key)))
         return Complaint(pointer, f"{shorten(found)} is not one of the choices", f"Choose from: {choices}.")
     if not what.startswith("Expected"):
@@ -148,12 +148,15 @@ def _type_at(kind: type, steps: list[str | int]) -> list[Any]:
 
 
 def _fields(kind: type, steps: list[str | int]) -> list[str]:
-    return [field.encode_name for info in _type_at(kind, steps) for field in getattr(info, "fields", ())]
+    found = [field.encode_name for info in _type_at(kind, steps) for field in getattr(info, "fields", ())]
+    return list(dict.fromkeys(found))
 
 
 def _choices(kind: type, steps: list[str | int], of_key: bool) -> list[Any]:
-    """The values that may stand at `steps`, or, of a key, the keys."""
-    return [value for info in _at(kind, steps, of_key) for value in getattr(info, "values", ())]
+    """The values that may stand at `steps`, or, of a key, the keys; where kinds are told apart, what tells them."""
+    if found := [value for info in _at(kind, steps, of_key) for value in getattr(info, "values", ())]:
+        return found
+    return [info.tag for info in _type_at(kind, steps[:-1]) if getattr(info, "tag_field", None) == steps[-1]]
 
 
 def _at(kind: type, steps: list[str | int], of_key: bool) -> list[Any]:

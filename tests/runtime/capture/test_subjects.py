@@ -65,7 +65,7 @@ def test_a_store_tells_how_to_build_its_networks(store: Store) -> None:
     ("change", "complaint"),
     [
         (lambda origin: origin.clear(), "origin: the key 'kind' is missing"),
-        (lambda origin: origin.update(kind="vae"), "origin.kind: Invalid value 'vae'"),
+        (lambda origin: origin.update(kind="vae"), "origin.kind: 'vae' is not one of the choices"),
         (lambda origin: origin.update(size=[2, 4]), "origin.size: expected array of length 3"),
         (lambda origin: origin.update(size=[-2, 4, 4]), r"origin.size\[0\]: expected int >= 1, found int -2"),
         (lambda origin: origin.update(size=[4096, 4096, 1]), "origin.size: more than 65536 latent pixels"),

@@ -10,19 +10,21 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from ondevice_sora.plans.schema import LoadedPlan, load_plan
+from ondevice_sora.plans.schema import LoadedPlan, Tdtm, load_plan
 from ondevice_sora.profiles.models.model import Unit as DescribedUnit
 from ondevice_sora.profiles.models.model import Variant
-from ondevice_sora.runtime.coreml.export.workshop import SIZES, request_of_plan, without_weights
+from ondevice_sora.runtime.models import SIZES, request_of_plan, without_weights
 from ondevice_sora.runtime.networks.components import DENOISER
 from ondevice_sora.runtime.sampling.video import VideoNetworks
+from ondevice_sora.runtime.sampling.walks import walks_of
 from ondevice_sora.simulator.prepare import model_of
 
 
 def without_guidance(name: str) -> LoadedPlan:
+    """A ready plan with a guidance of 1.0, merging on all steps."""
     loaded = load_plan(name)
     sampler = msgspec.structs.replace(loaded.plan.sampler, guidance=1.0)
-    return LoadedPlan(msgspec.structs.replace(loaded.plan, sampler=sampler), loaded.document)
+    return LoadedPlan(msgspec.structs.replace(loaded.plan, sampler=sampler, tdtm=Tdtm("all")), loaded.document)
 
 
 def described(loaded: LoadedPlan) -> dict[str, DescribedUnit]:
@@ -38,22 +40,16 @@ def counted(loaded: LoadedPlan, variant: Variant) -> dict[str, int]:
     """
     plan = loaded.plan
     video = VideoNetworks.of(without_weights(*SIZES[plan.model]), request_of_plan(plan))
-    request, denoiser = video.request, video.model.denoiser
-    size = video.model.decoder.config.latent_size(request.num_frames, request.height, request.width)
-    channels = denoiser.config.caption_channels
-    with torch.device("meta"):
-        captions = video.captions(torch.empty(1, denoiser.config.model_max_length, channels))
-        latents = torch.empty(len(captions), denoiser.config.in_channels, *size)
-        state = denoiser.initial_state(latents, torch.empty(len(captions)), captions, fps=torch.empty(1))
-    (network,) = (each for each in video.networks if each.name == DENOISER)
+    denoiser = video.model.denoiser
+    walk = walks_of(video, plan, denoiser.config.model_max_length)[DENOISER][variant]
     flops = {}
-    for unit in network.units(variant):
+    for unit, state in zip(walk.units, walk.states(), strict=False):
         with FlopCounterMode(display=False) as counter:
-            state = unit(state)
+            unit(state)
         flops[unit.name] = counter.get_total_flops()
     if denoiser.config.embed_frames:
         with FlopCounterMode(display=False) as counter:
-            denoiser.frame_embedder(torch.arange(float(size[0]), device="meta"))
+            denoiser.frame_embedder(torch.arange(float(walk.state["latent"].shape[2]), device="meta"))
         flops["input"] -= counter.get_total_flops()
     return flops
 
