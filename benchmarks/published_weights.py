@@ -18,7 +18,6 @@ import argparse
 import json
 import random
 import string
-import struct
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -40,6 +39,8 @@ from ondevice_sora.runtime.networks.stdit3 import STDiT3Config
 from ondevice_sora.runtime.networks.t5 import T5Config
 from ondevice_sora.runtime.networks.temporal_vae import TemporalVAEConfig
 from ondevice_sora.runtime.networks.video_vae import VideoVAE, VideoVAEConfig
+from ondevice_sora.runtime.tokenizers.document import Piece, UnigramDocument
+from ondevice_sora.runtime.tokenizers.unigram import model_file
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 SHARD_BYTES = 1_000_000_000
@@ -112,7 +113,7 @@ def write_published_weights(
         folder.mkdir(parents=True)
     kind = str(dtype).removeprefix("torch.")
     _write_shards(folders[TEXT_ENCODER], drawn, model.text_encoder, shard_bytes, in_safetensors)
-    _write_tokenizer(folders[TEXT_ENCODER], sizes.text_encoder.vocab_size - RESERVED_IDS, seed)
+    write_tokenizer(folders[TEXT_ENCODER], sizes.text_encoder.vocab_size - RESERVED_IDS, seed)
     _write_whole(folders[DENOISER] / WEIGHTS_FILE, drawn, DENOISER, model.denoiser)
     _write_whole(folders[DECODER] / WEIGHTS_FILE, drawn, DECODER, decoder)
     write_json(folders[TEXT_ENCODER] / CONFIG_FILE, asdict(sizes.text_encoder) | T5_SETTINGS | {"torch_dtype": kind})
@@ -186,17 +187,26 @@ def _write_whole(path: Path, drawn: _Drawn, component: str, network: nn.Module) 
 # A tokenizer
 
 
-def _write_tokenizer(folder: Path, num_pieces: int, seed: int) -> None:
+def write_tokenizer(folder: Path, num_pieces: int, seed: int) -> None:
     """A sentencepiece model of random pieces, and the files that transformers has beside it.
 
     T5's control pieces come first, then every printable ASCII character, so that any prompt of those is read.
     """
-    pieces = [_piece("<pad>", 0.0, CONTROL), _piece("</s>", 0.0, CONTROL), _piece("<unk>", 0.0, UNKNOWN)]
-    pieces += [_piece(text, -2.0 - 0.001 * rank, NORMAL) for rank, text in enumerate(_words(num_pieces - 3, seed))]
-    trainer = _number(3, UNIGRAM) + _number(4, num_pieces) + _number(40, 2) + _number(42, 1) + _number(43, 0)
-    trainer += _number(41, -1)  # no piece begins a text
-    model = b"".join(_field(1, piece) for piece in pieces) + _field(2, trainer) + _field(3, _field(1, b"identity"))
-    (folder / "spiece.model").write_bytes(model)
+    texts = [*MARKS, *_words(num_pieces - len(MARKS), seed)]
+    scores = [0.0] * len(MARKS) + [-2.0 - rank / 1024 for rank in range(num_pieces - len(MARKS))]
+    document = UnigramDocument(
+        length=300,
+        pad=0,
+        end=1,
+        unknown=2,
+        suffix="",
+        lower_case=True,
+        example="",
+        controls=(0, 1),
+        charsmap=b"",
+        pieces=tuple(map(Piece, texts, scores)),
+    )
+    (folder / "spiece.model").write_bytes(model_file(document))
     extra = [f"<extra_id_{number}>" for number in range(100)]
     special = {"additional_special_tokens": extra, "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
     write_json(folder / "special_tokens_map.json", special)
@@ -204,9 +214,7 @@ def _write_tokenizer(folder: Path, num_pieces: int, seed: int) -> None:
     write_json(folder / "tokenizer_config.json", special | more)
 
 
-NORMAL, UNKNOWN, CONTROL = 1, 2, 3
-"""Types of pieces, in sentencepiece's file format."""
-UNIGRAM = 1
+MARKS = ("<pad>", "</s>", "<unk>")
 
 
 def _words(count: int, seed: int) -> list[str]:
@@ -217,27 +225,6 @@ def _words(count: int, seed: int) -> list[str]:
         word = "".join(chance.choices(string.ascii_lowercase, k=chance.randint(2, 7)))
         found[chance.choice(["", "\u2581"]) + word] = None
     return list(found)[:count]
-
-
-def _piece(text: str, score: float, kind: int) -> bytes:
-    return _field(1, text.encode()) + b"\x15" + struct.pack("<f", score) + _number(3, kind)
-
-
-def _field(number: int, content: bytes) -> bytes:
-    """A field of a protobuf message whose content has a length."""
-    return _varint(number << 3 | 2) + _varint(len(content)) + content
-
-
-def _number(number: int, value: int) -> bytes:
-    return _varint(number << 3) + _varint(value % (1 << 64))
-
-
-def _varint(value: int) -> bytes:
-    low = bytearray()
-    while value >= 0x80:
-        low.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*low, value])
 
 
 def main(arguments: list[str]) -> int:

@@ -32,7 +32,7 @@ from ondevice_sora.plans.loading import VisitColumns, compare_passes
 from ondevice_sora.plans.partition import cut
 from ondevice_sora.plans.schedule import MAX_VISITS, MemoryModel, Pass, Schedule, Visit, packages_of
 from ondevice_sora.plans.schema import Plan, plan_data
-from ondevice_sora.profiles.blocks import BlockSpec, Processor
+from ondevice_sora.profiles.blocks import PROCESSORS, UNBOUNDED, BlockSpec, Processor
 from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.models.catalogue import Reference
 from ondevice_sora.profiles.models.model import Model, Name, Variant
@@ -179,9 +179,12 @@ def read_schedule(path: Path, *, follows_links: bool = False) -> ScheduleFile:
 def _check(file: ScheduleFile, document: Document) -> None:
     """What a schema cannot say. Raises UserError."""
     seen: dict[tuple[str, int, str], int] = {}
+    component_of: dict[str, str] = {}
     for number, block in enumerate(file.blocks):
         if seen.setdefault((block.component, block.number, block.variant), number) != number:
             raise document.error(f"$.blocks[{number}]", f"block '{block.name}' of {block.component} stands twice")
+        if (other := component_of.setdefault(block.package, block.component)) != block.component:
+            raise document.error(f"$.blocks[{number}]", f"package {block.package} is of {other} as well")
     for key, numbers in (("held", file.held), ("left", file.left)):
         packages = [file.blocks[number].package for number in numbers if number < len(file.blocks)]
         if len(packages) < len(numbers) or len(set(packages)) < len(packages):
@@ -189,9 +192,14 @@ def _check(file: ScheduleFile, document: Document) -> None:
     if file.budget_bytes is not None and file.needed_bytes > file.budget_bytes:
         raise document.error("$.needed_bytes", f"more than the budget of {file.budget_bytes} bytes")
     end = 0
+    known: list[str] = []
     for number, each in enumerate(file.passes):
         if each.first != end or each.first + each.length > len(file.visits):
             raise document.error(f"$.passes[{number}]", "passes follow each other, over all visits")
+        if each.component in known[:-1]:
+            raise document.error(f"$.passes[{number}]", f"the passes of {each.component} do not stand together")
+        if each.component not in known:
+            known.append(each.component)
         end += each.length
     if end != len(file.visits):
         raise document.error("$.passes", f"passes of {end} visits, but there are {len(file.visits)}")
@@ -201,6 +209,7 @@ def _check(file: ScheduleFile, document: Document) -> None:
 def _check_visits(file: ScheduleFile, document: Document) -> None:
     """Raises UserError unless every visit finds its block loaded, and can be reached without waiting for ever."""
     resident = {file.blocks[number].package for number in file.held}
+    evicted_at: dict[str, int] = {}
     for number, each in enumerate(file.passes):
         for index in range(each.first, each.first + each.length):
             visit, pointer = file.visits[index], f"$.visits[{index}]"
@@ -219,9 +228,16 @@ def _check_visits(file: ScheduleFile, document: Document) -> None:
             if visit.loads == (block.package in resident):
                 word = "already" if visit.loads else "not"
                 raise document.error(pointer, f"package {block.package} is {word} in memory here")
+            if visit.loads and visit.gate < (before := evicted_at.get(block.package, -1)):
+                what = f"its gate {visit.gate} does not wait for visit {before}, which evicts package {block.package}"
+                raise document.error(pointer, what)
             if visit.cold > visit.loads or visit.leaves > visit.evicts or visit.loads > visit.first_run:
                 raise document.error(pointer, "a first load without a load, or a first eviction without one")
-            (resident.discard if visit.evicts else resident.add)(block.package)
+            if visit.evicts:
+                resident.discard(block.package)
+                evicted_at[block.package] = index
+            else:
+                resident.add(block.package)
 
 
 class Played(NamedTuple):
@@ -245,10 +261,14 @@ def played(file: ScheduleFile, plan: Plan, model: Model, reference: Reference) -
             raise UserError(what, mend=MAKE_AGAIN)
         block = found[each.number]
         precision = plan.component(each.component).stored
+        falls_back = PROCESSORS[block.compute_units] == "ane" and each.lane == "gpu"
         spec = BlockSpec(
             model.name, each.component, each.number, each.name, block.units, each.variant, precision,
-            block.compute_units,
+            block.compute_units, 0 if falls_back else UNBOUNDED,
         )  # fmt: skip
+        if spec.processor != each.lane:
+            what = f"block '{each.name}' of {each.component} on the lane {each.lane}; the plan has {spec.processor}"
+            raise UserError(what, mend=MAKE_AGAIN)
         blocks.append(spec)
     _check_walk(file, plan, model, {name: len(found) for name, found in cuts.items()})
     visits = tuple(Visit(*visit) for visit in file.visits)

@@ -1,7 +1,7 @@
 """What is in a model's folder, told from names, sizes and headers: no weight's value is read.
 
 Of safetensors a few kilobytes are read a file; pickles are mapped into memory, and only their outline is looked at. So
-19 GB take seconds. Values that are not finite are found when the weights are loaded.
+19 GB take seconds. The tokenizer is read whole. Values that are not finite are found when the weights are loaded.
 """
 
 from __future__ import annotations
@@ -36,15 +36,14 @@ from ondevice_sora.runtime.networks.weights import Checkpoint, MisfitError, NoWe
 from ondevice_sora.runtime.published.catalogue import TOKENIZER_FILES
 from ondevice_sora.runtime.published.download import PARTIAL
 from ondevice_sora.runtime.small.shipped import check_is_small
+from ondevice_sora.runtime.tokenizers.document import num_ids
+from ondevice_sora.runtime.tokenizers.finding import document_of
 
 TOKENIZER = "tokenizer"
 PUBLISHED_SIZES = {TEXT_ENCODER: T5Config(), DENOISER: STDiT3Config(), DECODER: VideoVAEConfig()}
 MODELS = ("opensora", "small")
 POINTER = b"version https://git-lfs.github.com/spec/"
 """How a file begins that Git left in the place of a large one."""
-LEAST_BYTES_A_PIECE = 4
-"""Of a tokenizer, for each row of the embedding: a piece takes at least 10, and T5 leaves few rows without one."""
-MOST_TOKENIZER_BYTES = 100_000_000
 GET = "Fetch it with `ondevice-sora weights get`."
 
 
@@ -59,7 +58,7 @@ def check_weights(directory: Path, model: str = "opensora") -> WeightsReport:
         part, network = _component(directory / name, name)
         parts.append(part)
         if name == TEXT_ENCODER and model == "opensora":
-            parts.append(_tokenizer(directory / name, 1 if network is None else network.config.vocab_size))
+            parts.append(_tokenizer(directory, None if network is None else network.config.vocab_size))
         if part.state == "complete":
             networks[name] = network
     together = None
@@ -124,8 +123,9 @@ def _sizes(name: str, config: Any) -> str:
     return f"{config.spatial.block_out_channels[-1]} and {config.temporal.widths[-1]} wide"
 
 
-def _tokenizer(folder: Path, rows: int) -> PartReport:
-    """Whether one of a tokenizer's files is there, of a size that it can have; `rows` are those of the embedding."""
+def _tokenizer(directory: Path, rows: int | None) -> PartReport:
+    """Whether one of a tokenizer's files is there and can be used; `rows` are those of the embedding, where known."""
+    folder = directory / TEXT_ENCODER
     files = {file: size for file, size in _files(folder) if file in TOKENIZER_FILES}
     if not files:
         mend = GET if folder.is_dir() else None
@@ -133,10 +133,10 @@ def _tokenizer(folder: Path, rows: int) -> PartReport:
         return PartReport(TOKENIZER, "missing", {}, problem=missing)
     try:
         _refuse_pointers(folder, files)
-        for file, size in files.items():
-            if not rows * LEAST_BYTES_A_PIECE <= size <= MOST_TOKENIZER_BYTES:
-                what = f"{format_bytes(size)} cannot be a tokenizer of {rows} pieces"
-                raise UserError(what, str(folder / file), GET)
+        document = document_of(directory, "opensora")
+        if document is not None and rows is not None and num_ids(document) > rows:
+            what = f"the tokenizer has ids up to {num_ids(document) - 1}, the text encoder {rows} tokens"
+            raise UserError(what, str(folder), GET)
     except UserError as error:
         return PartReport(TOKENIZER, "unusable", files, problem=_problem(error, folder))
     return PartReport(TOKENIZER, "complete", files)

@@ -8,10 +8,11 @@ from pathlib import Path
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.profiles.models.catalogue import architecture
 from ondevice_sora.runtime.networks.components import TEXT_ENCODER
+from ondevice_sora.runtime.published.catalogue import TOKENIZER_FILES
 from ondevice_sora.runtime.small.shipped import SMALL
 from ondevice_sora.runtime.small.vocabulary import TOKENIZER
 from ondevice_sora.runtime.tokenizers.document import TokenizerDocument
-from ondevice_sora.runtime.tokenizers.published import JSON, SPIECE, read_published
+from ondevice_sora.runtime.tokenizers.published import read_published
 from ondevice_sora.runtime.tokenizers.tokenizer import Tokenizer
 
 
@@ -33,7 +34,7 @@ def document_of(folder: Path | None, model: str) -> TokenizerDocument | None:
     described = architecture(model)
     if folder is None or described is None or described.prompt is None:
         return None
-    for name in (SPIECE, JSON):
+    for name in TOKENIZER_FILES:
         path = folder / TEXT_ENCODER / name
         if os.path.lexists(path):
             return read_published(path, described.config.text_encoder.tokens, described.prompt)
@@ -45,7 +46,8 @@ def no_tokenizer(folder: Path | None, model: str) -> UserError:
     if folder is None:
         return UserError(f"there is no tokenizer of the model '{model}' without its weights", mend="Give their folder.")
     return UserError(
-        f"no tokenizer: there is neither {SPIECE} nor {JSON}",
+        f"no tokenizer: there is no {' and no '.join(TOKENIZER_FILES)}",
         str(folder / TEXT_ENCODER),
-        f"Put T5 v1.1's {SPIECE} there (all its sizes have the same); `ondevice-sora weights get` fetches it.",
+        f"Put {TOKENIZER_FILES[0]} of T5 v1.1 there (all its sizes have the same one), or fetch it with "
+        "`ondevice-sora weights get`.",
     )

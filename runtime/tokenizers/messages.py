@@ -80,5 +80,5 @@ def model_of(data: bytes) -> Any:
 
     try:
         return model.FromString(data)
-    except DecodeError:
+    except (DecodeError, UnicodeDecodeError):
         return None

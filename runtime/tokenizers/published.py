@@ -32,7 +32,6 @@ from ondevice_sora.runtime.tokenizers.messages import CONTROL, NORMAL, UNIGRAM, 
 
 PAD, END = "<pad>", "</s>"
 EXAMPLE = "a red circle moving left"
-SPIECE, JSON = "spiece.model", "tokenizer.json"
 DOWNLOAD_AGAIN = "Download it again, with all files of T5 v1.1."
 SPACE_RULES = ("Strip", "Replace")
 """Of the tokenizers library: what sentencepiece does to runs of spaces and to spaces at the ends, told as steps."""

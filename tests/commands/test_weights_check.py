@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 pytest.importorskip("torch")
+pytest.importorskip("google.protobuf")
 
 import torch
 from safetensors.torch import load_file, save_file
 
-from benchmarks.published_weights import TINY, write_published_weights
+from benchmarks.published_weights import TINY, write_published_weights, write_tokenizer
 from ondevice_sora.base.installation import how_to_install
 from ondevice_sora.commands.main import main
 from ondevice_sora.runtime.networks.components import load_text_to_video
@@ -106,6 +107,10 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-10])
 
 
+def larger(path: Path) -> None:
+    write_tokenizer(path.parent, 400, 0)
+
+
 DENOISER = "denoiser/model.safetensors"
 SHARD = "text_encoder/pytorch_model-00002-of-00002.bin"
 
@@ -121,7 +126,9 @@ SHARD = "text_encoder/pytorch_model-00002-of-00002.bin"
         (SHARD, Path.unlink, "text_encoder", "missing", "shard pytorch_model-00002-of-00002.bin is missing"),
         (SHARD, cut, "text_encoder", "unusable", "not a whole torch checkpoint"),
         ("text_encoder/spiece.model", Path.unlink, "tokenizer", "missing", "no spiece.model and no tokenizer.json"),
-        ("text_encoder/spiece.model", lambda p: p.write_bytes(b"x" * 99), "tokenizer", "unusable", "99 B cannot be"),
+        ("text_encoder/spiece.model", lambda p: p.write_bytes(b"x" * 99), "tokenizer", "unusable",
+         "not a unigram model of sentencepiece's"),
+        ("text_encoder/spiece.model", larger, "tokenizer", "unusable", "ids up to 399, the text encoder 288 tokens"),
         ("text_encoder/spiece.model", pointer, "tokenizer", "unusable", "a pointer that Git LFS left"),
         ("decoder", shutil.rmtree, "decoder", "missing", "decoder: no such file or directory"),
         ("decoder/config.json", lambda p: p.write_text("[" * 10**6), "decoder", "unusable", "nested"),

@@ -6,13 +6,12 @@ import inspect
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import threading
 import time
 from collections import namedtuple
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -168,11 +167,13 @@ def test_a_server_that_is_gone_is_one_message_and_the_next_run_fetches_the_rest(
     assert files_in(tmp_path / "toy") == whole(hub)
 
 
-def test_ctrl_c_keeps_what_has_arrived(hub: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_keeps_what_has_arrived(
+    hub: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str], ctrl_c: Callable[[], None]
+) -> None:
     arrived = threading.Event()
 
     def interrupt() -> None:
-        os.kill(os.getpid(), signal.SIGINT)
+        ctrl_c()
         arrived.wait(10)
 
     hub.on_bytes[WEIGHTS] = 5 * CHUNK_BYTES, interrupt

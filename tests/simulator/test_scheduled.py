@@ -3,59 +3,28 @@
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from worlds.schedule_files import made, made_at_random
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.leap import Curvature, Fixed, Never, Plateau
-from ondevice_sora.plans.schedule_file import Played, plan_hash, played, read_schedule, write_schedule
+from ondevice_sora.plans.schedule_file import Played, plan_hash, played, read_schedule
 from ondevice_sora.plans.schema import (
     ComponentPlan,
-    FirstSteps,
-    Keep,
     LoadedPlan,
     Lpl,
-    Memory,
     Plan,
     Sampler,
-    Start,
-    Tdtm,
-    UnitsPerBlock,
-    Video,
     load_plan,
     ready_plans,
 )
-from ondevice_sora.profiles.blocks import BlockSpec
-from ondevice_sora.profiles.figures import ByteCount
 from ondevice_sora.simulator.engine import play
-from ondevice_sora.simulator.prepare import Prepared, asked, model_of, prepare
-from ondevice_sora.simulator.scheduled import Function, schedule_file, to_play
-
-NO_MANIFEST = "0" * 64
-
-
-def function_of(plan: Plan) -> Callable[[BlockSpec], Function]:
-    is_separate = plan.tdtm.packages == "separate"
-
-    def function(spec: BlockSpec) -> Function:
-        suffix = ".tdtm" if is_separate and spec.variant == "tdtm" else ""
-        return Function(f"{spec.component}.{spec.index:03}{suffix}.mlpackage", spec.variant)
-
-    return function
-
-
-def made(loaded: LoadedPlan, path: Path, **options: Any) -> tuple[Prepared, Played]:
-    """The plan as it is played on an iPhone 15 Pro, and the schedule of it, written and read back."""
-    loaded, setting = asked(loaded, **options)
-    described = model_of(loaded)
-    prepared = to_play(loaded.plan, described, setting)
-    write_schedule(path, schedule_file(prepared, function_of(loaded.plan), NO_MANIFEST))
-    return prepared, played(read_schedule(path), loaded.plan, prepared.model, described.reference)
+from ondevice_sora.simulator.prepare import Prepared, asked, prepare
 
 
 def check(prepared: Prepared, found: Played) -> None:
@@ -64,6 +33,7 @@ def check(prepared: Prepared, found: Played) -> None:
     assert found.schedule.passes == schedule.passes
     assert found.schedule.columns == schedule.columns
     assert found.schedule.held == schedule.held
+    assert [each.processor for each in found.schedule.blocks] == [each.processor for each in schedule.blocks]
     assert found.file.memory == memory
     simulated = prepared.play(is_limited=False)
     again = play(found.schedule, found.costs, prepared.machine, is_limited=False)
@@ -84,56 +54,10 @@ def test_of_every_ready_plan_it_is_what_simulate_plays(name: str, tmp_path: Path
     assert all(size > 0 for size in found.costs.working_bytes)
 
 
-def random_plan(draw: random.Random) -> Plan:
-    """Of the small model, whose blocks' bytes lie as far apart as a large one's: cuts, windows, residents, budgets."""
-    steps = draw.randint(1, 6)
-
-    def component(most: int) -> ComponentPlan:
-        keeps: list[Keep] = ["none", "paper", "app", "belady", "optimal", "always", 0, 1]
-        return ComponentPlan(
-            blocks=draw.choice(["whole", "unit", UnitsPerBlock(draw.randint(1, most))]),
-            prefetch=draw.choice([0, 1, 2, 3, "app"]),
-            keep=draw.choice(keeps),
-            compute_units=draw.choice(["cpu_only", "cpu_and_gpu", "cpu_and_ne"]),
-            precision=draw.choice(["float32", "float16"]),
-        )
-
-    lpls = [Lpl(), Lpl("fixed", leap_step=draw.randrange(steps)), Lpl("dynamic", rule="paper")]
-    starts: list[Start] = ["first", "cached", "loaded"]
-    return Plan(
-        name="random",
-        model="small",
-        video=Video(64, 64, draw.choice([17, 20, 68])),
-        sampler=Sampler(steps=steps, guidance=draw.choice([1.0, 2.5])),
-        lpl=draw.choice(lpls),
-        tdtm=draw.choice(
-            [Tdtm(), Tdtm(FirstSteps(draw.randint(1, steps)), packages=draw.choice(["shared", "separate"]))]
-        ),
-        components={"text_encoder": component(3), "denoiser": component(6), "decoder": component(4)},
-        start=draw.choice(starts),
-    )
-
-
 @pytest.mark.parametrize("seed", range(200))
 def test_of_random_plans_too(seed: int, tmp_path: Path) -> None:
-    """Half of them with a budget between the smallest that the plan might do with and what it takes without one."""
-    draw = random.Random(seed)
-    plan = random_plan(draw)
-    prepared, found = made(LoadedPlan(plan), tmp_path / "schedule.json")
-    check(prepared, found)
-    if seed % 2:
-        most, baseline = prepared.schedule.needed_bytes, prepared.machine.memory.baseline
-        for _ in range(20):
-            budget = ByteCount(round(baseline + draw.uniform(0.3, 1.3) * (most - baseline)))
-            tight = LoadedPlan(replace(plan, memory=Memory(budget)))
-            try:
-                prepared, found = made(tight, tmp_path / "tight.json")
-            except UserError as error:
-                assert "more than the budget of" in error.what
-                continue
-            check(prepared, found)
-            return
-        pytest.fail("no budget was wide enough")
+    for prepared, found in made_at_random(seed, tmp_path):
+        check(prepared, found)
 
 
 @pytest.mark.parametrize(
@@ -163,6 +87,21 @@ def test_a_leap_with_probabilities_alone_cannot_be_played(tmp_path: Path) -> Non
 
 
 SMALL = Plan("little", "small", sampler=Sampler(steps=2))
+
+
+def torn(data: dict[str, Any]) -> None:
+    """The text encoder once more, at the end."""
+    last = {**data["passes"][0], "step": 1, "first": len(data["visits"])}
+    data["passes"].append(last)
+    data["visits"] += [[*visit[:1], 1, *visit[2:]] for visit in data["visits"][: last["length"]]]
+
+
+def too_early(data: dict[str, Any]) -> None:
+    """A block of the denoiser's second step is loaded whatever is in memory."""
+    row = data["passes"][2]["first"]
+    data["visits"][row][5] = -1
+
+
 BAD: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (lambda data: data["visits"][3].__setitem__(5, 3), r"visits\[3\].*gate 3 does not lie before it"),
     (lambda data: data["visits"][3].__setitem__(5, -2), r"visits\[3\]\[5\]"),
@@ -177,6 +116,12 @@ BAD: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (lambda data: data["passes"][1].__setitem__("first", 2), r"passes\[1\].*follow each other"),
     (lambda data: data["passes"].pop(), r"passes"),
     (lambda data: data["blocks"].append(data["blocks"][0]), r"blocks\[\d+\].*stands twice"),
+    (
+        lambda data: data["blocks"][-1].__setitem__("package", data["blocks"][0]["package"]),
+        r"blocks\[\d+\].*package text_encoder\.000\.mlpackage is of text_encoder as well",
+    ),
+    (torn, r"passes\[\d+\].*the passes of text_encoder do not stand together"),
+    (too_early, r"visits\[\d+\].*its gate -1 does not wait for visit \d+, which evicts package denoiser"),
     (lambda data: data["blocks"][0].__setitem__("package", "../x.mlpackage"), r"blocks\[0\]\.package"),
     (lambda data: data["blocks"][0].__setitem__("package", "/x.mlpackage"), r"blocks\[0\]\.package"),
     (lambda data: data.__setitem__("held", [0, 0]), r"held.*different packages"),
@@ -228,3 +173,10 @@ def test_another_plans_schedule_is_refused(other: Plan, tmp_path: Path) -> None:
     if other.name == SMALL.name:
         with pytest.raises(UserError, match=r"which the plan does not have|passes are not those"):
             played(replace(found.file, plan_sha256=plan_hash(other)), other, prepared.model, reference)
+
+
+def test_a_lane_that_the_plan_does_not_allow_is_refused(tmp_path: Path) -> None:
+    prepared, found = made(LoadedPlan(SMALL), tmp_path / "schedule.json")
+    blocks = (replace(found.file.blocks[0], lane="ane"), *found.file.blocks[1:])
+    with pytest.raises(UserError, match="on the lane ane; the plan has gpu"):
+        played(replace(found.file, blocks=blocks), SMALL, prepared.model, prepared.described.reference)

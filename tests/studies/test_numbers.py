@@ -152,6 +152,44 @@ def test_rules_leap_at_different_steps_and_by_a_margin() -> None:
                 best = max(best, cosine) if cosine > best + rule["tolerance"] else best
 
 
+def described_leap(
+    rule: dict[str, Any], times: list[float], latents: NDArray[np.float64], drifts: NDArray[np.float64]
+) -> tuple[int | None, NDArray[np.float64]]:
+    """The step that a rule leaps at, and where it lands, in plain double precision."""
+    best, patience = 0.0, rule.get("patience")
+    for step, (time, latent, drift) in enumerate(zip(times, latents, drifts, strict=True)):
+        leaps, along = rule["mode"] == "fixed" and step == rule["step"], drift
+        if rule["mode"] == "plateau" and step >= max(1, rule["first_step"]):
+            one, other = (
+                d[:, 0, 0][0] if rule["over"] == "slice" else d.reshape(1, -1) for d in drifts[step - 1 : step + 1]
+            )
+            norms = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+            cosine = float(np.mean((one * other).sum(axis=1) / norms))
+            best, patience = (cosine, rule["patience"]) if cosine > best + rule["tolerance"] else (best, patience - 1)
+            leaps = patience == 0
+        elif rule["mode"] == "curvature" and step >= 2:
+            offsets = np.mean(times[step - 2 : step + 1]) - np.array(times[step - 2 : step + 1])
+            acceleration = np.tensordot(offsets / (offsets**2).sum(), drifts[step - 2 : step + 1], 1)
+            missed = np.linalg.norm(acceleration) * time**2 / 2
+            leaps = bool(missed <= rule["accepted_error"] * np.linalg.norm(latent + time * drift))
+            along = drift + acceleration * time / 2 if rule["bend"] else drift
+        if leaps:
+            return step, latent + time * along
+    return None, latents[-1] + times[-1] * drifts[-1]
+
+
+def test_leaps_follow_from_the_recorded_drifts() -> None:
+    found = told("leap.json")
+    trajectory = np.frombuffer((FOLDER / "trajectory.bin").read_bytes(), "<f4").reshape(found["trajectory_shape"])
+    landed = np.frombuffer((FOLDER / "leapt.bin").read_bytes(), "<f4").reshape(found["leapt_shape"])
+    latents, drifts = trajectory.astype(float).swapaxes(0, 1)
+    times = [time / 1000 for time in found["times"]]
+    for row, expected in zip(found["rows"], landed, strict=True):
+        step, latent = described_leap(row["leap"], times, latents, drifts)
+        assert step == row["leap_step"] and len(row["verdicts"]) == (30 if step is None else step + 1), row["name"]
+        np.testing.assert_allclose(latent, expected, rtol=0, atol=found["tolerance"], err_msg=row["name"])
+
+
 def test_the_step_with_guidance_by_hand() -> None:
     found = told("euler.json")
     for row in found["rows"]:

@@ -57,7 +57,7 @@ class Export:
     video: VideoNetworks
     model: Model
     sha256: str
-    told_tokenizer: TokenizerDocument | None
+    tokenizer_document: TokenizerDocument | None
 
     @classmethod
     def open(cls, directory: Path) -> Export:
@@ -87,10 +87,10 @@ class Export:
     @cached_property
     def tokenizer(self) -> Tokenizer:
         """What makes token ids of prompts. Raises UserError if the export has none."""
-        if self.told_tokenizer is None:
+        if self.tokenizer_document is None:
             mend = "Export the plan with --weights that have one; docs/coreml.md says which file."
             raise UserError("this export has no tokenizer: it plays tokens, not prompts", str(self.directory), mend)
-        return Tokenizer.of(self.told_tokenizer)
+        return Tokenizer.of(self.tokenizer_document)
 
     def block_of(self, spec: BlockSpec) -> ExportedBlock:
         """Raises UserError if the export was cut otherwise."""

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from worlds.strings import odd_strings
 from worlds.tiny import save_tiny_model
 
+from benchmarks.published_weights import write_tokenizer
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.installation import how_to_install
 from ondevice_sora.profiles.models.catalogue import PromptForm
@@ -88,6 +89,14 @@ def test_the_weights_folder_is_asked_for_either_file(toy_model: Path, tmp_path: 
     assert tokenizer_of(tmp_path, "opensora").document == tokenizer.document
 
 
+def test_random_weights_in_the_published_layout_read_prompts(tmp_path: Path) -> None:
+    (tmp_path / "text_encoder").mkdir()
+    write_tokenizer(tmp_path / "text_encoder", 160, 0)
+    ids, mask = tokenizer_of(tmp_path, "opensora").encode("A red circle!")
+    assert int(mask.sum()) > 20 and int(ids.max()) < 160
+    assert 2 not in ids, "every printable character is a piece"
+
+
 def test_the_small_model_has_its_words_wherever_its_weights_lie(tmp_path: Path) -> None:
     tokenizer = tokenizer_of(save_tiny_model(tmp_path), "small")
     assert (tokenizer.kind, tokenizer.length) == ("words", 24)
@@ -100,8 +109,9 @@ def test_without_a_file_it_is_said_which_to_put_where(tmp_path: Path) -> None:
     with pytest.raises(UserError) as refused:
         tokenizer_of(tmp_path, "opensora")
     assert str(refused.value) == (
-        f"{tmp_path}/text_encoder: no tokenizer: there is neither spiece.model nor tokenizer.json\n"
-        "Put T5 v1.1's spiece.model there (all its sizes have the same); `ondevice-sora weights get` fetches it."
+        f"{tmp_path}/text_encoder: no tokenizer: there is no spiece.model and no tokenizer.json\n"
+        "Put spiece.model of T5 v1.1 there (all its sizes have the same one), or fetch it with "
+        "`ondevice-sora weights get`."
     )
     with pytest.raises(UserError, match="no tokenizer of the model 'opensora' without its weights"):
         tokenizer_of(None, "opensora")
@@ -111,6 +121,14 @@ def test_without_a_file_it_is_said_which_to_put_where(tmp_path: Path) -> None:
 def test_what_is_no_model_is_one_message(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "spiece.model").write_bytes(data)
     with pytest.raises(UserError, match=r"spiece\.model: not a unigram model of sentencepiece's\nDownload it again"):
+        read_published(tmp_path / "spiece.model", 300, FORM)
+
+
+def test_a_piece_that_is_no_text_is_refused(toy_model: Path, tmp_path: Path) -> None:
+    data = toy_model.read_bytes()
+    assert "\u2581".encode() in data
+    (tmp_path / "spiece.model").write_bytes(data.replace("\u2581".encode(), b"\xe2\xff\x81"))
+    with pytest.raises(UserError, match=r"spiece\.model: .*expected str|not a unigram model"):
         read_published(tmp_path / "spiece.model", 300, FORM)
 
 

@@ -1,0 +1,33 @@
+/// How a video is decoded: latent frames chunk by chunk, then frames batch by batch.
+public struct DecodingWalk: Equatable, Sendable {
+    /// Latent frames that are decoded together, and how many frames they become.
+    public struct Chunk: Equatable, Sendable {
+        public let latentFrames: Range<Int>
+        public let numFrames: Int
+    }
+
+    public let chunks: [Chunk]
+    /// Frames of the whole video that are decoded together.
+    public let batches: [Range<Int>]
+
+    /// Of a latent of so many frames.
+    public init(_ decoding: Manifest.Decoding, numLatentFrames: Int) {
+        let starts = stride(from: 0, to: numLatentFrames, by: decoding.chunkLatentFrames)
+        chunks = zip(starts, decoding.chunkFrames).map { start, count in
+            Chunk(
+                latentFrames: start..<min(start + decoding.chunkLatentFrames, numLatentFrames), numFrames: count)
+        }
+        batches = stride(from: 0, to: decoding.numFrames, by: decoding.batchFrames).map {
+            $0..<min($0 + decoding.batchFrames, decoding.numFrames)
+        }
+    }
+}
+
+/// Values of images as bytes.
+public enum Levels {
+    /// -1 to 1 become 0 to 255, in Float, halves to even; what lies outside is clipped.
+    public static func byte(_ value: Float) -> UInt8 {
+        let level = (min(max(value, -1), 1) + 1) * 127.5
+        return UInt8(level.isNaN ? 0 : level.rounded(.toNearestOrEven))
+    }
+}
