@@ -16,7 +16,7 @@ VERBS = {
     "profile": "list and show device profiles; fit one to published figures, or capture one here",
     "run": "play an export and make its video; or run a plan from a block store, and measure it",
     "weights": "fetch a published model's weights, and see whether a folder of them is whole",
-    "generate": "make a video from a prompt, here, with the small model",
+    "generate": "make a video from a prompt, here, with the small model or Open-Sora",
     "evaluate": "measure what LPL and TDTM do to the small model's videos",
     "export": "make Core ML packages of a plan's blocks",
     "schedule": "write the schedule of an export for a device, as `simulate` plays it",

@@ -40,24 +40,26 @@ OF_STORES = ("device", "buffered", "verify")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("export", nargs="?", metavar="EXPORT", help="a folder that `export` has written")
     parser.add_argument("prompt", nargs="?", metavar="PROMPT", help="what to show, such as: a red circle moving left")
-    parser.add_argument(
+    exported = parser.add_argument_group("for an export")
+    exported.add_argument(
         "--backend",
         choices=("coreml", "reference"),
         help="Core ML, or our evaluation of its programs on the CPU (default: coreml on a Mac, reference elsewhere)",
     )
-    parser.add_argument(
+    exported.add_argument(
         "--schedule", metavar="JSON", help="another schedule of the export (default: its schedule.json)"
     )
     add_output_arguments(parser, "the measured trace (default of an export VIDEO.trace.json, else PLAN.measured.json)")
-    parser.add_argument("--plan", metavar="PLAN", help="a plan file, to be run out of a store")
-    parser.add_argument(
+    stored = parser.add_argument_group("for a plan out of a store")
+    stored.add_argument("--plan", metavar="PLAN", help="a plan file")
+    stored.add_argument(
         "--store",
         metavar="DIR",
         help="a block store; if it is cut in another way than the plan says, it is cut anew in a folder inside",
     )
-    parser.add_argument("--device", metavar="YAML", help="a profile captured here: what counts against the budget")
-    parser.add_argument("--buffered", action="store_true", help="read through the page cache, not directly")
-    parser.add_argument("--verify", action="store_true", help="compare each block with its checksum at its first load")
+    stored.add_argument("--device", metavar="YAML", help="a profile captured here: what counts against the budget")
+    stored.add_argument("--buffered", action="store_true", help="read through the page cache, not directly")
+    stored.add_argument("--verify", action="store_true", help="compare each block with its checksum at its first load")
     parser.add_argument(
         "--threads", type=whole_number(1, 1024), metavar="N", help="threads that run a block (default PyTorch's)"
     )
