@@ -89,7 +89,11 @@ def test_blocks_that_do_not_fit_are_cut_finer_and_that_is_told(weights, capsys):
     ("prompt", "change", "message"),
     [
         (PROMPT, None, "the weights of 'opensora' do not come with this program"),
-        (PROMPT, lambda w: (w / "text_encoder" / "spiece.model").unlink(), "no tokenizer: there is no spiece.model and no tokenizer.json"),
+        (
+            PROMPT,
+            lambda w: (w / "text_encoder" / "spiece.model").unlink(),
+            "no tokenizer: there is no spiece.model and no tokenizer.json",
+        ),
         ("a boat " * 15, lambda w: None, "tokens, the plan's text_tokens are 60"),
         ("a boat " * 400, lambda w: None, "the model reads 300"),
         (PROMPT, lambda w: (w / "denoiser" / "model.safetensors").unlink(), "no weights here"),

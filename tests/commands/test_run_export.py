@@ -16,11 +16,13 @@ pytest.importorskip("imageio")
 
 from ondevice_sora.commands.main import main
 from ondevice_sora.plans.schedule_file import read_schedule
+from ondevice_sora.profiles.models.catalogue import architecture
 from ondevice_sora.records.trace import Trace, read_trace, write_trace
 from ondevice_sora.runtime.coreml.export.exported import Export
+from ondevice_sora.runtime.models import SIZES, without_weights
+from ondevice_sora.runtime.networks.description import described_sizes
 from ondevice_sora.simulator.prepare import asked, described_as
 from ondevice_sora.simulator.scheduled import to_play
-from ondevice_sora.simulator.simulate import simulate
 
 if TYPE_CHECKING:
     from worlds.exports import Exported
@@ -64,17 +66,13 @@ def test_the_trace_and_the_simulation_stand_in_one_report(exported: Exported, vi
     assert page.stat().st_size > 10_000
 
 
-def test_the_small_models_schedule_is_the_simulated_one(tmp_path: Path) -> None:
-    """An export of the shipped sizes: what is beside its packages is what `simulate --plan small` plays."""
-    from ondevice_sora.plans.schema import load_plan
-    from ondevice_sora.profiles.models.catalogue import architecture
-    from ondevice_sora.runtime.networks.description import described_sizes
-    from ondevice_sora.runtime.small.shipped import load_small
-
-    described = architecture("small")
+@pytest.mark.parametrize("name", ["small", "opensora"])
+def test_an_export_of_the_published_sizes_is_scheduled_as_it_is_simulated(name: str) -> None:
+    """Its networks are described by the sizes that `simulate` describes the model by."""
+    described = architecture(name)
     assert described is not None
-    assert described_sizes(load_small(), described.config.text_encoder.tokens) == described.config
-    assert simulate(load_plan("small")).result.verdict == "fits"
+    tokens = described.config.text_encoder.tokens
+    assert described_sizes(without_weights(*SIZES[name]), tokens) == described.config
 
 
 def test_another_device_has_another_schedule(exported: Exported, tmp_path: Path, capsys: Any) -> None:
