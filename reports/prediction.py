@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from ondevice_sora.profiles.devices import device_names
 from ondevice_sora.records.metrics import component_results
 from ondevice_sora.records.trace import Span, Trace
 
@@ -56,12 +57,18 @@ class Prediction(NamedTuple):
 
 
 def prediction_of(traces: Sequence[Trace]) -> Prediction | None:
-    """The comparison, if the traces are one simulated and one measured of the same plan; neither broke off."""
+    """The comparison, if the traces are one simulated and one measured of the same plan; neither broke off.
+
+    There is none if the simulated device is one of the catalogue's and the other run was elsewhere, as on a computer
+    that plays a phone's export: what that took says nothing of the prediction.
+    """
     kinds = {trace.kind: trace for trace in traces}
     if len(traces) != 2 or len(kinds) != 2 or any(trace.kill is not None for trace in traces):
         return None
     simulated, measured = kinds["simulated"], kinds["measured"]
     if simulated.plan != measured.plan:
+        return None
+    if simulated.device != measured.device and simulated.device in device_names():
         return None
     total = Difference("total", simulated.total_s, measured.total_s)
     before, after = (_shares(trace) for trace in (simulated, measured))

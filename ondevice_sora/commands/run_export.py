@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ondevice_sora.runtime.coreml.export.exported import Export
     from ondevice_sora.runtime.coreml.playing import BackendName
 
+DEVICES = {"coreml": "this Mac", "reference": "this computer, reference executor"}
 HOW = {
     "coreml": "Ran block by block on Core ML, out of an export, by the schedule {schedule}.",
     "reference": (
@@ -64,6 +65,7 @@ def run_export(options: argparse.Namespace) -> int:
             token_mask,
             backend=blocks,
             seed=options.seed,
+            device=DEVICES[backend],
             on_step=lambda _: advance(1),
             on_slow=_tell_slow,
         )

@@ -34,17 +34,26 @@ def play(
     *,
     backend: PackageBlocks,
     seed: int,
+    device: str = "host",
     on_step: Callable[[StepRecord], None] | None = None,
     on_slow: Callable[[str, float], None] | None = None,
 ) -> tuple[Video, Trace]:
-    """One video for one prompt, tokens [1, L], and the trace of it. `on_slow` is told of loads that take long.
+    """One video for one prompt, tokens [1, L], and the trace of it, which names `device` as where it was made.
+
+    `on_slow` is told of loads that take long.
 
     Raises UserError as the executor does.
     """
     file = played.file
     video = replace(export.video, request=replace(export.video.request, leap=rule_of(file.leap)))
     with Executor(
-        played.schedule, played.costs, backend, memory=file.memory, limit_bytes=file.limit_bytes, on_slow=on_slow
+        played.schedule,
+        played.costs,
+        backend,
+        device=device,
+        memory=file.memory,
+        limit_bytes=file.limit_bytes,
+        on_slow=on_slow,
     ) as executor:
         result = generate(video, token_ids, token_mask, seed=seed, player=executor, on_step=on_step)
     facts = {"schedule": f"for {file.device}, priced by {file.profile.name}"}

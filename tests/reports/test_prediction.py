@@ -59,6 +59,13 @@ def test_only_one_prediction_and_one_measurement_of_one_plan_are_compared(trace:
     assert prediction_of([trace, happened, happened]) is None
 
 
+def test_a_phone_s_prediction_is_not_judged_by_a_computer_that_plays_its_export(trace: Trace, happened: Trace) -> None:
+    phone = replace(trace, device="iPhone 15 Pro")
+    assert prediction_of([phone, replace(happened, device="this computer, reference executor")]) is None
+    assert prediction_of([phone, replace(happened, device="iPhone 15 Pro")]) is not None
+    assert prediction_of([replace(trace, device="this machine (x86_64)"), replace(happened, device="host")]) is not None
+
+
 def test_the_page_says_how_far_the_prediction_is_off(trace: Trace, happened: Trace) -> None:
     page = render([trace, happened])
     assert "How far the prediction is off" in page
