@@ -113,12 +113,12 @@ def device_keys() -> list[str]:
 
 
 @cache
-@cache
 def device_names() -> frozenset[str]:
     """The devices' names, as in traces."""
     return frozenset(load_device(key).name for key in device_keys())
 
 
+@cache
 def load_device(key: str) -> Device:
     """A device of the catalogue, by key or by machine. Raises UserError with the nearest known key."""
     known = device_keys()
