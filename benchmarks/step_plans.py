@@ -27,11 +27,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ondevice_sora.records.quality import ATTRIBUTES
 from ondevice_sora.runtime.networks.stdit3 import LatentSize, PixelSize
 from ondevice_sora.runtime.networks.units import run_units
 from ondevice_sora.runtime.sampling.sampler import flow_timesteps
-from ondevice_sora.runtime.small.dataset import Scene, describe, held_out_scenes, training_scene
+from ondevice_sora.runtime.small.dataset import Scene, describe, training_scene
 from ondevice_sora.runtime.small.evaluation.adherence import adherence
+from ondevice_sora.runtime.small.evaluation.evaluation import chosen_scenes
 from ondevice_sora.runtime.small.model import REQUEST
 from ondevice_sora.runtime.small.shipped import load_small
 from ondevice_sora.runtime.small.vocabulary import tokenize
@@ -46,7 +48,6 @@ TRANSFORM = 2.236
 FINE = 120
 """Nodes that refined grids are chosen among: four to each reference step."""
 COUNTS = (6, 8, 10, 12, 16)
-READ = ("shape", "colour", "direction")
 
 
 class Videos:
@@ -91,11 +92,7 @@ class Videos:
     def frames(self, latents: Tensor) -> Tensor:
         """uint8 [B, frames, height, width, 3]."""
         decoder = self.model.decoder
-        parts = []
-        for chunk, num_frames in decoder.config.chunks(latents.shape[2], REQUEST.num_frames):
-            units = decoder.temporal_units(num_frames)
-            parts.append(run_units(units, {"latent_chunk": latents[:, :, chunk]})["latent_frames"])
-        batched = torch.cat(parts, dim=2)
+        batched = decoder.decode_temporal(latents, REQUEST.num_frames)
         folded = batched.transpose(1, 2).reshape(-1, batched.shape[1], *batched.shape[3:])
         images = torch.cat(
             [
@@ -273,7 +270,7 @@ def relative_db(found: Tensor, wanted: Tensor) -> float:
 
 def judged(pair: tuple[Scene, np.ndarray[Any, Any]]) -> dict[str, bool]:
     right = adherence(*pair)
-    return {name: bool(right[name]) for name in READ}
+    return {name: bool(right[name]) for name in ATTRIBUTES}
 
 
 def main() -> None:
@@ -296,8 +293,7 @@ def main() -> None:
 def study(options: argparse.Namespace) -> None:
     began = time.monotonic()
     counts = (4, 8) if options.quick else tuple(options.counts)
-    held_out = held_out_scenes()
-    chosen = [held_out[i] for i in np.linspace(0, len(held_out) - 1, options.prompts).round().astype(int).tolist()]
+    chosen = [scene for _, scene in chosen_scenes(options.prompts)]
     test = Videos([scene for scene in chosen for _ in range(options.seeds)], list(range(options.seeds)) * len(chosen))
     training = Videos(
         [training_scene(1, index)[0] for index in range(options.training)],
@@ -416,7 +412,7 @@ def _right(scenes: Sequence[Scene], path: str) -> dict[str, float]:
     made = np.load(path)
     Path(path).unlink()
     found = [judged(pair) for pair in zip(scenes, made, strict=True)]
-    right = {name: float(np.mean([each[name] for each in found])) for name in READ}
+    right = {name: float(np.mean([each[name] for each in found])) for name in ATTRIBUTES}
     return {"right": float(np.mean([all(each.values()) for each in found])), **right}
 
 

@@ -30,7 +30,7 @@ from ondevice_sora.runtime.sampling.video import VideoNetworks
 from ondevice_sora.runtime.sampling.walks import Kind, Walk, walks_of
 from ondevice_sora.runtime.small import model as small
 from ondevice_sora.runtime.small.shipped import shipped_weights
-from ondevice_sora.runtime.tokenizers.document import TokenizerDocument, num_ids
+from ondevice_sora.runtime.tokenizers.document import TokenizerDocument, check_vocabulary
 from ondevice_sora.runtime.tokenizers.finding import document_of, no_tokenizer
 from ondevice_sora.runtime.tokenizers.tokenizer import Tokenizer
 
@@ -125,9 +125,7 @@ def _tokenizer(plan: Plan, weights: Path | None, vocabulary: int, length: int) -
     found = document_of(weights, plan.model)
     if found is None:
         return None
-    if num_ids(found) > vocabulary:
-        what = f"the tokenizer has ids up to {num_ids(found) - 1}, the text encoder {vocabulary} tokens"
-        raise UserError(what, None if weights is None else str(weights))
+    check_vocabulary(found, vocabulary, None if weights is None else str(weights))
     return msgspec.structs.replace(found, length=length)
 
 

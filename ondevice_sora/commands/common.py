@@ -18,6 +18,7 @@ from ondevice_sora.base.interrupts import Interrupted, check, noted
 from ondevice_sora.base.streams import as_is, discard, safe_streams
 from ondevice_sora.base.units import format_bytes
 
+DEFAULT_DEVICE = "iphone15pro"
 EXIT_FITS = 0
 EXIT_FAILED = 1
 EXIT_UNUSABLE = 2

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.interrupts import keeping
-from ondevice_sora.commands.common import EXIT_FITS, needing, progress_bar, whole_number
-from ondevice_sora.commands.schedule import DEFAULT_DEVICE, add_device_arguments, schedule_of, tell
+from ondevice_sora.commands.common import DEFAULT_DEVICE, EXIT_FITS, needing, progress_bar, whole_number
+from ondevice_sora.commands.schedule import add_device_arguments, schedule_of, tell
 
 if TYPE_CHECKING:
     from ondevice_sora.runtime.coreml.export.manifest import ExportedBlock
@@ -104,12 +104,12 @@ def run(options: argparse.Namespace) -> int:
         size = format_bytes(sum(package.num_bytes for package in packages))
         print(f"  {component.name:18} {len(packages):3} packages  {size:>10}  {plan.component(component.name).stored}")
     print(f"{num_made} of {len(manifest.blocks)} blocks made, the others were there")
-    status = _schedule(options)
+    _schedule(options)
     print(f"Wrote {options.output}", file=sys.stderr)
-    return status
+    return EXIT_FITS
 
 
-def _schedule(options: argparse.Namespace) -> int:
+def _schedule(options: argparse.Namespace) -> None:
     """Write the schedule beside the packages.
 
     Raises UserError if there is none on the device that was asked for; on the default one that is told and no more.
@@ -124,7 +124,6 @@ def _schedule(options: argparse.Namespace) -> int:
         if options.device is not None or options.memory_limit is not None:
             raise
         print(f"note: no schedule was written: {error}", file=sys.stderr)
-        return EXIT_FITS
+        return
     write_schedule(path, file)
     tell(file)
-    return EXIT_FITS

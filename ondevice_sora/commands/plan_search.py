@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from ondevice_sora.base import interrupts
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.commands.common import EXIT_FITS, distinct, output_path, size_argument, status_line
+from ondevice_sora.commands.common import DEFAULT_DEVICE, EXIT_FITS, distinct, output_path, size_argument, status_line
 
 if TYPE_CHECKING:
     from ondevice_sora.plans.schema import LoadedPlan
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 MODELS = {"opensora-256": "ours-256", "opensora-192": "ours-192"}
 """The plan that a search for a model starts from; all techniques are on."""
-DEFAULT_DEVICE = "iphone15pro"
 DEFAULT_SECONDS = 60.0
 SMALLER_BUDGETS = 8
 MOST_CERTAIN = 0.999

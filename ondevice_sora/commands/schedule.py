@@ -12,13 +12,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ondevice_sora.commands.common import EXIT_FITS, EXIT_KILLED, needing, output_path, size_argument
+from ondevice_sora.commands.common import DEFAULT_DEVICE, EXIT_FITS, EXIT_KILLED, needing, output_path, size_argument
 
 if TYPE_CHECKING:
     from ondevice_sora.plans.schedule_file import ScheduleFile
     from ondevice_sora.profiles.blocks import BlockSpec
 
-DEFAULT_DEVICE = "iphone15pro"
 EXAMPLES = """
 examples:
   ondevice-sora schedule exported

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.interrupts import check
 from ondevice_sora.commands.common import (
+    DEFAULT_DEVICE,
     EXIT_FITS,
     EXIT_KILLED,
     Parser,
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from ondevice_sora.records.trace import Trace
 
 DEFAULT_PLAN = "ours-256"
-DEFAULT_DEVICE = "iphone15pro"
 EXAMPLES = """
 examples:
   simulate                                                    our plan at 256x256 on an iPhone 15 Pro

@@ -36,7 +36,7 @@ from ondevice_sora.runtime.networks.weights import Checkpoint, MisfitError, NoWe
 from ondevice_sora.runtime.published.catalogue import TOKENIZER_FILES
 from ondevice_sora.runtime.published.download import PARTIAL
 from ondevice_sora.runtime.small.shipped import check_is_small
-from ondevice_sora.runtime.tokenizers.document import num_ids
+from ondevice_sora.runtime.tokenizers.document import check_vocabulary
 from ondevice_sora.runtime.tokenizers.finding import document_of
 
 TOKENIZER = "tokenizer"
@@ -134,9 +134,8 @@ def _tokenizer(directory: Path, rows: int | None) -> PartReport:
     try:
         _refuse_pointers(folder, files)
         document = document_of(directory, "opensora")
-        if document is not None and rows is not None and num_ids(document) > rows:
-            what = f"the tokenizer has ids up to {num_ids(document) - 1}, the text encoder {rows} tokens"
-            raise UserError(what, str(folder), GET)
+        if document is not None and rows is not None:
+            check_vocabulary(document, rows, str(folder), GET)
     except UserError as error:
         return PartReport(TOKENIZER, "unusable", files, problem=_problem(error, folder))
     return PartReport(TOKENIZER, "complete", files)

@@ -80,6 +80,13 @@ def num_ids(document: TokenizerDocument) -> int:
     return 1 + max(document.pad, document.end, *document.words.values())
 
 
+def check_vocabulary(document: TokenizerDocument, vocabulary: int, where: str | None, mend: str | None = None) -> None:
+    """Raises UserError if the tokenizer has ids beyond a text encoder's vocabulary: it is another model's."""
+    if num_ids(document) > vocabulary:
+        what = f"the tokenizer has ids up to {num_ids(document) - 1}, the text encoder {vocabulary} tokens"
+        raise UserError(what, where, mend)
+
+
 def encoded(document: TokenizerDocument) -> bytes:
     """The document as a file has it: the same bytes for the same document."""
     return msgspec.json.encode(document) + b"\n"
