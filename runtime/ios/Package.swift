@@ -12,7 +12,7 @@ let package = Package(
     targets: [
         .target(name: "SoraCore"),
         .executableTarget(name: "sora", dependencies: ["SoraCore"]),
-        .testTarget(name: "SoraCoreTests", dependencies: ["SoraCore"]),
+        .testTarget(name: "SoraCoreTests", dependencies: ["SoraCore", "sora"]),
     ],
     swiftLanguageModes: [.v6]
 )
