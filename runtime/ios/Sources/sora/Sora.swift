@@ -10,6 +10,7 @@ struct Sora {
                sora play EXPORT --tokens TOKENS.json [--seed N] -o FOLDER [--force]
                sora virtual SCHEDULE.json [SCHEDULE.json ...] -o FOLDER
                sora tokens TOKENIZER.json < PROMPTS
+               sora compile EXPORT [-o FOLDER]
 
           inspect   say what an export is and needs, and whether anything of it is missing or altered;
                     --checksums reads every file, otherwise sizes are compared
@@ -18,6 +19,7 @@ struct Sora {
           virtual   play schedules in virtual time, by their own predicted seconds, loads and runs undisturbed by
                     each other; writes a simulated trace of each to FOLDER, under the schedule's file name
           tokens    write the token ids of every line of the input, or why the prompt is refused
+          compile   compile the packages for Core ML beforehand, into EXPORT/compiled or FOLDER
         """
 
     static func main() {
@@ -38,6 +40,7 @@ struct Sora {
         case "play": try play(Array(arguments.dropFirst()), meter: SilentMeter())
         case "virtual": try playVirtually(Array(arguments.dropFirst()))
         case "tokens": try printTokens(Array(arguments.dropFirst()))
+        case "compile": try compile(Array(arguments.dropFirst()))
         case "--help", "-h": print(usage)
         case let other?: throw Usage(what: "error: no command is called '\(other)'")
         case nil: throw Usage(what: "error: a command is missing")
