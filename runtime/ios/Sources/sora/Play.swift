@@ -62,7 +62,7 @@ struct PlayFiles {
 
     /// Throws DocumentError.
     func write(_ played: Played, of export: Export) throws {
-        let trace = Trace(measured: played.playback, of: export, playedOn.conditions)
+        let trace = Trace(played, of: export, playedOn.conditions)
         let name = (video as NSString).lastPathComponent
         let sidecar = Sidecar(played, of: export, video: name, how: playedOn.how)
         for (path, text) in [(self.trace, trace.json), (self.sidecar, sidecar.json)] {
@@ -87,7 +87,7 @@ func play(
     _ options: PlayOptions, _ export: Export, meter: any Meter, makeBackend: (Export) throws -> any BlockBackend,
     say: @escaping @Sendable (String) -> Void
 ) throws {
-    if let problem = export.problems(readingAll: false).first { throw problem }
+    if let problem = export.problems(readingAll: false, packagesMayBeMissing: true).first { throw problem }
     let request =
         if let tokens = options.tokens {
             try Request.tokens(path: tokens, seed: options.seed, for: export)

@@ -199,13 +199,16 @@ struct DriverTests {
         }
         gate.waitUntilReached()
         driver.pause()
+        driver.pause()
         gate.open()
         told.wait { if case .acted(let span) = $0 { span.action == .evict && span.visit == 1 } else { false } }
         #expect(backend.calls.count { $0.action == .run } == 2)
         driver.resume()
+        driver.resume()
         #expect(isOver() == nil)
-        driver.close()
+        let playback = driver.close()
         check(backend, export.schedule)
+        #expect(playback.numPauses == 1 && playback.pausedS > 0)
         let pauses = told.all.compactMap { progress in
             switch progress {
             case .paused: "paused"
@@ -277,7 +280,7 @@ struct DriverTests {
             }
         }
         driver.stop()
-        driver.close()
+        #expect(driver.close().numMemoryWarnings == 1)
     }
 
     @Test func whatIsHeldIsLoadedBeforeTheClockStarts() throws {
