@@ -307,6 +307,21 @@ struct DriverTests {
         #expect(backend.inMemory == [])
     }
 
+    @Test func stoppedWhileThatIsLoadedNothingStays() throws {
+        let export = try Interleavings.loaded.export()
+        let gate = Gate()
+        let backend = ToyBackend(
+            before: { action, number, _ in if action == .load, number == 1 { gate.pass() } }, compute: Toy.compute)
+        let driver = try driver(export, backend)
+        let isOver = onThread { try driver.start() }
+        gate.waitUntilReached()
+        driver.stop()
+        gate.open()
+        #expect(isOver() is CancellationError)
+        driver.close()
+        #expect(backend.inMemory == [] && backend.violations == [])
+    }
+
     @Test func aSlowLoadIsToldAndNeverEnded() throws {
         let export = try Toy.streamed.export()
         let gate = Gate()

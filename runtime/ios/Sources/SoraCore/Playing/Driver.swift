@@ -45,6 +45,7 @@ public final class Driver: @unchecked Sendable {
     private var hasPassEnded = false
     private var cause: (any Error)?
     private var pausedSinceS: Double?
+    private var hasStarted = false
     private var isClosed = false
 
     /// When the generation began, on the clock; the sampler reads it as well.
@@ -104,6 +105,7 @@ public final class Driver: @unchecked Sendable {
         }
         try locked {
             try checkGoingOn()
+            hasStarted = true
             origin.value = clock()
             sampler.start()
             playback.note(charges, at: 0)
@@ -195,7 +197,7 @@ public final class Driver: @unchecked Sendable {
     public func stop() {
         locked {
             fail(CancellationError())
-            handle(.close)
+            if hasStarted { handle(.close) }  // else `start` ends, which may be loading what `close` is to give back
         }
     }
 
