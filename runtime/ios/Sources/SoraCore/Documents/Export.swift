@@ -104,9 +104,8 @@ public struct Export: Sendable {
 
     /// What is missing in the folder or not as it was exported: an error for each file or package, none if all is well.
     ///
-    /// Sizes are always compared; contents with `readingAll`, which takes seconds for each gigabyte. Packages may be
-    /// missing where compiled models of them are kept.
-    public func problems(readingAll: Bool, packagesMayBeMissing: Bool = false) -> [DocumentError] {
+    /// Sizes are always compared; contents with `readingAll`, which takes seconds for each gigabyte.
+    public func problems(readingAll: Bool) -> [DocumentError] {
         var found: [DocumentError] = []
         func note(_ check: () throws -> Void) {
             do { try check() } catch {
@@ -115,7 +114,6 @@ public struct Export: Sendable {
             }
         }
         for package in manifest.blocks.flatMap(\.packages) {
-            if packagesMayBeMissing, !Files.isThere("\(folder)/\(package.file)") { continue }
             note { try check(package, readingAll: readingAll) }
         }
         let values = manifest.noCaption.shape.reduce(1, *)

@@ -76,12 +76,6 @@ package enum Files {
             .map { ($0.parts.joined(separator: "/"), $0.numBytes) }
     }
 
-    /// Whether anything lies there, a link to nothing too.
-    static func isThere(_ path: String) -> Bool {
-        var found = stat()
-        return lstat(path, &found) == 0
-    }
-
     /// Bytes of a regular file, nil if there is none.
     static func numBytes(_ path: String) -> Int? {
         var found = stat()
