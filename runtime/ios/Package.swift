@@ -12,7 +12,10 @@ let package = Package(
     targets: [
         .target(name: "SoraCore"),
         .executableTarget(name: "sora", dependencies: ["SoraCore"]),
-        .testTarget(name: "SoraCoreTests", dependencies: ["SoraCore"]),
+        .testTarget(name: "SoraCoreTests", dependencies: ["SoraCore", "ToyBlocks", "toy-harness"]),
+        // Blocks that take nothing, for tests; and a program that measures them, which tests end at any moment.
+        .target(name: "ToyBlocks", dependencies: ["SoraCore"], path: "Tests/ToyBlocks"),
+        .executableTarget(name: "toy-harness", dependencies: ["SoraCore", "ToyBlocks"], path: "Tests/ToyHarness"),
     ],
     swiftLanguageModes: [.v6]
 )
