@@ -7,24 +7,32 @@ func profile(
     _ arguments: [String], meter: any Meter, makeBackend: (Export) throws -> any BlockBackend = makeBackend(_:),
     say: @escaping @Sendable (String) -> Void = say(_:)
 ) throws {
-    let asked = try ProfileArguments(arguments)
-    let export = try Export.open(asked.folder)
+    let options = try ProfileOptions(arguments)
+    try profile(options, try Export.open(options.export), meter: meter, makeBackend: makeBackend, say: say)
+}
+
+func profile(
+    _ options: ProfileOptions, _ export: Export, meter: any Meter, makeBackend: (Export) throws -> any BlockBackend,
+    say: @escaping @Sendable (String) -> Void
+) throws {
     if let problem = export.problems(readingAll: false).first { throw problem }
-    let keeper = try JournalKeeper(folder: asked.state ?? JournalKeeper.standardFolder, meter: meter)
+    let keeper = try JournalKeeper(folder: options.state ?? JournalKeeper.standardFolder, meter: meter)
     for damage in keeper.damages { say("note: \(damage)") }
     if let ending = keeper.lastEnding { say(ending.description) }
     let harness = Harness(
-        export.manifest, backend: try makeBackend(export), meter: meter, keeper: keeper, settings: asked.settings)
+        export.manifest, backend: try makeBackend(export), meter: meter, keeper: keeper, settings: options.settings)
     let control = HarnessControl()
     let capture = try whenInterrupted(control.stop) {
-        try harness.capture(to: asked.output, control: control) { progress in
+        try harness.capture(to: options.output, control: control) { progress in
             if let line = told(progress) { say(line) }
         }
     }
-    let counts = try harness.counts(in: asked.output)
+    let counts = try harness.counts(in: options.output)
     say("\(counts.numMeasured) of \(counts.numFunctions) functions are measured, \(failures(of: capture))")
-    if control.isStopped { throw Interrupted(what: "\(asked.output) has what was measured; the same command goes on") }
-    say("Wrote \(asked.output)")
+    if control.isStopped {
+        throw Interrupted(what: "\(options.output) has what was measured; the same command goes on")
+    }
+    say("Wrote \(options.output)")
 }
 
 private func failures(of capture: Capture) -> String {
@@ -36,8 +44,8 @@ private func failures(of capture: Capture) -> String {
 }
 
 /// What is written of the arguments of `sora profile`.
-struct ProfileArguments {
-    let folder: String
+struct ProfileOptions {
+    let export: String
     let output: String
     /// Where the journal is kept; nil for the standard place.
     let state: String?
@@ -75,9 +83,9 @@ struct ProfileArguments {
             }
         }
         guard folders.count == 1, let output else {
-            throw Usage(what: "error: profile takes one folder, and -o with a file")
+            throw Usage(what: "error: profile takes an export, and -o with a file")
         }
-        (folder, self.output, self.state, self.settings) = (folders[0], output, state, settings)
+        (export, self.output, self.state, self.settings) = (folders[0], output, state, settings)
     }
 }
 
