@@ -61,7 +61,7 @@ private func bytes(_ count: Int) -> String {
 }
 
 /// Such as "6 min 52 s".
-private func seconds(_ total: Double) -> String {
+func seconds(_ total: Double) -> String {
     guard total >= 60 else { return String(format: "%.1f s", total) }
     let whole = total.rounded()
     let minutes = (whole / 60).rounded(.down)

@@ -97,7 +97,7 @@ func play(
     try Room(export.schedule, meter).check()
     let backend = try makeBackend(export)
     let files = try PlayFiles(options)
-    let lines = ProgressLines(export, say: say)
+    let lines = ProgressLines(numSteps: export.manifest.sampling.timesteps.count, say: say)
     let generation = try Generation(export, backend: backend, meter: meter, tell: lines.tell)
     let writer = try VideoFile.writer(files.video, VideoFormat(export.manifest))
     let played = try endingWhenInterrupted(generation) { try generation.run(request, to: writer) }
@@ -125,27 +125,32 @@ private func endingWhenInterrupted<Result>(_ generation: Generation, _ body: () 
     return try body()
 }
 
-/// What a generation tells, in lines.
-struct ProgressLines: Sendable {
+/// What a generation tells, in lines. Told on one thread.
+final class ProgressLines: @unchecked Sendable {
+    private static let framesBetween = 17
+
     private let numSteps: Int
     private let say: @Sendable (String) -> Void
+    private var nowS = 0.0
 
-    init(_ export: Export, say: @escaping @Sendable (String) -> Void) {
-        numSteps = export.manifest.sampling.timesteps.count
+    init(numSteps: Int, say: @escaping @Sendable (String) -> Void) {
+        self.numSteps = numSteps
         self.say = say
     }
 
     func tell(_ progress: SoraCore.Progress) {
         switch progress {
+        case .acted(let span): nowS = span.endS
         case .began(let component, 0): say(component)
         case .stepped(let step):
             let leap = step.leapt ? ", leaps to the end" : ""
-            say("step \(step.number + 1) of \(numSteps)\(leap)")
-        case .decoded(let count, let all) where count == all || count % 17 == 0: say("frame \(count) of \(all)")
-        case .waits(let block, let seconds):
-            let long = "\(block) has been loading for \(Int(seconds)) s."
+            say("step \(step.number + 1) of \(numSteps), \(seconds(nowS))\(leap)")
+        case .decoded(let count, let all) where count == all || count % Self.framesBetween == 0:
+            say("frame \(count) of \(all), \(seconds(nowS))")
+        case .waits(let block, let waitedS):
+            let long = "\(block) has been loading for \(Int(waitedS)) s."
             say("\(long) A first load may take minutes: Core ML specialises the block, and does not say how far it is.")
-        case .began, .decoded, .acted, .memory, .paused, .resumed: break
+        case .began, .decoded, .memory, .paused, .resumed: break
         }
     }
 }
