@@ -5,7 +5,10 @@ import PackageDescription
 var targets: [Target] = [
     .target(name: "SoraCore"),
     .executableTarget(name: "sora", dependencies: ["SoraCore", "SoraCoreML"]),
-    .testTarget(name: "SoraCoreTests", dependencies: ["SoraCore", "sora"]),
+    .testTarget(name: "SoraCoreTests", dependencies: ["SoraCore", "sora", "ToyBlocks", "toy-harness"]),
+    // Blocks that take nothing, for tests; and a program that measures them, which tests end at any moment.
+    .target(name: "ToyBlocks", dependencies: ["SoraCore"], path: "Tests/ToyBlocks"),
+    .executableTarget(name: "toy-harness", dependencies: ["SoraCore", "ToyBlocks"], path: "Tests/ToyHarness"),
 ]
 
 // Core ML's classes are not Sendable, so who calls it cannot be in Swift 6 mode.

@@ -52,12 +52,8 @@ struct PlayFiles {
         if let first = known.first, !options.overwrites {
             throw DocumentError(file: first, what: "is there already", mend: "Name another folder, or give --force")
         }
-        do {
-            try FileManager.default.createDirectory(atPath: options.folder, withIntermediateDirectories: true)
-            for file in known { try FileManager.default.removeItem(atPath: file) }
-        } catch {
-            throw DocumentError(file: options.folder, what: "cannot be written: \(error.localizedDescription)")
-        }
+        try Files.makeFolder(options.folder)
+        for file in known { try Files.remove(file) }
     }
 
     /// Throws DocumentError.
@@ -65,11 +61,8 @@ struct PlayFiles {
         let trace = Trace(played, of: export, playedOn.conditions)
         let name = (video as NSString).lastPathComponent
         let sidecar = Sidecar(played, of: export, video: name, how: playedOn.how)
-        for (path, text) in [(self.trace, trace.json), (self.sidecar, sidecar.json)] {
-            do { try text.write(toFile: path, atomically: true, encoding: .utf8) } catch {
-                throw DocumentError(file: path, what: "cannot be written: \(error.localizedDescription)")
-            }
-        }
+        try Files.replace(self.trace, with: trace.json)
+        try Files.replace(self.sidecar, with: sidecar.json)
     }
 }
 
@@ -100,29 +93,9 @@ func play(
     let lines = ProgressLines(numSteps: export.manifest.sampling.timesteps.count, say: say)
     let generation = try Generation(export, backend: backend, meter: meter, tell: lines.tell)
     let writer = try VideoFile.writer(files.video, VideoFormat(export.manifest))
-    let played = try endingWhenInterrupted(generation) { try generation.run(request, to: writer) }
+    let played = try whenInterrupted(generation.stop) { try generation.run(request, to: writer) }
     try files.write(played, of: export)
     for path in [files.video, files.trace, files.sidecar] { say("Wrote \(path)") }
-}
-
-/// Ctrl-C and SIGTERM end the generation; a second one ends the program.
-private func endingWhenInterrupted<Result>(_ generation: Generation, _ body: () throws -> Result) rethrows -> Result {
-    let sources = [SIGINT, SIGTERM].map { number in
-        signal(number, SIG_IGN)
-        let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-        source.setEventHandler {
-            signal(number, SIG_DFL)
-            generation.stop()
-        }
-        source.activate()
-        return source
-    }
-    defer {
-        sources.forEach { $0.cancel() }
-        signal(SIGINT, SIG_DFL)
-        signal(SIGTERM, SIG_DFL)
-    }
-    return try body()
 }
 
 /// What a generation tells, in lines. Told on one thread.
@@ -144,9 +117,9 @@ final class ProgressLines: @unchecked Sendable {
         case .began(let component, 0): say(component)
         case .stepped(let step):
             let leap = step.leapt ? ", leaps to the end" : ""
-            say("step \(step.number + 1) of \(numSteps), \(seconds(nowS))\(leap)")
+            say("step \(step.number + 1) of \(numSteps), \(Figures.seconds(nowS))\(leap)")
         case .decoded(let count, let all) where count == all || count % Self.framesBetween == 0:
-            say("frame \(count) of \(all), \(seconds(nowS))")
+            say("frame \(count) of \(all), \(Figures.seconds(nowS))")
         case .waits(let block, let waitedS):
             let long = "\(block) has been loading for \(Int(waitedS)) s."
             say("\(long) A first load may take minutes: Core ML specialises the block, and does not say how far it is.")

@@ -56,7 +56,7 @@ struct PlayTests {
                 say: { _ in })
         }
         #expect(
-            error?.description.contains("needs up to 215 bytes; the system leaves this app 200, 15 too few") == true)
+            error?.description.contains("needs up to 215 B; the system leaves this app 200 B, 15 B too few") == true)
         #expect(!FileManager.default.fileExists(atPath: "\(scratch.path)/out"))
     }
 
@@ -113,7 +113,7 @@ struct PlayTests {
         told.forEach(progress.tell)
         #expect(
             lines.all == [
-                "denoiser", "step 18 of 30, 1 min 5 s, leaps to the end", "frame 17 of 20, 1 min 5 s",
+                "denoiser", "step 18 of 30, 65.2 s, leaps to the end", "frame 17 of 20, 65.2 s",
                 "block 'a' of denoiser has been loading for 60 s. A first load may take minutes: Core ML specialises the "
                     + "block, and does not say how far it is.",
             ])
