@@ -62,7 +62,7 @@ struct PlayFiles {
 
     /// Throws DocumentError.
     func write(_ played: Played, of export: Export) throws {
-        let trace = Trace(measured: played.playback, of: export, playedOn.conditions)
+        let trace = Trace(played, of: export, playedOn.conditions)
         let name = (video as NSString).lastPathComponent
         let sidecar = Sidecar(played, of: export, video: name, how: playedOn.how)
         for (path, text) in [(self.trace, trace.json), (self.sidecar, sidecar.json)] {
