@@ -83,7 +83,7 @@ package enum Files {
     }
 
     /// Whether there is anything by that name.
-    static func exists(_ path: String) -> Bool {
+    package static func exists(_ path: String) -> Bool {
         var found = stat()
         return lstat(path, &found) == 0
     }
