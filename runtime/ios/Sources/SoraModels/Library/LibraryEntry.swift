@@ -51,11 +51,11 @@ public struct LibraryEntry: Identifiable, Sendable {
         case .success(let playable):
             self.playable = playable
             let schedule = playable.export.schedule
-            let fit = Fit(neededBytes: schedule.neededBytes, limitBytes: limitBytes ?? schedule.limitBytes)
+            let limitBytes = limitBytes ?? schedule.limitBytes
             if !found.problems.isEmpty {
                 state = .damaged(found.problems)
-            } else if !fit.isInside {
-                state = .tooLarge(neededBytes: fit.neededBytes, limitBytes: fit.limitBytes)
+            } else if schedule.neededBytes > limitBytes {
+                state = .tooLarge(neededBytes: schedule.neededBytes, limitBytes: limitBytes)
             } else if playable.export.tokenizer == nil {
                 state = .withoutTokenizer
             } else {
@@ -73,18 +73,4 @@ public struct LibraryEntry: Identifiable, Sendable {
         case .damaged, .unreadable: false
         }
     }
-}
-
-/// What a schedule needs against what the app may use, in bytes.
-public struct Fit: Equatable, Sendable {
-    public let neededBytes: Int
-    public let limitBytes: Int
-
-    public init(neededBytes: Int, limitBytes: Int) {
-        self.neededBytes = neededBytes
-        self.limitBytes = limitBytes
-    }
-
-    public var isInside: Bool { neededBytes <= limitBytes }
-    public var share: Double { Double(neededBytes) / Double(max(1, limitBytes)) }
 }
