@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import shutil
 import subprocess
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -30,5 +33,12 @@ def sora() -> Path:
     return PACKAGE / ".build" / "debug" / "sora"
 
 
-def ran(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sora(), *arguments], capture_output=True, text=True, check=False)
+def ran(*arguments: str | Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """`env` is added to this process's environment."""
+    settings = None if env is None else {**os.environ, **env}
+    return subprocess.run([sora(), *arguments], capture_output=True, text=True, check=False, env=settings)
+
+
+def target() -> str:
+    """The triple that this Linux machine's modules are built for."""
+    return f"{platform.machine()}-unknown-linux-gnu"

@@ -8,12 +8,14 @@ struct Sora {
         usage: sora inspect EXPORT [--checksums]
                sora virtual SCHEDULE.json [SCHEDULE.json ...] -o FOLDER
                sora tokens TOKENIZER.json < PROMPTS
+               sora compile EXPORT [-o FOLDER]
 
           inspect   say what an export is and needs, and whether anything of it is missing or altered;
                     --checksums reads every file, otherwise sizes are compared
           virtual   play schedules in virtual time, by their own predicted seconds, loads and runs undisturbed by
                     each other; writes a simulated trace of each to FOLDER, under the schedule's file name
           tokens    write the token ids of every line of the input, or why the prompt is refused
+          compile   compile the packages for Core ML beforehand, into EXPORT/compiled or FOLDER
         """
 
     static func main() {
@@ -31,6 +33,7 @@ struct Sora {
         case "inspect": try inspect(Array(arguments.dropFirst()))
         case "virtual": try playVirtually(Array(arguments.dropFirst()))
         case "tokens": try printTokens(Array(arguments.dropFirst()))
+        case "compile": try compile(Array(arguments.dropFirst()))
         case "--help", "-h": print(usage)
         case let other?: throw Usage(what: "error: no command is called '\(other)'")
         case nil: throw Usage(what: "error: a command is missing")
