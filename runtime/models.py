@@ -17,8 +17,8 @@ from ondevice_sora.plans.schema import Plan
 from ondevice_sora.profiles.models.catalogue import Reference, architecture
 from ondevice_sora.profiles.models.model import Model
 from ondevice_sora.profiles.models.opensora import check_video, reference_partition
-from ondevice_sora.runtime.executor.scheduling import describe_networks
 from ondevice_sora.runtime.networks.components import DECODER, DENOISER, TextToVideo, describe_text_to_video
+from ondevice_sora.runtime.networks.description import describe_networks
 from ondevice_sora.runtime.networks.embeddings import rotary_frequencies
 from ondevice_sora.runtime.networks.sources import CheckpointWeights, RandomWeights, WeightSource
 from ondevice_sora.runtime.networks.stdit3 import STDiT3, STDiT3Config

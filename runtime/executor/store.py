@@ -40,7 +40,7 @@ from ondevice_sora.base.text import END, Line, Title
 from ondevice_sora.plans.partition import Block
 from ondevice_sora.profiles.blocks import span_name
 from ondevice_sora.profiles.models.model import Model, Name
-from ondevice_sora.runtime.executor.scheduling import write_model
+from ondevice_sora.runtime.networks.description import write_model
 from ondevice_sora.runtime.networks.network import Network, weights
 
 ALIGNMENT = 4096

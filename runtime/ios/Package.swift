@@ -6,7 +6,7 @@ var targets: [Target] = [
     .target(name: "SoraCore"),
     .target(name: "SoraModels", dependencies: ["SoraCore"]),
     .executableTarget(name: "sora", dependencies: ["SoraCore", "SoraCoreML"]),
-    .testTarget(name: "SoraCoreTests", dependencies: ["SoraCore"]),
+    .testTarget(name: "SoraCoreTests", dependencies: ["SoraCore", "sora"]),
     .testTarget(name: "SoraModelsTests", dependencies: ["SoraModels"]),
 ]
 

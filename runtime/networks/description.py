@@ -1,7 +1,20 @@
-"""Networks as profiles/ describes them: by the sizes that their work and their bytes follow from."""
+"""Networks as profiles/ describes them: by the sizes that their work and bytes follow from, or unit by unit.
+
+A unit's description here has its parameter count and no operations: what a run of it costs on this machine is measured,
+not worked out. Weights count as float32, so that a schedule's bytes are the store's.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from ondevice_sora.base.files.writing import write_yaml
+from ondevice_sora.profiles.models import model as models
+from ondevice_sora.profiles.models.model import Component, Model, Work
 from ondevice_sora.profiles.models.opensora_sizes import (
     DecoderConfig,
     DenoiserConfig,
@@ -9,6 +22,10 @@ from ondevice_sora.profiles.models.opensora_sizes import (
     TextEncoderConfig,
 )
 from ondevice_sora.runtime.networks.components import TextToVideo
+from ondevice_sora.runtime.networks.network import Network, weights
+from ondevice_sora.runtime.networks.units import Unit
+
+FLOAT32_BYTES = 4
 
 
 def described_sizes(model: TextToVideo, encoder_tokens: int) -> OpenSoraConfig:
@@ -48,3 +65,33 @@ def described_sizes(model: TextToVideo, encoder_tokens: int) -> OpenSoraConfig:
         ),
         latent_channels=decoder.temporal.embed_dim,
     )
+
+
+def describe_networks(name: str, networks: Sequence[Network], source: str = "listed from its units") -> Model:
+    """The model's description for schedules and simulations: names and parameters, no operations."""
+    return Model(
+        name=name,
+        source=source,
+        components=tuple(
+            Component(
+                network.name,
+                network.passes,
+                tuple(
+                    models.Unit(unit.name, _parameters(unit), Work(), Work() if network.merges(index) else None)
+                    for index, unit in enumerate(network.plain)
+                ),
+            )
+            for network in networks
+        ),
+        is_rectified_flow=any(network.passes == "steps" for network in networks),
+    )
+
+
+def write_model(path: Path, model: Model) -> None:
+    """The description as a YAML file that a plan's `model` may name."""
+    write_yaml(path, msgspec.to_builtins(model), f"Listed from the units of {model.name}: parameters, no operations.")
+
+
+def _parameters(unit: Unit) -> int:
+    held = sum(tensor.numel() * tensor.element_size() for _, tensor in weights(unit))
+    return math.ceil(held / FLOAT32_BYTES)

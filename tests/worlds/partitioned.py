@@ -14,8 +14,8 @@ from ondevice_sora.plans.schema import ComponentPlan, Memory, Plan, Sampler, Sta
 from ondevice_sora.profiles.costs import BlockCosts, bytes_alone
 from ondevice_sora.profiles.figures import ByteCount
 from ondevice_sora.runtime.executor.executor import Executor
-from ondevice_sora.runtime.executor.scheduling import describe_networks
 from ondevice_sora.runtime.executor.store import Store, write_store
+from ondevice_sora.runtime.networks.description import describe_networks
 from ondevice_sora.runtime.networks.network import Network
 from ondevice_sora.runtime.networks.stdit3 import LatentSize, PixelSize, STDiT3
 from ondevice_sora.runtime.networks.units import State, run_units

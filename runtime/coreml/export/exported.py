@@ -36,9 +36,8 @@ from ondevice_sora.runtime.coreml.export.manifest import (
     read_manifest,
 )
 from ondevice_sora.runtime.coreml.export.workshop import rebuilt
-from ondevice_sora.runtime.executor.scheduling import describe_networks
 from ondevice_sora.runtime.models import SIZES, request_of_plan
-from ondevice_sora.runtime.networks.description import described_sizes
+from ondevice_sora.runtime.networks.description import describe_networks, described_sizes
 from ondevice_sora.runtime.networks.units import BlockModule
 from ondevice_sora.runtime.sampling.video import VideoNetworks
 from ondevice_sora.runtime.tokenizers.document import MAX_TOKENIZER_BYTES, TokenizerDocument, num_ids, read_tokenizer

@@ -16,10 +16,10 @@ from ondevice_sora.plans.schedule import build_schedule
 from ondevice_sora.plans.schema import ComponentPlan, Tdtm, UnitsPerBlock
 from ondevice_sora.profiles.costs import bytes_alone
 from ondevice_sora.runtime.executor.executor import Executor
-from ondevice_sora.runtime.executor.scheduling import describe_networks
 from ondevice_sora.runtime.executor.store import write_store
 from ondevice_sora.runtime.executor.torch_blocks import TorchBlocks
 from ondevice_sora.runtime.networks.components import TextToVideo
+from ondevice_sora.runtime.networks.description import describe_networks
 from ondevice_sora.runtime.networks.stdit3 import STDiT3
 from ondevice_sora.runtime.networks.t5 import T5Encoder
 from ondevice_sora.runtime.networks.video_vae import VideoVAE

@@ -23,9 +23,9 @@ from ondevice_sora.profiles.costs import bytes_alone
 from ondevice_sora.profiles.models.catalogue import listed_model as read_listed
 from ondevice_sora.runtime.executor import store as store_module
 from ondevice_sora.runtime.executor.reading import FileReader
-from ondevice_sora.runtime.executor.scheduling import describe_networks
 from ondevice_sora.runtime.executor.store import ALIGNMENT, Store, partition_hash
 from ondevice_sora.runtime.executor.torch_blocks import TorchBlocks
+from ondevice_sora.runtime.networks.description import describe_networks
 from ondevice_sora.runtime.networks.network import weights
 from ondevice_sora.runtime.networks.stdit3 import STDiT3
 

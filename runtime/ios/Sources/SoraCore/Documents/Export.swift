@@ -125,6 +125,20 @@ public struct Export: Sendable {
         return found
     }
 
+    /// The values of a constant. Throws DocumentError unless they are as they were exported.
+    func constant(_ constant: Manifest.Constant) throws -> [Float] {
+        let path = "\(folder)/\(constant.file)"
+        let numBytes = constant.shape.reduce(1, *) * MemoryLayout<Float>.size
+        let bytes = try Files.read(path, maxBytes: numBytes, mend: Manifest.exportAgain)
+        guard bytes.count == numBytes else { throw altered(path, "size") }
+        guard SHA256.of(bytes) == constant.checksum else { throw altered(path, "checksum") }
+        return bytes.withUnsafeBytes { raw in
+            (0..<numBytes / 4).map { index in
+                Float(bitPattern: UInt32(littleEndian: raw.loadUnaligned(fromByteOffset: 4 * index, as: UInt32.self)))
+            }
+        }
+    }
+
     private func altered(_ path: String, _ what: String) -> DocumentError {
         DocumentError(file: path, what: "is not as it was exported (\(what))", mend: Manifest.exportAgain)
     }
