@@ -25,6 +25,14 @@ public struct Failure: Equatable, Sendable {
                 advice: error.mend.isEmpty ? Texts.Failure.copyAgain : error.mend + ".")
         case let error as TokenizerError:
             self.init(title: Texts.Failure.prompt, message: error.description, advice: Texts.Failure.changePrompt)
+        case let error as NoRoom:
+            let (needed, limit) = (error.room.neededBytes, error.room.limitBytes ?? 0)
+            self.init(
+                title: Texts.Failure.noRoom, message: Texts.Failure.noRoom(needed: needed, limit: limit),
+                advice: Texts.Failure.noRoomAdvice)
+        case let error as FrameError:
+            self.init(
+                title: Texts.Failure.video, message: error.description, advice: Texts.Failure.videoAdvice)
         default:
             let isDiskFull = (error as? CocoaError)?.code == .fileWriteOutOfSpace
             self.init(
@@ -38,6 +46,7 @@ public struct Failure: Equatable, Sendable {
             switch error {
             case .loadFailed: (Texts.Failure.load, Texts.Failure.loadAdvice)
             case .runFailed: (Texts.Failure.run, Texts.Failure.runAdvice)
+            case .evictFailed: (Texts.Failure.evict, Texts.Failure.evictAdvice)
             case .overNeeded: (Texts.Failure.overNeeded, Texts.Failure.overNeededAdvice)
             case .unexpected: (Texts.Failure.unexpected, Texts.Failure.unexpectedAdvice)
             }

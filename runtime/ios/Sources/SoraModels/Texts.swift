@@ -101,9 +101,7 @@ public enum Texts {
         public static func refusal(_ refusal: GenerationModel.Refusal) -> String {
             switch refusal {
             case .tooLarge(let needed, let limit):
-                "This will not fit: it needs up to \(Figures.bytes(needed)) of memory, and iOS ends this app at "
-                    + "\(Figures.bytes(limit)). Make a schedule with a smaller budget on your computer "
-                    + "(docs/iphone.md), or build the app with the entitlement for more memory."
+                "This will not fit: \(Failure.noRoom(needed: needed, limit: limit)). \(Failure.noRoomAdvice)"
             case .prompt(let state): state.hint
             case .seed(let text):
                 "“\(text)” is no seed. Write a whole number from \(GenerationModel.seeds.lowerBound) to "
@@ -129,9 +127,8 @@ public enum Texts {
 
         static func step(_ number: Int, of count: Int) -> String { "Step \(number) of \(count)" }
 
-        static func decoding(_ component: String, _ number: Int, of count: Int) -> String {
-            let name = component.replacingOccurrences(of: "_", with: " ")
-            return count == 1 ? "Making the pictures (\(name))" : "Making the pictures (\(name), \(number) of \(count))"
+        static func decoding(_ number: Int, of count: Int) -> String {
+            count == 1 ? "Making the pictures" : "Making the pictures, \(number) of \(count)"
         }
 
         static func times(elapsedS: Double, remainingS: Double) -> String {
@@ -261,6 +258,14 @@ public enum Texts {
             "Compare the model's checksums in the list of models. If they are right, close other apps and try again."
         static let run = "A block could not be run"
         static let runAdvice = "Try again with this app in front. If it fails at the same block, measure its blocks."
+        static let evict = "A block could not be given back"
+        static let evictAdvice = "Start the app again: its memory is free then."
+        static let noRoom = "This will not fit"
+        static let noRoomAdvice =
+            "Make a schedule with a smaller budget on your computer (docs/iphone.md), or build the app with the "
+            + "entitlement for more memory."
+        static let video = "The video could not be written"
+        static let videoAdvice = "See whether the phone's storage is full, then try again."
         static let overNeeded = "The schedule does not belong to these blocks"
         static let overNeededAdvice = "Make it again with ondevice-sora schedule, and copy it into the model's folder."
         static let unexpected = "The app has made a mistake"
@@ -273,6 +278,10 @@ public enum Texts {
         static let freeSpace =
             "Core ML keeps a compiled copy as large as the model itself. Delete something, then try again."
         static let other = "It did not work"
+        static func noRoom(needed: Int, limit: Int) -> String {
+            "it needs up to \(Figures.bytes(needed)) of memory, and iOS ends this app at \(Figures.bytes(limit))"
+        }
+
         static let tryAgain = "Try again. If it happens again, please report it, with this text."
     }
 }

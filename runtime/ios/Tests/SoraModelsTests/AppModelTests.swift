@@ -142,6 +142,7 @@ struct WordsTests {
     @Test(arguments: [
         (PlayerError.runFailed(block: "b", reason: "r"), "A block could not be run"),
         (.loadFailed(block: "b", reason: "r"), "A block could not be loaded"),
+        (.evictFailed(block: "b", reason: "r"), "A block could not be given back"),
         (.overNeeded(block: "b", bytes: 10), "The schedule does not belong to these blocks"),
         (.unexpected("x"), "The app has made a mistake"),
     ])
@@ -163,6 +164,14 @@ struct WordsTests {
         let failure = Failure(TokenizerError.unknown(word: "cat", nearest: "a"))
         #expect(failure.title == "The prompt cannot be read")
         #expect(failure.message == "the model does not know 'cat'. Did you mean 'a'?")
+    }
+
+    @Test func tooLittleRoomIsToldInFigures() throws {
+        let meter = TestMeter(footprint: 100_000_000, available: 1_300_000_000)
+        let schedule = try TestExport(neededBytes: 2_520_000_000).playable().export.schedule
+        let failure = Failure(NoRoom(room: Room(schedule, meter)))
+        #expect(failure.title == "This will not fit")
+        #expect(failure.message == "it needs up to 2.52 GB of memory, and iOS ends this app at 1.40 GB")
     }
 
     @Test func aFullDiskIsCalledThat() {

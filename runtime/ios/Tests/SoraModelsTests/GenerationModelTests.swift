@@ -51,7 +51,7 @@ import Testing
         model.take(.progress(.memory(timeS: 1, charges: Charges(baseline: 500), footprintBytes: 700)))
         model.take(.finished(video))
         #expect(model.state == .finished(video))
-        #expect(model.finishedSummary == "20 frames in 40.0 s, predicted 38.0 s, peak 700 B of 1.00 kB")
+        #expect(model.finishedSummary == "20 frames in 40.0 s, predicted 42.0 s, peak 700 B of 1.00 kB")
         #expect(model.aspectRatio == 2)
         #expect(!model.keepsAwake && !model.isUnderWay)
         model.writeAgain()

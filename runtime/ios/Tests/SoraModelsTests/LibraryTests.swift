@@ -76,13 +76,13 @@ import Testing
     @Test func aRowOfAModelThatIsReady() throws {
         let row = LibraryRow(try TestExport().entry())
         #expect(row.title == "toy")
-        #expect(row.subtitle == "64 x 32, 20 frames · 36 B")
-        #expect(row.status == "Needs 900 B, about 38.0 s")
+        #expect(row.subtitle == "64 x 32, 20 frames · 45 B")
+        #expect(row.status == "Needs 900 B, about 42.0 s")
         #expect(row.tone == .good)
         #expect(row.problems == [])
         #expect(
             row.accessibilityLabel
-                == "toy. 64 by 32, 20 frames, 36 bytes. Needs 900 bytes, about 38.0 seconds")
+                == "toy. 64 by 32, 20 frames, 45 bytes. Needs 900 bytes, about 42.0 seconds")
     }
 
     @Test func aRowOfOneThatIsTooLarge() throws {
@@ -105,9 +105,9 @@ import Testing
         #expect(rows.map(\.label) == ["Model", "Video", "Blocks", "Stored", "Memory", "Predicted", "Predicted for"])
         #expect(rows[0].text.hasPrefix("Small, "))
         #expect(rows[1].text == "64 x 32, 20 frames, 2.00 s")
-        #expect(rows[2].text == "4 in 4 packages")
+        #expect(rows[2].text == "5 in 5 packages")
         #expect(rows[4].text == "at most 900 B of 3.30 GB")
-        #expect(rows[5].text == "38.0 s, peak 415 B")
+        #expect(rows[5].text == "42.0 s, peak 515 B")
         #expect(rows[6].text == "toy phone, by made up")
         #expect(rows[4].accessibilityLabel == "Memory. at most 900 bytes of 3.30 gigabytes")
     }

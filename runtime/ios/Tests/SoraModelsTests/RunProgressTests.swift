@@ -15,19 +15,19 @@ struct RunProgressTests {
 
     @Test func thePredictionIsTheSchedulesStretchedToItsTotal() throws {
         let prediction = try TestExport().playable().prediction
-        #expect(prediction.passEndS == [6, 14, 22, 30, 34, 38])
-        #expect(prediction.totalS == 38)
-        #expect((0..<6).map(prediction.seconds(ofPass:)) == [6, 8, 8, 8, 4, 4])
+        #expect(prediction.passEndS == [6, 14, 22, 30, 34, 38, 42])
+        #expect(prediction.totalS == 42)
+        #expect((0..<7).map(prediction.seconds(ofPass:)) == [6, 8, 8, 8, 4, 4, 4])
     }
 
     @Test func beforeAnythingHasHappened() throws {
         let progress = try progress()
         #expect(progress.fraction == 0)
-        #expect(progress.remainingS == 38)
+        #expect(progress.remainingS == 42)
         #expect(progress.numSteps == 3)
         let texts = texts(progress)
         #expect(texts.headline == "Beginning")
-        #expect(texts.times == "0.00 s so far, about 38.0 s left")
+        #expect(texts.times == "0.00 s so far, about 42.0 s left")
         #expect(texts.rows == [] && texts.notes == [])
     }
 
@@ -35,15 +35,15 @@ struct RunProgressTests {
         var progress = try progress()
         var headlines: [String] = []
         for (component, step) in [
-            ("text_encoder", 0), ("denoiser", 0), ("denoiser", 2), ("decoder", 0), ("decoder", 1),
+            ("text_encoder", 0), ("denoiser", 0), ("denoiser", 2), ("decoder.temporal", 0),
+            ("decoder.spatial", 1),
         ] {
             progress.take(.began(component: component, step: step))
             headlines.append(texts(progress).headline)
         }
         #expect(
             headlines == [
-                "Reading the prompt", "Step 1 of 3", "Step 3 of 3", "Making the pictures (decoder, 1 of 2)",
-                "Making the pictures (decoder, 2 of 2)",
+                "Reading the prompt", "Step 1 of 3", "Step 3 of 3", "Making the pictures, 1 of 3", "Making the pictures, 3 of 3",
             ])
     }
 
@@ -69,23 +69,23 @@ struct RunProgressTests {
         var progress = try progress()
         progress.take(.began(component: "text_encoder", step: 0))
         progress.take(.acted(.test(.run, 0, endS: 3)))
-        #expect(progress.fraction == 6.0 / 38)
+        #expect(progress.fraction == 6.0 / 42)
         progress.take(.began(component: "denoiser", step: 0))
-        #expect(progress.fraction == 6.0 / 38)
+        #expect(progress.fraction == 6.0 / 42)
         progress.take(.acted(.test(.run, 1, endS: 5)))
-        #expect(progress.fraction == 10.0 / 38)
+        #expect(progress.fraction == 10.0 / 42)
         progress.take(.acted(.test(.run, 2, endS: 7)))
-        #expect(progress.fraction == 14.0 / 38)
+        #expect(progress.fraction == 14.0 / 42)
     }
 
     @Test func whatRemainsFollowsThePaceSoFar() throws {
         var progress = try progress()
         progress.take(.began(component: "text_encoder", step: 0))
         progress.take(.acted(.test(.run, 0, endS: 12)))
-        #expect(progress.remainingS == 64)
+        #expect(progress.remainingS == 72)
         progress.take(.memory(timeS: 20, charges: charges, footprintBytes: nil))
-        #expect(progress.remainingS == 56)
-        #expect(texts(progress).times == "20.0 s so far, about 56.0 s left")
+        #expect(progress.remainingS == 64)
+        #expect(texts(progress).times == "20.0 s so far, about 64.0 s left")
     }
 
     @Test func whatRemainsIsNeverNegative() throws {
@@ -107,8 +107,8 @@ struct RunProgressTests {
         progress.take(.acted(.test(.run, 4, endS: 20)))
         progress.take(.stepped(Sampler.Step(number: 1, time: 600, leapt: true, cosine: nil, error: nil)))
         #expect(progress.leaptAfter == 1)
-        #expect(progress.passes.map(\.isLeftOut) == [false, false, false, true, false, false])
-        #expect(progress.predictedTotalS == 30)
+        #expect(progress.passes.map(\.isLeftOut) == [false, false, false, true, false, false, false])
+        #expect(progress.predictedTotalS == 34)
         #expect(texts(progress).notes == ["Leapt to the end after step 2 of 3."])
     }
 

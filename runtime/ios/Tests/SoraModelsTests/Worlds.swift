@@ -5,12 +5,12 @@ import Testing
 @testable import SoraModels
 
 /// An export made up for a test, as the files that Python would write: a text encoder of one block, a denoiser of two
-/// with three steps, a decoder of one with two passes. Every load takes 1 s, every run 2 s; the prediction is twice that.
+/// with three steps, a decoder of one and one, with a pass and two. Every load takes 1 s, every run 2 s; the prediction is
+/// twice that.
 struct TestExport {
     var neededBytes = 900
     var limitBytes = 1_000_000
     var tokenizer = wordsTokenizer
-    var numFrames = 20
     var plan = "toy"
 
     static let sum = String(repeating: "a", count: 64)
@@ -20,17 +20,41 @@ struct TestExport {
          "words": {"a": 2, "red": 3, "circle": 4, "circles": 5, "blue": 6}}
         """
 
-    private static let blocks = [("text_encoder", 0), ("denoiser", 0), ("denoiser", 1), ("decoder", 0)]
+    private static func feature(_ name: String, _ shape: [Int], _ type: String = "float32") -> String {
+        "{\"feature\": \"\(name)\", \"tensor\": \"\(name)\", \"dtype\": \"\(type)\", \"shape\": \(shape)}"
+    }
+
+    /// Component, number, what it reads and what it writes.
+    private static let blocks: [(component: String, number: Int, reads: [String], writes: [String])] = [
+        (
+            "text_encoder", 0, [feature("input_ids", [1, 6], "int32"), feature("attention_mask", [1, 6], "int32")],
+            [feature("caption", [1, 6, 3])]
+        ),
+        (
+            "denoiser", 0,
+            [
+                feature("latent", [2, 4, 5, 8, 8]), feature("timestep", [2]), feature("fps", [1]),
+                feature("caption", [2, 6, 3]), feature("text_mask", [2, 6], "int32"),
+            ], [feature("hidden", [2, 7])]
+        ),
+        ("denoiser", 1, [feature("hidden", [2, 7])], [feature("velocity", [2, 4, 5, 8, 8])]),
+        (
+            "decoder.temporal", 0, [feature("latent_chunk", [1, 4, 5, 8, 8])],
+            [feature("latent_frames", [1, 4, 20, 8, 8])]
+        ),
+        ("decoder.spatial", 0, [feature("latent_frames", [10, 4, 8, 8])], [feature("images", [10, 3, 32, 64])]),
+    ]
+    private static let noCaption = [UInt8](repeating: 0, count: 6 * 3 * 4)
 
     private var manifest: String {
         let blocks = Self.blocks.enumerated().map { index, block in
             """
-            {"component": "\(block.0)", "number": \(block.1), "first_unit": "u\(index)", "last_unit": "u\(index)",
-             "precision": "float32", "compute_units": "cpu_and_gpu", "source": "\(Self.sum)",
+            {"component": "\(block.component)", "number": \(block.number), "first_unit": "u\(index)",
+             "last_unit": "u\(index)", "precision": "float32", "compute_units": "cpu_and_gpu", "source": "\(Self.sum)",
              "packages": [{"file": "b\(index).mlpackage", "num_bytes": 9, "checksum": "\(Self.sum)"}],
              "functions": [{"kind": "plain", "package": "b\(index).mlpackage", "function": "main",
-              "inputs": [{"feature": "x", "tensor": "x", "dtype": "float32", "shape": [2]}],
-              "outputs": [{"feature": "y", "tensor": "x", "dtype": "float32", "shape": [2]}]}]}
+              "inputs": [\(block.reads.joined(separator: ", "))],
+              "outputs": [\(block.writes.joined(separator: ", "))]}]}
             """
         }
         let stored = "{\"file\": \"tokenizer.json\", \"checksum\": \"\(SHA256.of(Array(tokenizer.utf8)))\"}"
@@ -40,13 +64,16 @@ struct TestExport {
              "made_with": "a test", "text_tokens": 6, "encoder_tokens": 6,
              "sampling": {"timesteps": [1000, 600, 300], "time_scale": 1000, "guidance": 7.0, "fps": 10, "batch": 2,
               "latent_channels": 4, "latent_shape": [4, 5, 8, 8]},
-             "decoding": {"num_frames": \(numFrames), "height": 32, "width": 64, "chunk_latent_frames": 5,
-              "chunk_frames": [\(numFrames)], "batch_frames": 10},
-             "no_caption": {"file": "no_caption.bin", "shape": [2, 3], "checksum": "\(Self.sum)"},
+             "decoding": {"num_frames": 20, "height": 32, "width": 64, "chunk_latent_frames": 5,
+              "chunk_frames": [20], "batch_frames": 10},
+             "no_caption": {"file": "no_caption.bin", "shape": [6, 3], "checksum": "\(SHA256.of(Self.noCaption))"},
              "tokenizer": \(tokenizer.isEmpty ? "null" : stored),
-             "components": [{"name": "text_encoder", "passes": 1, "reads": ["x"], "writes": ["x"]},
-              {"name": "denoiser", "passes": "steps", "reads": ["x"], "writes": ["x"]},
-              {"name": "decoder", "passes": 2, "reads": ["x"], "writes": ["x"]}],
+             "components": [
+              {"name": "text_encoder", "passes": 1, "reads": ["input_ids", "attention_mask"], "writes": ["caption"]},
+              {"name": "denoiser", "passes": "steps", "reads": ["latent", "timestep", "fps", "caption", "text_mask"],
+               "writes": ["velocity"]},
+              {"name": "decoder.temporal", "passes": 1, "reads": ["latent_chunk"], "writes": ["latent_frames"]},
+              {"name": "decoder.spatial", "passes": 2, "reads": ["latent_frames"], "writes": ["images"]}],
              "blocks": [\(blocks.joined(separator: ", "))], "origin": {}}
             """
     }
@@ -54,7 +81,7 @@ struct TestExport {
     private func schedule(manifestSum: String) -> String {
         let blocks = Self.blocks.enumerated().map { index, block in
             """
-            {"component": "\(block.0)", "number": \(block.1), "name": "u\(index)", "variant": "plain",
+            {"component": "\(block.component)", "number": \(block.number), "name": "u\(index)", "variant": "plain",
              "package": "b\(index).mlpackage", "function": "main", "lane": "gpu", "resident_bytes": 100,
              "working_bytes": 10, "stored_bytes": 9, "load_s": 1, "first_load_s": 1, "run_s": 2, "first_run_s": 2,
              "unload_s": 0}
@@ -65,19 +92,21 @@ struct TestExport {
              "manifest_sha256": "\(manifestSum)", "device": "toy phone",
              "profile": {"name": "made up", "sha256": "\(Self.sum)"}, "limit_bytes": \(limitBytes),
              "limit_source": "made up", "budget_bytes": null, "baseline_bytes": 5, "needed_bytes": \(neededBytes),
-             "transient_share": 0, "residual_share": 0, "predicted": {"total_s": 38, "peak_bytes": 415},
+             "transient_share": 0, "residual_share": 0, "predicted": {"total_s": 42, "peak_bytes": 515},
              "leap": {"mode": "none"}, "blocks": [\(blocks.joined(separator: ", "))], "held": [], "left": [],
              "passes": [{"component": "text_encoder", "step": 0, "first": 0, "length": 1},
               {"component": "denoiser", "step": 0, "first": 1, "length": 2},
               {"component": "denoiser", "step": 1, "first": 3, "length": 2},
               {"component": "denoiser", "step": 2, "first": 5, "length": 2},
-              {"component": "decoder", "step": 0, "first": 7, "length": 1},
-              {"component": "decoder", "step": 1, "first": 8, "length": 1}],
+              {"component": "decoder.temporal", "step": 0, "first": 7, "length": 1},
+              {"component": "decoder.spatial", "step": 0, "first": 8, "length": 1},
+              {"component": "decoder.spatial", "step": 1, "first": 9, "length": 1}],
              "visits": [[0, 0, true, false, true, -1, true, true],
               [1, 0, true, false, true, -1, false, false], [2, 0, true, false, true, -1, false, false],
               [1, 1, false, false, false, -1, false, false], [2, 1, false, false, false, -1, false, false],
               [1, 2, false, false, false, -1, true, true], [2, 2, false, false, false, -1, true, true],
-              [3, 0, true, false, true, -1, false, false], [3, 1, false, false, false, -1, true, true]]}
+              [3, 0, true, false, true, -1, true, true], [4, 0, true, false, true, -1, false, false],
+              [4, 1, false, false, false, -1, true, true]]}
             """
     }
 
@@ -91,7 +120,7 @@ struct TestExport {
         try put(manifest, "manifest.json")
         try put(schedule(manifestSum: SHA256.of(Array(manifest.utf8))), "schedule.json")
         if !tokenizer.isEmpty { try put(tokenizer, "tokenizer.json") }
-        try put(String(repeating: "\u{0}", count: 24), "no_caption.bin")
+        try Data(Self.noCaption).write(to: folder.appendingPathComponent("no_caption.bin"))
         for index in Self.blocks.indices {
             let package = folder.appendingPathComponent("b\(index).mlpackage")
             try FileManager.default.createDirectory(at: package, withIntermediateDirectories: true)

@@ -45,13 +45,13 @@ public struct RunTexts: Equatable, Sendable {
         }
     }
 
+    /// What a pass does: those before the steps read the prompt, those behind them make pictures.
     private static func label(_ pass: RunProgress.Pass, _ progress: RunProgress) -> String {
         if pass.isStep { return Texts.Run.step(pass.step + 1, of: progress.numSteps) }
-        let firstStep = progress.passes.firstIndex { $0.isStep } ?? progress.passes.count
-        let number = progress.passes.firstIndex { $0.component == pass.component } ?? 0
-        if number < firstStep { return Texts.Run.reading }
-        let count = progress.passes.count { $0.component == pass.component }
-        return Texts.Run.decoding(pass.component, pass.step + 1, of: count)
+        let passes = progress.passes
+        let number = passes.firstIndex { $0.component == pass.component && $0.step == pass.step } ?? 0
+        guard let lastStep = passes.lastIndex(where: \.isStep), number > lastStep else { return Texts.Run.reading }
+        return Texts.Run.decoding(number - lastStep, of: passes.count - lastStep - 1)
     }
 
     private static func notes(
