@@ -6,7 +6,10 @@ var targets: [Target] = [
     .target(name: "SoraCore"),
     .target(name: "SoraModels", dependencies: ["SoraCore"]),
     .executableTarget(name: "sora", dependencies: ["SoraCore", "SoraCoreML"]),
-    .testTarget(name: "SoraCoreTests", dependencies: ["SoraCore", "sora"]),
+    .testTarget(name: "SoraCoreTests", dependencies: ["SoraCore", "sora", "ToyBlocks", "toy-harness"]),
+    // Blocks that take nothing, for tests; and a program that measures them, which tests end at any moment.
+    .target(name: "ToyBlocks", dependencies: ["SoraCore"], path: "Tests/ToyBlocks"),
+    .executableTarget(name: "toy-harness", dependencies: ["SoraCore", "ToyBlocks"], path: "Tests/ToyHarness"),
     .testTarget(name: "SoraModelsTests", dependencies: ["SoraModels"]),
 ]
 

@@ -82,6 +82,12 @@ package enum Files {
         return lstat(path, &found) == 0 && isRegular(found) ? Int(found.st_size) : nil
     }
 
+    /// Whether there is anything by that name.
+    static func exists(_ path: String) -> Bool {
+        var found = stat()
+        return lstat(path, &found) == 0
+    }
+
     private static func isRegular(_ found: stat) -> Bool { found.st_mode & S_IFMT == S_IFREG }
 
     private static func isFolder(_ found: stat) -> Bool { found.st_mode & S_IFMT == S_IFDIR }

@@ -79,7 +79,7 @@ extension Manifest {
         }
     }
 
-    fileprivate static func precision(_ node: Node) throws -> String {
+    static func precision(_ node: Node) throws -> String {
         let found = try node.text(.line)
         guard precisions.contains(where: found.isExactly) else { throw node.error("no such precision") }
         return found

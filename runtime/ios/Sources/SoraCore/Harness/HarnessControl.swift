@@ -1,0 +1,47 @@
+import Foundation
+
+/// Pauses and ends a capture, from any thread.
+public final class HarnessControl: @unchecked Sendable {
+    private let condition = NSCondition()
+    private var isPaused = false
+    private var isStopped = false
+    private var pauses = 0
+
+    public init() {}
+
+    /// Begin nothing more, as for an app that is shown no more. What was being measured is measured anew afterwards.
+    public func pause() {
+        condition.withLock {
+            if !isPaused { pauses += 1 }
+            isPaused = true
+        }
+    }
+
+    public func resume() {
+        condition.withLock {
+            isPaused = false
+            condition.broadcast()
+        }
+    }
+
+    /// The capture ends after what is under way, with what there is.
+    public func stop() {
+        condition.withLock {
+            isStopped = true
+            condition.broadcast()
+        }
+    }
+
+    var numPauses: Int { condition.withLock { pauses } }
+
+    /// Waits while it is paused. Throws Stopped.
+    func check() throws {
+        try condition.withLock {
+            while isPaused && !isStopped { condition.wait() }
+            if isStopped { throw Stopped() }
+        }
+    }
+}
+
+/// Whoever asked for the capture wants it no more.
+struct Stopped: Error {}
