@@ -26,11 +26,19 @@ needs_swift = pytest.mark.skipif(swift() is None, reason="no swift on PATH or in
 
 
 @cache
-def sora() -> Path:
-    """`sora`, built as scripts/check-swift builds it, so that nothing is built twice."""
+def built() -> Path:
+    """The folder of the package's programs, built as scripts/check-swift builds them: nothing is built twice."""
     done = subprocess.run([ROOT / "scripts" / "check-swift", "--build"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    return PACKAGE / ".build" / "debug" / "sora"
+    return PACKAGE / ".build" / "debug"
+
+
+def program(name: str) -> Path:
+    return built() / name
+
+
+def sora() -> Path:
+    return program("sora")
 
 
 def ran(*arguments: str | Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:

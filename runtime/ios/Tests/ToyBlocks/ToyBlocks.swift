@@ -139,7 +139,8 @@ public final class ToyBlocks: BlockBackend, Meter, @unchecked Sendable {
     /// Its own time, in sixteenths of a second, so that sums are exact.
     public var clock: HarnessClock {
         HarnessClock(
-            now: { [self] in locked { nowS } }, sleep: { [self] seconds in locked { nowS += (seconds * 16).rounded(.up) / 16 } },
+            now: { [self] in locked { nowS } },
+            sleep: { [self] seconds in locked { nowS += (seconds * 16).rounded(.up) / 16 } },
             date: { Date(timeIntervalSince1970: 1_800_000_000) })
     }
 

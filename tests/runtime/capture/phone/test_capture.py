@@ -79,7 +79,9 @@ def test_a_failing_block_is_recorded_and_the_others_measured(folder):
 
 def test_an_app_that_ended_is_said_to_have(folder):
     captured, _ = run(folder, Scripted({"b.mlpackage": Reply(failure="no file", lost="app")}))
-    assert captured.failures[0].reason == "the app ended, perhaps for its memory: no file"
+    (failure,) = captured.failures
+    assert failure.reason == "the app ended, perhaps for its memory: no file"
+    assert (failure.app_ended, failure.first_unit, failure.action) == (True, "b", None)
 
 
 def test_a_lost_phone_ends_the_capture_and_what_was_measured_stays(folder):

@@ -14,7 +14,7 @@ final class Lane: Sendable {
 
     /// Does the work beside what follows.
     func beside(_ work: @escaping @Sendable (Beside) throws -> Void) -> Beside {
-        let beside = Beside()
+        let beside = Beside(queue)
         queue.async {
             beside.end(Result { try work(beside) })
         }
@@ -24,11 +24,14 @@ final class Lane: Sendable {
 
 /// Work that goes on in a lane.
 final class Beside: @unchecked Sendable {
+    private let queue: DispatchQueue
     private let lock = NSLock()
     private let hasBegun = DispatchSemaphore(value: 0)
     private let hasEnded = DispatchSemaphore(value: 0)
     private var result: Result<Void, any Error>?
     private var isToEnd = false
+
+    fileprivate init(_ queue: DispatchQueue) { self.queue = queue }
 
     /// The work itself asks whether it is to end.
     var isWanted: Bool { lock.withLock { !isToEnd } }
@@ -45,10 +48,11 @@ final class Beside: @unchecked Sendable {
     /// Waits until the work has said so, or has ended. Once.
     func waitForBegin() { hasBegun.wait() }
 
-    /// Tells it to end, waits until it has, and throws what it has thrown. Once.
+    /// Tells it to end, waits until it has and has let go of what it used, and throws what it has thrown. Once.
     func finish() throws {
         lock.withLock { isToEnd = true }
         hasEnded.wait()
+        queue.sync {}
         try lock.withLock { result }?.get()
     }
 }
