@@ -59,7 +59,7 @@ extension Tensor {
             if isTooFar || isTooLarge { return false }
             last = sum
         }
-        return last < storage.bytes.count / type.numBytes
+        return last < storage.numBytes / type.numBytes
     }
 
     /// All values in Float, row by row, whatever their strides and type. Int32 beyond 2^24 are rounded.
