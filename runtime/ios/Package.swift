@@ -10,7 +10,7 @@ var targets: [Target] = [
     // Blocks that take nothing, for tests; and a program that measures them, which tests end at any moment.
     .target(name: "ToyBlocks", dependencies: ["SoraCore"], path: "Tests/ToyBlocks"),
     .executableTarget(name: "toy-harness", dependencies: ["SoraCore", "ToyBlocks"], path: "Tests/ToyHarness"),
-    .testTarget(name: "SoraModelsTests", dependencies: ["SoraModels"]),
+    .testTarget(name: "SoraModelsTests", dependencies: ["SoraModels", "ToyBlocks"]),
 ]
 
 // Core ML's classes are not Sendable, so who calls it cannot be in Swift 6 mode.

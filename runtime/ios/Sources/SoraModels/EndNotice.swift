@@ -2,9 +2,7 @@ import SoraCore
 
 /// What a journal that was not finished says: the app was ended while it did something.
 public struct EndNotice: Equatable, Sendable {
-    public enum Action: Equatable, Sendable { case loading, running, evicting }
-
-    public let action: Action
+    public let action: Ending.Action
     /// Such as "block 'spatial_3' of denoiser, step 4".
     public let block: String
     /// The last that was known, in bytes.
@@ -14,13 +12,19 @@ public struct EndNotice: Equatable, Sendable {
     public let isInBackground: Bool
 
     public init(
-        action: Action, block: String, footprintBytes: Int?, limitBytes: Int?, isInBackground: Bool = false
+        action: Ending.Action, block: String, footprintBytes: Int?, limitBytes: Int?, isInBackground: Bool = false
     ) {
         self.action = action
         self.block = block
         self.footprintBytes = footprintBytes
         self.limitBytes = limitBytes
         self.isInBackground = isInBackground
+    }
+
+    public init(_ ending: Ending) {
+        self.init(
+            action: ending.last.action, block: ending.last.block.name, footprintBytes: ending.footprintBytes,
+            limitBytes: ending.limitBytes, isInBackground: ending.isInBackground)
     }
 
     public var title: String { Texts.Ended.title }

@@ -241,9 +241,8 @@ public enum Texts {
         static func message(_ notice: EndNotice) -> String {
             let doing =
                 switch notice.action {
-                case .loading: "loading"
-                case .running: "running"
-                case .evicting: "giving back"
+                case .load: "loading"
+                case .run: "running"
                 }
             let at = notice.footprintBytes.map { " at \(Memory.used($0, notice.limitBytes))" } ?? ""
             let place = notice.isInBackground ? " in the background" : ""

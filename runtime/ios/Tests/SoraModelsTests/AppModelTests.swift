@@ -78,7 +78,7 @@ import Testing
         #expect(screen.state == .paused(.inBackground))
         model.enterForeground()
         #expect(screen.state == .running)
-        #expect(generation.asked == ["start", "pause", "resume"])
+        #expect(generation.asked == ["start", "background", "pause", "foreground", "resume"])
     }
 
     @Test func memoryWarningsReachWhatRuns() async throws {
@@ -99,7 +99,7 @@ import Testing
     // After a kill
 
     private let ended = EndNotice(
-        action: .loading, block: "denoiser block 'spatial_3' on cpu_and_gpu", footprintBytes: 3_100_000_000,
+        action: .load, block: "denoiser block 'spatial_3' on cpu_and_gpu", footprintBytes: 3_100_000_000,
         limitBytes: 3_300_000_000)
 
     @Test func aKillIsToldUntilItIsPutAway() {
@@ -113,10 +113,10 @@ import Testing
     }
 
     @Test func whatIsNotKnownOfAKillIsNotTold() {
-        let notice = EndNotice(action: .running, block: "block 'b'", footprintBytes: nil, limitBytes: 5)
+        let notice = EndNotice(action: .run, block: "block 'b'", footprintBytes: nil, limitBytes: 5)
         #expect(notice.message == "iOS ended the app while running block 'b'.")
-        let other = EndNotice(action: .evicting, block: "block 'b'", footprintBytes: 20_000, limitBytes: nil)
-        #expect(other.message == "iOS ended the app while giving back block 'b' at 20.0 kB.")
+        let other = EndNotice(action: .load, block: "block 'b'", footprintBytes: 20_000, limitBytes: nil)
+        #expect(other.message == "iOS ended the app while loading block 'b' at 20.0 kB.")
     }
 
     @Test func aKillDoesNotAccuseWhoeverClosedTheApp() {
@@ -127,7 +127,7 @@ import Testing
 
     @Test func inTheBackgroundABlockIsNotBlamed() {
         let notice = EndNotice(
-            action: .loading, block: "block 'b'", footprintBytes: nil, limitBytes: nil, isInBackground: true)
+            action: .load, block: "block 'b'", footprintBytes: nil, limitBytes: nil, isInBackground: true)
         #expect(notice.message == "iOS ended the app in the background while loading block 'b'.")
         #expect(notice.advice.hasSuffix("Keep the app in front while it works."))
     }

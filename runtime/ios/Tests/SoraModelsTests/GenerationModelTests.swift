@@ -98,7 +98,7 @@ import Testing
         #expect(model.state == .paused(.inBackground))
         model.enterForeground()
         #expect(model.state == .running)
-        #expect(engine.asked == ["start", "pause", "resume"])
+        #expect(engine.asked == ["start", "background", "pause", "foreground", "resume"])
     }
 
     @Test func whatTheUserHasPausedStaysPausedInTheForeground() throws {
@@ -108,7 +108,7 @@ import Testing
         #expect(model.state == .paused(.byUser))
         model.enterForeground()
         #expect(model.state == .paused(.byUser))
-        #expect(engine.asked == ["start", "pause"])
+        #expect(engine.asked == ["start", "pause", "background", "foreground"])
         model.resume()
         #expect(model.state == .running)
     }
@@ -118,7 +118,7 @@ import Testing
         model.enterBackground()
         model.resume()
         #expect(model.state == .paused(.inBackground))
-        #expect(engine.asked == ["start", "pause"])
+        #expect(engine.asked == ["start", "background", "pause"])
     }
 
     @Test func startedInTheBackgroundItWaits() throws {
@@ -127,7 +127,7 @@ import Testing
         #expect(model.state == .writing)
         model.start()
         #expect(model.state == .paused(.inBackground))
-        #expect(engine.asked == ["start", "pause"])
+        #expect(engine.asked == ["start", "background", "pause"])
     }
 
     @Test func cancelWaitsForWhatIsUnderWayThenThePromptIsBack() throws {
@@ -138,7 +138,7 @@ import Testing
         model.cancel()
         model.pause()
         model.enterBackground()
-        #expect(engine.asked == ["start", "cancel"])
+        #expect(engine.asked == ["start", "cancel", "background"])
         model.take(.cancelled)
         #expect(model.state == .writing)
         #expect(model.prompt == "a red circle")

@@ -43,7 +43,8 @@ struct RunProgressTests {
         }
         #expect(
             headlines == [
-                "Reading the prompt", "Step 1 of 3", "Step 3 of 3", "Making the pictures, 1 of 3", "Making the pictures, 3 of 3",
+                "Reading the prompt", "Step 1 of 3", "Step 3 of 3", "Making the pictures, 1 of 3",
+                "Making the pictures, 3 of 3",
             ])
     }
 

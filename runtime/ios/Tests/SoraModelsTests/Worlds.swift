@@ -179,6 +179,7 @@ final class TestGeneration: GenerationEngine, RunningGeneration, @unchecked Send
     func pause() { asked.append("pause") }
     func resume() { asked.append("resume") }
     func memoryWarning() { asked.append("memoryWarning") }
+    func note(isInBackground: Bool) { asked.append(isInBackground ? "background" : "foreground") }
     func cancel() { asked.append("cancel") }
 }
 

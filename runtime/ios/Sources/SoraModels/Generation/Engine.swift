@@ -37,6 +37,8 @@ public protocol RunningGeneration: Sendable {
     func pause()
     func resume()
     func memoryWarning()
+    /// For the journal: in the background iOS ends apps for less.
+    func note(isInBackground: Bool)
     /// Ends it when what is under way has ended.
     func cancel()
 }

@@ -160,7 +160,7 @@ import SoraCore
         listening = Task { [weak self] in
             for await event in events { self?.take(event) }
         }
-        if isInBackground { pause(.inBackground) }
+        if isInBackground { enterBackground() }
     }
 
     func take(_ event: GenerationEvent) {
@@ -207,12 +207,14 @@ import SoraCore
     /// iOS allows no work on the GPU in the background.
     public func enterBackground() {
         isInBackground = true
+        generation?.note(isInBackground: true)
         pause(.inBackground)
     }
 
     /// Goes on with what only the background has paused.
     public func enterForeground() {
         isInBackground = false
+        generation?.note(isInBackground: false)
         if state == .paused(.inBackground) { resume() }
     }
 
