@@ -62,7 +62,7 @@ struct PlayFiles {
 
     /// Throws DocumentError.
     func write(_ played: Played, of export: Export) throws {
-        let trace = Trace(measured: played.playback, of: export, playedOn.conditions)
+        let trace = Trace(played, of: export, playedOn.conditions)
         let name = (video as NSString).lastPathComponent
         let sidecar = Sidecar(played, of: export, video: name, how: playedOn.how)
         for (path, text) in [(self.trace, trace.json), (self.sidecar, sidecar.json)] {
@@ -100,29 +100,9 @@ func play(
     let lines = ProgressLines(export, say: say)
     let generation = try Generation(export, backend: backend, meter: meter, tell: lines.tell)
     let writer = try VideoFile.writer(files.video, VideoFormat(export.manifest))
-    let played = try endingWhenInterrupted(generation) { try generation.run(request, to: writer) }
+    let played = try whenInterrupted(generation.stop) { try generation.run(request, to: writer) }
     try files.write(played, of: export)
     for path in [files.video, files.trace, files.sidecar] { say("Wrote \(path)") }
-}
-
-/// Ctrl-C and SIGTERM end the generation; a second one ends the program.
-private func endingWhenInterrupted<Result>(_ generation: Generation, _ body: () throws -> Result) rethrows -> Result {
-    let sources = [SIGINT, SIGTERM].map { number in
-        signal(number, SIG_IGN)
-        let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-        source.setEventHandler {
-            signal(number, SIG_DFL)
-            generation.stop()
-        }
-        source.activate()
-        return source
-    }
-    defer {
-        sources.forEach { $0.cancel() }
-        signal(SIGINT, SIG_DFL)
-        signal(SIGTERM, SIG_DFL)
-    }
-    return try body()
 }
 
 /// What a generation tells, in lines.

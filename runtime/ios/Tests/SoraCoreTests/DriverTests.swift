@@ -199,13 +199,16 @@ struct DriverTests {
         }
         gate.waitUntilReached()
         driver.pause()
+        driver.pause()
         gate.open()
         told.wait { if case .acted(let span) = $0 { span.action == .evict && span.visit == 1 } else { false } }
         #expect(backend.calls.count { $0.action == .run } == 2)
         driver.resume()
+        driver.resume()
         #expect(isOver() == nil)
-        driver.close()
+        let playback = driver.close()
         check(backend, export.schedule)
+        #expect(playback.numPauses == 1 && playback.pausedS > 0)
         let pauses = told.all.compactMap { progress in
             switch progress {
             case .paused: "paused"
@@ -277,7 +280,7 @@ struct DriverTests {
             }
         }
         driver.stop()
-        driver.close()
+        #expect(driver.close().numMemoryWarnings == 1)
     }
 
     @Test func whatIsHeldIsLoadedBeforeTheClockStarts() throws {
@@ -302,6 +305,21 @@ struct DriverTests {
         #expect(throws: PlayerError.loadFailed(block: "block 'b1' of a", reason: "no space")) { try driver.start() }
         driver.close()
         #expect(backend.inMemory == [])
+    }
+
+    @Test func stoppedWhileThatIsLoadedNothingStays() throws {
+        let export = try Interleavings.loaded.export()
+        let gate = Gate()
+        let backend = ToyBackend(
+            before: { action, number, _ in if action == .load, number == 1 { gate.pass() } }, compute: Toy.compute)
+        let driver = try driver(export, backend)
+        let isOver = onThread { try driver.start() }
+        gate.waitUntilReached()
+        driver.stop()
+        gate.open()
+        #expect(isOver() is CancellationError)
+        driver.close()
+        #expect(backend.inMemory == [] && backend.violations == [])
     }
 
     @Test func aSlowLoadIsToldAndNeverEnded() throws {

@@ -21,7 +21,7 @@ struct MeasuredTests {
     @Test func theTraceHasTheSpansTheLedgerAndTheFootprint() throws {
         let (played, export) = try played()
         let conditions = Trace.Conditions(device: "a desk", lane: .cpu, facts: ["os": "Linux \"6\"\n"])
-        let trace = try document(Trace(measured: played.playback, of: export, conditions).json)
+        let trace = try document(Trace(played, of: export, conditions).json)
         #expect(trace["kind"] == .text("measured") && trace["device"] == .text("a desk"))
         #expect(trace["model"] == .text("Toy") && trace["plan"] == .text("toy"))
         #expect(trace["limit_bytes"] == .integer(10_000))
@@ -38,6 +38,9 @@ struct MeasuredTests {
         #expect(facts["measured peak bytes"] == .text("50"))
         #expect(facts["peak bytes"] == .text("\(played.playback.peakBytes)"))
         #expect(facts["lanes"] == nil)
+        #expect(facts["thermal state"] == .text("nominal before, nominal after"))
+        #expect(facts["low power mode"] == .text("off") && facts["memory warnings"] == .text("0"))
+        #expect(facts["pauses"] == .text("0, 0.0 s"))
     }
 
     @Test func whereNothingIsMeasuredNothingIsTold() throws {

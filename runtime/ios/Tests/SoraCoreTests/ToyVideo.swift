@@ -41,7 +41,8 @@ struct ToyVideo {
         let package = "\(component).\(number).mlpackage"
         return Manifest.Block(
             component: component, number: number, firstUnit: "u\(number)", lastUnit: "u\(number)", precision: "float32",
-            computeUnits: .all, packages: [Manifest.Package(file: package, numBytes: 1, checksum: "")],
+            computeUnits: .all,
+            packages: [Manifest.Package(file: package, numBytes: 1, checksum: SHA256.of(Array(package.utf8)))],
             functions: functions.map {
                 Manifest.Function(kind: $0.0, package: package, function: $0.1, inputs: $0.2, outputs: $0.3)
             })

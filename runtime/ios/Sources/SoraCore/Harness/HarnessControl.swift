@@ -4,7 +4,7 @@ import Foundation
 public final class HarnessControl: @unchecked Sendable {
     private let condition = NSCondition()
     private var isPaused = false
-    private var isStopped = false
+    private var isEnding = false
     private var pauses = 0
     private var note: (@Sendable (_ isPaused: Bool) -> Void)?
 
@@ -30,7 +30,7 @@ public final class HarnessControl: @unchecked Sendable {
     /// The capture ends after what is under way, with what there is.
     public func stop() {
         condition.withLock {
-            isStopped = true
+            isEnding = true
             condition.broadcast()
         }
     }
@@ -43,13 +43,15 @@ public final class HarnessControl: @unchecked Sendable {
         }
     }
 
+    public var isStopped: Bool { condition.withLock { isEnding } }
+
     var numPauses: Int { condition.withLock { pauses } }
 
     /// Waits while it is paused. Throws Stopped.
     func check() throws {
         try condition.withLock {
-            while isPaused && !isStopped { condition.wait() }
-            if isStopped { throw Stopped() }
+            while isPaused && !isEnding { condition.wait() }
+            if isEnding { throw Stopped() }
         }
     }
 }

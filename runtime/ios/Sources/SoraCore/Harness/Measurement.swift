@@ -213,7 +213,7 @@ struct Measurement {
         return seconds
     }
 
-    private func reason(_ error: any Error) -> String { "\(error)".printable.shortened(to: 1000) }
+    private func reason(_ error: any Error) -> String { Driver.reason(error).shortened(to: 1000) }
 
     /// The footprint once what was given back is gone, or after two seconds.
     private func settledBytes() -> Int? {

@@ -3,8 +3,6 @@
 /// Numbers lie between 1/2 and 1 or below zero likewise, so that nothing overflows nor becomes zero; whole numbers,
 /// which are token ids and masks, are 0 or 1.
 enum RandomInputs {
-    private static let alignment = 16_384
-
     /// By the names of features.
     static func make(for function: Manifest.Function, seed: UInt64) -> [String: Tensor] {
         var random = SplitMix(state: seed)
@@ -15,8 +13,8 @@ enum RandomInputs {
 
     private static func tensor(_ feature: Manifest.Feature, _ random: inout SplitMix) -> Tensor {
         let count = feature.shape.reduce(1, *)
-        let bytes = UnsafeMutableRawBufferPointer.allocate(
-            byteCount: max(1, count * feature.type.numBytes), alignment: alignment)
+        let storage = TensorStorage(numBytes: count * feature.type.numBytes)
+        let bytes = storage.bytes
         switch feature.type {
         case .float32:
             for index in 0..<count {
@@ -35,15 +33,8 @@ enum RandomInputs {
                 bytes.storeBytes(of: bit, toByteOffset: index * 4, as: Int32.self)
             }
         }
-        var strides: [Int] = []
-        var stride = 1
-        for size in feature.shape.reversed() {
-            strides.insert(stride, at: 0)
-            stride *= size
-        }
         return Tensor(
-            shape: feature.shape, strides: strides, type: feature.type,
-            storage: TensorStorage(bytes, release: { $0.deallocate() }))
+            shape: feature.shape, strides: Tensor.denseStrides(feature.shape), type: feature.type, storage: storage)
     }
 }
 

@@ -44,6 +44,8 @@ public final class Driver: @unchecked Sendable {
     private var pass: Pass?
     private var hasPassEnded = false
     private var cause: (any Error)?
+    private var pausedSinceS: Double?
+    private var hasStarted = false
     private var isClosed = false
 
     /// When the generation began, on the clock; the sampler reads it as well.
@@ -103,6 +105,7 @@ public final class Driver: @unchecked Sendable {
         }
         try locked {
             try checkGoingOn()
+            hasStarted = true
             origin.value = clock()
             sampler.start()
             playback.note(charges, at: 0)
@@ -164,6 +167,8 @@ public final class Driver: @unchecked Sendable {
     /// Starts nothing more, until `resume`. What is under way goes on, and is done again if it fails.
     public func pause() {
         locked {
+            guard pausedSinceS == nil else { return }
+            pausedSinceS = nowS
             handle(.pause)
             tell(.paused)
         }
@@ -171,19 +176,28 @@ public final class Driver: @unchecked Sendable {
 
     public func resume() {
         locked {
+            guard let sinceS = pausedSinceS else { return }
+            pausedSinceS = nil
+            playback.numPauses += 1
+            playback.pausedS += nowS - sinceS
             tell(.resumed)
             handle(.resume)
         }
     }
 
     /// The system is short of memory: until the pass has ended, no load goes on beside a run.
-    public func memoryWarning() { locked { handle(.memoryWarning) } }
+    public func memoryWarning() {
+        locked {
+            playback.numMemoryWarnings += 1
+            handle(.memoryWarning)
+        }
+    }
 
     /// Ends the generation as soon as what is under way has ended; whoever waits gets CancellationError.
     public func stop() {
         locked {
             fail(CancellationError())
-            handle(.close)
+            if hasStarted { handle(.close) }  // else `start` ends, which may be loading what `close` is to give back
         }
     }
 

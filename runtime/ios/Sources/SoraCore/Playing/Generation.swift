@@ -9,6 +9,7 @@ public final class Generation: Sendable {
     private let edges: Edges
     private let driver: Driver
     private let noCaption: [Float]
+    private let meter: any Meter
     private let clock: Driver.Clock
 
     /// `tell` is called on a thread of its own, in the order in which things happen.
@@ -19,6 +20,7 @@ public final class Generation: Sendable {
         slowLoadS: Double = Driver.slowLoadS, tell: @escaping @Sendable (Progress) -> Void = { _ in }
     ) throws {
         self.export = export
+        self.meter = meter
         self.clock = clock
         edges = try Edges(export)
         noCaption = try export.constant(export.manifest.noCaption)
@@ -30,7 +32,7 @@ public final class Generation: Sendable {
     /// Throws PlayerError, which names the block, CancellationError after `stop`, or what the writer throws; the writer
     /// is cancelled then. Everything is given back in any case.
     public func run(_ request: Request, to writer: any FrameWriter) throws -> Played {
-        let began = clock()
+        let (began, thermal) = (clock(), meter.thermalState())
         do {
             var watch = Stopwatch(clock)
             try driver.start()
@@ -44,12 +46,24 @@ public final class Generation: Sendable {
             if let failure = driver.failure { throw failure }
             try writer.finish()
             return Played(
-                request: request, playback: playback, steps: steps, lapsS: watch.lapsS, totalS: clock() - began)
+                request: request, playback: playback, steps: steps, lapsS: watch.lapsS, totalS: clock() - began,
+                thermal: (thermal, meter.thermalState()), isLowPowerMode: meter.isLowPowerMode())
         } catch {
             driver.close()
             writer.cancel()
             throw error
         }
+    }
+
+    /// The same on a thread of its own. `ended` is called there, when all has been told.
+    public func start(
+        _ request: Request, to writer: @escaping @Sendable () throws -> any FrameWriter,
+        ended: @escaping @Sendable (Result<Played, any Error>) -> Void
+    ) {
+        let thread = Thread { ended(Result { try self.run(request, to: try writer()) }) }
+        thread.name = "sora.generation"
+        thread.qualityOfService = .userInitiated
+        thread.start()
     }
 
     /// What has happened until now: after `run` has thrown, all that happened.

@@ -38,6 +38,11 @@ public struct Playback: Sendable {
     /// Empty where it was not measured.
     public internal(set) var footprint: [Footprint] = []
 
+    /// Pauses that ended before the generation did, and the seconds of them.
+    public internal(set) var numPauses = 0
+    public internal(set) var pausedS = 0.0
+    public internal(set) var numMemoryWarnings = 0
+
     /// When the last action ended.
     public var totalS: Double { spans.map(\.endS).max() ?? 0 }
 

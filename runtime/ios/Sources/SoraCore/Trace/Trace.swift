@@ -52,6 +52,14 @@ public struct Trace: Sendable {
         limitBytes = schedule.budgetBytes ?? schedule.limitBytes
     }
 
+    /// What was played, and how it was measured.
+    public init(_ played: Played, of export: Export, _ conditions: Conditions) {
+        let facts = conditions.facts.merging(played.facts) { told, _ in told }
+        self.init(
+            measured: played.playback, of: export,
+            Conditions(device: conditions.device, lane: conditions.lane, facts: facts))
+    }
+
     /// The document's text.
     public var json: String {
         let facts = conditions.facts.sorted { $0.key < $1.key }.map {

@@ -44,7 +44,7 @@ public struct LiveProfiling: ProfilingEngine {
                 }
                 let file = CaptureFile(
                     path: path, numMeasured: capture.blocks.count, numFailures: capture.failures.count)
-                tell(running.isCancelled ? .cancelled(file) : .finished(file))
+                tell(running.control.isStopped ? .cancelled(file) : .finished(file))
             } catch {
                 tell(.failed(error))
             }
@@ -52,18 +52,12 @@ public struct LiveProfiling: ProfilingEngine {
         return running
     }
 
-    private final class Running: RunningProfiling, @unchecked Sendable {
+    private struct Running: RunningProfiling {
         let control = HarnessControl()
-        private let lock = NSLock()
-        private var wasCancelled = false
 
-        var isCancelled: Bool { lock.withLock { wasCancelled } }
         func pause() { control.pause() }
         func resume() { control.resume() }
-        func cancel() {
-            lock.withLock { wasCancelled = true }
-            control.stop()
-        }
+        func cancel() { control.stop() }
     }
 }
 
