@@ -13,7 +13,7 @@ public final class CompiledModels: @unchecked Sendable {
     private let export: URL
     private let folder: URL
     private let readsBeside: Bool
-    private let packages: [String: Manifest.Package]
+    private let packages: [String: (package: Manifest.Package, block: Manifest.Block)]
     /// One model is compiled after another: it takes memory.
     private let lock = NSLock()
     /// Under `lock`: what has been found to be whole, and made by this object.
@@ -26,8 +26,8 @@ public final class CompiledModels: @unchecked Sendable {
         self.export = URL(fileURLWithPath: export, isDirectory: true)
         self.readsBeside = readsBeside
         self.folder = folder.map { URL(fileURLWithPath: $0, isDirectory: true) } ?? Self.ofApp
-        packages = Dictionary(
-            manifest.blocks.flatMap(\.packages).map { ($0.file, $0) }, uniquingKeysWith: { first, _ in first })
+        let all = manifest.blocks.flatMap { block in block.packages.map { ($0.file, ($0, block)) } }
+        packages = Dictionary(all, uniquingKeysWith: { first, _ in first })
     }
 
     private static var ofApp: URL {
@@ -36,11 +36,22 @@ public final class CompiledModels: @unchecked Sendable {
             .appendingPathComponent("ondevice-sora").appendingPathComponent(folderName)
     }
 
-    /// Compiles what is not compiled yet; `tell` is called before each of those, with its package. Throws CoreMLFailure.
+    /// Compiles what is not compiled yet; `tell` is called before each of those, with its package.
+    ///
+    /// Throws CoreMLFailure, which names the block.
     public func prepare(_ tell: (_ package: String) -> Void = { _ in }) throws {
-        for package in packages.keys.sorted() {
-            try autoreleasepool { _ = try url(of: package, tell) }
+        for (package, (_, block)) in packages.sorted(by: { $0.key < $1.key }) {
+            do {
+                try autoreleasepool { _ = try url(of: package, tell) }
+            } catch {
+                throw CoreMLFailure("block '\(block.name)' of \(block.component): \(error)")
+            }
         }
+    }
+
+    /// The packages whose models are compiled already: these packages need not be there.
+    public func compiledPackages() -> Set<String> {
+        Set(packages.keys.filter { package in (try? name(of: package)).flatMap(found) != nil })
     }
 
     /// Uses the compiled model of a package. If that fails with one that was found, it is made again: another version of
@@ -59,15 +70,18 @@ public final class CompiledModels: @unchecked Sendable {
         try lock.withLock {
             if let url = known[package] { return url }
             let name = try name(of: package)
-            let places = (readsBeside ? [export.appendingPathComponent(Self.folderName)] : []) + [folder]
-            let found = places.map { $0.appendingPathComponent(name) }.first(where: Self.isWhole)
-            if let found {
+            if let found = found(name) {
                 known[package] = found
                 return found
             }
             tell(package)
             return try make(package, name)
         }
+    }
+
+    private func found(_ name: String) -> URL? {
+        let places = (readsBeside ? [export.appendingPathComponent(Self.folderName)] : []) + [folder]
+        return places.map { $0.appendingPathComponent(name) }.first(where: Self.isWhole)
     }
 
     /// nil if this object has made it already.
@@ -81,7 +95,7 @@ public final class CompiledModels: @unchecked Sendable {
             throw CoreMLFailure("\(package): the export has no such package")
         }
         let stem = URL(fileURLWithPath: package).deletingPathExtension().lastPathComponent
-        return "\(stem)-\(found.checksum).mlmodelc"
+        return "\(stem)-\(found.package.checksum).mlmodelc"
     }
 
     private func make(_ package: String, _ name: String) throws -> URL {
@@ -127,15 +141,11 @@ public final class CompiledModels: @unchecked Sendable {
         var folder = folder
         try folder.setResourceValues(values)
         let (size, part) = (Self.sizeFile(of: target), target.appendingPathExtension("part"))
-        for old in [size, part, target] where Self.exists(old) { try files.removeItem(at: old) }
+        for old in [size, part, target] where Files.exists(old.path) { try files.removeItem(at: old) }
         try files.moveItem(at: compiled, to: part)
         let told = try Self.size(of: part)
         try files.moveItem(at: part, to: target)
         try told.write(to: size, atomically: true, encoding: .utf8)
-    }
-
-    private static func exists(_ url: URL) -> Bool {
-        (try? FileManager.default.attributesOfItem(atPath: url.path)) != nil
     }
 
     private static func isWhole(_ model: URL) -> Bool {

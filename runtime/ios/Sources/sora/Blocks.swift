@@ -1,8 +1,16 @@
 import SoraCore
+import SoraCoreML
 
-/// What loads and runs the packages of an export here. Throws what keeps it from that.
+/// What loads and runs an export's packages: Core ML. Compiles what is not compiled yet. Throws CoreMLFailure.
 func makeBackend(_ export: Export) throws -> any BlockBackend {
-    throw DocumentError(file: export.folder, what: "this build has nothing that loads and runs packages")
+    let models = CompiledModels(export.manifest, of: export.folder)
+    try models.prepare { say("compiling \($0)") }
+    return CoreMLBackend(models)
+}
+
+/// The packages of an export that need not be there.
+func compiledPackages(_ export: Export) -> Set<String> {
+    CompiledModels(export.manifest, of: export.folder).compiledPackages()
 }
 
 /// Where and on what a generation was made, as its trace and its sidecar say.

@@ -14,7 +14,7 @@ func inspect(_ arguments: [String]) throws {
     for (label, text) in summary(of: export) {
         print(label.padding(toLength: 12, withPad: " ", startingAt: 0) + text)
     }
-    let problems = export.problems(readingAll: readsAll)
+    let problems = export.problems(readingAll: readsAll, mayLack: compiledPackages(export))
     for problem in problems { print("problem     \(problem)") }
     if !problems.isEmpty {
         let count = problems.count == 1 ? "1 file or package is" : "\(problems.count) files and packages are"

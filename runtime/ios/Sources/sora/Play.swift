@@ -87,7 +87,7 @@ func play(
     _ options: PlayOptions, _ export: Export, meter: any Meter, makeBackend: (Export) throws -> any BlockBackend,
     say: @escaping @Sendable (String) -> Void
 ) throws {
-    if let problem = export.problems(readingAll: false).first { throw problem }
+    if let problem = export.problems(readingAll: false, mayLack: compiledPackages(export)).first { throw problem }
     let request =
         if let tokens = options.tokens {
             try Request.tokens(path: tokens, seed: options.seed, for: export)

@@ -168,12 +168,22 @@ extension CoreMLTests {
             #expect(try chain(world) == twiceDoubled)
         }
 
-        @Test func aConversionRoundsToTheNearest() throws {
-            let values: [Float] = [1 + 0x1p-11, 1 + 0x1p-10, -3.3, 70000, 0.1, 6e-8]
-            let made = try #require(Tensor.dense(values, [2, 3]).converted(to: .float16))
-            #expect(made.strides == [3, 1])
+        @Test func aConversionRoundsAsTheProcessorDoes() throws {
+            var state: UInt32 = 1
+            var values: [Float] = [
+                0, -0, 65504, 65519, 65520, 65536, 1e30, .infinity, -.infinity, 0x1p-24, 0x1p-25, 6e-8,
+            ]
+            while values.count < 100_000 {
+                state = state &* 1_664_525 &+ 1_013_904_223
+                values.append(Float(bitPattern: state))  // among them all halves between two
+                values.append(Float(Float16(bitPattern: UInt16(state >> 16))) * (1 + 0x1p-11))
+            }
+            values = values.filter { !$0.isNaN }
+            let made = try #require(Tensor.dense(values, [1, values.count]).converted(to: .float16))
             #expect(made.values == values.map { Float(Float16($0)) })
             #expect(made.converted(to: .float32)?.values == made.values)
+            let none = try #require(Tensor.dense([.nan], [1]).converted(to: .float16))
+            #expect(none.values[0].isNaN)
         }
 
         @Test func aConversionGoesByStrides() throws {

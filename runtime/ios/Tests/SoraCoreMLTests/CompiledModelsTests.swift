@@ -166,6 +166,13 @@ extension CoreMLTests {
 
         // What cannot be
 
+        @Test func aPackageThatCannotBeCompiledBeforehandIsNamedWithItsBlock() throws {
+            let world = try twoBlocks([.failingCompile: second])
+            let said = failure { try world.models().prepare() }
+            #expect(said.hasPrefix("block 'u1' of denoiser: /"))
+            #expect(said.contains("/\(second): Core ML does not compile it: Failed to compile"))
+        }
+
         @Test func aPackageThatIsMissingIsNamed() throws {
             let world = try twoBlocks()
             try Self.remove(world.folder.appendingPathComponent(package))

@@ -82,6 +82,7 @@ final class StandIn: @unchecked Sendable {
         logFile = environment["SORA_STANDIN_LOG"].flatMap { path in
             FileManager.default.createFile(atPath: path, contents: nil) ? FileHandle(forWritingAtPath: path) : nil
         }
+        if logFile != nil { atexit { StandIn.shared.log("end", "", "") } }
         if let text = environment["SORA_STANDIN_BEHAVIOUR"] { behaviour = Behaviour(text) }
     }
 
@@ -122,6 +123,7 @@ final class StandIn: @unchecked Sendable {
     }
 
     func beforeLoad(of name: String) throws {
+        log("loading", name, "")
         lock.withLock { behaviour.onLoad }(name)
         if has(.slowLoad, name) { Thread.sleep(forTimeInterval: Self.slowLoadS) }
         if has(.failingLoad, name) || hasOnce(.failingLoadOnce, name) {

@@ -82,8 +82,8 @@ package enum Files {
         return lstat(path, &found) == 0 && isRegular(found) ? Int(found.st_size) : nil
     }
 
-    /// Whether there is anything by that name.
-    static func exists(_ path: String) -> Bool {
+    /// Whether anything lies there, a link included.
+    package static func exists(_ path: String) -> Bool {
         var found = stat()
         return lstat(path, &found) == 0
     }

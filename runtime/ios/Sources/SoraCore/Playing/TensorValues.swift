@@ -72,6 +72,17 @@ extension Tensor {
         }
     }
 
+    /// The tensor itself if it is of that type; between float32 and float16 its values in memory of their own, row by row;
+    /// nil for others. Between blocks of different precision there is no other way.
+    public func converted(to wanted: Manifest.ElementType) -> Tensor? {
+        switch (type, wanted) {
+        case _ where type == wanted: self
+        case (.float16, .float32): Tensor(floats: floats(), shape: shape)
+        case (.float32, .float16): Tensor(copying: floats().map(Half.bits), shape: shape, type: .float16)
+        default: nil
+        }
+    }
+
     private func values<Stored>(of _: Stored.Type, _ convert: (Stored) -> Float) -> [Float] {
         let count = count
         return [Float](unsafeUninitializedCapacity: count) { values, initialized in
@@ -102,6 +113,19 @@ extension Tensor {
 
 /// Numbers of 16 bits (IEEE 754 binary16), by their bits: Swift has no such type on Intel Macs.
 enum Half {
+    /// The nearest, of two equally near the even one; too large a number is infinite.
+    static func bits(_ value: Float) -> UInt16 {
+        let sign = UInt16(truncatingIfNeeded: value.bitPattern >> 16) & 0x8000
+        let magnitude = value.bitPattern & 0x7fff_ffff
+        if magnitude > Float.infinity.bitPattern { return sign | 0x7e00 }
+        if magnitude >= Float(0x1p16).bitPattern { return sign | 0x7c00 }
+        if magnitude < Float(0x1p-14).bitPattern {
+            return sign | UInt16((Float(bitPattern: magnitude) * 0x1p24).rounded(.toNearestOrEven))
+        }
+        let rebased = magnitude - (112 << 23)
+        return sign | UInt16((rebased + 0xfff + (rebased >> 13 & 1)) >> 13)
+    }
+
     static func float(_ bits: UInt16) -> Float {
         let sign = UInt32(bits & 0x8000) << 16
         let (exponent, fraction) = (UInt32(bits >> 10 & 0x1f), UInt32(bits & 0x3ff))
