@@ -7,10 +7,7 @@ import SoraModels
 enum Live {
     static func world() -> AppModel.World {
         let documents = folder(.documentDirectory)
-        let support = folder(.applicationSupportDirectory)
-        let device = Device(state: "\(support)/journal") { export in
-            CoreMLBackend(CompiledModels(export.manifest, of: export.folder))
-        }
+        let device = Device(CoreMLBackends(), state: JournalKeeper.standardFolder)
         return AppModel.World(device, bundle: Bundle.main.resourcePath.map { "\($0)/Exports" }, documents: documents)
     }
 
@@ -19,4 +16,17 @@ enum Live {
         let found = FileManager.default.urls(for: kind, in: .userDomainMask).first
         return (found ?? FileManager.default.temporaryDirectory).path
     }
+}
+
+/// Core ML, with the models that it has compiled kept in the app's support folder.
+struct CoreMLBackends: Backends {
+    private func models(of export: Export) -> CompiledModels { CompiledModels(export.manifest, of: export.folder) }
+
+    func compiledPackages(of export: Export) -> Set<String> { models(of: export).compiledPackages() }
+
+    func prepare(_ export: Export, _ tell: (_ package: String) throws -> Void) throws {
+        try models(of: export).prepare(tell)
+    }
+
+    func backend(for export: Export) throws -> any BlockBackend { CoreMLBackend(models(of: export)) }
 }

@@ -125,6 +125,8 @@ public enum Texts {
         static let paused = "Paused"
         static let shortOfMemory = "iOS is short of memory: for now nothing is loaded while a block runs."
 
+        static func preparing(_ package: String) -> String { "Compiling \(package), once on this phone" }
+
         static func step(_ number: Int, of count: Int) -> String { "Step \(number) of \(count)" }
 
         static func decoding(_ number: Int, of count: Int) -> String {

@@ -46,6 +46,14 @@ import Testing
         #expect(model.progress?.memory.limitBytes == 1000)
     }
 
+    @Test func whileCoreMLCompilesThatIsSaid() throws {
+        let model = try started()
+        model.take(.preparing(package: "b1.mlpackage"))
+        #expect(model.runTexts?.headline == "Compiling b1.mlpackage, once on this phone")
+        model.take(.progress(.began(component: "text_encoder", step: 0)))
+        #expect(model.runTexts?.headline == "Reading the prompt")
+    }
+
     @Test func aVideoIsShownWithWhatItTook() throws {
         let model = try started()
         model.take(.progress(.memory(timeS: 1, charges: Charges(baseline: 500), footprintBytes: 700)))

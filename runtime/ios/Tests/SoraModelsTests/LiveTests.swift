@@ -27,6 +27,23 @@ struct ZeroBackend: BlockBackend {
     func evict(package: String) throws { try before("evict", package) }
 }
 
+/// One backend for all, of which some packages are to be compiled, or are already.
+struct TestBackends: Backends {
+    let backend: any BlockBackend
+    var compiled: Set<String> = []
+    var uncompiled: [String] = []
+    var whileCompiling: @Sendable () -> Void = {}
+
+    func compiledPackages(of export: Export) -> Set<String> { compiled }
+    func prepare(_ export: Export, _ tell: (_ package: String) throws -> Void) throws {
+        for package in uncompiled {
+            try tell(package)
+            whileCompiling()
+        }
+    }
+    func backend(for export: Export) throws -> any BlockBackend { backend }
+}
+
 /// A container as the app has one, with an export in its documents.
 struct TestContainer {
     let folder: TestFolder
@@ -41,10 +58,14 @@ struct TestContainer {
     func device(
         _ backend: any BlockBackend = ZeroBackend(), meter: any Meter = TestMeter(footprint: 500, available: 2000)
     ) -> Device {
+        device(TestBackends(backend: backend), meter: meter)
+    }
+
+    func device(_ backends: TestBackends, meter: any Meter = TestMeter(footprint: 500, available: 2000)) -> Device {
         Device(
-            state: folder("state").path, meter: meter,
+            backends, state: folder("state").path, meter: meter,
             names: SystemNames(machine: "toy1,1", os: "iOS 18.1", osBuild: "22B83"),
-            date: { Date(timeIntervalSince1970: 1_800_000_000) }, makeBackend: { _ in backend })
+            date: { Date(timeIntervalSince1970: 1_800_000_000) })
     }
 
     func generation(_ device: Device) -> LiveGeneration { LiveGeneration(device, folder: folder("docs/Videos").path) }
@@ -116,6 +137,34 @@ struct LiveGenerationTests {
         #expect(container.files("docs/Videos") == [])
     }
 
+    @Test func whatIsNotCompiledIsCompiledFirstAndTold() async throws {
+        let container = try TestContainer()
+        let device = container.device(TestBackends(backend: ZeroBackend(), uncompiled: ["b1.mlpackage"]))
+        let told = await container.told(container.generation(device))
+        guard case .preparing("b1.mlpackage")? = told.first, case .finished? = told.last else {
+            throw SomeError(description: "\(told)")
+        }
+    }
+
+    @Test func cancelledWhileItCompilesNothingIsLoaded() async throws {
+        let container = try TestContainer()
+        let (compiles, isCancelled) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+        let backend = ZeroBackend { _, _ in Issue.record("the backend is used") }
+        let backends = TestBackends(backend: backend, uncompiled: ["b1.mlpackage", "b2.mlpackage"]) {
+            compiles.signal()
+            isCancelled.wait()
+        }
+        let told = await container.told(container.generation(container.device(backends))) { running in
+            compiles.wait()
+            running.cancel()
+            isCancelled.signal()
+        }
+        #expect(told.count == 2)
+        guard case .preparing("b1.mlpackage")? = told.first, case .cancelled? = told.last else {
+            throw SomeError(description: "\(told)")
+        }
+    }
+
     @Test func withTooLittleRoomNothingIsLoaded() async throws {
         let container = try TestContainer()
         let backend = ZeroBackend { _, _ in Issue.record("the backend is used") }
@@ -173,7 +222,7 @@ struct LiveGenerationTests {
         }
         let told = await container.told(container.generation(container.device(backend)))
         guard case .finished? = told.last else { throw SomeError(description: "\(told)") }
-        let ended = Device(state: copy.path, meter: TestMeter()) { _ in ZeroBackend() }
+        let ended = Device(TestBackends(backend: ZeroBackend()), state: copy.path, meter: TestMeter())
         let notice = try #require(ended.notice)
         #expect(notice.action == .load)
         #expect(
@@ -321,6 +370,20 @@ struct LiveProfilingTests {
         #expect(screen.finishedSummary.hasPrefix("20 frames in "))
         #expect(screen.finishedSummary.hasSuffix("predicted 42.0 s, peak 500 B of 2.50 kB"))
         #expect(model.notice == nil && !model.keepsAwake)
+    }
+
+    @Test func packagesThatAreCompiledNeedNotBeThere() async throws {
+        let container = try TestContainer()
+        try FileManager.default.removeItem(at: container.folder("docs/toy/b1.mlpackage"))
+        for (compiled, state) in [
+            (["b1.mlpackage"], LibraryEntry.State.ready), ([], .damaged(["b1.mlpackage: is missing"])),
+        ] {
+            let backends = TestBackends(backend: ZeroBackend(), compiled: Set(compiled))
+            let documents = container.folder("docs").path
+            let model = AppModel(AppModel.World(container.device(backends), bundle: nil, documents: documents))
+            await model.refresh()
+            #expect(model.library.entries.map(\.state) == [state])
+        }
     }
 
     @Test func whatIsMeasuredIsSharedAsACapture() async throws {

@@ -63,6 +63,14 @@ import Testing
         #expect(model.keepsAwake)
     }
 
+    @Test func whileCoreMLCompilesThatIsSaid() async throws {
+        let model = try await started()
+        model.take(.preparing(package: "b1.mlpackage"))
+        #expect(ProfilingTexts(model).headline == "Compiling b1.mlpackage, once on this phone")
+        model.take(.planned(ProfilingPlan(numFunctions: 4, numMeasured: 1)))
+        #expect(ProfilingTexts(model).headline == "Beginning")
+    }
+
     @Test func whatCannotBeMeasuredIsListedWithTheReason() async throws {
         let model = try await started()
         model.take(.measuring("b"))

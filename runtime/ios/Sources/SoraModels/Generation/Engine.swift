@@ -25,6 +25,8 @@ public struct FinishedVideo: Equatable, Sendable {
 
 /// What a generation tells; the last is one of `finished`, `failed` and `cancelled`.
 public enum GenerationEvent: Sendable {
+    /// Core ML compiles a package, which it keeps.
+    case preparing(package: String)
     case progress(SoraCore.Progress)
     case finished(FinishedVideo)
     case failed(any Error)

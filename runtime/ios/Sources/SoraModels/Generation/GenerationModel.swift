@@ -34,6 +34,8 @@ import SoraCore
     public private(set) var state = State.writing
     /// nil before the first start.
     public private(set) var progress: RunProgress?
+    /// The package that is being compiled, before anything is loaded.
+    public private(set) var preparing: String?
     /// Whether the system has said in this generation that it is short of memory.
     public private(set) var wasShortOfMemory = false
 
@@ -112,7 +114,7 @@ import SoraCore
 
     /// nil before the first start.
     public var runTexts: RunTexts? {
-        progress.map { RunTexts($0, state: state, wasShortOfMemory: wasShortOfMemory) }
+        progress.map { RunTexts($0, state: state, preparing: preparing, wasShortOfMemory: wasShortOfMemory) }
     }
 
     /// Of the finished video, in a line; empty before.
@@ -148,7 +150,7 @@ import SoraCore
     public func start() {
         guard canStart, let playable = entry.playable, let seed else { return }
         progress = RunProgress(playable, limitBytes: limitBytes ?? playable.export.schedule.limitBytes)
-        wasShortOfMemory = false
+        (wasShortOfMemory, preparing) = (false, nil)
         turn.take(self)
         state = .running
         let (events, continuation) = AsyncStream<GenerationEvent>.makeStream()
@@ -166,7 +168,10 @@ import SoraCore
     func take(_ event: GenerationEvent) {
         guard isUnderWay else { return }
         switch event {
-        case .progress(let progress): self.progress?.take(progress)
+        case .preparing(let package): preparing = package
+        case .progress(let progress):
+            preparing = nil
+            self.progress?.take(progress)
         case .finished(let video): end(.finished(video))
         case .failed(let error): end(.failed(Failure(error)))
         case .cancelled: end(.writing)
@@ -233,7 +238,7 @@ import SoraCore
 extension GenerationEvent {
     var isLast: Bool {
         switch self {
-        case .progress: false
+        case .preparing, .progress: false
         case .finished, .failed, .cancelled: true
         }
     }

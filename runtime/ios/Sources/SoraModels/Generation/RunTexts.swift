@@ -21,8 +21,9 @@ public struct RunTexts: Equatable, Sendable {
     public let fraction: Double
     public let accessibilityLabel: String
 
-    public init(_ progress: RunProgress, state: GenerationModel.State, wasShortOfMemory: Bool) {
-        headline = Self.headline(progress, state)
+    public init(_ progress: RunProgress, state: GenerationModel.State, preparing: String? = nil, wasShortOfMemory: Bool)
+    {
+        headline = Self.headline(progress, state, preparing)
         times = Texts.Run.times(elapsedS: progress.elapsedS, remainingS: progress.remainingS)
         notes = Self.notes(progress, state, wasShortOfMemory)
         fraction = progress.fraction
@@ -35,11 +36,14 @@ public struct RunTexts: Equatable, Sendable {
         accessibilityLabel = Spoken.sentence([headline, Figures.percent(progress.fraction), times] + notes)
     }
 
-    private static func headline(_ progress: RunProgress, _ state: GenerationModel.State) -> String {
+    private static func headline(
+        _ progress: RunProgress, _ state: GenerationModel.State, _ preparing: String?
+    ) -> String {
         switch state {
         case .cancelling: return Texts.Run.cancelling
         case .paused: return Texts.Run.paused
         default:
+            if let preparing { return Texts.Run.preparing(preparing) }
             guard let pass = progress.currentPass else { return Texts.Run.beginning }
             return label(pass, progress)
         }

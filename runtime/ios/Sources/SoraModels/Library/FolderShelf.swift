@@ -8,17 +8,23 @@ public struct FolderShelf: Shelf {
     public let bundle: String?
     public let documents: String
 
-    /// Paths of folders. `bundle` is that of the app's resources.
-    public init(bundle: String?, documents: String) {
+    private let mayLack: @Sendable (Export) -> Set<String>
+
+    /// Paths of folders. `bundle` is that of the app's resources. `mayLack` gives the packages of an export that need not
+    /// be there.
+    public init(
+        bundle: String?, documents: String, mayLack: @escaping @Sendable (Export) -> Set<String> = { _ in [] }
+    ) {
         self.bundle = bundle
         self.documents = documents
+        self.mayLack = mayLack
     }
 
     public func exports(readingAll: Bool) async -> [FoundExport] {
         let places = [(bundle, LibraryEntry.Place.bundle), (documents, .documents)]
         return places.flatMap { folder, place in
             (folder.map { Self.exports(in: $0, depth: Self.depth) } ?? []).map {
-                Self.open($0, place: place, readingAll: readingAll)
+                open($0, place: place, readingAll: readingAll)
             }
         }
     }
@@ -38,11 +44,11 @@ public struct FolderShelf: Shelf {
         }
     }
 
-    private static func open(_ folder: String, place: LibraryEntry.Place, readingAll: Bool) -> FoundExport {
+    private func open(_ folder: String, place: LibraryEntry.Place, readingAll: Bool) -> FoundExport {
         let name = (folder as NSString).lastPathComponent
         do {
             let export = try Export.open(folder)
-            let problems = export.problems(readingAll: readingAll).map { problem in
+            let problems = export.problems(readingAll: readingAll, mayLack: mayLack(export)).map { problem in
                 DocumentError(
                     file: (problem.file as NSString).lastPathComponent, pointer: problem.pointer, what: problem.what
                 ).description

@@ -3,7 +3,7 @@ import SoraCore
 
 /// What there is on a device to work with: what loads and runs packages, what says how much memory there is, a journal.
 public struct Device: Sendable {
-    public let makeBackend: @Sendable (Export) throws -> any BlockBackend
+    public let backends: any Backends
     public let meter: any Meter
     public let names: SystemNames
     public let date: @Sendable () -> Date
@@ -11,14 +11,13 @@ public struct Device: Sendable {
 
     /// `state` is the folder of the journal, which is made and read; nobody else may have it.
     public init(
-        state: String, meter: any Meter = SystemMeter(), names: SystemNames = .ofThisSystem(),
-        date: @escaping @Sendable () -> Date = { Date() },
-        makeBackend: @escaping @Sendable (Export) throws -> any BlockBackend
+        _ backends: any Backends, state: String, meter: any Meter = SystemMeter(),
+        names: SystemNames = .ofThisSystem(), date: @escaping @Sendable () -> Date = { Date() }
     ) {
+        self.backends = backends
         self.meter = meter
         self.names = names
         self.date = date
-        self.makeBackend = makeBackend
         journal = Result { try JournalKeeper(folder: state, meter: meter) }
     }
 
@@ -33,7 +32,7 @@ extension AppModel.World {
     /// The app's, on a device. `bundle` and `documents` are folders of exports; what is made is put into `documents`.
     public init(_ device: Device, bundle: String?, documents: String) {
         self.init(
-            shelf: FolderShelf(bundle: bundle, documents: documents),
+            shelf: FolderShelf(bundle: bundle, documents: documents) { device.backends.compiledPackages(of: $0) },
             generation: LiveGeneration(device, folder: "\(documents)/Videos"),
             profiling: LiveProfiling(device, folder: "\(documents)/Captures"), meter: device.meter,
             ended: { device.notice })

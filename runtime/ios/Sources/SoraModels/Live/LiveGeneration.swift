@@ -18,7 +18,7 @@ public struct LiveGeneration: GenerationEngine {
         let running = Running()
         DispatchQueue(label: "sora.generation", qos: .userInitiated).async {
             do {
-                tell(.finished(try make(request, running) { tell(.progress($0)) }))
+                tell(.finished(try make(request, running, tell)))
             } catch is CancellationError {
                 tell(.cancelled)
             } catch {
@@ -29,18 +29,22 @@ public struct LiveGeneration: GenerationEngine {
     }
 
     private func make(
-        _ request: GenerationRequest, _ running: Running, tell: @escaping @Sendable (SoraCore.Progress) -> Void
+        _ request: GenerationRequest, _ running: Running, _ tell: @escaping @Sendable (GenerationEvent) -> Void
     ) throws -> FinishedVideo {
         let export = request.export
         try Room(export.schedule, device.meter).check()
         let wanted = try Request(prompt: request.prompt, seed: request.seed, for: export)
+        try device.backends.prepare(export) { package in
+            try running.check()
+            tell(.preparing(package: package))
+        }
         let session = try device.keeper().begin(.generation, date: device.date())
         defer { session.close() }
         let peak = PeakMeter(device.meter) { session.note(footprintBytes: $0) }
         peak.start()
         defer { peak.stop() }
-        let backend = JournalledBackend(try device.makeBackend(export), export.manifest, session)
-        let generation = try Generation(export, backend: backend, meter: device.meter, tell: tell)
+        let backend = JournalledBackend(try device.backends.backend(for: export), export.manifest, session)
+        let generation = try Generation(export, backend: backend, meter: device.meter, tell: { tell(.progress($0)) })
         try running.adopt(generation, session)
         let files = try VideoFiles(in: folder, export, date: device.date())
         let writer = try VideoFile.writer(files.video, VideoFormat(export.manifest))
@@ -59,6 +63,9 @@ public struct LiveGeneration: GenerationEngine {
         private var isPaused = false
         private var isStopped = false
         private var isInBackground = false
+
+        /// Throws CancellationError if it is wanted no more.
+        func check() throws { if lock.withLock({ isStopped }) { throw CancellationError() } }
 
         /// Throws CancellationError if it is wanted no more.
         func adopt(_ generation: Generation, _ session: JournalSession) throws {

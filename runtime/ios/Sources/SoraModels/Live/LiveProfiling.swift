@@ -21,7 +21,8 @@ public struct LiveProfiling: ProfilingEngine {
 
     private func harness(_ export: Export) throws -> Harness {
         Harness(
-            export.manifest, backend: try device.makeBackend(export), meter: device.meter, keeper: try device.keeper(),
+            export.manifest, backend: try device.backends.backend(for: export), meter: device.meter,
+            keeper: try device.keeper(),
             names: device.names, clock: clock)
     }
 
@@ -35,6 +36,10 @@ public struct LiveProfiling: ProfilingEngine {
         DispatchQueue(label: "sora.profiling", qos: .userInitiated).async {
             do {
                 let path = try path(of: export)
+                try device.backends.prepare(export) { package in
+                    if running.control.isStopped { throw CancellationError() }
+                    tell(.preparing(package: package))
+                }
                 let harness = try harness(export)
                 let counts = try harness.counts(in: path)
                 tell(.planned(ProfilingPlan(numFunctions: counts.numFunctions, numMeasured: counts.numMeasured)))
@@ -45,6 +50,8 @@ public struct LiveProfiling: ProfilingEngine {
                 let file = CaptureFile(
                     path: path, numMeasured: capture.blocks.count, numFailures: capture.failures.count)
                 tell(running.control.isStopped ? .cancelled(file) : .finished(file))
+            } catch is CancellationError {
+                tell(.cancelled(nil))
             } catch {
                 tell(.failed(error))
             }

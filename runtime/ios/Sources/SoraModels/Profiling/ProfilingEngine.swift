@@ -29,6 +29,8 @@ public struct CaptureFile: Equatable, Sendable {
 
 /// What the harness tells; the last is one of `finished`, `failed` and `cancelled`.
 public enum ProfilingEvent: Sendable {
+    /// Core ML compiles a package, which it keeps.
+    case preparing(package: String)
     case planned(ProfilingPlan)
     /// A function's measurement begins, such as "block 'spatial_3' of denoiser, tdtm".
     case measuring(String)

@@ -27,6 +27,8 @@ import SoraCore
     public private(set) var plan: ProfilingPlan?
     /// What is being measured.
     public private(set) var current: String?
+    /// The package that is being compiled, before anything is measured.
+    public private(set) var preparing: String?
     /// Functions that were measured since it began, and those that could not be, wholly or beside another.
     public private(set) var numMeasured = 0
     public private(set) var misses: [Miss] = []
@@ -105,7 +107,8 @@ import SoraCore
     func take(_ event: ProfilingEvent) {
         guard isUnderWay else { return }
         switch event {
-        case .planned(let plan): self.plan = plan
+        case .preparing(let package): preparing = package
+        case .planned(let plan): (self.plan, preparing) = (plan, nil)
         case .measuring(let name):
             current = name
             if case .cooling = state { state = .running }
@@ -129,7 +132,7 @@ import SoraCore
 
     private func end(_ state: State) {
         self.state = state
-        current = nil
+        (current, preparing) = (nil, nil)
         profiling = nil
         turn.give(self)
     }
@@ -159,7 +162,7 @@ extension ProfilingEvent {
     var isLast: Bool {
         switch self {
         case .finished, .failed, .cancelled: true
-        case .planned, .measuring, .measured, .couldNot, .cooling, .memory: false
+        case .preparing, .planned, .measuring, .measured, .couldNot, .cooling, .memory: false
         }
     }
 }

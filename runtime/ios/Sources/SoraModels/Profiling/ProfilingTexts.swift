@@ -14,7 +14,10 @@ public struct ProfilingTexts: Equatable, Sendable {
     @MainActor public init(_ model: ProfilingModel) {
         switch model.state {
         case .idle: headline = Texts.Profiling.left(model.numLeft, of: model.plan?.numFunctions)
-        case .running: headline = model.current.map(Texts.Profiling.measuring) ?? Texts.Profiling.beginning
+        case .running:
+            headline =
+                model.preparing.map(Texts.Run.preparing) ?? model.current.map(Texts.Profiling.measuring)
+                ?? Texts.Profiling.beginning
         case .cooling(let thermal): headline = Texts.Profiling.cooling(thermal)
         case .paused: headline = Texts.Profiling.paused
         case .cancelling: headline = Texts.Profiling.cancelling
