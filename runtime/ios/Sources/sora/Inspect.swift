@@ -29,24 +29,17 @@ private func summary(of export: Export) -> [(String, String)] {
     let packages = manifest.blocks.flatMap(\.packages)
     let stored = packages.reduce(0) { $0 + $1.numBytes }
     let decoding = manifest.decoding
+    let rate = Figures.plain(manifest.sampling.fps)
+    let (peak, limit) = (Figures.bytes(schedule.predictedPeakBytes), Figures.bytes(schedule.limitBytes))
     return [
         ("plan", "\(schedule.plan) of \(manifest.modelName), weights: \(manifest.weights)"),
-        (
-            "video",
-            "\(decoding.width) x \(decoding.height), \(decoding.numFrames) frames, \(Figures.plain(manifest.sampling.fps)) a second"
-        ),
+        ("video", "\(decoding.width) x \(decoding.height), \(decoding.numFrames) frames, \(rate) a second"),
         ("blocks", "\(manifest.blocks.count) in \(packages.count) packages, \(Figures.bytes(stored))"),
         ("tokenizer", manifest.tokenizer.map(\.file) ?? "none: it plays tokens, not prompts"),
         ("device", "\(schedule.device), priced by \(schedule.profile)"),
         ("visits", "\(schedule.visits.count) in \(schedule.passes.count) passes, leap: \(name(of: schedule.leap))"),
-        (
-            "predicted",
-            "\(Figures.seconds(schedule.predictedTotalS)), peak \(Figures.bytes(schedule.predictedPeakBytes))"
-        ),
-        (
-            "needs",
-            "at most \(Figures.bytes(schedule.neededBytes)) of \(Figures.bytes(schedule.limitBytes)) (\(schedule.limitSource))"
-        ),
+        ("predicted", "\(Figures.seconds(schedule.predictedTotalS)), peak \(peak)"),
+        ("needs", "at most \(Figures.bytes(schedule.neededBytes)) of \(limit) (\(schedule.limitSource))"),
     ]
 }
 
