@@ -61,7 +61,8 @@ from ondevice_sora.runtime.coreml.export.manifest import (
 )
 from ondevice_sora.runtime.coreml.export.workshop import Commission, Workshop
 from ondevice_sora.runtime.coreml.package.errors import PackageError
-from ondevice_sora.runtime.coreml.package.package import Function, read_package
+from ondevice_sora.runtime.coreml.package.package import Function
+from ondevice_sora.runtime.coreml.package.reading import read_package
 from ondevice_sora.runtime.coreml.package.types import TensorType
 from ondevice_sora.runtime.networks.network import bound
 from ondevice_sora.runtime.networks.units import BlockModule, tensors_read
