@@ -246,8 +246,8 @@ def test_no_more_memory_is_held_than_the_schedule_needs_and_it_is_given_back(tmp
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("plan", ["ours-192", "app-192"])
-def test_of_a_quarter_of_the_full_width_no_more_is_held_than_the_schedule_needs(plan: str, tmp_path: Path) -> None:
-    check_memory(toy_export(tmp_path / "export", plan, 4), tmp_path)
+def test_of_a_tenth_of_the_full_width_no_more_is_held_than_the_schedule_needs(plan: str, tmp_path: Path) -> None:
+    check_memory(toy_export(tmp_path / "export", plan, 10), tmp_path)
 
 
 # What goes wrong
@@ -341,27 +341,3 @@ def test_the_shipped_model_makes_pytorchs_video(name: str, tmp_path: Path, monke
     found = contact_sheet(frames)
     found = enlarged(found[None], sheet.shape[0] // found.shape[0])[0]
     assert psnr_db(found, sheet) >= LIKE_TORCH_DB["float16" if name == "float16" else "float32"]
-
-
-@pytest.mark.exhaustive
-def test_a_capture_of_the_shipped_model_is_imported_and_simulated(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """What `sora profile` measures through Core ML's stand-in is a profile that prices the plan it was exported by."""
-    monkeypatch.chdir(tmp_path)
-    Path("plan.yaml").write_text("name: shipped\nmodel: small\nsampler: {steps: 30, guidance: 2.5}\n")
-    assert main(["export", "--plan", "plan.yaml", "-o", "exported"]) == 0
-    settings = {"SORA_STANDIN_COMMAND": COMMAND, "XDG_DATA_HOME": str(tmp_path / "support")}
-    command = ["profile", "exported", "-o", "capture.json", "--repeats", "1", "--state", "state"]
-    done = swift.ran(*command, env=settings)
-    assert done.returncode == 0, done.stderr
-    assert "nothing failed" in done.stderr
-    assert main(["profile", "import", "capture.json", "--device", "iphone15pro", "-o", "phone.yaml"]) == 0
-    capsys.readouterr()
-    assert main(["simulate", "--device", "phone.yaml", "--plan", "plan.yaml", "--json"]) in (0, 3)
-    measured = {
-        block["first_unit"]: block["runs"]["later_s"]
-        for block in json.loads(Path("capture.json").read_text())["blocks"]
-    }
-    for block in json.loads(capsys.readouterr().out)["blocks"]:
-        assert block["run_s"] == pytest.approx(np.median(measured[block["block"].partition("..")[0]]))
