@@ -4,11 +4,13 @@ import PackageDescription
 
 var targets: [Target] = [
     .target(name: "SoraCore"),
+    .target(name: "SoraModels", dependencies: ["SoraCore"]),
     .executableTarget(name: "sora", dependencies: ["SoraCore", "SoraCoreML"]),
     .testTarget(name: "SoraCoreTests", dependencies: ["SoraCore", "sora", "ToyBlocks", "toy-harness"]),
     // Blocks that take nothing, for tests; and a program that measures them, which tests end at any moment.
     .target(name: "ToyBlocks", dependencies: ["SoraCore"], path: "Tests/ToyBlocks"),
     .executableTarget(name: "toy-harness", dependencies: ["SoraCore", "ToyBlocks"], path: "Tests/ToyHarness"),
+    .testTarget(name: "SoraModelsTests", dependencies: ["SoraModels", "ToyBlocks"]),
 ]
 
 // Core ML's classes are not Sendable, so who calls it cannot be in Swift 6 mode.
@@ -32,6 +34,7 @@ let package = Package(
     products: [
         .library(name: "SoraCore", targets: ["SoraCore"]),
         .library(name: "SoraCoreML", targets: ["SoraCoreML"]),
+        .library(name: "SoraModels", targets: ["SoraModels"]),
         .executable(name: "sora", targets: ["sora"]),
     ],
     targets: targets,

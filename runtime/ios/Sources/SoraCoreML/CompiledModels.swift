@@ -36,13 +36,16 @@ public final class CompiledModels: @unchecked Sendable {
             .appendingPathComponent("ondevice-sora").appendingPathComponent(folderName)
     }
 
-    /// Compiles what is not compiled yet; `tell` is called before each of those, with its package.
+    /// Compiles what is not compiled yet; `tell` is called before each of those, with its package, and may end it by a
+    /// CancellationError.
     ///
-    /// Throws CoreMLFailure, which names the block.
-    public func prepare(_ tell: (_ package: String) -> Void = { _ in }) throws {
+    /// Throws that, or CoreMLFailure, which names the block.
+    public func prepare(_ tell: (_ package: String) throws -> Void = { _ in }) throws {
         for (package, (_, block)) in packages.sorted(by: { $0.key < $1.key }) {
             do {
                 try autoreleasepool { _ = try url(of: package, tell) }
+            } catch let error as CancellationError {
+                throw error
             } catch {
                 throw CoreMLFailure("block '\(block.name)' of \(block.component): \(error)")
             }
@@ -66,7 +69,7 @@ public final class CompiledModels: @unchecked Sendable {
         }
     }
 
-    private func url(of package: String, _ tell: (String) -> Void) throws -> URL {
+    private func url(of package: String, _ tell: (String) throws -> Void) throws -> URL {
         try lock.withLock {
             if let url = known[package] { return url }
             let name = try name(of: package)
@@ -74,7 +77,7 @@ public final class CompiledModels: @unchecked Sendable {
                 known[package] = found
                 return found
             }
-            tell(package)
+            try tell(package)
             return try make(package, name)
         }
     }

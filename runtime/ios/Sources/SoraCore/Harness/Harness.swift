@@ -75,12 +75,15 @@ public struct Harness: Sendable {
         try write(capture, path)
         let begun = clock.date()
         let session = try keeper.begin(.profile, date: begun)
+        // A capture is paused when the app is shown no more.
+        control.listen { session.note(isInBackground: $0) }
         let measurement = Measurement(
             backend: backend, meter: meter, session: session, clock: clock, seed: settings.seed,
             repeats: settings.repeats, control: control, tell: tell)
         measurement.peak.start()
         defer {
             measurement.peak.stop()
+            control.listen(nil)
             session.close()
         }
         for (index, target) in targets.enumerated() {

@@ -6,6 +6,7 @@ public final class HarnessControl: @unchecked Sendable {
     private var isPaused = false
     private var isEnding = false
     private var pauses = 0
+    private var note: (@Sendable (_ isPaused: Bool) -> Void)?
 
     public init() {}
 
@@ -14,12 +15,14 @@ public final class HarnessControl: @unchecked Sendable {
         condition.withLock {
             if !isPaused { pauses += 1 }
             isPaused = true
+            note?(true)
         }
     }
 
     public func resume() {
         condition.withLock {
             isPaused = false
+            note?(false)
             condition.broadcast()
         }
     }
@@ -29,6 +32,14 @@ public final class HarnessControl: @unchecked Sendable {
         condition.withLock {
             isEnding = true
             condition.broadcast()
+        }
+    }
+
+    /// Who is to know of pauses from now on, also of one that goes on already; nil for nobody.
+    func listen(_ note: (@Sendable (_ isPaused: Bool) -> Void)?) {
+        condition.withLock {
+            self.note = note
+            if isPaused { note?(true) }
         }
     }
 
