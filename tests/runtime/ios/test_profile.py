@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -16,7 +17,10 @@ from worlds.exports import Exported
 
 from ondevice_sora.commands.main import main
 from ondevice_sora.profiles.capture_file import CapturedBlock, read_capture
+from ondevice_sora.runtime.coreml.export.exported import Export
 from ondevice_sora.runtime.coreml.export.manifest import read_manifest
+from ondevice_sora.simulator.prepare import asked, described_as
+from ondevice_sora.simulator.scheduled import to_play
 
 pytestmark = [
     swift.needs_swift,
@@ -82,16 +86,21 @@ def test_a_loaded_block_takes_memory_and_gives_it_back(blocks: tuple[CapturedBlo
             assert peak >= after
 
 
-def test_it_is_imported_and_its_plan_simulated(
+def test_it_is_imported_and_its_plan_priced_by_it(
     folder: Path, exported: Exported, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     phone = str(tmp_path / "phone.yaml")
     assert main(["profile", "import", str(folder / "capture.json"), *NAMED, "-o", phone]) == 0
-    capsys.readouterr()
-    assert main(["simulate", "--device", phone, "--plan", str(exported.plan), "--json"]) in (0, 3)
-    result = json.loads(capsys.readouterr().out)
-    assert result["marks"]["measured"] > 0.99
-    assert not any("of blocks that this plan does not have" in note for note in result["notes"])
+    export = Export.open(exported.directory)
+    prepared = to_play(export.plan, described_as(export.plan, export.architecture), asked(export.loaded, phone)[1])
+    measured = {block.key[:4]: block for block in read_capture(folder / "capture.json", "iphone15pro").blocks}
+    for spec, run_s, load_s in zip(
+        prepared.schedule.blocks, prepared.costs.run_s[:, 0], prepared.costs.load_warm_s[:, 0], strict=True
+    ):
+        block = measured[spec.component, spec.units[0].name, spec.units[-1].name, spec.variant]
+        assert run_s == pytest.approx(median(block.runs.later_s), rel=1e-4)
+        assert load_s == pytest.approx(median(block.loads.later_s), rel=1e-4)
+    assert main(["simulate", "--device", phone, "--plan", "app-192", "--json"]) in (0, 3)
 
 
 def test_the_same_command_measures_nothing_again(folder: Path, exported: Exported) -> None:
