@@ -14,7 +14,13 @@ func compiledPackages(_ export: Export) -> Set<String> {
 }
 
 /// Where and on what a generation was made, as its trace and its sidecar say.
-let playedOn = (
-    conditions: Trace.Conditions(device: "this computer"),
-    how: "Ran block by block out of an export, by its schedule."
-)
+let playedOn: (conditions: Trace.Conditions, how: String) = {
+    let names = SystemNames.ofThisSystem()
+    guard names.os.hasPrefix("Linux") else {
+        let how = "Ran block by block on Core ML, out of an export, by its schedule."
+        return (Trace.Conditions(names), how)
+    }
+    let how = "Ran block by block out of an export, by its schedule, in a stand-in for Core ML on this computer."
+    let device = "this computer, stand-in for Core ML"
+    return (Trace.Conditions(names, device: device, lane: .cpu), "\(how) Its times say nothing of a phone.")
+}()

@@ -52,12 +52,8 @@ struct PlayFiles {
         if let first = known.first, !options.overwrites {
             throw DocumentError(file: first, what: "is there already", mend: "Name another folder, or give --force")
         }
-        do {
-            try FileManager.default.createDirectory(atPath: options.folder, withIntermediateDirectories: true)
-            for file in known { try FileManager.default.removeItem(atPath: file) }
-        } catch {
-            throw DocumentError(file: options.folder, what: "cannot be written: \(error.localizedDescription)")
-        }
+        try Files.makeFolder(options.folder)
+        for file in known { try Files.remove(file) }
     }
 
     /// Throws DocumentError.
@@ -65,11 +61,8 @@ struct PlayFiles {
         let trace = Trace(played, of: export, playedOn.conditions)
         let name = (video as NSString).lastPathComponent
         let sidecar = Sidecar(played, of: export, video: name, how: playedOn.how)
-        for (path, text) in [(self.trace, trace.json), (self.sidecar, sidecar.json)] {
-            do { try text.write(toFile: path, atomically: true, encoding: .utf8) } catch {
-                throw DocumentError(file: path, what: "cannot be written: \(error.localizedDescription)")
-            }
-        }
+        try Files.replace(self.trace, with: trace.json)
+        try Files.replace(self.sidecar, with: sidecar.json)
     }
 }
 
@@ -97,7 +90,7 @@ func play(
     try Room(export.schedule, meter).check()
     let backend = try makeBackend(export)
     let files = try PlayFiles(options)
-    let lines = ProgressLines(export, say: say)
+    let lines = ProgressLines(numSteps: export.manifest.sampling.timesteps.count, say: say)
     let generation = try Generation(export, backend: backend, meter: meter, tell: lines.tell)
     let writer = try VideoFile.writer(files.video, VideoFormat(export.manifest))
     let played = try whenInterrupted(generation.stop) { try generation.run(request, to: writer) }
@@ -105,27 +98,32 @@ func play(
     for path in [files.video, files.trace, files.sidecar] { say("Wrote \(path)") }
 }
 
-/// What a generation tells, in lines.
-struct ProgressLines: Sendable {
+/// What a generation tells, in lines. Told on one thread.
+final class ProgressLines: @unchecked Sendable {
+    private static let framesBetween = 17
+
     private let numSteps: Int
     private let say: @Sendable (String) -> Void
+    private var nowS = 0.0
 
-    init(_ export: Export, say: @escaping @Sendable (String) -> Void) {
-        numSteps = export.manifest.sampling.timesteps.count
+    init(numSteps: Int, say: @escaping @Sendable (String) -> Void) {
+        self.numSteps = numSteps
         self.say = say
     }
 
     func tell(_ progress: SoraCore.Progress) {
         switch progress {
+        case .acted(let span): nowS = span.endS
         case .began(let component, 0): say(component)
         case .stepped(let step):
             let leap = step.leapt ? ", leaps to the end" : ""
-            say("step \(step.number + 1) of \(numSteps)\(leap)")
-        case .decoded(let count, let all) where count == all || count % 17 == 0: say("frame \(count) of \(all)")
-        case .waits(let block, let seconds):
-            let long = "\(block) has been loading for \(Int(seconds)) s."
+            say("step \(step.number + 1) of \(numSteps), \(Figures.seconds(nowS))\(leap)")
+        case .decoded(let count, let all) where count == all || count % Self.framesBetween == 0:
+            say("frame \(count) of \(all), \(Figures.seconds(nowS))")
+        case .waits(let block, let waitedS):
+            let long = "\(block) has been loading for \(Int(waitedS)) s."
             say("\(long) A first load may take minutes: Core ML specialises the block, and does not say how far it is.")
-        case .began, .decoded, .acted, .memory, .paused, .resumed: break
+        case .began, .decoded, .memory, .paused, .resumed: break
         }
     }
 }

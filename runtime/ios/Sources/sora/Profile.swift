@@ -15,7 +15,7 @@ func profile(
     _ options: ProfileOptions, _ export: Export, meter: any Meter, makeBackend: (Export) throws -> any BlockBackend,
     say: @escaping @Sendable (String) -> Void
 ) throws {
-    if let problem = export.problems(readingAll: false).first { throw problem }
+    if let problem = export.problems(readingAll: false, mayLack: compiledPackages(export)).first { throw problem }
     let keeper = try JournalKeeper(folder: options.state ?? JournalKeeper.standardFolder, meter: meter)
     for damage in keeper.damages { say("note: \(damage)") }
     if let ending = keeper.lastEnding { say(ending.description) }

@@ -72,6 +72,20 @@ struct FrameTests {
         #expect(Double(word(bytes, stream + 24)) / Double(word(bytes, stream + 20)) == 24)
     }
 
+    /// By whatever this system has for it: an AVI on Linux, AVFoundation's MP4 elsewhere.
+    @Test func theSystemsOwnVideoIsWrittenOrLeavesNothing() throws {
+        let format = VideoFormat(width: 64, height: 64, numFrames: 12, framesPerSecond: 24)
+        for (name, isCancelled) in [("whole", false), ("cancelled", true)] {
+            let path = "\(scratch.path)/\(name).\(VideoFile.suffix)"
+            let writer = try VideoFile.writer(path, format)
+            for frame in 0..<(isCancelled ? 7 : 12) {
+                try writer.write([UInt8](repeating: UInt8(20 * frame), count: 64 * 64 * 3)[...])
+            }
+            if isCancelled { writer.cancel() } else { try writer.finish() }
+            #expect(isCancelled ? Files.numBytes(path) == nil : (Files.numBytes(path) ?? 0) > 100)
+        }
+    }
+
     @Test func rowsAreFilledUpToFourBytes() {
         var manifest = AVIWriter.Layout(format)
         #expect(manifest.rowBytes == 12)

@@ -43,6 +43,15 @@ struct MeasuredTests {
         #expect(facts["pauses"] == .text("0, 0.0 s"))
     }
 
+    @Test func aSystemIsCalledAfterItsMachine() {
+        let phone = Trace.Conditions(SystemNames(machine: "iPhone16,1", os: "iOS 18.1", osBuild: "22B83"))
+        #expect(phone.device == "iPhone16,1" && phone.lane == nil)
+        #expect(phone.facts == ["machine": "iPhone16,1", "os": "iOS 18.1", "os build": "22B83"])
+        let other = Trace.Conditions(
+            SystemNames(machine: "x86_64", os: "Linux 6", osBuild: ""), device: "here", lane: .cpu)
+        #expect(other.device == "here" && other.lane == .cpu && other.facts["os build"] == nil)
+    }
+
     @Test func whereNothingIsMeasuredNothingIsTold() throws {
         let (played, export) = try played(meter: ToyMeter())
         let trace = try document(Trace(measured: played.playback, of: export, Trace.Conditions(device: "a desk")).json)
@@ -68,17 +77,17 @@ struct MeasuredTests {
     }
 
     @Test func ofManySamplesTheLargestStay() {
-        let meter = ToyMeter(footprint: 0)
+        let meter = ToyMeter()
         let counter = Counter()
-        let sampler = FootprintSampler(meter, intervalS: 3600, most: 8) { Double(counter.next()) }
-        sampler.start()
-        for bytes in [5, 1, 2, 9, 3, 4, 6, 7] {
+        let sampler = FootprintSampler(meter, most: 8) { Double(counter.next()) }
+        for bytes in [0, 5, 1, 2, 9, 3, 4, 6, 8, 7, 1] {
             meter.set(footprint: bytes)
             sampler.sampleNow()
         }
         let samples = sampler.stop()
-        #expect(samples.map(\.bytes) == [5, 2, 9, 6, 7, 7])
-        #expect(samples.map(\.timeS) == [1, 3, 4, 7, 8, 9])
+        // Two by two up to the eighth, two by two what came after it; the last two are the same.
+        #expect(samples.map(\.bytes) == [5, 2, 9, 6, 8, 1])
+        #expect(samples.map(\.timeS) == [1, 3, 4, 7, 8, 11])
         #expect(sampler.stop() == samples)
     }
 

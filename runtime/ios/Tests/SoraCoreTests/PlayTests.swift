@@ -36,7 +36,7 @@ struct PlayTests {
         let files = try FileManager.default.contentsOfDirectory(atPath: "\(scratch.path)/out")
         #expect(files.sorted() == ["played.json", "trace.json", "video.\(VideoFile.suffix)"])
         #expect(
-            lines.all.filter { !$0.hasPrefix("Wrote") } == [
+            lines.all.filter { !$0.hasPrefix("Wrote") }.map { String($0.prefix { $0 != "," }) } == [
                 "text_encoder", "denoiser", "step 1 of 3", "step 2 of 3", "step 3 of 3", "decoder.temporal",
                 "decoder.spatial", "frame 5 of 5",
             ])
@@ -56,7 +56,7 @@ struct PlayTests {
                 say: { _ in })
         }
         #expect(
-            error?.description.contains("needs up to 215 bytes; the system leaves this app 200, 15 too few") == true)
+            error?.description.contains("needs up to 215 B; the system leaves this app 200 B, 15 B too few") == true)
         #expect(!FileManager.default.fileExists(atPath: "\(scratch.path)/out"))
     }
 
@@ -97,6 +97,26 @@ struct PlayTests {
             try play(try options(), export, meter: ToyMeter(), makeBackend: { _ in backend }, say: { _ in })
         }
         #expect(try FileManager.default.contentsOfDirectory(atPath: "\(scratch.path)/out") == [])
+    }
+
+    @Test func progressIsToldInLines() {
+        let lines = Lines()
+        let progress = ProgressLines(numSteps: 30, say: lines.add)
+        let span = Playback.Span(action: .run, visit: 0, startS: 1, endS: 65.2, bytes: 0, isFirst: false)
+        let step = Sampler.Step(number: 17, time: 500, leapt: true, cosine: nil, error: nil)
+        let told: [SoraCore.Progress] = [
+            .began(component: "denoiser", step: 0), .began(component: "denoiser", step: 1), .acted(span),
+            .stepped(step),
+            .decoded(numFrames: 16, of: 20), .decoded(numFrames: 17, of: 20), .paused, .resumed,
+            .waits(block: "block 'a' of denoiser", seconds: 60.4),
+        ]
+        told.forEach(progress.tell)
+        #expect(
+            lines.all == [
+                "denoiser", "step 18 of 30, 65.2 s, leaps to the end", "frame 17 of 20, 65.2 s",
+                "block 'a' of denoiser has been loading for 60 s. A first load may take minutes: Core ML specialises the "
+                    + "block, and does not say how far it is.",
+            ])
     }
 
     @Test(arguments: [

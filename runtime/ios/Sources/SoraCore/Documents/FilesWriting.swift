@@ -3,7 +3,7 @@ import Foundation
 extension Files {
     /// Puts `text` where `path` says, whole or not at all: also when the program or the device ends at any moment.
     /// Throws DocumentError, and leaves what was there, if it cannot be written.
-    static func replace(_ path: String, with text: String) throws {
+    package static func replace(_ path: String, with text: String) throws {
         let beside = "\(path).new"
         do {
             _ = unlink(beside)
@@ -21,12 +21,17 @@ extension Files {
     }
 
     /// Makes a folder and those above it. Throws DocumentError.
-    static func makeFolder(_ path: String) throws {
+    package static func makeFolder(_ path: String) throws {
         do {
             try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
         } catch {
             throw DocumentError(file: path, what: "the folder cannot be made", mend: "Choose another folder")
         }
+    }
+
+    /// Takes a file away. Throws DocumentError.
+    package static func remove(_ path: String) throws {
+        guard unlink(path) == 0 else { throw unwritable(path, errno) }
     }
 
     static func unwritable(_ path: String, _ code: Int32) -> DocumentError {

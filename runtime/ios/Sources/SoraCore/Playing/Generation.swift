@@ -159,7 +159,12 @@ public final class Generation: Sendable {
 
     private func floats(_ name: String, of tensors: [String: Tensor]) throws -> [Float] {
         guard let tensor = tensors[name] else { throw TensorError(what: "there is no '\(name)'") }
-        return tensor.floats()
+        let values = tensor.floats()
+        guard values.allSatisfy(\.isFinite) else {
+            throw TensorError(
+                what: "'\(name)' is not finite: its component's arithmetic overflows. Export it in float32")
+        }
+        return values
     }
 
     private static func repeated<Value>(_ values: [Value], _ count: Int) -> [Value] {

@@ -7,7 +7,7 @@ public struct Room: Equatable, Sendable {
 
     public init(_ schedule: Schedule, _ meter: any Meter) {
         neededBytes = schedule.neededBytes
-        limitBytes = meter.footprintBytes().flatMap { taken in meter.availableBytes().map { taken + $0 } }
+        limitBytes = meter.limitBytes
     }
 
     /// How much is missing; 0 if it fits, or if nobody knows.
@@ -22,7 +22,8 @@ public struct NoRoom: Error, CustomStringConvertible {
     public let room: Room
 
     public var description: String {
-        "this schedule needs up to \(room.neededBytes) bytes; the system leaves this app \(room.limitBytes ?? 0), "
-            + "\(room.missingBytes) too few. Make a schedule with `ondevice-sora schedule --memory-limit`, or close apps"
+        "this schedule needs up to \(Figures.bytes(room.neededBytes)); the system leaves this app "
+            + "\(Figures.bytes(room.limitBytes ?? 0)), \(Figures.bytes(room.missingBytes)) too few. "
+            + "Make a schedule with `ondevice-sora schedule --memory-limit`, or close apps"
     }
 }

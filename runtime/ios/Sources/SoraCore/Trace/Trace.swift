@@ -18,6 +18,12 @@ public struct Trace: Sendable {
             self.lane = lane
             self.facts = facts
         }
+
+        /// Of the system that this runs on; by default its machine is the device.
+        public init(_ names: SystemNames, device: String? = nil, lane: Schedule.Lane? = nil) {
+            let facts = ["machine": names.machine, "os": names.os, "os build": names.osBuild]
+            self.init(device: device ?? names.machine, lane: lane, facts: facts.filter { !$0.value.isEmpty })
+        }
     }
 
     private let schedule: Schedule
