@@ -120,9 +120,9 @@ class Failure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     package: Line
-    function: Line
     compute_units: ComputeUnits
     reason: Line
+    function: Line = ""
     component: Line = ""
     first_unit: Line = ""
     last_unit: Line = ""
@@ -231,7 +231,8 @@ def _without_empty(value: Any) -> Any:
 
 
 def with_memory_of(capture: Capture, harness: Capture) -> tuple[Capture, list[str]]:
-    """The capture with the memory figures and thermal states that a harness reported of the same blocks, and notes.
+    """The capture with the memory figures and thermal states that a harness reported of the same blocks, and where the
+    app was ended in it; and notes.
 
     Raises UserError if the harness's capture is of another device, model or package.
     """
@@ -260,7 +261,11 @@ def with_memory_of(capture: Capture, harness: Capture) -> tuple[Capture, list[st
         tools={**capture.conditions.tools, **told.tools},
     )
     merged = msgspec.structs.replace(
-        capture, blocks=tuple(blocks), conditions=conditions, baseline_bytes=harness.baseline_bytes
+        capture,
+        blocks=tuple(blocks),
+        conditions=conditions,
+        baseline_bytes=harness.baseline_bytes,
+        failures=(*capture.failures, *(failure for failure in harness.failures if failure.is_kill)),
     )
     return merged, notes
 

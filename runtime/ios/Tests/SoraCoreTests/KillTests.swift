@@ -9,12 +9,13 @@ private struct Child {
     let folder: Folder
     var arguments: [String] = []
 
-    private static var program: String {
+    /// Beside the tests: on Linux a program, on macOS a bundle that another program has loaded.
+    static var program: String {
         get throws {
-            let beside = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
-            let path = beside.appendingPathComponent("toy-harness").path
-            try #require(FileManager.default.isExecutableFile(atPath: path), "\(path)")
-            return path
+            let beside =
+                [URL(fileURLWithPath: CommandLine.arguments[0])] + Bundle.allBundles.map(\.bundleURL)
+            let found = beside.map { $0.deletingLastPathComponent().appendingPathComponent("toy-harness").path }
+            return try #require(found.first(where: FileManager.default.isExecutableFile), "none of \(found)")
         }
     }
 
@@ -127,12 +128,11 @@ struct KillTests {
     @Test(arguments: [0, 1, 2, 8])
     func aDiskThatIsFullIsOneMessage(kilobytes: Int) throws {
         let folder = try Folder()
-        let program = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/bin/bash")
         process.arguments = [
             "-c", "trap '' XFSZ; ulimit -f \(kilobytes); exec \"$0\" \"$@\"",
-            program.appendingPathComponent("toy-harness").path, folder.file("capture.json"), folder.file("state"),
+            try Child.program, folder.file("capture.json"), folder.file("state"),
         ]
         let (output, errors) = (Pipe(), Pipe())
         process.standardOutput = output

@@ -103,8 +103,8 @@ extension Capture.Footprints {
 extension Capture.Failure {
     fileprivate init(_ node: Node) throws {
         let all = try node.record(
-            Capture.names + ["package", "function", "sha256", "reason", "action", "app_ended", "date"],
-            optional: ["footprint_bytes", "limit_bytes"])
+            Capture.names + ["package", "sha256", "reason", "action", "app_ended", "date"],
+            optional: ["function", "footprint_bytes", "limit_bytes"])
         block = try BlockFunction(captured: all)
         action = try all("action").choice()
         reason = try all("reason").text(.line)

@@ -74,7 +74,7 @@ extension Capture.Block {
 extension Capture.Failure {
     fileprivate var json: String {
         Capture.object([
-            ("package", JSONText.text(block.package)), ("function", JSONText.text(Capture.name(of: block.function))),
+            ("package", JSONText.text(block.package)), ("function", Capture.text(Capture.name(of: block.function))),
             ("compute_units", JSONText.text(block.computeUnits.rawValue)), ("reason", JSONText.text(reason)),
             ("component", JSONText.text(block.component)), ("first_unit", JSONText.text(block.firstUnit)),
             ("last_unit", JSONText.text(block.lastUnit)), ("variant", JSONText.text(block.kind.rawValue)),
