@@ -36,7 +36,7 @@ from ondevice_sora.runtime.coreml.export.exported import Export
 from ondevice_sora.runtime.coreml.export.manifest import ExportedBlock
 from ondevice_sora.runtime.coreml.export.parity import TOLERANCES, compare_block, first_states
 from ondevice_sora.runtime.coreml.export.workshop import Commission, Workshop
-from ondevice_sora.runtime.coreml.package.package import read_package
+from ondevice_sora.runtime.coreml.package.reading import read_package
 from ondevice_sora.runtime.coreml.package.weights import weights_of
 from ondevice_sora.runtime.coreml.playing import play
 from ondevice_sora.runtime.networks.components import DENOISER, TEXT_ENCODER, load_text_to_video, save_component

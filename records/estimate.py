@@ -63,7 +63,16 @@ class EstimatedPackage(msgspec.Struct, frozen=True):
     notes: list[str]
 
 
+class Refused(msgspec.Struct, frozen=True):
+    """A package that could not be read or counted: what is wrong with it, and what to do."""
+
+    path: str
+    what: str
+    mend: str
+
+
 class Estimate(msgspec.Struct, frozen=True):
     device: str
     packages: list[EstimatedPackage]
     notes: list[str]
+    refused: list[Refused] = []

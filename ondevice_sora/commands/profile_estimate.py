@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.commands.common import EXIT_FITS, needing, refuse_without_effect, whole_number
+from ondevice_sora.commands.common import EXIT_FAILED, EXIT_FITS, needing, refuse_without_effect, whole_number
 
 if TYPE_CHECKING:
     from ondevice_sora.runtime.coreml.estimate.estimate import Described
@@ -19,8 +19,13 @@ DEFAULT_STEPS = 30
 
 def add_estimate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "paths", nargs="+", metavar="PATH",
-        help="an export, packages, or folders of them: a folder is a component, its packages its blocks in order",
+        "paths", nargs="*", metavar="PATH",
+        help="an export, packages (.mlpackage, .mlmodelc, .mlmodel, or zipped), or folders of them: a folder is a "
+        "component, its packages its blocks in order",
+    )  # fmt: skip
+    parser.add_argument(
+        "--component", action="append", nargs="+", default=[], metavar=("NAME=PATH", "PATH"),
+        help="packages that are a component's blocks in this order, wherever they lie",
     )  # fmt: skip
     parser.add_argument("--device", default="iphone15pro", help="a device or a profile file (default iphone15pro)")
     parser.add_argument(
@@ -63,11 +68,15 @@ def run_estimate(options: argparse.Namespace) -> int:
 
     profile, device = load_profile(options.device)
     directory = _directory(options) if options.output else None
+    components = _components(options.component)
+    if not options.paths and not components:
+        raise UserError("no package is named", mend="Give an export, packages, or folders of them.")
+    first = options.paths[0] if options.paths else next(iter(components))
     with needing("coreml"):
         from ondevice_sora.runtime.coreml.estimate.estimate import describe
         from ondevice_sora.runtime.coreml.estimate.folders import find_packages
 
-        found = find_packages([Path(path) for path in options.paths])
+        found = find_packages([Path(path) for path in options.paths], components)
     if found.plan is not None:
         refuse_without_effect(options, ("steps",), "on an export, whose plan has its own", "Leave it out.")
     described = describe(
@@ -75,9 +84,10 @@ def run_estimate(options: argparse.Namespace) -> int:
         profile,
         device,
         compute_units=options.compute_units,
-        name=options.name or Path(options.paths[0]).resolve().name,
+        name=options.name or Path(first).resolve().name,
         passes=dict(options.passes),
         steps=options.steps or DEFAULT_STEPS,
+        is_lenient=True,
     )
     if options.json:
         import msgspec
@@ -89,7 +99,20 @@ def run_estimate(options: argparse.Namespace) -> int:
         print_estimate(described.estimate)
     if directory is not None:
         _write(described, directory, is_told=not options.json)
-    return EXIT_FITS
+    return EXIT_FAILED if described.estimate.refused else EXIT_FITS
+
+
+def _components(given: list[list[str]]) -> dict[str, list[Path]]:
+    """What each --component says. Raises UserError."""
+    from ondevice_sora.runtime.coreml.estimate.candidates import component_name
+
+    found: dict[str, list[Path]] = {}
+    for first, *others in given:
+        name, _, path = first.partition("=")
+        if not name or not path or name != component_name(name):
+            raise UserError(f"{first!r} names no component", "--component", "Write, for instance, unet=a.mlpackage.")
+        found.setdefault(name, []).extend(map(Path, (path, *others)))
+    return found
 
 
 def _directory(options: argparse.Namespace) -> Path:

@@ -8,7 +8,7 @@ from ondevice_sora.base.units import format_bytes, format_percent, format_second
 from ondevice_sora.profiles.figures import MARKS
 from ondevice_sora.records.estimate import Estimate, EstimatedFunction, EstimatedPackage
 from ondevice_sora.reports.rows import UNITS
-from ondevice_sora.reports.terminal.console import table_console
+from ondevice_sora.reports.terminal.console import Console, table_console
 from ondevice_sora.reports.terminal.table import numbers, print_table, text
 
 SHOWN_OPERATIONS = 12
@@ -31,6 +31,8 @@ def print_estimate(estimate: Estimate) -> None:
     console.print()
     for line in (*_operation_lines(estimate), *_filler_lines(estimate), _mark_line(estimate), *_note_lines(estimate)):
         console.print(line)
+    if estimate.refused:
+        _print_refused(console, estimate)
 
 
 def _cells(package: EstimatedPackage, row: EstimatedFunction, *, is_first: bool) -> list[str]:
@@ -115,3 +117,14 @@ def _note_lines(estimate: Estimate) -> list[str]:
     if len(of) > SHOWN_NOTES:
         lines.append(f"note: and {len(of) - SHOWN_NOTES} more, see --json")
     return [*lines, *(f"note: {note}" for note in estimate.notes)]
+
+
+def _print_refused(console: Console, estimate: Estimate) -> None:
+    """What is missing, each with what to do about it."""
+    console.print(f"\n{_packages(len(estimate.refused))} could not be counted:")
+    for each in estimate.refused:
+        console.print(f"  {each.path}: {each.what}" + (f"\n    {each.mend}" if each.mend else ""))
+
+
+def _packages(number: int) -> str:
+    return "1 package" if number == 1 else f"{number} packages"

@@ -15,7 +15,7 @@ from ondevice_sora.base.installation import how_to_install
 from ondevice_sora.commands.main import main
 from ondevice_sora.runtime.coreml.export.manifest import packaged, read_manifest
 from ondevice_sora.runtime.coreml.package.messages import model_class
-from ondevice_sora.runtime.coreml.package.package import read_package
+from ondevice_sora.runtime.coreml.package.reading import read_package
 
 if TYPE_CHECKING:
     from worlds.exports import Exported

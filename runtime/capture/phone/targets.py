@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.profiles.blocks import ComputeUnits
 from ondevice_sora.profiles.capture_file import CapturedBlock, Failure
 from ondevice_sora.profiles.models.catalogue import architecture
 from ondevice_sora.profiles.models.model import Precision, Variant
 from ondevice_sora.runtime.coreml.estimate.folders import find_packages
 from ondevice_sora.runtime.coreml.export.manifest import MANIFEST, packaged, read_manifest
-from ondevice_sora.runtime.coreml.package.package import Package, read_package
+from ondevice_sora.runtime.coreml.package.package import Package
+from ondevice_sora.runtime.coreml.package.reading import PACKAGE, read_package
 from ondevice_sora.runtime.coreml.package.weights import weights_of
 
 DEFAULT_UNITS: ComputeUnits = "cpu_and_gpu"
@@ -76,12 +78,16 @@ def targets_in(directory: Path, compute_units: Sequence[ComputeUnits]) -> tuple[
     """
     if (directory / MANIFEST).is_file():
         return _exported(directory, compute_units)
-    found = find_packages([directory])
+    found = find_packages([directory]).complete()
     targets = []
     precisions = {name: weights_of([b.packages[0] for b in found.blocks if b.component == name]).precision
                   for name in {block.component for block in found.blocks}}  # fmt: skip
     for block in found.blocks:
         (package,) = block.packages
+        if package.path.suffix != PACKAGE or not package.path.is_dir() or block.notes:
+            raise UserError(
+                f"a phone is given {PACKAGE} folders of one ML Program, and this is none", str(package.path)
+            )
         stored = packaged(package.path.parent, package.path.name)
         for variant, function in block.functions.items():
             for units in compute_units or (DEFAULT_UNITS,):

@@ -13,7 +13,7 @@ from ondevice_sora.plans.schedule_file import Played
 from ondevice_sora.profiles.blocks import Processor
 from ondevice_sora.runtime.coreml.blocks.packages import PackageBlocks
 from ondevice_sora.runtime.coreml.export.exported import Export
-from ondevice_sora.runtime.coreml.package.package import read_package
+from ondevice_sora.runtime.coreml.package.reading import read_package
 from ondevice_sora.runtime.coreml.program.program import Held, Program
 from ondevice_sora.runtime.executor.backend import CancelledLoadError, Progress
 from ondevice_sora.runtime.executor.slots import Assignment, Holding

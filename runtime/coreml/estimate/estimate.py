@@ -41,9 +41,9 @@ from ondevice_sora.profiles.models.operators import mean_work
 from ondevice_sora.profiles.packages import package_rules, size_notes
 from ondevice_sora.profiles.pricing import price_blocks
 from ondevice_sora.profiles.profile import Profile, profile_data
-from ondevice_sora.records.estimate import Estimate, EstimatedFunction, EstimatedPackage
+from ondevice_sora.records.estimate import Estimate, EstimatedFunction, EstimatedPackage, Refused
 from ondevice_sora.runtime.coreml.estimate.counting import Counted, count
-from ondevice_sora.runtime.coreml.estimate.folders import Found, FoundBlock, Passes
+from ondevice_sora.runtime.coreml.estimate.folders import Found, FoundBlock, Passes, none_left
 from ondevice_sora.runtime.coreml.package.errors import PackageError
 from ondevice_sora.runtime.coreml.package.package import Operation, Package
 from ondevice_sora.runtime.coreml.package.types import TensorType
@@ -87,16 +87,18 @@ def describe(
     compute_units: ComputeUnits | None = None,
     passes: Mapping[str, Passes] | None = None,
     steps: int = 30,
+    is_lenient: bool = False,
 ) -> Described:
     """Everything that is known of the packages on the device.
 
     compute_units   of all blocks; without, as an export's plan says, else CPU and GPU
     passes          how often components are walked in a generation; without, as an export says, else once
     steps           of the plan; an export has its own
+    is_lenient      tells in the estimate which packages could not be read or counted, as long as one remains
 
     Raises UserError for a package that cannot be counted, or for passes of a component that there is not.
     """
-    counted = [_count(block, compute_units) for block in found.blocks]
+    counted, refused = _counted(found if is_lenient else found.complete(), compute_units, is_lenient)
     components: dict[str, list[_Counted]] = {}
     for each in counted:
         components.setdefault(each.found.component, []).append(each)
@@ -107,7 +109,7 @@ def describe(
     precisions = {component: _precision(blocks) for component, blocks in components.items()}
     model = Model(
         name=name,
-        source="counted from the operations of Core ML packages by `ondevice-sora profile estimate`",
+        source=_source(refused),
         components=tuple(
             Component(component, walked.get(component, 1), tuple(
                 _unit(each, precisions[component], walked.get(component, 1)) for each in blocks
@@ -116,7 +118,7 @@ def describe(
         ),
         is_rectified_flow=found.plan is not None,
     )  # fmt: skip
-    _check(model, found)
+    _check(model, [each.found for each in counted])
     held = profile.costs.loads.compressed_held_bytes.value
     specs = {
         (each.found.component, each.found.unit, variant): _spec(
@@ -130,12 +132,21 @@ def describe(
     described = replace(profile, measurements=(*profile.measurements, *measurements), name="")
     is_cached = profile.fits_page_cache(device, sum(each.weights.stored_bytes for each in counted))
     rows = [_row(each, specs, described, device, held, is_cached) for each in counted]
-    notes = []
-    if "steps" not in walked.values():
+    notes = [*found.notes]
+    if "steps" not in walked.values() and not passes:
         notes.append("no component is walked every step: say which with --passes, e.g. --passes denoiser=steps")
     return Described(
-        model, described, _plan(model, components, precisions, found.plan, steps), Estimate(device.name, rows, notes)
+        model,
+        described,
+        _plan(model, components, precisions, found.plan, steps),
+        Estimate(device.name, rows, notes, [Refused(each.where or "", each.what, each.mend or "") for each in refused]),
     )
+
+
+def _source(refused: Sequence[UserError]) -> str:
+    """Where the model is from; what it lacks is said in it, since it is simulated as if it were all."""
+    source = "counted from the operations of Core ML packages by `ondevice-sora profile estimate`"
+    return f"{source}; {len(refused)} more could not be counted and are missing" if refused else source
 
 
 def write_described(described: Described, directory: Path) -> None:
@@ -147,15 +158,32 @@ def write_described(described: Described, directory: Path) -> None:
         write_yaml(directory / name, content, comment)
 
 
-def _check(model: Model, found: Found) -> None:
+def _check(model: Model, blocks: Sequence[FoundBlock]) -> None:
     """Raises UserError for a model that a model file could not hold, such as one with passes below one."""
-    names = [(block.component, block.unit) for block in found.blocks]
+    names = [(block.component, block.unit) for block in blocks]
     try:
         msgspec.convert(msgspec.to_builtins(model), Model)
     except msgspec.ValidationError as error:
-        raise UserError(f"these packages make no model: {error}", str(found.blocks[0].path.parent)) from None
+        raise UserError(f"these packages make no model: {error}", str(blocks[0].path.parent)) from None
     if len(set(names)) < len(names):
-        raise UserError("two blocks begin with the same unit", str(found.blocks[0].path.parent))
+        raise UserError("two blocks begin with the same unit", str(blocks[0].path.parent))
+
+
+def _counted(
+    found: Found, compute_units: ComputeUnits | None, is_lenient: bool
+) -> tuple[list[_Counted], list[UserError]]:
+    """What can be counted, and the complaints about the rest. Raises UserError if nothing can, or for the first."""
+    counted, refused = [], [*found.refused]
+    for block in found.blocks:
+        try:
+            counted.append(_count(block, compute_units))
+        except PackageError as error:
+            refused.append(error)
+            if not is_lenient:
+                break
+    if refused and (not counted or not is_lenient):
+        raise none_left(refused) if is_lenient else refused[0]
+    return counted, refused
 
 
 def _count(found: FoundBlock, compute_units: ComputeUnits | None) -> _Counted:
@@ -302,6 +330,7 @@ def _count_notes(each: _Counted) -> list[str]:
         notes.append(f"operations that are not known here, counted as moving bytes: {', '.join(unknown)}")
     if any(counted.open_loops for counted in each.works.values()):
         notes.append("has loops; a loop's body is counted once, since its rounds are not known")
+    notes += each.found.notes
     if each.found.others:
         notes.append(f"functions that are left out: {', '.join(each.found.others)}")
     return notes

@@ -1,23 +1,23 @@
-"""Find packages in folders, and say which component and unit of a model each is.
+"""Find packages and say which component and unit of a model each is.
 
-A folder that `export` wrote says so itself, in its manifest. Any other folder with packages is a component named after
-it; its packages are the component's units, in the order of their names with numbers counted (part2 before part10).
-Folders one level below are components too. A package given by itself belongs to the component `model`.
+A folder that `export` wrote says so itself, in its manifest. Of other packages candidates.py says where they lie; each
+ML Program among them is a unit, and of a pipeline each that it holds. What cannot be read is told, and the rest stays.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.documents import Document
+from ondevice_sora.base.interrupts import check
 from ondevice_sora.plans.schema import Plan
 from ondevice_sora.profiles.blocks import ComputeUnits
 from ondevice_sora.profiles.models.model import Variant
+from ondevice_sora.runtime.coreml.estimate.candidates import Candidate, candidates_in, fresh_name
 from ondevice_sora.runtime.coreml.export.manifest import (
     EXPORT_AGAIN,
     MANIFEST,
@@ -25,12 +25,10 @@ from ondevice_sora.runtime.coreml.export.manifest import (
     ExportManifest,
     read_manifest,
 )
-from ondevice_sora.runtime.coreml.package.package import Function, Package, read_package
+from ondevice_sora.runtime.coreml.package.errors import PackageError
+from ondevice_sora.runtime.coreml.package.package import Function, Package
+from ondevice_sora.runtime.coreml.package.reading import PACKAGE, not_a_program, read_package
 
-SUFFIX = ".mlpackage"
-LOOSE = "model"
-MAX_PACKAGES = 5_000
-MAX_COMPONENTS = 50
 Passes = int | Literal["steps"]
 
 
@@ -47,6 +45,7 @@ class FoundBlock:
     functions: dict[Variant, Function]
     tail: Function | None = None
     compute_units: ComputeUnits | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def path(self) -> Path:
@@ -61,31 +60,71 @@ class FoundBlock:
 
 @dataclass(frozen=True)
 class Found:
-    """Blocks in order, component by component; of an export also its passes and its plan."""
+    """Blocks in order, component by component; of an export also its passes and its plan.
+
+    `refused` is what could not be read, `notes` what was left out and why.
+    """
 
     blocks: list[FoundBlock]
     passes: dict[str, Passes] = field(default_factory=dict)
     plan: Plan | None = None
+    refused: list[UserError] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def complete(self) -> Found:
+        """Itself. Raises the first complaint if something could not be read."""
+        if self.refused:
+            raise self.refused[0]
+        return self
 
 
-def find_packages(paths: Sequence[Path]) -> Found:
-    """All packages below `paths`. Raises UserError."""
-    if len(paths) == 1 and (paths[0] / MANIFEST).is_file():
+def find_packages(paths: Sequence[Path], components: Mapping[str, Sequence[Path]] | None = None) -> Found:
+    """All packages below `paths`, and those that `components` puts together. Raises UserError if there is none."""
+    if len(paths) == 1 and not components and (paths[0] / MANIFEST).is_file() and paths[0].suffix != PACKAGE:
         return _exported(paths[0], read_manifest(paths[0]))
-    components: dict[str, list[Path]] = {}
-    for path in paths:
-        for component, listed in _listed(path):
-            components.setdefault(component, []).extend(listed)
-    if len(components) > MAX_COMPONENTS or sum(map(len, components.values())) > MAX_PACKAGES:
-        raise UserError(f"more than {MAX_COMPONENTS} components or {MAX_PACKAGES} packages", str(paths[0]))
-    found = []
-    for component, packages in components.items():
+    candidates = candidates_in(paths, components or {})
+    blocks: list[FoundBlock] = []
+    refused: list[UserError] = []
+    for component, listed in candidates.components.items():
         names: set[str] = set()
-        for path in packages:
-            name = _fresh_name(path.name.removesuffix(SUFFIX), names)
-            package = read_package(path)
-            found.append(FoundBlock(component, name, (package,), _variants(package)))
-    return Found(found)
+        for candidate in listed:
+            try:
+                blocks += _blocks(component, candidate, names)
+            except PackageError as error:
+                refused.append(error)
+    if not blocks:
+        raise none_left(refused)
+    passes: dict[str, Passes] = dict.fromkeys(candidates.walked, "steps")
+    return Found(blocks, passes, None, refused, candidates.notes)
+
+
+def none_left(refused: Sequence[UserError]) -> UserError:
+    """What is said where nothing remains."""
+    first = refused[0]
+    if len(refused) == 1:
+        return first
+    return UserError(
+        f"none of {len(refused)} packages can be counted; of this one: {first.what}", first.where, first.mend
+    )
+
+
+def _blocks(component: str, candidate: Candidate, names: set[str]) -> list[FoundBlock]:
+    """Each ML Program of a package. Raises PackageError if it has none."""
+    check()
+    stages = candidate.read()
+    if all(stage.package is None for stage in stages):
+        raise not_a_program(stages, str(candidate.path))
+    left = [
+        f"of its pipeline, {stage.name} is not counted: it is {stage.kind}" for stage in stages if not stage.package
+    ]
+    blocks = []
+    for stage in stages:
+        if stage.package is None:
+            continue
+        name = fresh_name("_".join(filter(None, (candidate.name, stage.name))), names)
+        blocks.append(FoundBlock(component, name, (stage.package,), _variants(stage.package), notes=tuple(left)))
+        left = []
+    return blocks
 
 
 def _exported(directory: Path, manifest: ExportManifest) -> Found:
@@ -112,43 +151,6 @@ def _exported_block(directory: Path, block: ExportedBlock) -> FoundBlock:
     if "plain" not in variants:
         raise UserError(f"{block.name} has no function 'plain'", str(directory / MANIFEST), EXPORT_AGAIN)
     return FoundBlock(block.component, block.first_unit, tuple(packages.values()), variants, tail, block.compute_units)
-
-
-def _listed(path: Path) -> list[tuple[str, list[Path]]]:
-    """(component, packages) of one path."""
-    if path.name.endswith(SUFFIX):
-        return [(LOOSE, [path])]
-    if not path.is_dir():
-        raise UserError("there is no such folder or package", str(path), f"Give folders that hold {SUFFIX} folders.")
-    found = []
-    for folder in (path, *sorted(child for child in path.iterdir() if child.is_dir() and not child.is_symlink())):
-        if folder.name.endswith(SUFFIX):
-            continue
-        packages = sorted((child for child in folder.iterdir() if child.name.endswith(SUFFIX)), key=_natural)
-        if packages:
-            found.append((_name(folder.resolve().name), packages))
-    if not found:
-        raise UserError(f"there is no {SUFFIX} in this folder", str(path))
-    return found
-
-
-def _natural(path: Path) -> list[tuple[int, str]]:
-    return [(int(part) if part.isdecimal() else 0, part) for part in re.split(r"([0-9]{1,18})", path.name)]
-
-
-def _name(text: str) -> str:
-    """As names in a model are allowed to be."""
-    return re.sub(r"[^A-Za-z0-9_.\- ]", "_", text)[:70] or "unnamed"
-
-
-def _fresh_name(text: str, taken: set[str]) -> str:
-    """A name that is not among `taken`, to which it is added."""
-    base = _name(text).replace("..", "_")
-    name, number = base, 2
-    while name in taken:
-        name, number = f"{base}_{number}", number + 1
-    taken.add(name)
-    return name
 
 
 def _variants(package: Package) -> dict[Variant, Function]:

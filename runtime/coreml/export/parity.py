@@ -30,7 +30,7 @@ from ondevice_sora.runtime.coreml.export.manifest import (
     read_manifest,
 )
 from ondevice_sora.runtime.coreml.export.workshop import Commission, Workshop
-from ondevice_sora.runtime.coreml.package.package import read_package
+from ondevice_sora.runtime.coreml.package.reading import read_package
 from ondevice_sora.runtime.coreml.program.program import Program
 from ondevice_sora.runtime.models import SHIPPED
 from ondevice_sora.runtime.networks.components import DENOISER, TEXT_ENCODER

@@ -6,17 +6,17 @@ As coremltools' MILBlob storage, version 2. Descriptions are read and checked at
 from __future__ import annotations
 
 import math
-import os
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ondevice_sora.base.files.opening import open_regular, reason
+from ondevice_sora.base.files.opening import reason
 from ondevice_sora.runtime.coreml.package.errors import PackageError
+from ondevice_sora.runtime.coreml.package.files import POINTER_BYTES, StoredFile
 from ondevice_sora.runtime.coreml.package.types import DTYPE_BITS, NUMPY_DTYPES, TensorType
 
 BLOB_DTYPES = {
@@ -37,35 +37,32 @@ class BlobExtent:
     path: Path
     start: int
     num_bytes: int
+    file: StoredFile = field(compare=False, repr=False)
 
     def read(self) -> bytes:
         """Raises PackageError if the file has changed since it was checked."""
-        try:
-            with open_regular(self.path, follows_links=False) as stream:
-                stream.seek(self.start)
-                data = stream.read(self.num_bytes)
-        except OSError as error:
-            raise PackageError(f"cannot be read: {reason(error)}", str(self.path)) from None
+        data = self.file.read(self.start, self.num_bytes)
         if len(data) < self.num_bytes:
             raise PackageError(f"ends {self.num_bytes - len(data)} bytes early", str(self.path))
-        return bytes(data)
+        return data
 
 
 class BlobFile:
     """A weight file that is open for looking tensors up."""
 
-    def __init__(self, path: Path) -> None:
-        """Raises PackageError if it is not a regular file of this format."""
-        self.path = path
+    def __init__(self, file: StoredFile) -> None:
+        """Raises PackageError if it is not a file of this format."""
+        self.file = file
+        self.path = file.path
+        self.num_bytes = file.num_bytes
+        header = file.read(0, POINTER_BYTES)
+        file.refuse_pointer(header)
+        if len(header) < HEADER.size or HEADER.unpack_from(header)[1] != VERSION:
+            raise PackageError(f"not a weight file of version {VERSION}", str(self.path))
         try:
-            self._stream = open_regular(path, follows_links=False)
-            self.num_bytes = os.fstat(self._stream.fileno()).st_size
+            self._stream = file.open()
         except OSError as error:
-            raise PackageError(f"cannot be read: {reason(error)}", str(path)) from None
-        header = self._stream.read(HEADER.size)
-        if len(header) < HEADER.size or HEADER.unpack(header)[1] != VERSION:
-            self.close()
-            raise PackageError(f"not a weight file of version {VERSION}", str(path))
+            raise PackageError(f"cannot be read: {reason(error)}", str(self.path)) from None
 
     def close(self) -> None:
         self._stream.close()
@@ -75,8 +72,10 @@ class BlobFile:
         where = f"{self.path}: byte {offset}"
         if offset > self.num_bytes - DESCRIPTION_BYTES:
             raise PackageError(f"a tensor is said to be here, but the file has {self.num_bytes} bytes", where)
-        self._stream.seek(offset)
-        sentinel, code, num_bytes, start = DESCRIPTION.unpack(self._stream.read(DESCRIPTION.size))
+        self._stream.seek(self.file.start + offset)
+        sentinel, code, num_bytes, start = DESCRIPTION.unpack(
+            self._stream.read(DESCRIPTION.size).ljust(DESCRIPTION.size, b"\0")
+        )
         if sentinel != SENTINEL:
             raise PackageError("a tensor is said to be here, but there is none", where)
         if BLOB_DTYPES.get(code) != kind.dtype:
@@ -85,7 +84,7 @@ class BlobFile:
             raise PackageError(f"the tensor here has {num_bytes} bytes, {kind} has {kind.num_bytes}", where)
         if start > self.num_bytes or num_bytes > self.num_bytes - start:
             raise PackageError(f"the tensor here ends beyond the file's {self.num_bytes} bytes", where)
-        return BlobExtent(self.path, start, num_bytes)
+        return BlobExtent(self.path, start, num_bytes, self.file)
 
 
 def unpack(data: bytes, kind: TensorType) -> NDArray[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,11 @@ NUMPY_DTYPES = {
     "uint64": np.uint64,
 }  # fmt: skip
 """Those that numpy has; of the rest, integers below 8 bits are stored packed."""
+INLINE_DTYPES = {
+    **NUMPY_DTYPES, "bf16": np.float32, "fp8e4m3fn": np.float32, "fp8e5m2": np.float32, "int4": np.int8,
+    "uint1": np.uint8, "uint2": np.uint8, "uint3": np.uint8, "uint4": np.uint8, "uint6": np.uint8,
+}  # fmt: skip
+"""What numbers written out in a program become."""
 
 
 @dataclass(frozen=True)
@@ -72,3 +78,35 @@ class OtherType:
 
 
 ValueType = TensorType | StateType | OtherType
+
+
+@dataclass(frozen=True)
+class InputShapes:
+    """Which shapes an input may have: those listed, or sizes within `ranges` (no upper end: None); else one only.
+
+    `default` is None where nobody wrote one.
+    """
+
+    default: tuple[int, ...] | None
+    listed: tuple[tuple[int, ...], ...] = ()
+    ranges: tuple[tuple[int, int | None], ...] = ()
+
+    def allows(self, shape: tuple[int, ...]) -> bool:
+        if shape == self.default or shape in self.listed:
+            return True
+        if len(shape) != len(self.ranges):
+            return False
+        return all(low <= size <= (size if high is None else high)
+                   for size, (low, high) in zip(shape, self.ranges, strict=True))  # fmt: skip
+
+    def __str__(self) -> str:
+        if self.listed:
+            return " or ".join(_written(shape) for shape in self.listed)
+        if self.ranges:
+            return ",".join(str(low) if low == high else f"{low}..{'' if high is None else high}"
+                            for low, high in self.ranges)  # fmt: skip
+        return "nothing else" if self.default is None else _written(self.default)
+
+
+def _written(shape: Sequence[int]) -> str:
+    return ",".join(map(str, shape))

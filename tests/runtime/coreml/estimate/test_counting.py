@@ -20,7 +20,7 @@ from ondevice_sora.runtime.coreml.estimate.counting import (
     count,
 )
 from ondevice_sora.runtime.coreml.package.errors import PackageError
-from ondevice_sora.runtime.coreml.package.package import read_package
+from ondevice_sora.runtime.coreml.package.reading import read_package
 from ondevice_sora.runtime.coreml.package.weights import weights_of
 
 MiB = 1 << 20

@@ -21,7 +21,7 @@ from ondevice_sora.profiles.models.opensora_sizes import (
 )
 from ondevice_sora.runtime.coreml.estimate.counting import count
 from ondevice_sora.runtime.coreml.export.conversion import convert_block
-from ondevice_sora.runtime.coreml.package.package import read_package
+from ondevice_sora.runtime.coreml.package.reading import read_package
 from ondevice_sora.runtime.coreml.package.weights import weights_of
 from ondevice_sora.runtime.networks.spatial_vae import SpatialVAE, SpatialVAEConfig
 from ondevice_sora.runtime.networks.stdit3 import LatentSize, PixelSize, STDiT3, STDiT3Config

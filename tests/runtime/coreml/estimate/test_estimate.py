@@ -24,7 +24,7 @@ from ondevice_sora.profiles.profile import load_profile
 from ondevice_sora.runtime.coreml.estimate.estimate import describe
 from ondevice_sora.runtime.coreml.estimate.folders import Found, FoundBlock, find_packages
 from ondevice_sora.runtime.coreml.export.manifest import ExportedBlock, ExportedFunction, Feature, packaged
-from ondevice_sora.runtime.coreml.package.package import read_package
+from ondevice_sora.runtime.coreml.package.reading import read_package
 
 
 def matrix_package(path: Path, dtype: str = "fp32", function: str = "main") -> Path:
@@ -200,8 +200,8 @@ def test_passes_must_say_how_often(folder, capsys, passes):
 
 def test_a_damaged_package_is_one_message_with_its_path(folder, capsys):
     shutil.rmtree(folder / "denoiser/part2.mlpackage/Data")
-    assert main(["profile", "estimate", "app"]) == 2
-    assert "part2.mlpackage" in capsys.readouterr().err
+    assert main(["profile", "estimate", "app"]) == 1
+    assert "1 package could not be counted:\n  app/denoiser/part2.mlpackage" in capsys.readouterr().out
 
 
 HASH = "0" * 64
@@ -231,7 +231,7 @@ def exported(folder: Path) -> Path:
         "weights": {"description": "", "seed": 0}, "text_tokens": 4, "encoder_tokens": 300, "origin": {},
         "sampling": {
             "timesteps": [1], "time_scale": 1, "guidance": 7, "batch": 2, "fps": 8, "latent_channels": 4,
-            "latent_shape": [4, 2, 8, 8],
+            "latent_shape": [4, 2, 8, 8], "solver": "euler",
         },
         "decoding": {
             "num_frames": 5, "height": 64, "width": 64, "chunk_latent_frames": 5, "chunk_frames": [5],

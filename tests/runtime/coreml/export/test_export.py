@@ -41,7 +41,7 @@ from ondevice_sora.runtime.coreml.export.manifest import (
 )
 from ondevice_sora.runtime.coreml.export.parity import relative_error, validate_export
 from ondevice_sora.runtime.coreml.export.workshop import Commission, Workshop
-from ondevice_sora.runtime.coreml.package.package import read_package
+from ondevice_sora.runtime.coreml.package.reading import read_package
 from ondevice_sora.runtime.networks.sources import RandomWeights
 from ondevice_sora.runtime.small.vocabulary import TOKENIZER
 from ondevice_sora.runtime.tokenizers.document import encoded

@@ -28,7 +28,7 @@ from ondevice_sora.profiles.models.model import Model
 from ondevice_sora.profiles.profile import load_profile
 from ondevice_sora.runtime.coreml.estimate.estimate import describe
 from ondevice_sora.runtime.coreml.estimate.folders import find_packages
-from ondevice_sora.runtime.coreml.package.package import read_package
+from ondevice_sora.runtime.coreml.package.reading import read_package
 
 CASES = 600
 HANGS_S = 20

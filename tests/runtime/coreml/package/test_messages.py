@@ -15,7 +15,7 @@ def test_reading_a_package_does_not_import_coremltools(tmp_path):
     """It takes seconds and prints a page; imported afterwards, it shares the messages."""
     path = linear_package(tmp_path / "toy.mlpackage")
     code = (
-        "import sys; from pathlib import Path; from ondevice_sora.runtime.coreml.package.package import read_package; "
+        "import sys; from pathlib import Path; from ondevice_sora.runtime.coreml.package.reading import read_package; "
         f"package = read_package(Path({str(path)!r})); "
         "print(package.function().operations[0].type, 'coremltools' in sys.modules, 'torch' in sys.modules)"
     )

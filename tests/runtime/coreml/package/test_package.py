@@ -11,7 +11,8 @@ pytest.importorskip("coremltools")
 from worlds.coreml_packages import Writer, linear_package, write_manifest
 
 from ondevice_sora.runtime.coreml.package.errors import PackageError
-from ondevice_sora.runtime.coreml.package.package import Constant, Value, read_package
+from ondevice_sora.runtime.coreml.package.package import Constant, Value
+from ondevice_sora.runtime.coreml.package.reading import read_package
 from ondevice_sora.runtime.coreml.package.types import TensorType
 
 
@@ -110,7 +111,9 @@ def test_a_broken_manifest(folder, text, match):
 def test_a_model_of_another_kind(folder):
     writer = Writer()
     writer.model.neuralNetwork.SetInParent()
-    refused(writer.save(folder), "neuralNetwork, not an ML Program")
+    refused(
+        writer.save(folder), "holds a neural network of 0 layers, the older form of Core ML's models, not an ML Program"
+    )
 
 
 def test_a_truncated_model(folder):

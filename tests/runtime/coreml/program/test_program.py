@@ -10,7 +10,7 @@ pytest.importorskip("coremltools")
 from worlds.coreml_packages import Writer, linear_package
 
 from ondevice_sora.runtime.coreml.package.errors import PackageError
-from ondevice_sora.runtime.coreml.package.package import read_package
+from ondevice_sora.runtime.coreml.package.reading import read_package
 from ondevice_sora.runtime.coreml.program.operations import Arguments, affine_dequantize
 from ondevice_sora.runtime.coreml.program.program import Program
 

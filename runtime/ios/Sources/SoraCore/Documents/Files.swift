@@ -82,7 +82,7 @@ package enum Files {
         return lstat(path, &found) == 0 && isRegular(found) ? Int(found.st_size) : nil
     }
 
-    /// Whether there is anything by that name.
+    /// Whether anything lies there, a link included.
     package static func exists(_ path: String) -> Bool {
         var found = stat()
         return lstat(path, &found) == 0

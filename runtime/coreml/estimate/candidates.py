@@ -1,0 +1,250 @@
+"""Where packages lie that a user names, and which component each belongs to, by folders and by names. Nothing is read.
+
+A folder with packages is a component named after it; its packages come in the order of their names with numbers counted
+(part2 before part10). Folders one level below are components too. A package given by itself belongs to `model`. What
+Apple's Stable Diffusion converter writes into one folder is told apart by the names that it gives.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.runtime.coreml.package.errors import PackageError
+from ondevice_sora.runtime.coreml.package.files import Archive, ZipFiles
+from ondevice_sora.runtime.coreml.package.reading import (
+    BARE,
+    COMPILED,
+    MANIFEST,
+    PACKAGE,
+    PROGRAM_TEXT,
+    Stage,
+    read_stages,
+    stages_in,
+)
+
+ZIP = ".zip"
+SUFFIXES = (PACKAGE, COMPILED, BARE)
+"""Of two forms of one model in a folder the first of these is taken."""
+LOOSE = "model"
+MAX_PACKAGES = 5_000
+MAX_COMPONENTS = 50
+MAX_FOLDERS = 2_000
+DEPTH = 4
+"""How far below a folder without packages they are looked for, to say where they are."""
+APPLE = {
+    "text_encoder": ("text_encoder", "TextEncoder"),
+    "text_encoder_2": ("text_encoder_2", "TextEncoder2"),
+    "text_encoder_t5": ("text_encoder_t5", "TextEncoderT5"),
+    "unet": ("unet", "Unet"),
+    "mmdit": ("mmdit", "MultiModalDiffusionTransformer"),
+    "vae_decoder": ("vae_decoder", "VAEDecoder"),
+    "safety_checker": ("safety_checker", "SafetyChecker"),
+}
+"""Components of Apple's converter in the order in which they run, as it names packages and compiled ones."""
+WALKED = ("unet", "mmdit")
+"""Of these, the ones that run in every step."""
+LEFT_OUT = {
+    "vae_encoder": "it runs only where a picture is given",
+    "VAEEncoder": "it runs only where a picture is given",
+    "control-unet": "it runs in place of the plain one where a ControlNet does",
+    "ControlledUnet": "it runs in place of the plain one where a ControlNet does",
+    "refiner": "it takes over the last steps where it is used",
+    "UnetRefiner": "it takes over the last steps where it is used",
+}
+_NAMES = sorted((*LEFT_OUT, *(name for names in APPLE.values() for name in names)), key=len, reverse=True)
+_APPLE = re.compile(rf"^(?:.*_)?({'|'.join(_NAMES)})(?:_?[cC]hunk([0-9]{{1,3}}))?$")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What may be a package: `name` is what it is called without its ending; `read` gives its models."""
+
+    path: Path
+    name: str
+    read: Callable[[], list[Stage]] = field(compare=False)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """By component, in order; which components their names say are walked every step; what was left out, and why."""
+
+    components: dict[str, list[Candidate]]
+    walked: list[str]
+    notes: list[str]
+
+
+def candidates_in(paths: Sequence[Path], given: Mapping[str, Sequence[Path]]) -> Candidates:
+    """All below `paths`, and those that `given` puts into components. Raises UserError if a path has none."""
+    components: dict[str, list[Candidate]] = {}
+    notes: list[str] = []
+    walked: list[str] = []
+    for path in paths:
+        for component, listed in _listed(path, notes):
+            apple = _by_apples_names(listed, notes)
+            walked += [name for name in apple if name in WALKED]
+            for name, each in (apple or {component: listed}).items():
+                components.setdefault(name, []).extend(each)
+    for component, own in given.items():
+        for path in own:
+            for _, listed in _listed(path, notes):
+                components.setdefault(component, []).extend(listed)
+    if len(components) > MAX_COMPONENTS or sum(map(len, components.values())) > MAX_PACKAGES:
+        raise UserError(f"more than {MAX_COMPONENTS} components or {MAX_PACKAGES} packages", str(paths[0]))
+    return Candidates(components, walked, notes)
+
+
+def _listed(path: Path, notes: list[str]) -> list[tuple[str, list[Candidate]]]:
+    """(component, candidates) of one path."""
+    if not path.exists() and not path.is_symlink():
+        raise UserError("there is no such folder or package", str(path), f"Give folders that hold {PACKAGE} folders.")
+    if path.name.endswith(ZIP):
+        return [(LOOSE, _archived(path))]
+    if path.name.endswith(SUFFIXES):
+        return [(LOOSE, [_single(path)])]
+    if not path.is_dir():
+        told = f"Give a folder, or what ends in {', '.join(SUFFIXES)} or {PACKAGE}{ZIP}."
+        raise UserError("this is no Core ML model", str(path), told)
+    path = _snapshot(path)
+    found = []
+    for folder in (path, *sorted(child for child in path.iterdir() if child.is_dir() and not child.is_symlink())):
+        if folder.name.endswith(SUFFIXES):
+            continue
+        packages = _in_folder(folder, notes)
+        if packages:
+            found.append((component_name(_named(folder)), packages))
+    if not found:
+        raise UserError(f"there is no {PACKAGE} in this folder", str(path), _deeper(path))
+    return found
+
+
+def _in_folder(folder: Path, notes: list[str]) -> list[Candidate]:
+    """Those directly in a folder, each model once."""
+    by_name: dict[str, Path] = {}
+    endings = (*SUFFIXES, *(suffix + ZIP for suffix in SUFFIXES))
+    for ending in endings:
+        for child in sorted(child for child in folder.iterdir() if child.name.endswith(ending)):
+            name = child.name.removesuffix(ending)
+            if name in by_name:
+                notes.append(f"{child.name} is left out: {by_name[name].name} beside it is taken for the same model")
+            else:
+                by_name[name] = child
+    found: list[Candidate] = []
+    for child in sorted(by_name.values(), key=_natural):
+        found += _archived(child) if child.name.endswith(ZIP) else [_single(child)]
+    return found
+
+
+def _single(path: Path) -> Candidate:
+    ending = next(suffix for suffix in SUFFIXES if path.name.endswith(suffix))
+    return Candidate(path, path.name.removesuffix(ending), lambda: read_stages(path))
+
+
+def _archived(path: Path) -> list[Candidate]:
+    """The packages in an archive; one that cannot be opened says so when it is read."""
+    try:
+        archive = Archive(path)
+    except PackageError as error:
+        return [Candidate(path, path.name.removesuffix(ZIP), _failing(error))]
+    markers = {f"/{MANIFEST}": PACKAGE, f"/{PROGRAM_TEXT}": COMPILED}
+    prefixes = []
+    for entry in archive.entries:
+        for marker, suffix in markers.items():
+            folder = f"/{entry}".removesuffix(marker)
+            if folder != f"/{entry}" and (folder.endswith(suffix) or not folder) and "__MACOSX" not in folder:
+                prefixes.append(f"{folder[1:]}/" if folder else "")
+    if not prefixes:
+        return [Candidate(path, path.name, _failing(PackageError(f"there is no {PACKAGE} in this archive", str(path))))]
+    return [_in_archive(archive, prefix) for prefix in sorted(dict.fromkeys(prefixes), key=lambda p: _natural(Path(p)))]
+
+
+def _in_archive(archive: Archive, prefix: str) -> Candidate:
+    files = ZipFiles(archive, prefix)
+    name = Path(prefix).name if prefix else archive.path.name.removesuffix(ZIP)
+    for suffix in SUFFIXES:
+        name = name.removesuffix(suffix)
+    return Candidate(files.path, name, lambda: stages_in(files))
+
+
+def _failing(error: PackageError) -> Callable[[], list[Stage]]:
+    def read() -> list[Stage]:
+        raise error
+
+    return read
+
+
+def _by_apples_names(listed: Sequence[Candidate], notes: list[str]) -> dict[str, list[Candidate]]:
+    """Components of one folder, if its names are those of Apple's converter: at least two of its components."""
+    found: dict[str, list[tuple[int, Candidate]]] = {}
+    dropped, others = [], []
+    for each in listed:
+        met = _APPLE.match(each.name)
+        if met is None:
+            others.append(each)
+        elif met[1] in LEFT_OUT:
+            dropped.append(f"{each.path.name} is left out: {LEFT_OUT[met[1]]}; --component NAME=PATH takes it in")
+        else:
+            component = next(name for name, names in APPLE.items() if met[1] in names)
+            found.setdefault(component, []).append((int(met[2] or 0), each))
+    if len(found) < 2 or others:
+        return {}
+    for component, several in found.items():
+        if len(several) > 1 and any(number == 0 for number, _ in several):
+            notes += [f"{each.path.name} is left out: it is beside its own chunks" for n, each in several if n == 0]
+            found[component] = [(number, each) for number, each in several if number]
+    notes += dropped
+    return {
+        name: [each for _, each in sorted(found[name], key=lambda pair: pair[0])] for name in APPLE if name in found
+    }
+
+
+def _snapshot(path: Path) -> Path:
+    """Of a model's folder in the hub's cache the snapshot, if there is one only; any other folder is itself."""
+    snapshots = path / "snapshots"
+    if not (path / "blobs").is_dir() or not snapshots.is_dir():
+        return path
+    found = sorted(child for child in snapshots.iterdir() if child.is_dir())
+    if len(found) != 1:
+        raise UserError(f"the cache has {len(found)} snapshots of this model", str(path), f"Give one of {snapshots}.")
+    return found[0]
+
+
+def _named(folder: Path) -> str:
+    """A folder's own name; a snapshot of the hub's cache, whose name is a checksum, has its model's."""
+    folder = folder.resolve()
+    return folder.parents[1].name.rpartition("--")[2] if folder.parent.name == "snapshots" else folder.name
+
+
+def _deeper(path: Path) -> str | None:
+    """Where packages are, if further below."""
+    found: list[str] = []
+    level = [path]
+    for _ in range(DEPTH):
+        below = [child for folder in level for child in sorted(folder.iterdir()) if child.is_dir()][:MAX_FOLDERS]
+        level = [child for child in below if not child.name.endswith(SUFFIXES) and not child.is_symlink()]
+        found += dict.fromkeys(
+            str(child.parent.relative_to(path)) for child in below if child.name.endswith(SUFFIXES)
+        )  # fmt: skip
+    return f"There are some in {', '.join(dict.fromkeys(found))}." if found else None
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    return [(int(part) if part.isdecimal() else 0, part) for part in re.split(r"([0-9]{1,18})", path.name)]
+
+
+def component_name(text: str) -> str:
+    """As names in a model are allowed to be."""
+    return re.sub(r"[^A-Za-z0-9_.\- ]", "_", text)[:70] or "unnamed"
+
+
+def fresh_name(text: str, taken: set[str]) -> str:
+    """A name that is not among `taken`, to which it is added."""
+    base = component_name(text).replace("..", "_")
+    name, number = base, 2
+    while name in taken:
+        name, number = f"{base}_{number}", number + 1
+    taken.add(name)
+    return name
