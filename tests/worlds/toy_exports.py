@@ -150,7 +150,7 @@ def _write_documents(
         "plan_sha256": schedule["plan_sha256"], "weights": {"description": "none", "seed": None},
         "made_with": "a test", "text_tokens": TOKENS, "encoder_tokens": TOKENS,
         "sampling": {"timesteps": list(np.linspace(1000, 10, steps)), "time_scale": 1000.0, "guidance": 7.0,
-                     "fps": 24.0, "batch": 2, "latent_channels": 4, "latent_shape": [4, chunks, LATENT, LATENT]},
+                     "fps": 24.0, "batch": 2, "latent_channels": 4, "latent_shape": [4, chunks, LATENT, LATENT], "solver": "euler"},
         "decoding": {"num_frames": chunks * batches, "height": 8 * LATENT, "width": 8 * LATENT,
                      "chunk_latent_frames": 1, "chunk_frames": [batches] * chunks, "batch_frames": chunks},
         "no_caption": {"file": "no_caption.bin", "shape": [TOKENS, WIDTH],

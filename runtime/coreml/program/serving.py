@@ -32,7 +32,8 @@ from torch import Tensor
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.runtime.coreml.package.errors import PackageError
-from ondevice_sora.runtime.coreml.package.package import Constant, Package, Value, read_package
+from ondevice_sora.runtime.coreml.package.package import Constant, Package, Value
+from ondevice_sora.runtime.coreml.package.reading import read_package
 from ondevice_sora.runtime.coreml.package.types import NUMPY_DTYPES, TensorType
 from ondevice_sora.runtime.coreml.program.operations import TORCH_DTYPES
 from ondevice_sora.runtime.coreml.program.program import Held, Program

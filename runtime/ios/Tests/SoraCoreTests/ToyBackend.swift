@@ -167,7 +167,7 @@ extension Toy {
             madeWith: "a test", textTokens: 1, encoderTokens: 1,
             sampling: Manifest.Sampling(
                 timesteps: [1000], timeScale: 1000, guidance: 1, fps: 24, batch: 1, latentChannels: 1,
-                latentShape: [1, 1, 4, 4]),
+                latentShape: [1, 1, 4, 4], solver: .euler),
             decoding: Manifest.Decoding(
                 numFrames: 1, height: 4, width: 4, chunkLatentFrames: 1, chunkFrames: [1], batchFrames: 1),
             noCaption: Manifest.Constant(file: "no_caption.bin", shape: [1, 1], checksum: ""), tokenizer: nil,

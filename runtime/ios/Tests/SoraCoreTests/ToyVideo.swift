@@ -175,7 +175,7 @@ struct ToyVideo {
             textTokens: 3, encoderTokens: Self.tokens,
             sampling: Manifest.Sampling(
                 timesteps: timesteps, timeScale: 1000, guidance: guidance, fps: 24, batch: batch, latentChannels: 4,
-                latentShape: Self.latentShape),
+                latentShape: Self.latentShape, solver: .euler),
             decoding: Manifest.Decoding(
                 numFrames: Self.numFrames, height: 4, width: 4, chunkLatentFrames: 2, chunkFrames: [3, 2],
                 batchFrames: 2),
@@ -284,7 +284,7 @@ struct ToyVideo {
         var sampler = Sampler(
             Manifest.Sampling(
                 timesteps: timesteps, timeScale: 1000, guidance: guidance, fps: 24, batch: batch, latentChannels: 4,
-                latentShape: Self.latentShape), leap: leap, seed: request.seed)
+                latentShape: Self.latentShape, solver: .euler), leap: leap, seed: request.seed)
         while let time = sampler.time, let step = sampler.nextStep {
             var velocity: [Float] = []
             for caption in [captions, none].prefix(batch) {
