@@ -49,4 +49,6 @@ def test_the_check_of_the_package_says_that_it_is_skipped() -> None:
 def test_what_needs_a_mac_says_so_elsewhere() -> None:
     done = ran_without_swift("check-on-mac")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "scripts/check-on-mac needs a Mac: this is Linux. scripts/check-swift checks what Linux can.\n"
+    assert (
+        done.stderr == "scripts/check-on-mac needs a Mac: this is Linux. scripts/check-swift checks what Linux can.\n"
+    )
