@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from ondevice_sora.base.errors import UserError, nearest
 from ondevice_sora.base.files.writing import write_yaml
 from ondevice_sora.base.interrupts import check
-from ondevice_sora.base.units import format_bytes
+from ondevice_sora.base.units import format_bytes, format_percent
 from ondevice_sora.plans.schema import BlockEntry, Plan, Sampler, plan_data
 from ondevice_sora.profiles.blocks import PROCESSORS, BlockSpec, ComputeUnits
 from ondevice_sora.profiles.devices import Device
@@ -359,6 +359,9 @@ def _count_notes(each: _Counted) -> list[str]:
         notes.append(f"operations that are not known here, counted as moving bytes: {', '.join(unknown)}")
     if any(counted.open_loops for counted in each.works.values()):
         notes.append("has loops; a loop's body is counted once, since its rounds are not known")
+    if each.weights.zeros:
+        share = format_percent(each.weights.zeros / each.weights.compressed_count)
+        notes.append(f"its compressed weights are sparse: {share} are zeros that are not stored")
     notes += each.found.notes
     return notes
 
