@@ -229,6 +229,7 @@ def search(
     risk: float | None = None,
     seconds: float | None = 60.0,
     budgets: int = 0,
+    max_kill_share: float = 0.05,
 ) -> Search:
     """Find the fastest plan that keeps to a footprint: cuts, windows, residents. The rest stays as in `plan`.
 
@@ -237,6 +238,7 @@ def search(
     risk      choose by this quantile of the costs' spread, and be so sure that the limit is not below the budget
     seconds   stop then with the best so far; None: when nothing better is found
     budgets   search so many smaller budgets too, for the front of total and peak
+    max_kill_share   find no plan that is above the limit in more of the draws of limit, baseline and working memory
 
     Raises UserError for input that cannot be used, or if no plan fits.
     """
@@ -245,8 +247,8 @@ def search(
     loaded = loaded_plan(plan)
     devices = [device] if isinstance(device, str) else list(device)
     settings = [_setting(loaded, name) for name in devices]
-    budget = budget_for(settings, None if memory is None else size_of(memory), risk)
-    planning, found = find_plan_for(loaded, settings, budget, risk, seconds, budgets=budgets)
+    budget = budget_for(settings, None if memory is None else size_of(memory), risk, max_kill_share)
+    planning, found = find_plan_for(loaded, settings, budget, risk, seconds, budgets=budgets, most_doubt=max_kill_share)
     return Search(planning, LoadedPlan(found, loaded.document))
 
 

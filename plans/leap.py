@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 import msgspec
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.plans.schema import Index, Lpl
+from ondevice_sora.plans.schema import Lpl
+from ondevice_sora.plans.step_plan import Index
 
 Over = Literal["whole", "slice"]
 

@@ -26,7 +26,7 @@ from ondevice_sora.base.files.json_files import read_json
 from ondevice_sora.base.files.opening import FILE_NAME
 from ondevice_sora.base.files.writing import write_text
 from ondevice_sora.base.quantities import Bytes, Count, Seconds
-from ondevice_sora.base.text import END, Line, Title
+from ondevice_sora.base.text import END, Checksum, Line, Title
 from ondevice_sora.plans.leap import Leap
 from ondevice_sora.plans.loading import VisitColumns, compare_passes
 from ondevice_sora.plans.partition import cut
@@ -42,7 +42,6 @@ FORMAT: Literal["ondevice-sora-schedule-1"] = "ondevice-sora-schedule-1"
 MAX_FILE_BYTES = 50_000_000
 MAKE_AGAIN = "Make it again with `ondevice-sora schedule`."
 
-Checksum = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}" + END, description="64 hexadecimal digits")]
 PackageName = Annotated[
     str,
     msgspec.Meta(

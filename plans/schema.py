@@ -17,9 +17,12 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from ondevice_sora.base.errors import UserError, nearest
+from ondevice_sora.base.files.complaints import decode
 from ondevice_sora.base.files.documents import Document
 from ondevice_sora.base.files.reading import read_extended
 from ondevice_sora.base.text import LINE, Title
+from ondevice_sora.plans.step_file import planned_grid
+from ondevice_sora.plans.step_plan import Even, Grid, Index, Solver, Steps, check_grid, evaluated_steps, num_evaluations
 from ondevice_sora.profiles.blocks import ComputeUnits
 from ondevice_sora.profiles.figures import ByteCount
 from ondevice_sora.profiles.models.model import ActivationFormat, Precision, WeightFormat, family, precision_of
@@ -28,7 +31,6 @@ READY = Path(__file__).parent / "ready"
 CURVATURE_RULES = ("curvature", "bent_curvature")
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
-Steps = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 Packages = Literal["shared", "separate"]
 Start = Literal["first", "cached", "loaded"]
 Keep = (
@@ -36,7 +38,6 @@ Keep = (
     | Annotated[int, msgspec.Meta(ge=0, le=5000)]
     | tuple[str, ...]
 )
-Index = Annotated[int, msgspec.Meta(ge=0, le=999)]
 
 
 class Video(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,15 +57,27 @@ def guidance_branches(guidance: float) -> Literal[1, 2]:
 
 
 class Sampler(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Rectified-flow sampling: `steps` network evaluations if nothing ends them early, classifier-free guidance."""
+    """Rectified-flow sampling with classifier-free guidance.
+
+    grid      `even`: `steps` network evaluations at the model's own even times; else see Grid
+    solver    from one time to the next: `euler`, along the drift; `ab2`, the two-step Adams-Bashforth method on uneven
+              steps, along the drift and its change since the evaluation before
+    """
 
     steps: Steps = 30
     guidance: Annotated[float, msgspec.Meta(ge=0, le=100)] = 7.0
+    grid: Even | Grid = "even"
+    solver: Solver = "euler"
 
     @property
     def branches(self) -> Literal[1, 2]:
         """Samples in one network evaluation, as guidance_branches."""
         return guidance_branches(self.guidance)
+
+    @property
+    def evaluations(self) -> int:
+        """Network evaluations if nothing ends them early."""
+        return num_evaluations(self.grid, self.steps)
 
 
 class Lpl(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -186,6 +199,10 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     components: dict[str, ComponentPlan] = {}
     start: Start = "first"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as data: msgspec leaves out a default that is the very object, which a copy of it is not."""
+        return _plan_of, (plan_data(self),)
+
     def component(self, name: str) -> ComponentPlan:
         """The settings of a component: its own entry, else its family's, else the defaults."""
         return self.components.get(self.entry(name)) or ComponentPlan()
@@ -209,30 +226,34 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     @property
     def merging_steps(self) -> frozenset[int]:
         """The steps on which TDTM merges tokens."""
-        return frozenset(step for step in range(self.sampler.steps) if self.merges(step))
+        return frozenset(step for step in range(self.sampler.evaluations) if self.merges(step))
 
     def leap_steps(self) -> dict[int, float]:
-        """Number of network evaluations -> its probability; {steps: 1} without LPL."""
+        """Number of network evaluations -> its probability; all with certainty without LPL."""
         if self.lpl.mode == "fixed" and self.lpl.leap_step is not None:
             return {self.lpl.leap_step + 1: 1.0}
         if self.lpl.mode == "dynamic" and self.lpl.stop_steps:
             return {step + 1: p for step, p in sorted(self.lpl.stop_steps.items()) if p > 0}
-        return {self.sampler.steps: 1.0}
+        return {self.sampler.evaluations: 1.0}
 
     def most_evaluations(self) -> int:
         """The network evaluations of a schedule to be played: under dynamic LPL all, of which the last may not come."""
-        return self.sampler.steps if self.lpl.mode == "dynamic" else self.evaluations()
+        return self.sampler.evaluations if self.lpl.mode == "dynamic" else self.evaluations()
 
     def evaluations(self) -> int:
         """The number of network evaluations that the trace shows: the median one under dynamic LPL."""
         passed = 0.0
-        chosen = self.sampler.steps
+        chosen = self.sampler.evaluations
         for count, probability in self.leap_steps().items():
             passed += probability
             chosen = count
             if passed >= 0.5:
                 break
         return chosen
+
+    def evaluated_steps(self) -> list[bool]:
+        """Of each step whether it is evaluated, else leapt over; under dynamic LPL in the median run."""
+        return evaluated_steps(self.sampler.grid, self.sampler.steps, self.evaluations())
 
 
 def ready_plans() -> dict[str, Path]:
@@ -291,17 +312,26 @@ def load_plan(name: str | Path) -> LoadedPlan:
 
 
 def read_plan(document: Document) -> LoadedPlan:
-    """The plan in a document whose `extends` has been followed. Raises UserError."""
+    """The plan in a document whose `extends` has been followed; a planned grid is looked up. Raises UserError."""
     plan = document.convert(Plan)
     with document.locating():
         check_plan(plan)
+        sampler = plan.sampler
+        if isinstance(sampler.grid, Grid) and sampler.grid.planned is not None:
+            folder = document.file_of("$.sampler.grid.planned").parent
+            grid = planned_grid(sampler.grid.planned, folder, plan.model, sampler.steps)
+            plan = msgspec.structs.replace(plan, sampler=msgspec.structs.replace(sampler, grid=grid))
     return LoadedPlan(plan, document)
 
 
 def check_plan(plan: Plan) -> None:
     """What a schema cannot say: steps that do not exist, probabilities that do not add up, options without effect."""
-    lpl, steps = plan.lpl, plan.sampler.steps
+    check_grid(plan.sampler.grid, plan.sampler.steps)
+    lpl, steps = plan.lpl, plan.sampler.evaluations
     _check_lpl(lpl)
+    if lpl.mode != "off" and plan.sampler.solver != "euler":
+        what = f"LPL leaps along the last drift, which is Euler's step, and the solver is {plan.sampler.solver}"
+        raise UserError(what, mend="Write solver: euler, or a grid instead of LPL.", field="$.lpl.mode")
     if plan.start == "loaded" and not plan.keeps_loaded:
         mend = "Write keep: always for the components that do, or start: cached."
         raise UserError("no component stays loaded from one generation to the next", mend=mend, field="$.start")
@@ -402,6 +432,10 @@ def json_schema() -> dict[str, Any]:
     document = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "$defs": definitions}
     plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(document))
     return plain
+
+
+def _plan_of(data: dict[str, Any]) -> Plan:
+    return msgspec.convert(data, Plan, str_keys=True, dec_hook=decode)
 
 
 def plan_data(plan: Plan) -> dict[str, Any]:

@@ -23,12 +23,15 @@ from ondevice_sora.profiles.blocks import PROCESSORS, ComputeUnits, span_name
 from ondevice_sora.profiles.costs import figures, replace_figures
 from ondevice_sora.profiles.devices import Device, device_keys, is_machine, load_device, machines
 from ondevice_sora.profiles.figures import Figure, repeated, sampled, spread_of
+from ondevice_sora.profiles.kills import SeenKill, tell_kills
 from ondevice_sora.profiles.measurements import LEAST_RATE, Measurement
 from ondevice_sora.profiles.models.model import Name, Precision, Variant
 from ondevice_sora.profiles.profile import SCALED_FROM, Profile, RunNoise, load_profile, scale_profile
 
 FORMAT = "ondevice-sora-capture-1"
 MAX_BYTES = 50_000_000
+MOST_TOLD = 5
+"""So many failures of each kind are told one by one."""
 LIKE_FIRST = 0.9
 """Later loads whose median is above this share of the first load hardly found a cache."""
 
@@ -110,12 +113,32 @@ class CapturedBlock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Failure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A block that could not be measured, and why."""
+    """A block that could not be measured, and why: it failed, or (`app_ended`) the system ended the app.
+
+    Who knows them says the block's names, `action` (what was being done), `footprint_bytes` (the last that was read
+    before), `limit_bytes` (what the system allowed the app) and `date`.
+    """
 
     package: Line
-    function: Line
     compute_units: ComputeUnits
     reason: Line
+    function: Line = ""
+    component: Line = ""
+    first_unit: Line = ""
+    last_unit: Line = ""
+    variant: Literal["plain", "tdtm", "tail"] = "plain"
+    precision: Precision | None = None
+    sha256: Line = ""
+    action: Literal["load", "run"] | None = None
+    app_ended: bool = False
+    footprint_bytes: Bytes | None = None
+    limit_bytes: Bytes | None = None
+    date: Line = ""
+
+    @property
+    def is_kill(self) -> bool:
+        """Whether it says at which block the app was ended, and what was being done."""
+        return self.app_ended and self.action is not None and bool(self.component and self.first_unit)
 
 
 class CaptureConditions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -144,7 +167,7 @@ class Capture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file. `device` is a key of the catalogue; a device that the catalogue lacks brings its `hardware`.
 
     Once read it names its device, also where the file has only a machine that the catalogue knows (`device_model`).
-    `baseline_bytes` is the footprint of the app with no model loaded. `failures` are not read.
+    `baseline_bytes` is the footprint of the app with no model loaded.
     """
 
     model: Line
@@ -208,7 +231,8 @@ def _without_empty(value: Any) -> Any:
 
 
 def with_memory_of(capture: Capture, harness: Capture) -> tuple[Capture, list[str]]:
-    """The capture with the memory figures and thermal states that a harness reported of the same blocks, and notes.
+    """The capture with the memory figures and thermal states that a harness reported of the same blocks, and where the
+    app was ended in it; and notes.
 
     Raises UserError if the harness's capture is of another device, model or package.
     """
@@ -237,7 +261,11 @@ def with_memory_of(capture: Capture, harness: Capture) -> tuple[Capture, list[st
         tools={**capture.conditions.tools, **told.tools},
     )
     merged = msgspec.structs.replace(
-        capture, blocks=tuple(blocks), conditions=conditions, baseline_bytes=harness.baseline_bytes
+        capture,
+        blocks=tuple(blocks),
+        conditions=conditions,
+        baseline_bytes=harness.baseline_bytes,
+        failures=(*capture.failures, *(failure for failure in harness.failures if failure.is_kill)),
     )
     return merged, notes
 
@@ -268,7 +296,7 @@ def _check(capture: Capture) -> None:
             )
         if not (_seconds_lists(block) or lengths):
             raise UserError(f"{block.label} has no samples", mend="Leave out what was not measured.", field=pointer)
-    if not capture.blocks:
+    if not capture.blocks and not _kills(capture):
         raise UserError("no block was measured", field="$.blocks")
 
 
@@ -292,10 +320,31 @@ def profile_of_capture(capture: Capture) -> tuple[Profile, list[str]]:
         measurements=tuple(_measurement(capture, block, source, notes) for block in capture.blocks),
         fit=base.fit,
         noise=_noise(capture, source),
+        kills=_kills(capture),
     )
     if profile.noise is None:
         notes.append("nothing was measured twice, so the interval leaves out how much runs differ on this device")
     return profile, [*notes, *_warnings(capture)]
+
+
+def _kills(capture: Capture) -> tuple[SeenKill, ...]:
+    """Where the app was ended, as far as the capture says at which block."""
+    return tuple(
+        SeenKill(
+            model=capture.model,
+            component=failure.component,
+            first_unit=failure.first_unit,
+            last_unit=failure.last_unit or failure.first_unit,
+            variant=failure.variant,
+            compute_units=failure.compute_units,
+            action=failure.action,
+            source=f"profile capture, {(failure.date or capture.conditions.date)[:10]}",
+            footprint_bytes=failure.footprint_bytes,
+            limit_bytes=failure.limit_bytes,
+        )
+        for failure in capture.failures
+        if failure.is_kill and failure.action is not None
+    )
 
 
 def _base(capture: Capture) -> Profile:
@@ -442,7 +491,14 @@ def _conditions(capture: Capture, base: Profile) -> dict[str, str]:
 
 def _warnings(capture: Capture) -> list[str]:
     """What to bear in mind when reading the figures."""
-    found = []
+    found = tell_kills(_kills(capture), MOST_TOLD)
+    failed = [failure for failure in capture.failures if not failure.is_kill]
+    for failure in failed[:MOST_TOLD]:
+        function = f" {failure.function}" if failure.function else ""
+        what = f"{failure.package}{function} on {failure.compute_units}"
+        found.append(f"not measured: {what}: {failure.reason}")
+    if len(failed) > MOST_TOLD:
+        found.append(f"so it was with {len(failed) - MOST_TOLD} more")
     for block in capture.blocks:
         first, later = block.loads.first_s, block.loads.later_s
         if first and later and median(later) > LIKE_FIRST * median(first):

@@ -158,6 +158,12 @@ def machines() -> Mapping[str, str]:
     return found
 
 
+def named(device: str) -> str:
+    """What a trace calls its device, by the catalogue's name where it is a machine's identifier: iPhone16,1."""
+    key = machines().get(device)
+    return device if key is None else load_device(key).name
+
+
 def _version(text: str) -> tuple[int, int]:
     major, _, minor = text.partition(".")
     return int(major), int(minor or 0)

@@ -20,6 +20,7 @@ from ondevice_sora.base.text import Line
 from ondevice_sora.profiles.costs import Array, Costs, Pricer, Sample, figure_range, figures
 from ondevice_sora.profiles.devices import DATA, Device, device_keys, load_device
 from ondevice_sora.profiles.figures import Figure
+from ondevice_sora.profiles.kills import SeenKill
 from ondevice_sora.profiles.measurements import Measurement
 from ondevice_sora.profiles.pricing import price_blocks
 from ondevice_sora.profiles.scaling import scale_costs
@@ -98,7 +99,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Costs and measurements of one device, under stated conditions.
 
     `hardware` describes a device that the catalogue does not have, such as the machine a profile was captured on.
-    `noise` is how much its whole runs differ, where that was measured.
+    `noise` is how much its whole runs differ, where that was measured; `kills` is where the app was ended on it.
     """
 
     device: Line
@@ -108,6 +109,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     measurements: tuple[Measurement, ...] = ()
     fit: FitRecord | None = None
     noise: RunNoise | None = None
+    kills: tuple[SeenKill, ...] = ()
     name: str = ""
     """Where it came from; set when it is read."""
 

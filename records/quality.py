@@ -26,6 +26,8 @@ DEFINITIONS = {
     "them. 'whole' is the same of text encoder, denoiser and decoder",
     "PSNR": "10 log10(255^2 / MSE) in dB, the mean squared error over all pixels of all videos, against the full-step "
     "video of the same prompt and seed",
+    "to exact": "PSNR against the flow's exact solution instead: eight times the steps by two-step Adams-Bashforth, "
+    "of which the row of half as many says how near it is; missing where that was not made",
     "SSIM": "Wang et al. 2004 (Gaussian window, sigma 1.5, 11 pixels), mean over frames and channels, against the same",
     "adherence": "share of videos in which the reader of frames finds what the prompt asks for; 'all' is shape, colour "
     "and direction at once",
@@ -50,8 +52,8 @@ Duration = Annotated[float, msgspec.Meta(gt=0, le=1e6)]
 class Measured(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One video: how it was made, and how it compares with the full-step video of the same prompt and seed.
 
-    `mse` is in squared levels of 0..255. The `full_*` seconds are those of the full-step run just before it,
-    on the same `machine`.
+    `mse` is in squared levels of 0..255; `exact_mse` is against the flow's exact solution, where that was made too. The
+    `full_*` seconds are those of the full-step run just before it, on the same `machine`.
     """
 
     configuration: Line
@@ -74,6 +76,7 @@ class Measured(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     is_dynamic: bool
     motion: Annotated[float, msgspec.Meta(ge=0, le=1e6)]
     machine: Line
+    exact_mse: Annotated[float, msgspec.Meta(ge=0, le=255.0**2)] | None = None
 
 
 class Interval(msgspec.Struct, frozen=True):
@@ -101,6 +104,7 @@ class Row(msgspec.Struct, frozen=True):
     dynamic_degree: Interval
     motion_pixels: Interval
     gain_over_fixed_db: Interval | None = None
+    exact_psnr_db: Interval | None = None
 
 
 class Strip(msgspec.Struct, frozen=True):

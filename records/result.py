@@ -5,7 +5,7 @@ Units are in the names; what is unknown is null. A trace carries its result, so 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -98,6 +98,7 @@ class Result(msgspec.Struct, frozen=True):
                     is killed, else none
     needed_bytes    the peak if there were no limit
     marks           share of the total that rests on figures of each mark
+    evaluated       of each step of the step plan whether the network is evaluated there, else it is leapt over
     start           what the app had done before, see Plan.start
     generations     all generations if several in a row were asked for; the rest of the result is of the first
     cautions        what must be known before believing it: figures that nobody knows, what Core ML may do instead
@@ -126,6 +127,7 @@ class Result(msgspec.Struct, frozen=True):
     what_ifs: list[WhatIf]
     blocks: list[BlockRow]
     notes: list[Line]
+    evaluated: Annotated[list[bool], msgspec.Meta(max_length=1000)] = []
     start: Line = "first"
     generations: list[Generation] = []
     cautions: list[Line] = []

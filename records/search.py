@@ -71,6 +71,17 @@ class BudgetPoint(FrontPoint, frozen=True):
     plan: dict[str, Any]
 
 
+class StepPoint(BudgetPoint, frozen=True):
+    """The best plan of so many network evaluations.
+
+    estimated_db   how near its latents are estimated to come to those of all steps, from a file of planned grids; null
+                   without one, and for all steps
+    """
+
+    evaluations: int
+    estimated_db: float | None
+
+
 class Planning(msgspec.Struct, frozen=True):
     """The answer of a search; rows begin with the plan found.
 

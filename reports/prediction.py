@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from ondevice_sora.profiles.devices import device_names
+from ondevice_sora.profiles.devices import device_names, named
 from ondevice_sora.records.metrics import component_results
 from ondevice_sora.records.trace import Span, Trace
 
@@ -68,7 +68,7 @@ def prediction_of(traces: Sequence[Trace]) -> Prediction | None:
     simulated, measured = kinds["simulated"], kinds["measured"]
     if simulated.plan != measured.plan:
         return None
-    if simulated.device != measured.device and simulated.device in device_names():
+    if named(simulated.device) != named(measured.device) and named(simulated.device) in device_names():
         return None
     total = Difference("total", simulated.total_s, measured.total_s)
     before, after = (_shares(trace) for trace in (simulated, measured))

@@ -57,6 +57,7 @@ COLUMNS = (
     Column("flickering", lambda row: row.flickering, THREE),
     Column("dynamic", lambda row: row.dynamic_degree, TWO),
     Column("motion", lambda row: row.motion_pixels, TWO),
+    Column("to exact, dB", lambda row: row.exact_psnr_db, ONE),
 )
 
 

@@ -6,6 +6,7 @@ what only a simulation knows (interval, bounds, advice) is then missing, never z
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
@@ -14,12 +15,13 @@ from typing import NamedTuple
 from ondevice_sora.base.units import format_bytes, format_count, format_percent, format_probability, format_seconds
 from ondevice_sora.profiles.figures import MARKS, Mark
 from ondevice_sora.records.metrics import busy_shares, component_results, step_ends
-from ondevice_sora.records.result import BlockRow, ComponentResult
+from ondevice_sora.records.result import BlockRow, ComponentResult, Result
 from ondevice_sora.records.trace import Span, Trace
 
 UNKNOWN = "\N{EN DASH}"
 """What people read as "not known"."""
 UNITS = {"cpu_and_gpu": "CPU + GPU", "cpu_only": "CPU", "cpu_and_ne": "CPU + ANE", "all": "all"}
+EVALUATED, LEAPT = "\N{BLACK CIRCLE}", "\N{MIDDLE DOT}"
 LANE_NAMES = {"load": "Load", "cpu": "CPU", "gpu": "GPU", "ane": "ANE"}
 """Lanes in the order in which they are shown."""
 
@@ -39,6 +41,20 @@ class Fact(NamedTuple):
     name: str
     value: str
     note: str
+
+
+def step_dots(result: Result) -> str | None:
+    """A step plan as a row of dots, noise first, and in words; None where it is not known."""
+    if not result.evaluated:
+        return None
+    made, steps = sum(result.evaluated), len(result.evaluated)
+    words = f"{made} of {steps} steps evaluated, the others leapt over" if made < steps else f"all {steps} evaluated"
+    return f"{dots_of(result.evaluated)} {words}"
+
+
+def dots_of(evaluated: Sequence[bool]) -> str:
+    """A dot for each step."""
+    return "".join(EVALUATED if made else LEAPT for made in evaluated)
 
 
 class ComponentRow(NamedTuple):

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.schema import Plan
+from ondevice_sora.plans.step_plan import Grid
 from ondevice_sora.profiles.models.catalogue import Reference, architecture
 from ondevice_sora.profiles.models.model import Model
 from ondevice_sora.profiles.models.opensora import check_video, reference_partition
@@ -77,6 +78,7 @@ class PlannedVideo:
         check_video(shape.width, shape.height, shape.frames, described.config)
         request = request or request_of_plan(plan)
         model, source = model_and_source(plan, weights, seed)
+        _check_planned_for(plan, model, source)
         longest = model.denoiser.config.model_max_length
         encoder_tokens = plan.encoder_tokens or min(described.config.text_encoder.tokens, longest)
         if encoder_tokens > longest:
@@ -118,6 +120,31 @@ class PlannedVideo:
         bare = without_weights(*(network.config for network in vars(self.video.model).values()))
         walks = walks_of(VideoNetworks.of(bare, self.request), self.plan, self.encoder_tokens)
         return {component: {kind: walk.states() for kind, walk in kinds.items()} for component, kinds in walks.items()}
+
+
+def denoiser_digest(plan: Plan, weights: Path | None, seed: int | None = None) -> str:
+    """What tells the denoiser's weights apart, as files of planned grids have it: quick, of a few values each."""
+    return _digest(*model_and_source(plan, weights, seed))
+
+
+def check_planned_for(plan: Plan, weights: Path | None) -> None:
+    """Raises UserError if the plan's grid was planned for other weights of the denoiser than these."""
+    if isinstance(plan.sampler.grid, Grid) and plan.sampler.grid.denoiser is not None:
+        _check_planned_for(plan, *model_and_source(plan, weights))
+
+
+def _check_planned_for(plan: Plan, model: TextToVideo, source: WeightSource) -> None:
+    grid = plan.sampler.grid
+    if isinstance(grid, Grid) and grid.denoiser is not None and grid.denoiser != _digest(model, source):
+        raise UserError(
+            "this grid was planned for other weights of the denoiser",
+            mend="Plan one for these with `ondevice-sora steps plan`, or write its indices alone.",
+            field="$.sampler.grid",
+        )
+
+
+def _digest(model: TextToVideo, source: WeightSource) -> str:
+    return source.sampled(DENOISER, {name: tuple(held.shape) for name, held in model.denoiser.state_dict().items()})
 
 
 def _tokenizer(plan: Plan, weights: Path | None, vocabulary: int, length: int) -> TokenizerDocument | None:

@@ -7,10 +7,13 @@ import math
 from ondevice_sora.base.units import format_bytes, format_count, format_seconds
 from ondevice_sora.profiles.blocks import BlockSpec
 from ondevice_sora.profiles.costs import figures
+from ondevice_sora.profiles.kills import tell_kills
 from ondevice_sora.simulator.engine import Outcome
 from ondevice_sora.simulator.prepare import Prepared
 from ondevice_sora.simulator.risk import spread_at
 
+MOST_KILLS = 3
+"""So many blocks at which the app was ended are named."""
 WIDE = 0.3
 """The spread of working memory from which on it is told."""
 
@@ -18,11 +21,21 @@ WIDE = 0.3
 def cautions(prepared: Prepared, outcome: Outcome) -> list[str]:
     """Sentences, the most telling first; none for a plan that is priced by what is known."""
     return [
+        *_kills(prepared, outcome),
         *_refused(prepared),
         *_first_loads(prepared),
         *_left_to_core_ml(prepared),
         *_working_memory(prepared, outcome),
     ]
+
+
+def _kills(prepared: Prepared, outcome: Outcome) -> list[str]:
+    """Where the app was ended on this device, beside what is predicted to be held."""
+    model = prepared.model.name
+    told = tell_kills((kill for kill in prepared.setting.profile.kills if kill.model == model), MOST_KILLS)
+    if told:
+        told[-1] += f" Predicted here: a peak of {format_bytes(outcome.peak_bytes)}."
+    return told
 
 
 def _refused(prepared: Prepared) -> list[str]:

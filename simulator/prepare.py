@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.optimal.question import Candidate
 from ondevice_sora.plans.schedule import Schedule, build_schedule
-from ondevice_sora.plans.schema import BlockEntry, LoadedPlan, Plan, Tdtm, check_merging_units, load_plan
+from ondevice_sora.plans.schema import BlockEntry, LoadedPlan, Plan, Sampler, Tdtm, check_merging_units, load_plan
 from ondevice_sora.profiles.blocks import PROCESSORS
 from ondevice_sora.profiles.costs import BlockCosts, Sample
 from ondevice_sora.profiles.devices import Device
@@ -231,6 +231,11 @@ def ready(
     if plan.lpl.mode != "off" and not model.is_rectified_flow:
         what = f"LPL leaps along a rectified flow, which {model.name} is not"
         raise UserError(what, mend="Remove `lpl`.", field="$.lpl")
+    if not model.is_rectified_flow:
+        for key in ("grid", "solver"):
+            if getattr(plan.sampler, key) != getattr(Sampler(), key):
+                what = f"this is for rectified flows, and {model.name} is none"
+                raise UserError(what, mend="Remove it.", field=f"$.sampler.{key}")
     if plan.tdtm.steps != "none" and not model.merges_tokens:
         what = f"has no effect: no unit of {model.name} merges tokens"
         raise UserError(what, mend="Remove `tdtm`.", field="$.tdtm")

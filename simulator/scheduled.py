@@ -89,7 +89,7 @@ def schedule_file(prepared: Prepared, function_of: Callable[[BlockSpec], Functio
         transient_share=memory.transient,
         residual_share=memory.residual,
         predicted=Predicted(outcome.total_s, outcome.peak_bytes),
-        leap=resolved(plan.lpl, plan.sampler.steps),
+        leap=resolved(plan.lpl, plan.sampler.evaluations),
         blocks=blocks,
         held=schedule.held,
         left=tuple(number for number, is_left in enumerate(schedule.columns.is_left) if is_left),

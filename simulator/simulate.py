@@ -116,6 +116,7 @@ def simulation_of(
         what_ifs=what_ifs(prepared) if with_what_ifs else [],
         blocks=_block_rows(prepared),
         notes=_notes(prepared),
+        evaluated=plan.evaluated_steps(),
         start=plan.start,
         cautions=cautions(prepared, unlimited),
     )

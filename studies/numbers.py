@@ -62,6 +62,7 @@ def numbers(tokenizers: Files) -> Files:
         **_json("noise.json", "The first and the last values of noise: float32.", 2e-6, {"rows": list(_noise())}),
         **_json("times.json", "Times at which the network is evaluated.", 1e-9, {"rows": list(_times())}),
         **_json("euler.json", "One step with guidance, conditional half first.", 1e-6, {"rows": list(_euler())}),
+        **_json("ab2.json", "Steps of the two-step Adams-Bashforth method on uneven times.", 1e-5, _ab2()),
         **_leaps(),
         **_json("decoding.json", "Chunks of latent frames, batches of frames.", 0, {"rows": list(_decoding())}),
         **_json("rounding.json", "Values of images, float32, and their bytes.", 0, {"rows": list(_rounding())}),
@@ -242,6 +243,27 @@ def _euler() -> Iterator[dict[str, Any]]:
             "velocity": velocity.flatten().tolist(),
             "stepped": stepped.flatten().tolist(),
         }
+
+
+def _ab2() -> dict[str, Any]:
+    generator = torch.Generator().manual_seed(2)
+    shape = (1, 4, 2, 2, 2)
+    latent = torch.randn(shape, generator=generator)
+    times = (1000.0, 900.0, 640.0, 250.0, 90.0)
+    velocities = [torch.randn(shape, generator=generator) for _ in times]
+    stepped: list[Tensor] = []
+
+    def denoise(latents: Tensor, timesteps: Tensor, *, step: int, merge: bool) -> Tensor:
+        stepped.append(latents)
+        return velocities[step]
+
+    result = sample(denoise, latent, times, guidance_scale=1.0, solver="ab2")
+    after = [*stepped[1:], result.latent]
+    rows = [
+        {"time": time, "velocity": velocity.flatten().tolist(), "stepped": end.flatten().tolist()}
+        for time, velocity, end in zip(times, velocities, after, strict=True)
+    ]
+    return {"latent_shape": list(shape[1:]), "times": list(times), "latent": latent.flatten().tolist(), "rows": rows}
 
 
 # Leaps

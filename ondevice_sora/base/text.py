@@ -21,6 +21,8 @@ LINE = msgspec.Meta(pattern=rf"^[^{CONTROLS}]*{END}", description="one line with
 Line = Annotated[str, LINE, msgspec.Meta(max_length=2000)]
 Title = Annotated[str, LINE, msgspec.Meta(min_length=1, max_length=120)]
 """What something is called, in the words of whoever wrote the file."""
+Checksum = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}" + END, description="64 hexadecimal digits")]
+"""SHA-256."""
 
 _UNPRINTABLE = re.compile(rf"(?![\n\t])[{CONTROLS}\ud800-\udfff\ufffe\uffff]")
 

@@ -1,4 +1,4 @@
-"""evaluate: measure what LPL and TDTM do to the videos of the small model, on prompts it was not trained on.
+"""evaluate: what fewer evaluations, LPL and TDTM do to the small model's videos, on prompts it was not trained on.
 
 Every configuration makes the same prompts from the same seeds; each video is compared with the full-step one. Prints a
 table and writes DIR/results.json and DIR/report.html. A run that was stopped goes on where it was: every video's
@@ -18,6 +18,8 @@ from ondevice_sora.base.interrupts import keeping
 from ondevice_sora.commands.common import EXIT_FITS, needing, progress_bar, shown, whole_number
 
 if TYPE_CHECKING:
+    from ondevice_sora.plans.schema import Plan
+    from ondevice_sora.plans.step_file import StepFile
     from ondevice_sora.runtime.small.evaluation.configurations import Configuration
 
 DEFAULT_PLAN = "small"
@@ -26,6 +28,7 @@ RESULTS, REPORT = "results.json", "report.html"
 EXAMPLES = """
 examples:
   ondevice-sora evaluate -o evaluation
+  ondevice-sora evaluate -o evaluation --processes 2 --only planned_8_euler planned_12_ab2 exact exact_check
   ondevice-sora evaluate -o evaluation --prompts 8 --seeds 1 --only fixed_16 paper tdtm_all
 """
 
@@ -37,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--plan",
         default=DEFAULT_PLAN,
         metavar="PLAN",
-        help=f"plan of the full-step videos; its LPL and TDTM are not used (default {DEFAULT_PLAN})",
+        help=f"plan of the full-step videos; its grid, solver, LPL and TDTM are not used (default {DEFAULT_PLAN})",
     )
     parser.add_argument(
         "--prompts", type=whole_number(1, 144), default=DEFAULT_PROMPTS, metavar="N",
@@ -63,6 +66,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--strips", type=whole_number(0, 144), default=DEFAULT_STRIPS, metavar="N",
         help="prompts whose frames the page shows (default %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--steps", type=Path, metavar="FILE",
+        help="planned grids to measure, made by `steps plan` (default: those that ship, with the weights that ship)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--processes", type=whole_number(1, 1024), default=1, metavar="N",
+        help="so many at a time, with one thread each (default %(default)s)",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print the results as one JSON document")
 
@@ -106,10 +117,11 @@ def run(options: argparse.Namespace) -> int:
 
     plan = load_plan(options.plan).plan
     small_request(plan)
-    known = configurations(plan, options.accepted_errors or ACCEPTED_ERRORS)
+    planned = _planned(options, plan)
+    known = configurations(plan, options.accepted_errors or ACCEPTED_ERRORS, planned)
     wanted = _wanted(known, options.only)
     scenes = chosen_scenes(options.prompts)
-    model = load_small(options.weights)
+    load_small(options.weights)  # weights that are no small model are told of before anything else
     digest = weights_digest(options.weights)
     open_folder(options.output, digest)
 
@@ -118,7 +130,10 @@ def run(options: argparse.Namespace) -> int:
         keeping(f"finished videos are kept in {options.output}; the same command goes on from them"),
         progress_bar("videos", len(wanted) * len(scenes) * options.seeds) as advance,
     ):
-        run_evaluation(model, options.output, wanted, scenes, options.seeds, strips=options.strips, on_video=advance)
+        run_evaluation(
+            options.weights, options.output, wanted, scenes, options.seeds,
+            strips=options.strips, processes=options.processes, on_video=advance,
+        )  # fmt: skip
     everything = list(known.values())
     records = read_all(options.output, everything, scenes, options.seeds)
     results = Evaluation(
@@ -136,6 +151,23 @@ def run(options: argparse.Namespace) -> int:
     for name in (RESULTS, REPORT):
         print(f"Wrote {options.output / name}", file=sys.stderr)
     return EXIT_FITS
+
+
+def _planned(options: argparse.Namespace, plan: Plan) -> StepFile | None:
+    """The planned grids of these weights. Raises UserError for a file that is named and is of others."""
+    from ondevice_sora.plans.step_file import read_steps, shipped_steps
+    from ondevice_sora.runtime.models import denoiser_digest
+
+    path = options.steps or shipped_steps(plan.model)
+    if path is None:
+        return None
+    file = read_steps(path)
+    if (file.denoiser, file.steps) == (denoiser_digest(plan, options.weights), plan.sampler.steps):
+        return file
+    if options.steps is None:
+        return None
+    what = "these grids are of other weights or another number of steps"
+    raise UserError(what, str(path), "Plan them with `ondevice-sora steps plan`.")
 
 
 def _wanted(known: dict[str, Configuration], only: list[str] | None) -> list[Configuration]:

@@ -83,6 +83,7 @@ def run(options: argparse.Namespace) -> int:
 def _generate_whole(options: argparse.Namespace, loaded: LoadedPlan, outputs: dict[str, Path]) -> None:
     """With all weights in memory, and a progress bar, one tick a step."""
     from ondevice_sora.plans.schema import check_merging_units
+    from ondevice_sora.runtime.models import check_planned_for
     from ondevice_sora.runtime.sampling.generation import generate
     from ondevice_sora.runtime.sampling.sidecar import sidecar
     from ondevice_sora.runtime.sampling.video import VideoNetworks
@@ -97,7 +98,8 @@ def _generate_whole(options: argparse.Namespace, loaded: LoadedPlan, outputs: di
     load_s = time.perf_counter() - began
     with loaded.locating():
         check_merging_units(loaded.plan, model.denoiser.block_names)
-    with keeping("no file was written"), progress_bar("steps", request.num_steps) as advance:
+        check_planned_for(loaded.plan, options.weights)
+    with keeping("no file was written"), progress_bar("steps", len(request.timesteps())) as advance:
         video = generate(
             VideoNetworks.of(model, request), token_ids, token_mask, seed=options.seed, on_step=lambda _: advance(1)
         )

@@ -35,11 +35,11 @@ def generate_blocks(options: argparse.Namespace, loaded: LoadedPlan, outputs: di
     planned, token_ids, token_mask, made_of = _planned(options, loaded)
     with loaded.locating():
         check_merging_units(loaded.plan, planned.video.model.denoiser.block_names)
-    with _store_folder(options.store, next(iter(outputs.values())).parent) as folder:
+    with store_folder(options.store, next(iter(outputs.values())).parent) as folder:
         began = time.perf_counter()
         with loaded.locating():
             work = BlockwiseVideo(planned, folder, options.store_precision or "checkpoint")
-            _prepare(work)
+            prepared(work)
         expected = work.expected
         print(_told(planned.name, options.store, expected), file=sys.stderr)
         with progress_bar("writing the store, units", len(work.writer.remaining)) as advance:
@@ -96,7 +96,7 @@ def _planned(options: argparse.Namespace, loaded: LoadedPlan) -> tuple[PlannedVi
 
 
 @contextmanager
-def _store_folder(kept: Path | None, beside: Path) -> Iterator[Path]:
+def store_folder(kept: Path | None, beside: Path) -> Iterator[Path]:
     """The folder that keeps the store, or one of our own on the video's disk: a temporary folder may lie in memory."""
     if kept is None:
         with keeping("no file was written"), scratch_in(beside, "blocks") as folder:
@@ -106,12 +106,13 @@ def _store_folder(kept: Path | None, beside: Path) -> Iterator[Path]:
         yield kept
 
 
-def _prepare(work: BlockwiseVideo) -> None:
-    """Measure what is needed to tell what the generation takes."""
+def prepared(work: BlockwiseVideo) -> BlockwiseVideo:
+    """Measure what is needed to tell what the generation takes. Raises UserError."""
     with status_line() as say:
         work.probe(lambda kind: say(f"measuring {kind}"))
         say("measuring the disk")
         work.begin()
+    return work
 
 
 def _play(work: BlockwiseVideo, token_ids: Tensor, token_mask: Tensor, seed: int) -> tuple[Video, Trace]:

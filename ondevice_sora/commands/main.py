@@ -13,11 +13,12 @@ from ondevice_sora.commands.common import EXIT_FITS, EXIT_UNUSABLE, Parser, guar
 VERBS = {
     "simulate": "predict how a plan runs on a device",
     "plan": "search for the fastest plan, explain one; list and show plans; print their JSON Schema",
+    "steps": "plan which network evaluations of a model are worth making; show the grids of a file",
     "profile": "list and show device profiles; fit one to published figures, or capture one here",
     "run": "play an export and make its video; or run a plan from a block store, and measure it",
     "weights": "fetch a published model's weights, and see whether a folder of them is whole",
     "generate": "make a video from a prompt, here, with the small model or Open-Sora",
-    "evaluate": "measure what LPL and TDTM do to the small model's videos",
+    "evaluate": "measure what fewer evaluations, LPL and TDTM do to the small model's videos",
     "export": "make Core ML packages of a plan's blocks",
     "schedule": "write the schedule of an export for a device, as `simulate` plays it",
     "validate": "compare the simulator with published figures, and our networks with references and exports",

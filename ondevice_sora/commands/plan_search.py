@@ -3,28 +3,41 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from ondevice_sora.base import interrupts
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.commands.common import DEFAULT_DEVICE, EXIT_FITS, distinct, output_path, size_argument, status_line
+from ondevice_sora.commands.common import (
+    DEFAULT_DEVICE,
+    EXIT_FITS,
+    distinct,
+    output_path,
+    refuse_without_effect,
+    size_argument,
+    status_line,
+)
 
 if TYPE_CHECKING:
-    from ondevice_sora.plans.schema import LoadedPlan
-    from ondevice_sora.records.search import Planning
+    from ondevice_sora.plans.schema import LoadedPlan, Plan
+    from ondevice_sora.records.search import Planning, StepPoint
     from ondevice_sora.simulator.prepare import Setting
     from ondevice_sora.simulator.search.problem import Scored
     from ondevice_sora.simulator.search.state import Known
 
 MODELS = {"opensora-256": "ours-256", "opensora-192": "ours-192"}
 """The plan that a search for a model starts from; all techniques are on."""
+STEPPED = {"opensora-256": "steps-256", "opensora-192": "steps-192"}
+"""The same of a search over numbers of evaluations: without TDTM, which costs more than it saves."""
 DEFAULT_SECONDS = 60.0
 SMALLER_BUDGETS = 8
 MOST_CERTAIN = 0.999
+MOST_DOUBT = 0.05
 SAVED_EVERY_S, SHOWN_EVERY_S = 5.0, 0.2
 
 
@@ -47,6 +60,25 @@ def add_search_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--risk", type=_share, metavar="P",
         help="choose by this quantile of the costs' spread, and be as certain that the limit is not below the budget",
+    )  # fmt: skip
+    parser.add_argument(
+        "--max-kill-share", type=_doubt, default=MOST_DOUBT, metavar="P",
+        help="give no plan that is above the limit in more than this share of the draws of limit, baseline and working "
+        f"memory, none of which is known exactly (default {MOST_DOUBT:g}); 1 to accept any",
+    )  # fmt: skip
+    parser.add_argument(
+        "--evaluations", type=_counts, metavar="A..B",
+        help="instead of the plan's grid and LPL: the best plan for each number of network evaluations",
+    )  # fmt: skip
+    parser.add_argument(
+        "--steps", metavar="FILE",
+        help="grids for --evaluations and their estimated quality, made by `steps plan` (default: the model's that "
+        "ships, or else even grids)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--quality", type=_decibels, metavar="DB",
+        help="with --evaluations, the plan to write: the fastest whose latents are estimated to come so near to those "
+        "of all steps",
     )  # fmt: skip
     parser.add_argument(
         "--seconds", type=_seconds, default=DEFAULT_SECONDS, metavar="N",
@@ -92,6 +124,34 @@ def _share(text: str) -> float:
     return value
 
 
+def _doubt(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 < value <= 1.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share. Write one above 0 and up to 1, such as 0.05.")
+    return value
+
+
+def _counts(text: str) -> range:
+    found = re.fullmatch(r"([0-9]{1,4})(?:\.\.([0-9]{1,4}))?", text)
+    first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+    if not 1 <= first <= last <= 1000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a range of evaluations. Write one such as 6..30, or 8.")
+    return range(first, last + 1)
+
+
+def _decibels(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 < value <= 1000.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of decibels above zero, such as 25.")
+    return value
+
+
 def _seconds(text: str) -> float:
     try:
         value = float(text)
@@ -113,6 +173,11 @@ def run_search(options: argparse.Namespace) -> int:
         raise UserError("--device and --devices are both given", mend="Give one of the two.")
     devices = [name.strip() for name in (options.devices or options.device or DEFAULT_DEVICE).split(",")]
     models = [name.strip() for name in options.model.split(",")]
+    if options.evaluations is not None:
+        return run_evaluations(options, models, devices)
+    refuse_without_effect(
+        options, ("steps", "quality"), "without --evaluations", "Add it, such as --evaluations 6..30."
+    )
     outputs = _outputs(options, models, devices)
     folder = _folder(options, models)
     plannings: dict[str, Planning] = {}
@@ -217,18 +282,16 @@ class _Searched(NamedTuple):
 def _search(model: str, devices: list[str], options: argparse.Namespace) -> _Searched:
     """Raises UserError, and Interrupted if there is no plan yet."""
     from ondevice_sora.plans.schema import LoadedPlan, load_plan
-    from ondevice_sora.profiles.profile import load_profile
-    from ondevice_sora.simulator.prepare import setting_of
     from ondevice_sora.simulator.search.comparison import budget_for, find_plan_for, other_budget
     from ondevice_sora.simulator.search.state import fingerprint, load_state, save_state
 
     loaded = load_plan(MODELS.get(model, model))
     plan = loaded.plan
-    settings = []
-    for name in devices:
-        profile, device = load_profile(name)
-        settings.append(setting_of(profile, device, plan))
-    budget = budget_for(settings, options.memory, options.risk)
+    settings = _settings(plan, devices)
+    budget = budget_for(settings, options.memory, options.risk, options.max_kill_share)
+    beside = other_budget(settings, budget[0])
+    if options.memory is not None and options.memory > budget[0]:
+        beside = options.memory  # what was asked for is shown, and its doubt
     is_front_asked = any(asked is not None for asked in (options.pareto, options.front, options.report))
     known: Known = {}
     about = fingerprint(plan, settings)
@@ -241,9 +304,91 @@ def _search(model: str, devices: list[str], options: argparse.Namespace) -> _Sea
     ):
         answer, best = find_plan_for(
             loaded, settings, budget, options.risk, options.seconds, progress,
-            SMALLER_BUDGETS if is_front_asked else 0, known, other_budget(settings, budget[0]),
+            SMALLER_BUDGETS if is_front_asked else 0, known, beside, options.max_kill_share,
         )  # fmt: skip
     return _Searched(model, answer, LoadedPlan(best, loaded.document), settings)
+
+
+def _settings(plan: Plan, devices: list[str]) -> list[Setting]:
+    """Raises UserError."""
+    from ondevice_sora.profiles.profile import load_profile
+    from ondevice_sora.simulator.prepare import setting_of
+
+    return [setting_of(*load_profile(name), plan) for name in devices]
+
+
+def run_evaluations(options: argparse.Namespace, models: list[str], devices: list[str]) -> int:
+    """The front over numbers of evaluations. Raises UserError, and Interrupted if there is no plan yet."""
+    import msgspec
+
+    from ondevice_sora.base.files.writing import write_yaml
+    from ondevice_sora.plans.schema import load_plan
+    from ondevice_sora.plans.step_file import read_steps, shipped_steps
+    from ondevice_sora.reports.terminal.search import print_steps_front
+    from ondevice_sora.simulator.search.comparison import budget_for
+    from ondevice_sora.simulator.search.evaluations import front_of_evaluations
+
+    refuse_without_effect(options, ("pareto", "report", "state"), "with --evaluations", "Leave it out.")
+    if len(models) > 1:
+        raise UserError("several models are searched", "--model", "Name one with --evaluations.")
+    if options.output and options.quality is None and len(options.evaluations) > 1:
+        mend = "Say how near it must come with --quality, or ask for one number of evaluations."
+        raise UserError("which plan of the front is to be written?", "-o", mend)
+    model = STEPPED.get(models[0], models[0])
+    loaded = load_plan(model)
+    path = Path(options.steps) if options.steps else shipped_steps(loaded.plan.model)
+    file = read_steps(path) if path is not None else None
+    if file is not None and file.model != loaded.plan.model:
+        raise UserError(f"grids of the model '{file.model}'; the plan's is '{loaded.plan.model}'", str(path))
+    if options.quality is not None and file is None:
+        what = f"nothing is known of the quality of fewer evaluations of '{loaded.plan.model}'"
+        raise UserError(what, "--quality", "Make a file of planned grids with `steps plan`, and name it with --steps.")
+    inputs = [model, *devices, *([options.steps] if options.steps else [])]
+    output = output_path(options.output, "", options.force, inputs) if options.output else None
+    folder = _folder(options, models)
+    settings = _settings(loaded.plan, devices)
+    budget, source = budget_for(settings, options.memory, options.risk, options.max_kill_share)
+    points: list[StepPoint] = []
+    with (
+        interrupts.keeping("no plan was found yet"),
+        status_line() as say,
+        _Progress(say, lambda: None) as progress,
+    ):
+        for point in front_of_evaluations(
+            loaded, settings, budget, options.evaluations, file, options.max_kill_share, options.seconds, progress
+        ):
+            points.append(point)
+    if options.json:
+        print(msgspec.json.format(msgspec.json.encode(points), indent=1).decode())
+    else:
+        print_steps_front(points, f"{loaded.plan.name}, {', '.join(devices)}; at most {source}")
+    written = []
+    good = [each for each in points if options.quality is None or (each.estimated_db or inf) >= options.quality]
+    if not good:
+        what = f"no number of evaluations among these is estimated to come within {options.quality:g} dB"
+        raise UserError(what, "--quality", "Ask for less, or for more --evaluations.")
+    least = min(good, key=lambda each: each.total_s)
+    if options.quality is not None and not options.json:
+        print(
+            f"{least.evaluations} evaluations are the fastest that are estimated to come within {options.quality:g} dB."
+        )
+    if output is not None:
+        here = loaded.moved_to(output.parent).model
+        write_yaml(output, {**least.plan, "model": here}, f"{least.total_s:.6f} s predicted.")
+        written.append(output)
+    if folder is not None:
+        folder.mkdir(exist_ok=True)
+        here = loaded.moved_to(folder).model
+        for each in points:
+            name = output_path(str(folder / f"{each.evaluations}.yaml"), "", options.force)
+            write_yaml(name, {**each.plan, "model": here}, f"{each.total_s:.6f} s predicted.")
+            written.append(name)
+    for written_path in written:
+        print(f"Wrote {written_path}", file=sys.stderr)
+    if points[-1].ending != "interrupted":
+        return EXIT_FITS
+    print("interrupted: what was found so far is shown", file=sys.stderr)
+    return interrupts.exit_status()
 
 
 def _going_on(options: argparse.Namespace, how: str = "") -> str:

@@ -84,13 +84,14 @@ def run_phone_capture(options: argparse.Namespace, write: Callable[..., None]) -
         print(f"the phone was lost: {lost}", file=sys.stderr)
     if not measured.blocks:
         raise UserError("no block was measured", mend="See the failures above.")
+    is_whole = not (lost or measured.failures)
     if harness is not None:
         measured, notes = with_memory_of(measured, harness)
         for note in notes:
             print(f"note: {note}", file=sys.stderr)
     write_capture(raw, measured)
     write(measured, path, raw)
-    if lost or measured.failures:
+    if not is_whole:
         left = len(targets) - len(measured.blocks)
         print(f"{left} of {len(targets)} were not measured. Run the same command again: it goes on.", file=sys.stderr)
         return EXIT_FAILED

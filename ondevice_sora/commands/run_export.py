@@ -55,7 +55,7 @@ def run_export(options: argparse.Namespace) -> int:
     _warn(played)
     with (
         keeping("no file was written"),
-        progress_bar("steps", export.video.request.num_steps) as advance,
+        progress_bar("steps", len(export.video.request.timesteps())) as advance,
         export.loaded.locating(),
     ):
         video, trace = play(

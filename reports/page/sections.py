@@ -22,6 +22,7 @@ from ondevice_sora.reports.rows import (
     kind_word,
     mark_rows,
     saved_share,
+    step_dots,
     total_s,
     verdict,
 )
@@ -259,4 +260,6 @@ def _plan_conditions(result: Result) -> list[tuple[str, str]]:
     counts = ", ".join(str(n) if share >= 1 else f"{n} ({format_percent(share)})" for n, share in chances)
     if counts:
         rows.append(("network evaluations", counts))
+    if dots := step_dots(result):
+        rows.append(("steps", dots))
     return rows

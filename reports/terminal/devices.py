@@ -51,6 +51,10 @@ def print_profile(profile: Profile, device: Device) -> None:
     _print_figures(console, figures(profile.costs))
     if profile.noise is not None:
         console.print(f"\nWhole runs differ by {profile.noise.spread:.1%} ({profile.noise.source})")
+    if profile.kills:
+        console.print("\nWhere the app was ended")
+        for kill in profile.kills:
+            console.print(f"  {kill.sentence}")
     if profile.fit is not None:
         print_fit(profile.fit)
 

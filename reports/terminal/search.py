@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ondevice_sora.base.units import format_bytes, format_percent, format_probability, format_seconds
 from ondevice_sora.profiles.figures import Mark
-from ondevice_sora.records.search import Explanation, FrontPoint, PlannedRow, Planning
+from ondevice_sora.records.search import Explanation, FrontPoint, PlannedRow, Planning, StepPoint
 from ondevice_sora.reports.search import (
     budget_cells,
     changes,
@@ -102,6 +102,25 @@ def print_front(planning: Planning) -> None:
         ]
         console.print()
         print_table(console, numbers("total", "peak", "packages", "stored"), rows, title)
+
+
+def print_steps_front(points: list[StepPoint], title: str) -> None:
+    """Print the best plan of each number of evaluations."""
+    heads = numbers("evaluations", "total", "quality", "peak", "doubt", "above the optimum")
+    rows = [
+        [
+            str(point.evaluations),
+            format_seconds(point.total_s),
+            "" if point.estimated_db is None else f"{point.estimated_db:.1f} dB",
+            format_bytes(point.peak_bytes),
+            format_probability(point.kill_share),
+            "" if point.gap is None else format_percent(point.gap),
+        ]
+        for point in points
+    ]
+    print_table(table_console(), heads, rows, title)
+    if any(point.estimated_db is not None for point in points):
+        print("quality: estimated distance of the latents to those of all steps")
 
 
 def thinned(points: list[FrontPoint]) -> list[FrontPoint]:

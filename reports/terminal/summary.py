@@ -23,6 +23,7 @@ from ondevice_sora.reports.rows import (
     interval_text,
     kind_word,
     mark_rows,
+    step_dots,
     total_s,
     verdict,
 )
@@ -159,7 +160,9 @@ def _memory_lines(trace: Trace) -> list[tuple[str, str]]:
 
 def _result_lines(trace: Trace, result: Result) -> list[tuple[str, str]]:
     bounds = result.bounds
+    dots = step_dots(result)
     lines = [
+        *([("steps", dots)] if dots else []),
         ("bounded by", result.bounded_by),
         ("bounds", f"{format_seconds(bounds.lower_s)} at least; {format_seconds(bounds.sequential_s)} without overlap"),
     ]

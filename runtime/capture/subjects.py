@@ -26,6 +26,7 @@ from ondevice_sora.plans.leap import resolved
 from ondevice_sora.plans.partition import cut
 from ondevice_sora.plans.schedule import MemoryModel, build_schedule, speeds_of
 from ondevice_sora.plans.schema import ComponentPlan, LoadedPlan, Plan, Tdtm
+from ondevice_sora.plans.step_plan import grid_times
 from ondevice_sora.profiles.costs import bytes_alone
 from ondevice_sora.profiles.devices import Device
 from ondevice_sora.profiles.models.catalogue import listed_model, name_in_captures
@@ -153,13 +154,14 @@ class StandIn:
             return player.play(DENOISER, {"latent": latents, "timestep": timesteps, **fixed})["velocity"]
 
         sampler = plan.sampler
-        times = flow_timesteps(sampler.steps, height=1, width=1, num_frames=1, transform=False)
+        even = flow_timesteps(sampler.steps, height=1, width=1, num_frames=1, transform=False)
         result = sample(
             denoise,
             noise,
-            times,
+            grid_times(sampler.grid, even),
             guidance_scale=sampler.guidance,
-            leap=rule_of(resolved(plan.lpl, sampler.steps)),
+            solver=sampler.solver,
+            leap=rule_of(resolved(plan.lpl, sampler.evaluations)),
             merge_steps=plan.merging_steps,
         )
         player.end_early(DENOISER)

@@ -126,11 +126,21 @@ def generate(
     All weights are in memory unless a player is given, whose schedule is of the video's networks and of a plan that
     asks for the same steps, merged ones too. Raises UserError on a bad request.
     """
+    player = player or WholePlayer(video.networks, video.request.merge_steps)
+    watch = Stopwatch(on_step)
+    result = denoised(video, token_ids, token_mask, seed=seed, player=player, watch=watch)
+    frames = decode(video, result.latent, player)
+    return Video(frames, result, watch.timings())
+
+
+@torch.no_grad()
+def denoised(
+    video: VideoNetworks, token_ids: Tensor, token_mask: Tensor, *, seed: int, player: Player, watch: Stopwatch
+) -> Sample:
+    """A generation up to its latent. Raises UserError on a bad request."""
     request, model = video.request, video.model
     request.check_prompt(token_mask)
     times = request.timesteps()
-    player = player or WholePlayer(video.networks, request.merge_steps)
-    watch = Stopwatch(on_step)
     caption = player.play(TEXT_ENCODER, model.text_encoder.initial_state(token_ids, token_mask))["caption"]
     captions = video.captions(caption)
     fps = torch.tensor([request.fps])
@@ -146,13 +156,13 @@ def generate(
         noise,
         times,
         guidance_scale=request.guidance_scale,
+        solver=request.solver,
         leap=request.leap,
         merge_steps=request.merge_steps,
         on_step=watch.step_done,
     )
     player.end_early(DENOISER)
-    frames = decode(video, result.latent, player)
-    return Video(frames, result, watch.timings())
+    return result
 
 
 @torch.no_grad()

@@ -23,7 +23,6 @@ from torch.nn import functional
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.leap import Curvature, Fixed, Leap, Over, Plateau
 
-NUM_TIMESTEPS = 1000
 DRIFTS_WATCHED = 3
 
 

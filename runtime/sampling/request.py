@@ -13,13 +13,17 @@ from torch import Tensor
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.leap import resolved
 from ondevice_sora.plans.schema import Plan, guidance_branches
+from ondevice_sora.plans.step_plan import Even, Grid, Solver, grid_times
 from ondevice_sora.runtime.sampling.leap import LeapRule, rule_of
 from ondevice_sora.runtime.sampling.sampler import flow_timesteps
 
 
 @dataclass(frozen=True)
 class VideoRequest:
-    """Shape of the video and how it is sampled. `merged_blocks` chooses among the blocks those that TDTM acts on.
+    """Shape of the video and how it is sampled.
+
+    `transform` and `discrete` make the model's even times, of `num_steps` steps, which `grid` may choose others from or
+    instead of. `merged_blocks` chooses among the blocks those that TDTM acts on.
 
     The denoiser's blocks see the first `attended_tokens` of a prompt that is padded further, all of it if None.
     """
@@ -32,6 +36,8 @@ class VideoRequest:
     guidance_scale: float
     transform: bool = True
     discrete: bool = False
+    grid: Even | Grid = "even"
+    solver: Solver = "euler"
     leap: LeapRule | None = None
     merge_steps: Collection[int] = ()
     merged_blocks: Callable[[Sequence[str]], Collection[str]] = tuple
@@ -43,7 +49,11 @@ class VideoRequest:
         return guidance_branches(self.guidance_scale)
 
     def timesteps(self) -> tuple[float, ...]:
-        """The times handed to the network at each step, 1000 to 0. Raises UserError on a bad request."""
+        """The times handed to the network, one an evaluation, 1000 to 0. Raises UserError on a bad request."""
+        return grid_times(self.grid, self.even_timesteps())
+
+    def even_timesteps(self) -> tuple[float, ...]:
+        """The model's own times, one a step. Raises UserError on a bad request."""
         return flow_timesteps(
             self.num_steps,
             height=self.height,
@@ -70,7 +80,9 @@ def request_of(plan: Plan, defaults: VideoRequest) -> VideoRequest:
         defaults,
         num_steps=plan.sampler.steps,
         guidance_scale=plan.sampler.guidance,
-        leap=rule_of(resolved(plan.lpl, plan.sampler.steps)),
+        grid=plan.sampler.grid,
+        solver=plan.sampler.solver,
+        leap=rule_of(resolved(plan.lpl, plan.sampler.evaluations)),
         merge_steps=plan.merging_steps,
         merged_blocks=plan.tdtm.chosen,
     )

@@ -16,7 +16,8 @@ from torch import Tensor
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.interrupts import check
 from ondevice_sora.plans.schema import guidance_branches
-from ondevice_sora.runtime.sampling.leap import NUM_TIMESTEPS, LeapRule, NoLeap, Observation, drift_cosine
+from ondevice_sora.plans.step_plan import TIME_SCALE, Solver
+from ondevice_sora.runtime.sampling.leap import LeapRule, NoLeap, Observation, drift_cosine
 
 FRAMES_PER_CHUNK = 17
 LATENT_FRAMES_PER_CHUNK = 5
@@ -83,14 +84,14 @@ def flow_timesteps(
     for name, value in (("num_steps", num_steps), ("height", height), ("width", width), ("num_frames", num_frames)):
         if value < 1:
             raise UserError(f"{name}: {value} is below 1", mend="Write a positive number.")
-    times = [NUM_TIMESTEPS * (1 - step / num_steps) for step in range(num_steps)]
+    times = [TIME_SCALE * (1 - step / num_steps) for step in range(num_steps)]
     if discrete:
         times = [float(round(time)) for time in times]
     if not transform:
         return tuple(times)
     pixels_ratio = height * width / REFERENCE_SIDE_PIXELS**2
     ratio = math.sqrt(pixels_ratio * latent_frames_in_transform(num_frames))
-    return tuple(ratio * time / (1 + (ratio - 1) * time / NUM_TIMESTEPS) for time in times)
+    return tuple(ratio * time / (1 + (ratio - 1) * time / TIME_SCALE) for time in times)
 
 
 def sample(
@@ -99,11 +100,12 @@ def sample(
     timesteps: Sequence[float],
     *,
     guidance_scale: float,
+    solver: Solver = "euler",
     leap: LeapRule | None = None,
     merge_steps: Collection[int] = (),
     on_step: Callable[[StepRecord], None] | None = None,
 ) -> Sample:
-    """Walk `noise` [B, C, T, H, W] to the data along `timesteps`.
+    """Walk `noise` [B, C, T, H, W] to the data along `timesteps`, by Euler's steps or by two-step Adams-Bashforth ones.
 
     `leap` decides whether to end early (default: never), `merge_steps` are the steps that run with TDTM, `on_step` is
     told of every step as it ends. Guidance is v = v_uncond + scale * (v_cond - v_uncond), both halves in one
@@ -117,15 +119,15 @@ def sample(
             mend="Merge at steps of the run only.",
         )
     watcher = (leap or NoLeap()).start(len(timesteps))
-    latent, previous, records = noise, None, []
+    latent, previous, dt_before, records = noise, None, 0.0, []
     for step, timestep in enumerate(timesteps):
         check()
         merge = step in merge_steps
         drift = _guided_drift(denoise, latent, timestep, guidance_scale, step, merge)
-        verdict = watcher.observe(Observation(step, timestep / NUM_TIMESTEPS, latent, drift))
+        verdict = watcher.observe(Observation(step, timestep / TIME_SCALE, latent, drift))
         time_after = timesteps[step + 1] if step + 1 < len(timesteps) and not verdict.leap else 0.0
-        dt = (timestep - time_after) / NUM_TIMESTEPS
-        latent = latent + (verdict.drift if verdict.leap else drift) * dt
+        dt = (timestep - time_after) / TIME_SCALE
+        latent = latent + (verdict.drift if verdict.leap else _along(solver, drift, previous, dt, dt_before)) * dt
         record = StepRecord(
             step=step,
             timestep=timestep,
@@ -141,14 +143,21 @@ def sample(
             on_step(record)
         if verdict.leap:
             break
-        previous = drift
+        previous, dt_before = drift, dt
     return Sample(latent, tuple(records))
+
+
+def _along(solver: Solver, drift: Tensor, previous: Tensor | None, dt: float, dt_before: float) -> Tensor:
+    """What a step goes along: the drift; for Adams-Bashforth as it is expected to be in the middle of the step."""
+    if solver == "euler" or previous is None:
+        return drift
+    return drift + (drift - previous) * (dt / (2 * dt_before))
 
 
 def replay(
     seen: Sequence[Observation], timesteps: Sequence[float], *, leap: LeapRule | None, merge_steps: Collection[int] = ()
 ) -> Sample:
-    """What `sample` would have done with `leap`, told by what a whole run without one saw.
+    """What `sample` would have done with `leap`, told by what a whole run of Euler's steps without one saw.
 
     A leap changes nothing that comes before it, so no network runs; the result is the same to the bit.
     """

@@ -39,7 +39,12 @@ def tried(prepared: Prepared, changes: Iterable[Change]) -> Iterator[tuple[Chang
 def leaping(prepared: Prepared) -> Plan | None:
     """The plan with LPL; None if it has it, or if leaping would save no step."""
     plan = prepared.plan
-    if plan.lpl.mode != "off" or not prepared.model.is_rectified_flow or plan.sampler.steps <= LEAP_STEP + 1:
+    if (
+        plan.lpl.mode != "off"
+        or plan.sampler.solver != "euler"
+        or not prepared.model.is_rectified_flow
+        or plan.sampler.evaluations <= LEAP_STEP + 1
+    ):
         return None
     return replace(plan, lpl=Lpl(mode="fixed", leap_step=LEAP_STEP))
 

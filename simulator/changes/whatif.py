@@ -47,7 +47,7 @@ def _changes(prepared: Prepared) -> Iterator[Change]:
     if changed := leaping(prepared):
         yield Change("With LPL", changed, setting, f"leap at step {LEAP_STEP}")
     if changed := without_leap(plan):
-        yield Change("Without LPL", changed, setting, f"all {plan.sampler.steps} steps")
+        yield Change("Without LPL", changed, setting, f"all {plan.sampler.evaluations} steps")
     if changed := merging(prepared):
         yield Change("With TDTM", changed, setting, "tokens merged on all steps")
     if changed := without_merging(plan):

@@ -22,6 +22,7 @@ from ondevice_sora.simulator.interval import SAMPLES, spread_of
 from ondevice_sora.simulator.limit import DOUBT, budget_within, usual_budget
 from ondevice_sora.simulator.prepare import Prepared, Setting, model_of, prepare, ready
 from ondevice_sora.simulator.risk import kill_risk
+from ondevice_sora.simulator.search.doubt import doubt_of, held_to
 from ondevice_sora.simulator.search.front import Clock, Within, best_within, front, score_of, search_within, undominated
 from ondevice_sora.simulator.search.problem import Problem, Scored, problem_of
 from ondevice_sora.simulator.search.search import FINALISTS, Progress, gap_of
@@ -41,8 +42,26 @@ SHORT_S = 2.0
 Maker = Callable[[Setting], Prepared]
 
 
-def budget_for(settings: Sequence[Setting], memory: int | None, risk: float | None) -> tuple[int, str]:
-    """The bytes that a plan may use on every device, and where they come from. Raises UserError beyond a limit."""
+def budget_for(
+    settings: Sequence[Setting], memory: int | None, risk: float | None, most_doubt: float | None = None
+) -> tuple[int, str]:
+    """The bytes that a plan may use on every device, and where they come from. Raises UserError beyond a limit.
+
+    No more than what is above a limit with a probability of `most_doubt`, if that is given.
+    """
+    budget, source = _budget_asked_for(settings, memory, risk)
+    if most_doubt is None:
+        return budget, source
+    held = min(budget_within(setting, most_doubt) for setting in settings)
+    if held >= budget:
+        return budget, source
+    return (
+        held,
+        f"of {format_bytes(budget)}, {source}, what is above the limit in {format_percent(most_doubt)} of draws",
+    )
+
+
+def _budget_asked_for(settings: Sequence[Setting], memory: int | None, risk: float | None) -> tuple[int, str]:
     tightest = min(settings, key=lambda setting: setting.limit_bytes)
     if memory is not None:
         if memory > tightest.limit_bytes:
@@ -80,11 +99,14 @@ def find_plan_for(
     budgets: int = 0,
     known: Known | None = None,
     beside: int | None = None,
+    most_doubt: float | None = None,
 ) -> tuple[Planning, Plan]:
     """The search's answer and the plan found. `budgets` smaller budgets are searched too, for the front, and `beside`.
 
     `known` holds the candidates scored before and takes those scored now. Ctrl-C ends the work with what there is: the
-    best plan so far and the rows done. Raises UserError if no plan fits, KeyboardInterrupt before there is any plan.
+    best plan so far and the rows done. No plan is returned that is above a limit with a probability of more than
+    `most_doubt`, if that is given: `beside` is shown nevertheless. Raises UserError if no plan fits, KeyboardInterrupt
+    before there is any plan.
     """
     described = model_of(loaded)
     with loaded.locating():
@@ -108,6 +130,8 @@ def find_plan_for(
             is_interrupted = is_interrupted or within.found.ending == "interrupted"
         main = searched[budget[0]]
         chosen = best_within(searched.values(), main)
+        if most_doubt is not None and not is_interrupted:
+            chosen = held_to(most_doubt, chosen, progress)
         scored = chosen.best if risk is None or is_interrupted else _surest(chosen, risk)
         if not is_interrupted:
             makers = [("found", _maker(chosen.problem, _plan_of(chosen.problem, scored))), *others]
@@ -138,7 +162,11 @@ def find_plan_for(
         search_s=main.found.seconds,
         risk=risk,
         rows=rows,
-        memory_front=[_point(within, settings) for within in undominated(searched.values(), main)],
+        memory_front=[
+            point
+            for within in undominated(searched.values(), main)
+            if (point := _point(within)).kill_share <= (1.0 if most_doubt is None else most_doubt)
+        ],
         storage_front=front(tried, "stored_bytes"),
         package_front=front(tried, "num_packages"),
     )
@@ -154,17 +182,16 @@ def _more_budgets(problem: Problem, budgets: int, beside: int | None) -> list[in
     return sorted((budget for budget in more if budget >= smallest and budget != problem.budget), reverse=True)
 
 
-def _point(within: Within, settings: Sequence[Setting]) -> BudgetPoint:
+def _point(within: Within) -> BudgetPoint:
     best = within.best
     plan = _plan_of(within.problem, best)
-    prepared = [ready(plan, within.problem.described, setting) for setting in settings]
     return BudgetPoint(
         total_s=best.totals_s[0],
         peak_bytes=best.peak_bytes,
         stored_bytes=best.stored_bytes,
         num_packages=best.num_packages,
         budget_bytes=within.problem.budget,
-        kill_share=max(kill_risk(each, each.play(is_limited=False)) for each in prepared),
+        kill_share=doubt_of(within.problem, best),
         gap=gap_of(best.score, within.found.bound, within.found.ending == "optimum"),
         ending=within.found.ending,
         plan=plan_data(plan),

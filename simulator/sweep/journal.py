@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import errno
-import json
-import os
-import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any
 
 import msgspec
 
-from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.documents import Document
-from ondevice_sora.base.files.json_files import read_rows
-from ondevice_sora.base.files.opening import NotAFileError, reason
+from ondevice_sora.base.files.lines import Lines
 from ondevice_sora.base.text import END, Line
 
 Row = dict[str, Any]
@@ -42,41 +34,21 @@ class Journal:
     """The journal of the sweep that writes `table`."""
 
     def __init__(self, table: Path) -> None:
-        self.path = table.with_name(f"{table.name}.rows.jsonl")
+        self._lines = Lines(table.with_name(f"{table.name}.rows.jsonl"), MAX_BYTES, SWEEP_ANEW)
+        self.path, self.remove = self._lines.path, self._lines.remove
 
     def read(self) -> dict[str, Row]:
-        """Row by the cell's key. A line that was cut short is not a row, and is cut off. Raises UserError."""
+        """Row by the cell's key. Raises UserError."""
         rows: dict[str, Row] = {}
-        if not os.path.lexists(self.path):
-            return rows
-        end = 0
-        for document, ends_at in read_rows(self.path, max_bytes=MAX_BYTES, mend=SWEEP_ANEW):
+        for document in self._lines.read():
             done = document.convert(_Done)
             _check(done.row, document)
-            rows[done.key], end = done.row, ends_at
-        with self._opened() as stream:
-            stream.truncate(end)
+            rows[done.key] = done.row
         return rows
 
     def add(self, key: str, row: Row) -> None:
         """Raises UserError if it cannot be written."""
-        with self._opened() as stream:
-            stream.write(json.dumps([key, row], allow_nan=False).encode() + b"\n")
-
-    @contextmanager
-    def _opened(self) -> Iterator[BinaryIO]:
-        """The file, to add to. Nobody has named it, so that it is no link, and no device. Raises UserError."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-        try:
-            with open(os.open(self.path, flags, 0o666), "ab") as stream:
-                if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-                    raise NotAFileError(errno.EPERM, "what is there is not a file")
-                yield stream
-        except OSError as error:
-            raise UserError(f"cannot be written: {reason(error)}", str(self.path)) from None
-
-    def remove(self) -> None:
-        self.path.unlink(missing_ok=True)
+        self._lines.add([key, row])
 
 
 def _check(row: Row, document: Document) -> None:

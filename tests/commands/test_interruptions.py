@@ -64,6 +64,11 @@ def test_moments_of_evaluate(weights: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.exhaustive
+def test_moments_of_steps(weights: Path, tmp_path: Path) -> None:
+    scanned(interruptions.steps(weights), tmp_path, MOMENTS)
+
+
+@pytest.mark.exhaustive
 def test_moments_of_capture(tmp_path: Path) -> None:
     scanned(interruptions.capture(), tmp_path, MOMENTS)
 

@@ -183,3 +183,43 @@ def test_explanation_is_readable(capsys):
     shown = capsys.readouterr().out
     assert "next-best plans" in shown
     assert "bounded by" in shown
+
+
+def test_the_front_over_numbers_of_evaluations_is_shown_and_written(tmp_path, capsys):
+    folder, best = tmp_path / "front", tmp_path / "best.yaml"
+    search = ["plan", "search", "--model", "small", "--evaluations", "8..10", "--seconds", "3"]
+    assert main([*search, "--json", "--front", str(folder), "--quality", "25", "-o", str(best)]) == 0
+    points = json.loads(capsys.readouterr().out)
+    assert [point["evaluations"] for point in points] == [8, 9, 10]
+    assert [point["estimated_db"] for point in points] == sorted(point["estimated_db"] for point in points)
+    assert sorted(path.name for path in folder.iterdir()) == ["10.yaml", "8.yaml", "9.yaml"]
+    assert load_plan(folder / "9.yaml").plan.evaluations() == 9
+    enough = next(point for point in points if point["estimated_db"] >= 25)
+    assert load_plan(best).plan.evaluations() == enough["evaluations"]
+    assert main(["simulate", "--plan", str(best), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["total_s"] == pytest.approx(enough["total_s"], abs=1e-6)
+    assert main(search) == 0
+    assert "quality" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--quality", "30"], "--quality has no effect without --evaluations"),
+        (["--evaluations", "8..9", "--pareto"], "--pareto has no effect with --evaluations"),
+        (["--evaluations", "8..9", "-o", "x.yaml"], "which plan of the front is to be written?"),
+        (["--evaluations", "8..9", "--model", "opensora-256", "--quality", "30"], "nothing is known of the quality"),
+        (["--evaluations", "31", "--model", "small", "--seconds", "1"], "31 evaluations; the grids are of 1 to 30"),
+        (["--evaluations", "2", "--model", "small", "--quality", "999"], "is estimated to come within 999 dB"),
+    ],
+)
+def test_a_front_that_cannot_be_had_is_refused(arguments, message, capsys):
+    assert main(["plan", "search", "--seconds", "1", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--evaluations", "9..8"], ["--evaluations", "x"], ["--max-kill-share", "0"]])
+def test_options_that_are_no_numbers_are_refused(arguments, capsys):
+    with pytest.raises(SystemExit):
+        main(["plan", "search", *arguments])
+    assert "Write one" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """A plan is read with its bases, checked, and written back equal."""
 
+import pickle
 from pathlib import Path
 
 import msgspec
@@ -16,6 +17,14 @@ def test_ready_plans_load_and_survive_a_round_trip(name):
     plan = load_plan(name).plan
     again = Document(plan_data(plan), {}, Path("again.yaml")).convert(Plan)
     assert again == plan
+
+
+@pytest.mark.parametrize("name", sorted(ready_plans()))
+def test_a_plan_in_another_process_is_the_same_as_data(name):
+    plan = load_plan(name).plan
+    again = pickle.loads(pickle.dumps(plan))
+    assert again == plan
+    assert plan_data(again) == plan_data(plan)
 
 
 def test_a_plan_inherits_key_by_key():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import html
 import json
 import math
 import re
@@ -84,7 +85,7 @@ def test_interference_comes_from_samples_beside_the_other(path):
 
 def test_rates_that_nothing_can_have_are_left_out_and_told(path):
     base = load_profile("iphone15pro")[0].costs.processors["gpu"].run_rate
-    capture = captured(path, runs={"later_s": [1.0, 1.0], "while_loading_s": [25.0]})
+    capture = captured(path, runs={"later_s": [1.0, 1.0], "while_loading_s": [25.0]}, failures=[])
     profile, notes = profile_of_capture(capture)
     assert profile.costs.processors["gpu"].run_rate == base
     assert notes == [
@@ -102,7 +103,7 @@ def test_noise_between_runs_is_that_of_samples_of_which_each_launch_gives_one(pa
 
 
 def test_where_nothing_was_measured_twice_a_note_says_what_the_interval_leaves_out(path):
-    once = captured(path, loads={"first_s": [2.0]}, runs={"first_s": [1.0]}, unload_s=[], memory={})
+    once = captured(path, loads={"first_s": [2.0]}, runs={"first_s": [1.0]}, unload_s=[], memory={}, failures=[])
     profile, notes = profile_of_capture(once)
     assert profile.noise is None
     assert notes == ["nothing was measured twice, so the interval leaves out how much runs differ on this device"]
@@ -123,7 +124,8 @@ def test_what_recurs_is_known_the_better_the_more_samples_there_are(path):
 
 
 def test_a_footprint_that_falls_says_nothing(path):
-    profile, notes = profile_of_capture(captured(path, memory={"before_load": [10, 10, 10], "after_load": [5, 5, 20]}))
+    memory = {"before_load": [10, 10, 10], "after_load": [5, 5, 20]}
+    profile, notes = profile_of_capture(captured(path, memory=memory, failures=[]))
     assert profile.measurements[0].resident_bytes is None
     assert notes == ["denoiser spatial_0..temporal_0 on cpu_and_gpu: the footprint fell by after_load, "
                      "so the figure is left out"]  # fmt: skip
@@ -214,7 +216,10 @@ def test_a_device_that_is_not_told_or_told_in_two_ways_is_one_complaint(path, gi
         ({"memory": {"before_load": [1, 2], "after_load": [3]}}, "different lengths: before_load 2, after_load 1"),
         ({"loads": {}, "runs": {}, "unload_s": [], "memory": {}}, "on cpu_and_gpu has no samples"),
         ({"blocks": [EXAMPLE["blocks"][0]] * 2}, "spatial_0..temporal_0 on cpu_and_gpu (float32) stands twice"),
-        ({"blocks": []}, "no block was measured"),
+        ({"blocks": [], "failures": []}, "no block was measured"),
+        ({"blocks": [], "failures": [{**EXAMPLE["failures"][0], "app_ended": False}]}, "no block was measured"),
+        ({"failures": [{**EXAMPLE["failures"][0], "footprint_bytes": -1}]}, "failures[0].footprint_bytes: expected"),
+        ({"failures": [{**EXAMPLE["failures"][0], "action": "sing"}]}, "Choose from: load, run."),
         ({"compute_units": "any"}, "Choose from: all, cpu_and_gpu, cpu_and_ne, cpu_only."),
         ({"conditions": {"device_model": "x", "os": "y", "date": "today"}}, "conditions.date"),
         ({"conditions": {"device_model": "\x1b[31m", "os": "y", "date": "2026-01-31"}}, "conditions.device_model"),
@@ -242,6 +247,100 @@ def test_what_is_not_json_is_one_complaint(path, text, said):
     path.write_text(text)
     with pytest.raises(UserError, match=re.escape(said)):
         read_capture(path)
+
+
+KILL = EXAMPLE["failures"][0]
+SENTENCE = (
+    "iOS ended the app at 3.29 GB, limit 3.30 GB, while loading text_encoder layer_6..layer_7 "
+    "(profile capture, 2026-11-20)."
+)
+
+
+def test_where_the_app_was_ended_is_kept_and_told(path):
+    profile, notes = profile_of_capture(captured(path))
+    (kill,) = profile.kills
+    assert (kill.component, kill.first_unit, kill.last_unit, kill.action) == (
+        "text_encoder", "layer_6", "layer_7", "load",
+    )  # fmt: skip
+    assert (kill.footprint_bytes, kill.limit_bytes, kill.compute_units) == (3_290_000_000, 3_300_000_000, "cpu_and_gpu")
+    assert SENTENCE in notes
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"action": "run", "variant": "tdtm"}, "GB, while running text_encoder layer_6..layer_7 tdtm (profile"),
+        ({"limit_bytes": None}, "iOS ended the app at 3.29 GB while loading"),
+        ({"limit_bytes": None, "footprint_bytes": None}, "iOS ended the app while loading"),
+        ({"last_unit": None}, "loading text_encoder layer_6 (profile"),
+        ({"footprint_bytes": 2_970_000_000}, "iOS ended the app at 2.97 GB, limit 3.30 GB, while"),
+        (
+            {"footprint_bytes": 2_969_999_999},
+            "The app was ended at 2.97 GB, limit 3.30 GB, while loading text_encoder layer_6..layer_7 "
+            "(profile capture, 2026-11-20). It was far below its limit, so perhaps by its user.",
+        ),
+        ({"date": None}, "(profile capture, 2026-11-20)"),
+    ],
+)
+def test_the_sentence_says_what_is_known(path, changes, said):
+    kill = {key: value for key, value in {**KILL, **changes}.items() if value is not None}
+    assert any(said in note for note in profile_of_capture(captured(path, failures=[kill]))[1])
+
+
+def test_what_failed_otherwise_is_told_as_a_failure(path):
+    """Also an app that ended at nobody knows what: coremltools' does not say."""
+    plain = {"package": "a.mlpackage", "function": "tdtm", "compute_units": "all", "reason": "no such model"}
+    ended = {**plain, "function": "", "app_ended": True}
+    profile, notes = profile_of_capture(captured(path, failures=[plain, ended] + [plain] * 5))
+    assert profile.kills == ()
+    assert notes[:2] == [
+        "not measured: a.mlpackage tdtm on all: no such model", "not measured: a.mlpackage on all: no such model",
+    ]  # fmt: skip
+    assert "so it was with 2 more" in notes
+
+
+def test_of_ends_at_one_block_the_largest_footprint_is_told(path):
+    kills = [{**KILL, "footprint_bytes": size} for size in (3_210_000_000, 3_280_000_000, 3_250_000_000)]
+    profile, notes = profile_of_capture(captured(path, failures=kills))
+    assert len(profile.kills) == 3
+    assert [note for note in notes if "ended the app" in note] == [SENTENCE.replace("3.29", "3.28")]
+
+
+def test_ends_near_the_limit_are_told_first(path):
+    far = {**KILL, "first_unit": "layer_0", "last_unit": "layer_1", "footprint_bytes": 100}
+    notes = profile_of_capture(captured(path, failures=[far, KILL]))[1]
+    assert [note.startswith("iOS") for note in notes[:2]] == [True, False]
+
+
+def test_a_capture_of_nothing_but_an_end_is_a_profile(path):
+    profile, notes = profile_of_capture(captured(path, blocks=[]))
+    assert (profile.measurements, len(profile.kills)) == ((), 1)
+    assert SENTENCE in notes
+
+
+def test_simulate_tells_an_end_beside_the_predicted_peak(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("phone.json").write_text(TEXT)
+    assert main(["profile", "import", "phone.json"]) == 0
+    assert f"note: {SENTENCE}" in capsys.readouterr().out
+    assert main(["simulate", "--device", "phone.yaml", "--plan", "app-192", "--json", "--report"]) in (0, 3)
+    result = json.loads(capsys.readouterr().out)
+    told = result["cautions"][0]
+    assert told.startswith(f"{SENTENCE} Predicted here: a peak of ")
+    assert told in html.unescape(Path("app-192.html").read_text(encoding="utf-8")).replace("\xa0", " ")
+    assert main(["simulate", "--device", "phone.yaml", "--plan", "app-192"]) in (0, 3)
+    assert "iOS ended the app at 3.29 GB" in capsys.readouterr().out
+    assert main(["profile", "show", "phone.yaml"]) == 0
+    assert f"Where the app was ended {SENTENCE} " in " ".join(capsys.readouterr().out.split()) + " "
+
+
+def test_ends_of_another_models_blocks_are_not_told_of_this_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("phone.json").write_text(json.dumps({**EXAMPLE, "model": "another"}))
+    assert main(["profile", "import", "phone.json"]) == 0
+    capsys.readouterr()
+    assert main(["simulate", "--device", "phone.yaml", "--plan", "app-192", "--json"]) in (0, 3)
+    assert not any("ended the app" in each for each in json.loads(capsys.readouterr().out)["cautions"])
 
 
 @settings(max_examples=60, deadline=None)

@@ -63,6 +63,8 @@ def test_a_phone_s_prediction_is_not_judged_by_a_computer_that_plays_its_export(
     phone = replace(trace, device="iPhone 15 Pro")
     assert prediction_of([phone, replace(happened, device="this computer, reference executor")]) is None
     assert prediction_of([phone, replace(happened, device="iPhone 15 Pro")]) is not None
+    assert prediction_of([phone, replace(happened, device="iPhone16,1")]) is not None
+    assert prediction_of([phone, replace(happened, device="iPhone14,5")]) is None
     assert prediction_of([replace(trace, device="this machine (x86_64)"), replace(happened, device="host")]) is not None
 
 

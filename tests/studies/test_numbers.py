@@ -200,6 +200,19 @@ def test_the_step_with_guidance_by_hand() -> None:
         np.testing.assert_allclose(stepped.flatten(), row["stepped"], rtol=0, atol=found["tolerance"])
 
 
+def test_adams_bashforth_integrates_the_line_through_two_drifts() -> None:
+    """The integral over a step of the straight line through the drifts at the two last times."""
+    found = told("ab2.json")
+    latent, times = np.array(found["latent"]), [*found["times"], 0.0]
+    drifts = [np.array(row["velocity"]) for row in found["rows"]]
+    for step, row in enumerate(found["rows"]):
+        begin, end = times[step], times[step + 1]
+        before = step - 1 if step else 0
+        slope = (drifts[step] - drifts[before]) / (times[before] - begin) if step else 0.0
+        latent = latent + (drifts[step] * (begin - end) + slope * (begin - end) ** 2 / 2) / 1000
+        np.testing.assert_allclose(latent, row["stepped"], rtol=0, atol=found["tolerance"])
+
+
 def test_bytes_are_rounded_to_even() -> None:
     for row in told("rounding.json")["rows"]:
         values = np.array(row["values"], np.float32)

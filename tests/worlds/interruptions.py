@@ -327,6 +327,19 @@ def evaluate(weights: Path) -> Command:
     return Command(f"{command} --only fixed_16 tdtm_all", prepare, result)
 
 
+def steps(weights: Path) -> Command:
+    def prepare(folder: Path) -> None:
+        from worlds.tiny import PLAN
+
+        (folder / "plan.yaml").write_text(PLAN.replace("steps: 5", "steps: 20"))
+
+    def result(folder: Path) -> Any:
+        return (folder / "grids.json").read_text()
+
+    command = f"steps plan --plan plan.yaml --weights {weights} --videos 4 -o grids.json"
+    return Command(command, prepare, result, lambda _: f"{command} --force")
+
+
 def export(exported: Any, jobs: int) -> Command:
     """The blocks of the text encoder and the denoiser; those of the decoder, which take longest, are there already."""
 

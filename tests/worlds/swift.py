@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import shutil
 import subprocess
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -23,12 +26,27 @@ needs_swift = pytest.mark.skipif(swift() is None, reason="no swift on PATH or in
 
 
 @cache
-def sora() -> Path:
-    """`sora`, built as scripts/check-swift builds it, so that nothing is built twice."""
+def built() -> Path:
+    """The folder of the package's programs, built as scripts/check-swift builds them: nothing is built twice."""
     done = subprocess.run([ROOT / "scripts" / "check-swift", "--build"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    return PACKAGE / ".build" / "debug" / "sora"
+    return PACKAGE / ".build" / "debug"
 
 
-def ran(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sora(), *arguments], capture_output=True, text=True, check=False)
+def program(name: str) -> Path:
+    return built() / name
+
+
+def sora() -> Path:
+    return program("sora")
+
+
+def ran(*arguments: str | Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """`env` is added to this process's environment."""
+    settings = None if env is None else {**os.environ, **env}
+    return subprocess.run([sora(), *arguments], capture_output=True, text=True, check=False, env=settings)
+
+
+def target() -> str:
+    """The triple that this Linux machine's modules are built for."""
+    return f"{platform.machine()}-unknown-linux-gnu"

@@ -122,7 +122,7 @@ def capture(
                 write_capture(path, captured())
                 continue
             reason = {"app": "the app ended, perhaps for its memory: "}.get(failure.lost, "") + failure.failure
-            failures.append(Failure(target.package.name, target.function, target.compute_units, reason))
+            failures.append(target.failure(reason, app_ended=failure.lost == "app"))
             if failure.lost == "phone":
                 lost = reason
                 break

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.profiles.blocks import ComputeUnits
-from ondevice_sora.profiles.capture_file import CapturedBlock
+from ondevice_sora.profiles.capture_file import CapturedBlock, Failure
 from ondevice_sora.profiles.models.catalogue import architecture
 from ondevice_sora.profiles.models.model import Precision, Variant
 from ondevice_sora.runtime.coreml.estimate.folders import find_packages
@@ -51,6 +51,22 @@ class Target:
             function=self.function,
             sha256=self.sha256,
             stored_bytes=self.stored_bytes,
+        )
+
+    def failure(self, reason: str, *, app_ended: bool) -> Failure:
+        """Why it was not measured."""
+        return Failure(
+            package=self.package.name,
+            function=self.function,
+            compute_units=self.compute_units,
+            reason=reason,
+            component=self.component,
+            first_unit=self.first_unit,
+            last_unit=self.last_unit,
+            variant=self.variant,
+            precision=self.precision,
+            sha256=self.sha256,
+            app_ended=app_ended,
         )
 
 

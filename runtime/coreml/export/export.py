@@ -26,6 +26,7 @@ from ondevice_sora.base.interrupts import check, noted
 from ondevice_sora.base.workers import WorkerDiedError, Workers
 from ondevice_sora.plans.schedule_file import plan_hash
 from ondevice_sora.plans.schema import plan_data
+from ondevice_sora.plans.step_plan import TIME_SCALE
 from ondevice_sora.profiles.models.catalogue import name_in_captures
 from ondevice_sora.profiles.models.model import Precision, family
 from ondevice_sora.runtime.coreml.export.conversion import (
@@ -65,7 +66,6 @@ from ondevice_sora.runtime.coreml.package.types import TensorType
 from ondevice_sora.runtime.coreml.quiet import quietly
 from ondevice_sora.runtime.networks.network import bound
 from ondevice_sora.runtime.networks.units import BlockModule, tensors_read
-from ondevice_sora.runtime.sampling.leap import NUM_TIMESTEPS
 from ondevice_sora.runtime.tokenizers.document import encoded, read_tokenizer
 
 EXPORTED: tuple[Precision, ...] = ("float32", "float16", "mixed", "int8", "int8_float32")
@@ -355,7 +355,8 @@ def manifest_of(workshop: Workshop) -> tuple[ExportManifest, dict[str, bytes]]:
         encoder_tokens=workshop.encoder_tokens,
         sampling=Sampling(
             timesteps=request.timesteps(),
-            time_scale=float(NUM_TIMESTEPS),
+            solver=request.solver,
+            time_scale=float(TIME_SCALE),
             guidance=request.guidance_scale,
             batch=request.branches,
             fps=request.fps,

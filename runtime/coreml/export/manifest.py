@@ -26,8 +26,9 @@ from ondevice_sora.base.files.json_files import read_json
 from ondevice_sora.base.files.opening import FILE_NAME, open_regular
 from ondevice_sora.base.files.writing import write_text
 from ondevice_sora.base.quantities import Count
-from ondevice_sora.base.text import END, Line, Title
-from ondevice_sora.plans.schedule_file import Checksum, PackageName
+from ondevice_sora.base.text import END, Checksum, Line, Title
+from ondevice_sora.plans.schedule_file import PackageName
+from ondevice_sora.plans.step_plan import Solver
 from ondevice_sora.profiles.blocks import ComputeUnits, span_name
 from ondevice_sora.profiles.models.model import Name, Precision
 from ondevice_sora.runtime.coreml.export.folder import files_of
@@ -115,7 +116,10 @@ class ExportedComponent(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
 
 class Sampling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Euler steps along a rectified flow: z += v * (t[i] - t[i + 1]) / time_scale, t being 0 after the last.
+    """Steps along a rectified flow: z += d * h, h = (t[i] - t[i + 1]) / time_scale, t being 0 after the last.
+
+    By the solver `euler` d = v; by `ab2`, after the first step, d = v + (v - v_before) * h / (2 * h_before). A leap
+    goes along v by either.
 
     v = v_uncond + guidance * (v_cond - v_uncond), from the first `latent_channels` channels of `velocity`; both are in
     one evaluation, the conditional one first. `batch` has the samples of an evaluation: 2, or at a guidance of 1.0 only
@@ -129,6 +133,7 @@ class Sampling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fps: Annotated[float, msgspec.Meta(gt=0, le=1e6)]
     latent_channels: Size
     latent_shape: tuple[Size, Size, Size, Size]
+    solver: Solver
 
 
 class Decoding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

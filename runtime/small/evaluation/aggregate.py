@@ -51,9 +51,9 @@ class _Sums:
     def mean(self, of: str) -> Values:
         return self.total(of) / self.total("videos")
 
-    def psnr(self) -> Values:
+    def psnr(self, of: str = "mse") -> Values:
         with np.errstate(divide="ignore"):
-            values: Values = 10 * np.log10(PEAK_SQUARED / self.mean("mse"))
+            values: Values = 10 * np.log10(PEAK_SQUARED / self.mean(of))
         return values
 
     def same_videos(self, other: "_Sums") -> bool:
@@ -78,6 +78,7 @@ def _row(configuration: Configuration, sums: _Sums, fixed: Sequence[_Sums]) -> R
         dynamic_degree=_share(sum(record.is_dynamic for record in records) / len(records), prompts),
         motion_pixels=_interval(sums.mean("motion")),
         gain_over_fixed_db=_gain(configuration, sums, fixed),
+        exact_psnr_db=None if any(each.exact_mse is None for each in records) else _interval(sums.psnr("exact_mse")),
     )
 
 

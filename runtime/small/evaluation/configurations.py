@@ -1,13 +1,23 @@
 """The configurations that an evaluation compares, each a plan made from one base plan."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from msgspec.structs import replace
 
 from ondevice_sora.plans.schema import FirstSteps, Lpl, Plan, Tdtm
+from ondevice_sora.plans.step_file import StepFile
+from ondevice_sora.plans.step_plan import Even, Grid, Solver
 
 FULL = "full"
+EXACT, EXACT_CHECK = "exact", "exact_check"
+EXACT_TIMES = 8
+"""So many times the steps are taken for the exact solution, half as many to check it."""
+SOLVERS: tuple[Solver, ...] = ("euler", "ab2")
+GRID_EVALUATIONS = (8, 12, 16)
+TRANSFORM = 2.236
+"""R of Open-Sora's time transform for 256 x 256 pixels and 68 frames."""
 FIXED_PREFIX = "fixed_"
 PAPER_STEPS = 30
 PAPER_LEAP_EVALUATIONS = 16
@@ -24,10 +34,15 @@ class Configuration:
     plan: Plan
 
 
-def configurations(base: Plan, accepted_errors: Sequence[float] = ACCEPTED_ERRORS) -> dict[str, Configuration]:
-    """All of them by name, all steps first. Counts of evaluations are the paper's, scaled to the base plan's steps."""
+def configurations(
+    base: Plan, accepted_errors: Sequence[float] = ACCEPTED_ERRORS, planned: StepFile | None = None
+) -> dict[str, Configuration]:
+    """All of them by name, all steps first. Counts of evaluations are the paper's, scaled to the base plan's steps.
+
+    `planned` has the planned grids of the model, if there are any.
+    """
     steps = base.sampler.steps
-    plain = replace(base, lpl=Lpl(), tdtm=Tdtm())
+    plain = replace(base, lpl=Lpl(), tdtm=Tdtm(), sampler=replace(base.sampler, grid="even", solver="euler"))
     scaled = {round(count * steps / PAPER_STEPS): None for count in FIXED_EVALUATIONS}
     leaps = [count for count in scaled if 0 < count < steps]
     paper_leap = max(1, round(PAPER_LEAP_EVALUATIONS * steps / PAPER_STEPS))
@@ -36,15 +51,12 @@ def configurations(base: Plan, accepted_errors: Sequence[float] = ACCEPTED_ERROR
     bent = accepted_errors[len(accepted_errors) // 2]
     found = [
         Configuration(FULL, f"all {steps} steps", plain),
-        Configuration(
-            f"steps_{paper_leap}",
-            f"{paper_leap} steps instead of {steps}",
-            replace(plain, sampler=replace(plain.sampler, steps=paper_leap)),
-        ),
         *(
             Configuration(f"{FIXED_PREFIX}{count}", f"LPL at {count} of {steps}", replace(plain, lpl=fixed[count]))
             for count in sorted(fixed)
         ),
+        *_gridded(plain, planned),
+        *_exact(plain),
         Configuration("paper", "LPL dynamic, the paper's rule", _dynamic(plain, "paper")),
         Configuration("gpu_code", "LPL dynamic, the GPU code's rule", _dynamic(plain, "gpu_code")),
         *(
@@ -82,6 +94,34 @@ def configurations(base: Plan, accepted_errors: Sequence[float] = ACCEPTED_ERROR
         ),
     ]  # fmt: skip
     return {each.name: each for each in found}
+
+
+def _gridded(plain: Plan, planned: StepFile | None) -> Iterator[Configuration]:
+    """Every grid with every solver, at a few numbers of evaluations."""
+    steps = plain.sampler.steps
+    counts = dict.fromkeys(round(count * steps / PAPER_STEPS) for count in GRID_EVALUATIONS)
+    for count in (count for count in counts if 0 < count < steps):
+        grids: dict[str, tuple[str, Even | Grid, int]] = {
+            "even": ("even", "even", count),
+            "shift": (f"shift {TRANSFORM}", Grid(shift=TRANSFORM), count),
+            "power": ("power 1.5", Grid(power=1.5), count),
+        }
+        if planned is not None:
+            indices = planned.front[count - 1].indices
+            grids["planned"] = ("planned", Grid(indices=indices, denoiser=planned.denoiser), steps)
+        for (name, (title, grid, of)), solver in product(grids.items(), SOLVERS):
+            sampler = replace(plain.sampler, steps=of, grid=grid, solver=solver)
+            yield Configuration(
+                f"{name}_{count}_{solver}", f"{count} evaluations, {title}, {solver}", replace(plain, sampler=sampler)
+            )
+
+
+def _exact(plain: Plan) -> Iterator[Configuration]:
+    """The flow's solution, as near as many second-order steps come to it, and half as many to see how near."""
+    most = EXACT_TIMES * plain.sampler.steps
+    for name, count, title in ((EXACT, most, "exact"), (EXACT_CHECK, most // 2, "exact, as a check")):
+        sampler = replace(plain.sampler, steps=count, grid=Grid(power=1.5), solver="ab2")
+        yield Configuration(name, f"{title}: {count} evaluations, ab2", replace(plain, sampler=sampler))
 
 
 def _dynamic(plain: Plan, rule: str, accepted_error: float | None = None) -> Plan:

@@ -9,16 +9,21 @@ one run that walks all steps: a leap changes nothing before it, so its steps are
 import dataclasses
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
 from pathlib import Path
 
 import msgspec
 import numpy as np
+import torch
 from msgspec.structs import replace
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.json_files import read_json
 from ondevice_sora.base.files.opening import beneath
 from ondevice_sora.base.files.writing import write_json, write_text, written_together
+from ondevice_sora.base.workers import Workers
 from ondevice_sora.plans.schema import Lpl, Plan, plan_data
 from ondevice_sora.records.quality import ATTRIBUTES, FORMAT, Measured, Strip
 from ondevice_sora.runtime.networks.components import TextToVideo
@@ -29,7 +34,7 @@ from ondevice_sora.runtime.sampling.sidecar import machine
 from ondevice_sora.runtime.sampling.video import VideoNetworks
 from ondevice_sora.runtime.small.dataset import Scene, describe, held_out_scenes
 from ondevice_sora.runtime.small.evaluation.adherence import adherence
-from ondevice_sora.runtime.small.evaluation.configurations import FULL, Configuration
+from ondevice_sora.runtime.small.evaluation.configurations import EXACT, FULL, Configuration
 from ondevice_sora.runtime.small.evaluation.quality import (
     flow_magnitudes,
     is_dynamic,
@@ -37,10 +42,12 @@ from ondevice_sora.runtime.small.evaluation.quality import (
     structural_similarity,
     temporal_flickering,
 )
-from ondevice_sora.runtime.small.shipped import small_request
+from ondevice_sora.runtime.small.shipped import load_small, small_request
 from ondevice_sora.runtime.small.vocabulary import tokenize
 
 STRIP_FRAMES = 8
+ATTEMPTS = 2
+"""A process that ends is replaced so often, less one."""
 SETTINGS = "settings.json"
 ANOTHER_FOLDER = "Choose another folder with -o."
 
@@ -72,54 +79,115 @@ def open_folder(folder: Path, weights_sha256: str) -> None:
     write_json(settings, wanted)
 
 
+@dataclass(frozen=True)
+class Job:
+    """The videos of one scene and seed: those of the `wanted` configurations that are not in `folder` yet.
+
+    `wanted` begins with the full run. `keeps_strip`: frames of theirs are kept.
+    """
+
+    weights: Path | None
+    folder: Path
+    wanted: tuple[Configuration, ...]
+    index: int
+    scene: Scene
+    seed: int
+    keeps_strip: bool
+
+    def pending(self) -> list[Configuration]:
+        """What is to be made. Raises UserError for an unreadable record."""
+        return [
+            each
+            for each in self.wanted
+            if read_measured(self.folder, each, self.index, self.seed) is None
+            or (self.keeps_strip and not strip_file(self.folder, each.name, self.index, self.seed).is_file())
+        ]
+
+
 def run_evaluation(
-    model: TextToVideo,
+    weights: Path | None,
     folder: Path,
     wanted: Sequence[Configuration],
     scenes: Sequence[tuple[int, Scene]],
     seeds: int,
     *,
     strips: int = 0,
+    processes: int = 1,
     on_video: Callable[[int], None] = lambda count: None,
 ) -> None:
     """Make and measure what is not in `folder` yet; `wanted` begins with the full run.
 
     The frames of the first seed of the first `strips` scenes are kept. `on_video` is told how many videos are done
-    with, made now or found there.
+    with, made now or found there. Several processes take a scene and seed each, with one thread.
     """
     assert wanted[0].name == FULL
     shown = {index for index, _ in scenes[:strips]}
-    is_warm = False
-    for index, scene in scenes:
-        for seed in range(seeds):
-            keeps_strip = index in shown and seed == 0
-            pending = [
-                each
-                for each in wanted
-                if read_measured(folder, each, index, seed) is None
-                or (keeps_strip and not strip_file(folder, each.name, index, seed).is_file())
-            ]
-            on_video(len(wanted) - len(pending))
-            if not pending:
-                continue
-            if not is_warm:  # the first run of a process is slower: allocations, thread pools
-                _walked(model, wanted[0].plan, scene, seed)
-                is_warm = True
-            full, full_seen = _walked(model, wanted[0].plan, scene, seed)
-            for walk, sharing in _by_walk(pending):
-                is_full = walk == _walk_of(wanted[0].plan)
-                walked, seen = (full, full_seen) if is_full else _walked(model, walk, scene, seed)
-                for each in sharing:
-                    is_walk = each.plan.lpl == walk.lpl
-                    video = (
-                        walked
-                        if is_walk
-                        else generate_from(walked, seen, VideoNetworks.of(model, small_request(each.plan)))
-                    )
-                    if keeps_strip:
-                        _write_strip(strip_file(folder, each.name, index, seed), video.frames)
-                    _write_measured(folder, _measure(each, index, scene, seed, video, full))
-                    on_video(1)
+    jobs = []
+    for (index, scene), seed in product(scenes, range(seeds)):
+        job = Job(weights, folder, tuple(wanted), index, scene, seed, index in shown and seed == 0)
+        pending = job.pending()
+        on_video(len(wanted) - len(pending))
+        if pending:
+            jobs.append(job)
+    if processes == 1:
+        warm: list[bool] = []
+        for job in jobs:
+            make_videos(job, on_video, warm)
+        return
+    with Workers(_made, min(processes, max(1, len(jobs))), prepare=_one_thread, attempts=ATTEMPTS) as workers:
+        for _, count in workers.results(jobs):
+            on_video(count)
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _made(job: Job) -> int:
+    """Makes them in a process of its own; how many."""
+    counts: list[int] = []
+    make_videos(job, counts.append, _WARM)
+    return sum(counts)
+
+
+_WARM: list[bool] = []
+
+
+@cache
+def _model(weights: Path | None) -> TextToVideo:
+    return load_small(weights)
+
+
+def make_videos(job: Job, on_video: Callable[[int], None], warm: list[bool]) -> None:
+    """Make and measure a job's videos; `on_video` is told of each.
+
+    `warm` is filled once a video was made: the first run of a process is slower, for allocations and thread pools.
+    """
+    model, full_plan, scene, seed = _model(job.weights), job.wanted[0].plan, job.scene, job.seed
+    pending = job.pending()
+    if not warm:
+        _walked(model, full_plan, scene, seed)
+        warm.append(True)
+    full, full_seen = _walked(model, full_plan, scene, seed)
+    exact_plan = next((each.plan for each in job.wanted if each.name == EXACT), None)
+    exact = None if exact_plan is None else _walked(model, exact_plan, scene, seed)
+    for walk, sharing in _by_walk(pending):
+        if walk == _walk_of(full_plan):
+            walked, seen = full, full_seen
+        elif exact is not None and walk == exact_plan:
+            walked, seen = exact
+        else:
+            walked, seen = _walked(model, walk, scene, seed)
+        for each in sharing:
+            is_walk = each.plan.lpl == walk.lpl
+            video = (
+                walked if is_walk else generate_from(walked, seen, VideoNetworks.of(model, small_request(each.plan)))
+            )
+            if job.keeps_strip:
+                _write_strip(strip_file(job.folder, each.name, job.index, seed), video.frames)
+            measured = _measure(each, job.index, scene, seed, video, full, None if exact is None else exact[0])
+            _write_measured(job.folder, measured)
+            on_video(1)
 
 
 def read_measured(folder: Path, configuration: Configuration, scene: int, seed: int) -> Measured | None:
@@ -195,7 +263,9 @@ def _walked(model: TextToVideo, plan: Plan, scene: Scene, seed: int) -> tuple[Vi
     return generate(VideoNetworks.of(model, request), ids, mask, seed=seed), recording.seen
 
 
-def _measure(configuration: Configuration, index: int, scene: Scene, seed: int, video: Video, full: Video) -> Measured:
+def _measure(
+    configuration: Configuration, index: int, scene: Scene, seed: int, video: Video, full: Video, exact: Video | None
+) -> Measured:
     request, last = small_request(configuration.plan), video.sample.steps[-1]
     magnitudes = flow_magnitudes(video.frames, request.fps)
     right = adherence(scene, video.frames)
@@ -219,6 +289,7 @@ def _measure(configuration: Configuration, index: int, scene: Scene, seed: int, 
         flickering=temporal_flickering(video.frames),
         is_dynamic=is_dynamic(magnitudes, min(request.width, request.height)),
         motion=float(magnitudes.mean()) if len(magnitudes) else 0.0,
+        exact_mse=None if exact is None else mean_squared_error(video.frames, exact.frames),
         machine="{system} {processor}, torch {torch}, threads: {threads}".format(**machine()),
     )
 

@@ -35,12 +35,12 @@ TDTM on all steps                      –      95.0       95.0          95.0"""
     assert (
         third
         == """\
-configuration             flickering  dynamic  motion
-all 30 steps                   0.950     0.95    2.00
-LPL at 16 of 30                0.950     0.95    2.00
-LPL at 8 of 30                 0.950     0.95    2.00
-LPL, ours, accepting 0.1       0.950     0.95    2.00
-TDTM on all steps              0.950     0.95    2.00"""
+configuration             flickering  dynamic  motion  to exact, dB
+all 30 steps                   0.950     0.95    2.00             –
+LPL at 16 of 30                0.950     0.95    2.00             –
+LPL at 8 of 30                 0.950     0.95    2.00             –
+LPL, ours, accepting 0.1       0.950     0.95    2.00             –
+TDTM on all steps              0.950     0.95    2.00             –"""
     )
 
 

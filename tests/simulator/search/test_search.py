@@ -1,17 +1,16 @@
 """The search finds the optimum where every plan can be played, and elsewhere says how far from it it may be."""
 
 import random
-from itertools import combinations
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from worlds.brute_force import WINDOWS, all_plans, brute_force
 from worlds.instances import instance
 
 from ondevice_sora.base.compiled import has_compiler
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.writing import write_yaml
-from ondevice_sora.plans.schedule import MAX_VISITS, build_schedule
+from ondevice_sora.plans.schedule import MAX_VISITS
 from ondevice_sora.plans.schema import LoadedPlan, Plan, Sampler
 from ondevice_sora.profiles.models.model import Component, Model, Unit, Work
 from ondevice_sora.simulator.engine import play
@@ -19,7 +18,7 @@ from ondevice_sora.simulator.prepare import Described, asked, model_of, ready
 from ondevice_sora.simulator.search import candidates
 from ondevice_sora.simulator.search import lower_bound as lower_bound_module
 from ondevice_sora.simulator.search import search as search_module
-from ondevice_sora.simulator.search.choices import Choice, Part, with_choices
+from ondevice_sora.simulator.search.choices import Choice, Part
 from ondevice_sora.simulator.search.front import front
 from ondevice_sora.simulator.search.lower_bound import lower_bound, quick_bounds
 from ondevice_sora.simulator.search.moves import moves, strides
@@ -27,42 +26,7 @@ from ondevice_sora.simulator.search.problem import Problem, problem_of
 from ondevice_sora.simulator.search.search import search
 from ondevice_sora.simulator.search.smallest import smallest_budget
 
-WINDOWS = (0, 1, 2)
 INSTANCES = 300
-
-
-def all_plans(problem):
-    """Every cut, window and set of residents of every component, written down once more and plainly."""
-    options = []
-    for part in problem.parts:
-        own = []
-        for cut in range(2 ** (part.count - 1)):
-            starts = (0, *(i for i in range(1, part.count) if cut >> (i - 1) & 1))
-            names = [part.name_of(start) for start in starts]
-            sets = [kept for many in range(1, len(names) + 1) for kept in combinations(names, many)]
-            keeps: list[Any] = ["none", "belady", *sets] if part.num_passes > 1 else ["none"]
-            own += [Choice(starts, window, keep) for keep in keeps for window in WINDOWS]
-        options.append(own)
-    plans: list[tuple[Choice, ...]] = [()]
-    for own in options:
-        plans = [(*before, choice) for before in plans for choice in own]
-    return plans
-
-
-def brute_force(problem):
-    """The least total of any plan within the budget, played by the engine."""
-    place = problem.places[0]
-    best = float("inf")
-    for choices in all_plans(problem):
-        plan = with_choices(problem.plan, problem.parts, choices, problem.budget, "shared")
-        try:
-            schedule, costs = build_schedule(plan, problem.model, {}, place.prices, place.memory)
-        except UserError:
-            continue
-        outcome = play(schedule, costs, place.machine, is_limited=False)
-        assert outcome.peak_bytes <= problem.budget
-        best = min(best, outcome.total_s)
-    return best
 
 
 @pytest.mark.parametrize("block", range(10))

@@ -14,7 +14,7 @@ func inspect(_ arguments: [String]) throws {
     for (label, text) in summary(of: export) {
         print(label.padding(toLength: 12, withPad: " ", startingAt: 0) + text)
     }
-    let problems = export.problems(readingAll: readsAll)
+    let problems = export.problems(readingAll: readsAll, mayLack: compiledPackages(export))
     for problem in problems { print("problem     \(problem)") }
     if !problems.isEmpty {
         let count = problems.count == 1 ? "1 file or package is" : "\(problems.count) files and packages are"
@@ -29,16 +29,17 @@ private func summary(of export: Export) -> [(String, String)] {
     let packages = manifest.blocks.flatMap(\.packages)
     let stored = packages.reduce(0) { $0 + $1.numBytes }
     let decoding = manifest.decoding
-    let rate = String(format: "%g", manifest.sampling.fps)
+    let rate = Figures.plain(manifest.sampling.fps)
+    let (peak, limit) = (Figures.bytes(schedule.predictedPeakBytes), Figures.bytes(schedule.limitBytes))
     return [
         ("plan", "\(schedule.plan) of \(manifest.modelName), weights: \(manifest.weights)"),
         ("video", "\(decoding.width) x \(decoding.height), \(decoding.numFrames) frames, \(rate) a second"),
-        ("blocks", "\(manifest.blocks.count) in \(packages.count) packages, \(bytes(stored))"),
+        ("blocks", "\(manifest.blocks.count) in \(packages.count) packages, \(Figures.bytes(stored))"),
         ("tokenizer", manifest.tokenizer.map(\.file) ?? "none: it plays tokens, not prompts"),
         ("device", "\(schedule.device), priced by \(schedule.profile)"),
         ("visits", "\(schedule.visits.count) in \(schedule.passes.count) passes, leap: \(name(of: schedule.leap))"),
-        ("predicted", "\(seconds(schedule.predictedTotalS)), peak \(bytes(schedule.predictedPeakBytes))"),
-        ("needs", "at most \(bytes(schedule.neededBytes)) of \(bytes(schedule.limitBytes)) (\(schedule.limitSource))"),
+        ("predicted", "\(Figures.seconds(schedule.predictedTotalS)), peak \(peak)"),
+        ("needs", "at most \(Figures.bytes(schedule.neededBytes)) of \(limit) (\(schedule.limitSource))"),
     ]
 }
 
@@ -49,21 +50,4 @@ private func name(of leap: Schedule.Leap) -> String {
     case .plateau: "by plateau"
     case .curvature: "by curvature"
     }
-}
-
-/// Such as "2.52 GB", of 10^9 bytes.
-private func bytes(_ count: Int) -> String {
-    let units = [(1e9, "GB"), (1e6, "MB"), (1e3, "kB")]
-    for (size, unit) in units where Double(count) >= size {
-        return String(format: "%.2f %@", Double(count) / size, unit as NSString)
-    }
-    return "\(count) B"
-}
-
-/// Such as "6 min 52 s".
-private func seconds(_ total: Double) -> String {
-    guard total >= 60 else { return String(format: "%.1f s", total) }
-    let whole = total.rounded()
-    let minutes = (whole / 60).rounded(.down)
-    return String(format: "%.0f min %.0f s", minutes, whole - minutes * 60)
 }

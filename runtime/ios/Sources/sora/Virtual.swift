@@ -18,7 +18,7 @@ func playVirtually(_ arguments: [String]) throws {
     guard let folder, !paths.isEmpty else { throw Usage(what: "error: virtual takes schedules, and -o with a folder") }
     for path in paths {
         let schedule = try Schedule.read(path: path)
-        let trace = Trace(try VirtualTime.play(schedule), of: schedule, kind: .simulated, model: "not told")
+        let trace = Trace(simulated: try VirtualTime.play(schedule), of: schedule, model: "not told")
         let target = URL(fileURLWithPath: folder).appendingPathComponent((path as NSString).lastPathComponent)
         guard target.standardizedFileURL != URL(fileURLWithPath: path).standardizedFileURL else {
             throw Usage(what: "error: \(folder) is where \(path) lies: the trace would replace it")

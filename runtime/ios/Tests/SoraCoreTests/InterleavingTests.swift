@@ -120,9 +120,10 @@ extension Interleavings {
 @Suite("Every order of events: within the bytes that are needed, gates kept, it ends, nothing is held")
 struct InterleavingTests {
     static let interruptions: [Interleavings.Interruptions] = [
-        [], .endEarly, .loadFails, .runFails, .pause, .warning, .close, [.endEarly, .loadFails],
+        [], .endEarly, .loadFails, .runFails, .evictFails, .pause, .warning, .close, [.endEarly, .loadFails],
         [.endEarly, .runFails],
         [.pause, .loadFails], [.pause, .runFails], [.endEarly, .pause], [.endEarly, .warning], [.endEarly, .close],
+        [.endEarly, .evictFails], [.close, .evictFails],
         [.endEarly, .loadFails, .runFails, .pause, .warning, .close],
     ]
 

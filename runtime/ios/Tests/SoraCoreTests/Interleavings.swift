@@ -13,6 +13,7 @@ struct Interleavings {
         static let pause = Interruptions(rawValue: 8)
         static let warning = Interruptions(rawValue: 16)
         static let close = Interruptions(rawValue: 32)
+        static let evictFails = Interruptions(rawValue: 64)
     }
 
     private struct Moment: Hashable {
@@ -95,7 +96,12 @@ struct Interleavings {
             events.append((.ran(visit: visit), []))
             if step.left.contains(.runFails) { events.append((.runFailed(visit: visit, reason: "x"), .runFails)) }
         }
-        if let evicting = step.evicting { events.append((.evicted(package: evicting.package), [])) }
+        if let evicting = step.evicting {
+            events.append((.evicted(package: evicting.package), []))
+            if step.left.contains(.evictFails) {
+                events.append((.evictFailed(package: evicting.package, reason: "x"), .evictFails))
+            }
+        }
         if step.isPaused { events.append((.resume, [])) }
         if step.hasFinished || step.hasFailed {
             if step.hasFinished { events.append((.close, [])) }
@@ -121,7 +127,7 @@ struct Interleavings {
             step.running = nil
             if !schedule.visits[visit].evicts { step.done = visit }
         case .runFailed: step.running = nil
-        case .evicted(let package):
+        case .evicted(let package), .evictFailed(let package, _):
             step.resident.remove(package)
             if let visit = step.evicting?.visit { step.done = max(step.done, visit) }
             step.evicting = nil

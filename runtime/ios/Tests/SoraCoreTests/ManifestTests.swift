@@ -11,7 +11,7 @@ let manifestJSON = """
      "plan": {"name": "toy"}, "plan_sha256": "\(checksum)", "weights": {"description": "drawn", "seed": 7},
      "made_with": "a test", "text_tokens": 8, "encoder_tokens": 12,
      "sampling": {"timesteps": [1000.0, 500], "time_scale": 1000, "guidance": 7.0, "fps": 24, "batch": 2,
-      "latent_channels": 4, "latent_shape": [4, 5, 8, 8]},
+      "latent_channels": 4, "latent_shape": [4, 5, 8, 8], "solver": "ab2"},
      "decoding": {"num_frames": 17, "height": 64, "width": 64, "chunk_latent_frames": 5, "chunk_frames": [17],
       "batch_frames": 4},
      "no_caption": {"file": "no_caption.bin", "shape": [2, 3], "checksum": "\(checksum)"},
@@ -33,6 +33,7 @@ struct ManifestTests {
         let manifest = try Manifest.read(Array(manifestJSON.utf8), file: "manifest.json")
         #expect(manifest.modelName == "Small")
         #expect(manifest.sampling.timesteps == [1000, 500])
+        #expect(manifest.sampling.solver == .ab2)
         #expect(manifest.components.map(\.passes) == [.steps, .count(1)])
         #expect(manifest.blocks[0].name == "input..final")
         #expect(manifest.blocks[0].function(.plain)?.outputs[0].type == .float16)
@@ -51,6 +52,7 @@ struct ManifestTests {
         ("\"time_scale\": 1000", "\"time_scale\": 0", "sampling.time_scale: expected a number above 0"),
         ("[1000.0, 500]", "[]", "sampling.timesteps: expected a list of 1"),
         ("\"batch\": 2", "\"batch\": 3", "sampling.batch: expected a whole number from 1 to 2"),
+        ("\"ab2\"", "\"heun\"", "sampling.solver: no such solver"),
         ("[4, 5, 8, 8]", "[4, 5, 8]", "sampling.latent_shape: expected a list of 4"),
         ("\"no_caption.bin\"", "\"../no_caption.bin\"", "no_caption.file: expected the name of a .bin"),
         ("[2, 3]", "[1000000000, 1000000000, 1000000000]", "no_caption.shape: more values than can be held"),

@@ -109,7 +109,7 @@ struct NumbersTests {
         let leapt = try Numbers.floats("leapt.bin")[(index * count)..<((index + 1) * count)]
         let sampling = Manifest.Sampling(
             timesteps: times, timeScale: 1000, guidance: 1, fps: 24, batch: 1, latentChannels: shape[0],
-            latentShape: shape)
+            latentShape: shape, solver: .euler)
         var sampler = Sampler(sampling, leap: try leap(of: row), noise: Array(trajectory[..<count]))
         var verdicts: [JSON] = []
         while let number = sampler.nextStep {
@@ -132,6 +132,23 @@ struct NumbersTests {
         #expect(behindTheEnd == nil)
     }
 
+    @Test func twoStepAdamsBashforth() throws {
+        let told = try Numbers.document("ab2.json")
+        let shape = try told.at("latent_shape").integers()
+        let times = try told.at("times").numbers()
+        let sampling = Manifest.Sampling(
+            timesteps: times, timeScale: 1000, guidance: 1, fps: 24, batch: 1, latentChannels: shape[0],
+            latentShape: shape, solver: .ab2)
+        var sampler = Sampler(sampling, leap: .none, noise: try told.at("latent").floats())
+        for row in try told.at("rows").list() {
+            #expect(sampler.time == (try row.at("time").number()))
+            guard sampler.take(velocity: try row.at("velocity").floats()) != nil else { throw NotThere() }
+            let tolerance = Float(try told.at("tolerance").number())
+            #expect(farthest(sampler.latent, try row.at("stepped").floats()) <= tolerance)
+        }
+        #expect(sampler.nextStep == nil)
+    }
+
     /// Through the reader of schedules, which is what a generation has it from.
     private func leap(of row: JSON) throws -> Schedule.Leap {
         let members = try row.at("leap")
@@ -149,7 +166,7 @@ struct NumbersTests {
     @Test func aVelocityOfAnotherSizeIsNotTaken() {
         let sampling = Manifest.Sampling(
             timesteps: [1000, 500], timeScale: 1000, guidance: 7, fps: 24, batch: 2, latentChannels: 4,
-            latentShape: [4, 2, 2, 2])
+            latentShape: [4, 2, 2, 2], solver: .euler)
         var sampler = Sampler(sampling, leap: .none, seed: 42)
         #expect(sampler.latent == Noise.values(seed: 42, count: 32))
         for count in [0, 32, 63, 65] {

@@ -66,6 +66,33 @@ struct PlayerTests {
         #expect(player.handle(.evicted(package: 1)) == [.closed])
     }
 
+    /// The news that the GPU was refused in the background may come when the app is in front again.
+    @Test func whatWasUnderWayDuringAPauseIsDoneAgainAlsoIfItFailsAfterIt() throws {
+        var player = Player(try Toy.streamed.schedule())
+        for event: Event in [.started, .begin(component: "denoiser"), .loaded(visit: 0), .pause, .resume] {
+            _ = player.handle(event)
+        }
+        #expect(player.handle(.runFailed(visit: 0, reason: "no GPU")) == [.run(visit: 0)])
+        #expect(player.handle(.loadFailed(visit: 1, reason: "no GPU")) == [.load(visit: 1)])
+        let commands = player.handle(.loadFailed(visit: 1, reason: "no GPU"))
+        #expect(commands == [.fail(.loadFailed(block: "block 'b1' of denoiser, step 0", reason: "no GPU"))])
+    }
+
+    @Test func anEvictionThatFailsNamesItsBlockAndTheRestIsGivenBack() throws {
+        var player = Player(try Toy.streamed.schedule())
+        for event: Event in [
+            .started, .begin(component: "denoiser"), .loaded(visit: 0), .loaded(visit: 1), .ran(visit: 0),
+        ] { _ = player.handle(event) }
+        let commands = player.handle(.evictFailed(package: 0, reason: "busy"))
+        #expect(
+            commands == [
+                .fail(.evictFailed(block: "block 'b0' of denoiser, step 0", reason: "busy")),
+                .evict(package: 1, visit: nil),
+            ])
+        #expect(player.handle(.evictFailed(package: 1, reason: "busy")) == [.closed])
+        #expect(player.ledger.now.resident == 0)
+    }
+
     @Test func aLoadThatFailsNamesItsBlock() throws {
         var player = Player(try Toy.streamed.schedule())
         _ = player.handle(.started)

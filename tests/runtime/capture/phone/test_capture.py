@@ -79,7 +79,11 @@ def test_a_failing_block_is_recorded_and_the_others_measured(folder):
 
 def test_an_app_that_ended_is_said_to_have(folder):
     captured, _ = run(folder, Scripted({"b.mlpackage": Reply(failure="no file", lost="app")}))
-    assert captured.failures[0].reason == "the app ended, perhaps for its memory: no file"
+    (failure,) = captured.failures
+    assert failure.reason == "the app ended, perhaps for its memory: no file"
+    assert (failure.app_ended, failure.first_unit, failure.action) == (True, "b", None)
+    assert failure.function == ""
+    assert read_capture(folder.parent / "phone.json").failures == captured.failures
 
 
 def test_a_lost_phone_ends_the_capture_and_what_was_measured_stays(folder):
@@ -222,7 +226,12 @@ def test_memory_figures_of_a_harness_are_taken_over(connected, capsys):
     data["blocks"] = [block | {"memory": memory, "loads": {}, "runs": {}} for block in data["blocks"][:2]]
     data["blocks"][1]["component"] = "another"
     data["conditions"] |= {"thermal_state": "fair", "free_bytes": 3_000_000_000, "tools": {"harness": "1"}}
-    Path("memory.json").write_text(json.dumps(data | {"baseline_bytes": [100]}))
+    ended = {
+        "package": "a.mlpackage", "function": "", "compute_units": "cpu_and_gpu", "reason": "the app was ended",
+        "component": "first", "first_unit": "a", "last_unit": "a", "action": "load", "app_ended": True,
+    }  # fmt: skip
+    failed = {**ended, "app_ended": False}
+    Path("memory.json").write_text(json.dumps(data | {"baseline_bytes": [100], "failures": [ended, failed]}))
     capsys.readouterr()
     assert main([*CAPTURE, "-o", "phone.yaml", "--memory", "memory.json"]) == 0
     assert "note: memory figures of a block that was not captured: another second" in capsys.readouterr().err
@@ -232,6 +241,7 @@ def test_memory_figures_of_a_harness_are_taken_over(connected, capsys):
     assert profile.measurements[0].run_s.value == 0.25
     assert profile.costs.loads.residual_share.value == 0.01
     assert profile.conditions["thermal state"] == "fair"
+    assert [(kill.first_unit, kill.action) for kill in profile.kills] == [("a", "load")]
     data["model"] = "other"
     Path("memory.json").write_text(json.dumps(data))
     assert main([*CAPTURE, "-o", "phone.yaml", "--memory", "memory.json"]) == 2

@@ -231,7 +231,7 @@ def exported(folder: Path) -> Path:
         "weights": {"description": "", "seed": 0}, "text_tokens": 4, "encoder_tokens": 300, "origin": {},
         "sampling": {
             "timesteps": [1], "time_scale": 1, "guidance": 7, "batch": 2, "fps": 8, "latent_channels": 4,
-            "latent_shape": [4, 2, 8, 8],
+            "latent_shape": [4, 2, 8, 8], "solver": "euler",
         },
         "decoding": {
             "num_frames": 5, "height": 64, "width": 64, "chunk_latent_frames": 5, "chunk_frames": [5],

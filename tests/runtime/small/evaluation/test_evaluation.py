@@ -30,11 +30,14 @@ def small_plan(steps: int = 30) -> Plan:
 def test_configurations_of_thirty_steps_are_the_papers():
     known = configurations(small_plan(), [0.05])
     assert list(known) == [
-        "full", "steps_16", "fixed_8", "fixed_12", "fixed_16", "fixed_20", "fixed_24", "paper", "gpu_code",
+        "full", "fixed_8", "fixed_12", "fixed_16", "fixed_20", "fixed_24",
+        *(f"{grid}_{count}_{solver}" for count in (8, 12, 16) for grid in ("even", "shift", "power")
+          for solver in ("euler", "ab2")),
+        "exact", "exact_check", "paper", "gpu_code",
         "curvature_0.05", "bent_curvature_0.05", "tdtm_first", "tdtm_second", "tdtm_spatial", "tdtm_temporal",
         "tdtm_all", "together_paper", "together_0.05",
     ]  # fmt: skip
-    assert known["steps_16"].plan.evaluations() == known["fixed_16"].plan.evaluations() == 16
+    assert known["even_16_euler"].plan.evaluations() == known["fixed_16"].plan.evaluations() == 16
     merged = {name: [step for step in range(30) if known[name].plan.merges(step)] for name in known}
     assert merged["tdtm_first"] == list(range(15))
     assert merged["tdtm_second"] == list(range(15, 30))
@@ -49,7 +52,7 @@ def test_what_the_base_plan_says_of_lpl_and_tdtm_does_not_count():
 
 def test_few_steps_leave_no_leap_outside_the_run():
     for configuration in configurations(small_plan(3)).values():
-        assert configuration.plan.evaluations() <= 3
+        assert configuration.plan.evaluations() <= 3 or configuration.name in ("exact", "exact_check")
 
 
 def record(name, scene, *, seed=0, evaluations=30, seconds=3.0, mse=0.0, right=True) -> Measured:
@@ -119,8 +122,13 @@ def test_gain_is_measured_against_a_fixed_leap_of_as_many_evaluations():
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return load_small(save_tiny_model(tmp_path_factory.mktemp("weights")))
+def weights(tmp_path_factory):
+    return save_tiny_model(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture(scope="module")
+def model(weights):
+    return load_small(weights)
 
 
 @pytest.fixture
@@ -144,7 +152,7 @@ def made(monkeypatch):
     return merging
 
 
-def test_a_run_goes_on_where_it_stopped(model, tiny_known, tmp_path, made):
+def test_a_run_goes_on_where_it_stopped(weights, tiny_known, tmp_path, made):
     folder, scenes, wanted = tmp_path / "out", evaluation.chosen_scenes(1), list(tiny_known.values())
     told = []
 
@@ -155,13 +163,13 @@ def test_a_run_goes_on_where_it_stopped(model, tiny_known, tmp_path, made):
 
     evaluation.open_folder(folder, "digest")
     with pytest.raises(KeyboardInterrupt):
-        evaluation.run_evaluation(model, folder, wanted, scenes, 1, on_video=stop)
+        evaluation.run_evaluation(weights, folder, wanted, scenes, 1, on_video=stop)
     assert made == [0, 0], "one to warm up; the leap shares the full video's walk"
     made.clear()
-    evaluation.run_evaluation(model, folder, wanted, scenes, 1)
+    evaluation.run_evaluation(weights, folder, wanted, scenes, 1)
     assert made == [0, 0, 5], "the full video again, to compare with and to time"
     made.clear()
-    evaluation.run_evaluation(model, folder, wanted, scenes, 1)
+    evaluation.run_evaluation(weights, folder, wanted, scenes, 1)
     assert made == []
     records = evaluation.read_all(folder, wanted, scenes, 1)
     assert {name: [found.num_evaluations for found in all_of] for name, all_of in records.items()} == {
@@ -184,13 +192,39 @@ def test_a_leap_out_of_a_shared_walk_equals_a_leap_that_was_run(model, tiny_know
     assert shared.timings.steps_s == walked.timings.steps_s[:3]
 
 
-def test_a_result_of_another_plan_is_made_again(model, tiny_known, tmp_path, made):
+def test_processes_make_the_same_videos_and_measure_them_against_the_exact_solution(weights, tmp_path):
+    (tmp_path / "plan.yaml").write_text(PLAN)
+    known = configurations(load_plan(tmp_path / "plan.yaml").plan, [0.05])
+    wanted, scenes = (
+        [known[name] for name in ("full", "exact", "exact_check", "even_2_ab2")],
+        evaluation.chosen_scenes(2),
+    )
+    told, threads = {}, torch.get_num_threads()
+    torch.set_num_threads(1)  # as the processes have
+    for processes in (1, 2):
+        folder, counts = tmp_path / str(processes), []
+        evaluation.open_folder(folder, "digest")
+        evaluation.run_evaluation(weights, folder, wanted, scenes, 2, processes=processes, on_video=counts.append)
+        assert sum(counts) == 16
+        told[processes] = [
+            (each.configuration, each.scene, each.seed, each.num_evaluations, each.mse, each.exact_mse)
+            for records in evaluation.read_all(folder, wanted, scenes, 2).values()
+            for each in records
+        ]
+    torch.set_num_threads(threads)
+    assert told[1] == told[2]
+    errors = {name: [row[5] for row in told[1] if row[0] == name] for name in ("exact", "exact_check", "full")}
+    assert errors["exact"] == [0] * 4
+    assert all(0 < check < full for check, full in zip(errors["exact_check"], errors["full"], strict=True))
+
+
+def test_a_result_of_another_plan_is_made_again(weights, tiny_known, tmp_path, made):
     folder, scenes = tmp_path / "out", evaluation.chosen_scenes(1)
-    evaluation.run_evaluation(model, folder, [tiny_known["full"]], scenes, 1)
+    evaluation.run_evaluation(weights, folder, [tiny_known["full"]], scenes, 1)
     made.clear()
     full = tiny_known["full"]
     plan = replace(full.plan, sampler=replace(full.plan.sampler, guidance=2.0))
-    evaluation.run_evaluation(model, folder, [type(full)(full.name, full.title, plan)], scenes, 1)
+    evaluation.run_evaluation(weights, folder, [type(full)(full.name, full.title, plan)], scenes, 1)
     assert made == [0, 0]
 
 

@@ -104,8 +104,9 @@ public struct Export: Sendable {
 
     /// What is missing in the folder or not as it was exported: an error for each file or package, none if all is well.
     ///
-    /// Sizes are always compared; contents with `readingAll`, which takes seconds for each gigabyte.
-    public func problems(readingAll: Bool) -> [DocumentError] {
+    /// Sizes are always compared; contents with `readingAll`, which takes seconds for each gigabyte. The packages in
+    /// `mayLack` need not be there: they are compiled already.
+    public func problems(readingAll: Bool, mayLack: Set<String> = []) -> [DocumentError] {
         var found: [DocumentError] = []
         func note(_ check: () throws -> Void) {
             do { try check() } catch {
@@ -114,6 +115,7 @@ public struct Export: Sendable {
             }
         }
         for package in manifest.blocks.flatMap(\.packages) {
+            if mayLack.contains(package.file), !Files.exists("\(folder)/\(package.file)") { continue }
             note { try check(package, readingAll: readingAll) }
         }
         let values = manifest.noCaption.shape.reduce(1, *)
@@ -123,6 +125,20 @@ public struct Export: Sendable {
                 readingAll: readingAll)
         }
         return found
+    }
+
+    /// The values of a constant. Throws DocumentError unless they are as they were exported.
+    func constant(_ constant: Manifest.Constant) throws -> [Float] {
+        let path = "\(folder)/\(constant.file)"
+        let numBytes = constant.shape.reduce(1, *) * MemoryLayout<Float>.size
+        let bytes = try Files.read(path, maxBytes: numBytes, mend: Manifest.exportAgain)
+        guard bytes.count == numBytes else { throw altered(path, "size") }
+        guard SHA256.of(bytes) == constant.checksum else { throw altered(path, "checksum") }
+        return bytes.withUnsafeBytes { raw in
+            (0..<numBytes / 4).map { index in
+                Float(bitPattern: UInt32(littleEndian: raw.loadUnaligned(fromByteOffset: 4 * index, as: UInt32.self)))
+            }
+        }
     }
 
     private func altered(_ path: String, _ what: String) -> DocumentError {

@@ -1,7 +1,7 @@
 import Foundation
 
 /// What lies on the disk: regular files of bounded size, and within a folder only by plain names. No link is followed.
-enum Files {
+package enum Files {
     private static let pieceBytes = 1 << 20
 
     /// All of a regular file. Throws DocumentError if it is missing, something else, or has more than `maxBytes`.
@@ -54,7 +54,7 @@ enum Files {
 
     /// The files of a folder and of the folders in it: paths below `folder`, in the order of their parts, and bytes.
     /// Throws DocumentError if the folder is missing, or if anything in it is neither a file nor a folder.
-    static func below(_ folder: String, mend: String = "") throws -> [(path: String, numBytes: Int)] {
+    package static func below(_ folder: String, mend: String = "") throws -> [(path: String, numBytes: Int)] {
         var pending: [[String]] = [[]]
         var files: [(parts: [String], numBytes: Int)] = []
         while let parts = pending.popLast() {
@@ -80,6 +80,12 @@ enum Files {
     static func numBytes(_ path: String) -> Int? {
         var found = stat()
         return lstat(path, &found) == 0 && isRegular(found) ? Int(found.st_size) : nil
+    }
+
+    /// Whether anything lies there, a link included.
+    package static func exists(_ path: String) -> Bool {
+        var found = stat()
+        return lstat(path, &found) == 0
     }
 
     private static func isRegular(_ found: stat) -> Bool { found.st_mode & S_IFMT == S_IFREG }

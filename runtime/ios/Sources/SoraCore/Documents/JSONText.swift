@@ -20,8 +20,11 @@ enum JSONText {
     static func number(_ number: Double) -> String { "\(number)" }
 
     /// An object in one line, of members whose values are JSON already.
-    static func object(_ members: KeyValuePairs<String, String>) -> String {
-        "{" + members.map { "\(text($0.key)): \($0.value)" }.joined(separator: ", ") + "}"
+    static func object(_ members: KeyValuePairs<String, String>) -> String { "{\(self.members(members))}" }
+
+    /// Members of an object, whose values are JSON already.
+    static func members(_ members: KeyValuePairs<String, String>) -> String {
+        members.map { "\(text($0.key)): \($0.value)" }.joined(separator: ", ")
     }
 
     /// A list, one value a line.

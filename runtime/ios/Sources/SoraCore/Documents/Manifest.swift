@@ -71,7 +71,13 @@ public struct Manifest: Sendable {
         public let writes: [String]
     }
 
-    /// Euler steps along a rectified flow: z += v (t[i] - t[i + 1]) / timeScale, t being 0 after the last.
+    /// How a step follows the velocities: `euler` along the last, `ab2` along it and its change, see `Euler.ahead`.
+    public enum Solver: String, Sendable {
+        case euler
+        case ab2
+    }
+
+    /// Steps along a rectified flow: z += d (t[i] - t[i + 1]) / timeScale, t being 0 after the last; d by `solver`.
     ///
     /// v = v_uncond + guidance (v_cond - v_uncond), from the first `latentChannels` channels of `velocity`; both are in
     /// one batch of `batch` samples, the conditional one first; at a guidance of 1 it alone. Noise has the shape
@@ -85,6 +91,7 @@ public struct Manifest: Sendable {
         public let batch: Int
         public let latentChannels: Int
         public let latentShape: [Int]
+        public let solver: Solver
     }
 
     /// How latents become frames: chunks of latent frames, batches of frames. `chunkFrames` are those of each chunk.

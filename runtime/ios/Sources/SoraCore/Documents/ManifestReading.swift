@@ -79,9 +79,14 @@ extension Manifest {
         }
     }
 
-    fileprivate static func precision(_ node: Node) throws -> String {
+    static func precision(_ node: Node) throws -> String {
         let found = try node.text(.line)
         guard precisions.contains(where: found.isExactly) else { throw node.error("no such precision") }
+        return found
+    }
+
+    fileprivate static func solver(_ node: Node) throws -> Solver {
+        guard let found = Solver(rawValue: try node.text(.line)) else { throw node.error("no such solver") }
         return found
     }
 
@@ -106,7 +111,7 @@ extension Manifest {
 extension Manifest.Sampling {
     fileprivate init(_ node: Node) throws {
         let all = try node.record([
-            "timesteps", "time_scale", "guidance", "fps", "batch", "latent_channels", "latent_shape",
+            "timesteps", "time_scale", "guidance", "fps", "batch", "latent_channels", "latent_shape", "solver",
         ])
         timesteps = try all("timesteps").list(1...10_000).map { try $0.real(0...1e6) }
         timeScale = try all("time_scale").positive(1e6)
@@ -115,6 +120,7 @@ extension Manifest.Sampling {
         batch = try all("batch").integer(1...2)
         latentChannels = try Manifest.size(all("latent_channels"))
         latentShape = try all("latent_shape").list(4...4).map(Manifest.size)
+        solver = try Manifest.solver(all("solver"))
     }
 }
 

@@ -41,10 +41,10 @@ struct Node {
 
     private func expected(_ what: String) -> DocumentError { error("expected \(what), found \(value.shown)") }
 
-    /// Throws unless this is an object of exactly these keys.
-    func record(_ keys: [String]) throws -> Record {
+    /// Throws unless this is an object of exactly these keys; `optional` ones may be missing.
+    func record(_ keys: [String], optional: [String] = []) throws -> Record {
         guard case .object(let members) = value else { throw expected("an object") }
-        for member in members where !keys.contains(where: member.key.isExactly) {
+        for member in members where !(keys + optional).contains(where: member.key.isExactly) {
             throw child(member.value, .key(place, member.key)).error("this key is not known")
         }
         var found: [String: Node] = [:]
@@ -52,6 +52,7 @@ struct Node {
             guard let inside = value[key] else { throw error("the key '\(key)' is missing") }
             found[key] = child(inside, .key(place, key))
         }
+        for key in optional { found[key] = value[key].map { child($0, .key(place, key)) } }
         return Record(nodes: found, whole: self)
     }
 
@@ -141,6 +142,9 @@ struct Record {
         self.nodes = nodes
         self.whole = whole
     }
+
+    /// The value of a key that may be missing.
+    func ifThere(_ key: String) -> Node? { nodes[key] }
 
     /// The value of a key that `record` was asked for. Throws for another: then the reader has a mistake.
     func callAsFunction(_ key: String) throws -> Node {

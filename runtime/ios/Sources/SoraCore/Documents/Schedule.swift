@@ -30,6 +30,9 @@ public struct Schedule: Sendable {
         /// The block's first run after a load.
         public let firstRunS: Double
         public let unloadS: Double
+
+        /// What it is called in messages.
+        public var label: String { "block '\(name)' of \(component)" }
     }
 
     /// One walk over a component's blocks.

@@ -30,4 +30,16 @@ public enum Levels {
         let level = (min(max(value, -1), 1) + 1) * 127.5
         return UInt8(level.isNaN ? 0 : level.rounded(.toNearestOrEven))
     }
+
+    /// Of images [images, 3, height, width] one as RGB, pixel by pixel, row by row from the top.
+    public static func rgb(_ images: ArraySlice<Float>, image: Int, height: Int, width: Int) -> [UInt8] {
+        let size = height * width
+        let start = images.startIndex + image * 3 * size
+        return [UInt8](unsafeUninitializedCapacity: 3 * size) { bytes, initialized in
+            for channel in 0..<3 {
+                for pixel in 0..<size { bytes[pixel * 3 + channel] = byte(images[start + channel * size + pixel]) }
+            }
+            initialized = 3 * size
+        }
+    }
 }

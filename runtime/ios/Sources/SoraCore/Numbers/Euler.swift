@@ -18,6 +18,13 @@ public enum Euler {
         }
     }
 
+    /// What a two-step Adams-Bashforth step goes along: the drift as it is expected to be in the middle of the step.
+    /// Both lengths are differences of times, of this step and of the one before.
+    public static func ahead(drift: [Float], previous: [Float], length: Double, previousLength: Double) -> [Float] {
+        let weight = Float(length / (2 * previousLength))
+        return zip(drift, previous).map { $0 + ($0 - $1) * weight }
+    }
+
     /// The latent at `timeAfter`, 0 after the last step: z + v (time - timeAfter) / timeScale, in Float.
     public static func step(
         latent: [Float], drift: [Float], time: Double, timeAfter: Double, timeScale: Double

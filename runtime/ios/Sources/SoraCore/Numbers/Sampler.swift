@@ -12,6 +12,7 @@ public struct Sampler: Sendable {
 
     private let sampling: Manifest.Sampling
     private var watcher: LeapWatcher
+    private var before: (drift: [Float], length: Double)?
     /// [latentShape], row by row.
     public private(set) var latent: [Float]
     /// The step that comes next, counted from 0; nil at the end.
@@ -46,9 +47,17 @@ public struct Sampler: Sendable {
             guidance: sampling.guidance)
         let verdict = watcher.observe(step: step, time: time / sampling.timeScale, latent: latent, drift: drift)
         let isLast = verdict.leaps || step == sampling.timesteps.count - 1
+        let timeAfter = isLast ? 0 : sampling.timesteps[step + 1]
+        var along = verdict.leaps ? verdict.drift : drift
+        if sampling.solver == .ab2 {
+            if let before, !verdict.leaps {
+                along = Euler.ahead(
+                    drift: drift, previous: before.drift, length: time - timeAfter, previousLength: before.length)
+            }
+            before = (drift, time - timeAfter)
+        }
         latent = Euler.step(
-            latent: latent, drift: verdict.leaps ? verdict.drift : drift, time: time,
-            timeAfter: isLast ? 0 : sampling.timesteps[step + 1], timeScale: sampling.timeScale)
+            latent: latent, drift: along, time: time, timeAfter: timeAfter, timeScale: sampling.timeScale)
         nextStep = isLast ? nil : step + 1
         return Step(number: step, time: time, leapt: verdict.leaps, cosine: verdict.cosine, error: verdict.error)
     }

@@ -11,6 +11,8 @@ public enum Event: Hashable, Sendable {
     case ran(visit: Int)
     case runFailed(visit: Int, reason: String)
     case evicted(package: Int)
+    /// It counts as given back: nothing more can be done about it.
+    case evictFailed(package: Int, reason: String)
     /// Start nothing more: the app goes to the background. What is under way goes on, and is done again if it fails.
     case pause
     case resume
@@ -40,6 +42,7 @@ public enum Command: Hashable, Sendable {
 public enum PlayerError: Error, Hashable, Sendable, CustomStringConvertible {
     case loadFailed(block: String, reason: String)
     case runFailed(block: String, reason: String)
+    case evictFailed(block: String, reason: String)
     /// The footprint would exceed what the schedule says that it needs at most, by so many bytes.
     case overNeeded(block: String, bytes: Int)
     /// The player was told something that cannot have happened: a mistake of the program that drives it.
@@ -49,6 +52,7 @@ public enum PlayerError: Error, Hashable, Sendable, CustomStringConvertible {
         switch self {
         case .loadFailed(let block, let reason): "loading \(block) failed: \(reason)".printable
         case .runFailed(let block, let reason): "running \(block) failed: \(reason)".printable
+        case .evictFailed(let block, let reason): "giving \(block) back failed: \(reason)".printable
         case .overNeeded(let block, let bytes):
             "\(block) would take \(bytes) bytes more than the schedule needs. \(Schedule.makeAgain)".printable
         case .unexpected(let what): "the player was told what cannot have happened: \(what)".printable

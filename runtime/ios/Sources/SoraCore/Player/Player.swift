@@ -31,6 +31,8 @@ public struct Player: Sendable {
         enum Phase: Hashable { case ready, playing, finished, closing, closed }
 
         var phase = Phase.ready
+        /// Whether a failure has been told: only the first is.
+        var hasFailed = false
         /// The visit at which the loader looks next.
         var nextLoad = 0
         /// The visits of the load and of the run under way.
@@ -45,6 +47,9 @@ public struct Player: Sendable {
         /// Visits of passes that are left out, in order, until the runner has got past them.
         var skipped: [Range<Int>] = []
         var isPaused = false
+        /// Whether there was a pause while the load or the run under way went on: should it fail, it is done again.
+        var hasLoadSeenPause = false
+        var hasRunSeenPause = false
         var isShortOfMemory = false
         /// For each package what it was charged when it was loaded; nil if it is not in memory.
         var heldBytes: [Int?]
@@ -65,10 +70,13 @@ public struct Player: Sendable {
     /// The packages in memory now.
     public var packagesInMemory: [Int] { state.heldBytes.indices.filter { state.heldBytes[$0] != nil } }
 
-    /// Whose pass is to begin next, nil if there is none.
-    public var nextComponent: String? {
-        state.nextPass < schedule.passes.count ? schedule.passes[state.nextPass].component : nil
+    /// The pass that is to begin next, nil if there is none.
+    public var nextPass: Schedule.Pass? {
+        state.nextPass < schedule.passes.count ? schedule.passes[state.nextPass] : nil
     }
+
+    /// Whose pass is to begin next, nil if there is none.
+    public var nextComponent: String? { nextPass?.component }
 
     /// Takes an event and says what is to be done now, in this order.
     public mutating func handle(_ event: Event) -> [Command] {
@@ -84,7 +92,8 @@ public struct Player: Sendable {
         case .ran(let visit): ran(visit, &commands)
         case .runFailed(let visit, let reason): runFailed(visit, reason, &commands)
         case .evicted(let package): evicted(package, &commands)
-        case .pause: state.isPaused = true
+        case .evictFailed(let package, let reason): evictFailed(package, reason, &commands)
+        case .pause: pause()
         case .resume: state.isPaused = false
         case .memoryWarning: state.isShortOfMemory = true
         case .close: if state.phase != .closed { state.phase = .closing }
@@ -98,6 +107,12 @@ public struct Player: Sendable {
     }
 
     // What is told
+
+    private mutating func pause() {
+        state.isPaused = true
+        state.hasLoadSeenPause = state.loading != nil
+        state.hasRunSeenPause = state.running != nil
+    }
 
     private mutating func begin(_ component: String, _ commands: inout [Command]) {
         guard isGoingOn else { return }
@@ -122,7 +137,7 @@ public struct Player: Sendable {
     private mutating func loaded(_ visit: Int, _ commands: inout [Command]) {
         guard state.loading == visit else { return fail(.unexpected("visit \(visit) is loaded"), &commands) }
         let size = schedule.block(of: visit).residentBytes
-        state.loading = nil
+        (state.loading, state.hasLoadSeenPause) = (nil, false)
         state.heldBytes[schedule.package(of: visit)] = size
         ledger.charge(resident: size, loading: -size - schedule.transientBytes(size))
     }
@@ -130,9 +145,10 @@ public struct Player: Sendable {
     private mutating func loadFailed(_ visit: Int, _ reason: String, _ commands: inout [Command]) {
         guard state.loading == visit else { return fail(.unexpected("a load of visit \(visit) fails"), &commands) }
         let size = schedule.block(of: visit).residentBytes
-        state.loading = nil
+        let hasSeenPause = state.hasLoadSeenPause
+        (state.loading, state.hasLoadSeenPause) = (nil, false)
         ledger.charge(loading: -size - schedule.transientBytes(size))
-        if state.isPaused {
+        if hasSeenPause {
             state.nextLoad = visit
         } else {
             fail(.loadFailed(block: name(of: visit), reason: reason), &commands)
@@ -141,7 +157,7 @@ public struct Player: Sendable {
 
     private mutating func ran(_ visit: Int, _ commands: inout [Command]) {
         guard state.running == visit else { return fail(.unexpected("visit \(visit) has run"), &commands) }
-        state.running = nil
+        (state.running, state.hasRunSeenPause) = (nil, false)
         ledger.charge(working: -schedule.block(of: visit).workingBytes)
         guard isGoingOn else { return }
         if schedule.visits[visit].evicts {
@@ -153,9 +169,10 @@ public struct Player: Sendable {
 
     private mutating func runFailed(_ visit: Int, _ reason: String, _ commands: inout [Command]) {
         guard state.running == visit else { return fail(.unexpected("a run of visit \(visit) fails"), &commands) }
-        state.running = nil
+        let hasSeenPause = state.hasRunSeenPause
+        (state.running, state.hasRunSeenPause) = (nil, false)
         ledger.charge(working: -schedule.block(of: visit).workingBytes)
-        if !state.isPaused {
+        if !hasSeenPause {
             fail(.runFailed(block: name(of: visit), reason: reason), &commands)
         }
     }
@@ -175,6 +192,20 @@ public struct Player: Sendable {
         } else {
             finish(visit, &commands)
         }
+    }
+
+    private mutating func evictFailed(_ package: Int, _ reason: String, _ commands: inout [Command]) {
+        guard let eviction = state.evicting, eviction.package == package else {
+            return fail(.unexpected("an eviction of package \(package) fails"), &commands)
+        }
+        let error = PlayerError.evictFailed(block: name(of: package, at: eviction.visit), reason: reason)
+        if isGoingOn {
+            fail(error, &commands)
+        } else if !state.hasFailed {
+            state.hasFailed = true
+            commands.append(.fail(error))
+        }
+        evicted(package, &commands)
     }
 
     private mutating func finish(_ visit: Int, _ commands: inout [Command]) {
@@ -262,7 +293,7 @@ public struct Player: Sendable {
     /// Gives the generation up, unless it is over already: the first reason counts.
     private mutating func fail(_ error: PlayerError, _ commands: inout [Command]) {
         guard isGoingOn else { return }
-        state.phase = .closing
+        (state.phase, state.hasFailed) = (.closing, true)
         commands.append(.fail(error))
     }
 
@@ -279,9 +310,14 @@ public struct Player: Sendable {
         return over > 0
     }
 
+    /// The visit's block, or the first that lies in the package.
+    private func name(of package: Int, at visit: Int?) -> String {
+        if let visit { return name(of: visit) }
+        return schedule.packageOfBlock.firstIndex(of: package).map { schedule.blocks[$0].label } ?? "a package"
+    }
+
     /// Such as "block 'spatial_3' of denoiser, step 4".
     private func name(of visit: Int) -> String {
-        let block = schedule.block(of: visit)
-        return "block '\(block.name)' of \(block.component), step \(schedule.visits[visit].step)"
+        "\(schedule.block(of: visit).label), step \(schedule.visits[visit].step)"
     }
 }

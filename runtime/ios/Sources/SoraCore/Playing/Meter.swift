@@ -11,3 +11,8 @@ public protocol Meter: Sendable {
     /// nil where there is no such mode.
     func isLowPowerMode() -> Bool?
 }
+
+extension Meter {
+    /// What the footprint may come to before the system ends the app, in bytes; nil where it does not say.
+    public var limitBytes: Int? { footprintBytes().flatMap { taken in availableBytes().map { taken + $0 } } }
+}

@@ -1,21 +1,35 @@
 /// Memory that tensors lie in: given back when the last tensor in it is gone.
 public final class TensorStorage: @unchecked Sendable {
-    public let bytes: UnsafeMutableRawBufferPointer
     /// Whom the memory belongs to, kept alive with it: a Core ML array, or nobody.
     public let owner: AnyObject?
-    private let release: (UnsafeMutableRawBufferPointer) -> Void
+    public let numBytes: Int
+    private let place: () -> UnsafeMutableRawPointer?
+    private let release: () -> Void
 
     /// Memory of somebody else, who is kept alive, or told to release it.
     public init(
         _ bytes: UnsafeMutableRawBufferPointer, owner: AnyObject? = nil,
         release: @escaping (UnsafeMutableRawBufferPointer) -> Void = { _ in }
     ) {
-        self.bytes = bytes
         self.owner = owner
-        self.release = release
+        numBytes = bytes.count
+        place = { bytes.baseAddress }
+        self.release = { release(bytes) }
     }
 
-    deinit { release(bytes) }
+    /// Memory whose owner is asked where it is only when somebody reads it: that may bring it from another processor.
+    public init(owner: AnyObject, numBytes: Int, place: @escaping () -> UnsafeMutableRawPointer) {
+        self.owner = owner
+        self.numBytes = numBytes
+        self.place = place
+        release = {}
+    }
+
+    public var bytes: UnsafeMutableRawBufferPointer {
+        UnsafeMutableRawBufferPointer(start: place(), count: numBytes)
+    }
+
+    deinit { release() }
 }
 
 /// Values on the way from block to block. Nothing is copied: a tensor lies where it was made, as it was made.

@@ -36,6 +36,12 @@ public struct Tokenizer: Sendable {
             }
     }
 
+    /// The words of a closed list, sorted, and the scalars that part them; nil where any text can be read.
+    public var knownWords: (words: [String], separators: Set<Unicode.Scalar>)? {
+        guard case .words(let words) = ids else { return nil }
+        return (words.ids.keys.map { String(decoding: $0, as: UTF8.self) }.sorted(), words.separators)
+    }
+
     /// Ids and mask, both of the document's length: the prompt and its suffix, the end, then padding.
     ///
     /// Throws TokenizerError; a prompt that is too long is never cut.

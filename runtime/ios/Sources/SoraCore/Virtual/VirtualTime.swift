@@ -98,17 +98,8 @@ public struct VirtualTime {
     }
 
     private mutating func end(_ action: Playback.Action, _ visit: Int) {
-        let block = schedule.block(of: visit)
-        let (bytes, isFirst) =
-            switch action {
-            case .load: (block.storedBytes, schedule.visits[visit].isCold)
-            case .run: (block.workingBytes, schedule.visits[visit].isFirstRun)
-            case .evict: (block.residentBytes, false)
-            }
         let startS = startS[action] ?? nowS
-        playback.spans.append(
-            Playback.Span(
-                action: action, visit: visit, startS: startS, endS: nowS, bytes: bytes, isFirst: isFirst))
+        playback.spans.append(Playback.Span(action, visit, of: schedule, startS: startS, endS: nowS))
         switch action {
         case .load: tell(.loaded(visit: visit))
         case .run: tell(.ran(visit: visit))

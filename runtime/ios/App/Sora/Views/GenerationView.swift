@@ -1,0 +1,109 @@
+import SoraCore
+import SoraModels
+import SwiftUI
+
+/// One export: a prompt becomes a video.
+struct GenerationView: View {
+    @Bindable var model: GenerationModel
+    let profiling: ProfilingModel
+
+    var body: some View {
+        List {
+            switch model.state {
+            case .writing: PromptSections(model: model)
+            case .running, .paused, .cancelling: RunSections(model: model)
+            case .finished(let video): FinishedSections(model: model, video: video)
+            case .failed(let failure): FailureSection(failure: failure) { model.writeAgain() }
+            }
+        }
+        .navigationTitle(model.entry.name)
+        .toolbar {
+            ToolbarItem(placement: .primaryAction) {
+                NavigationLink {
+                    DetailsView(entry: model.entry, profiling: profiling)
+                } label: {
+                    Label(Texts.Library.details, systemImage: "info.circle")
+                }
+            }
+        }
+    }
+}
+
+/// Prompt and seed, and why it cannot begin.
+struct PromptSections: View {
+    @Bindable var model: GenerationModel
+
+    var body: some View {
+        Section {
+            TextField(Texts.Prompt.placeholder, text: $model.prompt, axis: .vertical)
+                .lineLimit(2...6)
+                .textInputAutocapitalization(.never)
+                .accessibilityLabel(Texts.Prompt.title)
+            if let state = model.promptState {
+                Text(state.hint).font(.footnote).foregroundStyle(state.isGood ? Color.secondary : Color.orange)
+                switch state {
+                case .empty: Button(Texts.Prompt.useExample) { model.useExample() }
+                case .unknownWord(_, let nearest):
+                    Button(Texts.Prompt.replace(with: nearest)) { model.replaceUnknownWord() }
+                case .good, .tooLong: EmptyView()
+                }
+            }
+        } header: {
+            Text(Texts.Prompt.title)
+        }
+        if !model.offeredWords.isEmpty {
+            Section {
+                ScrollView(.horizontal) {
+                    HStack {
+                        ForEach(model.offeredWords, id: \.self) { word in
+                            Button(word) { model.add(word: word) }
+                                .buttonStyle(.bordered)
+                                .accessibilityLabel(Texts.Prompt.addLabel(word))
+                        }
+                    }
+                }
+            } header: {
+                Text(Texts.Prompt.words)
+            }
+        }
+        Section {
+            HStack {
+                TextField(Texts.Prompt.seed, text: $model.seedText)
+                    .keyboardType(.numberPad)
+                    .monospacedDigit()
+                    .accessibilityLabel(Texts.Prompt.seed)
+                Button(Texts.Prompt.drawSeed, systemImage: "dice") { model.drawSeed() }
+                    .labelStyle(.iconOnly)
+                    .buttonStyle(.borderless)
+            }
+        } header: {
+            Text(Texts.Prompt.seed)
+        } footer: {
+            Text(Texts.Prompt.seedHint)
+        }
+        Section {
+            Button(Texts.Prompt.start, systemImage: "play.fill") { model.start() }.disabled(!model.canStart)
+        } footer: {
+            if let refusal = model.refusal { Text(Texts.Prompt.refusal(refusal)) }
+        }
+    }
+}
+
+/// What went wrong, and the way back.
+struct FailureSection: View {
+    let failure: Failure
+    let back: @MainActor () -> Void
+
+    var body: some View {
+        Section {
+            VStack(alignment: .leading, spacing: 6) {
+                Label(failure.title, systemImage: "xmark.octagon").font(.headline)
+                Text(failure.message)
+                Text(failure.advice).font(.footnote).foregroundStyle(.secondary)
+            }
+            .accessibilityElement(children: .ignore)
+            .accessibilityLabel(failure.accessibilityLabel)
+            Button(Texts.Failure.back, action: back)
+        }
+    }
+}
