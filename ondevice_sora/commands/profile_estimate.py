@@ -37,6 +37,20 @@ def add_estimate_arguments(parser: argparse.ArgumentParser) -> None:
         help="passes over a component in a generation: a number, or `steps` (default: as an export says, else 1)",
     )  # fmt: skip
     parser.add_argument(
+        "--function", metavar="NAME",
+        help="of packages with several functions: which one is meant, or `all`, each then a component (default: the "
+        "package's own default)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--shape", action="append", type=_shape, default=[], metavar="INPUT=N,N",
+        help="of an input whose shape is open, e.g. x=1,77 (default: the model's own default)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--loaded-together", choices=["shared", "separate"],
+        help="with --function all: the plan keeps all functions loaded, which hold their weights once, or each its own "
+        "copy; which of the two Core ML does is not known",
+    )  # fmt: skip
+    parser.add_argument(
         "--steps",
         type=whole_number(1, 1000),
         metavar="N",
@@ -62,6 +76,16 @@ def _passes(text: str) -> tuple[str, Passes]:
     )
 
 
+def _shape(text: str) -> tuple[str, tuple[int, ...]]:
+    name, _, sizes = text.rpartition("=")
+    try:
+        if name:
+            return name, tuple(map(whole_number(1, 10**9), sizes.replace("x", ",").split(",")))
+    except argparse.ArgumentTypeError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text!r} is not a shape. Write, for instance, x=1,77.")
+
+
 def run_estimate(options: argparse.Namespace) -> int:
     """Raises UserError."""
     from ondevice_sora.profiles.profile import load_profile
@@ -74,9 +98,12 @@ def run_estimate(options: argparse.Namespace) -> int:
     first = options.paths[0] if options.paths else next(iter(components))
     with needing("coreml"):
         from ondevice_sora.runtime.coreml.estimate.estimate import describe
-        from ondevice_sora.runtime.coreml.estimate.folders import find_packages
+        from ondevice_sora.runtime.coreml.estimate.folders import ALL, Choices, find_packages
 
-        found = find_packages([Path(path) for path in options.paths], components)
+        if options.loaded_together and options.function != ALL:
+            raise UserError("--loaded-together has no effect without --function all", mend="Give both, or neither.")
+        choices = Choices(options.function, dict(options.shape))
+        found = find_packages([Path(path) for path in options.paths], components, choices)
     if found.plan is not None:
         refuse_without_effect(options, ("steps",), "on an export, whose plan has its own", "Leave it out.")
     described = describe(
@@ -88,6 +115,7 @@ def run_estimate(options: argparse.Namespace) -> int:
         passes=dict(options.passes),
         steps=options.steps or DEFAULT_STEPS,
         is_lenient=True,
+        together=options.loaded_together,
     )
     if options.json:
         import msgspec
