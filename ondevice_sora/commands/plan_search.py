@@ -373,12 +373,12 @@ def run_evaluations(options: argparse.Namespace, models: list[str], devices: lis
         raise UserError("which plan of the front is to be written?", "-o", mend)
     model = STEPPED.get(models[0], models[0])
     loaded = load_plan(model)
-    path = Path(options.steps) if options.steps else shipped_steps(loaded.plan.model)
+    path = Path(options.steps) if options.steps else shipped_steps(loaded.plan.model_name)
     file = read_steps(path) if path is not None else None
-    if file is not None and file.model != loaded.plan.model:
-        raise UserError(f"grids of the model '{file.model}'; the plan's is '{loaded.plan.model}'", str(path))
+    if file is not None and file.model != loaded.plan.model_name:
+        raise UserError(f"grids of the model '{file.model}'; the plan's is '{loaded.plan.model_name}'", str(path))
     if options.quality is not None and file is None:
-        what = f"nothing is known of the quality of fewer evaluations of '{loaded.plan.model}'"
+        what = f"nothing is known of the quality of fewer evaluations of '{loaded.plan.model_name}'"
         raise UserError(what, "--quality", "Make a file of planned grids with `steps plan`, and name it with --steps.")
     inputs = [model, *devices, *([options.steps] if options.steps else [])]
     output = output_path(options.output, "", options.force, inputs) if options.output else None

@@ -345,8 +345,8 @@ def manifest_of(workshop: Workshop) -> tuple[ExportManifest, dict[str, bytes]]:
     manifest = ExportManifest(
         format=FORMAT,
         complete=False,
-        model=plan.model,
-        model_name=name_in_captures(plan.model),
+        model=plan.model_name,
+        model_name=name_in_captures(plan.model_name),
         plan=plan_data(plan),
         plan_sha256=plan_hash(plan),
         weights=ExportedWeights(workshop.source.description, workshop.source.seed),

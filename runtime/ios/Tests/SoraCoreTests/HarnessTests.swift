@@ -345,6 +345,25 @@ struct HarnessGoingOnTests {
         #expect(capture.blocks.count == 1)
     }
 
+    /// iOS ends apps in the background for less: such an end says nothing of the limit.
+    @Test func whilePausedTheJournalSaysThatTheAppIsNotShown() throws {
+        let world = try World(numBlocks: 1)
+        let control = HarnessControl()
+        let log = Log<Int>()
+        try world.capture(control: control) { progress in
+            guard case .acted(.load, _, _) = progress, log.all.isEmpty else { return }
+            log.add(1)
+            control.pause()
+            control.resume()
+        }
+        let lines = try world.folder.text("state/journal.jsonl").split(separator: "\n").map(String.init)
+        let places = ["{\"background\": true}", "{\"background\": false}"].map { lines.firstIndex(of: $0) }
+        let (left, back) = (try #require(places[0]), try #require(places[1]))
+        #expect(back == left + 1)
+        control.pause()
+        #expect(try world.folder.text("state/journal.jsonl").split(separator: "\n").count == lines.count)
+    }
+
     @Test func aPackageThatHasChangedIsMeasuredAgain() throws {
         var world = try World()
         try world.capture()

@@ -81,7 +81,9 @@ public struct Harness: Sendable {
             backend: backend, meter: meter, session: session, clock: clock, seed: settings.seed,
             repeats: settings.repeats, control: control, tell: tell)
         measurement.peak.start()
+        control.follow { session.note(isInBackground: $0) }
         defer {
+            control.follow(nil)
             measurement.peak.stop()
             control.listen(nil)
             session.close()

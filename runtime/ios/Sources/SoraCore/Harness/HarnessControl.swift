@@ -6,25 +6,28 @@ public final class HarnessControl: @unchecked Sendable {
     private var isPaused = false
     private var isEnding = false
     private var pauses = 0
+    private var follower: (@Sendable (Bool) -> Void)?
     private var note: (@Sendable (_ isPaused: Bool) -> Void)?
 
     public init() {}
 
-    /// Begin nothing more, as for an app that is shown no more. What was being measured is measured anew afterwards.
+    /// Begin nothing more: the app is shown no more. What was being measured is measured anew afterwards.
     public func pause() {
-        condition.withLock {
+        let told = condition.withLock {
             if !isPaused { pauses += 1 }
             isPaused = true
-            note?(true)
+            return follower
         }
+        told?(true)
     }
 
     public func resume() {
-        condition.withLock {
+        let told = condition.withLock {
             isPaused = false
-            note?(false)
             condition.broadcast()
+            return follower
         }
+        told?(false)
     }
 
     /// The capture ends after what is under way, with what there is.
@@ -44,6 +47,18 @@ public final class HarnessControl: @unchecked Sendable {
     }
 
     public var isStopped: Bool { condition.withLock { isEnding } }
+
+    /// `told` hears whether it is paused, if it is and whenever that changes; nil for nobody any more.
+    func follow(_ told: (@Sendable (Bool) -> Void)?) {
+        let isToBeTold = condition.withLock {
+            follower = told
+            return isPaused
+        }
+        if isToBeTold { told?(true) }
+    }
+
+    /// Whether something new may begin at once.
+    var isGoing: Bool { condition.withLock { !isPaused && !isEnding } }
 
     var numPauses: Int { condition.withLock { pauses } }
 
