@@ -140,7 +140,7 @@ class Search:
         """What `plan search` prints."""
         from ondevice_sora.reports.terminal.search import print_planning
 
-        return _printed(lambda: print_planning({self.plan.plan.model: self.planning}))
+        return _printed(lambda: print_planning({self.plan.plan.model_name: self.planning}))
 
     def _repr_html_(self) -> str:
         return _preformatted(self.summary())

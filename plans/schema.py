@@ -25,6 +25,7 @@ from ondevice_sora.plans.step_file import planned_grid
 from ondevice_sora.plans.step_plan import Even, Grid, Index, Solver, Steps, check_grid, evaluated_steps, num_evaluations
 from ondevice_sora.profiles.blocks import ComputeUnits
 from ondevice_sora.profiles.figures import ByteCount
+from ondevice_sora.profiles.models.configured import ConfiguredModel, config_path
 from ondevice_sora.profiles.models.model import ActivationFormat, Precision, WeightFormat, family, precision_of
 
 READY = Path(__file__).parent / "ready"
@@ -188,9 +189,9 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     """
 
     name: Title
-    model: Annotated[str, LINE, msgspec.Meta(min_length=1, max_length=200)]
+    model: Annotated[str, LINE, msgspec.Meta(min_length=1, max_length=200)] | ConfiguredModel
     video: Video | None = None
-    text_tokens: Annotated[int, msgspec.Meta(ge=1, le=300)] | None = None
+    text_tokens: Annotated[int, msgspec.Meta(ge=1, le=4096)] | None = None
     encoder_tokens: Annotated[int, msgspec.Meta(ge=1, le=300)] | None = None
     sampler: Sampler = Sampler()
     lpl: Lpl = Lpl()
@@ -210,6 +211,11 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     def entry(self, name: str) -> str:
         """The key under which `components` would have a component's settings: its own, else its family's."""
         return family(name) if name not in self.components and family(name) in self.components else name
+
+    @property
+    def model_name(self) -> str:
+        """What the model is called; one that is described from a config has no name that others know."""
+        return self.model if isinstance(self.model, str) else f"{{config: {self.model.config}}}"
 
     @property
     def keeps_loaded(self) -> bool:
@@ -295,11 +301,19 @@ class LoadedPlan:
         return Path() if self.document is None else self.document.file_of("$.model").parent
 
     def moved_to(self, folder: Path) -> Plan:
-        """The plan as it is to be written in a folder: the path of a model that lists its units leads from there."""
-        if not self.plan.model.endswith((".yaml", ".yml", ".json")):
+        """The plan as it is to be written in a folder: a path that `model` names leads from there."""
+        model = self.plan.model
+        if isinstance(model, str):
+            if not model.endswith((".yaml", ".yml", ".json")):
+                return self.plan
+            return msgspec.structs.replace(self.plan, model=self._from(folder, model))
+        if config_path(model.config, self.folder) is None:
             return self.plan
-        model = os.path.relpath((self.folder / self.plan.model).resolve(), folder.resolve())
-        return msgspec.structs.replace(self.plan, model=model)
+        moved = msgspec.structs.replace(model, config=self._from(folder, model.config))
+        return msgspec.structs.replace(self.plan, model=moved)
+
+    def _from(self, folder: Path, path: str) -> str:
+        return os.path.relpath((self.folder / path).resolve(), folder.resolve())
 
     def says(self, field: str) -> bool:
         """Whether the document has a value for '$.sampler.guidance', for instance, be it the default."""
@@ -319,7 +333,7 @@ def read_plan(document: Document) -> LoadedPlan:
         sampler = plan.sampler
         if isinstance(sampler.grid, Grid) and sampler.grid.planned is not None:
             folder = document.file_of("$.sampler.grid.planned").parent
-            grid = planned_grid(sampler.grid.planned, folder, plan.model, sampler.steps)
+            grid = planned_grid(sampler.grid.planned, folder, plan.model_name, sampler.steps)
             plan = msgspec.structs.replace(plan, sampler=msgspec.structs.replace(sampler, grid=grid))
     return LoadedPlan(plan, document)
 

@@ -49,6 +49,7 @@ class EstimatedPackage(msgspec.Struct, frozen=True):
     parameters    weights as counted before compression
     held_bytes    of its weights once loaded, by compute units: the GPU holds compressed ones dequantised
     notes         what stands against running it, and what could not be counted
+    shares_weights   its weights on disk are those of a row before it: it is another function of the same package
     """
 
     path: str
@@ -61,6 +62,7 @@ class EstimatedPackage(msgspec.Struct, frozen=True):
     held_bytes: dict[ComputeUnits, int]
     functions: list[EstimatedFunction]
     notes: list[str]
+    shares_weights: bool = False
 
 
 class Refused(msgspec.Struct, frozen=True):

@@ -72,7 +72,7 @@ class PlannedVideo:
 
         Raises UserError for a video that the model cannot make, or weights that do not fit.
         """
-        described = architecture(plan.model)
+        described = architecture(plan.model_name)
         assert described is not None, "see check_model"
         shape = plan.video or described.video
         check_video(shape.width, shape.height, shape.frames, described.config)
@@ -89,14 +89,14 @@ class PlannedVideo:
             raise UserError(what, field="$.text_tokens")
         tokenizer = _tokenizer(plan, weights, model.text_encoder.config.vocab_size, encoder_tokens)
         video = VideoNetworks.of(model, request)
-        listed = describe_networks(plan.model, video.networks)
+        listed = describe_networks(plan.model_name, video.networks)
         reference = reference_partition(listed)
         return cls(plan, weights, request, video, source, listed, reference, encoder_tokens, text_tokens, tokenizer)
 
     @property
     def name(self) -> str:
         """The model's, as in traces."""
-        described = architecture(self.plan.model)
+        described = architecture(self.plan.model_name)
         assert described is not None, "see of"
         return described.name
 
@@ -106,7 +106,7 @@ class PlannedVideo:
         Raises UserError for a prompt that cannot be read, and if the weights have no tokenizer.
         """
         if self.tokenizer is None:
-            raise no_tokenizer(self.weights, self.plan.model)
+            raise no_tokenizer(self.weights, self.plan.model_name)
         token_ids, token_mask = Tokenizer.of(self.tokenizer).encode(prompt)
         self.request.check_prompt(token_mask)
         return token_ids, token_mask
@@ -149,7 +149,7 @@ def _digest(model: TextToVideo, source: WeightSource) -> str:
 
 def _tokenizer(plan: Plan, weights: Path | None, vocabulary: int, length: int) -> TokenizerDocument | None:
     """The tokenizer that goes with the weights, padding to `length`. Raises UserError if it is another model's."""
-    found = document_of(weights, plan.model)
+    found = document_of(weights, plan.model_name)
     if found is None:
         return None
     check_vocabulary(found, vocabulary, None if weights is None else str(weights))
@@ -158,14 +158,14 @@ def _tokenizer(plan: Plan, weights: Path | None, vocabulary: int, length: int) -
 
 def check_model(plan: Plan, done: str) -> None:
     """Raises UserError for a plan's model that has no networks here; `done` is what is not done with it."""
-    if plan.model not in SIZES:
+    if plan.model_name not in SIZES:
         listed = ", ".join(sorted(SIZES))
-        raise UserError(f"'{plan.model}' is not {done} here", mend=f"Models that are: {listed}.", field="$.model")
+        raise UserError(f"'{plan.model_name}' is not {done} here", mend=f"Models that are: {listed}.", field="$.model")
 
 
 def request_of_plan(plan: Plan) -> VideoRequest:
     """What the plan asks of its model, in the model's own shape if it has none."""
-    described = architecture(plan.model)
+    described = architecture(plan.model_name)
     assert described is not None, "a model with networks has an architecture"
     shape = plan.video or described.video
     defaults = small.REQUEST if plan.model == "small" else OPENSORA_REQUEST
@@ -180,7 +180,7 @@ def request_of_plan(plan: Plan) -> VideoRequest:
 
 def attended_tokens(plan: Plan) -> int:
     """How many tokens of a prompt the denoiser's blocks see."""
-    described = architecture(plan.model)
+    described = architecture(plan.model_name)
     assert described is not None, "a model with networks has an architecture"
     return described.text_tokens if plan.text_tokens is None else plan.text_tokens
 
@@ -200,7 +200,7 @@ def model_and_source(plan: Plan, weights: Path | None, seed: int | None = None) 
         description = SHIPPED if weights is None else folder.resolve().name
         source = CheckpointWeights(description, vars(model), checkpoints)
     else:
-        model = without_weights(*SIZES[plan.model])
+        model = without_weights(*SIZES[plan.model_name])
         source = random_weights(model, seed or 0)
     decoder, embedder = model.decoder, model.denoiser.y_embedder
     shapes = {name: tuple(getattr(decoder, name).shape) for name in ("scale", "shift")}

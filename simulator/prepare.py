@@ -15,7 +15,15 @@ from ondevice_sora.plans.schema import BlockEntry, LoadedPlan, Plan, Sampler, Td
 from ondevice_sora.profiles.blocks import PROCESSORS
 from ondevice_sora.profiles.costs import BlockCosts, Sample
 from ondevice_sora.profiles.devices import Device
-from ondevice_sora.profiles.models.catalogue import Architecture, Reference, architecture, described_model, listed_model
+from ondevice_sora.profiles.models.catalogue import (
+    Architecture,
+    Reference,
+    architecture,
+    configured_model,
+    described_model,
+    listed_model,
+)
+from ondevice_sora.profiles.models.configured import ConfiguredModel, Shape
 from ondevice_sora.profiles.models.model import Component, Model, weight_bytes
 from ondevice_sora.profiles.profile import Profile, load_profile
 from ondevice_sora.simulator.engine import Outcome, play
@@ -133,6 +141,8 @@ def asked(
 def model_of(loaded: LoadedPlan) -> Described:
     """The plan's model at the plan's shape. Raises UserError where a listed model is asked for another shape."""
     with loaded.locating("$.model"):
+        if isinstance(loaded.plan.model, ConfiguredModel):
+            return _configured_model_of(loaded, loaded.plan.model)
         described = architecture(loaded.plan.model)
         return _listed_model_of(loaded) if described is None else described_as(loaded.plan, described)
 
@@ -145,8 +155,18 @@ def described_as(plan: Plan, described: Architecture) -> Described:
     return Described(*described_model(described, *shape, tokens, plan.encoder_tokens, plan.sampler.branches))
 
 
+def _configured_model_of(loaded: LoadedPlan, model: ConfiguredModel) -> Described:
+    plan, video = loaded.plan, loaded.plan.video
+    if plan.encoder_tokens is not None:
+        what = "has no effect on a model that is described from a config"
+        raise UserError(what, mend="Write text_tokens.", field="$.encoder_tokens")
+    shape = None if video is None else Shape(video.width, video.height, video.frames)
+    return Described(*configured_model(model, loaded.folder, shape, plan.sampler.branches, plan.text_tokens))
+
+
 def _listed_model_of(loaded: LoadedPlan) -> Described:
     plan = loaded.plan
+    assert isinstance(plan.model, str)
     for key in ("video", "text_tokens", "encoder_tokens"):
         if getattr(plan, key) is not None:
             what = f"has no effect: {plan.model} lists its units for one shape"

@@ -103,7 +103,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(EXIT_UNUSABLE, f"error: {message}\nSee `{self.prog} --help`.\n")
 
 
-WITH_TORCH = ("torch", "generate", "evaluate", "coreml")
+WITH_TORCH = ("torch", "generate", "evaluate", "coreml", "describe")
 TORCH_BYTES = 800_000_000
 """Of address space, for PyTorch's libraries and a little work. With less, imports fail half-way or never end."""
 

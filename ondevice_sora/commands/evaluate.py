@@ -158,7 +158,7 @@ def _planned(options: argparse.Namespace, plan: Plan) -> StepFile | None:
     from ondevice_sora.plans.step_file import read_steps, shipped_steps
     from ondevice_sora.runtime.models import denoiser_digest
 
-    path = options.steps or shipped_steps(plan.model)
+    path = options.steps or shipped_steps(plan.model_name)
     if path is None:
         return None
     file = read_steps(path)

@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
 
     loaded = load_plan(options.plan)
     with needing("coreml"):
-        from ondevice_sora.runtime.coreml.export.conversion import quietly
+        from ondevice_sora.runtime.coreml.quiet import quietly
 
         with quietly():
             pass

@@ -75,7 +75,7 @@ def _planned(options: argparse.Namespace, loaded: LoadedPlan) -> tuple[PlannedVi
     from ondevice_sora.runtime.small.vocabulary import tokenize
 
     plan = loaded.plan
-    if plan.model == SMALL:
+    if plan.model_name == SMALL:
         token_ids, token_mask = tokenize([options.prompt])
         with loaded.locating("$"):
             request = small_request(plan)
@@ -86,8 +86,9 @@ def _planned(options: argparse.Namespace, loaded: LoadedPlan) -> tuple[PlannedVi
         return planned, token_ids, token_mask, {"weights_sha256": weights_digest(options.weights)}
     if options.weights is None:
         raise UserError(
-            f"the weights of '{plan.model}' do not come with this program",
-            mend=f"Name their folder with --weights; `ondevice-sora weights get {plan.model} -o DIR` fetches them.",
+            f"the weights of '{plan.model_name}' do not come with this program",
+            mend="Name their folder with --weights; "
+            f"`ondevice-sora weights get {plan.model_name} -o DIR` fetches them.",
         )
     with loaded.locating():
         planned = PlannedVideo.of(plan, options.weights)

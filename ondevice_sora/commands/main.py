@@ -15,6 +15,7 @@ VERBS = {
     "plan": "search for the fastest plan, explain one; list and show plans; print their JSON Schema",
     "steps": "plan which network evaluations of a model are worth making; show the grids of a file",
     "profile": "list and show device profiles; fit one to published figures, or capture one here",
+    "describe": "describe a diffusers or transformers model from its config: what its units cost, without weights",
     "run": "play an export and make its video; or run a plan from a block store, and measure it",
     "weights": "fetch a published model's weights, and see whether a folder of them is whole",
     "generate": "make a video from a prompt, here, with the small model or Open-Sora",

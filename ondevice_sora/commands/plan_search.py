@@ -22,9 +22,13 @@ from ondevice_sora.commands.common import (
     size_argument,
     status_line,
 )
+from ondevice_sora.commands.which_phones import HELP as SEVERAL_HELP
+from ondevice_sora.commands.which_phones import devices_of, names_several, show_ladder
 
 if TYPE_CHECKING:
     from ondevice_sora.plans.schema import LoadedPlan, Plan
+    from ondevice_sora.profiles.devices import Device
+    from ondevice_sora.records.ladder import Rung
     from ondevice_sora.records.search import Planning
     from ondevice_sora.simulator.prepare import Setting
     from ondevice_sora.simulator.search.problem import Scored
@@ -44,7 +48,11 @@ SAVED_EVERY_S, SHOWN_EVERY_S = 5.0, 0.2
 
 
 def add_search_arguments(parser: argparse.ArgumentParser) -> None:
-    _add_device(parser)
+    parser.add_argument(
+        "--device", metavar="DEVICE",
+        help=f"a device of the catalogue or a profile file (default {DEFAULT_DEVICE}){SEVERAL_HELP}, each with the "
+        "plan found for it",
+    )  # fmt: skip
     parser.add_argument(
         "--devices",
         metavar="A,B,C",
@@ -202,6 +210,8 @@ def run_search(options: argparse.Namespace) -> int:
 
     if options.device is not None and options.devices is not None:
         raise UserError("--device and --devices are both given", mend="Give one of the two.")
+    if names_several(options.device):
+        return _which_phones(options)
     devices = [name.strip() for name in (options.devices or options.device or DEFAULT_DEVICE).split(",")]
     models = [name.strip() for name in options.model.split(",")]
     if any(getattr(options, name) for name in FREEDOMS):
@@ -257,6 +267,29 @@ def run_search(options: argparse.Namespace) -> int:
     return interrupts.exit_status()
 
 
+def _which_phones(options: argparse.Namespace) -> int:
+    """On each of several devices the plan found for it. Raises UserError."""
+    from msgspec.structs import replace
+
+    unused = ("memory", "evaluations", "steps", "quality", "output", "pareto", "front", "report", "state")
+    refuse_without_effect(options, unused, "with several devices", "Leave it out, or name one device.")
+    if "," in options.model:
+        raise UserError("several models and several devices are named", mend="Name one model, or one device.")
+
+    def attempt(device: Device, rung: Rung) -> Rung:
+        row = _search(options.model, [device.key], options, entitlement=rung.entitlement).answer.rows[0]
+        return replace(
+            rung,
+            verdict=row.verdict,
+            total_s=row.total_s if row.verdict == "fits" else None,
+            unlimited_s=row.total_s,
+            peak_bytes=row.peak_bytes,
+            kill_share=row.kill_share,
+        )
+
+    return show_ladder(options.model, devices_of(options.device), attempt, as_json=options.json)
+
+
 def _outputs(options: argparse.Namespace, models: list[str], devices: list[str]) -> dict[str, Path]:
     """Where to write what was asked for, checked before the search. Raises UserError."""
     defaults = {"output": "", "pareto": "", "report": f"{Path(models[0]).stem}.search.html"}
@@ -309,13 +342,17 @@ class _Searched(NamedTuple):
     settings: list[Setting]
 
 
-def _search(model: str, devices: list[str], options: argparse.Namespace) -> _Searched:
-    """Raises UserError, and Interrupted if there is no plan yet."""
+def _search(model: str, devices: list[str], options: argparse.Namespace, entitlement: bool | None = None) -> _Searched:
+    """With or without the entitlement, or as the plan says. Raises UserError, and Interrupted if there is no plan."""
+    from msgspec.structs import replace
+
     from ondevice_sora.plans.schema import LoadedPlan, load_plan
     from ondevice_sora.simulator.search.comparison import budget_for, find_plan_for, other_budget
     from ondevice_sora.simulator.search.state import fingerprint, load_state, save_state
 
     loaded = load_plan(MODELS.get(model, model))
+    if entitlement is not None:
+        loaded = loaded.changed(memory=replace(loaded.plan.memory, entitlement=entitlement))
     plan = loaded.plan
     settings = _settings(plan, devices)
     budget = budget_for(settings, options.memory, options.risk, options.max_kill_share)
@@ -373,13 +410,13 @@ def run_variants(options: argparse.Namespace, models: list[str], devices: list[s
         raise UserError("which plan of the front is to be written?", "-o", mend)
     model = (STEPPED if counts else MODELS).get(models[0], models[0])
     loaded = load_plan(model)
-    shipped = shipped_steps(loaded.plan.model) if counts else None
+    shipped = shipped_steps(loaded.plan.model_name) if counts else None
     path = Path(options.steps) if options.steps else shipped
     file = read_steps(path) if path is not None else None
-    if file is not None and file.model != loaded.plan.model:
-        raise UserError(f"grids of the model '{file.model}'; the plan's is '{loaded.plan.model}'", str(path))
+    if file is not None and file.model != loaded.plan.model_name:
+        raise UserError(f"grids of the model '{file.model}'; the plan's is '{loaded.plan.model_name}'", str(path))
     if options.quality is not None and file is None:
-        what = f"nothing is known of the quality of fewer evaluations of '{loaded.plan.model}'"
+        what = f"nothing is known of the quality of fewer evaluations of '{loaded.plan.model_name}'"
         raise UserError(what, "--quality", "Make a file of planned grids with `steps plan`, and name it with --steps.")
     freedoms = Freedoms(counts, file, dict(options.precision or ()), dict(options.compute_units or ()))
     inputs = [model, *devices, *([options.steps] if options.steps else [])]

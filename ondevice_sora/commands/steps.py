@@ -110,9 +110,9 @@ def run_plan(options: argparse.Namespace) -> int:
     if plan.sampler.steps > MOST_STEPS:
         what = f"grids of {plan.sampler.steps} steps; at most {MOST_STEPS} are planned"
         raise UserError(what, mend="Record a plan of fewer steps.")
-    videos = _videos(options, plan.model)
+    videos = _videos(options, plan.model_name)
     inputs = [options.plan, *([str(options.prompts)] if options.prompts else [])]
-    output = output_path(options.output or "", f"{Path(plan.model).stem}.steps.json", options.force, inputs)
+    output = output_path(options.output or "", f"{Path(plan.model_name).stem}.steps.json", options.force, inputs)
     with loaded.locating("$"):
         digest = denoiser_digest(plan, options.weights)
         times = request_of_plan(plan).even_timesteps()
@@ -134,7 +134,7 @@ def run_plan(options: argparse.Namespace) -> int:
                 advance(1)
         file = StepFile(
             format=FORMAT,
-            model=plan.model,
+            model=plan.model_name,
             denoiser=digest,
             steps=plan.sampler.steps,
             guidance=plan.sampler.guidance,
@@ -182,7 +182,7 @@ def _recorder(options: argparse.Namespace, loaded: LoadedPlan) -> Iterator[Recor
     """What records a video: the small model whole in memory, another block by block. Raises UserError."""
     from ondevice_sora.runtime.small.shipped import SMALL
 
-    if loaded.plan.model == SMALL:
+    if loaded.plan.model_name == SMALL:
         why = "on a model that runs whole, in memory"
         refuse_without_effect(options, ("store",), why, "Leave it out.")
         yield _whole(options, loaded)
@@ -230,7 +230,7 @@ def _in_blocks(options: argparse.Namespace, loaded: LoadedPlan) -> Iterator[Reco
     from ondevice_sora.runtime.sampling.trajectories import trajectory_of
 
     if options.weights is None:
-        what = f"the weights of '{loaded.plan.model}' do not come with this program"
+        what = f"the weights of '{loaded.plan.model_name}' do not come with this program"
         raise UserError(what, mend="Name their folder with --weights.")
     recording = Recording()
     with loaded.locating():

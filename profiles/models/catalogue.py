@@ -9,8 +9,10 @@ from pathlib import Path
 import msgspec
 
 from ondevice_sora.base.errors import UserError, nearest
+from ondevice_sora.base.files.documents import Document
 from ondevice_sora.base.files.reading import read_yaml
 from ondevice_sora.profiles.devices import DATA
+from ondevice_sora.profiles.models.configured import ConfiguredModel, Shape, description_of, request_of
 from ondevice_sora.profiles.models.model import Model
 from ondevice_sora.profiles.models.opensora import opensora, reference_partition
 from ondevice_sora.profiles.models.opensora_sizes import OpenSoraConfig
@@ -110,6 +112,19 @@ def listed_model(name: str, folder: Path) -> tuple[Model, Reference]:
     else:
         raise UserError(f"unknown model '{name}'", mend=nearest(name, model_names()))
     document = read_yaml(path)
+    return checked_model(document), {}
+
+
+def configured_model(
+    asked: ConfiguredModel, folder: Path, video: Shape | None, branches: int, text_tokens: int | None
+) -> tuple[Model, Reference]:
+    """A model that is described from its config, at a shape. Raises UserError where there is no description of it."""
+    path = description_of(request_of(asked, folder, video, branches, text_tokens))
+    return checked_model(read_yaml(path)), {}
+
+
+def checked_model(document: Document) -> Model:
+    """The model in a document that lists its units. Raises UserError with file and line."""
     model = document.convert(Model)
     names = [component.name for component in model.components]
     for index, component in enumerate(model.components):
@@ -122,4 +137,4 @@ def listed_model(name: str, folder: Path) -> tuple[Model, Reference]:
             if component.units[row].stored < 0:
                 what = f"{component.units[row].stored:,} numbers are stored, the unit's parameters included"
                 raise document.error(f"$.components[{index}].units[{row}].tables", what, "Take away fewer.")
-    return model, {}
+    return model

@@ -155,18 +155,27 @@ def peak_alive(
     A tensor dies after the last step that reads it, or that wrote it; an input that nothing reads stays to the end.
     """
     inputs = tuple(inputs)
+    return max([sum(sizes[tensor] for tensor in inputs), *alive_at_steps(inputs, steps, kept, sizes)])
+
+
+def alive_at_steps(
+    inputs: Iterable[T], steps: Sequence[tuple[tuple[T, ...], tuple[T, ...]]], kept: Iterable[T], sizes: Mapping[T, int]
+) -> list[int]:
+    """How much of `sizes` is alive during each step, by the rules of `peak_alive`."""
+    inputs = tuple(inputs)
     last_step = dict.fromkeys(inputs, len(steps))
     last_step.update((tensor, index) for index, step in enumerate(steps) for tensor in (*step[1], *step[0]))
     last_step.update((tensor, len(steps)) for tensor in kept)
     dying: list[int] = [0] * (len(steps) + 1)
     for tensor, index in last_step.items():
         dying[index] += sizes[tensor]
-    alive = peak = sum(sizes[tensor] for tensor in inputs)
+    alive = sum(sizes[tensor] for tensor in inputs)
+    during = []
     for index, (_, written) in enumerate(steps):
         alive += sum(sizes[tensor] for tensor in written)
-        peak = max(peak, alive)
+        during.append(alive)
         alive -= dying[index]
-    return peak
+    return during
 
 
 def unit(name: str, plain: Graph, tdtm: Graph | None = None) -> Unit:

@@ -54,10 +54,11 @@ def _cells(package: EstimatedPackage, row: EstimatedFunction, *, is_first: bool)
 def _totals(estimate: Estimate) -> list[str]:
     """The sums, each package counted once."""
     plain = [package.functions[0] for package in estimate.packages]
-    held = sum(package.held_bytes[package.compute_units] for package in estimate.packages)
+    once = [package for package in estimate.packages if not package.shares_weights]
+    held = sum(package.held_bytes[package.compute_units] for package in once)
     return [
         "total, each once", "", "", f"{sum(row.flops for row in plain) / 1e12:.3g}",
-        format_bytes(sum(package.weight_bytes for package in estimate.packages)), format_bytes(held),
+        format_bytes(sum(package.weight_bytes for package in once)), format_bytes(held),
         f"{format_bytes(max(row.working_bytes for row in plain))} at most",
         format_seconds(sum(row.load_cold_s for row in plain)), format_seconds(sum(row.load_warm_s for row in plain)),
         format_seconds(sum(row.run_s for row in plain)),

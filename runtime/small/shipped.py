@@ -63,7 +63,7 @@ def small_request(plan: Plan) -> VideoRequest:
     """What the plan asks of the small model. Raises UserError for another model or a shape that it cannot have."""
     if plan.model != SMALL:
         raise UserError(
-            f"plan '{plan.name}' is for the model '{plan.model}', and only '{SMALL}' generates here",
+            f"plan '{plan.name}' is for the model '{plan.model_name}', and only '{SMALL}' generates here",
             mend=f"Choose a plan with `model: {SMALL}`, such as the ready plan '{SMALL}'.",
         )
     request = request_of(plan, REQUEST)

@@ -117,7 +117,13 @@ def write_yaml(path: str | Path, data: Any, comment: str = "") -> None:
     write_text(path, yaml_text(data, comment))
 
 
-def yaml_text(data: Any, comment: str = "") -> str:
-    """Data as YAML under a comment, of which every line is a comment whatever stands in it."""
+def yaml_text(data: Any, comment: str = "", *, inline: bool = False) -> str:
+    """Data as YAML under a comment, of which every line is a comment whatever stands in it.
+
+    `inline` puts the innermost lists and mappings into one line each.
+    """
     heading = "".join(f"# {line}".rstrip() + "\n" for line in printable(comment).split("\n") if comment)
-    return heading + yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110)
+    style = None if inline else False
+    return heading + yaml.safe_dump(
+        data, sort_keys=False, allow_unicode=True, width=160 if inline else 110, default_flow_style=style
+    )

@@ -180,7 +180,7 @@ def coremltools_tools() -> Tools:
     from types import SimpleNamespace
     from typing import cast
 
-    from ondevice_sora.runtime.coreml.export.conversion import quietly
+    from ondevice_sora.runtime.coreml.quiet import quietly
 
     with quietly() as ct:
         found = SimpleNamespace(

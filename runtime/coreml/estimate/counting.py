@@ -11,6 +11,7 @@ device's fitted costs hold for both:
     pointwise     a chain or tree of pointwise operations and reductions without other readers is one operator, which
                   reads each input once and writes its result; a normalisation ends such a chain
     anything else reads its inputs and writes its outputs once
+    loops         their bodies times their rounds if these are constant, else once; of a conditional the larger branch
     constants     what is computed from constants alone is left out: Core ML does it when it compiles
     weights       making them from compressed ones (`constexpr_...`) costs nothing here: see what a load costs
 """
@@ -24,6 +25,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ondevice_sora.profiles.models.operators import peak_alive
+from ondevice_sora.runtime.coreml.estimate.loops import rounds_of
 from ondevice_sora.runtime.coreml.package.errors import PackageError
 from ondevice_sora.runtime.coreml.package.package import Argument, Body, Constant, Function, Operation, Value
 from ondevice_sora.runtime.coreml.package.types import StateType, TensorType
@@ -94,13 +96,13 @@ class Counted:
     def flops(self) -> int:
         return self.matmul_flops + self.attention_flops + self.convolution_flops
 
-    def add(self, other: Counted) -> None:
-        """Work of a body inside; its peak is the caller's affair."""
-        self.matmul_flops += other.matmul_flops
-        self.attention_flops += other.attention_flops
-        self.convolution_flops += other.convolution_flops
-        self.moved_bytes += other.moved_bytes
-        self.token_merges += other.token_merges
+    def add(self, other: Counted, times: int = 1) -> None:
+        """Work of a body inside that is done so often; its peak is the caller's affair."""
+        self.matmul_flops += times * other.matmul_flops
+        self.attention_flops += times * other.attention_flops
+        self.convolution_flops += times * other.convolution_flops
+        self.moved_bytes += times * other.moved_bytes
+        self.token_merges += times * other.token_merges
         self.operations += other.operations
         self.unknown |= other.unknown
         self.open_loops += other.open_loops
@@ -154,7 +156,7 @@ class _Counting:
         """Take note of an operation's values; constants' and views' cost nothing and are not kept."""
         where = f", {operation.type!r} {operation.name!r}"
         self.counted.operations[operation.type] += 1
-        inputs = list(_values(operation))
+        inputs = [*_values(operation), *_read_inside(operation)]
         for output in operation.outputs:
             self._define(output, where)
         if operation.type.startswith(COMPRESSED) or (not inputs and not operation.type.startswith("random")) or (
@@ -210,16 +212,20 @@ class _Counting:
         return self.root.get(name, name)
 
     def _inside(self, operation: Operation) -> int:
-        """Count the bodies of a conditional (the larger one) or a loop (once); returns their peak in bytes."""
+        """Count the bodies of a conditional (the larger one) or a loop; returns their peak in bytes.
+
+        A loop counts once where nothing says how many rounds it has.
+        """
         if not operation.bodies:
             return 0
         found = [_Counting(body, frozenset(self.fixed)).counted for body in operation.bodies]
         if operation.type == "cond":
             self.counted.add(max(found, key=lambda counted: counted.flops))
         else:
-            self.counted.open_loops += 1
-            for counted in found:
-                self.counted.add(counted)
+            rounds = rounds_of(operation)
+            self.counted.open_loops += rounds is None
+            for index, counted in enumerate(found):
+                self.counted.add(counted, 1 if rounds is None else rounds + (index == 0 and len(found) > 1))
         return max(counted.peak_bytes for counted in found)
 
     def _groups(self) -> list[_Group]:
@@ -354,6 +360,16 @@ def _arguments(operation: Operation) -> Iterator[Argument]:
 
 def _values(operation: Operation) -> Iterator[Value]:
     return (argument for argument in _arguments(operation) if isinstance(argument, Value))
+
+
+def _read_inside(operation: Operation) -> Iterator[Value]:
+    """What the bodies inside an operation read of what lies outside them."""
+    for body in operation.bodies:
+        own = {value.name for value in body.inputs}
+        for each in body.operations:
+            yield from (value for value in (*_values(each), *_read_inside(each)) if value.name not in own)
+            own.update(output.name for output in each.outputs)
+        yield from (out for out in body.outputs if isinstance(out, Value) and out.name not in own)
 
 
 def _first_value(operation: Operation) -> Value | None:

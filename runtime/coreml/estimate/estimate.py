@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from ondevice_sora.base.errors import UserError, nearest
 from ondevice_sora.base.files.writing import write_yaml
 from ondevice_sora.base.interrupts import check
+from ondevice_sora.base.units import format_bytes, format_percent
 from ondevice_sora.plans.schema import BlockEntry, Plan, Sampler, plan_data
 from ondevice_sora.profiles.blocks import PROCESSORS, BlockSpec, ComputeUnits
 from ondevice_sora.profiles.devices import Device
@@ -49,6 +50,7 @@ from ondevice_sora.runtime.coreml.package.package import Operation, Package
 from ondevice_sora.runtime.coreml.package.types import TensorType
 from ondevice_sora.runtime.coreml.package.weights import Weights, weights_of
 
+Together = Literal["shared", "separate"]
 DEFAULT_UNITS: ComputeUnits = "cpu_and_gpu"
 LARGEST_WORK = 1e17
 RESIDENT_TOLERANCE = 0.005
@@ -78,6 +80,10 @@ class _Counted:
     compute_units: ComputeUnits
 
 
+Counts = tuple[list[_Counted], list[UserError]]
+"""What was counted, and what could not be."""
+
+
 def describe(
     found: Found,
     profile: Profile,
@@ -88,17 +94,23 @@ def describe(
     passes: Mapping[str, Passes] | None = None,
     steps: int = 30,
     is_lenient: bool = False,
+    together: Together | None = None,
+    counts: Counts | None = None,
 ) -> Described:
     """Everything that is known of the packages on the device.
 
     compute_units   of all blocks; without, as an export's plan says, else CPU and GPU
     passes          how often components are walked in a generation; without, as an export says, else once
     steps           of the plan; an export has its own
+    together        whether functions of one package that are loaded together hold their weights once or each for
+                    itself; the plan then keeps them loaded. Nobody documents which it is
     is_lenient      tells in the estimate which packages could not be read or counted, as long as one remains
+
+    counts          of the same packages, where they were counted before: they do not depend on the device
 
     Raises UserError for a package that cannot be counted, or for passes of a component that there is not.
     """
-    counted, refused = _counted(found if is_lenient else found.complete(), compute_units, is_lenient)
+    counted, refused = counts or count_packages(found, compute_units, is_lenient=is_lenient)
     components: dict[str, list[_Counted]] = {}
     for each in counted:
         components.setdefault(each.found.component, []).append(each)
@@ -128,17 +140,19 @@ def describe(
         for each, unit in zip(components[component.name], component.units, strict=True)
         for variant in each.works
     }
-    measurements = [m for each in counted for m in _measurements(each, model.name, precisions, held)]
+    measurements = [m for each in counted for m in _measurements(each, model.name, precisions, held, together)]
     described = replace(profile, measurements=(*profile.measurements, *measurements), name="")
-    is_cached = profile.fits_page_cache(device, sum(each.weights.stored_bytes for each in counted))
+    is_cached = profile.fits_page_cache(
+        device, sum(each.weights.stored_bytes for each in counted if each.found.is_first)
+    )
     rows = [_row(each, specs, described, device, held, is_cached) for each in counted]
-    notes = [*found.notes]
+    notes = [*found.notes, *_together_notes(counted, held, together)]
     if "steps" not in walked.values() and not passes:
         notes.append("no component is walked every step: say which with --passes, e.g. --passes denoiser=steps")
     return Described(
         model,
         described,
-        _plan(model, components, precisions, found.plan, steps),
+        _plan(model, components, precisions, found.plan, steps, together),
         Estimate(device.name, rows, notes, [Refused(each.where or "", each.what, each.mend or "") for each in refused]),
     )
 
@@ -169,10 +183,10 @@ def _check(model: Model, blocks: Sequence[FoundBlock]) -> None:
         raise UserError("two blocks begin with the same unit", str(blocks[0].path.parent))
 
 
-def _counted(
-    found: Found, compute_units: ComputeUnits | None, is_lenient: bool
-) -> tuple[list[_Counted], list[UserError]]:
+def count_packages(found: Found, compute_units: ComputeUnits | None, *, is_lenient: bool = False) -> Counts:
     """What can be counted, and the complaints about the rest. Raises UserError if nothing can, or for the first."""
+    if not is_lenient:
+        found.complete()
     counted, refused = [], [*found.refused]
     for block in found.blocks:
         try:
@@ -245,17 +259,21 @@ def _spec(
     return BlockSpec(model.name, component, 0, unit.name, (unit,), variant, precision, each.compute_units, engine_bytes)
 
 
-def _measurements(each: _Counted, model: str, precisions: Mapping[str, Precision], held: float) -> list[Measurement]:
-    """What the block holds, where its weights are not all of the component's precision."""
+def _measurements(
+    each: _Counted, model: str, precisions: Mapping[str, Precision], held: float, together: Together | None
+) -> list[Measurement]:
+    """What the block holds, where its weights are not all of the component's precision, or another block has them."""
     precision = precisions[each.found.component]
     own = each.weights.held_bytes(held)[each.compute_units]
     parameters = round(each.weights.stored_bytes / weight_bytes(precision))
     per_weight = weight_bytes(precision)
     if is_compressed(precision) and each.compute_units in ("cpu_only", "cpu_and_gpu"):
         per_weight = held
-    if abs(own - parameters * per_weight) <= RESIDENT_TOLERANCE * max(own, 1):
-        return []
     source = "counted from the package: weights of several precisions, or compressed ones"
+    if together == "shared" and not each.found.is_first:
+        own, source = 0, "assumed: another function of the package holds its weights already; not known"
+    elif abs(own - parameters * per_weight) <= RESIDENT_TOLERANCE * max(own, 1):
+        return []
     return [
         Measurement(
             model=model,
@@ -269,6 +287,23 @@ def _measurements(each: _Counted, model: str, precisions: Mapping[str, Precision
         )
         for variant in each.works
     ]
+
+
+def _together_notes(counted: Sequence[_Counted], held: float, together: Together | None) -> list[str]:
+    """What functions of one package hold when all are loaded."""
+    packages: dict[tuple[Path, str], list[int]] = {}
+    for each in counted:
+        own = each.weights.held_bytes(held)[each.compute_units]
+        packages.setdefault((each.found.path, each.found.unit), []).append(own)
+    shared = sum(max(sizes) for sizes in packages.values())
+    separate = sum(sum(sizes) for sizes in packages.values())
+    if shared == separate:
+        return []
+    told = f"all functions loaded together hold {format_bytes(shared)} if they share weights in memory"
+    told += f" and {format_bytes(separate)} if each has its own; which of the two is not known"
+    if together is None:
+        return [f"{told}. --loaded-together shared or separate writes a plan for it"]
+    return [f"{told}. Assumed here: {together}"]
 
 
 def _row(
@@ -314,6 +349,7 @@ def _row(
         parameters=each.weights.parameters,
         held_bytes=each.weights.held_bytes(held),
         functions=functions,
+        shares_weights=not each.found.is_first,
         notes=[*size_notes(max(sizes), each.compute_units, device), *_count_notes(each), *ane_notes],
     )
 
@@ -330,9 +366,10 @@ def _count_notes(each: _Counted) -> list[str]:
         notes.append(f"operations that are not known here, counted as moving bytes: {', '.join(unknown)}")
     if any(counted.open_loops for counted in each.works.values()):
         notes.append("has loops; a loop's body is counted once, since its rounds are not known")
+    if each.weights.zeros:
+        share = format_percent(each.weights.zeros / each.weights.compressed_count)
+        notes.append(f"its compressed weights are sparse: {share} are zeros that are not stored")
     notes += each.found.notes
-    if each.found.others:
-        notes.append(f"functions that are left out: {', '.join(each.found.others)}")
     return notes
 
 
@@ -357,9 +394,11 @@ def _plan(
     precisions: Mapping[str, Precision],
     exported: Plan | None,
     steps: int,
+    together: Together | None,
 ) -> dict[str, Any]:
     """An export's own plan for its blocks; else one that loads one package ahead, a start to edit."""
     base = exported or Plan(model.name, MODEL_FILE, sampler=Sampler(steps))
+    loaded = {"keep": "always"} if together else {}
     plan = replace(
         base,
         name=model.name,
@@ -373,6 +412,7 @@ def _plan(
                 blocks=tuple(BlockEntry(each.found.unit, each.compute_units) for each in blocks),
                 precision=precisions[name],
                 compute_units=blocks[0].compute_units,
+                **loaded,
             )
             for name, blocks in components.items()
         },

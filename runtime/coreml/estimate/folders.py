@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.errors import UserError, nearest
 from ondevice_sora.base.files.documents import Document
 from ondevice_sora.base.interrupts import check
 from ondevice_sora.plans.schema import Plan
 from ondevice_sora.profiles.blocks import ComputeUnits
 from ondevice_sora.profiles.models.model import Variant
-from ondevice_sora.runtime.coreml.estimate.candidates import Candidate, candidates_in, fresh_name
+from ondevice_sora.runtime.coreml.estimate.candidates import LOOSE, Candidate, candidates_in, component_name, fresh_name
+from ondevice_sora.runtime.coreml.estimate.shapes import fixed
 from ondevice_sora.runtime.coreml.export.manifest import (
     EXPORT_AGAIN,
     MANIFEST,
@@ -29,7 +30,20 @@ from ondevice_sora.runtime.coreml.package.errors import PackageError
 from ondevice_sora.runtime.coreml.package.package import Function, Package
 from ondevice_sora.runtime.coreml.package.reading import PACKAGE, not_a_program, read_package
 
+ALL = "all"
 Passes = int | Literal["steps"]
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a user chose of packages that leave a choice.
+
+    function   by name, in packages that have several, or `all`: each function is then a component of its own
+    shapes     of inputs, by name
+    """
+
+    function: str | None = None
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -46,16 +60,12 @@ class FoundBlock:
     tail: Function | None = None
     compute_units: ComputeUnits | None = None
     notes: tuple[str, ...] = ()
+    is_first: bool = True
+    """Whether no block before it is another function of the same package, with the same weights on disk."""
 
     @property
     def path(self) -> Path:
         return self.packages[0].path
-
-    @property
-    def others(self) -> list[str]:
-        """Functions that are not described."""
-        described = {function.name for function in (*self.functions.values(), *filter(None, [self.tail]))}
-        return [name for package in self.packages for name in package.functions if name not in described]
 
 
 @dataclass(frozen=True)
@@ -78,10 +88,15 @@ class Found:
         return self
 
 
-def find_packages(paths: Sequence[Path], components: Mapping[str, Sequence[Path]] | None = None) -> Found:
+def find_packages(
+    paths: Sequence[Path], components: Mapping[str, Sequence[Path]] | None = None, choices: Choices | None = None
+) -> Found:
     """All packages below `paths`, and those that `components` puts together. Raises UserError if there is none."""
     if len(paths) == 1 and not components and (paths[0] / MANIFEST).is_file() and paths[0].suffix != PACKAGE:
+        if choices is not None and (choices.function or choices.shapes):
+            raise UserError("an export says its functions and shapes itself", str(paths[0]), "Leave the choice out.")
         return _exported(paths[0], read_manifest(paths[0]))
+    choices = choices or Choices()
     candidates = candidates_in(paths, components or {})
     blocks: list[FoundBlock] = []
     refused: list[UserError] = []
@@ -89,11 +104,12 @@ def find_packages(paths: Sequence[Path], components: Mapping[str, Sequence[Path]
         names: set[str] = set()
         for candidate in listed:
             try:
-                blocks += _blocks(component, candidate, names)
+                blocks += _blocks(component, candidate, names, choices)
             except PackageError as error:
                 refused.append(error)
     if not blocks:
         raise none_left(refused)
+    _check_choices(choices, blocks)
     passes: dict[str, Passes] = dict.fromkeys(candidates.walked, "steps")
     return Found(blocks, passes, None, refused, candidates.notes)
 
@@ -108,7 +124,17 @@ def none_left(refused: Sequence[UserError]) -> UserError:
     )
 
 
-def _blocks(component: str, candidate: Candidate, names: set[str]) -> list[FoundBlock]:
+def _check_choices(choices: Choices, blocks: Sequence[FoundBlock]) -> None:
+    """Raises UserError for a choice that is about nothing here."""
+    inputs = {value.name for block in blocks for function in block.functions.values() for value in function.inputs}
+    for name in choices.shapes:
+        if name not in inputs:
+            raise UserError(f"no package has an input '{name}'", "--shape", nearest(name, sorted(inputs)))
+    if choices.function and all(len(block.packages[0].functions) == 1 for block in blocks):
+        raise UserError("no package has more than one function", "--function", "Leave it out.")
+
+
+def _blocks(component: str, candidate: Candidate, names: set[str], choices: Choices) -> list[FoundBlock]:
     """Each ML Program of a package. Raises PackageError if it has none."""
     check()
     stages = candidate.read()
@@ -117,14 +143,50 @@ def _blocks(component: str, candidate: Candidate, names: set[str]) -> list[Found
     left = [
         f"of its pipeline, {stage.name} is not counted: it is {stage.kind}" for stage in stages if not stage.package
     ]
-    blocks = []
+    blocks: list[FoundBlock] = []
     for stage in stages:
         if stage.package is None:
             continue
         name = fresh_name("_".join(filter(None, (candidate.name, stage.name))), names)
-        blocks.append(FoundBlock(component, name, (stage.package,), _variants(stage.package), notes=tuple(left)))
-        left = []
+        for function, variants in _chosen(stage.package, choices.function):
+            own = " ".join(filter(None, (component if component != LOOSE or not function else "", function)))
+            fixed_variants, notes = _fixed(stage.package, variants, choices.shapes)
+            if others := [name for name in stage.package.functions
+                          if choices.function != ALL and name not in {f.name for f in variants.values()}]:  # fmt: skip
+                notes.append(f"functions that are left out: {', '.join(others)}")
+            blocks.append(FoundBlock(
+                component_name(own), name, (stage.package,), fixed_variants, notes=(*left, *notes),
+                is_first=not any(stage.package is block.packages[0] for block in blocks),
+            ))  # fmt: skip
+            left = []
     return blocks
+
+
+def _chosen(package: Package, chosen: str | None) -> list[tuple[str, dict[Variant, Function]]]:
+    """The functions that are described, and after which their components are named. Raises PackageError."""
+    if chosen is None or len(package.functions) == 1:
+        return [("", _variants(package))]
+    if chosen != ALL:
+        return [("", {"plain": package.function(chosen)})]
+    default = package.default_function
+    names = (default, *(name for name in package.functions if name != default))
+    return [(name, {"plain": package.functions[name]}) for name in names]
+
+
+def _fixed(
+    package: Package, variants: Mapping[Variant, Function], shapes: Mapping[str, tuple[int, ...]]
+) -> tuple[dict[Variant, Function], list[str]]:
+    """The functions with fixed shapes, and what is to be said of those. Raises PackageError."""
+    made: dict[Variant, Function] = {}
+    notes: dict[str, None] = {}
+    for variant, function in variants.items():
+        own = {name: shape for name, shape in shapes.items() if name in {value.name for value in function.inputs}}
+        made[variant], given = fixed(package, function, own)
+        for name, shape in given.items():
+            allowed = package.shapes.get(function.name, {}).get(name)
+            by = "as chosen" if name in shapes else "the model's default"
+            notes[f"shape of {name}: {','.join(map(str, shape))}, {by}; it takes {allowed}"] = None
+    return made, list(notes)
 
 
 def _exported(directory: Path, manifest: ExportManifest) -> Found:

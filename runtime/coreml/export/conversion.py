@@ -12,13 +12,10 @@ Arithmetic is in the precision asked for:
 
 from __future__ import annotations
 
-import io
-import logging
 import shutil
 import tempfile
-import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +24,7 @@ from torch import Tensor
 
 from ondevice_sora.profiles.models.model import Precision, activation_bytes, weight_format
 from ondevice_sora.runtime.coreml.package.messages import model_class
+from ondevice_sora.runtime.coreml.quiet import quietly
 from ondevice_sora.runtime.networks.units import BlockModule
 
 OUTPUT_SUFFIX = "_out"
@@ -35,21 +33,6 @@ QUANTISED_ELEMENTS = 2048
 FLOAT32_OPERATIONS = frozenset({"cos", "rsqrt", "sin", "sqrt"})
 FLOAT32_FEEDERS = frozenset({"add", "expand_dims", "mul", "pow", "reduce_mean", "square"})
 PRODUCTS = frozenset({"conv", "gather", "linear", "matmul", "scaled_dot_product_attention"})
-
-
-@contextmanager
-def quietly() -> Iterator[Any]:
-    """coremltools, imported, and kept from printing: it reports its progress and what it lacks on every import."""
-    logger = logging.getLogger("coremltools")
-    level, noise = logger.level, io.StringIO()
-    logger.setLevel(logging.ERROR)
-    try:
-        with redirect_stderr(noise), redirect_stdout(noise), warnings.catch_warnings(action="ignore"):
-            import coremltools
-
-            yield coremltools
-    finally:
-        logger.setLevel(level)
 
 
 @contextmanager

@@ -34,7 +34,6 @@ from ondevice_sora.runtime.coreml.export.conversion import (
     compute_constant_outputs,
     convert_block,
     merge_functions,
-    quietly,
     temporary_files_in,
 )
 from ondevice_sora.runtime.coreml.export.folder import put_package, remove_package
@@ -64,6 +63,7 @@ from ondevice_sora.runtime.coreml.package.errors import PackageError
 from ondevice_sora.runtime.coreml.package.package import Function
 from ondevice_sora.runtime.coreml.package.reading import read_package
 from ondevice_sora.runtime.coreml.package.types import TensorType
+from ondevice_sora.runtime.coreml.quiet import quietly
 from ondevice_sora.runtime.networks.network import bound
 from ondevice_sora.runtime.networks.units import BlockModule, tensors_read
 from ondevice_sora.runtime.tokenizers.document import encoded, read_tokenizer
@@ -345,8 +345,8 @@ def manifest_of(workshop: Workshop) -> tuple[ExportManifest, dict[str, bytes]]:
     manifest = ExportManifest(
         format=FORMAT,
         complete=False,
-        model=plan.model,
-        model_name=name_in_captures(plan.model),
+        model=plan.model_name,
+        model_name=name_in_captures(plan.model_name),
         plan=plan_data(plan),
         plan_sha256=plan_hash(plan),
         weights=ExportedWeights(workshop.source.description, workshop.source.seed),

@@ -75,7 +75,7 @@ class Export:
         networks.denoiser.y_embedder.y_embedding = torch.from_numpy(values).reshape(stored.shape)
         video = VideoNetworks.of(networks, request_of_plan(plan))
         check_wiring(manifest, video, directory / MANIFEST)
-        described = describe_networks(plan.model, video.networks)
+        described = describe_networks(plan.model_name, video.networks)
         told = tokenizer_in(directory, manifest, networks.text_encoder.config.vocab_size)
         return cls(directory, manifest, loaded, video, described, digest, told)
 
@@ -98,7 +98,7 @@ class Export:
     @property
     def architecture(self) -> Architecture:
         """What the export holds as profiles/ describes it: by the sizes of its own networks."""
-        described = architecture(self.plan.model)
+        described = architecture(self.plan.model_name)
         assert described is not None, "an export's model has an architecture"
         return replace(described, config=described_sizes(self.video.model, self.manifest.encoder_tokens))
 
@@ -154,8 +154,10 @@ def planned(manifest: ExportManifest, where: Path) -> LoadedPlan:
     if not manifest.complete:
         raise UserError("the export is not complete", str(where), "Run the export again to go on.")
     loaded = read_plan(Document(manifest.plan, {}, where, EXPORT_AGAIN))
-    if loaded.plan.model not in SIZES or manifest.model != loaded.plan.model:
-        raise UserError(f"'{loaded.plan.model}' is no model that is exported here", f"{where}: model", EXPORT_AGAIN)
+    if loaded.plan.model_name not in SIZES or manifest.model != loaded.plan.model_name:
+        raise UserError(
+            f"'{loaded.plan.model_name}' is no model that is exported here", f"{where}: model", EXPORT_AGAIN
+        )
     if manifest.plan_sha256 != plan_hash(loaded.plan):
         raise UserError("not the hash of the plan that is told", f"{where}: plan_sha256", EXPORT_AGAIN)
     return loaded

@@ -167,7 +167,12 @@ class ZipFiles(PackageFiles):
         self.path = archive.path / prefix if prefix else archive.path
 
     def has(self, relative: str) -> bool:
-        return self.archive.has(self.prefix + relative)
+        name = self.prefix + relative
+        return (
+            self.archive.has(name)
+            or self.archive.has(f"{name}/")
+            or any(entry.startswith(f"{name}/") for entry in self.archive.entries)
+        )
 
     def file(self, relative: str, where: str) -> StoredFile:
         return self.archive.file(self.prefix + "/".join(plain_parts(relative, where)), where)

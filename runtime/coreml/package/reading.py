@@ -24,6 +24,7 @@ from ondevice_sora.base.files.json_files import parse_json
 from ondevice_sora.runtime.coreml.package.errors import PackageError
 from ondevice_sora.runtime.coreml.package.files import DiskFiles, PackageFiles, plain_parts
 from ondevice_sora.runtime.coreml.package.messages import model_class
+from ondevice_sora.runtime.coreml.package.mil_text import read_text_program
 from ondevice_sora.runtime.coreml.package.package import Package
 from ondevice_sora.runtime.coreml.package.protobuf import read_program
 
@@ -32,6 +33,7 @@ MANIFEST, DATA = "Manifest.json", "Data"
 PROGRAM_TEXT = "model.mil"
 MAX_MANIFEST_BYTES = 1 << 20
 MAX_MODEL_BYTES = 1 << 30
+MAX_TEXT_BYTES = 1 << 28
 MAX_STAGES = 1_000
 MAX_NESTING = 4
 """How deep pipelines may hold pipelines."""
@@ -93,6 +95,8 @@ def stages_in(files: PackageFiles, bare: str | None = None) -> list[Stage]:
 
     Raises PackageError if anything is wrong, ModuleNotFoundError if coremltools is not installed.
     """
+    if bare is None and files.path.name.endswith(COMPILED):
+        return list(_compiled(files, "", "", MAX_NESTING))
     name = _model_name(files) if bare is None else bare
     file = files.file(name, str(files.path))
     data = file.whole(MAX_MODEL_BYTES)
@@ -135,6 +139,32 @@ def _stages(
         yield Stage(name, f"a neural network of {layers} layers, the older form of Core ML's models", None)
     else:
         yield Stage(name, KINDS.get(kind, f"a model of the kind {kind}"), None)
+
+
+def _compiled(files: PackageFiles, folder: str, name: str, nesting: int) -> Iterator[Stage]:
+    """The models in a compiled package, or in a `folder/` of it: the folders model0, model1, ... are a pipeline's.
+
+    What else would say of them is in coremldata.bin, whose form is not documented.
+    """
+    place = str(files.path / folder)
+    if files.has(f"{folder}{PROGRAM_TEXT}"):
+        file = files.file(f"{folder}{PROGRAM_TEXT}", place)
+        program = read_text_program(files, f"{folder}{PROGRAM_TEXT}", file.whole(MAX_TEXT_BYTES))
+        yield Stage(name, "an ML Program", program)
+    elif files.has(f"{folder}model0"):
+        if not nesting:
+            raise PackageError(f"pipelines nest more than {MAX_NESTING} deep", place)
+        for index in range(MAX_STAGES):
+            if not files.has(f"{folder}model{index}"):
+                break
+            own = "_".join(filter(None, (name, f"model{index}")))
+            yield from _compiled(files, f"{folder}model{index}/", own, nesting - 1)
+    elif files.has(f"{folder}model.espresso.net"):
+        yield Stage(name, "a neural network, the older form of Core ML's models", None)
+    elif files.has(f"{folder}coremldata.bin"):
+        yield Stage(name, "a model of another kind", None)
+    else:
+        raise PackageError(f"has no {PROGRAM_TEXT} and nothing else of a compiled model", place)
 
 
 class _Item(msgspec.Struct, frozen=True):

@@ -14,8 +14,9 @@ from ondevice_sora.runtime.coreml.package.types import DTYPE_BITS, FLOATS, Tenso
 
 COMPRESSED = "constexpr_"
 MAX_FILLER_BYTES = 1_000_000
-PAYLOADS = ("quantized_data", "data", "indices", "nonzero_data")
-"""Inputs of `constexpr_...` operations that hold the compressed weights; the others are scales and tables."""
+PACKED, SPARSE = "indices", ("nonzero_data", "indices_nonzero_data")
+PAYLOADS = ("quantized_data", "data", PACKED, *SPARSE, "source_val")
+"""Inputs of `constexpr_...` operations that hold the compressed weights; the others are scales, tables and masks."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Weights:
     filler_bytes       what these take on disk
     plain_bytes        of those that are not compressed
     compressed_count   numbers that are stored compressed
+    zeros              of those, what is not stored, since it is zero
     precision          of most of the bytes
     """
 
@@ -38,6 +40,7 @@ class Weights:
     filler_bytes: int
     plain_bytes: int
     compressed_count: int
+    zeros: int
     precision: Precision
 
     def held_bytes(self, compressed_held_bytes: float) -> dict[ComputeUnits, int]:
@@ -56,7 +59,7 @@ def weights_of(packages: Sequence[Package]) -> Weights:
 
     Raises PackageError if tensors lie over each other, so that they come to more than the file has.
     """
-    stored = parameters = plain = compressed = filler = filler_bytes = 0
+    stored = parameters = plain = compressed = zeros = filler = filler_bytes = 0
     by_precision: Counter[Precision] = Counter()
     for constant, unpacking, name in _unique(packages):
         size = constant.stored_bytes
@@ -75,17 +78,22 @@ def weights_of(packages: Sequence[Package]) -> Weights:
             count = (made.num_elements or 0) if isinstance(made, TensorType) else 0
             parameters += count
             compressed += count
-            by_precision[_fewest_bits(size, count)] += size
+            zeros += max(0, count - (kind.num_elements or 0)) if name in SPARSE else 0
+            by_precision[_stored_as(name, kind, size, count)] += size
     if stored > sum(package.weight_bytes + package.model_bytes for package in packages):
         raise PackageError(f"its weights come to {stored} bytes, more than their file has", str(packages[0].path))
     precision: Precision = max(by_precision, key=lambda each: by_precision[each], default="float32")
-    return Weights(stored, parameters, filler, filler_bytes, plain, compressed, precision)
+    return Weights(stored, parameters, filler, filler_bytes, plain, compressed, zeros, precision)
 
 
-def _fewest_bits(size: int, count: int) -> Precision:
-    """The format of so many compressed numbers in so many bytes."""
+def _stored_as(name: str, kind: TensorType, size: int, count: int) -> Precision:
+    """The format of a compressed payload; indices into a table may be packed into bytes, so many numbers in so many."""
+    width = DTYPE_BITS.get(kind.dtype, 32)
+    if kind.dtype in FLOATS and width >= 16:
+        return "float16" if width == 16 else "float32"
     formats: tuple[tuple[int, Precision], ...] = ((2, "int2"), (3, "int3"), (4, "int4"), (6, "int6"))
-    return next((name for bits, name in formats if size * 8 <= bits * count), "int8")
+    bits = size * 8 / max(count, 1) if name == PACKED else width
+    return next((name for most, name in formats if bits <= most), "int8")
 
 
 def is_filler(constant: Constant) -> bool:

@@ -15,6 +15,8 @@ import pytest
 from openstep_parser import OpenStepDecoder
 from worlds.paths import ROOT
 
+from ondevice_sora.commands.main import VERBS
+
 PACKAGE = ROOT / "runtime" / "ios"
 APP = PACKAGE / "App"
 PROJECT = APP / "Sora.xcodeproj"
@@ -142,7 +144,7 @@ def test_a_team_and_a_name_of_ones_own_stay_out_of_git() -> None:
 
 
 def test_the_scheme_runs_the_app_without_a_debugger() -> None:
-    """Under a debugger iOS does not end an app that takes too much memory, and times are not its own."""
+    """With a debugger neither times nor what iOS makes of the app's memory are those of a user's."""
     scheme = ElementTree.parse(PROJECT / "xcshareddata" / "xcschemes" / "Sora.xcscheme").getroot()
     targets = {each.attrib["BlueprintIdentifier"] for each in scheme.iter("BuildableReference")}
     assert targets == set(of_kind("PBXNativeTarget"))
@@ -215,6 +217,20 @@ def test_no_package_is_committed() -> None:
     if found.returncode != 0:
         pytest.skip("not a git checkout")
     assert [line for line in found.stdout.splitlines() if ".mlpackage" in line or "/Export/" in line] == []
+
+
+def test_every_command_of_the_page_about_the_app_is_known() -> None:
+    """The verbs of ondevice-sora and sora, and the scripts. What Xcode's tools take, nobody here can tell."""
+    page = (ROOT / "docs" / "iphone.md").read_text(encoding="utf-8")
+    lines = [line.strip() for line in page.splitlines() if line.startswith("    ")]
+    verbs = {match[1] for line in lines if (match := re.match(r"ondevice-sora (\w+)", line))}
+    assert verbs == {"export", "weights", "report", "profile", "schedule"}
+    assert verbs <= set(VERBS)
+    ours = {match[1] for match in re.finditer(r"\bsora (\w+) [.e]", page)}
+    usage = (PACKAGE / "Sources" / "sora" / "Sora.swift").read_text(encoding="utf-8")
+    assert ours == {"compile", "profile"}
+    assert [verb for verb in ours if f"sora {verb} EXPORT" not in usage] == []
+    assert [name for name in re.findall(r"scripts/[\w-]+", page) if not (ROOT / name).is_file()] == []
 
 
 # What the app says

@@ -246,8 +246,8 @@ def test_no_more_memory_is_held_than_the_schedule_needs_and_it_is_given_back(tmp
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("plan", ["ours-192", "app-192"])
-def test_of_a_quarter_of_the_full_width_no_more_is_held_than_the_schedule_needs(plan: str, tmp_path: Path) -> None:
-    check_memory(toy_export(tmp_path / "export", plan, 4), tmp_path)
+def test_of_a_tenth_of_the_full_width_no_more_is_held_than_the_schedule_needs(plan: str, tmp_path: Path) -> None:
+    check_memory(toy_export(tmp_path / "export", plan, 10), tmp_path)
 
 
 # What goes wrong

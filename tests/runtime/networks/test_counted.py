@@ -39,7 +39,7 @@ def counted(loaded: LoadedPlan, variant: Variant) -> dict[str, int]:
     Embedding the frames' numbers is left out, where there is that: it depends on no input, and packages have a table.
     """
     plan = loaded.plan
-    video = VideoNetworks.of(without_weights(*SIZES[plan.model]), request_of_plan(plan))
+    video = VideoNetworks.of(without_weights(*SIZES[plan.model_name]), request_of_plan(plan))
     denoiser = video.model.denoiser
     walk = walks_of(video, plan, denoiser.config.model_max_length)[DENOISER][variant]
     flops = {}

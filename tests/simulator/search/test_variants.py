@@ -112,11 +112,11 @@ def test_a_component_that_is_not_there_is_refused() -> None:
 
 def test_a_point_is_the_plan_that_it_tells_of(tmp_path: Path) -> None:
     problem = instance(3, tmp_path, most_units=3)
-    path = Path(problem.plan.model)
+    path = Path(problem.plan.model_name)
     path.write_text(f"is_rectified_flow: true\n{path.read_text()}")
     plan, setting = replace(problem.plan, tdtm=Tdtm(), lpl=Lpl("fixed", leap_step=0)), problem.places[0].setting
     front = tuple(PlannedGrid(n, 0.1 if n < 4 else 0.0, tuple(range(n))) for n in range(1, 5))
-    file = StepFile(FORMAT, plan.model, "a" * 64, 4, 7.0, 1, (1000.0, 750.0, 500.0, 250.0), front)
+    file = StepFile(FORMAT, plan.model_name, "a" * 64, 4, 7.0, 1, (1000.0, 750.0, 500.0, 250.0), front)
     for point in search_variants(LoadedPlan(plan), [setting], problem.budget, Freedoms((2, 4), file), 1.0):
         found = msgspec.convert(point.plan, Plan, str_keys=True, dec_hook=lambda kind, value: kind.parse(value))
         assert found.sampler == Sampler(steps=4, grid=Grid(indices=tuple(range(point.evaluations)), denoiser="a" * 64))
@@ -153,7 +153,7 @@ def test_no_plan_is_found_that_is_in_more_doubt_than_was_accepted(tmp_path: Path
     for seed in range(PROBLEMS):
         draw = random.Random(seed)
         problem = instance(seed, tmp_path, most_units=3)
-        path = Path(problem.plan.model)
+        path = Path(problem.plan.model_name)
         path.write_text(path.read_text().replace("matmul_flops", draw.choice(["matmul_flops", "convolution_flops"])))
         most = draw.choice([0.01, 0.05, 0.2])
         loaded = LoadedPlan(problem.plan)

@@ -30,6 +30,9 @@ public struct Failure: Equatable, Sendable {
             self.init(
                 title: Texts.Failure.noRoom, message: Texts.Failure.noRoom(needed: needed, limit: limit),
                 advice: Texts.Failure.noRoomAdvice)
+        case let error as NotCompiled:
+            self.init(
+                title: Texts.Failure.compile, message: error.description, advice: Texts.Failure.compileAdvice)
         case let error as FrameError:
             self.init(
                 title: Texts.Failure.video, message: error.description, advice: Texts.Failure.videoAdvice)

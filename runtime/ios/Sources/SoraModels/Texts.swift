@@ -265,6 +265,10 @@ public enum Texts {
         static let noRoomAdvice =
             "Make a schedule with a smaller budget on your computer (docs/iphone.md), or build the app with the "
             + "entitlement for more memory."
+        static let compile = "Core ML could not compile a package"
+        static let compileAdvice =
+            "See whether the phone has as much room as the model takes. If it has, compare the model's checksums in "
+            + "the list of models."
         static let video = "The video could not be written"
         static let videoAdvice = "See whether the phone's storage is full, then try again."
         static let overNeeded = "The schedule does not belong to these blocks"

@@ -73,7 +73,7 @@ final class World {
              "plan_sha256": "\(sum)", "weights": {"description": "none", "seed": null}, "made_with": "a test",
              "text_tokens": 4, "encoder_tokens": 4,
              "sampling": {"timesteps": [1000.0], "time_scale": 1000.0, "guidance": 1.0, "fps": 8.0, "batch": 1,
-                          "latent_channels": 4, "latent_shape": [4, 1, 2, 2]},
+                          "latent_channels": 4, "latent_shape": [4, 1, 2, 2], "solver": "euler"},
              "decoding": {"num_frames": 1, "height": 8, "width": 8, "chunk_latent_frames": 1, "chunk_frames": [1],
                           "batch_frames": 1},
              "no_caption": {"file": "no_caption.bin", "shape": [1, 1], "checksum": "\(sum)"}, "tokenizer": null,

@@ -219,6 +219,24 @@ struct DriverTests {
         #expect(pauses == ["paused", "resumed"])
     }
 
+    /// What lies before the start is none of the generation's time.
+    @Test func aPauseCountsFromTheStartOn() throws {
+        let export = try Toy.streamed.export()
+        let clock = ToyClock()
+        let driver = try Driver(
+            export, backend: ToyBackend(compute: Toy.compute), meter: ToyMeter(), clock: { clock.nowS })
+        clock.nowS = 100
+        driver.pause()
+        clock.nowS = 200
+        try driver.start()
+        clock.nowS = 210
+        driver.resume()
+        try playAll(driver, export.schedule)
+        let playback = driver.close()
+        #expect(playback.pausedS == 10 && playback.numPauses == 1)
+        #expect(playback.spans.allSatisfy { $0.startS == 10 && $0.endS == 10 })
+    }
+
     /// As when iOS refuses the GPU in the background: also if the news comes when the app is in front again.
     @Test(arguments: [ToyBackend.Action.load, .run], [false, true])
     func whatFailsInTheBackgroundIsDoneAgain(action: ToyBackend.Action, isBackAgain: Bool) throws {
@@ -305,6 +323,35 @@ struct DriverTests {
         #expect(throws: PlayerError.loadFailed(block: "block 'b1' of a", reason: "no space")) { try driver.start() }
         driver.close()
         #expect(backend.inMemory == [])
+    }
+
+    @Test(arguments: [false, true])
+    func inTheBackgroundWhatIsHeldWaitsAndIsLoadedAgain(isBackAgain: Bool) throws {
+        let export = try Interleavings.loaded.export()
+        let gate = Gate()
+        let backend = ToyBackend(
+            before: { action, number, _ in
+                guard action == .load, number == 0 else { return }
+                gate.pass()
+                throw ToyBackend.Failure(description: "not in the background")
+            }, compute: Toy.compute)
+        let driver = try driver(export, backend)
+        let isOver = onThread {
+            try driver.start()
+            try playAll(driver, export.schedule)
+        }
+        gate.waitUntilReached()
+        driver.pause()
+        if isBackAgain { driver.resume() }
+        gate.open()
+        if !isBackAgain { driver.resume() }
+        #expect(isOver() == nil)
+        driver.close()
+        #expect(
+            backend.calls.filter { $0.action == .load }.map(\.package).prefix(3) == [
+                "b0.mlpackage", "b0.mlpackage", "b1.mlpackage",
+            ])
+        #expect(backend.violations == [] && backend.inMemory == [])
     }
 
     @Test func stoppedWhileThatIsLoadedNothingStays() throws {
@@ -434,6 +481,16 @@ struct DriverTests {
             if case .memory(let timeS, let charges, _) = $0 { (timeS, charges) } else { nil }
         }
         #expect(heard.last?.1 == playback.samples.last?.charges)
+    }
+}
+
+/// A clock that a test sets.
+final class ToyClock: @unchecked Sendable {
+    private let lock = NSLock()
+    private var time = 0.0
+    var nowS: Double {
+        get { lock.withLock { time } }
+        set { lock.withLock { time = newValue } }
     }
 }
 

@@ -51,7 +51,8 @@ struct GenerationTests {
     static var videos: [(String, ToyVideo)] {
         [
             ("guidance", ToyVideo()), ("a guidance of 1 has one branch", ToyVideo(guidance: 1)),
-            ("one step", ToyVideo(timesteps: [1000])), ("TDTM on two steps", ToyVideo(merging: [0, 2])),
+            ("one step", ToyVideo(timesteps: [1000])), ("two drifts a step", ToyVideo(solver: .ab2)),
+            ("TDTM on two steps", ToyVideo(merging: [0, 2])),
             ("a fixed leap", ToyVideo(leap: .fixed(step: 1))),
             (
                 "a rule that leaps",
@@ -67,7 +68,7 @@ struct GenerationTests {
         ]
     }
 
-    @Test(arguments: 0..<8)
+    @Test(arguments: 0..<9)
     func latentAndFramesAreThoseByHand(index: Int) throws {
         let video = Self.videos[index].1
         let (latent, writer, _, played) = try generated(video)
@@ -86,7 +87,7 @@ struct GenerationTests {
     }
 
     @Test func aLeapLeavesTheOtherStepsOut() throws {
-        let video = Self.videos[5].1
+        let video = Self.videos[6].1
         let told = Told()
         let (_, _, backend, played) = try generated(video, told: told)
         #expect(played.steps.map(\.step.leapt) == [false, false, true])

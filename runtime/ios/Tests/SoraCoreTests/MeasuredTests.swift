@@ -68,6 +68,7 @@ struct MeasuredTests {
         #expect(sidecar["prompt"] == .null && sidecar["how"] == .text("By hand."))
         #expect(sidecar["seed"] == .tooLarge("18446744073709551615"))
         #expect(try sidecar.at("input_ids").integers() == [3, 5, 1, 0])
+        #expect(sidecar["solver"] == .text("euler"))
         #expect(sidecar["leap_step"] == .integer(1) && sidecar["num_evaluations"] == .integer(2))
         let steps = try sidecar.at("steps").list()
         #expect(steps.count == 2 && steps[1]["leapt"] == .flag(true))

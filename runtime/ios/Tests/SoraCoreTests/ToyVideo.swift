@@ -17,6 +17,7 @@ struct ToyVideo {
     var timesteps = [1000.0, 600, 300]
     var guidance = 3.0
     var leap = Schedule.Leap.none
+    var solver = Manifest.Solver.euler
     var steps: Int { if case .fixed(let step) = leap { step + 1 } else { timesteps.count } }
     /// The steps that merge tokens.
     var merging: Set<Int> = []
@@ -175,7 +176,7 @@ struct ToyVideo {
             textTokens: 3, encoderTokens: Self.tokens,
             sampling: Manifest.Sampling(
                 timesteps: timesteps, timeScale: 1000, guidance: guidance, fps: 24, batch: batch, latentChannels: 4,
-                latentShape: Self.latentShape, solver: .euler),
+                latentShape: Self.latentShape, solver: solver),
             decoding: Manifest.Decoding(
                 numFrames: Self.numFrames, height: 4, width: 4, chunkLatentFrames: 2, chunkFrames: [3, 2],
                 batchFrames: 2),
@@ -284,7 +285,7 @@ struct ToyVideo {
         var sampler = Sampler(
             Manifest.Sampling(
                 timesteps: timesteps, timeScale: 1000, guidance: guidance, fps: 24, batch: batch, latentChannels: 4,
-                latentShape: Self.latentShape, solver: .euler), leap: leap, seed: request.seed)
+                latentShape: Self.latentShape, solver: solver), leap: leap, seed: request.seed)
         while let time = sampler.time, let step = sampler.nextStep {
             var velocity: [Float] = []
             for caption in [captions, none].prefix(batch) {

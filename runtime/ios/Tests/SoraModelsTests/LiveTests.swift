@@ -32,13 +32,13 @@ struct TestBackends: Backends {
     let backend: any BlockBackend
     var compiled: Set<String> = []
     var uncompiled: [String] = []
-    var whileCompiling: @Sendable () -> Void = {}
+    var whileCompiling: @Sendable () throws -> Void = {}
 
     func compiledPackages(of export: Export) -> Set<String> { compiled }
     func prepare(_ export: Export, _ tell: (_ package: String) throws -> Void) throws {
         for package in uncompiled {
             try tell(package)
-            whileCompiling()
+            try whileCompiling()
         }
     }
     func backend(for export: Export) throws -> any BlockBackend { backend }
@@ -109,8 +109,9 @@ struct LiveGenerationTests {
         #expect(video.numFrames == 20)
         #expect(video.totalS > 0)
         let name = "toy-2027-01-15T080000Z"
-        #expect(container.files("docs/Videos") == ["\(name).avi", "\(name).json", "\(name).trace.json"])
-        #expect((video.video as NSString).lastPathComponent == "\(name).avi")
+        let endings = [VideoFile.suffix, "json", "trace.json"]
+        #expect(container.files("docs/Videos") == endings.map { "\(name).\($0)" }.sorted())
+        #expect((video.video as NSString).lastPathComponent == "\(name).\(VideoFile.suffix)")
         let trace = try String(contentsOfFile: video.trace, encoding: .utf8)
         #expect(trace.contains("\"kind\": \"measured\"") && trace.contains("\"device\": \"toy1,1\""))
         #expect(trace.contains("iOS 18.1 22B83"))
@@ -144,6 +145,17 @@ struct LiveGenerationTests {
         guard case .preparing("b1.mlpackage")? = told.first, case .finished? = told.last else {
             throw SomeError(description: "\(told)")
         }
+    }
+
+    @Test func whatCoreMLDoesNotCompileIsToldInPlainWords() async throws {
+        let container = try TestContainer()
+        let backends = TestBackends(backend: ZeroBackend(), uncompiled: ["b1.mlpackage"]) {
+            throw SomeError(description: "block 'u1' of denoiser: no space")
+        }
+        let failure = Failure(try error(of: await container.told(container.generation(container.device(backends)))))
+        #expect(failure.title == "Core ML could not compile a package")
+        #expect(failure.message == "block 'u1' of denoiser: no space")
+        #expect(failure.advice.hasPrefix("See whether the phone has as much room"))
     }
 
     @Test func cancelledWhileItCompilesNothingIsLoaded() async throws {

@@ -63,7 +63,7 @@ struct TestExport {
              "plan": {"name": "\(plan)"}, "plan_sha256": "\(Self.sum)", "weights": {"description": "drawn", "seed": 7},
              "made_with": "a test", "text_tokens": 6, "encoder_tokens": 6,
              "sampling": {"timesteps": [1000, 600, 300], "time_scale": 1000, "guidance": 7.0, "fps": 10, "batch": 2,
-              "latent_channels": 4, "latent_shape": [4, 5, 8, 8]},
+              "latent_channels": 4, "latent_shape": [4, 5, 8, 8], "solver": "euler"},
              "decoding": {"num_frames": 20, "height": 32, "width": 64, "chunk_latent_frames": 5,
               "chunk_frames": [20], "batch_frames": 10},
              "no_caption": {"file": "no_caption.bin", "shape": [6, 3], "checksum": "\(SHA256.of(Self.noCaption))"},

@@ -206,7 +206,7 @@ public struct ToyExport {
              "plan": {}, "plan_sha256": "\(sum)", "weights": {"description": "drawn", "seed": 7}, "made_with": "a test",
              "text_tokens": 8, "encoder_tokens": 12,
              "sampling": {"timesteps": [1000.0, 500], "time_scale": 1000, "guidance": 7.0, "fps": 24, "batch": 2,
-              "latent_channels": 4, "latent_shape": [4, 5, 8, 8]},
+              "latent_channels": 4, "latent_shape": [4, 5, 8, 8], "solver": "euler"},
              "decoding": {"num_frames": 17, "height": 64, "width": 64, "chunk_latent_frames": 5, "chunk_frames": [17],
               "batch_frames": 4},
              "no_caption": {"file": "no_caption.bin", "shape": [2, 3], "checksum": "\(sum)"}, "tokenizer": null,

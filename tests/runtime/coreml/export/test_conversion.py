@@ -5,9 +5,10 @@ import torch
 
 pytest.importorskip("coremltools")
 
-from ondevice_sora.runtime.coreml.export.conversion import PRODUCTS, convert_block, quietly
+from ondevice_sora.runtime.coreml.export.conversion import PRODUCTS, convert_block
 from ondevice_sora.runtime.coreml.package.reading import read_package
 from ondevice_sora.runtime.coreml.program.program import Program
+from ondevice_sora.runtime.coreml.quiet import quietly
 from ondevice_sora.runtime.networks.t5 import T5Config, T5Encoder
 from ondevice_sora.runtime.networks.units import BlockModule
 

@@ -24,8 +24,8 @@ def test_reading_a_package_does_not_import_coremltools(tmp_path):
 
 
 def test_the_messages_are_coremltools_own():
-    from ondevice_sora.runtime.coreml.export.conversion import quietly
     from ondevice_sora.runtime.coreml.package.messages import model_class
+    from ondevice_sora.runtime.coreml.quiet import quietly
 
     with quietly() as ct:
         assert model_class() is ct.proto.Model_pb2.Model

@@ -26,7 +26,6 @@ public struct Alignment: Equatable, Sendable {
 }
 public struct AccessibilityChildBehavior: Hashable, Sendable {
     public static let ignore = AccessibilityChildBehavior()
-    public static let combine = AccessibilityChildBehavior()
 }
 @MainActor @preconcurrency public protocol PrimitiveButtonStyle {}
 public struct BorderedButtonStyle: PrimitiveButtonStyle {}

@@ -90,11 +90,6 @@ public struct ScrollView<Content: View>: StubView {
         stub()
     }
 }
-public struct Group<Content> {}
-extension Group: View, StubView where Content: View {
-    public typealias Body = Never
-    public init(@ViewBuilder content: () -> Content) { stub() }
-}
 
 // Lists
 

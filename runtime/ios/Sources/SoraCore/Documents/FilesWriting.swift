@@ -71,7 +71,11 @@ final class AppendedFile: @unchecked Sendable {
         }
     }
 
-    deinit { _ = close(descriptor) }
+    /// A program that is being started at this moment may still have a copy of the descriptor: it must not keep the lock.
+    deinit {
+        _ = flock(descriptor, LOCK_UN)
+        _ = close(descriptor)
+    }
 
     /// All of it, from its beginning on. Throws DocumentError if it has more than `maxBytes`.
     func contents(maxBytes: Int) throws -> [UInt8] {

@@ -45,6 +45,9 @@ public final class HarnessControl: @unchecked Sendable {
 
     public var isStopped: Bool { condition.withLock { isEnding } }
 
+    /// Whether something new may begin at once.
+    var isGoing: Bool { condition.withLock { !isPaused && !isEnding } }
+
     var numPauses: Int { condition.withLock { pauses } }
 
     /// Waits while it is paused. Throws Stopped.

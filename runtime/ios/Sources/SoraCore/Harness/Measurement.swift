@@ -122,8 +122,8 @@ struct Measurement {
 
     private func load(_ target: Target, whileRunning other: Target, _ inputs: [String: Tensor]) throws -> Double {
         let number = try session.begin(.run, other.block)
-        let running = runner.beside { [backend] beside in
-            while beside.isWanted {
+        let running = runner.beside { [backend, control] beside in
+            while beside.isWanted && control.isGoing {
                 beside.begin()
                 try autoreleasepool { _ = try backend.run(other.function, on: other.block.computeUnits, inputs) }
             }

@@ -44,6 +44,7 @@ public final class Driver: @unchecked Sendable {
     private var pass: Pass?
     private var hasPassEnded = false
     private var cause: (any Error)?
+    /// On the clock.
     private var pausedSinceS: Double?
     private var hasStarted = false
     private var isClosed = false
@@ -92,16 +93,7 @@ public final class Driver: @unchecked Sendable {
     /// Loads what the schedule expects in memory; then the generation begins, at 0 seconds. Throws PlayerError.
     public func start() throws {
         for number in schedule.held {
-            try locked {
-                try checkGoingOn()
-                watch(schedule.blocks[number].label)
-            }
-            let error = loader.sync { load(block: number) }
-            try locked {
-                loadIsOver()
-                guard let error else { return }
-                throw PlayerError.loadFailed(block: schedule.blocks[number].label, reason: error)
-            }
+            while try !isLoadedBeforehand(number) {}
         }
         try locked {
             try checkGoingOn()
@@ -111,6 +103,28 @@ public final class Driver: @unchecked Sendable {
             playback.note(charges, at: 0)
             tell(.memory(timeS: 0, charges: charges, footprintBytes: meter.footprintBytes()))
             handle(.started)
+        }
+    }
+
+    /// False if it failed after there had been a pause: then it is to be done again. Begins none while paused.
+    private func isLoadedBeforehand(_ block: Int) throws -> Bool {
+        let label = schedule.blocks[block].label
+        let numBefore = try locked {
+            while pausedSinceS != nil {
+                try checkGoingOn()
+                lock.wait()
+            }
+            try checkGoingOn()
+            watch(label)
+            return playback.numPauses
+        }
+        let error = loader.sync { load(block: block) }
+        return try locked {
+            loadIsOver()
+            if let error, pausedSinceS == nil, playback.numPauses == numBefore {
+                throw PlayerError.loadFailed(block: label, reason: error)
+            }
+            return error == nil
         }
     }
 
@@ -168,7 +182,7 @@ public final class Driver: @unchecked Sendable {
     public func pause() {
         locked {
             guard pausedSinceS == nil else { return }
-            pausedSinceS = nowS
+            pausedSinceS = clock()
             handle(.pause)
             tell(.paused)
         }
@@ -179,9 +193,10 @@ public final class Driver: @unchecked Sendable {
             guard let sinceS = pausedSinceS else { return }
             pausedSinceS = nil
             playback.numPauses += 1
-            playback.pausedS += nowS - sinceS
+            playback.pausedS += clock() - max(sinceS, origin.value)
             tell(.resumed)
             handle(.resume)
+            lock.broadcast()
         }
     }
 

@@ -21,11 +21,27 @@ public struct Device: Sendable {
         journal = Result { try JournalKeeper(folder: state, meter: meter) }
     }
 
+    /// Compiles what is not compiled yet. Throws NotCompiled, or what `tell` throws to end it: CancellationError.
+    func prepare(_ export: Export, _ tell: (_ package: String) throws -> Void) throws {
+        do {
+            try backends.prepare(export, tell)
+        } catch let error as CancellationError {
+            throw error
+        } catch {
+            throw NotCompiled(description: "\(error)")
+        }
+    }
+
     /// Throws what kept the journal from being opened: nothing is loaded without one.
     func keeper() throws -> JournalKeeper { try journal.get() }
 
     /// How the app was ended, if it was.
     var notice: EndNotice? { (try? journal.get())?.lastEnding.map(EndNotice.init) }
+}
+
+/// Why Core ML does not compile a package.
+struct NotCompiled: Error, CustomStringConvertible {
+    let description: String
 }
 
 extension AppModel.World {

@@ -34,7 +34,7 @@ public struct LiveGeneration: GenerationEngine {
         let export = request.export
         try Room(export.schedule, device.meter).check()
         let wanted = try Request(prompt: request.prompt, seed: request.seed, for: export)
-        try device.backends.prepare(export) { package in
+        try device.prepare(export) { package in
             try running.check()
             tell(.preparing(package: package))
         }

@@ -36,7 +36,7 @@ public struct LiveProfiling: ProfilingEngine {
         DispatchQueue(label: "sora.profiling", qos: .userInitiated).async {
             do {
                 let path = try path(of: export)
-                try device.backends.prepare(export) { package in
+                try device.prepare(export) { package in
                     if running.control.isStopped { throw CancellationError() }
                     tell(.preparing(package: package))
                 }

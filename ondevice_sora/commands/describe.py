@@ -1,0 +1,135 @@
+"""describe: describe a diffusers or transformers model from its config, without weights and without a network.
+
+Every network of it is made on PyTorch's meta device, where tensors have shapes and no numbers, and one forward pass is
+counted: parameters, operations, what is moved and what is held, unit by unit. What is written is a file that `model:`
+of a plan takes. docs/models.md says what is counted and what is not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ondevice_sora.commands.common import EXIT_FITS, needing, output_path, whole_number
+
+if TYPE_CHECKING:
+    from ondevice_sora.profiles.models.configured import Attention, Request, Shape
+
+EXAMPLES = """
+examples:
+  ondevice-sora describe wan2.1-1.3b --video 480x320x49 -o wan.yaml
+  ondevice-sora describe a-pipeline-folder --video 512x512 --attention 1024 -o model.yaml
+  ondevice-sora describe transformer/config.json --video 768x512x49 --text-tokens 128
+
+A plan may also name the config, `model: {config: wan2.1-1.3b}` with `video:`, and needs no file then.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from ondevice_sora.profiles.models.configured import config_names
+
+    parser.add_argument(
+        "config", metavar="CONFIG",
+        help=f"a pipeline's folder, a config file, or a shipped config: {', '.join(config_names())}",
+    )  # fmt: skip
+    parser.add_argument(
+        "--video",
+        type=_shape,
+        metavar="WxHxFRAMES",
+        help="such as 832x480x81, or 1024x1024 for a picture (default: the config's)",
+    )
+    parser.add_argument(
+        "--branches",
+        type=whole_number(1, 2),
+        metavar="N",
+        help="2 with classifier-free guidance, else 1 (default: as usual)",
+    )
+    parser.add_argument(
+        "--guidance", choices=["batch", "in_turn"], default="batch",
+        help="both branches in one batch (default), or each unit for one and then for the other",
+    )  # fmt: skip
+    parser.add_argument(
+        "--attention", type=_attention, default="fused", metavar="HOW",
+        help="fused (default): no scores in memory; scores: those of all heads; N: those of N queries at a time",
+    )  # fmt: skip
+    parser.add_argument(
+        "--embeddings", choices=["stored", "rows"], default="stored",
+        help="the table of token embeddings in its package (default), or only the prompt's rows given",
+    )  # fmt: skip
+    parser.add_argument("--text-tokens", type=whole_number(1, 4096), metavar="N", help="tokens of the prompt")
+    parser.add_argument(
+        "--decoder-tile",
+        type=whole_number(64, 2048),
+        metavar="PIXELS",
+        help="side of the decoder's tiles (default: none)",
+    )
+    parser.add_argument("-o", "--output", metavar="FILE", help="write the units to this file (YAML)")
+    parser.add_argument("--force", action="store_true", help="overwrite a file that exists")
+
+
+def _shape(text: str) -> Shape:
+    import msgspec
+
+    from ondevice_sora.profiles.models.configured import Shape
+
+    found = re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})(?:x([0-9]{1,5}))?", text)
+    try:
+        if found is not None:
+            width, height, frames = (int(part or 1) for part in found.groups())
+            return msgspec.convert({"width": width, "height": height, "frames": frames}, Shape)
+    except msgspec.ValidationError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text!r} is no shape. Write, for instance, 832x480x81.")
+
+
+def _attention(text: str) -> Attention:
+    from ondevice_sora.profiles.models.configured import InChunks
+
+    if text == "fused":
+        return "fused"
+    if text == "scores":
+        return "scores"
+    try:
+        return InChunks(whole_number(1, 1_000_000)(text))
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither fused, scores nor a number of queries.") from None
+
+
+def run(options: argparse.Namespace) -> int:
+    """Raises UserError."""
+    path = None
+    if options.output is not None:
+        path = output_path(options.output, "", options.force, [options.config])
+    request = _request(options)
+    with needing("describe"):
+        from ondevice_sora.runtime.describe.describe import describe, write_model
+
+    model = describe(request)
+    from ondevice_sora.reports.terminal.models import print_model
+
+    print_model(model)
+    if path is not None:
+        write_model(path, model)
+        print(f"Wrote {path}", file=sys.stderr)
+    return EXIT_FITS
+
+
+def _request(options: argparse.Namespace) -> Request:
+    from ondevice_sora.profiles.models.configured import (
+        ConfiguredModel,
+        config_path,
+        request_of,
+        shipped_config,
+    )
+
+    model = ConfiguredModel(
+        options.config, options.attention, options.guidance, options.embeddings, options.decoder_tile
+    )
+    branches = options.branches
+    if branches is None:
+        shipped = config_path(options.config, Path()) is None
+        branches = shipped_config(options.config).branches if shipped else 2
+    return request_of(model, Path(), options.video, branches, options.text_tokens)

@@ -1,0 +1,236 @@
+"""Models of other libraries by their configs: `model: {config: wan2.1-1.3b}` in a plan.
+
+A config says which classes of diffusers and transformers a pipeline consists of, and their sizes. What such a model is
+made of is counted by `ondevice-sora describe` (runtime/describe), which needs the extra `describe`. This module needs
+none of it: it finds the description that ships for a shape, or one that was made before and kept; only if there is
+neither does it start that command, in a process of its own, and keep what it writes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from ondevice_sora.base import children
+from ondevice_sora.base.errors import UserError, nearest
+from ondevice_sora.base.files.opening import read_bytes
+from ondevice_sora.base.files.reading import read_yaml
+from ondevice_sora.base.installation import how_to_install
+from ondevice_sora.base.text import LINE, Line, Title
+from ondevice_sora.profiles.devices import DATA
+
+CONFIGS = DATA / "configs"
+DESCRIPTIONS = DATA / "descriptions"
+MAX_BYTES = 2_000_000
+LIBRARIES = ("torch", "diffusers", "transformers")
+_COUNTING = Path(__file__).parents[2] / "runtime" / "describe"
+"""Whose source tells kept descriptions apart: one that an older version counted is not read."""
+
+
+class InChunks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Attention for so many queries at a time: the scores of no others are alive."""
+
+    chunk: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+
+
+Attention = Literal["fused", "scores"] | InChunks
+Guidance = Literal["batch", "in_turn"]
+Embeddings = Literal["stored", "rows"]
+Side = Annotated[int, msgspec.Meta(ge=64, le=2048)]
+Branches = Annotated[int, msgspec.Meta(ge=1, le=2)]
+Tokens = Annotated[int, msgspec.Meta(ge=1, le=4096)]
+
+
+class ConfiguredModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A model that is described from its config, at the plan's shape.
+
+    config      a shipped config, a pipeline's folder, or one config file (paths start at the plan's folder)
+    attention   `fused`: scores are never in memory; `scores`: they are, for all heads, and the softmax writes a second
+                copy; {chunk: n}: they are for n queries at a time
+    guidance    the two branches of guidance in one `batch`, or `in_turn`: each unit runs for one, then for the other
+    embeddings  `stored`: the table of token embeddings is in its package; `rows`: the app looks the prompt's rows up
+                in a file and gives them to the model
+    decoder_tile   side of the decoder's tiles in pixels; none: the decoder takes whole pictures
+    """
+
+    config: Annotated[str, LINE, msgspec.Meta(min_length=1, max_length=400)]
+    attention: Attention = "fused"
+    guidance: Guidance = "batch"
+    embeddings: Embeddings = "stored"
+    decoder_tile: Side | None = None
+
+
+class Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Pixels and frames; a picture has one frame."""
+
+    width: Annotated[int, msgspec.Meta(ge=16, le=8192)]
+    height: Annotated[int, msgspec.Meta(ge=16, le=8192)]
+    frames: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}x{self.frames}"
+
+
+class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One network: the class and what it is made with. `tokens`: how many a text encoder reads, whatever is asked."""
+
+    library: Literal["diffusers", "transformers"]
+    class_name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")] = msgspec.field(name="class")
+    config: dict[str, Any] = {}
+    tokens: Tokens | None = None
+
+
+class PipelineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A model's networks: text encoders, `denoiser`, `decoder`, in the order in which they run.
+
+    video         the shape unless told otherwise
+    branches      2 where it is run with classifier-free guidance
+    text_tokens   tokens of the prompt unless told otherwise, for encoders that have no number of their own
+    joined_tokens tokens that the denoiser is given beside those
+    """
+
+    name: Title
+    source: Line
+    components: Annotated[dict[str, NetworkConfig], msgspec.Meta(min_length=1, max_length=20)]
+    video: Shape | None = None
+    branches: Branches = 2
+    text_tokens: Tokens = 512
+    joined_tokens: Annotated[int, msgspec.Meta(ge=0, le=4096)] = 0
+    is_rectified_flow: bool = False
+
+
+class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What is described: a model at a shape, with so many branches of guidance and tokens of text."""
+
+    model: ConfiguredModel
+    video: Shape
+    branches: Branches = 2
+    text_tokens: Tokens | None = None
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The request as `describe` takes it, the config apart."""
+        model = self.model
+        attention = str(model.attention.chunk) if isinstance(model.attention, InChunks) else model.attention
+        options = [
+            "--video", str(self.video), "--branches", str(self.branches), "--attention", attention,
+            "--guidance", model.guidance, "--embeddings", model.embeddings,
+        ]  # fmt: skip
+        if self.text_tokens is not None:
+            options += ["--text-tokens", str(self.text_tokens)]
+        if model.decoder_tile is not None:
+            options += ["--decoder-tile", str(model.decoder_tile)]
+        return tuple(options)
+
+    @property
+    def stem(self) -> str:
+        """A file's name for it: the config and all that is not as usual."""
+        model = self.model
+        parts = [Path(model.config).name, str(self.video), f"b{self.branches}"]
+        if model.attention != "fused":
+            parts.append(f"chunk{model.attention.chunk}" if isinstance(model.attention, InChunks) else model.attention)
+        parts += [model.guidance] if model.guidance != "batch" else []
+        parts += [model.embeddings] if model.embeddings != "stored" else []
+        parts += [f"tile{model.decoder_tile}"] if model.decoder_tile is not None else []
+        parts += [f"text{self.text_tokens}"] if self.text_tokens is not None else []
+        return "_".join(parts)
+
+
+def config_names() -> list[str]:
+    return sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+
+
+@cache
+def shipped_config(name: str) -> PipelineConfig:
+    """A config that ships. Raises UserError for another name."""
+    if name not in config_names():
+        mend = f"Give a folder or a config file, or the name of a shipped one. {nearest(name, config_names())}"
+        raise UserError(f"'{name}' is no shipped config, and there is no such file or folder", mend=mend)
+    return read_yaml(CONFIGS / f"{name}.yaml").convert(PipelineConfig)
+
+
+def config_path(config: str, folder: Path) -> Path | None:
+    """The file or folder that is meant, None for a shipped config. Raises UserError for neither."""
+    path = folder / config
+    if config not in config_names() and os.path.exists(path):
+        return path
+    shipped_config(config)
+    return None
+
+
+def request_of(
+    model: ConfiguredModel, folder: Path, video: Shape | None, branches: int, text_tokens: int | None
+) -> Request:
+    """What a plan asks for. Raises UserError where it has to say more."""
+    path = config_path(model.config, folder)
+    if path is not None:
+        model = msgspec.structs.replace(model, config=str(path))
+    elif video is None:
+        video = shipped_config(model.config).video
+    if video is None:
+        raise UserError("the shape is not known", mend="Add `video: {width: 512, height: 512, frames: 1}`.")
+    return Request(model, video, branches, text_tokens)
+
+
+def description_of(request: Request) -> Path:
+    """The file that describes what is asked for: shipped, kept from before, or made now and kept.
+
+    Raises UserError if it would have to be made and the extra is not installed, or cannot be made.
+    """
+    name = request.model.config
+    shipped = DESCRIPTIONS / f"{request.stem}.yaml"
+    if name in config_names() and shipped.is_file():
+        return shipped
+    kept = cache_folder() / f"{request.stem}-{_digest(request)}.yaml"
+    if not kept.is_file():
+        missing = [library for library in LIBRARIES if find_spec(library) is None]
+        if missing:
+            what = f"no description of {name} at {request.video} ships or is kept, and to make one takes {missing[0]}"
+            raise UserError(what, mend=how_to_install("describe"))
+        _make(request, kept)
+    return kept
+
+
+def cache_folder() -> Path:
+    """Where descriptions are kept: a folder of the user's caches."""
+    caches = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return Path(caches) / "ondevice-sora" / "descriptions"
+
+
+def _make(request: Request, path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        mend = "Set XDG_CACHE_HOME to a folder that can be written, or name a file that `describe` wrote as `model`."
+        raise UserError(f"no folder to keep descriptions in: {error.strerror}", str(path.parent), mend) from None
+    arguments = ("describe", request.model.config, *request.options, "-o", str(path), "--force")
+    process = children.start(
+        "ondevice_sora.commands.main", *arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    said = children.finish(process)
+    if process.returncode == 2:
+        what, _, mend = said.strip().rpartition("error: ")[2].partition("\n")
+        raise UserError(what, mend=mend or None)
+    if process.returncode != 0 or not path.is_file():
+        last = said.strip().splitlines()[-1:] or [""]
+        how = children.how_it_ended(process.returncode)
+        raise UserError(f"the process that describes {request.model.config} {how}: {last[0]}")
+
+
+def _digest(request: Request) -> str:
+    found = hashlib.sha256(msgspec.json.encode(request, order="deterministic"))
+    if request.model.config in config_names():
+        files = [CONFIGS / f"{request.model.config}.yaml"]
+    else:
+        path = Path(request.model.config)
+        files = [path] if path.is_file() else sorted([*path.glob("*.json"), *path.glob("*/config.json")])
+    for file in [*files, *sorted(_COUNTING.glob("*.py"))]:
+        found.update(read_bytes(file, MAX_BYTES))
+    return found.hexdigest()[:16]

@@ -1,0 +1,155 @@
+"""What a network's forward pass is given, by the names of its parameters: tensors on the meta device.
+
+Latents come in several layouts. Those that fit the network's kind are offered one after the other, and the first that
+its layers take is its own: a convolution or a projection over the wrong axis is refused by its shapes.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ondevice_sora.base.errors import UserError
+
+TEXT_WIDTHS = ("caption_channels", "joint_attention_dim", "cross_attention_dim", "text_dim", "text_embed_dim")
+
+
+@dataclass(frozen=True)
+class Latents:
+    """Latent frames, rows and columns, and the channels that the decoder takes."""
+
+    frames: int
+    rows: int
+    columns: int
+    channels: int
+
+
+def denoiser_inputs(
+    network: nn.Module, config: Any, latents: Latents, batch: int, tokens: int
+) -> Iterator[dict[str, Any]]:
+    """Arguments of one network evaluation, for each layout that its latents might have.
+
+    Raises UserError for a parameter that has no default and that nothing is known of.
+    """
+    signature = inspect.signature(network.forward).parameters
+    first = next(name for name in ("hidden_states", "sample", "x") if name in signature)
+    for hidden, grid in _layouts(signature, config, latents, batch):
+        yield {first: hidden, **_others(signature, first, config, grid, batch, tokens)}
+
+
+def _layouts(signature: Any, config: Any, latents: Latents, batch: int) -> Iterator[tuple[Tensor, Latents]]:
+    channels = config.get("in_channels") or latents.channels
+    t, h, w = latents.frames, latents.rows, latents.columns
+    side = max(1, math.isqrt(channels // max(latents.channels, 1)))
+    packed = Latents(t, h // side, w // side, channels)
+    rows = torch.empty(batch, packed.frames * packed.rows * packed.columns, channels)
+    if any(name in signature for name in ("img_ids", "img_shapes", "num_frames")):
+        yield rows, packed
+    if t == 1:
+        yield torch.empty(batch, channels, h, w), latents
+    yield torch.empty(batch, channels, t, h, w), latents
+    yield torch.empty(batch, t, channels, h, w), latents
+    yield rows, packed
+
+
+def _others(signature: Any, first: str, config: Any, grid: Latents, batch: int, tokens: int) -> dict[str, Any]:
+    width = next((config[name] for name in TEXT_WIDTHS if config.get(name)), None)
+    if isinstance(width, (list, tuple)):
+        width = width[0]
+    places = grid.frames * grid.rows * grid.columns
+    head = config.get("attention_head_dim")
+    axes = len(config.get("axes_dims_rope") or (0, 0, 0))
+    makers: dict[str, Callable[[], Any]] = {
+        "timestep": lambda: torch.empty(batch),
+        "timesteps": lambda: torch.empty(batch),
+        "encoder_hidden_states": lambda: torch.empty(batch, tokens, int(width or 0)),
+        "encoder_attention_mask": lambda: torch.empty(batch, tokens),
+        "encoder_hidden_states_mask": lambda: torch.empty(batch, tokens),
+        "pooled_projections": lambda: torch.empty(batch, config["pooled_projection_dim"]),
+        "img_ids": lambda: torch.empty(places, axes),
+        "txt_ids": lambda: torch.empty(tokens, axes),
+        "img_shapes": lambda: [(grid.frames, grid.rows, grid.columns)] * batch,
+        "num_frames": lambda: grid.frames,
+        "height": lambda: grid.rows,
+        "width": lambda: grid.columns,
+    }
+    if config.get("guidance_embeds"):
+        makers["guidance"] = lambda: torch.empty(batch)
+    if config.get("addition_embed_type") == "text_time":
+        times = config["addition_time_embed_dim"] * 6
+        makers["added_cond_kwargs"] = lambda: {
+            "text_embeds": torch.empty(batch, config["projection_class_embeddings_input_dim"] - times),
+            "time_ids": torch.empty(batch, 6),
+        }
+    if config.get("use_rotary_positional_embeddings"):
+        patch = config.get("patch_size", 1) ** 2
+        makers["image_rotary_emb"] = lambda: tuple(torch.empty(places // patch, head) for _ in range(2))
+    given: dict[str, Any] = {}
+    for name, parameter in signature.items():
+        is_needed = parameter.default is inspect.Parameter.empty
+        if name == first or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        if name in makers and (is_needed or name not in ("encoder_attention_mask", "encoder_hidden_states_mask")):
+            given[name] = makers[name]()
+        elif is_needed:
+            raise UserError(f"its forward pass needs '{name}', of which nothing is known", field="$.class")
+    if "return_dict" in signature:
+        given["return_dict"] = False
+    return given
+
+
+def encoder_inputs(network: nn.Module, batch: int, tokens: int) -> Iterator[dict[str, Any]]:
+    """Arguments of a text encoder: tokens alone, and for those that look into their mask one that is made already."""
+    given: dict[str, Any] = {"input_ids": torch.empty(batch, tokens, dtype=torch.long)}
+    if "use_cache" in inspect.signature(network.forward).parameters:
+        given["use_cache"] = False
+    yield given
+    yield {**given, "attention_mask": {"full_attention": None, "sliding_attention": None}}
+    yield {**given, "attention_mask": torch.empty(batch, 1, tokens, tokens)}
+
+
+def latents_of(decoder: nn.Module | None, config: Any, width: int, height: int, frames: int, channels: int) -> Latents:
+    """The latents of a picture or video. Without a decoder: an eighth of the sides, and a quarter of the frames.
+
+    Raises UserError for a shape that is no whole number of latents.
+    """
+    space, time = 8, 4
+    if decoder is not None:
+        space = _factor(decoder, config, ("scale_factor_spatial", "spatial_compression_ratio"))
+        time = (
+            _factor(decoder, config, ("scale_factor_temporal", "temporal_compression_ratio"))
+            if is_video(decoder)
+            else 1
+        )
+        channels = config.get("z_dim") or config.get("latent_channels") or channels
+    for side, name in ((width, "width"), (height, "height")):
+        if side % space:
+            raise UserError(f"{side} pixels are no multiple of {space}", field=f"$.video.{name}")
+    if (frames - 1) % time:
+        low = (frames - 1) // time * time + 1
+        mend = f"Choose {low} or {low + time} frames."
+        raise UserError(
+            f"{frames} frames are not one more than a multiple of {time}", mend=mend, field="$.video.frames"
+        )
+    if frames > 1 and decoder is not None and not is_video(decoder):
+        raise UserError("a model of pictures makes one frame", mend="Write frames: 1.", field="$.video.frames")
+    return Latents((frames - 1) // time + 1, height // space, width // space, channels)
+
+
+def is_video(network: nn.Module) -> bool:
+    return any(isinstance(module, nn.Conv3d) for module in network.modules())
+
+
+def _factor(decoder: nn.Module, config: Any, names: tuple[str, ...]) -> int:
+    for name in names:
+        value = config.get(name) or getattr(decoder, name, None)
+        if value:
+            return int(value)
+    widths = config.get("block_out_channels") or config.get("encoder_block_out_channels") or (0,) * 4
+    return 1 << (len(widths) - 1)

@@ -1,0 +1,138 @@
+"""A pipeline's networks: read from a folder, a config file or a shipped config, and made without weights."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from torch import nn
+
+from ondevice_sora.base.errors import UserError, nearest
+from ondevice_sora.base.files.json_files import read_json
+from ondevice_sora.profiles.models.configured import NetworkConfig, PipelineConfig, config_path, shipped_config
+
+with warnings.catch_warnings():  # what they deprecate in each other
+    warnings.simplefilter("ignore")
+    import diffusers
+    import transformers
+
+INDEX = "model_index.json"
+ROLES = {"transformer": "denoiser", "unet": "denoiser", "vae": "decoder", "vqvae": "decoder"}
+LIBRARIES = {"diffusers": diffusers, "transformers": transformers}
+
+diffusers.utils.logging.set_verbosity_error()
+transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+
+
+def pipeline_config(config: str, folder: Path) -> PipelineConfig:
+    """The networks of a shipped config, a folder with a model_index.json or a config.json, or one config file.
+
+    Raises UserError for what is neither.
+    """
+    path = config_path(config, folder)
+    if path is None:
+        return shipped_config(config)
+    if not path.is_dir():
+        return _alone(path)
+    if (path / INDEX).is_file():
+        return _from_index(path)
+    if (path / "config.json").is_file():
+        return _alone(path / "config.json")
+    raise UserError(
+        f"there is neither a {INDEX} nor a config.json in it", str(path), "Give a folder of a pipeline or of a model."
+    )
+
+
+def _from_index(path: Path) -> PipelineConfig:
+    index = read_json(path / INDEX)
+    found: dict[str, NetworkConfig] = {}
+    is_flow = False
+    for name, entry in index.data.items():
+        if name == "scheduler" and isinstance(entry, list) and len(entry) == 2:
+            is_flow = "FlowMatch" in str(entry[1])
+        role = ROLES.get(name, name if name.startswith("text_encoder") else None)
+        if role is None or not isinstance(entry, list) or entry[:1] == [None]:
+            continue
+        file = path / name / "config.json"
+        found[role] = _network(file, role)
+    if not found:
+        raise index.error("$", "it names no text encoder, denoiser or decoder")
+    order = sorted(found, key=lambda role: (role == "decoder", role == "denoiser", role))
+    name = os.path.basename(os.path.realpath(path))
+    return PipelineConfig(
+        name=name[:120], source=f"counted from the configs in {name}"[:2000],
+        components={role: found[role] for role in order}, is_rectified_flow=is_flow,
+    )  # fmt: skip
+
+
+def _alone(path: Path) -> PipelineConfig:
+    """One network, whose config says what it is."""
+    network = _network(path, None)
+    kind = _class_of(network)
+    role = "decoder" if hasattr(kind, "decode") else "denoiser" if network.library == "diffusers" else "text_encoder"
+    name = path.parent.resolve().name if path.name == "config.json" else path.stem
+    return PipelineConfig(
+        name=name[:120] or network.class_name,
+        source=f"counted from {path.name}",
+        components={role: network},
+        branches=1,
+    )
+
+
+def _network(path: Path, role: str | None) -> NetworkConfig:
+    document = read_json(path)
+    data = dict(document.data)
+    if isinstance(data.get("_class_name"), str):
+        library, name = "diffusers", data["_class_name"]
+    elif isinstance(data.get("architectures"), list) and data["architectures"]:
+        library, name = "transformers", str(data["architectures"][0])
+    else:
+        what = "it has neither `_class_name`, as a diffusers model has, nor `architectures`, as one of transformers has"
+        raise document.error("$", what)
+    config = {key: value for key, value in data.items() if not key.startswith("_") and key != "architectures"}
+    try:
+        return msgspec.convert({"library": library, "class": name, "config": config}, NetworkConfig)
+    except msgspec.ValidationError:
+        raise document.error("$", f"'{name}' is no class") from None
+
+
+def _class_of(network: NetworkConfig) -> Any:
+    kind = getattr(LIBRARIES[network.library], network.class_name, None)
+    if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
+        library = LIBRARIES[network.library]
+        known = [name for name in dir(library) if name[0].isupper() and name.endswith(("Model", "DModel", "KL"))]
+        what = f"{network.library} {library.__version__} has no model of the class '{network.class_name}'"
+        raise UserError(what, mend=nearest(network.class_name, known).partition(" Known")[0])
+    return kind
+
+
+def made(network: NetworkConfig) -> nn.Module:
+    """The network on the meta device, in evaluation mode. Raises UserError where its config is not one."""
+    kind = _class_of(network)
+    config = dict(network.config)
+    try:
+        with torch.device("meta"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if network.library == "diffusers":
+                model = kind.from_config(config)
+            else:
+                described = kind.config_class(**config)
+                try:
+                    model = kind._from_config(described, attn_implementation="sdpa")
+                except (ValueError, ImportError):
+                    model = kind._from_config(described)
+    except UserError:
+        raise
+    except Exception as error:  # whatever a library says of a config that is none of its own
+        what = f"{network.class_name} cannot be made from its config: {_first_line(error)}"
+        raise UserError(what, mend="Compare it with the config that was published.") from None
+    network_made: nn.Module = model.eval()
+    return network_made
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -1,0 +1,237 @@
+"""Models described from configs: FLOPs as PyTorch's own counter has them on the whole model, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+pytest.importorskip("diffusers")
+pytest.importorskip("transformers")
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.reading import read_yaml
+from ondevice_sora.profiles.models.catalogue import checked_model
+from ondevice_sora.profiles.models.configured import (
+    DESCRIPTIONS,
+    ConfiguredModel,
+    InChunks,
+    Request,
+    Shape,
+    config_names,
+    shipped_config,
+)
+from ondevice_sora.profiles.models.model import Component, Model
+from ondevice_sora.profiles.networks import flops
+from ondevice_sora.runtime.describe.describe import DECODER, DENOISER, describe, write_model
+from ondevice_sora.runtime.describe.inputs import denoiser_inputs, encoder_inputs, is_video, latents_of
+from ondevice_sora.runtime.describe.pipeline import made
+from ondevice_sora.studies.descriptions import shipped_requests
+
+SMALL = {
+    "wan2.1-1.3b": Shape(128, 96, 9), "wan2.2-ti2v-5b": Shape(128, 96, 9), "ltx-video-2b": Shape(128, 96, 9),
+    "flux2-klein-4b": Shape(128, 128), "sd3.5-medium": Shape(128, 128), "sd1.5": Shape(128, 128),
+    "sdxl": Shape(128, 128),
+}  # fmt: skip
+
+
+def by_name(model: Model) -> dict[str, Component]:
+    return {component.name: component for component in model.components}
+
+
+def total(component: Component) -> float:
+    walks = 1 if component.passes == "steps" else component.passes
+    return walks * sum(flops(unit.plain) for unit in component.units)
+
+
+def by_torchs_counter(name: str, shape: Shape) -> dict[str, tuple[int, int]]:
+    """Component -> parameters that it has and FLOPs of one forward pass, counted on the whole network in one go."""
+    pipeline = shipped_config(name)
+    networks = {each: made(network) for each, network in pipeline.components.items()}
+    decoder = networks[DECODER]
+    latents = latents_of(decoder, decoder.config, shape.width, shape.height, shape.frames, 4)
+    found = {}
+    for each, network in networks.items():
+        tokens = pipeline.components[each].tokens or pipeline.text_tokens
+        with torch.device("meta"), torch.no_grad():
+            if each == DENOISER:
+                read = max(
+                    part.tokens or pipeline.text_tokens
+                    for key, part in pipeline.components.items() if key.startswith("text_encoder")
+                )  # fmt: skip
+                options = list(
+                    denoiser_inputs(network, network.config, latents, pipeline.branches, read + pipeline.joined_tokens)
+                )
+            elif each == DECODER:
+                size = (latents.frames, latents.rows, latents.columns)[0 if is_video(network) else 1 :]
+                options = [{"z": torch.empty(1, latents.channels, *size)}]
+            else:
+                options = list(encoder_inputs(network, pipeline.branches, tokens))
+            for given in options:
+                counter = FlopCounterMode(display=False)
+                try:
+                    with counter:
+                        network.decode(**given) if each == DECODER else network(**given)
+                except (RuntimeError, ValueError):
+                    continue
+                break
+        found[each] = sum(parameter.numel() for parameter in network.parameters()), counter.get_total_flops()
+    return found
+
+
+def compare(name: str, shape: Shape) -> None:
+    request = Request(ConfiguredModel(name), shape, shipped_config(name).branches)
+    components = by_name(describe(request))
+    for each, (parameters, count) in by_torchs_counter(name, shape).items():
+        assert total(components[each]) == pytest.approx(count, rel=0.01), each
+        if each != DECODER:
+            assert sum(unit.parameters for unit in components[each].units) == parameters, each
+
+
+@pytest.mark.parametrize("name", ["sd1.5", "ltx-video-2b", "flux2-klein-4b"])
+def test_flops_and_parameters_are_those_of_the_whole_model(name: str) -> None:
+    compare(name, SMALL[name])
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_flops_and_parameters_at_the_usual_shape(name: str) -> None:
+    shape = shipped_config(name).video
+    assert shape is not None
+    compare(name, shape)
+
+
+def test_every_shipped_config_is_compared() -> None:
+    assert sorted(SMALL) == config_names()
+
+
+def check_shipped(stem: str, tmp_path: Path) -> None:
+    path = tmp_path / f"{stem}.yaml"
+    write_model(path, describe(shipped_requests()[stem]))
+    assert path.read_text() == (DESCRIPTIONS / path.name).read_text()
+
+
+def test_a_shipped_description_is_what_describe_writes(tmp_path: Path) -> None:
+    check_shipped("sd1.5_512x512x1_b2", tmp_path)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("stem", sorted(shipped_requests()))
+def test_all_shipped_descriptions_are_what_describe_writes(stem: str, tmp_path: Path) -> None:
+    check_shipped(stem, tmp_path)
+
+
+def test_what_is_written_is_read_again_as_it_was(tmp_path: Path) -> None:
+    model = describe(Request(ConfiguredModel("sd1.5"), SMALL["sd1.5"]))
+    write_model(tmp_path / "model.yaml", model)
+    assert checked_model(read_yaml(tmp_path / "model.yaml")) == model
+
+
+TINY_T5 = {
+    "architectures": ["T5EncoderModel"], "vocab_size": 100, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2,
+    "num_heads": 4,
+}  # fmt: skip
+TINY_WAN = {
+    "_class_name": "WanTransformer3DModel", "num_attention_heads": 2, "attention_head_dim": 12, "in_channels": 16,
+    "out_channels": 16, "text_dim": 32, "freq_dim": 16, "ffn_dim": 64, "num_layers": 2,
+}  # fmt: skip
+TINY_VAE = {"_class_name": "AutoencoderKLWan", "base_dim": 8, "z_dim": 16}
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Path:
+    """A folder as the hub has them, of a tiny Wan."""
+    folder = tmp_path / "tiny-wan"
+    index = {
+        "_class_name": "WanPipeline", "scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"],
+        "text_encoder": ["transformers", "T5EncoderModel"], "tokenizer": ["transformers", "T5TokenizerFast"],
+        "transformer": ["diffusers", "WanTransformer3DModel"], "vae": ["diffusers", "AutoencoderKLWan"],
+    }  # fmt: skip
+    for name, config in (("text_encoder", TINY_T5), ("transformer", TINY_WAN), ("vae", TINY_VAE)):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "config.json").write_text(json.dumps(config))
+    (folder / "model_index.json").write_text(json.dumps(index))
+    return folder
+
+
+TINY = Shape(64, 64, 5)
+
+
+def asked(config: Path, shape: Shape = TINY, branches: int = 2, **settings: object) -> Request:
+    return Request(msgspec.convert({"config": str(config), **settings}, ConfiguredModel), shape, branches)
+
+
+def test_a_folder_of_a_pipeline_is_described_whole(pipeline: Path) -> None:
+    model = describe(asked(pipeline))
+    assert (model.name, model.is_rectified_flow) == ("tiny-wan", True)
+    assert [(each.name, each.passes) for each in model.components] == [
+        ("text_encoder", 1), ("denoiser", "steps"), ("decoder", 2),
+    ]  # fmt: skip
+
+
+def test_branches_in_turn_do_the_work_of_a_batch_with_half_the_activations(pipeline: Path) -> None:
+    batch, in_turn = (by_name(describe(asked(pipeline, guidance=how)))["denoiser"] for how in ("batch", "in_turn"))
+    assert total(in_turn) == pytest.approx(total(batch))
+    working = [max(unit.plain.working_elements for unit in each.units) for each in (batch, in_turn)]
+    assert working[1] == pytest.approx(working[0] / 2, rel=0.05)
+
+
+def test_tiles_take_more_work_and_less_memory(pipeline: Path) -> None:
+    shape = Shape(256, 256, 5)
+    whole, tiled = (by_name(describe(asked(pipeline, shape, decoder_tile=tile)))["decoder"] for tile in (None, 128))
+    assert whole.passes == 2  # latent frames
+    assert tiled.passes == 2 * 3 * 3  # tiles of 128 pixels, 96 apart
+    assert total(tiled) > total(whole)
+    working = [max(unit.plain.working_elements for unit in each.units) for each in (whole, tiled)]
+    assert working[1] < working[0]
+
+
+def test_attention_in_chunks_lies_between_fused_and_scores(pipeline: Path) -> None:
+    held = [
+        max(unit.plain.working_elements for unit in by_name(describe(asked(pipeline, attention=how)))["denoiser"].units)
+        for how in ("fused", InChunks(4), "scores")
+    ]
+    assert held[0] <= held[1] < held[2]
+
+
+def test_rows_in_place_of_the_table_leave_the_table_out(pipeline: Path) -> None:
+    stored, rows = (
+        by_name(describe(asked(pipeline, embeddings=how)))["text_encoder"].units[0] for how in ("stored", "rows")
+    )
+    assert stored.stored == 100 * 32
+    assert rows.stored == 2 * 512 * 32  # both branches' rows
+
+
+def test_one_config_file_is_one_network(pipeline: Path) -> None:
+    for name, role in (("text_encoder", "text_encoder"), ("transformer", "denoiser"), ("vae", "decoder")):
+        (component,) = describe(asked(pipeline / name / "config.json", branches=1)).components
+        assert component.name == role
+
+
+@pytest.mark.parametrize(("config", "shape", "message"), [
+    ({"_class_name": "WanTransformer4DModel"}, TINY, "no model of the class 'WanTransformer4DModel'"),
+    ({"_class_name": "os.system"}, TINY, "'os.system' is no class"),
+    ({"_class_name": "DDIMScheduler"}, TINY, "no model of the class 'DDIMScheduler'"),
+    ({"num_layers": 2}, TINY, "neither `_class_name`"),
+    ({**TINY_WAN, "num_layers": "two"}, TINY, "cannot be made from its config"),
+    ({**TINY_WAN, "in_channels": 16, "attention_head_dim": 7}, TINY, "cannot be"),
+    (TINY_VAE, Shape(64, 60, 5), "60 pixels are no multiple of 8"),
+    (TINY_VAE, Shape(64, 64, 6), "6 frames are not one more than a multiple of 4"),
+])  # fmt: skip
+def test_what_cannot_be_described_is_refused(
+    config: dict[str, object], shape: Shape, message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config))
+    with pytest.raises(UserError, match=message):
+        describe(asked(path, shape))
+
+
+def test_a_folder_without_configs_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"neither a model_index\.json nor a config\.json"):
+        describe(asked(tmp_path))

@@ -1,0 +1,98 @@
+"""Functions printed as a compiled package has them: the form that Core ML's compiler was seen to write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ondevice_sora.runtime.coreml.package.package import Constant, Function, Operation, Package
+from ondevice_sora.runtime.coreml.package.types import OtherType, StateType, TensorType
+
+RELEASES = {"CoreML5": 15, "CoreML6": 16, "CoreML7": 17, "CoreML8": 18, "CoreML9": 26}
+
+
+def compiled(package: Package, path: Path, flexible: str = "") -> Path:
+    """An .mlmodelc of a package that was read, beside its weight files."""
+    weights = {c.extent.path for f in package.functions.values() for c in f.all_constants() if c.extent is not None}
+    (path / "weights").mkdir(parents=True)
+    for file in weights:
+        (path / "weights" / file.name).write_bytes(file.read_bytes())
+    functions = "".join(printed(function, flexible) for function in package.functions.values())
+    program = '[buildInfo = dict<tensor<string, []>, tensor<string, []>>({{"coremlc-version", "3402.4.1"}})]'
+    (path / "model.mil").write_text(f"program(1.0)\n{program}\n{{\n{functions}}}\n")
+    (path / "coremldata.bin").write_bytes(b"\1")
+    return path
+
+
+def printed(function: Function, flexible: str = "") -> str:
+    release = RELEASES.get(function.opset, 16)
+    printer = Printer(is_short=release >= 18)
+    inputs = ", ".join(f"{printer.type(value.type)} {value.name}" for value in function.inputs)
+    lines = [printer.const(constant) for constant in function.constants.values()]
+    lines += [printer.operation(operation, function) for operation in function.operations]
+    body = "".join(f"            {line}\n" for line in lines)
+    outputs = ", ".join(output.name for output in function.outputs)
+    return f"    func {function.name}<ios{release}>({inputs}){flexible} {{\n{body}        }} -> ({outputs});\n"
+
+
+class Printer:
+    """From iOS 18 on scalars are written short."""
+
+    def __init__(self, is_short: bool) -> None:
+        self.is_short = is_short
+
+    def type(self, kind: Any) -> str:
+        if isinstance(kind, StateType):
+            return f"state<{self.type(kind.tensor)}>"
+        if isinstance(kind, OtherType):
+            return f"{kind.kind.replace('dictionary', 'dict')}<{self.type(TensorType('string', ()))}, ?>"
+        if kind.shape == () and self.is_short:
+            return str(kind.dtype)
+        sizes = ", ".join("?" if size is None else str(size) for size in kind.shape)
+        return f"tensor<{kind.dtype}, [{sizes}]>"
+
+    def value(self, constant: Constant) -> str:
+        kind = constant.type
+        if not isinstance(kind, TensorType):
+            return f'{self.type(kind)}(("a", "b"))'
+        if constant.extent is not None:
+            string, offset = self.type(TensorType("string", ())), self.type(TensorType("uint64", ()))
+            path = f"@model_path/weights/{constant.extent.path.name}"
+            where = description_of(constant)
+            return f'{self.type(kind)}(BLOBFILE(path = {string}("{path}"), offset = {offset}({where})))'
+        return f"{self.type(kind)}({literal(constant.array().tolist())})"
+
+    def const(self, constant: Constant) -> str:
+        kind, name = self.type(constant.type), self.type(TensorType("string", ()))
+        return f'{kind} {constant.name} = const()[name = {name}("{constant.name}"), val = {self.value(constant)}];'
+
+    def operation(self, operation: Operation, function: Function) -> str:
+        outputs = ", ".join(f"{self.type(output.type)} {output.name}" for output in operation.outputs)
+        inputs = ", ".join(f"{name} = {self.given(given, function)}" for name, given in operation.inputs.items())
+        attributes = {name: self.value(value) for name, value in operation.attributes.items()}
+        attributes.setdefault("name", f'{self.type(TensorType("string", ()))}("{operation.name}")')
+        told = ", ".join(f"{name} = {value}" for name, value in attributes.items())
+        return f"{outputs}{' = ' if outputs else ''}{operation.type}({inputs})[{told}];"
+
+    def given(self, given: Any, function: Function) -> str:
+        written = [
+            self.value(each) if isinstance(each, Constant) and each.name not in function.constants else each.name
+            for each in given
+        ]
+        return written[0] if len(written) == 1 else f"({', '.join(written)})"
+
+
+def description_of(constant: Constant) -> int:
+    """Where a weight file describes a tensor: in the 64 bytes before it."""
+    assert constant.extent is not None
+    return constant.extent.start - 64
+
+
+def literal(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(literal, value))}]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return value.hex()
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' if isinstance(value, str) else str(value)
