@@ -17,6 +17,7 @@ from ondevice_sora.commands.common import (
     distinct,
     guarded,
     output_path,
+    shape_argument,
     shown,
     size_argument,
     whole_number,
@@ -32,6 +33,7 @@ examples:
   simulate --device iphone15pro --plan app-256-all --report   the reference app, with an HTML report
   simulate --plan plan.yaml --json                            your plan, as one JSON document
   simulate --plan app-256-all --plan ours-256                 two plans side by side
+  simulate --model wan2.1-1.3b --video 480x320x49             a model of the hub, before anything is decided
   simulate --repeat 3                                         after installing, at the next launch, and once more
 
 exit status: 0 fits, 2 unusable input, 3 predicted over the memory limit
@@ -44,6 +46,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         metavar="PLAN",
         help=f"a plan file or a ready plan (default {DEFAULT_PLAN}); several are set side by side",
+    )
+    parser.add_argument(
+        "--model",
+        metavar="CONFIG",
+        help="instead of a plan: a shipped config (docs/models.md), its components whole in float16",
+    )
+    parser.add_argument(
+        "--video", type=shape_argument, metavar="WxHxFRAMES", help="the shape for --model, such as 480x320x49"
     )
     parser.add_argument(
         "--device",
@@ -80,7 +90,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Simulate as the options say. Raises UserError."""
-    names = options.plan or [DEFAULT_PLAN]
+    _check_model(options)
+    names = options.plan or [options.model or DEFAULT_PLAN]
     _check_limit(options)
     outputs = _outputs(options, names)
     traces = [_simulate(name, options, with_what_ifs=bool(outputs) or options.json) for name in names]
@@ -94,7 +105,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _outputs(options: argparse.Namespace, names: list[str]) -> dict[str, Path]:
     """Where to write what, checked before anything is simulated."""
-    stem = Path(names[0]).stem
+    stem = options.model or Path(names[0]).stem
     suffixes = {"report": ".html", "trace": ".trace.json", "perfetto": ".perfetto.json"}
     wanted = {kind: getattr(options, kind) for kind in suffixes if getattr(options, kind) is not None}
     for kind in ("trace", "perfetto"):
@@ -114,7 +125,12 @@ def _simulate(name: str, options: argparse.Namespace, with_what_ifs: bool) -> Tr
     from ondevice_sora.plans.schema import load_plan
     from ondevice_sora.simulator.simulate import simulate
 
-    loaded = load_plan(name)
+    if options.model is not None:
+        from ondevice_sora.simulator.whole import whole_plan
+
+        loaded = whole_plan(options.model, options.video)
+    else:
+        loaded = load_plan(name)
     if options.entitlement:
         loaded = loaded.changed(memory=replace(loaded.plan.memory, entitlement=True))
     found = simulate(
@@ -128,6 +144,13 @@ def _simulate(name: str, options: argparse.Namespace, with_what_ifs: bool) -> Tr
     ).trace
     check()
     return found
+
+
+def _check_model(options: argparse.Namespace) -> None:
+    if options.model is not None and options.plan is not None:
+        raise UserError("--model has no effect with --plan", mend="Give one of the two.")
+    if options.video is not None and options.model is None:
+        raise UserError("--video has no effect without --model", mend="A plan has its own `video`.")
 
 
 def _check_limit(options: argparse.Namespace) -> None:
