@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.opening import reason
@@ -17,6 +18,9 @@ from ondevice_sora.base.installation import how_to_install, missing_in_a_wheel
 from ondevice_sora.base.interrupts import Interrupted, check, noted
 from ondevice_sora.base.streams import as_is, discard, safe_streams
 from ondevice_sora.base.units import format_bytes
+
+if TYPE_CHECKING:
+    from ondevice_sora.profiles.models.configured import Shape
 
 DEFAULT_DEVICE = "iphone15pro"
 EXIT_FITS = 0
@@ -285,3 +289,19 @@ def size_argument(text: str) -> int:
     if size <= 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a size above zero.")
     return size
+
+
+def shape_argument(text: str) -> Shape:
+    """'832x480x81' for argparse, or '1024x1024' for a picture."""
+    import msgspec
+
+    from ondevice_sora.profiles.models.configured import Shape
+
+    found = re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})(?:x([0-9]{1,5}))?", text)
+    try:
+        if found is not None:
+            width, height, frames = (int(part or 1) for part in found.groups())
+            return msgspec.convert({"width": width, "height": height, "frames": frames}, Shape)
+    except msgspec.ValidationError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text!r} is no shape. Write, for instance, 832x480x81.")

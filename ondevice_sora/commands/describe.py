@@ -8,15 +8,14 @@ of a plan takes. docs/models.md says what is counted and what is not.
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ondevice_sora.commands.common import EXIT_FITS, needing, output_path, whole_number
+from ondevice_sora.commands.common import EXIT_FITS, needing, output_path, shape_argument, whole_number
 
 if TYPE_CHECKING:
-    from ondevice_sora.profiles.models.configured import Attention, Request, Shape
+    from ondevice_sora.profiles.models.configured import Attention, Request
 
 EXAMPLES = """
 examples:
@@ -37,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--video",
-        type=_shape,
+        type=shape_argument,
         metavar="WxHxFRAMES",
         help="such as 832x480x81, or 1024x1024 for a picture (default: the config's)",
     )
@@ -68,21 +67,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-o", "--output", metavar="FILE", help="write the units to this file (YAML)")
     parser.add_argument("--force", action="store_true", help="overwrite a file that exists")
-
-
-def _shape(text: str) -> Shape:
-    import msgspec
-
-    from ondevice_sora.profiles.models.configured import Shape
-
-    found = re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})(?:x([0-9]{1,5}))?", text)
-    try:
-        if found is not None:
-            width, height, frames = (int(part or 1) for part in found.groups())
-            return msgspec.convert({"width": width, "height": height, "frames": frames}, Shape)
-    except msgspec.ValidationError:
-        pass
-    raise argparse.ArgumentTypeError(f"{text!r} is no shape. Write, for instance, 832x480x81.")
 
 
 def _attention(text: str) -> Attention:

@@ -18,6 +18,7 @@ from ondevice_sora.commands.common import (
     guarded,
     output_path,
     refuse_without_effect,
+    shape_argument,
     shown,
     size_argument,
     whole_number,
@@ -26,6 +27,7 @@ from ondevice_sora.commands.which_phones import HELP as SEVERAL_HELP
 from ondevice_sora.commands.which_phones import devices_of, names_several, show_ladder
 
 if TYPE_CHECKING:
+    from ondevice_sora.plans.schema import LoadedPlan
     from ondevice_sora.records.trace import Trace
 
 DEFAULT_PLAN = "ours-256"
@@ -36,6 +38,7 @@ examples:
   simulate --plan plan.yaml --json                            your plan, as one JSON document
   simulate --plan app-256-all --plan ours-256                 two plans side by side
   simulate --device all --plan app-256-all                    which phones it fits
+  simulate --model wan2.1-1.3b --video 480x320x49             a model of the hub, before anything is decided
   simulate --repeat 3                                         after installing, at the next launch, and once more
 
 exit status: 0 fits, 2 unusable input, 3 predicted over the memory limit
@@ -48,6 +51,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         metavar="PLAN",
         help=f"a plan file or a ready plan (default {DEFAULT_PLAN}); several are set side by side",
+    )
+    parser.add_argument(
+        "--model",
+        metavar="CONFIG",
+        help="instead of a plan: a shipped config (docs/models.md), its components whole in float16",
+    )
+    parser.add_argument(
+        "--video", type=shape_argument, metavar="WxHxFRAMES", help="the shape for --model, such as 480x320x49"
     )
     parser.add_argument(
         "--device",
@@ -84,7 +95,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Simulate as the options say. Raises UserError."""
-    names = options.plan or [DEFAULT_PLAN]
+    _check_model(options)
+    names = options.plan or [options.model or DEFAULT_PLAN]
     _check_limit(options)
     if names_several(options.device):
         return _which_phones(options, names)
@@ -100,13 +112,11 @@ def run(options: argparse.Namespace) -> int:
 
 def _which_phones(options: argparse.Namespace, names: list[str]) -> int:
     """One plan on several devices. Raises UserError."""
-    from ondevice_sora.plans.schema import load_plan
-
     if len(names) > 1:
         raise UserError("several plans and several devices are named", mend="Name one plan, or one device.")
     unused = ("memory_limit", "entitlement", "repeat", "report", "trace", "perfetto")
     refuse_without_effect(options, unused, "with several devices", "Leave it out, or name one device.")
-    loaded = load_plan(names[0])
+    loaded = _loaded(names[0], options)
     from ondevice_sora.simulator.ladder import simulated
 
     return show_ladder(
@@ -119,7 +129,7 @@ def _which_phones(options: argparse.Namespace, names: list[str]) -> int:
 
 def _outputs(options: argparse.Namespace, names: list[str]) -> dict[str, Path]:
     """Where to write what, checked before anything is simulated."""
-    stem = Path(names[0]).stem
+    stem = options.model or Path(names[0]).stem
     suffixes = {"report": ".html", "trace": ".trace.json", "perfetto": ".perfetto.json"}
     wanted = {kind: getattr(options, kind) for kind in suffixes if getattr(options, kind) is not None}
     for kind in ("trace", "perfetto"):
@@ -136,10 +146,9 @@ def _outputs(options: argparse.Namespace, names: list[str]) -> dict[str, Path]:
 def _simulate(name: str, options: argparse.Namespace, with_what_ifs: bool) -> Trace:
     from msgspec.structs import replace
 
-    from ondevice_sora.plans.schema import load_plan
     from ondevice_sora.simulator.simulate import simulate
 
-    loaded = load_plan(name)
+    loaded = _loaded(name, options)
     if options.entitlement:
         loaded = loaded.changed(memory=replace(loaded.plan.memory, entitlement=True))
     found = simulate(
@@ -153,6 +162,24 @@ def _simulate(name: str, options: argparse.Namespace, with_what_ifs: bool) -> Tr
     ).trace
     check()
     return found
+
+
+def _loaded(name: str, options: argparse.Namespace) -> LoadedPlan:
+    """The plan of that name, or the one of --model. Raises UserError."""
+    if options.model is not None:
+        from ondevice_sora.simulator.whole import whole_plan
+
+        return whole_plan(options.model, options.video)
+    from ondevice_sora.plans.schema import load_plan
+
+    return load_plan(name)
+
+
+def _check_model(options: argparse.Namespace) -> None:
+    if options.model is not None and options.plan is not None:
+        raise UserError("--model has no effect with --plan", mend="Give one of the two.")
+    if options.video is not None and options.model is None:
+        raise UserError("--video has no effect without --model", mend="A plan has its own `video`.")
 
 
 def _check_limit(options: argparse.Namespace) -> None:

@@ -91,7 +91,7 @@ class PipelineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A model's networks: text encoders, `denoiser`, `decoder`, in the order in which they run.
 
     video         the shape unless told otherwise
-    branches      2 where it is run with classifier-free guidance
+    steps, guidance   as published; at a guidance of 1 one branch is computed, else two
     text_tokens   tokens of the prompt unless told otherwise, for encoders that have no number of their own
     joined_tokens tokens that the denoiser is given beside those
     """
@@ -100,10 +100,15 @@ class PipelineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: Line
     components: Annotated[dict[str, NetworkConfig], msgspec.Meta(min_length=1, max_length=20)]
     video: Shape | None = None
-    branches: Branches = 2
+    steps: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 30
+    guidance: Annotated[float, msgspec.Meta(ge=0, le=100)] = 7.0
     text_tokens: Tokens = 512
     joined_tokens: Annotated[int, msgspec.Meta(ge=0, le=4096)] = 0
     is_rectified_flow: bool = False
+
+    @property
+    def branches(self) -> int:
+        return 1 if self.guidance == 1.0 else 2
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -34,10 +34,14 @@ class _Step:
 
 @dataclass(frozen=True)
 class Counted:
-    """A component's units in the order in which they first run, and how often they are walked in one forward pass."""
+    """A component's units in the order in which they first run, and how often they are walked in one forward pass.
+
+    waiting   for each unit, the elements that are there before it runs: what another branch would have waiting
+    """
 
     units: tuple[Unit, ...]
     walks: int
+    waiting: tuple[int, ...] = ()
 
 
 def counted(
@@ -64,8 +68,9 @@ def counted(
     )
     order = list(dict.fromkeys(step.unit for step in steps))
     flops: dict[str, dict[str, int]] = {unit: defaultdict(int) for unit in order}
-    moved, working = dict.fromkeys(order, 0.0), dict.fromkeys(order, 0)
+    moved, working, waiting = dict.fromkeys(order, 0.0), dict.fromkeys(order, 0), dict[str, int]()
     for step, alive in zip(steps, during, strict=True):
+        waiting.setdefault(step.unit, alive - sum(sizes.get(value, 0) for value in step.writes))
         moved[step.unit] += step.moved
         working[step.unit] = max(working[step.unit], alive)
         for kind, count in step.flops.items():
@@ -91,13 +96,14 @@ def counted(
         )
         for unit in order
     )
-    return Counted(units, num_walks)
+    return Counted(units, num_walks, tuple(waiting[unit] for unit in order))
 
 
-def in_turn(unit: Unit, runs: int) -> Unit:
-    """A unit that does its work so many times, one after the other: the results of all but one wait beside it."""
+def in_turn(unit: Unit, runs: int, waiting: int) -> Unit:
+    """A unit that does its work so many times, one after the other; what the others start from waits beside it."""
     work = unit.plain
-    scaled = {name: getattr(work, name) * runs for name in work.__struct_fields__ if name != "working_elements"}
+    scaled = {name: getattr(work, name) * runs for name in work.__struct_fields__}
+    scaled["working_elements"] = work.working_elements + (runs - 1) * waiting
     return msgspec.structs.replace(unit, plain=msgspec.structs.replace(work, **scaled))
 
 

@@ -67,7 +67,7 @@ def _component(name: str, model: nn.Module, pipeline: PipelineConfig, request: R
         unread=_unread(model, trace) if name != DECODER else None, given_rows=asked.embeddings == "rows",
     )  # fmt: skip
     runs = request.branches if asked.guidance == "in_turn" and name != DECODER else 1
-    units = tuple(in_turn(unit, runs) for unit in found.units)
+    units = tuple(in_turn(unit, runs, waiting) for unit, waiting in zip(found.units, found.waiting, strict=True))
     return Component(name, "steps" if name == DENOISER else found.walks, units)
 
 

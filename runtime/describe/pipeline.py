@@ -79,7 +79,7 @@ def _alone(path: Path) -> PipelineConfig:
         name=name[:120] or network.class_name,
         source=f"counted from {path.name}",
         components={role: network},
-        branches=1,
+        guidance=1.0,
     )
 
 

