@@ -71,15 +71,28 @@ class BudgetPoint(FrontPoint, frozen=True):
     plan: dict[str, Any]
 
 
-class StepPoint(BudgetPoint, frozen=True):
-    """The best plan of so many network evaluations.
+class VariantPoint(BudgetPoint, frozen=True):
+    """The best plan of so many network evaluations, these precisions and these compute units (by component).
 
-    estimated_db   how near its latents are estimated to come to those of all steps, from a file of planned grids; null
-                   without one, and for all steps
+    estimated_db    how near its latents are estimated to come to those of all steps, from a file of planned grids; null
+                    without one, and for all steps. What a precision costs in quality is not in it: it was not measured
+    share_by_mark   how much of the total rests on figures of each mark
     """
 
     evaluations: int
     estimated_db: float | None
+    precision: dict[str, str]
+    compute_units: dict[str, str]
+    share_by_mark: dict[Mark, float]
+
+
+class RefusedVariant(msgspec.Struct, frozen=True):
+    """A variant that no plan was found for, and why."""
+
+    evaluations: int
+    precision: dict[str, str]
+    compute_units: dict[str, str]
+    reason: str
 
 
 class Planning(msgspec.Struct, frozen=True):

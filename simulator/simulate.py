@@ -52,14 +52,15 @@ def simulate(
     is_thermal: bool = False,
     with_what_ifs: bool = False,
     repeat: int = 1,
+    with_advice: bool = True,
 ) -> Simulation:
     """Simulate a plan (a file, or a ready one by name) on a device (by key, or a profile file).
 
-    What-ifs, which take as long as several simulations, come only if asked for. With `repeat`, so many generations in a
-    row are simulated; all but their totals and peaks is of the first. Raises UserError.
+    What-ifs, which take as long as several simulations, come only if asked for; advice may be left out. With `repeat`,
+    so many generations in a row are simulated; all but their totals and peaks is of the first. Raises UserError.
     """
     loaded, setting = asked(plan, device, memory_limit=memory_limit, os_version=os_version, is_thermal=is_thermal)
-    return simulation_of(loaded, setting, with_what_ifs, repeat)
+    return simulation_of(loaded, setting, with_what_ifs, repeat, with_advice)
 
 
 def simulation_of(

@@ -6,7 +6,7 @@ import argparse
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -22,10 +22,14 @@ from ondevice_sora.commands.common import (
     size_argument,
     status_line,
 )
+from ondevice_sora.commands.which_phones import HELP as SEVERAL_HELP
+from ondevice_sora.commands.which_phones import devices_of, names_several, show_ladder
 
 if TYPE_CHECKING:
     from ondevice_sora.plans.schema import LoadedPlan, Plan
-    from ondevice_sora.records.search import Planning, StepPoint
+    from ondevice_sora.profiles.devices import Device
+    from ondevice_sora.records.ladder import Rung
+    from ondevice_sora.records.search import Planning
     from ondevice_sora.simulator.prepare import Setting
     from ondevice_sora.simulator.search.problem import Scored
     from ondevice_sora.simulator.search.state import Known
@@ -38,11 +42,17 @@ DEFAULT_SECONDS = 60.0
 SMALLER_BUDGETS = 8
 MOST_CERTAIN = 0.999
 MOST_DOUBT = 0.05
+FREEDOMS = ("evaluations", "precision", "compute_units")
+WITHOUT, EVALUATIONS = "without --evaluations", "Add it, such as --evaluations 6..30."
 SAVED_EVERY_S, SHOWN_EVERY_S = 5.0, 0.2
 
 
 def add_search_arguments(parser: argparse.ArgumentParser) -> None:
-    _add_device(parser)
+    parser.add_argument(
+        "--device", metavar="DEVICE",
+        help=f"a device of the catalogue or a profile file (default {DEFAULT_DEVICE}){SEVERAL_HELP}, each with the "
+        "plan found for it",
+    )  # fmt: skip
     parser.add_argument(
         "--devices",
         metavar="A,B,C",
@@ -69,6 +79,14 @@ def add_search_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--evaluations", type=_counts, metavar="A..B",
         help="instead of the plan's grid and LPL: the best plan for each number of network evaluations",
+    )  # fmt: skip
+    parser.add_argument(
+        "--precision", type=_options_of("precisions"), nargs="+", metavar="COMPONENT=A,B",
+        help="what a component may be stored and computed in, such as denoiser=float32,float16 text_encoder=int8,int4",
+    )  # fmt: skip
+    parser.add_argument(
+        "--compute-units", type=_options_of("compute units"), nargs="+", metavar="COMPONENT=A,B",
+        help="where all blocks of a component may run, such as decoder=cpu_only,cpu_and_gpu",
     )  # fmt: skip
     parser.add_argument(
         "--steps", metavar="FILE",
@@ -142,6 +160,27 @@ def _counts(text: str) -> range:
     return range(first, last + 1)
 
 
+def _options_of(what: str) -> Callable[[str], tuple[str, list[str]]]:
+    """A type for argparse: COMPONENT=A,B, of precisions or of compute units."""
+
+    def read(text: str) -> tuple[str, list[str]]:
+        from typing import get_args
+
+        from ondevice_sora.profiles.blocks import ComputeUnits
+        from ondevice_sora.profiles.models.model import Precision
+
+        known = get_args(Precision if what == "precisions" else ComputeUnits)
+        name, _, listed = text.partition("=")
+        options = listed.split(",")
+        if not name or any(each not in known for each in options):
+            raise argparse.ArgumentTypeError(
+                f"{text!r} does not name {what}. Write COMPONENT=A,B with some of {', '.join(known)}."
+            )
+        return name, list(dict.fromkeys(options))
+
+    return read
+
+
 def _decibels(text: str) -> float:
     try:
         value = float(text)
@@ -171,13 +210,14 @@ def run_search(options: argparse.Namespace) -> int:
 
     if options.device is not None and options.devices is not None:
         raise UserError("--device and --devices are both given", mend="Give one of the two.")
+    if names_several(options.device):
+        return _which_phones(options)
     devices = [name.strip() for name in (options.devices or options.device or DEFAULT_DEVICE).split(",")]
     models = [name.strip() for name in options.model.split(",")]
-    if options.evaluations is not None:
-        return run_evaluations(options, models, devices)
-    refuse_without_effect(
-        options, ("steps", "quality"), "without --evaluations", "Add it, such as --evaluations 6..30."
-    )
+    if any(getattr(options, name) for name in FREEDOMS):
+        refuse_without_effect(options, () if options.evaluations else ("steps", "quality"), WITHOUT, EVALUATIONS)
+        return run_variants(options, models, devices)
+    refuse_without_effect(options, ("steps", "quality"), WITHOUT, EVALUATIONS)
     outputs = _outputs(options, models, devices)
     folder = _folder(options, models)
     plannings: dict[str, Planning] = {}
@@ -225,6 +265,29 @@ def run_search(options: argparse.Namespace) -> int:
     written = f"the best plan so far is in {outputs['output']}" if "output" in outputs else "the best so far is shown"
     print(f"interrupted: {written}{_going_on(options, 'with --force ' if outputs else '')}", file=sys.stderr)
     return interrupts.exit_status()
+
+
+def _which_phones(options: argparse.Namespace) -> int:
+    """On each of several devices the plan found for it. Raises UserError."""
+    from msgspec.structs import replace
+
+    unused = ("memory", "evaluations", "steps", "quality", "output", "pareto", "front", "report", "state")
+    refuse_without_effect(options, unused, "with several devices", "Leave it out, or name one device.")
+    if "," in options.model:
+        raise UserError("several models and several devices are named", mend="Name one model, or one device.")
+
+    def attempt(device: Device, rung: Rung) -> Rung:
+        row = _search(options.model, [device.key], options, entitlement=rung.entitlement).answer.rows[0]
+        return replace(
+            rung,
+            verdict=row.verdict,
+            total_s=row.total_s if row.verdict == "fits" else None,
+            unlimited_s=row.total_s,
+            peak_bytes=row.peak_bytes,
+            kill_share=row.kill_share,
+        )
+
+    return show_ladder(options.model, devices_of(options.device), attempt, as_json=options.json)
 
 
 def _outputs(options: argparse.Namespace, models: list[str], devices: list[str]) -> dict[str, Path]:
@@ -279,13 +342,17 @@ class _Searched(NamedTuple):
     settings: list[Setting]
 
 
-def _search(model: str, devices: list[str], options: argparse.Namespace) -> _Searched:
-    """Raises UserError, and Interrupted if there is no plan yet."""
+def _search(model: str, devices: list[str], options: argparse.Namespace, entitlement: bool | None = None) -> _Searched:
+    """With or without the entitlement, or as the plan says. Raises UserError, and Interrupted if there is no plan."""
+    from msgspec.structs import replace
+
     from ondevice_sora.plans.schema import LoadedPlan, load_plan
     from ondevice_sora.simulator.search.comparison import budget_for, find_plan_for, other_budget
     from ondevice_sora.simulator.search.state import fingerprint, load_state, save_state
 
     loaded = load_plan(MODELS.get(model, model))
+    if entitlement is not None:
+        loaded = loaded.changed(memory=replace(loaded.plan.memory, entitlement=entitlement))
     plan = loaded.plan
     settings = _settings(plan, devices)
     budget = budget_for(settings, options.memory, options.risk, options.max_kill_share)
@@ -317,51 +384,61 @@ def _settings(plan: Plan, devices: list[str]) -> list[Setting]:
     return [setting_of(*load_profile(name), plan) for name in devices]
 
 
-def run_evaluations(options: argparse.Namespace, models: list[str], devices: list[str]) -> int:
-    """The front over numbers of evaluations. Raises UserError, and Interrupted if there is no plan yet."""
+def run_variants(options: argparse.Namespace, models: list[str], devices: list[str]) -> int:
+    """The best plan of every choice of what is free besides the partition.
+
+    Raises UserError, and Interrupted if there is no plan yet.
+    """
     import msgspec
 
     from ondevice_sora.base.files.writing import write_yaml
+    from ondevice_sora.base.units import format_bytes
     from ondevice_sora.plans.schema import load_plan
     from ondevice_sora.plans.step_file import read_steps, shipped_steps
-    from ondevice_sora.reports.terminal.search import print_steps_front
+    from ondevice_sora.records.search import RefusedVariant, VariantPoint
+    from ondevice_sora.reports.terminal.search import print_variants
     from ondevice_sora.simulator.search.comparison import budget_for
-    from ondevice_sora.simulator.search.evaluations import front_of_evaluations
+    from ondevice_sora.simulator.search.variants import Freedoms, search_variants
 
-    refuse_without_effect(options, ("pareto", "report", "state"), "with --evaluations", "Leave it out.")
+    which = next(f"--{name.replace('_', '-')}" for name in FREEDOMS if getattr(options, name))
+    refuse_without_effect(options, ("pareto", "report", "state"), f"with {which}", "Leave it out.")
     if len(models) > 1:
-        raise UserError("several models are searched", "--model", "Name one with --evaluations.")
-    if options.output and options.quality is None and len(options.evaluations) > 1:
+        raise UserError("several models are searched", "--model", f"Name one with {which}.")
+    counts: Sequence[int] = options.evaluations or ()
+    if options.output and options.quality is None and len(counts) > 1:
         mend = "Say how near it must come with --quality, or ask for one number of evaluations."
         raise UserError("which plan of the front is to be written?", "-o", mend)
-    model = STEPPED.get(models[0], models[0])
+    model = (STEPPED if counts else MODELS).get(models[0], models[0])
     loaded = load_plan(model)
-    path = Path(options.steps) if options.steps else shipped_steps(loaded.plan.model_name)
+    shipped = shipped_steps(loaded.plan.model_name) if counts else None
+    path = Path(options.steps) if options.steps else shipped
     file = read_steps(path) if path is not None else None
     if file is not None and file.model != loaded.plan.model_name:
         raise UserError(f"grids of the model '{file.model}'; the plan's is '{loaded.plan.model_name}'", str(path))
     if options.quality is not None and file is None:
         what = f"nothing is known of the quality of fewer evaluations of '{loaded.plan.model_name}'"
         raise UserError(what, "--quality", "Make a file of planned grids with `steps plan`, and name it with --steps.")
+    freedoms = Freedoms(counts, file, dict(options.precision or ()), dict(options.compute_units or ()))
     inputs = [model, *devices, *([options.steps] if options.steps else [])]
     output = output_path(options.output, "", options.force, inputs) if options.output else None
     folder = _folder(options, models)
     settings = _settings(loaded.plan, devices)
     budget, source = budget_for(settings, options.memory, options.risk, options.max_kill_share)
-    points: list[StepPoint] = []
+    found: list[VariantPoint | RefusedVariant] = []
     with (
         interrupts.keeping("no plan was found yet"),
         status_line() as say,
         _Progress(say, lambda: None) as progress,
     ):
-        for point in front_of_evaluations(
-            loaded, settings, budget, options.evaluations, file, options.max_kill_share, options.seconds, progress
+        for point in search_variants(
+            loaded, settings, budget, freedoms, options.max_kill_share, options.seconds, progress
         ):
-            points.append(point)
+            found.append(point)
+    points = [each for each in found if isinstance(each, VariantPoint)]
     if options.json:
-        print(msgspec.json.format(msgspec.json.encode(points), indent=1).decode())
+        print(msgspec.json.format(msgspec.json.encode(found), indent=1).decode())
     else:
-        print_steps_front(points, f"{loaded.plan.name}, {', '.join(devices)}; at most {source}")
+        print_variants(found, f"{loaded.plan.name}, {', '.join(devices)}; {format_bytes(budget)}, {source}")
     written = []
     good = [each for each in points if options.quality is None or (each.estimated_db or inf) >= options.quality]
     if not good:
@@ -380,7 +457,8 @@ def run_evaluations(options: argparse.Namespace, models: list[str], devices: lis
         folder.mkdir(exist_ok=True)
         here = loaded.moved_to(folder).model
         for each in points:
-            name = output_path(str(folder / f"{each.evaluations}.yaml"), "", options.force)
+            chosen = [str(each.evaluations), *each.precision.values(), *each.compute_units.values()]
+            name = output_path(str(folder / f"{'-'.join(chosen)}.yaml"), "", options.force)
             write_yaml(name, {**each.plan, "model": here}, f"{each.total_s:.6f} s predicted.")
             written.append(name)
     for written_path in written:

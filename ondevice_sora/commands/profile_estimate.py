@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.commands.common import EXIT_FAILED, EXIT_FITS, needing, refuse_without_effect, whole_number
+from ondevice_sora.commands.which_phones import HELP as SEVERAL_HELP
+from ondevice_sora.commands.which_phones import devices_of, names_several, show_ladder
 
 if TYPE_CHECKING:
+    from ondevice_sora.profiles.devices import Device
+    from ondevice_sora.records.ladder import Rung
     from ondevice_sora.runtime.coreml.estimate.estimate import Described
-    from ondevice_sora.runtime.coreml.estimate.folders import Passes
+    from ondevice_sora.runtime.coreml.estimate.folders import Found, Passes
 
 DEFAULT_STEPS = 30
 
@@ -27,7 +31,9 @@ def add_estimate_arguments(parser: argparse.ArgumentParser) -> None:
         "--component", action="append", nargs="+", default=[], metavar=("NAME=PATH", "PATH"),
         help="packages that are a component's blocks in this order, wherever they lie",
     )  # fmt: skip
-    parser.add_argument("--device", default="iphone15pro", help="a device or a profile file (default iphone15pro)")
+    parser.add_argument(
+        "--device", default="iphone15pro", help=f"a device or a profile file (default iphone15pro){SEVERAL_HELP}"
+    )
     parser.add_argument(
         "--compute-units", choices=["cpu_only", "cpu_and_gpu", "cpu_and_ne", "all"],
         help="where they would run (default: as an export's plan says, else cpu_and_gpu)",
@@ -90,28 +96,19 @@ def run_estimate(options: argparse.Namespace) -> int:
     """Raises UserError."""
     from ondevice_sora.profiles.profile import load_profile
 
+    if names_several(options.device):
+        return _which_phones(options)
     profile, device = load_profile(options.device)
     directory = _directory(options) if options.output else None
-    components = _components(options.component)
-    if not options.paths and not components:
-        raise UserError("no package is named", mend="Give an export, packages, or folders of them.")
-    first = options.paths[0] if options.paths else next(iter(components))
-    with needing("coreml"):
-        from ondevice_sora.runtime.coreml.estimate.estimate import describe
-        from ondevice_sora.runtime.coreml.estimate.folders import ALL, Choices, find_packages
+    found = _find(options)
+    from ondevice_sora.runtime.coreml.estimate.estimate import describe
 
-        if options.loaded_together and options.function != ALL:
-            raise UserError("--loaded-together has no effect without --function all", mend="Give both, or neither.")
-        choices = Choices(options.function, dict(options.shape))
-        found = find_packages([Path(path) for path in options.paths], components, choices)
-    if found.plan is not None:
-        refuse_without_effect(options, ("steps",), "on an export, whose plan has its own", "Leave it out.")
     described = describe(
         found,
         profile,
         device,
         compute_units=options.compute_units,
-        name=options.name or Path(first).resolve().name,
+        name=_name(options),
         passes=dict(options.passes),
         steps=options.steps or DEFAULT_STEPS,
         is_lenient=True,
@@ -128,6 +125,59 @@ def run_estimate(options: argparse.Namespace) -> int:
     if directory is not None:
         _write(described, directory, is_told=not options.json)
     return EXIT_FAILED if described.estimate.refused else EXIT_FITS
+
+
+def _find(options: argparse.Namespace) -> Found:
+    """The packages that the options name. Raises UserError."""
+    components = _components(options.component)
+    if not options.paths and not components:
+        raise UserError("no package is named", mend="Give an export, packages, or folders of them.")
+    with needing("coreml"):
+        from ondevice_sora.runtime.coreml.estimate.folders import ALL, Choices, find_packages
+
+        if options.loaded_together and options.function != ALL:
+            raise UserError("--loaded-together has no effect without --function all", mend="Give both, or neither.")
+        choices = Choices(options.function, dict(options.shape))
+        found = find_packages([Path(path) for path in options.paths], components, choices)
+    if found.plan is not None:
+        refuse_without_effect(options, ("steps",), "on an export, whose plan has its own", "Leave it out.")
+    return found
+
+
+def _name(options: argparse.Namespace) -> str:
+    """The model's: as given, else that of the first path or component."""
+    first = options.paths[0] if options.paths else options.component[0][0].partition("=")[0]
+    return str(options.name) or Path(first).resolve().name
+
+
+def _which_phones(options: argparse.Namespace) -> int:
+    """The packages on several devices, as a plan that loads one ahead. Raises UserError."""
+    import tempfile
+
+    from ondevice_sora.plans.schema import load_plan
+    from ondevice_sora.profiles.profile import load_profile
+    from ondevice_sora.simulator.ladder import simulated
+
+    if options.output:
+        raise UserError("--output has no effect with several devices", mend="Leave it out, or name one device.")
+    devices, found = devices_of(options.device), _find(options)
+    from ondevice_sora.runtime.coreml.estimate.estimate import count_packages, describe, write_described
+
+    counts = count_packages(found, options.compute_units)
+    with tempfile.TemporaryDirectory() as folder:
+
+        def attempt(device: Device, rung: Rung) -> Rung:
+            own = Path(folder) / device.key
+            if not own.exists():
+                described = describe(
+                    found, *load_profile(device.key), compute_units=options.compute_units, name=_name(options),
+                    passes=dict(options.passes), steps=options.steps or DEFAULT_STEPS, counts=counts,
+                    together=options.loaded_together,
+                )  # fmt: skip
+                write_described(described, own)
+            return simulated(load_plan(str(own / "plan.yaml")), str(own / "profile.yaml"), rung)
+
+        return show_ladder(_name(options), devices, attempt, as_json=options.json)
 
 
 def _components(given: list[list[str]]) -> dict[str, list[Path]]:

@@ -17,13 +17,17 @@ from ondevice_sora.commands.common import (
     distinct,
     guarded,
     output_path,
+    refuse_without_effect,
     shape_argument,
     shown,
     size_argument,
     whole_number,
 )
+from ondevice_sora.commands.which_phones import HELP as SEVERAL_HELP
+from ondevice_sora.commands.which_phones import devices_of, names_several, show_ladder
 
 if TYPE_CHECKING:
+    from ondevice_sora.plans.schema import LoadedPlan
     from ondevice_sora.records.trace import Trace
 
 DEFAULT_PLAN = "ours-256"
@@ -34,6 +38,7 @@ examples:
   simulate --plan plan.yaml --json                            your plan, as one JSON document
   simulate --plan app-256-all --plan ours-256                 two plans side by side
   simulate --model wan2.1-1.3b --video 480x320x49             a model of the hub, before anything is decided
+  simulate --device all --plan app-256-all                    which phones it fits
   simulate --repeat 3                                         after installing, at the next launch, and once more
 
 exit status: 0 fits, 2 unusable input, 3 predicted over the memory limit
@@ -59,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--device",
         default=DEFAULT_DEVICE,
         metavar="DEVICE",
-        help=f"a device of the catalogue or a profile file (default {DEFAULT_DEVICE})",
+        help=f"a device of the catalogue or a profile file (default {DEFAULT_DEVICE}){SEVERAL_HELP}",
     )
     parser.add_argument(
         "--memory-limit", type=size_argument, metavar="SIZE", help="instead of the device's, e.g. '3.3 GB'"
@@ -93,6 +98,8 @@ def run(options: argparse.Namespace) -> int:
     _check_model(options)
     names = options.plan or [options.model or DEFAULT_PLAN]
     _check_limit(options)
+    if names_several(options.device):
+        return _which_phones(options, names)
     outputs = _outputs(options, names)
     traces = [_simulate(name, options, with_what_ifs=bool(outputs) or options.json) for name in names]
     _write(traces, outputs)
@@ -101,6 +108,23 @@ def run(options: argparse.Namespace) -> int:
         print(f"Wrote {path}", file=sys.stderr)
     is_killed = any(trace.result is not None and trace.result.is_killed for trace in traces)
     return EXIT_KILLED if is_killed else EXIT_FITS
+
+
+def _which_phones(options: argparse.Namespace, names: list[str]) -> int:
+    """One plan on several devices. Raises UserError."""
+    if len(names) > 1:
+        raise UserError("several plans and several devices are named", mend="Name one plan, or one device.")
+    unused = ("memory_limit", "entitlement", "repeat", "report", "trace", "perfetto")
+    refuse_without_effect(options, unused, "with several devices", "Leave it out, or name one device.")
+    loaded = _loaded(names[0], options)
+    from ondevice_sora.simulator.ladder import simulated
+
+    return show_ladder(
+        loaded.plan.name,
+        devices_of(options.device),
+        lambda device, rung: simulated(loaded, device.key, rung, options.os, options.thermal),
+        as_json=options.json,
+    )
 
 
 def _outputs(options: argparse.Namespace, names: list[str]) -> dict[str, Path]:
@@ -119,18 +143,23 @@ def _outputs(options: argparse.Namespace, names: list[str]) -> dict[str, Path]:
     return outputs
 
 
-def _simulate(name: str, options: argparse.Namespace, with_what_ifs: bool) -> Trace:
-    from msgspec.structs import replace
-
-    from ondevice_sora.plans.schema import load_plan
-    from ondevice_sora.simulator.simulate import simulate
-
+def _loaded(name: str, options: argparse.Namespace) -> LoadedPlan:
+    """The plan of that name, or the model's whole components. Raises UserError."""
     if options.model is not None:
         from ondevice_sora.simulator.whole import whole_plan
 
-        loaded = whole_plan(options.model, options.video)
-    else:
-        loaded = load_plan(name)
+        return whole_plan(options.model, options.video)
+    from ondevice_sora.plans.schema import load_plan
+
+    return load_plan(name)
+
+
+def _simulate(name: str, options: argparse.Namespace, with_what_ifs: bool) -> Trace:
+    from msgspec.structs import replace
+
+    from ondevice_sora.simulator.simulate import simulate
+
+    loaded = _loaded(name, options)
     if options.entitlement:
         loaded = loaded.changed(memory=replace(loaded.plan.memory, entitlement=True))
     found = simulate(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ondevice_sora.base.units import format_bytes, format_percent, format_probability, format_seconds
 from ondevice_sora.profiles.figures import Mark
-from ondevice_sora.records.search import Explanation, FrontPoint, PlannedRow, Planning, StepPoint
+from ondevice_sora.records.search import Explanation, FrontPoint, PlannedRow, Planning, RefusedVariant, VariantPoint
 from ondevice_sora.reports.search import (
     budget_cells,
     changes,
@@ -104,23 +106,41 @@ def print_front(planning: Planning) -> None:
         print_table(console, numbers("total", "peak", "packages", "stored"), rows, title)
 
 
-def print_steps_front(points: list[StepPoint], title: str) -> None:
-    """Print the best plan of each number of evaluations."""
-    heads = numbers("evaluations", "total", "quality", "peak", "doubt", "above the optimum")
+def print_variants(found: Sequence[VariantPoint | RefusedVariant], title: str) -> None:
+    """Print the best plan of each variant, with what its total rests on, and why others were refused."""
+    points = [each for each in found if isinstance(each, VariantPoint)]
+    free = [*dict.fromkeys(name for point in found for name in (*point.precision, *point.compute_units))]
+    heads = ["evaluations", "total", "quality", "peak", "doubt", "above the optimum", *MARKS_SHOWN]
     rows = [
         [
+            *([_chosen(point, free)] if free else []),
             str(point.evaluations),
             format_seconds(point.total_s),
             "" if point.estimated_db is None else f"{point.estimated_db:.1f} dB",
             format_bytes(point.peak_bytes),
             format_probability(point.kill_share),
             "" if point.gap is None else format_percent(point.gap),
+            *(format_percent(point.share_by_mark.get(mark, 0.0)) for mark in MARKS_SHOWN),
         ]
         for point in points
     ]
-    print_table(table_console(), heads, rows, title)
+    console = table_console(TABLE_WIDTH)
+    console.print(f"{title}; simulated\n")
+    print_table(console, [*(text("chosen") if free else []), *numbers(*heads)], rows)
+    for each in found:
+        if isinstance(each, RefusedVariant):
+            chosen = ", ".join(filter(None, [f"{each.evaluations} evaluations", _chosen(each, free)]))
+            console.print(f"refused: {chosen}: {each.reason}")
+    if any(point.precision for point in points):
+        print("What a precision costs in quality was not measured.")
     if any(point.estimated_db is not None for point in points):
         print("quality: estimated distance of the latents to those of all steps")
+
+
+def _chosen(point: VariantPoint | RefusedVariant, names: list[str]) -> str:
+    """'denoiser float16, decoder cpu_and_gpu'."""
+    said = [*point.precision.items(), *point.compute_units.items()]
+    return ", ".join(f"{name} {one}" for name, one in sorted(said, key=lambda pair: names.index(pair[0])))
 
 
 def thinned(points: list[FrontPoint]) -> list[FrontPoint]:

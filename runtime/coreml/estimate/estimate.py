@@ -80,6 +80,10 @@ class _Counted:
     compute_units: ComputeUnits
 
 
+Counts = tuple[list[_Counted], list[UserError]]
+"""What was counted, and what could not be."""
+
+
 def describe(
     found: Found,
     profile: Profile,
@@ -91,6 +95,7 @@ def describe(
     steps: int = 30,
     is_lenient: bool = False,
     together: Together | None = None,
+    counts: Counts | None = None,
 ) -> Described:
     """Everything that is known of the packages on the device.
 
@@ -101,9 +106,11 @@ def describe(
                     itself; the plan then keeps them loaded. Nobody documents which it is
     is_lenient      tells in the estimate which packages could not be read or counted, as long as one remains
 
+    counts          of the same packages, where they were counted before: they do not depend on the device
+
     Raises UserError for a package that cannot be counted, or for passes of a component that there is not.
     """
-    counted, refused = _counted(found if is_lenient else found.complete(), compute_units, is_lenient)
+    counted, refused = counts or count_packages(found, compute_units, is_lenient=is_lenient)
     components: dict[str, list[_Counted]] = {}
     for each in counted:
         components.setdefault(each.found.component, []).append(each)
@@ -176,10 +183,10 @@ def _check(model: Model, blocks: Sequence[FoundBlock]) -> None:
         raise UserError("two blocks begin with the same unit", str(blocks[0].path.parent))
 
 
-def _counted(
-    found: Found, compute_units: ComputeUnits | None, is_lenient: bool
-) -> tuple[list[_Counted], list[UserError]]:
+def count_packages(found: Found, compute_units: ComputeUnits | None, *, is_lenient: bool = False) -> Counts:
     """What can be counted, and the complaints about the rest. Raises UserError if nothing can, or for the first."""
+    if not is_lenient:
+        found.complete()
     counted, refused = [], [*found.refused]
     for block in found.blocks:
         try:

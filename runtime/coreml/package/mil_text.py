@@ -18,6 +18,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ondevice_sora.base.interrupts import check
 from ondevice_sora.runtime.coreml.package.building import Building
 from ondevice_sora.runtime.coreml.package.errors import PackageError
 from ondevice_sora.runtime.coreml.package.files import PackageFiles
@@ -40,6 +41,8 @@ TOKEN = re.compile(
           |(?P<mark>->|[^\s]))""",
     re.VERBOSE,
 )
+WRITTEN_TENSOR = re.compile(r"\s*(tensor<\w+, ?\[[0-9?, ]*\]>)")
+"""A tensor's type as it is usually written; the same few are written many times."""
 SCALARS = {*DTYPE_BITS, "string"}
 MAX_NESTING = 32
 MAX_SHOWN = 40
@@ -70,6 +73,9 @@ class _Text(Building):
         super().__init__(files, model)
         self.text = text
         self.at = 0
+        self._types: dict[str, TensorType] = {}
+        self._looked: tuple[int, str, str, int] = (-1, "", "", 0)
+        """The token that was looked at last: where it was looked for, its kind, itself, and where it ends."""
 
     def where(self) -> str:
         line = self.text.count("\n", 0, self.at) + 1
@@ -79,17 +85,19 @@ class _Text(Building):
 
     def peek(self) -> tuple[str, str]:
         """The next token's kind and text; ('', '') at the end."""
-        found = TOKEN.match(self.text, self.at)
-        return (found.lastgroup or "", found[found.lastgroup or 0]) if found else ("", "")
+        if self._looked[0] != self.at:
+            found = TOKEN.match(self.text, self.at)
+            kind = (found and found.lastgroup) or ""
+            self._looked = (self.at, kind, found[kind], found.end()) if found and kind else (self.at, "", "", self.at)
+        return self._looked[1], self._looked[2]
 
     def take(self, *wanted: str) -> str:
         """The next token: one of these marks or names, or anything of these kinds."""
-        found = TOKEN.match(self.text, self.at)
-        kind, token = (found.lastgroup or "", found[found.lastgroup or 0]) if found else ("", "the end")
-        if found is None or (token not in wanted and f"a {kind}" not in wanted):
+        kind, token = self.peek()
+        if not kind or (token not in wanted and f"a {kind}" not in wanted):
             shown = token if len(token) <= MAX_SHOWN else f"{token[:MAX_SHOWN]}…"
-            raise self.error(f"expected {' or '.join(map(repr, wanted))}, found {shown!r}")
-        self.at = found.end()
+            raise self.error(f"expected {' or '.join(map(repr, wanted))}, found {shown or 'the end'!r}")
+        self.at = self._looked[3]
         return token
 
     def takes(self, mark: str) -> bool:
@@ -152,6 +160,7 @@ class _Text(Building):
         operations: list[Operation] = []
         constants: dict[str, Constant] = {}
         while not self.takes("}"):
+            check()
             made = self.statement(scope)
             if isinstance(made, Constant):
                 constants[made.name] = made
@@ -214,11 +223,18 @@ class _Text(Building):
     def type(self, nesting: int = 0) -> ValueType:
         if nesting > MAX_NESTING:
             raise self.error(f"types nest more than {MAX_NESTING} deep")
+        written = WRITTEN_TENSOR.match(self.text, self.at)
+        if written and written[1] in self._types:
+            self.at = written.end()
+            return self._types[written[1]]
         name = self.take("a name")
         if name in SCALARS:
             return TensorType(name, ())
         if name == "tensor":
-            return self.tensor_type()
+            kind = self.tensor_type()
+            if written and self.at == written.end():
+                self._types[written[1]] = kind
+            return kind
         if name == "state":
             self.take("<")
             wrapped = self.type(nesting + 1)

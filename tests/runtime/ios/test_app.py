@@ -144,7 +144,7 @@ def test_a_team_and_a_name_of_ones_own_stay_out_of_git() -> None:
 
 
 def test_the_scheme_runs_the_app_without_a_debugger() -> None:
-    """Under a debugger iOS does not end an app that takes too much memory, and times are not its own."""
+    """With a debugger neither times nor what iOS makes of the app's memory are those of a user's."""
     scheme = ElementTree.parse(PROJECT / "xcshareddata" / "xcschemes" / "Sora.xcscheme").getroot()
     targets = {each.attrib["BlueprintIdentifier"] for each in scheme.iter("BuildableReference")}
     assert targets == set(of_kind("PBXNativeTarget"))

@@ -28,7 +28,7 @@ def test_interrupted_it_ends_cleanly(number: signal.Signals, tmp_path: Path) -> 
     record = {"format": "ondevice-sora-tokens-1", "input_ids": [1] * TOKENS, "attention_mask": [1] * TOKENS}
     tokens.write_text(json.dumps(record))
     settings = {"SORA_STANDIN_BEHAVIOUR": "slow-load=", "XDG_DATA_HOME": str(tmp_path / "support")}
-    command = [swift.sora(), "play", export.directory, "--tokens", tokens, "-o", out]
+    command: list[str | Path] = [swift.sora(), "play", export.directory, "--tokens", tokens, "-o", out]
     with subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, start_new_session=True, env={**os.environ, **settings}
     ) as process:

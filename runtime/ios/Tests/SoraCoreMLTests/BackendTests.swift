@@ -393,7 +393,7 @@ extension CoreMLTests {
             // The load waits until a run is over that begins after it.
             behaviour.onLoad = { _ in
                 begun.signal()
-                _ = isRun.wait(timeout: .now() + 60)
+                _ = isRun.wait(timeout: .now() + 600)
             }
             StandIn.shared.behave(behaviour)
             DispatchQueue.global().async(group: isLoaded) { try? backend.load(other, on: .all) }

@@ -147,6 +147,15 @@ struct HarnessTests {
         #expect(numAlone == 8)
     }
 
+    /// A block that is loaded as another's neighbour first would have none.
+    @Test func everyPackageHasAFirstLoad() throws {
+        let capture = try World(hasMerging: true).capture()
+        let first = capture.blocks.filter { $0.block.kind == .plain }
+        #expect(first.map(\.firstLoadS) == [[2], [2], [2]])
+        #expect(capture.blocks.filter { $0.block.kind == .tdtm }.map(\.firstLoadS) == [[], [], []])
+        #expect(capture.blocks.map(\.loadWhileRunningS.count) == Array(repeating: 3, count: 6))
+    }
+
     @Test func inTheEndNothingIsInMemory() throws {
         let world = try World(hasMerging: true)
         try world.capture()
@@ -173,8 +182,8 @@ struct HarnessTests {
     @Test func repeatsAreThoseThatWereAskedFor() throws {
         var world = try World()
         world.settings.repeats = 5
-        let block = try world.capture().blocks[1]
-        #expect((block.firstLoadS.count, block.laterLoadS.count, block.firstRunS.count) == (0, 5, 5))
+        let block = try #require(try world.capture().blocks.first { $0.block.package == "b1.mlpackage" })
+        #expect((block.firstLoadS.count, block.laterLoadS.count, block.firstRunS.count) == (1, 5, 6))
         #expect(block.loadWhileRunningS.count == 5)
     }
 
@@ -372,7 +381,7 @@ struct HarnessGoingOnTests {
         let again = ToyBlocks()
         let capture = try world.capture(again)
         #expect(capture.blocks.count == 3)
-        #expect(capture.blocks.last?.block.checksum == String(repeating: "b", count: 64))
+        #expect(capture.blocks[1].block.checksum == String(repeating: "b", count: 64))
         #expect(again.events.first == .load("b1.mlpackage", "main"))
     }
 
@@ -459,11 +468,12 @@ struct HarnessFailureTests {
         world.toy.failure = { event in
             guard event == .load("b1.mlpackage", "main") else { return nil }
             log.add(1)
-            return log.all.count == 1 ? "busy" : nil
+            return log.all.count == 5 ? "busy" : nil
         }
         let capture = try world.capture()
         #expect(capture.blocks.map(\.laterLoadS.count) == [3, 3])
-        #expect(capture.blocks[0].loadWhileRunningS == [])
+        #expect(capture.measured(try toyBlock(0))?.loadWhileRunningS == [])
+        #expect(capture.measured(try toyBlock(1))?.loadWhileRunningS.count == 3)
         #expect(capture.failures.map(\.block.package) == ["b0.mlpackage"])
         #expect(
             capture.failures[0].reason
@@ -483,6 +493,37 @@ struct HarnessFailureTests {
         let capture = try world.capture(ToyBlocks())
         #expect(capture.failures.contains { $0.block.package == "b1.mlpackage" } == false)
         #expect(capture.blocks.count == 3)
+    }
+
+    @Test func whatFailedBesideAnotherIsTriedAgain() throws {
+        let world = try World(numBlocks: 2)
+        let log = Log<Int>()
+        world.toy.failure = { event in
+            guard event == .load("b1.mlpackage", "main") else { return nil }
+            log.add(1)
+            return log.all.count == 5 ? "busy" : nil
+        }
+        try world.capture()
+        let again = ToyBlocks()
+        let capture = try world.capture(again)
+        #expect(capture.failures == [])
+        #expect(capture.blocks.allSatisfy { $0.loadWhileRunningS.count == 3 })
+        #expect(again.events.first == .load("b1.mlpackage", "main"), "beside it alone, as nothing else is missing")
+    }
+
+    /// What was measured alone is in the capture before the block is measured beside another.
+    @Test func anEndBesideAnotherCostsThoseSamplesAlone() throws {
+        let world = try World(numBlocks: 2)
+        let path = world.path
+        let log = Log<[Int]>()
+        world.toy.failure = { event in
+            if event == .load("b0.mlpackage", "main"), let capture = (try? Capture.read(path: path)) ?? nil {
+                log.add(capture.blocks.map(\.laterLoadS.count))
+            }
+            return nil
+        }
+        try world.capture()
+        #expect(log.all.first == [3, 3])
     }
 
     @Test func anEndOfTheAppIsAFailureWithItsFootprint() throws {

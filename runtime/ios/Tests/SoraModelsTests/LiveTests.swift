@@ -109,8 +109,9 @@ struct LiveGenerationTests {
         #expect(video.numFrames == 20)
         #expect(video.totalS > 0)
         let name = "toy-2027-01-15T080000Z"
-        #expect(container.files("docs/Videos") == ["\(name).avi", "\(name).json", "\(name).trace.json"])
-        #expect((video.video as NSString).lastPathComponent == "\(name).avi")
+        let endings = [VideoFile.suffix, "json", "trace.json"]
+        #expect(container.files("docs/Videos") == endings.map { "\(name).\($0)" }.sorted())
+        #expect((video.video as NSString).lastPathComponent == "\(name).\(VideoFile.suffix)")
         let trace = try String(contentsOfFile: video.trace, encoding: .utf8)
         #expect(trace.contains("\"kind\": \"measured\"") && trace.contains("\"device\": \"toy1,1\""))
         #expect(trace.contains("iOS 18.1 22B83"))

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import random
 import zipfile
+from collections import Counter
 
 import numpy as np
 import pytest
 
 pytest.importorskip("coremltools")
 
+from worlds.alarms import ends_in
 from worlds.coreml_packages import linear_package
 from worlds.layouts import LFS, in_hub_cache, zipped
 
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.runtime.coreml.estimate.counting import count
+from ondevice_sora.runtime.coreml.estimate.folders import find_packages
 from ondevice_sora.runtime.coreml.package import files
 from ondevice_sora.runtime.coreml.package.errors import PackageError
 from ondevice_sora.runtime.coreml.package.files import Archive, ZipFiles
@@ -130,3 +136,35 @@ def test_an_ml_program_in_a_bare_file(plain, tmp_path):
     package = read_package(data / "model.mlmodel")
     assert np.array_equal(weights_of(package), weights_of(read_package(plain)))
     assert package.path == data / "model.mlmodel"
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_damaged_archive_is_refused_in_one_line_or_read(plain, tmp_path, compression):
+    """Seven hundred in all: bytes changed, cut off, doubled or overwritten, anywhere in the archive."""
+    archive = zipped(plain, tmp_path / "net.mlpackage.zip", compression)
+    whole = archive.read_bytes()
+    outcomes: Counter[str] = Counter()
+    for number in range(350):
+        chance = random.Random(number)
+        data, at = bytearray(whole), chance.randrange(len(whole))
+        kind = chance.choice(["flip", "flip", "cut", "double", "noise"])
+        if kind == "flip":
+            for _ in range(chance.choice([1, 2, 8])):
+                data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+        elif kind == "cut":
+            del data[at : at + chance.choice([1, 7, 100])]
+        else:
+            data[at : at + 8] = data[at : at + 8] * 2 if kind == "double" else chance.randbytes(8)
+        archive.write_bytes(data)
+        try:
+            with ends_in(20, AssertionError("not done in 20 s")):
+                for block in find_packages([archive]).blocks:
+                    count(block.functions["plain"])
+                    [constant.array() for constant in block.functions["plain"].all_constants()]
+            outcomes["read"] += 1
+        except UserError as error:
+            outcomes["refused"] += 1
+            assert "\n" not in error.what and error.what.isprintable(), error.what
+        except Exception as error:
+            raise AssertionError(f"case {number}, {kind}: {type(error).__name__}: {error}") from error
+    assert outcomes["refused"] > 50 and outcomes["read"] > 10, outcomes

@@ -78,10 +78,13 @@ public struct Capture: Equatable, Sendable {
     /// How often the app was ended at a function.
     func numEndings(at block: BlockFunction) -> Int { failures.count { $0.hasEndedApp && $0.block == block } }
 
-    /// Adds what was measured, instead of what was measured of the same block before.
+    /// Adds what was measured, in place of what was measured of the same block before.
     mutating func add(_ measured: Block) {
-        blocks.removeAll { Self.isSame($0.block, measured.block) }
-        blocks.append(measured)
+        if let index = blocks.firstIndex(where: { Self.isSame($0.block, measured.block) }) {
+            blocks[index] = measured
+        } else {
+            blocks.append(measured)
+        }
     }
 
     /// Adds a failure, unless it stands there; of those that did not end the app the last of a block stands for all.

@@ -73,90 +73,119 @@ public struct Harness: Sendable {
         }
         if let baseline = meter.footprintBytes() { capture.baselineBytes.append(baseline) }
         try write(capture, path)
-        let begun = clock.date()
-        let session = try keeper.begin(.profile, date: begun)
+        let session = try keeper.begin(.profile, date: clock.date())
         // A capture is paused when the app is shown no more.
         control.listen { session.note(isInBackground: $0) }
         let measurement = Measurement(
             backend: backend, meter: meter, session: session, clock: clock, seed: settings.seed,
             repeats: settings.repeats, control: control, tell: tell)
         measurement.peak.start()
-        control.follow { session.note(isInBackground: $0) }
         defer {
-            control.follow(nil)
             measurement.peak.stop()
             control.listen(nil)
             session.close()
         }
-        for (index, target) in targets.enumerated() {
-            let (block, number) = (target.block, index + 1)
-            if capture.measured(block) != nil {
-                tell(.isMeasured(block, number: number, of: targets.count))
-                continue
-            }
-            if !settings.triesAgain, capture.numEndings(at: block) >= Self.mostEndings {
-                tell(.isLeftOut(block, number: number, of: targets.count))
-                continue
-            }
-            do {
-                try cool(control, tell)
-                tell(.measures(block, number: number, of: targets.count))
-                let others = Self.others(of: index, in: targets)
-                var (measured, refusal): (Capture.Block?, Refusal?)
-                var numPauses: Int
-                repeat {
-                    numPauses = control.numPauses
-                    (measured, refusal) = try measure(target, others, measurement)
-                    try control.check()
-                } while control.numPauses > numPauses
-                capture.forgetFailures(of: block)
-                if let refusal { add(refusal, of: block, begun, &capture, tell) }
-                if let measured {
-                    capture.add(measured)
-                    tell(.measured(measured))
+        var failed: Set<BlockFunction> = []
+        do {
+            for (index, target) in targets.enumerated() {
+                try measure(target, index + 1, targets.count, measurement, path, &capture)
+                // The first package has no neighbour yet: it is measured beside the second, once that has been loaded.
+                for earlier in targets[...index] where !failed.contains(earlier.block) {
+                    let isDone = try measure(earlier, beside: targets, measurement, path, &capture)
+                    if !isDone { failed.insert(earlier.block) }
                 }
-                try write(capture, path)
-            } catch {
-                measurement.evictAll(targets)
-                if error is Stopped { return capture }
-                throw error
             }
+        } catch {
+            measurement.evictAll(targets)
+            if !(error is Stopped) { throw error }
         }
         return capture
     }
 
-    /// What was measured, nil if it failed alone; and what failed. Throws Stopped and DocumentError.
-    private func measure(_ target: Target, _ others: [Target], _ measurement: Measurement) throws -> (
-        Capture.Block?, Refusal?
-    ) {
-        var found = Capture.Block(block: target.block, storedBytes: target.storedBytes)
-        found.thermalStates.append(meter.thermalState())
+    /// Measures a function alone, unless it has been, or has ended the app too often; the capture gets what came out.
+    /// Throws Stopped and DocumentError.
+    private func measure(
+        _ target: Target, _ number: Int, _ count: Int, _ measurement: Measurement, _ path: String,
+        _ capture: inout Capture
+    ) throws {
+        let (block, tell) = (target.block, measurement.tell)
+        if capture.measured(block) != nil { return tell(.isMeasured(block, number: number, of: count)) }
+        if isGivenUp(block, capture) { return tell(.isLeftOut(block, number: number, of: count)) }
+        try cool(measurement.control, tell)
+        tell(.measures(block, number: number, of: count))
+        capture.forgetFailures(of: block)
         do {
-            try measurement.alone(target, novelty: keeper.novelty(of: target.block), into: &found)
+            let measured = try undisturbed(measurement, [target]) {
+                var found = Capture.Block(block: block, storedBytes: target.storedBytes)
+                found.thermalStates.append(meter.thermalState())
+                try measurement.alone(target, novelty: keeper.novelty(of: block), into: &found)
+                found.thermalStates.append(meter.thermalState())
+                return found
+            }
+            capture.add(measured)
+            tell(.measured(measured))
         } catch let refusal as Refusal {
-            measurement.evictAll([target])
-            return (nil, refusal)
+            add(refusal, of: block, &capture, tell)
         }
+        try write(capture, path)
+    }
+
+    /// Measures a function beside others, if it has been measured alone and not so, and others have been loaded before:
+    /// what is loaded here for the first time would have no first load of its own. false if it failed.
+    /// Throws Stopped and DocumentError.
+    private func measure(
+        _ target: Target, beside targets: [Target], _ measurement: Measurement, _ path: String,
+        _ capture: inout Capture
+    ) throws -> Bool {
+        let block = target.block
+        guard let alone = capture.measured(block), alone.loadWhileRunningS.isEmpty, !isGivenUp(block, capture) else {
+            return true
+        }
+        let others = others(of: target, in: targets, capture)
+        guard !others.isEmpty else { return true }
         do {
-            try measurement.beside(target, others, into: &found)
+            let measured = try undisturbed(measurement, [target] + others) {
+                var found = alone
+                try measurement.beside(target, others, into: &found)
+                return found
+            }
+            capture.forgetFailures(of: block)
+            capture.add(measured)
         } catch let refusal as Refusal {
-            measurement.evictAll([target] + others)
-            found.thermalStates.append(meter.thermalState())
-            return (found, refusal)
+            add(refusal, of: block, &capture, measurement.tell)
         }
-        found.thermalStates.append(meter.thermalState())
-        return (found, nil)
+        try write(capture, path)
+        return capture.measured(block)?.loadWhileRunningS.isEmpty == false
+    }
+
+    /// What comes out if there was no pause meanwhile; with one it is done again, also if it failed. Of a failure nothing
+    /// stays in memory.
+    private func undisturbed<Found>(
+        _ measurement: Measurement, _ targets: [Target], _ work: () throws -> Found
+    ) throws -> Found {
+        while true {
+            let numPauses = measurement.control.numPauses
+            let found = Result { try work() }
+            if case .failure(let error) = found {
+                measurement.evictAll(targets)
+                guard error is Refusal else { throw error }
+            }
+            try measurement.control.check()
+            if measurement.control.numPauses == numPauses { return try found.get() }
+        }
+    }
+
+    private func isGivenUp(_ block: BlockFunction, _ capture: Capture) -> Bool {
+        !settings.triesAgain && capture.numEndings(at: block) >= Self.mostEndings
     }
 
     private func add(
-        _ refusal: Refusal, of block: BlockFunction, _ begun: Date, _ capture: inout Capture,
-        _ tell: (HarnessProgress) -> Void
+        _ refusal: Refusal, of block: BlockFunction, _ capture: inout Capture, _ tell: (HarnessProgress) -> Void
     ) {
         let place = refusal.block == block ? "" : "beside it, \(refusal.block.name): "
-        let footprint = meter.footprintBytes()
         let failure = Capture.Failure(
             block: block, action: refusal.action, reason: place + refusal.reason, hasEndedApp: false,
-            footprintBytes: footprint, limitBytes: meter.limitBytes, date: JournalText.date(begun))
+            footprintBytes: meter.footprintBytes(), limitBytes: meter.limitBytes, date: JournalText.date(clock.date()))
         capture.add(failure)
         tell(.failed(failure))
     }
@@ -174,12 +203,14 @@ public struct Harness: Sendable {
         }
     }
 
-    /// The targets after one, and from the beginning on: one of each other package, on the same compute units.
-    private static func others(of index: Int, in targets: [Target]) -> [Target] {
-        let target = targets[index]
+    /// One of each other package, on the same compute units, the nearest before it first: of those that have been loaded
+    /// before, and have not ended the app too often.
+    private func others(of target: Target, in targets: [Target], _ capture: Capture) -> [Target] {
+        guard let index = targets.firstIndex(where: { $0.block == target.block }) else { return [] }
         var packages: Set<String> = [target.block.package]
-        return (targets[(index + 1)...] + targets[..<index]).filter {
-            $0.block.computeUnits == target.block.computeUnits && packages.insert($0.block.package).inserted
+        return (targets[..<index].reversed() + targets[(index + 1)...]).filter {
+            $0.block.computeUnits == target.block.computeUnits && keeper.novelty(of: $0.block) == .later
+                && !isGivenUp($0.block, capture) && packages.insert($0.block.package).inserted
         }
     }
 

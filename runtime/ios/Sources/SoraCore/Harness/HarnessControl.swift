@@ -6,28 +6,25 @@ public final class HarnessControl: @unchecked Sendable {
     private var isPaused = false
     private var isEnding = false
     private var pauses = 0
-    private var follower: (@Sendable (Bool) -> Void)?
     private var note: (@Sendable (_ isPaused: Bool) -> Void)?
 
     public init() {}
 
-    /// Begin nothing more: the app is shown no more. What was being measured is measured anew afterwards.
+    /// Begin nothing more, as for an app that is shown no more. What was being measured is measured anew afterwards.
     public func pause() {
-        let told = condition.withLock {
+        condition.withLock {
             if !isPaused { pauses += 1 }
             isPaused = true
-            return follower
+            note?(true)
         }
-        told?(true)
     }
 
     public func resume() {
-        let told = condition.withLock {
+        condition.withLock {
             isPaused = false
+            note?(false)
             condition.broadcast()
-            return follower
         }
-        told?(false)
     }
 
     /// The capture ends after what is under way, with what there is.
@@ -47,15 +44,6 @@ public final class HarnessControl: @unchecked Sendable {
     }
 
     public var isStopped: Bool { condition.withLock { isEnding } }
-
-    /// `told` hears whether it is paused, if it is and whenever that changes; nil for nobody any more.
-    func follow(_ told: (@Sendable (Bool) -> Void)?) {
-        let isToBeTold = condition.withLock {
-            follower = told
-            return isPaused
-        }
-        if isToBeTold { told?(true) }
-    }
 
     /// Whether something new may begin at once.
     var isGoing: Bool { condition.withLock { !isPaused && !isEnding } }

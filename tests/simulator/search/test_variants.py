@@ -1,4 +1,4 @@
-"""The search over numbers of evaluations, and plans held to the doubt that is accepted."""
+"""The search over evaluations, precisions and compute units, and plans held to the doubt that is accepted."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from worlds.brute_force import WINDOWS, brute_force
 from worlds.instances import instance
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.plans.schema import LoadedPlan, Lpl, Plan, Sampler, Tdtm, load_plan
+from ondevice_sora.plans.schema import ComponentPlan, LoadedPlan, Lpl, Plan, Sampler, Tdtm, load_plan
 from ondevice_sora.plans.step_file import FORMAT, PlannedGrid, StepFile
 from ondevice_sora.plans.step_plan import Grid
 from ondevice_sora.profiles.costs import figures, replace_figures
+from ondevice_sora.records.search import RefusedVariant, VariantPoint
 from ondevice_sora.simulator.prepare import Setting, model_of, ready
 from ondevice_sora.simulator.risk import kill_risk
-from ondevice_sora.simulator.search import evaluations as evaluations_module
 from ondevice_sora.simulator.search import search as search_module
+from ondevice_sora.simulator.search import variants as variants_module
 from ondevice_sora.simulator.search.comparison import budget_for, find_plan_for
-from ondevice_sora.simulator.search.evaluations import front_of_evaluations, with_evaluations
 from ondevice_sora.simulator.search.problem import problem_of
+from ondevice_sora.simulator.search.smallest import smallest_budget
+from ondevice_sora.simulator.search.variants import Freedoms, search_variants, with_evaluations
 
 PROBLEMS = 200
 
@@ -36,10 +38,10 @@ def test_each_number_of_evaluations_has_its_own_optimum(seed: int, tmp_path: Pat
     setting, counts = problem.places[0].setting, (3, 1, 2, 5)
     search = search_module.search
     monkeypatch.setattr(
-        evaluations_module, "search", lambda *asked, **settings: search(*asked, windows=WINDOWS, **settings)
+        variants_module, "search", lambda *asked, **settings: search(*asked, windows=WINDOWS, **settings)
     )
     budget = problem.budget
-    points = list(front_of_evaluations(LoadedPlan(plan), [setting], budget, counts, None, most_doubt=1.0))
+    points = list(search_variants(LoadedPlan(plan), [setting], budget, Freedoms(counts), most_doubt=1.0))
     assert [point.evaluations for point in points] == list(counts)
     for point in points:
         alone = with_evaluations(plan, point.evaluations, None)
@@ -49,6 +51,65 @@ def test_each_number_of_evaluations_has_its_own_optimum(seed: int, tmp_path: Pat
         assert point.peak_bytes <= budget
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_each_precision_and_each_choice_of_compute_units_has_its_own_optimum(
+    seed: int, tmp_path: Path, monkeypatch
+) -> None:
+    problem = instance(seed, tmp_path, most_units=3)
+    plan = replace(problem.plan, tdtm=Tdtm())
+    setting, budget = problem.places[0].setting, 2 * problem.budget
+    search = search_module.search
+    monkeypatch.setattr(
+        variants_module, "search", lambda *asked, **settings: search(*asked, windows=WINDOWS, **settings)
+    )
+    freedoms = Freedoms(
+        precision={"denoiser": ("float32", "float16")}, compute_units={"denoiser": ("cpu_only", "cpu_and_gpu")}
+    )
+    points = list(search_variants(LoadedPlan(plan), [setting], budget, freedoms, most_doubt=1.0))
+    chosen = [(point.precision["denoiser"], point.compute_units["denoiser"]) for point in points]
+    components = [
+        ComponentPlan(precision=precision, compute_units=units)
+        for precision in ("float32", "float16")
+        for units in ("cpu_only", "cpu_and_gpu")
+    ]
+    assert chosen == [(each.precision, each.compute_units) for each in components]
+    for point, component in zip(points, components, strict=True):
+        alone = replace(plan, components={**plan.components, "denoiser": component})
+        best = brute_force(problem_of(alone, model_of(LoadedPlan(alone)), [setting], budget))
+        assert point.total_s == pytest.approx(best, rel=1e-9)
+        assert sum(point.share_by_mark.values()) == pytest.approx(1)
+
+
+def test_a_variant_that_does_not_fit_says_why_and_the_others_are_found() -> None:
+    """In float32 the denoiser is more than a budget in which it fits in 8 bits."""
+    loaded = load_plan("small")
+    setting = setting_in_doubt(loaded.plan, 3_300_000_000, 0.05)
+    whole = ComponentPlan(blocks="whole", precision="float32")
+    loaded = loaded.changed(components={"denoiser": whole})
+    needed = [
+        smallest_budget(problem_of(with_precision, model_of(loaded), [setting], 10**9))
+        for precision in ("float32", "int8")
+        for with_precision in [replace(loaded.plan, components={"text_encoder": replace(whole, precision=precision),
+                                                                "denoiser": replace(whole, precision=precision),
+                                                                "decoder": replace(whole, precision=precision)})]
+    ]  # fmt: skip
+    names = ("text_encoder", "denoiser", "decoder")
+    freedoms = Freedoms(precision=dict.fromkeys(names, ("float32", "int8")))
+    found = list(search_variants(loaded, [setting], (needed[0] + needed[1]) // 2, freedoms, 1.0, seconds=4.0))
+    assert len(found) == 8
+    assert isinstance(found[0], RefusedVariant) and "even as a block of its own" in found[0].reason
+    assert isinstance(found[-1], VariantPoint)
+    with pytest.raises(UserError, match="even as a block of its own"):
+        list(search_variants(loaded, [setting], needed[1] // 2, freedoms, 1.0))
+
+
+def test_a_component_that_is_not_there_is_refused() -> None:
+    loaded = load_plan("small")
+    setting = setting_in_doubt(loaded.plan, 3_300_000_000, 0.05)
+    with pytest.raises(UserError, match=r"has no component 'denoisr'.*\n?.*denoiser"):
+        list(search_variants(loaded, [setting], 10**9, Freedoms(precision={"denoisr": ("float16",)}), 1.0))
+
+
 def test_a_point_is_the_plan_that_it_tells_of(tmp_path: Path) -> None:
     problem = instance(3, tmp_path, most_units=3)
     path = Path(problem.plan.model_name)
@@ -56,7 +117,7 @@ def test_a_point_is_the_plan_that_it_tells_of(tmp_path: Path) -> None:
     plan, setting = replace(problem.plan, tdtm=Tdtm(), lpl=Lpl("fixed", leap_step=0)), problem.places[0].setting
     front = tuple(PlannedGrid(n, 0.1 if n < 4 else 0.0, tuple(range(n))) for n in range(1, 5))
     file = StepFile(FORMAT, plan.model_name, "a" * 64, 4, 7.0, 1, (1000.0, 750.0, 500.0, 250.0), front)
-    for point in front_of_evaluations(LoadedPlan(plan), [setting], problem.budget, (2, 4), file, most_doubt=1.0):
+    for point in search_variants(LoadedPlan(plan), [setting], problem.budget, Freedoms((2, 4), file), 1.0):
         found = msgspec.convert(point.plan, Plan, str_keys=True, dec_hook=lambda kind, value: kind.parse(value))
         assert found.sampler == Sampler(steps=4, grid=Grid(indices=tuple(range(point.evaluations)), denoiser="a" * 64))
         assert found.lpl == Lpl()
@@ -70,7 +131,7 @@ def test_a_point_is_the_plan_that_it_tells_of(tmp_path: Path) -> None:
 def test_fewer_evaluations_are_never_slower_in_what_ships() -> None:
     loaded = load_plan("small")
     setting = setting_in_doubt(loaded.plan, 3_300_000_000, 0.05)
-    points = list(front_of_evaluations(loaded, [setting], 10**9, (4, 8, 30), None, 1.0, seconds=3.0))
+    points = list(search_variants(loaded, [setting], 10**9, Freedoms((4, 8, 30)), 1.0, seconds=3.0))
     assert [point.total_s for point in points] == sorted(point.total_s for point in points)
 
 

@@ -1,0 +1,55 @@
+"""`--device all`, or several: which phones hold a plan, with and without the entitlement."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.commands.common import EXIT_FITS, EXIT_KILLED, shown
+
+if TYPE_CHECKING:
+    from ondevice_sora.profiles.devices import Device
+    from ondevice_sora.records.ladder import Ladder, Rung
+
+ALL = "all"
+HELP = "; several, separated by commas, or `all` iPhones and iPads, are told one below the other"
+MAX_DEVICES = 100
+
+
+def names_several(device: str | None) -> bool:
+    """Whether more than one device is meant; a profile file may have commas in its name."""
+    return device is not None and (device == ALL or ("," in device and not os.path.exists(device)))
+
+
+def devices_of(text: str) -> list[Device]:
+    """The devices of the catalogue that `--device` names, each once. Raises UserError."""
+    from ondevice_sora.profiles.devices import device_keys, load_device
+
+    if text == ALL:
+        return [device for device in map(load_device, device_keys()) if not device.name.startswith("Mac")]
+    names = list(dict.fromkeys(name for name in map(str.strip, text.split(",")) if name))
+    if not 0 < len(names) <= MAX_DEVICES:
+        raise UserError(f"{len(names)} devices are named", "--device", f"Name up to {MAX_DEVICES}, or `{ALL}`.")
+    return [load_device(name) for name in names]
+
+
+def show_ladder(plan: str, devices: Sequence[Device], attempt: Callable[[Device, Rung], Rung], *, as_json: bool) -> int:
+    """Try each, print the ladder, and say whether any fits. Raises UserError."""
+    from ondevice_sora.simulator.ladder import ladder
+
+    found = ladder(plan, devices, attempt)
+    shown(lambda: _print(found, as_json))
+    return EXIT_FITS if any(rung.verdict == "fits" for rung in found.rungs) else EXIT_KILLED
+
+
+def _print(found: Ladder, as_json: bool) -> None:
+    if as_json:
+        import msgspec
+
+        print(msgspec.json.format(msgspec.json.encode(found), indent=1).decode())
+    else:
+        from ondevice_sora.reports.terminal.ladder import print_ladder
+
+        print_ladder(found)

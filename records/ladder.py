@@ -1,0 +1,50 @@
+"""Which phones a plan fits: the same plan on one device after another, with and without the memory entitlement."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ondevice_sora.base.quantities import Bytes, Seconds, Share
+from ondevice_sora.base.text import Line
+from ondevice_sora.profiles.figures import Mark
+from ondevice_sora.records.result import Verdict
+
+MOST_DOUBT = 0.05
+"""A device is said to hold a plan if the limit lies below its peak with no greater probability."""
+
+
+class Rung(msgspec.Struct, frozen=True):
+    """One device, under one of its limits.
+
+    verdict      null if the plan cannot be run there at all; `problem` then says why
+    total_s      null if the app is killed before the end; unlimited_s is what it would take without a limit
+    kill_share   how probable it is that the limit, which is not known exactly, lies below the peak
+    """
+
+    device: Line
+    key: Line
+    entitlement: bool
+    limit_bytes: Bytes
+    limit_mark: Mark
+    verdict: Verdict | None = None
+    total_s: Seconds | None = None
+    unlimited_s: Seconds | None = None
+    peak_bytes: Bytes | None = None
+    kill_share: Share | None = None
+    problem: Line | None = None
+
+    @property
+    def fits(self) -> bool:
+        """Whether it fits, and surely enough."""
+        return self.verdict == "fits" and (self.kill_share or 0.0) <= MOST_DOUBT
+
+
+class Ladder(msgspec.Struct, frozen=True):
+    """Rungs from the lowest limit to the highest: first those without the entitlement, then those with it."""
+
+    plan: Line
+    rungs: list[Rung]
+
+    def smallest(self, entitlement: bool) -> Rung | None:
+        """The lowest rung that fits."""
+        return next((rung for rung in self.rungs if rung.entitlement == entitlement and rung.fits), None)

@@ -1,0 +1,187 @@
+"""The search over more than a partition: numbers of network evaluations, precisions and compute units of components.
+
+Each variant of the plan is searched for itself, partition and all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from ondevice_sora.base.errors import UserError, nearest
+from ondevice_sora.plans.schema import BlockEntry, ComponentPlan, LoadedPlan, Lpl, Plan, check_plan, plan_data
+from ondevice_sora.plans.step_file import StepFile, estimated_db
+from ondevice_sora.plans.step_plan import Grid
+from ondevice_sora.profiles.blocks import ComputeUnits
+from ondevice_sora.profiles.models.model import Model, Precision, family
+from ondevice_sora.records.search import RefusedVariant, VariantPoint
+from ondevice_sora.simulator.prepare import Setting, model_of, ready
+from ondevice_sora.simulator.search.doubt import doubt_of, held_to
+from ondevice_sora.simulator.search.front import Clock, Within
+from ondevice_sora.simulator.search.problem import problem_of
+from ondevice_sora.simulator.search.search import Progress, gap_of, search
+from ondevice_sora.simulator.simulate import mark_shares
+
+Option = TypeVar("Option")
+
+
+@dataclass(frozen=True)
+class Freedoms:
+    """What may be chosen besides; nothing unless given.
+
+    evaluations     numbers of network evaluations, in place of the plan's grid and LPL; `grids` has their grids
+    precision, compute_units    by component, or by family of components (`decoder`)
+    """
+
+    evaluations: Sequence[int] = ()
+    grids: StepFile | None = None
+    precision: Mapping[str, Sequence[Precision]] = field(default_factory=dict)
+    compute_units: Mapping[str, Sequence[ComputeUnits]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A plan with one choice of each freedom, and the choices; `estimated_db` as in VariantPoint."""
+
+    plan: Plan
+    evaluations: int
+    estimated_db: float | None
+    precision: dict[str, Precision]
+    compute_units: dict[str, ComputeUnits]
+
+
+def variants_of(plan: Plan, model: Model, freedoms: Freedoms) -> list[Variant]:
+    """Every combination, those of one precision and one choice of compute units together.
+
+    Raises UserError for a component that the model does not have, and as `with_evaluations`.
+    """
+    found = []
+    for precision, units in product(_choices(freedoms.precision), _choices(freedoms.compute_units)):
+        chosen = plan
+        for name, one in precision.items():
+            chosen = _with(chosen, model, name, "--precision", precision=one, weights=None, activations=None)
+        for name, other in units.items():
+            chosen = _with(chosen, model, name, "--compute-units", compute_units=other)
+        for count in freedoms.evaluations:
+            known = None if freedoms.grids is None else _quality(freedoms.grids, count)
+            found.append(Variant(with_evaluations(chosen, count, freedoms.grids), count, known, precision, units))
+        if not freedoms.evaluations:
+            found.append(Variant(chosen, chosen.evaluations(), None, precision, units))
+    return found
+
+
+def _choices(options: Mapping[str, Sequence[Option]]) -> Iterator[dict[str, Option]]:
+    for chosen in product(*options.values()):
+        yield dict(zip(options, chosen, strict=True))
+
+
+def _with(plan: Plan, model: Model, name: str, option: str, **settings: object) -> Plan:
+    """The plan with these settings of a component, or of all of a family. Raises UserError if there is none."""
+    names = [each.name for each in model.components if name in (each.name, family(each.name))]
+    if not names:
+        known = [each.name for each in model.components]
+        raise UserError(f"{model.name} has no component '{name}'", option, nearest(name, known))
+    components = dict(plan.components)
+    for each in names:
+        own = replace(plan.component(each), **settings)
+        components[each] = replace(own, blocks=_without_units(own)) if "compute_units" in settings else own
+    return replace(plan, components=components)
+
+
+def _without_units(component: ComponentPlan) -> object:
+    """Its blocks, none of which has compute units of its own."""
+    if not isinstance(component.blocks, tuple):
+        return component.blocks
+    return tuple(each.units if isinstance(each, BlockEntry) else each for each in component.blocks)
+
+
+def with_evaluations(plan: Plan, evaluations: int, file: StepFile | None) -> Plan:
+    """The plan with so many evaluations and no leap: the file's grid of them, or else as many even steps.
+
+    Raises UserError if the file has none, or if the plan merges tokens on steps that are not there then.
+    """
+    if file is None:
+        sampler = replace(plan.sampler, steps=evaluations, grid="even")
+    else:
+        if evaluations > file.steps:
+            raise UserError(f"{evaluations} evaluations; the grids are of 1 to {file.steps}", "--evaluations")
+        grid = Grid(indices=file.front[evaluations - 1].indices, denoiser=file.denoiser)
+        sampler = replace(plan.sampler, steps=file.steps, grid=grid)
+    changed = replace(plan, sampler=sampler, lpl=Lpl())
+    check_plan(changed)
+    return changed
+
+
+def _quality(file: StepFile, evaluations: int) -> float | None:
+    if evaluations > file.steps:
+        return None
+    error = file.front[evaluations - 1].estimated_error
+    return estimated_db(error) if error else None
+
+
+def search_variants(
+    loaded: LoadedPlan,
+    settings: Sequence[Setting],
+    budget: int,
+    freedoms: Freedoms,
+    most_doubt: float,
+    seconds: float | None = None,
+    progress: Progress | None = None,
+) -> Iterator[VariantPoint | RefusedVariant]:
+    """The best plan of each variant, as soon as it is found.
+
+    Each search begins at the best cuts of the one before, where these can be made. Nothing comes after one that was
+    interrupted. A variant is refused if no plan fits, or if all are above the limit with a probability of more than
+    `most_doubt`. Raises UserError if every one is.
+    """
+    described, clock = model_of(loaded), Clock(seconds)
+    before: Within | None = None
+    with loaded.locating():
+        variants = variants_of(loaded.plan, described.model, freedoms)
+    for number, variant in enumerate(variants):
+        try:
+            with loaded.locating():
+                problem = problem_of(variant.plan, described, settings, budget)
+                pairs = () if before is None else tuple(zip(problem.parts, before.best.choices, strict=True))
+                if before is not None and all(part.forced <= {*choice.starts} for part, choice in pairs):
+                    problem.start = before.best.choices
+                found = search(problem, clock.share(1.0, len(variants) - number), progress=progress)
+                held = Within(problem, found)
+                if found.ending != "interrupted":
+                    held = held_to(most_doubt, held, progress)
+        except UserError as error:
+            if before is None and number == len(variants) - 1:
+                raise
+            yield RefusedVariant(variant.evaluations, {**variant.precision}, {**variant.compute_units}, error.what)
+            continue
+        before = held
+        yield _point(variant, held, found.bound, found.ending == "optimum" and held.best is found.best)
+        if found.ending == "interrupted":
+            return
+
+
+def _point(variant: Variant, within: Within, bound: float, is_optimum: bool) -> VariantPoint:
+    best, problem = within.best, within.problem
+    plan = replace(problem.plan_of(best.choices, best.packages), name=f"{variant.evaluations} evaluations")
+    prepared = ready(plan, problem.described, problem.places[0].setting)
+    shares = mark_shares(prepared, prepared.play(is_limited=False))
+    return VariantPoint(
+        total_s=best.totals_s[0],
+        peak_bytes=best.peak_bytes,
+        stored_bytes=best.stored_bytes,
+        num_packages=best.num_packages,
+        budget_bytes=problem.budget,
+        kill_share=doubt_of(problem, best),
+        gap=gap_of(best.score, bound, is_optimum),
+        ending=within.found.ending,
+        plan=plan_data(plan),
+        evaluations=variant.evaluations,
+        estimated_db=variant.estimated_db,
+        precision=dict(variant.precision),
+        compute_units=dict(variant.compute_units),
+        share_by_mark=shares,
+    )

@@ -1,0 +1,108 @@
+"""`--device all`: one line a device, from the lowest limit up, each as if it were named alone."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ondevice_sora.commands.main import main
+from ondevice_sora.commands.which_phones import devices_of
+from ondevice_sora.profiles.devices import device_keys
+from ondevice_sora.records.ladder import Ladder, Rung
+from ondevice_sora.reports.terminal.ladder import print_ladder
+
+PLAN = "app-256-all"
+
+
+def told(capsys, *arguments, status=0):
+    assert main(list(arguments)) == status
+    return capsys.readouterr()
+
+
+def test_each_device_comes_to_what_it_comes_to_alone(capsys):
+    command = ["simulate", "--plan", PLAN, "--json", "--device"]
+    rungs = json.loads(told(capsys, *command, "iphone15pro,iphone12").out)["rungs"]
+    assert [(rung["key"], rung["entitlement"]) for rung in rungs] == [
+        ("iphone12", False), ("iphone15pro", False), ("iphone12", True), ("iphone15pro", True),
+    ]  # fmt: skip
+    for rung in rungs:
+        alone = json.loads(told(capsys, *command, rung["key"], *["--entitlement"] * rung["entitlement"]).out)
+        assert rung["limit_bytes"] == alone["limit_bytes"] and rung["verdict"] == alone["verdict"]
+        assert (rung["total_s"], rung["peak_bytes"]) == (alone["total_s"], alone["needed_bytes"])
+        assert rung["kill_share"] == alone["kill_share"]
+
+
+def test_all_are_the_phones_and_tablets_of_the_catalogue():
+    keys = {device.key for device in devices_of("all")}
+    assert keys == {key for key in device_keys() if not key.startswith("mac")}
+    assert {"iphone12", "iphone17pro", "ipadprom1"} <= keys
+
+
+def test_a_plan_that_fits_nowhere_ends_with_status_3(capsys):
+    out = told(capsys, "simulate", "--plan", "ours-256", "--device", "iphone12,iphonese3", status=3).out
+    assert "smallest phone that fits without an entitlement: none of these" in " ".join(out.split())
+    assert "KILLED" in out and "(" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ["simulate", "--device", "all", "--memory-limit", "3 GB"],
+            "--memory-limit has no effect with several devices",
+        ),
+        (["simulate", "--device", "all", "--entitlement"], "--entitlement has no effect with several devices"),
+        (["simulate", "--device", "all", "--plan", "a", "--plan", "b"], "several plans and several devices"),
+        (["simulate", "--device", "iphone12,iphone99"], "unknown device 'iphone99'"),
+        (["simulate", "--device", ","], "0 devices are named"),
+        (["plan", "search", "--device", "all", "-o", "x.yaml"], "--output has no effect with several devices"),
+        (["plan", "search", "--device", "all", "--model", "a,b"], "several models and several devices"),
+        (["profile", "estimate", "x", "--device", "all", "-o", "out"], "--output has no effect with several devices"),
+    ],
+)
+def test_what_several_devices_cannot_have(capsys, arguments, said):
+    assert said in told(capsys, *arguments, status=2).err
+
+
+def test_packages_on_several_devices(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("coremltools")
+    from worlds.coreml_packages import linear_package
+
+    monkeypatch.chdir(tmp_path)
+    linear_package(tmp_path / "net.mlpackage")
+    rungs = json.loads(told(capsys, "profile", "estimate", "net.mlpackage", "--device", "iphone15pro,iphone12",
+                            "--json").out)["rungs"]  # fmt: skip
+    assert main(["profile", "estimate", "net.mlpackage", "-o", "out"]) == 0
+    capsys.readouterr()
+    alone = json.loads(
+        told(capsys, "simulate", "--device", "out/profile.yaml", "--plan", "out/plan.yaml", "--json").out
+    )
+    assert rungs[1]["key"] == "iphone15pro" and rungs[1]["total_s"] == alone["total_s"]
+
+
+def test_a_search_for_several_devices_gives_each_its_own_plan(capsys):
+    out = told(capsys, "plan", "search", "--device", "iphone15pro,iphone12", "--model", "opensora-192", "--seconds",
+               "1", "--json").out  # fmt: skip
+    rungs = json.loads(out)["rungs"]
+    assert all(rung["verdict"] == "fits" and rung["peak_bytes"] < rung["limit_bytes"] for rung in rungs)
+
+
+def rung(key, verdict, **facts):
+    return Rung(f"iPhone {key}", key, False, 3 * 10**9, "published", verdict, **facts)
+
+
+def test_the_ladder_is_readable_at_80_columns(capsys):
+    fits = {"total_s": 700.0, "unlimited_s": 700.0, "peak_bytes": 2 * 10**9}
+    print_ladder(Ladder("a plan", [
+        rung("12", "killed", unlimited_s=900.0, peak_bytes=4 * 10**9, kill_share=1.0),
+        rung("13", "fits", kill_share=0.2, **fits), rung("14", "fits", kill_share=0.01, **fits),
+        Rung("iPhone 15", "15", False, 10**9, "estimated", problem="it has no graphics"),
+    ]))  # fmt: skip
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    rows = {line[:9]: line.split()[2:] for line in lines if line.startswith("iPhone 1")}
+    assert rows["iPhone 12"] == ["3.00", "GB", "KILLED", "(15", "min", "00", "s)", "4.00", "GB", "100", "%"]
+    assert rows["iPhone 13"][2:4] == ["too", "risky"] and rows["iPhone 14"][2] == "fits"
+    assert "smallest phone that fits without an entitlement: iPhone 14, 11 min 40 s" in lines
+    assert lines[-1] == "iPhone 15: it has no graphics"
