@@ -40,7 +40,7 @@ def denoiser_inputs(
     signature = inspect.signature(network.forward).parameters
     first = next(name for name in ("hidden_states", "sample", "x") if name in signature)
     for hidden, grid in _layouts(signature, config, latents, batch):
-        yield {first: hidden, **_others(signature, first, config, grid, batch, tokens)}
+        yield {first: hidden, **_others(network, first, config, grid, batch, tokens)}
 
 
 def _layouts(signature: Any, config: Any, latents: Latents, batch: int) -> Iterator[tuple[Tensor, Latents]]:
@@ -58,10 +58,12 @@ def _layouts(signature: Any, config: Any, latents: Latents, batch: int) -> Itera
     yield rows, packed
 
 
-def _others(signature: Any, first: str, config: Any, grid: Latents, batch: int, tokens: int) -> dict[str, Any]:
+def _others(network: nn.Module, first: str, config: Any, grid: Latents, batch: int, tokens: int) -> dict[str, Any]:
+    signature = inspect.signature(network.forward).parameters
     width = next((config[name] for name in TEXT_WIDTHS if config.get(name)), None)
     if isinstance(width, (list, tuple)):
         width = width[0]
+    tokens = config.get("max_text_seq_length") or tokens
     places = grid.frames * grid.rows * grid.columns
     head = config.get("attention_head_dim")
     axes = len(config.get("axes_dims_rope") or (0, 0, 0))
@@ -87,6 +89,10 @@ def _others(signature: Any, first: str, config: Any, grid: Latents, batch: int, 
             "text_embeds": torch.empty(batch, config["projection_class_embeddings_input_dim"] - times),
             "time_ids": torch.empty(batch, 6),
         }
+    elif hasattr(network, "adaln_single"):
+        makers["added_cond_kwargs"] = lambda: {
+            "resolution": torch.empty(batch, 2), "aspect_ratio": torch.empty(batch, 1)
+        }  # fmt: skip
     if config.get("use_rotary_positional_embeddings"):
         patch = config.get("patch_size", 1) ** 2
         makers["image_rotary_emb"] = lambda: tuple(torch.empty(places // patch, head) for _ in range(2))
@@ -105,9 +111,25 @@ def _others(signature: Any, first: str, config: Any, grid: Latents, batch: int, 
 
 
 def encoder_inputs(network: nn.Module, batch: int, tokens: int) -> Iterator[dict[str, Any]]:
-    """Arguments of a text encoder: tokens alone, and for those that look into their mask one that is made already."""
-    given: dict[str, Any] = {"input_ids": torch.empty(batch, tokens, dtype=torch.long)}
-    if "use_cache" in inspect.signature(network.forward).parameters:
+    """Arguments of an encoder: tokens alone, and for those that look into their mask one that is made already.
+
+    An encoder of pictures or sounds is given one, of the size that its config says.
+    """
+    config: Any = network.config
+    kind = getattr(network, "main_input_name", "input_ids")
+    if kind == "pixel_values":
+        side = config.image_size
+        yield {kind: torch.empty(batch, config.num_channels, side, side)}
+        return
+    parameters = inspect.signature(network.forward).parameters
+    if kind == "input_features" and hasattr(config, "max_source_positions"):
+        given: dict[str, Any] = {kind: torch.empty(batch, config.num_mel_bins, 2 * config.max_source_positions)}
+    else:
+        given = {"input_ids": torch.empty(batch, tokens, dtype=torch.long)}
+    if "decoder_input_ids" in parameters:
+        longest = getattr(config, "max_target_positions", tokens)
+        given["decoder_input_ids"] = torch.empty(batch, min(tokens, longest), dtype=torch.long)
+    if "use_cache" in parameters:
         given["use_cache"] = False
     yield given
     yield {**given, "attention_mask": {"full_attention": None, "sliding_attention": None}}

@@ -120,11 +120,10 @@ def made(network: NetworkConfig) -> nn.Module:
             if network.library == "diffusers":
                 model = kind.from_config(config)
             else:
-                described = kind.config_class(**config)
                 try:
-                    model = kind._from_config(described, attn_implementation="sdpa")
-                except (ValueError, ImportError):
-                    model = kind._from_config(described)
+                    model = kind._from_config(kind.config_class(**config), attn_implementation="sdpa")
+                except (ValueError, ImportError):  # written out in its own code
+                    model = kind._from_config(kind.config_class(**config), attn_implementation="eager")
     except UserError:
         raise
     except Exception as error:  # whatever a library says of a config that is none of its own

@@ -42,7 +42,7 @@ def _is_composite(module: nn.Module) -> bool:
 def _has_layers(module: nn.Module) -> bool:
     """Whether a list of composite modules is among its parts."""
     return any(
-        isinstance(each, nn.ModuleList | nn.Sequential) and any(_is_composite(element) for element in each)
+        isinstance(each, nn.ModuleList | nn.Sequential) and any(_is_composite(element) for element in each.children())
         for each in module.modules()
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -30,7 +31,7 @@ from ondevice_sora.profiles.models.model import Component, Model
 from ondevice_sora.profiles.networks import flops
 from ondevice_sora.runtime.describe.describe import DECODER, DENOISER, describe, write_model
 from ondevice_sora.runtime.describe.inputs import denoiser_inputs, encoder_inputs, is_video, latents_of
-from ondevice_sora.runtime.describe.pipeline import made
+from ondevice_sora.runtime.describe.pipeline import made, pipeline_config
 from ondevice_sora.studies.descriptions import shipped_requests
 
 SMALL = {
@@ -211,6 +212,31 @@ def test_one_config_file_is_one_network(pipeline: Path) -> None:
     for name, role in (("text_encoder", "text_encoder"), ("transformer", "denoiser"), ("vae", "decoder")):
         (component,) = describe(asked(pipeline / name / "config.json", branches=1)).components
         assert component.name == role
+
+
+@pytest.mark.parametrize("config", [
+    {"_class_name": "FluxTransformer2DModel", "num_layers": 1, "num_single_layers": 2, "attention_head_dim": 16,
+     "num_attention_heads": 2, "axes_dims_rope": [4, 4, 8]},
+    {"_class_name": "CogVideoXTransformer3DModel", "num_layers": 2},
+    {"_class_name": "PixArtTransformer2DModel", "num_layers": 2, "caption_channels": 64},
+    {"_class_name": "SanaTransformer2DModel", "num_layers": 2},
+    {"_class_name": "HunyuanVideoTransformer3DModel", "num_layers": 2, "num_single_layers": 2, "num_refiner_layers": 1},
+    {"_class_name": "QwenImageTransformer2DModel", "num_layers": 2},
+    {"architectures": ["LlamaForCausalLM"], "num_hidden_layers": 2},
+    {"architectures": ["Gemma2Model"], "num_hidden_layers": 2},
+    {"architectures": ["T5ForConditionalGeneration"]},
+    {"architectures": ["CLIPVisionModel"], "num_hidden_layers": 2},
+], ids=lambda config: config.get("_class_name") or config["architectures"][0])  # fmt: skip
+def test_networks_that_do_not_ship_are_described_too(config: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config))
+    (network,) = pipeline_config(str(path), tmp_path).components.values()
+    frames = 9 if "3D" in network.class_name else 1
+    (component,) = describe(asked(path, Shape(128, 128, frames), branches=1)).components
+    learned = sum(parameter.numel() for parameter in made(network).parameters())
+    assert sum(unit.parameters for unit in component.units) == learned
+    assert len(component.units) > 2
+    assert total(component) > 0
 
 
 @pytest.mark.parametrize(("config", "shape", "message"), [
