@@ -115,7 +115,7 @@ def test_the_wheel_has_one_import_name_and_no_studies_training_weights_or_swift(
     parts = {part for name in names for part in PurePosixPath(name).parts}
     assert not parts & {"studies", "training", "weights", "tests", "distribution", "ios"}
     assert {PurePosixPath(name).suffix for name in names if not name.startswith(info)} == {
-        ".py", ".yaml", ".css", ".js", ".html", ".typed",
+        ".py", ".yaml", ".json", ".css", ".js", ".html", ".typed",
     }  # fmt: skip
 
 
@@ -123,9 +123,10 @@ def test_the_wheel_has_every_module_and_data_file_of_the_checkout_but_those(whee
     """The links in ondevice_sora/ are followed when it is built."""
     for folder in ("plans", "profiles", "records", "reports", "runtime", "simulator"):
         assert (ROOT / "ondevice_sora" / folder).is_symlink()
-        files = {path for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".yaml", ".css", ".js", ".html")}
+        data = (".yaml", ".json", ".css", ".js", ".html")
+        files = {path for path in (ROOT / folder).rglob("*") if path.suffix in (".py", *data)}
         ours = {f"ondevice_sora/{path.relative_to(ROOT).as_posix()}" for path in files}
-        others = ("/small/training/", "/small/distribution/", "/runtime/ios/")
+        others = ("/small/training/", "/small/distribution/", "/small/weights/", "/runtime/ios/")
         left_out = {name for name in ours if any(each in name for each in others)}
         assert {name for name in names_in(wheel) if name.startswith(f"ondevice_sora/{folder}/")} == ours - left_out
 

@@ -107,6 +107,7 @@ class World(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     by_choice: dict[Literal["a", "b"], Inner] = msgspec.field(default_factory=dict)
     count_or_choice: int | Literal["all"] = 0
     count_choice_or_names: int | Literal["all"] | tuple[str, ...] = 0
+    choice_or_inner: Literal["a", "b"] | Inner = "a"
     choice_inner_or_names: Literal["all"] | Inner | tuple[str, ...] = "all"
     text_or_table: str | dict[str, Any] = ""
     text_or_inner: str | Inner = ""
@@ -144,6 +145,8 @@ SENTENCES = [
     ({"count_or_choice": 1.5}, "count_or_choice: expected int | str, found float 1.5"),
     ({"count_choice_or_names": 1.5}, "count_choice_or_names: expected int | str | array, found float 1.5"),
     ({"choice_inner_or_names": 1}, "choice_inner_or_names: expected str | object | array, found int 1"),
+    ({"choice_or_inner": 1}, "choice_or_inner: expected str | object, found int 1"),
+    ({"choice_or_inner": {}}, "choice_or_inner: the key 'steps' is missing\nAdd 'steps:'."),
     ({"text_or_table": 1}, "text_or_table: expected str | object, found int 1"),
     ({"text_or_inner": 1}, "text_or_inner: expected str | object, found int 1"),
     # out of range
@@ -168,6 +171,7 @@ SENTENCES = [
     ({"choice": "c"}, "choice: 'c' is not one of the choices\nChoose from: a, b."),
     ({"maybe_choice": "c"}, "maybe_choice: 'c' is not one of the choices\nChoose from: a, b."),
     ({"count_or_choice": "some"}, "count_or_choice: 'some' is not one of the choices\nChoose from: all."),
+    ({"choice_or_inner": "c"}, "choice_or_inner: 'c' is not one of the choices\nChoose from: a, b."),
     # keys of a mapping
     ({"by_number": {"one": 1}}, "by_number.one: as a key, expected int, found str 'one'"),
     ({"by_number": {"10": 1}}, "by_number.10: as a key, expected int <= 9, found str '10'"),
