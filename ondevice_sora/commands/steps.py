@@ -194,6 +194,8 @@ def _recorder(options: argparse.Namespace, loaded: LoadedPlan) -> Iterator[Recor
 def _whole(options: argparse.Namespace, loaded: LoadedPlan) -> Recorder:
     from dataclasses import replace
 
+    import torch
+
     from ondevice_sora.plans.schema import check_merging_units
     from ondevice_sora.runtime.sampling.generation import Stopwatch, WholePlayer, denoised
     from ondevice_sora.runtime.sampling.leap import Recording
@@ -202,6 +204,7 @@ def _whole(options: argparse.Namespace, loaded: LoadedPlan) -> Recorder:
     from ondevice_sora.runtime.small.shipped import load_small, small_request
     from ondevice_sora.runtime.small.vocabulary import tokenize
 
+    torch.set_num_threads(1)  # matrices so small: more threads wait for each other, and where others work, long
     recording = Recording()
     with loaded.locating("$"):
         request = replace(small_request(loaded.plan), leap=recording)
