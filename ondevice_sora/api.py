@@ -260,24 +260,28 @@ def estimate(
     passes: Mapping[str, int | Literal["steps"]] | None = None,
     steps: int = 30,
     name: str = "",
+    function: str | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
 ) -> PackageEstimate:
     """What Core ML packages would cost on a device: an export, packages, or folders of them (a folder is a component).
 
     compute_units   where they would run; without, as an export's plan says, else CPU and GPU
     passes          how often components are walked in a generation, such as {"unet": "steps"}; else once
     steps           of the plan; an export has its own
+    function        of packages with several: which one, or "all"; without, the package's own default
+    shapes          of inputs whose shapes are open, such as {"x": (1, 77)}; else the model's own defaults
 
     Raises UserError for packages that cannot be counted.
     """
     from ondevice_sora.profiles.profile import load_profile
     from ondevice_sora.runtime.coreml.estimate.estimate import describe
-    from ondevice_sora.runtime.coreml.estimate.folders import find_packages
+    from ondevice_sora.runtime.coreml.estimate.folders import Choices, find_packages
 
     chosen = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
     if not chosen:
         raise UserError("no package is named", mend="Give an export, packages, or folders of them.")
     described = describe(
-        find_packages(chosen),
+        find_packages(chosen, choices=Choices(function, shapes or {})),
         *load_profile(device),
         compute_units=compute_units,
         name=name or chosen[0].resolve().name,

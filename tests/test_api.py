@@ -121,3 +121,7 @@ def test_an_estimate_is_written_and_simulates(tmp_path: Path) -> None:
     assert "unet" in estimated.summary()
     with pytest.raises(sora.UserError, match="no package is named"):
         sora.estimate([])
+    with pytest.raises(sora.UserError, match="input 'x' cannot have the shape 4,3"):
+        sora.estimate(tmp_path / "unet", shapes={"x": (4, 3)})
+    with pytest.raises(sora.UserError, match="no package has more than one function"):
+        sora.estimate(tmp_path / "unet", function="all")

