@@ -215,7 +215,8 @@ plan("a giant video", "name: x\nmodel: opensora\nvideo: {width: 1e9, height: 64,
      "3: video.width: expected int")
 plan("an odd side", "name: x\nmodel: opensora\nvideo:\n  width: 256\n  height: 250\n  frames: 4\n",
      "5: video.height: height 250 is not a multiple of 8 pixels", "Use 248 or 256.")
-plan("301 text tokens", "name: x\nmodel: opensora\ntext_tokens: 301\n", "3: text_tokens: expected int <= 300")
+plan("301 text tokens", "name: x\nmodel: opensora\ntext_tokens: 301\n",
+     "3: text_tokens: text_tokens 301 is out of range", "from 1 to 300")
 plan("a precision that is none", "name: x\nmodel: opensora\ncomponents: {denoiser: {precision: float64}}\n",
      "3: components.denoiser.precision: 'float64' is not one of the choices", "float16, float32", "int8")
 plan("compute units that are none", TOY + "components: {denoiser: {compute_units: gpu}}\n",
