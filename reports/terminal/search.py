@@ -110,13 +110,15 @@ def print_variants(found: Sequence[VariantPoint | RefusedVariant], title: str) -
     """Print the best plan of each variant, with what its total rests on, and why others were refused."""
     points = [each for each in found if isinstance(each, VariantPoint)]
     free = [*dict.fromkeys(name for point in found for name in (*point.precision, *point.compute_units))]
-    heads = ["evaluations", "total", "quality", "peak", "doubt", "above the optimum", *MARKS_SHOWN]
+    is_known = any(point.estimated_db is not None for point in points)
+    quality = ["quality"] if is_known else []
+    heads = ["evaluations", "total", *quality, "peak", "doubt", "above the optimum", *MARKS_SHOWN]
     rows = [
         [
             *([_chosen(point, free)] if free else []),
             str(point.evaluations),
             format_seconds(point.total_s),
-            "" if point.estimated_db is None else f"{point.estimated_db:.1f} dB",
+            *(["" if point.estimated_db is None else f"{point.estimated_db:.1f} dB"] if is_known else []),
             format_bytes(point.peak_bytes),
             format_probability(point.kill_share),
             "" if point.gap is None else format_percent(point.gap),
@@ -133,8 +135,12 @@ def print_variants(found: Sequence[VariantPoint | RefusedVariant], title: str) -
             console.print(f"refused: {chosen}: {each.reason}")
     if any(point.precision for point in points):
         print("What a precision costs in quality was not measured.")
-    if any(point.estimated_db is not None for point in points):
+    if is_known:
         print("quality: estimated distance of the latents to those of all steps")
+    elif len({point.evaluations for point in points}) > 1:
+        print(
+            "What fewer evaluations cost in quality was not measured on this model; `steps plan` can."
+        )
 
 
 def _chosen(point: VariantPoint | RefusedVariant, names: list[str]) -> str:

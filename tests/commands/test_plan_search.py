@@ -202,6 +202,13 @@ def test_the_front_over_numbers_of_evaluations_is_shown_and_written(tmp_path, ca
     assert "quality" in capsys.readouterr().out
 
 
+def test_a_front_of_unknown_quality_has_no_column_for_it(capsys):
+    assert main(["plan", "search", "--model", "opensora-192", "--evaluations", "8..9", "--seconds", "2"]) == 0
+    shown = capsys.readouterr().out
+    assert "evaluations" in shown and " quality " not in shown.splitlines()[2]
+    assert "in quality was not measured on this model" in shown
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
