@@ -138,9 +138,7 @@ def print_variants(found: Sequence[VariantPoint | RefusedVariant], title: str) -
     if is_known:
         print("quality: estimated distance of the latents to those of all steps")
     elif len({point.evaluations for point in points}) > 1:
-        print(
-            "What fewer evaluations cost in quality was not measured on this model; `steps plan` can."
-        )
+        print("What fewer evaluations cost in quality was not measured on this model; `steps plan` can.")
 
 
 def _chosen(point: VariantPoint | RefusedVariant, names: list[str]) -> str:
