@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,8 @@ import pytest
 from worlds.paths import ROOT
 
 PACKAGE = ROOT / "ondevice_sora" / "runtime" / "ios"
+SERVING = f"{sys.executable} -m ondevice_sora.runtime.coreml.program.serving"
+"""What the stand-in for Core ML starts to evaluate packages."""
 
 
 def swift() -> str | None:

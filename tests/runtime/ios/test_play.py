@@ -37,7 +37,7 @@ pytestmark = [
     swift.needs_swift,
     pytest.mark.skipif(sys.platform != "linux", reason="elsewhere Core ML itself is there, not its stand-in"),
 ]
-COMMAND = f"{sys.executable} -m ondevice_sora.runtime.coreml.program.serving"
+
 SEED = 3
 LIKE_TORCH_DB = {"float32": 70.0, "float16": 55.0}
 SLACK = 0.05
@@ -86,7 +86,7 @@ def play(export: Path, folder: Path, *, behaviour: str = "", env: Mapping[str, s
     tokens = folder / "tokens.json"
     record = {"format": "ondevice-sora-tokens-1", "input_ids": IDS[0].tolist(), "attention_mask": MASK[0].tolist()}
     tokens.write_text(json.dumps(record))
-    return played(export, folder, tokens, behaviour, {"SORA_STANDIN_COMMAND": COMMAND, **(env or {})})
+    return played(export, folder, tokens, behaviour, {"SORA_STANDIN_COMMAND": swift.SERVING, **(env or {})})
 
 
 def played(export: Path, folder: Path, tokens: Path, behaviour: str, env: Mapping[str, str]) -> Playing:
@@ -330,7 +330,7 @@ def test_the_shipped_model_makes_pytorchs_video(name: str, tmp_path: Path, monke
     assert main(["export", "--plan", "plan.yaml", "-o", "exported"]) == 0
     assert main(["schedule", "exported"]) == 0
     prompt = "a red circle moving left"
-    settings = {"SORA_STANDIN_COMMAND": COMMAND, "XDG_DATA_HOME": str(tmp_path / "support")}
+    settings = {"SORA_STANDIN_COMMAND": swift.SERVING, "XDG_DATA_HOME": str(tmp_path / "support")}
     done = swift.ran("play", "exported", prompt, "--seed", str(SEED), "-o", "out", env=settings)
     assert done.returncode == 0, done.stderr
     assert main(["generate", prompt, "--plan", "plan.yaml", "--seed", str(SEED), "-o", "torch.mp4"]) == 0

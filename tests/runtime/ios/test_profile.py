@@ -26,7 +26,7 @@ pytestmark = [
     swift.needs_swift,
     pytest.mark.skipif(sys.platform != "linux", reason="elsewhere Core ML itself is there, not its stand-in"),
 ]
-COMMAND = f"{sys.executable} -m ondevice_sora.runtime.coreml.program.serving"
+
 NAMED = ["--device", "iphone15pro"]
 """No device of the catalogue is this machine."""
 
@@ -34,7 +34,8 @@ NAMED = ["--device", "iphone15pro"]
 def profile(export: Path, folder: Path, *more: str, behaviour: str = "") -> subprocess.CompletedProcess[str]:
     """Into `folder`/capture.json, with a support folder beside it; two later loads of each block."""
     env = {
-        "SORA_STANDIN_COMMAND": COMMAND, "SORA_STANDIN_BEHAVIOUR": behaviour, "XDG_DATA_HOME": str(folder / "support"),
+        "SORA_STANDIN_COMMAND": swift.SERVING, "SORA_STANDIN_BEHAVIOUR": behaviour,
+        "XDG_DATA_HOME": str(folder / "support"),
     }  # fmt: skip
     return swift.ran("profile", export, "-o", folder / "capture.json", "--repeats", "2", *more, env=env)
 

@@ -5,11 +5,12 @@ import Testing
 
 @Suite("Frames become a video file")
 struct FrameTests {
-    private let scratch = Scratch()
+    private let scratch: Folder
     private let export: Export
     private let format: VideoFormat
 
     init() throws {
+        scratch = try Folder()
         export = try ToyVideo().export(scratch.path)
         format = VideoFormat(export.manifest)
     }

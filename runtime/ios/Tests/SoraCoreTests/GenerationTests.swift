@@ -5,7 +5,9 @@ import Testing
 
 @Suite("A generation is what its manifest and schedule say")
 struct GenerationTests {
-    private let scratch = Scratch()
+    private let scratch: Folder
+
+    init() throws { scratch = try Folder() }
 
     private func request(_ export: Export, seed: UInt64 = 7) throws -> Request {
         try Request(ids: [3, 5, 1, 0], mask: [1, 1, 1, 0], seed: seed, for: export)

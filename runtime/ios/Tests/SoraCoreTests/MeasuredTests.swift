@@ -5,7 +5,9 @@ import Testing
 
 @Suite("What was played is written down")
 struct MeasuredTests {
-    private let scratch = Scratch()
+    private let scratch: Folder
+
+    init() throws { scratch = try Folder() }
 
     private func played(_ video: ToyVideo = ToyVideo(), meter: ToyMeter = ToyMeter(footprint: 50)) throws -> (
         Played, Export

@@ -6,7 +6,9 @@ import Testing
 
 @Suite("sora play")
 struct PlayTests {
-    private let scratch = Scratch()
+    private let scratch: Folder
+
+    init() throws { scratch = try Folder() }
 
     /// What it says, line by line.
     private final class Lines: @unchecked Sendable {

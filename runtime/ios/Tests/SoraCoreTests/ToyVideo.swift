@@ -329,9 +329,3 @@ final class ToyWriter: FrameWriter, @unchecked Sendable {
     func finish() throws { isFinished = true }
     func cancel() { isCancelled = true }
 }
-
-/// A folder of its own, which is removed when the test lets go of it.
-final class Scratch {
-    let path = "\(NSTemporaryDirectory())/sora-\(UUID().uuidString)"
-    deinit { try? FileManager.default.removeItem(atPath: path) }
-}
