@@ -83,8 +83,10 @@ def format_percent(share: float) -> str:
 def format_probability(share: float) -> str:
     """The same of a probability: one that is neither impossible nor certain is not called so."""
     if 0.0 < share < 0.001:
-        return f"under {format_percent(0.001)}"
-    return f"over {format_percent(0.999)}" if 0.995 <= share < 1.0 else format_percent(share)
+        return "under 0.1 %"
+    if 0.995 <= share < 1.0:
+        return "over 99.9 %" if share > 0.999 else f"{share * 100:.1f} %"
+    return format_percent(share)
 
 
 def format_count(count: int, noun: str) -> str:

@@ -13,6 +13,7 @@ from ondevice_sora.base.units import (
     format_clock,
     format_count,
     format_percent,
+    format_probability,
     format_seconds,
     parse_bytes,
 )
@@ -103,6 +104,17 @@ def test_a_byte_count_is_read_as_a_whole_number() -> None:
 )
 def test_bytes_are_shown_with_three_figures(count: float, shown: str) -> None:
     assert format_bytes(count) == shown
+
+
+@pytest.mark.parametrize(
+    ("share", "shown"),
+    [
+        (0.0, "0.0 %"), (1e-9, "under 0.1 %"), (0.0011, "0.1 %"), (0.43, "43 %"), (0.994, "99 %"), (0.996, "99.6 %"),
+        (0.9999, "over 99.9 %"), (1.0, "100 %"),
+    ],
+)  # fmt: skip
+def test_a_probability_is_certain_only_where_it_is(share: float, shown: str) -> None:
+    assert format_probability(share) == shown
 
 
 @pytest.mark.parametrize(
