@@ -20,14 +20,18 @@ def told(capsys, *arguments, status=0):
     return capsys.readouterr()
 
 
-def test_each_device_comes_to_what_it_comes_to_alone(capsys):
-    command = ["simulate", "--plan", PLAN, "--json", "--device"]
+@pytest.mark.parametrize("what", [["--plan", PLAN], ["--model", "sd1.5"]], ids=["plan", "model"])
+def test_each_device_comes_to_what_it_comes_to_alone(capsys, what):
+    command = ["simulate", *what, "--json", "--device"]
     rungs = json.loads(told(capsys, *command, "iphone15pro,iphone12").out)["rungs"]
     assert [(rung["key"], rung["entitlement"]) for rung in rungs] == [
         ("iphone12", False), ("iphone15pro", False), ("iphone12", True), ("iphone15pro", True),
     ]  # fmt: skip
     for rung in rungs:
-        alone = json.loads(told(capsys, *command, rung["key"], *["--entitlement"] * rung["entitlement"]).out)
+        status = 3 if rung["verdict"] == "killed" else 0
+        alone = json.loads(
+            told(capsys, *command, rung["key"], *["--entitlement"] * rung["entitlement"], status=status).out
+        )
         assert rung["limit_bytes"] == alone["limit_bytes"] and rung["verdict"] == alone["verdict"]
         assert (rung["total_s"], rung["peak_bytes"]) == (alone["total_s"], alone["needed_bytes"])
         assert rung["kill_share"] == alone["kill_share"]
