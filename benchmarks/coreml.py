@@ -28,7 +28,8 @@ import torch
 from ondevice_sora.commands.schedule import schedule_of
 from ondevice_sora.plans.schedule_file import SCHEDULE, write_schedule
 from ondevice_sora.plans.schema import ComponentPlan, LoadedPlan, Plan, Sampler, Tdtm, load_plan
-from ondevice_sora.profiles.models.model import Model, Precision, family
+from ondevice_sora.profiles.models.model import Model, Precision, family, is_compressed
+from ondevice_sora.records.quality import ATTRIBUTES
 from ondevice_sora.runtime.coreml.blocks.programs import ProgramBlocks
 from ondevice_sora.runtime.coreml.estimate.counting import count
 from ondevice_sora.runtime.coreml.export.export import Job, export_plan, make_block, workshop_of
@@ -44,7 +45,9 @@ from ondevice_sora.runtime.networks.network import bound
 from ondevice_sora.runtime.networks.units import run_units
 from ondevice_sora.runtime.sampling.generation import generate
 from ondevice_sora.runtime.sampling.video import SPATIAL, TEMPORAL, VideoNetworks
-from ondevice_sora.runtime.small.vocabulary import EXAMPLE
+from ondevice_sora.runtime.small.dataset import Frames, Scene, describe
+from ondevice_sora.runtime.small.evaluation.adherence import adherence
+from ondevice_sora.runtime.small.evaluation.evaluation import chosen_scenes
 from ondevice_sora.simulator.prepare import model_of
 
 UNITS = {
@@ -117,10 +120,14 @@ def denoiser(folder: Path) -> None:
     )
 
 
-def small(folder: Path, precisions: list[Precision], num_steps: int, weights: Path | None) -> None:
+def small(folder: Path, precisions: list[Precision], num_steps: int, weights: Path | None, num_prompts: int) -> None:
+    """Videos of exports beside PyTorch's. A compressed precision is the text encoder's alone, beside float32."""
     source = load_plan("small").plan
     folder_of_weights = weights or _random_small(folder, source)
-    for text, other in [*((each, each) for each in precisions if each != "int8"), ("int8", "float32")]:
+    scenes = [scene for _, scene in chosen_scenes(num_prompts)]
+    model, expected = load_text_to_video(folder_of_weights), []
+    for text in precisions:
+        other: Precision = "float32" if is_compressed(text) else text
         component = {name: ComponentPlan(blocks="whole", precision=other) for name in (DENOISER, "decoder")}
         plan = msgspec.structs.replace(
             source,
@@ -134,17 +141,30 @@ def small(folder: Path, precisions: list[Precision], num_steps: int, weights: Pa
         export = Export.open(out)
         write_schedule(out / SCHEDULE, schedule_of(out, "iphone15pro", None))
         played = export.played()
-        ids, mask = export.tokenizer.encode(EXAMPLE)
-        video, _ = play(export, played, ids, mask, backend=ProgramBlocks(played, export), seed=0)
-        model = load_text_to_video(folder_of_weights)
-        expected = generate(VideoNetworks.of(model, export.video.request), ids, mask, seed=0)
-        error = float(np.mean((video.frames.astype(float) - expected.frames) ** 2))
-        size = sum(package.num_bytes for block in export.manifest.blocks for package in block.packages)
+        psnrs, right = [], []
+        for number, scene in enumerate(scenes):
+            ids, mask = export.tokenizer.encode(describe(scene))
+            if number == len(expected):
+                networks = VideoNetworks.of(model, export.video.request)
+                expected.append(generate(networks, ids, mask, seed=0).frames)
+            video, _ = play(export, played, ids, mask, backend=ProgramBlocks(played, export), seed=0)
+            error = float(np.mean((video.frames.astype(float) - expected[number]) ** 2))
+            psnrs.append(10 * np.log10(255**2 / max(error, 1e-12)))
+            right.append((_is_right(scene, video.frames), _is_right(scene, expected[number])))
+        sizes = {block.component: sum(each.num_bytes for each in block.packages) for block in export.manifest.blocks}
+        ours, theirs = np.mean(right, axis=0)
         print(
-            f"text encoder {text}, rest {other}: PSNR {10 * np.log10(255**2 / max(error, 1e-12)):.1f} dB over "
-            f"{num_steps} steps, {size / 1e6:.2f} MB, exported in {made_s:.0f} s",
+            f"text encoder {text}, rest {other}: PSNR {np.mean(psnrs):.1f} dB over {num_steps} steps, lowest of "
+            f"{len(scenes)} {min(psnrs):.1f}; shape, colour and direction right in {ours:.1%} "
+            f"(PyTorch's {theirs:.1%}); {sum(sizes.values()) / 1e6:.2f} MB, text encoder {sizes[TEXT_ENCODER]:,} "
+            f"bytes; exported in {made_s:.0f} s",
             flush=True,
         )
+
+
+def _is_right(scene: Scene, frames: Frames) -> bool:
+    found = adherence(scene, frames)
+    return all(found[name] for name in ATTRIBUTES)
 
 
 def peak_bytes() -> int:
@@ -202,6 +222,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("units", "denoiser", "small"))
     parser.add_argument("--precisions", nargs="+", choices=sorted(TOLERANCES), default=["float32", "float16"])
+    parser.add_argument("--prompts", type=int, default=1, help="held-out ones (default %(default)s)")
     parser.add_argument("--steps", type=int, default=30, help="of the small model (default %(default)s)")
     parser.add_argument("--weights", type=Path, help="the small model's folder (default: random weights)")
     parser.add_argument("--keep", type=Path, help="folder to leave the packages in")
@@ -213,7 +234,7 @@ def main() -> None:
         elif options.what == "denoiser":
             denoiser(folder)
         else:
-            small(folder, options.precisions, options.steps, options.weights)
+            small(folder, options.precisions, options.steps, options.weights, options.prompts)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ Arithmetic is in the precision asked for:
               reach 1000 radians, where float16 steps by half a radian, and squares overflow beyond 256
     mixed     products (linear, matmul, conv, attention) and lookups in float16, all between them in float32
     int8      weights of 2048 elements and more in int8, symmetric, one scale a row; arithmetic as in float16
-    int8_float32   the same weights; arithmetic in float32
+    int4      the same in 4 bits
+    int8_float32, int4_float32   the same weights; arithmetic in float32
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ondevice_sora.profiles.models.model import Precision, activation_bytes, weight_format
+from ondevice_sora.profiles.models.model import Precision, WeightFormat, activation_bytes, is_compressed, weight_format
 from ondevice_sora.runtime.coreml.package.messages import model_class
 from ondevice_sora.runtime.coreml.quiet import quietly
 from ondevice_sora.runtime.networks.units import BlockModule
@@ -79,14 +80,14 @@ def convert_block(
             compute_precision=_compute_precision(ct, precision),
             skip_model_load=True,
         )
-        return _with_int8_weights(model) if weight_format(precision) == "int8" else model
+        return _compressed(model, weight_format(precision)) if is_compressed(precision) else model
 
 
 def merge_functions(packages: Mapping[str, Path], merged: Path) -> None:
     """One package with a function from each of these single-function ones; equal weights are stored once.
 
-    The first is the default. Weights that are to be int8 must be so before: coremltools compresses single functions
-    only.
+    The first is the default. Weights that are to be compressed must be so before: coremltools compresses single
+    functions only.
     """
     with quietly() as ct:
         descriptor = ct.utils.MultiFunctionDescriptor()
@@ -137,10 +138,10 @@ def _stays_float32(operation: Any, known: dict[Any, bool]) -> bool:
     return known[operation]
 
 
-def _with_int8_weights(model: Any) -> Any:
+def _compressed(model: Any, weights: WeightFormat) -> Any:
     from coremltools.optimize import coreml as compression
 
     each = compression.OpLinearQuantizerConfig(
-        mode="linear_symmetric", dtype="int8", granularity="per_channel", weight_threshold=QUANTISED_ELEMENTS
+        mode="linear_symmetric", dtype=weights, granularity="per_channel", weight_threshold=QUANTISED_ELEMENTS
     )
     return compression.linear_quantize_weights(model, compression.OptimizationConfig(global_config=each))

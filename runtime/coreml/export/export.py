@@ -68,7 +68,9 @@ from ondevice_sora.runtime.networks.network import bound
 from ondevice_sora.runtime.networks.units import BlockModule, tensors_read
 from ondevice_sora.runtime.tokenizers.document import encoded, read_tokenizer
 
-EXPORTED: tuple[Precision, ...] = ("float32", "float16", "mixed", "int8", "int8_float32")
+EXPORTED: tuple[Precision, ...] = (
+    "float32", "float16", "mixed", "int8", "int4", "int8_float32", "int4_float32",
+)  # fmt: skip
 NO_CAPTION = "no_caption.bin"
 CONVERSION = "2"
 """Part of every block's source: to be raised when the same block would convert to something else."""
@@ -102,7 +104,7 @@ def export_plan(
         if settings.stored not in EXPORTED:
             where = f"$.components.{commission.plan.entry(component)}.{'weights' if settings.weights else 'precision'}"
             what = f"'{settings.weights or settings.stored}' is not exported here"
-            raise UserError(what, mend="Write int8, float16 or float32.", field=where)
+            raise UserError(what, mend="Write int8, int4, float16 or float32.", field=where)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with noted(), locked(directory), scratch_in(directory, "export") as scratch:

@@ -44,9 +44,11 @@ TOLERANCES: dict[Precision, float] = {
     "mixed": 2e-2,
     "int8": 5e-2,
     "int8_float32": 5e-2,
+    "int4": 4e-1,
+    "int4_float32": 4e-1,
 }
-"""Largest accepted error of a block's output, relative to the output's largest magnitude. int8 includes rounding the
-weights."""
+"""Largest accepted error of a block's output, relative to the output's largest magnitude. From int8 on it includes what
+storing weights in fewer bits changes."""
 DESCRIBED = (
     "model", "model_name", "plan", "plan_sha256", "text_tokens", "encoder_tokens", "sampling", "decoding", "no_caption",
     "tokenizer", "components", "origin",

@@ -35,8 +35,11 @@ def test_mixed_has_products_in_float16_and_the_rest_in_float32(tmp_path):
     assert not torch.equal(found, block(*inputs)[0])
 
 
-@pytest.mark.parametrize(("precision", "dtype"), [("int8", "fp16"), ("int8_float32", "fp32")])
-def test_int8_weights_are_computed_with_in_the_arithmetic_asked_for(tmp_path, precision, dtype):
+@pytest.mark.parametrize(
+    ("precision", "dtype", "error"),
+    [("int8", "fp16", 5e-2), ("int8_float32", "fp32", 5e-2), ("int4", "fp16", 0.4), ("int4_float32", "fp32", 0.4)],
+)
+def test_compressed_weights_are_computed_with_in_the_arithmetic_asked_for(tmp_path, precision, dtype, error):
     torch.manual_seed(0)
     config = T5Config(vocab_size=20, d_model=64, d_kv=16, d_ff=64, num_layers=1, num_heads=2)
     encoder = T5Encoder(config).eval().requires_grad_(False)
@@ -45,10 +48,16 @@ def test_int8_weights_are_computed_with_in_the_arithmetic_asked_for(tmp_path, pr
     path = tmp_path / "block.mlpackage"
     with quietly():
         convert_block(block, inputs, precision, outer=("text_hidden", "caption")).save(str(path))
-    operations = read_package(path).function().operations
+    package = read_package(path)
+    operations = package.function().operations
     assert any(each.type == "constexpr_blockwise_shift_scale" for each in operations)
     products = [each for each in operations if each.type in ("linear", "matmul")]
     assert products and all(each.outputs[0].type.dtype == dtype for each in products)
+    program = Program(package.function(), path)
+    program.load()
+    found = program.run({"text_hidden": inputs[0], "attention_mask": inputs[1].int()})["caption_out"]
+    wanted = block(*inputs)[0]
+    assert 1e-4 < float((found - wanted).abs().max() / wanted.abs().max()) < error
 
 
 def test_coremltools_is_kept_quiet(capfd):

@@ -331,9 +331,9 @@ def test_plans_that_cannot_be_exported(text: str, match: str) -> None:
         Workshop(commissioned(text))
 
 
-def test_four_bits_are_refused_before_anything_is_made(tmp_path: Path) -> None:
-    text = "{name: p, model: small, components: {denoiser: {precision: int4}}}"
-    with pytest.raises(UserError, match="'int4' is not exported here"):
+def test_two_bits_are_refused_before_anything_is_made(tmp_path: Path) -> None:
+    text = "{name: p, model: small, components: {denoiser: {precision: int2}}}"
+    with pytest.raises(UserError, match="'int2' is not exported here"):
         export_plan(commissioned(text), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
