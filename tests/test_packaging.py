@@ -57,7 +57,8 @@ def sdist(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The source distribution, unpacked."""
     archive = built("sdist", source, tmp_path_factory.mktemp("sdist"))
     with tarfile.open(archive) as files:
-        files.extractall(archive.parent, filter="data")
+        files.extraction_filter = getattr(tarfile, "data_filter", None)  # from Python 3.11.4 on
+        files.extractall(archive.parent)
     return archive.parent / archive.name.removesuffix(".tar.gz")
 
 
