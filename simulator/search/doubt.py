@@ -15,7 +15,7 @@ from ondevice_sora.simulator.search.smallest import smallest_budget
 
 ATTEMPTS = 6
 SECONDS = 2.0
-"""Of each search within a smaller budget; it begins at the best plan of the larger one."""
+"""Of each search within a smaller budget, at most; it begins at the best plan of the larger one."""
 
 
 def doubt_of(problem: Problem, scored: Scored) -> float:
@@ -25,18 +25,19 @@ def doubt_of(problem: Problem, scored: Scored) -> float:
     return max(kill_risk(each, each.play(is_limited=False)) for each in prepared)
 
 
-def held_to(most: float, within: Within, progress: Progress | None = None) -> Within:
+def held_to(most: float, within: Within, progress: Progress | None = None, seconds: float = SECONDS) -> Within:
     """The fastest finalist that is above the limit with no more than this probability.
 
     A budget bounds the footprint as it is known; working memory is spread. Where that leaves all finalists in more
-    doubt, the largest of a few smaller budgets that does not. Raises UserError if not even the smallest does.
+    doubt, the largest of a few smaller budgets that does not, searched for so many seconds each. Raises UserError if
+    not even the smallest does.
     """
     found = _first(most, within)
     if found is not None:
         return found
     problem = within.problem
     low, high = smallest_budget(problem), problem.budget
-    best = _first(most, _searched(problem, low, within.best, progress))
+    best = _first(most, _searched(problem, low, within.best, progress, seconds))
     if best is None:
         raise UserError(
             f"no plan was found that is above the limit with a probability of {format_probability(most)} at most, not "
@@ -46,7 +47,7 @@ def held_to(most: float, within: Within, progress: Progress | None = None) -> Wi
         )
     for _ in range(ATTEMPTS):
         middle = (low + high) // 2
-        found = _first(most, _searched(problem, middle, best.best, progress))
+        found = _first(most, _searched(problem, middle, best.best, progress, seconds))
         if found is None:
             high = middle
         else:
@@ -62,7 +63,7 @@ def _first(most: float, within: Within) -> Within | None:
     return None
 
 
-def _searched(problem: Problem, budget: int, start: Scored, progress: Progress | None) -> Within:
+def _searched(problem: Problem, budget: int, start: Scored, progress: Progress | None, seconds: float) -> Within:
     smaller = problem.within(budget)
     smaller.start = start.choices
-    return Within(smaller, search(smaller, SECONDS, progress=progress))
+    return Within(smaller, search(smaller, seconds, progress=progress))

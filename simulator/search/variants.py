@@ -20,13 +20,15 @@ from ondevice_sora.profiles.blocks import ComputeUnits
 from ondevice_sora.profiles.models.model import Model, Precision, family
 from ondevice_sora.records.search import RefusedVariant, VariantPoint
 from ondevice_sora.simulator.prepare import Setting, model_of, ready
-from ondevice_sora.simulator.search.doubt import doubt_of, held_to
+from ondevice_sora.simulator.search.doubt import SECONDS, doubt_of, held_to
 from ondevice_sora.simulator.search.front import Clock, Within
 from ondevice_sora.simulator.search.problem import problem_of
 from ondevice_sora.simulator.search.search import Progress, gap_of, search
 from ondevice_sora.simulator.simulate import mark_shares
 
 Option = TypeVar("Option")
+BRIEF = 0.25
+"""Seconds of a search within a smaller budget at the least, once the time is over: it sees what its start comes to."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,10 @@ def search_variants(
                 found = search(problem, clock.share(1.0, len(variants) - number), progress=progress)
                 held = Within(problem, found)
                 if found.ending != "interrupted":
-                    held = held_to(most_doubt, held, progress)
+                    left = clock.share(1.0, 2.0 * (len(variants) - number))
+                    held = held_to(
+                        most_doubt, held, progress, SECONDS if left is None else max(BRIEF, min(SECONDS, left))
+                    )
         except UserError as error:
             if before is None and number == len(variants) - 1:
                 raise
