@@ -107,14 +107,14 @@ struct DriverTests {
     /// Loads and runs take as long as chance has it: 0 to 300 microseconds.
     @Test(arguments: 0..<40)
     func anyTimingKeepsOrderGatesBytesAndResult(seed: UInt64) throws {
-        var random = Seeded(state: seed)
+        var random = SplitMix(state: seed)
         var toy = seed < 4 ? toys[Int(seed)] : Interleavings.random(&random)
         toy.neededBytes = Interleavings.bound(try toy.schedule())
         let export = try toy.export()
         let schedule = export.schedule
         let backend = ToyBackend(
             before: { action, number, package in
-                var random = Seeded(state: seed &* 1000 &+ UInt64(number) &+ (action == .load ? 500 : 0))
+                var random = SplitMix(state: seed &* 1000 &+ UInt64(number) &+ (action == .load ? 500 : 0))
                 usleep(UInt32.random(in: 0...300, using: &random))
             }, compute: Toy.compute)
         let told = Told()

@@ -660,7 +660,7 @@ struct CaptureTests {
     }
 
     @Test func noCaptureEndsTheProgram() throws {
-        var random = Seeded(state: 20)
+        var random = SplitMix(state: 20)
         let document = Array(try written().utf8)
         var numTaken = 0
         for _ in 0..<1_000 {

@@ -61,7 +61,7 @@ extension Interleavings {
         ], neededBytes: 5 + 300 + 10, held: [0, 1])
 
     /// A random schedule of 1 to 8 visits with the gates of a window, and the bytes that any timing of it can need.
-    static func random(_ random: inout Seeded) -> Toy {
+    static func random(_ random: inout SplitMix) -> Toy {
         var toy = Toy(passes: [])
         var block = 0
         var index = 0
@@ -138,7 +138,7 @@ struct InterleavingTests {
 
     @Test(arguments: 0..<60)
     func randomSchedulesWithEverythingAtEachPoint(seed: UInt64) throws {
-        var random = Seeded(state: seed)
+        var random = SplitMix(state: seed)
         var toy = Interleavings.random(&random)
         toy.neededBytes = Interleavings.bound(try toy.schedule())
         let walk = try Interleavings.walk(toy, [.endEarly, .loadFails, .runFails, .pause, .close])

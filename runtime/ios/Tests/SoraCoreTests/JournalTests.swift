@@ -264,7 +264,7 @@ struct JournalReadingTests {
     }
 
     @Test func noJournalEndsTheProgram() throws {
-        var random = Seeded(state: 19)
+        var random = SplitMix(state: 19)
         let document = Array(try Self.text().utf8)
         var numTaken = 0
         for _ in 0..<2_000 {

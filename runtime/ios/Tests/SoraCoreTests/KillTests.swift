@@ -83,7 +83,7 @@ struct KillTests {
 
     /// A hundred times, after anything from nothing to most of a capture.
     @Test func aHundredTimes() throws {
-        var random = Seeded(state: 21)
+        var random = SplitMix(state: 21)
         let manifest = try ToyExport(hasMerging: true).manifest()
         let names = Set(manifest.blocks.flatMap { block in block.functions.map { BlockFunction(block, $0) } })
         var (numEndings, numCaptures, numWhole) = (0, 0, 0)

@@ -10,7 +10,7 @@ struct MutationTests {
         "\u{1b}[2J", "\u{202e}", "true", "1e18", "100000", "\"\"", "[[[[[[[[[[[[", "-9223372036854775808",
     ].map { Array($0.utf8) }
 
-    private func spoilt(_ document: [UInt8], _ random: inout Seeded) -> [UInt8] {
+    private func spoilt(_ document: [UInt8], _ random: inout SplitMix) -> [UInt8] {
         var bytes = document
         for _ in 0..<Int.random(in: 1...3, using: &random) {
             guard !bytes.isEmpty else { break }
@@ -46,7 +46,7 @@ struct MutationTests {
     }
 
     @Test func sixThousandSchedules() {
-        var random = Seeded(state: 15)
+        var random = SplitMix(state: 15)
         let documents = [Toy.streamed, Interleavings.kept, Interleavings.twoComponents].map { Array($0.json.utf8) }
         var numTaken = 0
         for number in 0..<6_000 {
@@ -57,7 +57,7 @@ struct MutationTests {
     }
 
     @Test func fourThousandManifests() {
-        var random = Seeded(state: 16)
+        var random = SplitMix(state: 16)
         let document = Array(manifestJSON.utf8)
         var numTaken = 0
         for _ in 0..<4_000 {
@@ -72,7 +72,7 @@ struct MutationTests {
     }
 
     @Test func fifteenHundredTokenizers() throws {
-        var random = Seeded(state: 18)
+        var random = SplitMix(state: 18)
         let document = try Numbers.bytes("tokenizer-words.json")
         var numTaken = 0
         for _ in 0..<1_500 {

@@ -264,7 +264,7 @@ struct TokenizerTests {
         guard let data = Data(base64Encoded: text) else { throw NotThere() }
         let whole = [UInt8](data)
         #expect(Charsmap(whole) != nil && Charsmap([]) != nil)
-        var random = Seeded(state: 17)
+        var random = SplitMix(state: 17)
         let words = "a café ﬃ １２ \u{200b}\u{301}½".utf8.map { $0 }
         var numRefused = 0
         for _ in 0..<300 {

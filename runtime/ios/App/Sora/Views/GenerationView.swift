@@ -13,7 +13,11 @@ struct GenerationView: View {
             case .writing: PromptSections(model: model)
             case .running, .paused, .cancelling: RunSections(model: model)
             case .finished(let video): FinishedSections(model: model, video: video)
-            case .failed(let failure): FailureSection(failure: failure) { model.writeAgain() }
+            case .failed(let failure):
+                MessageSection(
+                    symbol: "xmark.octagon", title: failure.title, message: failure.message, advice: failure.advice,
+                    spoken: failure.accessibilityLabel, button: Texts.Failure.back
+                ) { model.writeAgain() }
             }
         }
         .navigationTitle(model.entry.name)
@@ -85,25 +89,6 @@ struct PromptSections: View {
             Button(Texts.Prompt.start, systemImage: "play.fill") { model.start() }.disabled(!model.canStart)
         } footer: {
             if let refusal = model.refusal { Text(Texts.Prompt.refusal(refusal)) }
-        }
-    }
-}
-
-/// What went wrong, and the way back.
-struct FailureSection: View {
-    let failure: Failure
-    let back: @MainActor () -> Void
-
-    var body: some View {
-        Section {
-            VStack(alignment: .leading, spacing: 6) {
-                Label(failure.title, systemImage: "xmark.octagon").font(.headline)
-                Text(failure.message)
-                Text(failure.advice).font(.footnote).foregroundStyle(.secondary)
-            }
-            .accessibilityElement(children: .ignore)
-            .accessibilityLabel(failure.accessibilityLabel)
-            Button(Texts.Failure.back, action: back)
         }
     }
 }

@@ -8,7 +8,13 @@ struct LibraryView: View {
     var body: some View {
         NavigationStack {
             List {
-                if let notice = model.notice { NoticeSection(notice: notice) { model.putNoticeAway() } }
+                if let notice = model.notice {
+                    MessageSection(
+                        symbol: "bolt.trianglebadge.exclamationmark", title: notice.title, message: notice.message,
+                        advice: notice.advice, spoken: notice.accessibilityLabel,
+                        button: Texts.Ended.putAway
+                    ) { model.putNoticeAway() }
+                }
                 Section {
                     ForEach(model.library.entries) { entry in
                         if let screen = model.screen(entry.id), entry.playable != nil {
@@ -87,25 +93,6 @@ extension LibraryRow.Tone {
         case .good: .green
         case .caution: .orange
         case .bad: .red
-        }
-    }
-}
-
-/// That the app was ended while it did something.
-struct NoticeSection: View {
-    let notice: EndNotice
-    let putAway: @MainActor () -> Void
-
-    var body: some View {
-        Section {
-            VStack(alignment: .leading, spacing: 6) {
-                Label(notice.title, systemImage: "bolt.trianglebadge.exclamationmark").font(.headline)
-                Text(notice.message)
-                Text(notice.advice).font(.footnote).foregroundStyle(.secondary)
-            }
-            .accessibilityElement(children: .ignore)
-            .accessibilityLabel(notice.accessibilityLabel)
-            Button(Texts.Ended.putAway, action: putAway)
         }
     }
 }

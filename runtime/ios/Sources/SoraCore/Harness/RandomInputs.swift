@@ -38,7 +38,7 @@ enum RandomInputs {
     }
 }
 
-/// Numbers that are the same for the same seed.
+/// Numbers that are the same for the same seed (SplitMix64).
 struct SplitMix: RandomNumberGenerator {
     var state: UInt64
 
