@@ -278,6 +278,13 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
     return read
 
 
+def json_text(document: object) -> str:
+    """As `--json` prints it."""
+    import msgspec
+
+    return msgspec.json.format(msgspec.json.encode(document), indent=1).decode()
+
+
 def size_argument(text: str) -> int:
     """'3.3 GB' for argparse."""
     from ondevice_sora.base.units import parse_bytes

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ondevice_sora.base.errors import UserError, nearest
 from ondevice_sora.base.files.folders import locked
 from ondevice_sora.base.interrupts import keeping
-from ondevice_sora.commands.common import EXIT_FITS, needing, progress_bar, shown, whole_number
+from ondevice_sora.commands.common import EXIT_FITS, json_text, needing, progress_bar, shown, whole_number
 
 if TYPE_CHECKING:
     from ondevice_sora.plans.schema import Plan
@@ -108,8 +108,6 @@ def run(options: argparse.Namespace) -> int:
             strips_in,
         )
         from ondevice_sora.runtime.small.shipped import load_small, small_request, weights_digest
-    import msgspec
-
     from ondevice_sora.base.files.writing import write_text
     from ondevice_sora.records.quality import Evaluation
     from ondevice_sora.reports.page.quality import write_evaluation
@@ -144,7 +142,7 @@ def run(options: argparse.Namespace) -> int:
         rows=tuple(rows(known, records)),
         strips=tuple(strips_in(options.output, everything, scenes[: options.strips])),
     )
-    document = msgspec.json.format(msgspec.json.encode(results), indent=1).decode()
+    document = json_text(results)
     write_text(options.output / RESULTS, document + "\n")
     write_evaluation(results, options.output, options.output / REPORT)
     shown(lambda: print(document) if options.json else print_evaluation(results))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import sys
 import time
@@ -17,6 +18,7 @@ from ondevice_sora.commands.common import (
     DEFAULT_DEVICE,
     EXIT_FITS,
     distinct,
+    json_text,
     output_path,
     refuse_without_effect,
     size_argument,
@@ -45,6 +47,30 @@ MOST_DOUBT = 0.05
 FREEDOMS = ("evaluations", "precision", "compute_units")
 WITHOUT, EVALUATIONS = "without --evaluations", "Add it, such as --evaluations 6..30."
 SAVED_EVERY_S, SHOWN_EVERY_S = 5.0, 0.2
+
+
+def _number(is_meant: Callable[[float], bool], refusal: str) -> Callable[[str], float]:
+    """A type for argparse: a number for which that holds; of any other it is said what it is not."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not is_meant(value):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {refusal}")
+        return value
+
+    return read
+
+
+_share = _number(
+    lambda value: 0.5 <= value <= MOST_CERTAIN,
+    f"a quantile. Write one from 0.5 to {MOST_CERTAIN:g}, such as 0.95.",
+)
+_doubt = _number(lambda value: 0.0 < value <= 1.0, "a share. Write one above 0 and up to 1, such as 0.05.")
+_decibels = _number(lambda value: 0.0 < value <= 1000.0, "a number of decibels above zero, such as 25.")
+_seconds = _number(lambda value: 0.0 < value <= 1e6, "a number of seconds above zero.")
 
 
 def add_search_arguments(parser: argparse.ArgumentParser) -> None:
@@ -131,27 +157,6 @@ def _add_device(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def _share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0.5 <= value <= MOST_CERTAIN:
-        what = f"{text!r} is not a quantile. Write one from 0.5 to {MOST_CERTAIN:g}, such as 0.95."
-        raise argparse.ArgumentTypeError(what)
-    return value
-
-
-def _doubt(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0.0 < value <= 1.0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a share. Write one above 0 and up to 1, such as 0.05.")
-    return value
-
-
 def _counts(text: str) -> range:
     found = re.fullmatch(r"([0-9]{1,4})(?:\.\.([0-9]{1,4}))?", text)
     first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
@@ -179,26 +184,6 @@ def _options_of(what: str) -> Callable[[str], tuple[str, list[str]]]:
         return name, list(dict.fromkeys(options))
 
     return read
-
-
-def _decibels(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0.0 < value <= 1000.0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of decibels above zero, such as 25.")
-    return value
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0.0 < value <= 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above zero.")
-    return value
 
 
 def run_search(options: argparse.Namespace) -> int:
@@ -246,7 +231,7 @@ def run_search(options: argparse.Namespace) -> int:
     answers = list(plannings.values())
     if options.json:
         document = answers[0] if len(models) == 1 else {"results": plannings}
-        print(msgspec.json.format(msgspec.json.encode(document), indent=1).decode())
+        print(json_text(document))
     else:
         from ondevice_sora.reports.terminal.search import print_front, print_planning
 
@@ -389,7 +374,6 @@ def run_variants(options: argparse.Namespace, models: list[str], devices: list[s
 
     Raises UserError, and Interrupted if there is no plan yet.
     """
-    import msgspec
 
     from ondevice_sora.base.files.writing import write_yaml
     from ondevice_sora.base.units import format_bytes
@@ -436,7 +420,7 @@ def run_variants(options: argparse.Namespace, models: list[str], devices: list[s
             found.append(point)
     points = [each for each in found if isinstance(each, VariantPoint)]
     if options.json:
-        print(msgspec.json.format(msgspec.json.encode(found), indent=1).decode())
+        print(json_text(found))
     else:
         print_variants(found, f"{loaded.plan.name}, {', '.join(devices)}; {format_bytes(budget)}, {source}")
     written = []
@@ -524,14 +508,13 @@ class _Progress:
 
 def run_explain(options: argparse.Namespace) -> int:
     """Raises UserError."""
-    import msgspec
 
     from ondevice_sora.simulator.changes.explain import explain
     from ondevice_sora.simulator.prepare import asked, prepare
 
     explanation = explain(prepare(*asked(options.plan, options.device or DEFAULT_DEVICE)))
     if options.json:
-        print(msgspec.json.format(msgspec.json.encode(explanation), indent=1).decode())
+        print(json_text(explanation))
     else:
         from ondevice_sora.reports.terminal.search import print_explanation
 

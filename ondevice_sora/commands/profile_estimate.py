@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.commands.common import EXIT_FAILED, EXIT_FITS, needing, refuse_without_effect, whole_number
+from ondevice_sora.commands.common import (
+    EXIT_FAILED,
+    EXIT_FITS,
+    json_text,
+    needing,
+    refuse_without_effect,
+    whole_number,
+)
 from ondevice_sora.commands.which_phones import HELP as SEVERAL_HELP
 from ondevice_sora.commands.which_phones import devices_of, names_several, show_ladder
 
@@ -115,9 +122,7 @@ def run_estimate(options: argparse.Namespace) -> int:
         together=options.loaded_together,
     )
     if options.json:
-        import msgspec
-
-        print(msgspec.json.format(msgspec.json.encode(described.estimate), indent=1).decode())
+        print(json_text(described.estimate))
     else:
         from ondevice_sora.reports.terminal.estimates import print_estimate
 

@@ -16,6 +16,7 @@ from ondevice_sora.commands.common import (
     Parser,
     distinct,
     guarded,
+    json_text,
     output_path,
     refuse_without_effect,
     shape_argument,
@@ -194,11 +195,9 @@ def _check_limit(options: argparse.Namespace) -> None:
 
 def _show(traces: list[Trace], as_json: bool) -> None:
     if as_json:
-        import msgspec
-
         results = [trace.result for trace in traces]
         document = results[0] if len(results) == 1 else {"results": results}
-        print(msgspec.json.format(msgspec.json.encode(document), indent=1).decode())
+        print(json_text(document))
     elif len(traces) == 1:
         from ondevice_sora.reports.terminal.summary import print_summary
 

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.commands import validate_host
-from ondevice_sora.commands.common import CASES_HELP, EXIT_FAILED, EXIT_FITS, needing, progress_bar, shown
+from ondevice_sora.commands.common import CASES_HELP, EXIT_FAILED, EXIT_FITS, json_text, needing, progress_bar, shown
 from ondevice_sora.records.checks import GainRow
 
 EXAMPLES = """
@@ -113,9 +113,7 @@ def _corpus(options: argparse.Namespace, path: Path) -> int:
             raise UserError(what, flag, "Leave it out.")
     report = corpus_report(read_corpus(path))
     if options.json:
-        import msgspec
-
-        print(msgspec.json.format(msgspec.json.encode(report), indent=1).decode())
+        print(json_text(report))
     else:
         from ondevice_sora.reports.terminal.corpus import print_corpus
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.commands.common import EXIT_FITS, EXIT_KILLED, shown
+from ondevice_sora.commands.common import EXIT_FITS, EXIT_KILLED, json_text, shown
 
 if TYPE_CHECKING:
     from ondevice_sora.profiles.devices import Device
@@ -46,9 +46,7 @@ def show_ladder(plan: str, devices: Sequence[Device], attempt: Callable[[Device,
 
 def _print(found: Ladder, as_json: bool) -> None:
     if as_json:
-        import msgspec
-
-        print(msgspec.json.format(msgspec.json.encode(found), indent=1).decode())
+        print(json_text(found))
     else:
         from ondevice_sora.reports.terminal.ladder import print_ladder
 
