@@ -95,18 +95,6 @@ def shown(show: Callable[[], None]) -> None:
         discard(sys.stdout)
 
 
-class Parser(argparse.ArgumentParser):
-    """argparse with our exit status, and with examples that keep their line breaks."""
-
-    def __init__(self, **settings: object) -> None:
-        settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
-        settings.setdefault("allow_abbrev", False)
-        super().__init__(**settings)  # type: ignore[arg-type]
-
-    def error(self, message: str) -> None:  # type: ignore[override]
-        self.exit(EXIT_UNUSABLE, f"error: {message}\nSee `{self.prog} --help`.\n")
-
-
 WITH_TORCH = ("torch", "generate", "evaluate", "coreml", "describe")
 TORCH_BYTES = 800_000_000
 """Of address space, for PyTorch's libraries and a little work. With less, imports fail half-way or never end."""
@@ -276,6 +264,12 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
         return int(text)
 
     return read
+
+
+def wrote(*paths: object) -> None:
+    """Say what was written, apart from what was printed."""
+    for path in paths:
+        print(f"Wrote {path}", file=sys.stderr)
 
 
 def json_text(document: object) -> str:

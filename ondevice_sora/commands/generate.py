@@ -112,4 +112,4 @@ def _generate_whole(options: argparse.Namespace, loaded: LoadedPlan, outputs: di
         made_of={"weights_sha256": weights_digest(options.weights)},
         load_s=load_s,
     )
-    write_outputs(outputs, video, request.fps, record, None, options.scale)
+    write_outputs(outputs, video, request.fps, record, None, options.scale, as_json=options.json)

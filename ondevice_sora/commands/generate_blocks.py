@@ -58,8 +58,8 @@ def generate_blocks(options: argparse.Namespace, loaded: LoadedPlan, outputs: di
         how=IN_BLOCKS,
     )
     record |= _facts(work, expected, trace)
-    write_outputs(outputs, video, planned.request.fps, record, trace if TRACE in outputs else None, options.scale)
-    print(_remembered(record["memory"]))
+    kept = trace if TRACE in outputs else None
+    write_outputs(outputs, video, planned.request.fps, record, kept, options.scale, as_json=options.json)
 
 
 def _planned(options: argparse.Namespace, loaded: LoadedPlan) -> tuple[PlannedVideo, Tensor, Tensor, dict[str, str]]:
@@ -157,14 +157,3 @@ def _facts(work: BlockwiseVideo, expected: Expected, trace: Trace) -> dict[str, 
         "expected_s": expected.seconds,
         "differs_from_plan": list(expected.told),
     }
-
-
-def _remembered(memory: dict[str, int | None]) -> str:
-    """'memory: at most 2.51 GB by the ledger, of a budget of 2.60 GB; the process grew by 2.58 GB'."""
-    from ondevice_sora.base.units import format_bytes
-
-    ledger, budget, measured = (memory[key] for key in ("peak_bytes", "budget_bytes", "measured_peak_bytes"))
-    assert ledger is not None, "a run has a ledger"
-    assert budget is not None, "and a budget"
-    grew = "" if measured is None else f"; the process grew by {format_bytes(measured)}"
-    return f"memory: at most {format_bytes(ledger)} by the ledger, of a budget of {format_bytes(budget)}{grew}"

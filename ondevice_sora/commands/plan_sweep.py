@@ -6,7 +6,8 @@ import argparse
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.folders import locked
-from ondevice_sora.commands.common import EXIT_FITS, needing, output_path, progress_bar, whole_number
+from ondevice_sora.commands.common import EXIT_FITS, json_text, needing, output_path, progress_bar, whole_number, wrote
+from ondevice_sora.commands.options import add_conditions, add_force, add_json, conditions_of
 
 
 def add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +17,9 @@ def add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
         "--processes", type=whole_number(1, 1024), metavar="N", help="local processes (default: one per core)"
     )
     parser.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler to give the work to, tcp://host:8786")
-    parser.add_argument("--force", action="store_true", help="overwrite the table if it exists")
+    add_conditions(parser)
+    add_json(parser)
+    add_force(parser)
 
 
 def run_sweep(options: argparse.Namespace) -> int:
@@ -38,7 +41,7 @@ def run_sweep(options: argparse.Namespace) -> int:
     if options.scheduler is not None:
         with needing("sweep"):
             import distributed  # noqa: F401
-    cells = read_grid(options.grid)
+    cells = read_grid(options.grid, is_entitled=options.entitlement, **conditions_of(options))
     journal = Journal(path)
     with locked(journal.path):
         try:
@@ -52,6 +55,10 @@ def run_sweep(options: argparse.Namespace) -> int:
         journal.remove()
     refused = sum(row["verdict"] == "refused" for row in rows)
     killed = sum(row["verdict"] == "killed" for row in rows)
-    print(f"{len(rows)} combinations: {len(rows) - refused - killed} fit, {killed} killed, {refused} refused")
-    print(f"Wrote {path}")
+    fit = len(rows) - refused - killed
+    if options.json:
+        print(json_text({"rows": rows, "fit": fit, "killed": killed, "refused": refused}))
+    else:
+        print(f"{len(rows)} combinations: {fit} fit, {killed} killed, {refused} refused")
+    wrote(path)
     return EXIT_FITS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ondevice_sora.commands.common import EXIT_FITS, output_path
+from ondevice_sora.commands.common import EXIT_FITS, output_path, wrote
 
 EXAMPLES = """
 example:
@@ -28,5 +28,5 @@ def run(options: argparse.Namespace) -> int:
     default = Path(options.traces[0]).name.removesuffix(".json").removesuffix(".trace") + ".html"
     path = output_path(options.output, default, options.force, inputs=options.traces)
     write_report([read_trace(name) for name in options.traces], path)
-    print(f"Wrote {path}")
+    wrote(path)
     return EXIT_FITS

@@ -80,7 +80,7 @@ def run_export(options: argparse.Namespace) -> int:
         load_s=load_s,
         how=HOW[backend].format(schedule=of),
     )
-    write_outputs(outputs, video, export.video.request.fps, record, trace, options.scale)
+    write_outputs(outputs, video, export.video.request.fps, record, trace, options.scale, as_json=options.json)
     return EXIT_FITS
 
 

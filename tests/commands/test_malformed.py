@@ -541,15 +541,21 @@ command("no such profile file", "simulate --device my.yaml", "my.yaml: no such f
 command("a folder for a profile", "profile show ./folder", "folder: this is a folder, not a file")
 command("an unknown verb", "simulat --plan x", "unknown verb 'simulat'",
      "Did you mean 'simulate'? Known: simulate, plan")
-command("an unknown option", "simulate --reprt", "unrecognized arguments: --reprt",
+command("an unknown option", "simulate --reprt", "there is no option --reprt here. Did you mean --report?",
      "See `ondevice-sora simulate --help`.")
-command("an abbreviated option", "simulate --dev iphone15pro", "unrecognized arguments: --dev")
-command("a word too many", "simulate ours-256", "unrecognized arguments: ours-256")
+command("an abbreviated option", "simulate --dev iphone15pro", "there is no option --dev here. Did you mean --device?")
+command("an option of another name", "plan search --memory 3GB", "there is no option --memory here.",
+        "Did you mean --budget or --memory-limit?", "See `ondevice-sora plan search --help`.")
+command("an option given twice", "simulate --os 18.1 --os 18.2", "--os is given twice. Give it once.")
+command("a plan named twice", "plan explain ours-256 --plan ours-192", "--plan: two plans are named")
+command("a word too many", "plan explain ours-256 ours-192", "there is no place for 'ours-192'.")
+command("a prompt without quotes", "generate a red circle", 'there is no place for "red circle". Put the prompt')
+command("an action for a verb", "search", "unknown verb 'search'", "Did you mean `ondevice-sora plan search`?")
 command("an option without its value", "simulate --plan", "argument --plan: expected one argument")
 command("plan without an action", "plan", "the following arguments are required: list|show|schema|search|explain|sweep")
 command("an unknown action", "plan shwo", "argument list|show|schema|search|explain|sweep: invalid choice: 'shwo'",
-        "list", "show", "schema")
-command("plan show without a plan", "plan show", "the following arguments are required: plan")
+        "list", "show", "schema", "Did you mean 'show'?")
+command("plan show without a plan", "plan show", "no plan is named", "ondevice-sora plan list")
 command("plan show of what is missing", "plan show app-257", "no plan file and no ready plan is named 'app-257'",
      "Did you mean 'app-256'?")
 command("profile show of what is missing", "profile show iphone", "unknown device 'iphone'", DEVICES)

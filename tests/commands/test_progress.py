@@ -38,5 +38,5 @@ def test_nothing_is_said_where_nobody_is_looking(capsys: pytest.CaptureFixture[s
 
 
 def test_a_search_says_how_many_plans_it_has_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    search = ["plan", "search", "--model", "opensora-192", "--seconds", "1"]
+    search = ["plan", "search", "--plan", "ours-192", "--seconds", "1"]
     assert " plans, best " in written(monkeypatch, "stderr", lambda: main(search))

@@ -70,7 +70,7 @@ def planning(**changes: Any) -> Planning:
     ]  # fmt: skip
     answer = Planning(
         budget_bytes=3 * GB,
-        budget_source="given with --memory",
+        budget_source="given with --budget",
         score=300.0,
         bound=295.0,
         gap=0.0169,
