@@ -6,7 +6,7 @@ what only a simulation knows (interval, bounds, advice) is then missing, never z
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
@@ -116,22 +116,50 @@ def kind_word(trace: Trace) -> str:
 
 
 def labels(traces: list[Trace]) -> list[str]:
-    """A short name for each trace, no two alike: the plan's, with device or kind where those tell them apart."""
-    plans = [trace.plan for trace in traces]
-    devices = {trace.device for trace in traces}
-    kinds = {trace.kind for trace in traces}
+    """A short name for each trace, no two alike: the plan's, with what tells runs of the same plan apart.
+
+    That is the plan's file, device, kind, limit, budget or start, as far as they differ, then when it was made; a
+    number where even that is the same.
+    """
     names = []
-    for trace, plan in zip(traces, plans, strict=True):
-        extra = []
-        if len(traces) > 1 and plans.count(plan) > 1:
-            extra = [trace.device] * (len(devices) > 1) + [kind_word(trace).lower()] * (len(kinds) > 1)
-        names.append(f"{plan} ({', '.join(extra)})" if extra else plan)
+    for trace in traces:
+        alike = [other for other in traces if other.plan == trace.plan]
+        extra: list[str] = []
+        for tell in _TELLING:
+            told = tell(trace)
+            if told is not None and len({tell(other) for other in alike}) > 1:
+                extra.append(told)
+                alike = [other for other in alike if tell(other) == told]
+        names.append(f"{trace.plan} ({', '.join(extra)})" if extra else trace.plan)
     seen: dict[str, int] = {}
     unique = []
     for name in names:
         seen[name] = seen.get(name, 0) + 1
         unique.append(f"{name} #{seen[name]}" if names.count(name) > 1 else name)
     return unique
+
+
+def _start_of(trace: Trace) -> str | None:
+    return None if trace.result is None else f"start {trace.result.start}"
+
+
+def _file_of(trace: Trace) -> str | None:
+    return None if trace.provenance is None else trace.provenance.plan_name
+
+
+def _made_at(trace: Trace) -> str | None:
+    return None if trace.provenance is None else trace.provenance.made_at
+
+
+_TELLING: tuple[Callable[[Trace], str | None], ...] = (
+    _file_of,
+    lambda trace: trace.device,
+    lambda trace: kind_word(trace).lower(),
+    lambda trace: f"limit {format_bytes(trace.limit_bytes)}",
+    lambda trace: "no budget" if trace.allowed_bytes is None else f"budget {format_bytes(trace.allowed_bytes)}",
+    _start_of,
+    _made_at,
+)
 
 
 def total_s(trace: Trace) -> float | None:

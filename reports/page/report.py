@@ -15,6 +15,8 @@ from ondevice_sora.base.units import format_bytes
 from ondevice_sora.records.search import PlanReport
 from ondevice_sora.records.trace import Trace
 from ondevice_sora.reports.compare import compare_rows
+from ondevice_sora.reports.differences import differences
+from ondevice_sora.reports.headline import headline
 from ondevice_sora.reports.page.explanation import ExplanationView, explanation_view, tornado
 from ondevice_sora.reports.page.prediction import prediction_view
 from ondevice_sora.reports.page.sections import letter, memory_keys, run_of, shared_places
@@ -57,6 +59,8 @@ def render(traces: list[Trace]) -> str:
         assets=("report.js",),
         figures=figures(traces),
         **content(traces),
+        headline=headline(traces, [letter(index) for index in range(len(traces))]),
+        differences=differences(traces),
         comparison=compare_rows(traces),
         prediction=prediction_view(traces),
     )
@@ -112,7 +116,7 @@ def _figures_of(trace: Trace, index: int, components: list[str]) -> dict[str, An
         "measured": footprint_columns(trace),
         "peak": None if peak is None else {"time": peak.time_s, "bytes": peak.total},
         "limit": _bytes(trace.limit_bytes),
-        "budget": trace.result.budget_bytes if trace.result is not None else None,
+        "budget": trace.allowed_bytes,
         "kill": None if kill is None else {"time": kill.time_s, **_bytes(kill.footprint_bytes)},
         "step": None if step is None else {
             "component": components.index(step.component), "step": step.step, "start": step.start_s, "end": step.end_s,

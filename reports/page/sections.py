@@ -160,7 +160,7 @@ def memory_keys(runs: list[Run]) -> list[Key]:
         told = f"measured by the system, peak {format_bytes(trace.sampled_peak_bytes)}"
         keys.append(Key("rule measured", "", told))
     keys.append(Key("rule", "", f"limit {format_bytes(trace.limit_bytes)}"))
-    budget = trace.result.budget_bytes if trace.result is not None else None
+    budget = trace.allowed_bytes
     if budget is not None:
         keys.append(Key("rule budget", "", f"budget {format_bytes(budget)}"))
     if trace.kill is not None:

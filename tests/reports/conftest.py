@@ -178,7 +178,7 @@ def hostile(trace: Trace) -> Trace:
     ]
     return msgspec.structs.replace(
         trace, plan=HOSTILE, device=HOSTILE, model=HOSTILE, spans=spans, result=result, conditions={HOSTILE: HOSTILE},
-        provenance=Provenance(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE),
+        provenance=Provenance(*[HOSTILE] * 8),
     )  # fmt: skip
 
 
