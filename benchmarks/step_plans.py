@@ -11,8 +11,8 @@ relative error in dB, and how many show shape, colour and direction that the pro
 measures the same and more, a video at a time.
 
 What is done is saved after each number of evaluations. The saved results were made in two runs of one kind of GPU: 8 to
-16 evaluations, then 6. On 64 videos, DPM-Solver++(2M) and grids whose times were moved one by one until the end lay nearest
-to its goal were tried too: neither won by more than 1.4 dB, and both were dropped.
+16 evaluations, then 6. On 64 videos, DPM-Solver++(2M) and grids whose times were moved one by one until the end lay
+nearest to its goal were tried too: neither won by more than 1.4 dB, and both were dropped.
 """
 
 from __future__ import annotations
