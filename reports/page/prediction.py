@@ -8,7 +8,6 @@ from ondevice_sora.base.units import format_change, format_count, format_percent
 from ondevice_sora.records.trace import Trace
 from ondevice_sora.reports.prediction import BlockDifference, Difference, Prediction, prediction_of
 from ondevice_sora.reports.rows import UNKNOWN
-from ondevice_sora.reports.timeline import title
 
 MOST_BLOCKS = 40
 SAME = "same"
@@ -71,7 +70,7 @@ def _block(block: BlockDifference) -> BlockLine:
     variant = "" if block.variant == "plain" else f"{block.variant} "
     return BlockLine(
         block.block,
-        f"{variant}{title(block.component).lower()}",
+        f"{variant}{block.component}",
         [
             _off(block.off_s),
             str(block.num_runs),

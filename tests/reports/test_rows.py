@@ -59,7 +59,7 @@ def test_facts_quote_the_result(trace: Trace) -> None:
         ("Peak footprint", "610 MB", "limit 1.00 GB, 390 MB free"),
         ("Doubt about the limit", "4.0 %", "that it lies below the peak"),
         ("GPU busy", "78 %", "CPU 15 %, Load 52 %"),
-        ("Denoiser step", "4.00 s", "median of 3 steps"),
+        ("One denoiser step", "4.00 s", "median of 3 steps"),
     ]
 
 
