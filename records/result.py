@@ -49,6 +49,7 @@ class BlockRow(msgspec.Struct, frozen=True):
     """One block in one variant: its costs, how often it is loaded and run, and what its figures rest on.
 
     falls_back   the Neural Engine was asked for and is not known to take so large a package: priced on the GPU
+    clean_bytes  mapped while it is loaded, as pages of its file, and not charged to the app
     """
 
     component: Line
@@ -66,6 +67,8 @@ class BlockRow(msgspec.Struct, frozen=True):
     load_marks: dict[Mark, Share]
     run_marks: dict[Mark, Share]
     falls_back: bool = False
+    loading: Line = "core_ml"
+    clean_bytes: Bytes = 0
 
 
 class Generation(msgspec.Struct, frozen=True):

@@ -114,6 +114,7 @@ class _Engine:
         self.size = costs.resident_bytes
         self.stored = costs.stored_bytes
         self.working = costs.working_bytes
+        self.clean = costs.clean_bytes or (0,) * len(schedule.blocks)
         self.transient, self.residual = machine.memory.shares_of(self.size)
         self.env = simpy.Environment()
         self.ledger = Ledger(machine.memory.baseline, machine.memory.available)
@@ -135,6 +136,7 @@ class _Engine:
         """What stayed from an earlier generation, and what its unloaded blocks left behind."""
         held = sum(self.size[number] for number in schedule.held)
         left = sum(self.residual[number] for number, is_left in enumerate(schedule.columns.is_left) if is_left)
+        self.ledger.map(sum(self.clean[number] for number in schedule.held))
         self.ledger.charge(0.0, resident=held, residual=left)
 
     def outcome(self) -> Outcome:
@@ -155,6 +157,7 @@ class _Engine:
                 yield event
             block = visit.block
             size, transient = self.size[block], self.transient[block]
+            self.ledger.map(self.clean[block])
             if not self.ledger.charge(env.now, loading=size + transient) and self.is_limited:
                 self._over_limit("load", index)
                 return
@@ -216,6 +219,7 @@ class _Engine:
         if self.unload[block] > 0.0:
             yield self.env.timeout(self.unload[block])
         residual = self.residual[block] if visit.leaves else 0
+        self.ledger.map(-self.clean[block])
         self.ledger.charge(self.env.now, resident=-self.size[block], residual=residual)
         self._record("evict", index, start)
 
