@@ -113,7 +113,8 @@ def run(options: argparse.Namespace) -> int:
         return _which_phones(options, names)
     outputs = _outputs(options, names)
     plans = [plan for name in names for plan in _loaded(name, options)]
-    traces = [_simulate(plan, options, with_what_ifs=bool(outputs) or options.json) for plan in plans]
+    is_kept = bool(outputs)
+    traces = [_simulate(plan, options, with_what_ifs=is_kept or options.json, is_kept=is_kept) for plan in plans]
     _write(traces, outputs)
     shown(lambda: _show(traces, as_json=options.json))
     for path in outputs.values():
@@ -160,14 +161,15 @@ def _outputs(options: argparse.Namespace, names: list[str]) -> dict[str, Path]:
     return outputs
 
 
-def _simulate(loaded: LoadedPlan, options: argparse.Namespace, with_what_ifs: bool) -> Trace:
+def _simulate(loaded: LoadedPlan, options: argparse.Namespace, with_what_ifs: bool, is_kept: bool) -> Trace:
+    """`is_kept` says that something is written of it: then it says where it comes from."""
     from msgspec.structs import replace
 
     from ondevice_sora.simulator.simulate import simulate
 
     if options.entitlement:
         loaded = loaded.changed(memory=replace(loaded.plan.memory, entitlement=True))
-    found = simulate(
+    simulation = simulate(
         loaded,
         options.device,
         memory_limit=options.memory_limit,
@@ -175,9 +177,14 @@ def _simulate(loaded: LoadedPlan, options: argparse.Namespace, with_what_ifs: bo
         is_thermal=options.thermal,
         with_what_ifs=with_what_ifs,
         repeat=options.repeat or 1,
-    ).trace
+    )
     check()
-    return found
+    if not is_kept:
+        return simulation.trace
+    from ondevice_sora.provenance import provenance
+
+    made = provenance(options.command, loaded, simulation.prepared.setting.profile)
+    return replace(simulation.trace, provenance=made)
 
 
 def _loaded(name: str, options: argparse.Namespace) -> list[LoadedPlan]:
