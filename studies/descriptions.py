@@ -30,7 +30,10 @@ from ondevice_sora.simulator.ladder import ladder, simulated
 from ondevice_sora.simulator.prepare import Setting, asked, model_of, prepare
 from ondevice_sora.simulator.whole import TITLES, loaded_by, whole_plan
 
-FURTHER = (Request(ConfiguredModel("wan2.1-1.3b"), Shape(832, 480, 81)),)
+FURTHER = (
+    Request(ConfiguredModel("wan2.1-1.3b"), Shape(832, 480, 81)),
+    Request(ConfiguredModel("flux2-klein-4b"), Shape(512, 512, 1), branches=1),
+)
 
 
 def shipped_requests() -> dict[str, Request]:
