@@ -107,6 +107,7 @@ class Planning(msgspec.Struct, frozen=True):
     memory_front    the best plan of each budget that was searched, fastest first, without those that another one beats
                     in both seconds and peak
     storage_front, package_front    of all plans tried
+    notes           what the figures assume, where not everything is known
     """
 
     budget_bytes: int
@@ -122,6 +123,7 @@ class Planning(msgspec.Struct, frozen=True):
     memory_front: list[BudgetPoint]
     storage_front: list[FrontPoint]
     package_front: list[FrontPoint]
+    notes: list[str] = []
 
 
 class Reason(msgspec.Struct, frozen=True):

@@ -1,11 +1,11 @@
 """generate: make a video from a prompt, on this machine, with the model and the sampler of a plan.
 
-The small model, which ships, knows sentences such as "a small red circle moving left slowly on a white background", of
-three shapes and six colours, and refuses others with the nearest that it knows. It runs whole in memory; with --trace
-or --store it runs block by block, to the same frames. The full-size model, opensora, always runs block by block, with the
-weights of --weights: they go into a block store and are loaded, run and evicted as the plan says, within its memory
-budget. Here every block runs on the CPU in float32, whatever the plan says for a phone. What disk, memory and time it
-takes is measured and told beforehand.
+The small model, which ships, knows sentences such as "a small red circle moving left slowly on a white background",
+of three shapes and six colours, and refuses others with the nearest that it knows. It runs whole in memory; with
+--trace or --store it runs block by block, to the same frames. The full-size model, opensora, always runs block by
+block, with the weights of --weights: they go into a block store and are loaded, run and evicted as the plan says,
+within its memory budget. Here every block runs on the CPU in float32, whatever the plan says for a phone. What disk,
+memory and time it takes is measured and told beforehand.
 
 Writes the video (MP4, or GIF), a PNG contact sheet and a JSON sidecar with the plan, the seed, the drifts' cosines of
 every step and the timings. It needs PyTorch and imageio.

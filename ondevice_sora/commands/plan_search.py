@@ -25,7 +25,7 @@ from ondevice_sora.commands.common import (
     status_line,
 )
 from ondevice_sora.commands.which_phones import HELP as SEVERAL_HELP
-from ondevice_sora.commands.which_phones import devices_of, names_several, show_ladder
+from ondevice_sora.commands.which_phones import devices_of, names_several, show_ladders
 
 if TYPE_CHECKING:
     from ondevice_sora.plans.schema import LoadedPlan, Plan
@@ -262,6 +262,10 @@ def _which_phones(options: argparse.Namespace) -> int:
     """On each of several devices the plan found for it. Raises UserError."""
     from msgspec.structs import replace
 
+    from ondevice_sora.plans.schema import load_plan
+    from ondevice_sora.simulator.core_ai import assumptions
+    from ondevice_sora.simulator.ladder import ladder
+
     unused = ("memory", "evaluations", "steps", "quality", "output", "pareto", "front", "report", "state")
     refuse_without_effect(options, unused, "with several devices", "Leave it out, or name one device.")
     if "," in options.model:
@@ -278,7 +282,9 @@ def _which_phones(options: argparse.Namespace) -> int:
             kill_share=row.kill_share,
         )
 
-    return show_ladder(options.model, devices_of(options.device), attempt, as_json=options.json)
+    notes = assumptions(load_plan(MODELS.get(options.model, options.model)).plan)
+    found = ladder(options.model, devices_of(options.device), attempt, notes)
+    return show_ladders([found], as_json=options.json)
 
 
 def _outputs(options: argparse.Namespace, models: list[str], devices: list[str]) -> dict[str, Path]:
