@@ -28,6 +28,7 @@ def render_video(video: bytes, suffix: str, record: dict[str, Any], provenance: 
     """The whole page as text. `video` is a file's bytes, of a kind in MEDIA_TYPES; `record` the sidecar."""
     link = f"data:{MEDIA_TYPES[suffix]};base64,{base64.b64encode(video).decode()}"
     shape = record["video"]
+    steps = [_step(number, step) for number, step in enumerate(record["steps"])]
     return page(
         "video.html",
         title=record["prompt"],
@@ -41,7 +42,8 @@ def render_video(video: bytes, suffix: str, record: dict[str, Any], provenance: 
         evaluations=f"{record['num_evaluations']} of {len(record['timesteps'])}",
         stages=[(name, format_seconds(record[key])) for key, name in STAGES.items()],
         machine=", ".join(f"{key} {value}" for key, value in record["machine"].items()),
-        steps=[_step(number, step) for number, step in enumerate(record["steps"])],
+        steps=steps,
+        has_more=any(step.what for step in steps),
         source=source_of(provenance),
     )
 
