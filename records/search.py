@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from ondevice_sora.profiles.figures import Mark
-from ondevice_sora.records.result import Verdict, WhatIf
+from ondevice_sora.records.result import Verdict
+from ondevice_sora.records.trace import Trace
 
 
 class PlannedBlock(msgspec.Struct, frozen=True):
@@ -74,6 +75,7 @@ class BudgetPoint(FrontPoint, frozen=True):
 class VariantPoint(BudgetPoint, frozen=True):
     """The best plan of so many network evaluations, these precisions and these compute units (by component).
 
+    branches        of guidance, in a batch or in turn, where that was free
     estimated_db    how near its latents are estimated to come to those of all steps, from a file of planned grids; null
                     without one, and for all steps. What a precision costs in quality is not in it: it was not measured
     share_by_mark   how much of the total rests on figures of each mark
@@ -84,6 +86,7 @@ class VariantPoint(BudgetPoint, frozen=True):
     precision: dict[str, str]
     compute_units: dict[str, str]
     share_by_mark: dict[Mark, float]
+    branches: str | None = None
 
 
 class RefusedVariant(msgspec.Struct, frozen=True):
@@ -93,6 +96,7 @@ class RefusedVariant(msgspec.Struct, frozen=True):
     precision: dict[str, str]
     compute_units: dict[str, str]
     reason: str
+    branches: str | None = None
 
 
 class Planning(msgspec.Struct, frozen=True):
@@ -106,6 +110,7 @@ class Planning(msgspec.Struct, frozen=True):
     memory_front    the best plan of each budget that was searched, fastest first, without those that another one beats
                     in both seconds and peak
     storage_front, package_front    of all plans tried
+    notes           what the figures assume, where not everything is known
     """
 
     budget_bytes: int
@@ -121,6 +126,7 @@ class Planning(msgspec.Struct, frozen=True):
     memory_front: list[BudgetPoint]
     storage_front: list[FrontPoint]
     package_front: list[FrontPoint]
+    notes: list[str] = []
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -179,11 +185,17 @@ class Sensitivity(msgspec.Struct, frozen=True):
     high_s: float
 
 
+class PlanReport(msgspec.Struct, frozen=True):
+    """All that a page shows of one plan: its simulation, why it takes as long as it does, what that depends on."""
+
+    trace: Trace
+    explanation: Explanation
+    sensitivities: list[Sensitivity]
+
+
 class SearchReport(msgspec.Struct, frozen=True):
-    """All that the page of a search shows. From `explanation` on it is about the plan found on the first device."""
+    """All that the page of a search shows. `chosen` is the plan found, on the first device."""
 
     model: str
     planning: Planning
-    explanation: Explanation
-    sensitivities: list[Sensitivity]
-    what_ifs: list[WhatIf]
+    chosen: PlanReport

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 import shutil
+import sys
 import textwrap
 from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
+from ondevice_sora.base.text import in_one_line
 from ondevice_sora.commands.common import EXIT_UNUSABLE
 
 RENAMED = {
@@ -39,10 +42,12 @@ class Parser(argparse.ArgumentParser):
         self.register("action", "store", _StoreOnce)
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
-        """Exits with status 2 where something cannot be used."""
-        options, left = self.parse_known_args(args, namespace)
+        """The options; `command` among them is the whole command line. Exits with status 2 for what is not usable."""
+        given = sys.argv[1:] if args is None else list(args)
+        options, left = self.parse_known_args(given, namespace)
         if left:
             self._chosen(options)._refuse(left)
+        options.command = command_line(self.prog, given)
         return options
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
@@ -81,6 +86,11 @@ class Parser(argparse.ArgumentParser):
         here = [each for each in RENAMED.get(name, ()) if each in self.option_names]
         close = here or get_close_matches(name, self.option_names, n=1, cutoff=0.6)
         self.error(f"there is no option {name} here." + (f" Did you mean {' or '.join(close)}?" if close else ""))
+
+
+def command_line(program: str, arguments: Sequence[str]) -> str:
+    """As it can be pasted into a shell; in one line whatever the arguments hold."""
+    return in_one_line(shlex.join([*program.split(), *arguments]))
 
 
 class _StoreOnce(argparse.Action):

@@ -36,13 +36,14 @@ from ondevice_sora.commands.options import (
     plan_of,
     plans_of,
 )
-from ondevice_sora.commands.which_phones import devices_of, names_several, show_ladder
+from ondevice_sora.commands.which_phones import devices_of, names_several, show_ladders
 
 if TYPE_CHECKING:
     from ondevice_sora.plans.schema import LoadedPlan, Plan
     from ondevice_sora.profiles.devices import Device
     from ondevice_sora.records.ladder import Rung
-    from ondevice_sora.records.search import Planning
+    from ondevice_sora.records.provenance import Provenance
+    from ondevice_sora.records.search import Planning, PlanReport
     from ondevice_sora.simulator.prepare import Setting
     from ondevice_sora.simulator.search.problem import Scored
     from ondevice_sora.simulator.search.state import Known
@@ -53,7 +54,7 @@ DEFAULT_SECONDS = 60.0
 SMALLER_BUDGETS = 8
 MOST_CERTAIN = 0.999
 MOST_DOUBT = 0.05
-FREEDOMS = ("evaluations", "precision", "compute_units")
+FREEDOMS = ("evaluations", "precision", "compute_units", "branches")
 WITHOUT, EVALUATIONS = "without --evaluations", "Add it, such as --evaluations 6..30."
 SAVED_EVERY_S, SHOWN_EVERY_S = 5.0, 0.2
 
@@ -120,6 +121,11 @@ def add_search_arguments(parser: argparse.ArgumentParser) -> None:
         help="where all blocks of a component may run, such as decoder=cpu_only,cpu_and_gpu",
     )  # fmt: skip
     parser.add_argument(
+        "--branches", nargs="+", choices=["batch", "in_turn"], metavar="HOW",
+        help="how guidance may compute its branches: both in one batch, or in_turn, every block for one and then for "
+        "the other; '--branches batch in_turn' tries both",
+    )  # fmt: skip
+    parser.add_argument(
         "--steps", metavar="FILE",
         help="grids for --evaluations and their estimated quality, made by `steps plan` (default: the model's that "
         "ships, or else even grids)",
@@ -153,6 +159,11 @@ def add_explain_arguments(parser: argparse.ArgumentParser) -> None:
     add_device(parser)
     add_conditions(parser)
     add_json(parser)
+    parser.add_argument(
+        "--report", nargs="?", const="", metavar="HTML",
+        help="write a page with the timeline, memory and this explanation (default PLAN.explained.html)",
+    )  # fmt: skip
+    add_force(parser)
 
 
 def _counts(text: str) -> range:
@@ -228,7 +239,7 @@ def run_search(options: argparse.Namespace) -> int:
         if "report" in outputs:
             written = f"the plan found is in {outputs['output']}, " if "output" in outputs else ""
             with interrupts.keeping(f"{written}no report was written{_going_on(options, 'with --force ')}"):
-                _write_report(searched, outputs["report"])
+                _write_report(searched, outputs["report"], options.command)
     answers = list(plannings.values())
     if options.json:
         document = answers[0] if len(models) == 1 else {"results": plannings}
@@ -257,6 +268,10 @@ def _which_phones(options: argparse.Namespace, models: list[str], devices: list[
     """On each of several devices the plan found for it. Raises UserError."""
     from msgspec.structs import replace
 
+    from ondevice_sora.plans.schema import load_plan
+    from ondevice_sora.simulator.core_ai import assumptions
+    from ondevice_sora.simulator.ladder import ladder
+
     unused = (
         "budget", "memory_limit", "entitlement", "evaluations", "steps", "quality", "output", "pareto", "front",
         "report", "state",
@@ -276,7 +291,8 @@ def _which_phones(options: argparse.Namespace, models: list[str], devices: list[
             kill_share=row.kill_share,
         )
 
-    return show_ladder(models[0], devices_of(devices), attempt, as_json=options.json)
+    found = ladder(models[0], devices_of(devices), attempt, assumptions(load_plan(models[0]).plan))
+    return show_ladders([found], as_json=options.json)
 
 
 def _outputs(options: argparse.Namespace, models: list[str], devices: list[str]) -> dict[str, Path]:
@@ -405,7 +421,8 @@ def run_variants(options: argparse.Namespace, models: list[str], devices: list[s
     if options.quality is not None and file is None:
         what = f"nothing is known of the quality of fewer evaluations of '{loaded.plan.model_name}'"
         raise UserError(what, "--quality", "Make a file of planned grids with `steps plan`, and name it with --steps.")
-    freedoms = Freedoms(counts, file, dict(options.precision or ()), dict(options.compute_units or ()))
+    branches = tuple(dict.fromkeys(options.branches or ()))
+    freedoms = Freedoms(counts, file, dict(options.precision or ()), dict(options.compute_units or ()), branches)
     inputs = [models[0], *devices, *([options.steps] if options.steps else [])]
     output = output_path(options.output, "", options.force, inputs) if options.output else None
     folder = _folder(options, models)
@@ -444,7 +461,8 @@ def run_variants(options: argparse.Namespace, models: list[str], devices: list[s
         folder.mkdir(exist_ok=True)
         here = loaded.moved_to(folder).model
         for each in points:
-            chosen = [str(each.evaluations), *each.precision.values(), *each.compute_units.values()]
+            branches_of = [each.branches] if each.branches else []
+            chosen = [str(each.evaluations), *branches_of, *each.precision.values(), *each.compute_units.values()]
             name = output_path(str(folder / f"{'-'.join(chosen)}.yaml"), "", options.force)
             write_yaml(name, {**each.plan, "model": here}, f"{each.total_s:.6f} s predicted.")
             written.append(name)
@@ -460,21 +478,34 @@ def _going_on(options: argparse.Namespace, how: str = "") -> str:
     return f"; the same command {how}goes on from {options.state}" if options.state else ""
 
 
-def _write_report(searched: _Searched, path: Path) -> None:
+def _write_report(searched: _Searched, path: Path, command: str) -> None:
     """Raises UserError."""
+    from ondevice_sora.plans.schema import LoadedPlan
+    from ondevice_sora.provenance import provenance
     from ondevice_sora.records.search import SearchReport
     from ondevice_sora.reports.page.search import write_search
+
+    best, setting = searched.best, searched.settings[0]
+    made = provenance(command, LoadedPlan(best.plan), setting.profile)
+    write_search(SearchReport(searched.model, searched.answer, _plan_report(best, setting, made)), path)
+
+
+def _plan_report(loaded: LoadedPlan, setting: Setting, made: Provenance) -> PlanReport:
+    """Raises UserError."""
+    from msgspec.structs import replace
+
+    from ondevice_sora.records.search import PlanReport
     from ondevice_sora.simulator.changes.explain import explain
     from ondevice_sora.simulator.changes.sensitivity import sensitivities
-    from ondevice_sora.simulator.changes.whatif import what_ifs
-    from ondevice_sora.simulator.prepare import prepare
+    from ondevice_sora.simulator.simulate import simulation_of
 
-    prepared = prepare(searched.best, searched.settings[0])
-    explanation = explain(prepared)
+    simulation = simulation_of(loaded, setting, with_what_ifs=True)
     interrupts.check()
-    sensitive = sensitivities(prepared)
+    explanation = explain(simulation.prepared)
     interrupts.check()
-    write_search(SearchReport(searched.model, searched.answer, explanation, sensitive, what_ifs(prepared)), path)
+    sensitive = sensitivities(simulation.prepared)
+    interrupts.check()
+    return PlanReport(replace(simulation.trace, provenance=made), explanation, sensitive)
 
 
 class _Progress:
@@ -511,17 +542,30 @@ class _Progress:
 
 def run_explain(options: argparse.Namespace) -> int:
     """Raises UserError."""
-
     from ondevice_sora.plans.schema import load_plan
     from ondevice_sora.simulator.changes.explain import explain
     from ondevice_sora.simulator.prepare import asked, prepare
 
-    loaded = entitled(load_plan(plan_of(options)), options)
-    explanation = explain(prepare(*asked(loaded, options.device or DEFAULT_DEVICE, **conditions_of(options))))
+    plan, device = plan_of(options), options.device or DEFAULT_DEVICE
+    path = None
+    if options.report is not None:
+        path = output_path(options.report, f"{Path(plan).stem}.explained.html", options.force, [plan, device])
+    loaded, setting = asked(entitled(load_plan(plan), options), device, **conditions_of(options))
+    if path is None:
+        explanation = explain(prepare(loaded, setting))
+    else:
+        from ondevice_sora.provenance import provenance
+        from ondevice_sora.reports.page.report import write_plan_report
+
+        report = _plan_report(loaded, setting, provenance(options.command, loaded, setting.profile))
+        write_plan_report(report, path)
+        explanation = report.explanation
     if options.json:
         print(json_text(explanation))
     else:
         from ondevice_sora.reports.terminal.search import print_explanation
 
         print_explanation(explanation)
+    if path is not None:
+        print(f"Wrote {path}", file=sys.stderr)
     return EXIT_FITS

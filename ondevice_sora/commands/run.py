@@ -41,7 +41,7 @@ Of a plan that runs from a store, `model` is the store's model.yaml and componen
 --device, the working memory and the baseline that the profile measured count against the budget. `simulate --plan
 plan.yaml --device host.yaml` predicts the same run.
 """
-OF_EXPORTS = ("backend", "schedule", "gif", "scale", "output")
+OF_EXPORTS = ("backend", "schedule", "gif", "scale", "output", "page")
 OF_STORES = ("device", "buffered", "verify")
 
 
@@ -94,9 +94,12 @@ def run(options: argparse.Namespace) -> int:
 
 def _run_stored(options: argparse.Namespace) -> int:
     """Raises UserError."""
+    from msgspec.structs import replace
+
     from ondevice_sora.base.units import format_bytes, format_seconds
     from ondevice_sora.plans.schema import load_plan
     from ondevice_sora.profiles.profile import load_profile
+    from ondevice_sora.provenance import provenance
     from ondevice_sora.records.trace import write_trace
     from ondevice_sora.reports.terminal.console import table_console
     from ondevice_sora.reports.terminal.table import print_facts
@@ -153,6 +156,7 @@ def _run_stored(options: argparse.Namespace) -> int:
         }
         print_facts(console, facts.items())
     if path is not None:
-        write_trace(trace, path)
+        made = provenance(options.command, loaded, None if known is None else known[0])
+        write_trace(replace(trace, provenance=made), path)
         wrote(path)
     return EXIT_FITS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from ondevice_sora import __version__
 from ondevice_sora.base.errors import UserError
@@ -34,13 +34,17 @@ from ondevice_sora.commands.options import (
     plans_of,
 )
 from ondevice_sora.commands.parser import Parser
-from ondevice_sora.commands.which_phones import devices_of, names_several, show_ladder
+from ondevice_sora.commands.which_phones import devices_of, names_several, show_ladders
+from ondevice_sora.profiles.blocks import Loading
 
 if TYPE_CHECKING:
     from ondevice_sora.plans.schema import LoadedPlan
+    from ondevice_sora.records.ladder import Ladder
     from ondevice_sora.records.trace import Trace
 
 DEFAULT_PLAN = "ours-256"
+LOADINGS = get_args(Loading)
+BOTH = "both"
 EXAMPLES = """
 examples:
   simulate                        our plan at 256x256 on an iPhone 15 Pro
@@ -50,6 +54,8 @@ examples:
   simulate app-256-all ours-256   two plans side by side
   simulate app-256-all --device all
                                   which phones it fits
+  simulate app-256-all --device all --loading both
+                                  the same through Core ML, and with Core AI
   simulate --model wan2.1-1.3b --video 480x320x49
                                   a model of the hub, before anything is decided
   simulate --repeat 3             after installing, at the next launch, once more
@@ -70,6 +76,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--video", type=shape_argument, metavar="WxHxFRAMES", help="the shape for --model, such as 480x320x49"
     )
     add_device(parser, several=True)
+    parser.add_argument(
+        "--loading",
+        choices=(*LOADINGS, BOTH),
+        help="what loads every component, whatever the plan says; both are told beside each other",
+    )
     add_conditions(parser)
     parser.add_argument(
         "--repeat",
@@ -102,7 +113,9 @@ def run(options: argparse.Namespace) -> int:
         return _which_phones(options, names, devices)
     (options.device,) = devices
     outputs = _outputs(options, names)
-    traces = [_simulate(name, options, with_what_ifs=bool(outputs) or options.json) for name in names]
+    loaded = [plan for name in names for plan in _loaded(name, options)]
+    is_kept = bool(outputs)
+    traces = [_simulate(plan, options, with_what_ifs=is_kept or options.json, is_kept=is_kept) for plan in loaded]
     _write(traces, outputs)
     shown(lambda: _show(traces, as_json=options.json))
     for path in outputs.values():
@@ -117,15 +130,18 @@ def _which_phones(options: argparse.Namespace, names: list[str], devices: list[s
         raise UserError("several plans and several devices are named", mend="Name one plan, or one device.")
     unused = ("memory_limit", "entitlement", "repeat", "report", "trace", "perfetto")
     refuse_without_effect(options, unused, "with several devices", "Leave it out, or name one device.")
-    loaded = _loaded(names[0], options)
-    from ondevice_sora.simulator.ladder import simulated
+    from ondevice_sora.simulator.core_ai import assumptions
+    from ondevice_sora.simulator.ladder import ladder, simulated
 
-    return show_ladder(
-        loaded.plan.name,
-        devices_of(devices),
-        lambda device, rung: simulated(loaded, device.key, rung, options.os, options.thermal),
-        as_json=options.json,
-    )
+    def tried(loaded: LoadedPlan) -> Ladder:
+        return ladder(
+            loaded.plan.name,
+            devices_of(devices),
+            lambda device, rung: simulated(loaded, device.key, rung, options.os, options.thermal),
+            assumptions(loaded.plan),
+        )
+
+    return show_ladders([tried(loaded) for loaded in _loaded(names[0], options)], as_json=options.json)
 
 
 def _outputs(options: argparse.Namespace, names: list[str]) -> dict[str, Path]:
@@ -136,6 +152,8 @@ def _outputs(options: argparse.Namespace, names: list[str]) -> dict[str, Path]:
     for kind in ("trace", "perfetto"):
         if kind in wanted and len(names) > 1:
             raise UserError(f"--{kind} writes one plan, but {len(names)} are given", mend="Give one --plan at a time.")
+        if kind in wanted and options.loading == BOTH:
+            raise UserError(f"--{kind} writes one run, and --loading {BOTH} makes two", mend="Name one of them.")
     inputs = [*names, options.device]
     outputs = {
         kind: output_path(given, f"{stem}{suffixes[kind]}", options.force, inputs) for kind, given in wanted.items()
@@ -144,22 +162,41 @@ def _outputs(options: argparse.Namespace, names: list[str]) -> dict[str, Path]:
     return outputs
 
 
-def _simulate(name: str, options: argparse.Namespace, with_what_ifs: bool) -> Trace:
+def _simulate(loaded: LoadedPlan, options: argparse.Namespace, with_what_ifs: bool, is_kept: bool) -> Trace:
+    """`is_kept` says that something is written of it: then it says where it comes from."""
+    from msgspec.structs import replace
+
     from ondevice_sora.simulator.simulate import simulate
 
-    found = simulate(
-        entitled(_loaded(name, options), options),
+    loaded = entitled(loaded, options)
+    simulation = simulate(
+        loaded,
         options.device,
         **conditions_of(options),
         with_what_ifs=with_what_ifs,
         repeat=options.repeat or 1,
-    ).trace
+    )
     check()
-    return found
+    if not is_kept:
+        return simulation.trace
+    from ondevice_sora.provenance import provenance
+
+    made = provenance(options.command, loaded, simulation.prepared.setting.profile)
+    return replace(simulation.trace, provenance=made)
 
 
-def _loaded(name: str, options: argparse.Namespace) -> LoadedPlan:
-    """The plan of that name, or the one of --model. Raises UserError."""
+def _loaded(name: str, options: argparse.Namespace) -> list[LoadedPlan]:
+    """The plan of that name, or the one of --model, loaded as --loading says. Raises UserError."""
+    plan = _named(name, options)
+    if options.loading is None:
+        return [plan]
+    from ondevice_sora.simulator.whole import loaded_by
+
+    return [loaded_by(plan, how) for how in LOADINGS if options.loading in (how, BOTH)]
+
+
+def _named(name: str, options: argparse.Namespace) -> LoadedPlan:
+    """Raises UserError."""
     if options.model is not None:
         from ondevice_sora.simulator.whole import whole_plan
 

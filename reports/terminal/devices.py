@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ondevice_sora.base.units import format_bytes, format_seconds
+from ondevice_sora.plans.schedule_file import hash_of
 from ondevice_sora.profiles.blocks import span_name
 from ondevice_sora.profiles.costs import figures
 from ondevice_sora.profiles.devices import Device, MemoryLimit
 from ondevice_sora.profiles.figures import Figure
-from ondevice_sora.profiles.profile import FitRecord, Profile
+from ondevice_sora.profiles.profile import FitRecord, Profile, profile_data
 from ondevice_sora.reports.rows import UNITS
 from ondevice_sora.reports.terminal.console import Console, table_console
 from ondevice_sora.reports.terminal.table import numbers, print_facts, print_table, text
@@ -43,7 +44,7 @@ def print_profile(profile: Profile, device: Device) -> None:
     _print_figures(console, {name: figure for name, figure in hardware.items() if figure is not None})
     console.print("\nMemory limits")
     print_facts(console, [_limit_fact(row) for row in device.memory_limits])
-    console.print(f"\nCosts (profile: {profile.name})")
+    console.print(f"\nCosts (profile: {profile.name}, SHA-256 {hash_of(profile_data(profile))})")
     _print_figures(console, figures(profile.costs))
     if profile.noise is not None:
         console.print(f"\nWhole runs differ by {profile.noise.spread:.1%} ({profile.noise.source})")

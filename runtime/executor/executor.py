@@ -57,8 +57,9 @@ class Executor:
 
     `memory` is what a run is known to add to the process beside weights and working memory, as in the schedule: the
     ledger counts it. Entering the `with` takes `setup_s`, mostly to have the system provide the buffers' pages, and to
-    load what a plan with `start: loaded` finds in memory; the trace begins after it. `limit_bytes` is the limit that
-    the trace names where the plan has no budget, by default this machine's memory.
+    load what a plan with `start: loaded` finds in memory; the trace begins after it. `limit_bytes` is what
+    the trace calls the limit, by default this machine's memory; `device` what it calls the device, by default this
+    machine.
     """
 
     def __init__(
@@ -70,14 +71,15 @@ class Executor:
         clock: Callable[[], float] = time.perf_counter,
         stall_s: float = STALL_S,
         close_s: float = CLOSE_S,
-        device: str = "host",
+        device: str | None = None,
         memory: MemoryModel | None = None,
         limit_bytes: int | None = None,
         on_slow: Callable[[str, float], None] | None = None,
     ) -> None:
         self.schedule, self.visits, self.costs = schedule, schedule.visits, costs
         self.backend = backend
-        self.device, self.clock, self.stall_s, self.close_s = device, clock, stall_s, close_s
+        self.device = device or this_host().name
+        self.clock, self.stall_s, self.close_s = clock, stall_s, close_s
         self.memory, self.on_slow = memory or MemoryModel(), on_slow
         self.budget = schedule.plan.memory.budget
         self._assigned = assign(schedule, backend.file_of, backend.size_of)
@@ -157,6 +159,12 @@ class Executor:
         Raises UserError for what the user can mend (a broken file, no memory, a stalled disk), BlockError for the rest,
         ValueError if the schedule's next pass is another component's.
         """
+        return self.play_each(component, [state], units)[0]
+
+    def play_each(
+        self, component: str, states: Sequence[Mapping[str, Tensor]], units: Sequence[Unit] | None = None
+    ) -> list[State]:
+        """The same for several states: a block that is loaded runs for one after the other. Raises as `play`."""
         if self._pass >= len(self.schedule.passes):
             raise ValueError(f"the schedule is at its end; there is no further pass of {component}")
         current = self.schedule.passes[self._pass]
@@ -164,7 +172,7 @@ class Executor:
         if component != expected:
             raise ValueError(f"the schedule's next pass is of {expected}, not of {component}")
         self._pass += 1
-        now: State = dict(state)
+        now: list[State] = [dict(state) for state in states]
         with torch.no_grad():
             for index in range(current.first, current.first + current.length):
                 interrupts.check()
@@ -211,7 +219,8 @@ class Executor:
             model=self.backend.model,
             spans=sorted(self._spans, key=lambda span: span.end_s),
             memory=list(self._ledger.samples),
-            limit_bytes=int(self.budget) if self.budget is not None else self.limit_bytes,
+            limit_bytes=self.limit_bytes,
+            budget_bytes=int(self.budget) if self.budget is not None else None,
             conditions={**facts, **(conditions or {})},
             footprint=self._meter.samples,
         )
@@ -357,14 +366,16 @@ class Executor:
         if self._failure is not None:
             raise self._failure
 
-    def _run(self, index: int, state: State, units: Sequence[Unit] | None) -> State:
+    def _run(self, index: int, states: list[State], units: Sequence[Unit] | None) -> list[State]:
         visit = self.visits[index]
         working = self.costs.working_bytes[visit.block]
         with self._condition:
             start_s = self.clock()
             self._charge("run", index, working=working)
         try:
-            state = self.backend.run(visit.block, self._assigned.holdings[index], state, units)
+            for place, state in enumerate(states):
+                states[place] = self.backend.run(visit.block, self._assigned.holdings[index], state, units)
+                del state
         except UserError:
             raise
         except (MemoryError, RuntimeError) as error:
@@ -376,7 +387,7 @@ class Executor:
         with self._condition:
             self._charge("run", index, working=-working)
             self._record("run", index, start_s, working, visit.first_run)
-        return state
+        return states
 
     def _finish(self, index: int) -> None:
         with self._condition:
