@@ -129,8 +129,18 @@ def needing(extra: str) -> Iterator[None]:
         raise UserError(f"this needs {name}, which is not installed", mend=how_to_install(extra)) from None
 
 
-def output_path(given: str, default: str, force: bool, inputs: Sequence[str] = ()) -> Path:
+KINDS = {suffix: frozenset(kinds) for kinds in ((".htm", ".html"), (".yml", ".yaml"), (".json",)) for suffix in kinds}
+"""The suffixes that a file of some kind may have."""
+OTHER_KINDS = frozenset(
+    (".htm", ".html", ".yml", ".yaml", ".json", ".csv", ".parquet", ".pdf", ".png", ".svg", ".mp4", ".gif", ".md")
+)
+"""Suffixes that say what a file is: nothing else is written under such a name."""
+
+
+def output_path(given: str, default: str, force: bool, inputs: Sequence[str] = (), kind: str = "") -> Path:
     """Where to write: the path given, or the default name if the option was given without one.
+
+    A name that ends as files of another kind do is refused; the kind is the default's, or that of `kind`, as '.yaml'.
 
     A link is followed: what it leads to is written, and the link stays. Raises UserError if something is there and must
     not be overwritten, --force or not if it is one of `inputs` (there already or not yet), if it is a link that leads
@@ -139,6 +149,8 @@ def output_path(given: str, default: str, force: bool, inputs: Sequence[str] = (
     named = Path(given or default)
     if "\0" in str(named):
         raise UserError("a name cannot have a NUL in it", str(named))
+    if given == "-":
+        raise UserError("'-' is a file's name here, not standard output", mend="Write /dev/stdout, or a file's name.")
     path = named if is_stream(named) else Path(os.path.realpath(named)) if os.path.islink(named) else named
     # os.path answers "no" where Path raises: a name that is too long
     if os.path.isdir(path):
@@ -155,6 +167,11 @@ def output_path(given: str, default: str, force: bool, inputs: Sequence[str] = (
         raise UserError("what is there is not a file", str(named), "Choose another name.")
     if os.path.isfile(path) and not force:
         raise UserError("the file exists already", str(named), "Choose another name, or overwrite it with --force.")
+    kinds = KINDS.get(Path(kind or default).suffix.lower())
+    if kinds is not None and named.suffix.lower() in OTHER_KINDS - kinds:
+        written = max(kinds, key=len)
+        what = f"a {written} file is written, and this name ends in {named.suffix}"
+        raise UserError(what, str(named), f"Choose a name that ends in {written}.")
     return path
 
 
@@ -279,6 +296,10 @@ def json_text(document: object) -> str:
     return msgspec.json.format(msgspec.json.encode(document), indent=1).decode()
 
 
+LEAST_SIZE = 100_000
+"""Bytes. Less is a size whose unit was forgotten: 3 for 3 GB."""
+
+
 def size_argument(text: str) -> int:
     """'3.3 GB' for argparse."""
     from ondevice_sora.base.units import parse_bytes
@@ -289,6 +310,9 @@ def size_argument(text: str) -> int:
         raise argparse.ArgumentTypeError(str(error)) from None
     if size <= 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a size above zero.")
+    if size < LEAST_SIZE:
+        mend = f"Write '{text} GB' or '{text} MB'." if text.strip().isdigit() else "Nothing runs in so little."
+        raise argparse.ArgumentTypeError(f"{text!r} is {size} bytes. {mend}")
     return size
 
 

@@ -95,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
     """Raises UserError."""
     path = None
     if options.output is not None:
-        path = output_path(options.output, "", options.force, [options.config])
+        path = output_path(options.output, "", options.force, [options.config], kind=".yaml")
     request = _request(options)
     with needing("describe"):
         from ondevice_sora.runtime.describe.describe import describe, write_model

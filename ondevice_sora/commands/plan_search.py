@@ -297,7 +297,7 @@ def _which_phones(options: argparse.Namespace, models: list[str], devices: list[
 
 def _outputs(options: argparse.Namespace, models: list[str], devices: list[str]) -> dict[str, Path]:
     """Where to write what was asked for, checked before the search. Raises UserError."""
-    defaults = {"output": "", "pareto": "", "report": f"{Path(models[0]).stem}.search.html"}
+    defaults = {"output": "plan.yaml", "pareto": "fronts.json", "report": f"{Path(models[0]).stem}.search.html"}
     asked = {
         name: given for name in defaults if (given := getattr(options, name)) or (name == "report" and given == "")
     }
@@ -424,7 +424,7 @@ def run_variants(options: argparse.Namespace, models: list[str], devices: list[s
     branches = tuple(dict.fromkeys(options.branches or ()))
     freedoms = Freedoms(counts, file, dict(options.precision or ()), dict(options.compute_units or ()), branches)
     inputs = [models[0], *devices, *([options.steps] if options.steps else [])]
-    output = output_path(options.output, "", options.force, inputs) if options.output else None
+    output = output_path(options.output, "plan.yaml", options.force, inputs) if options.output else None
     folder = _folder(options, models)
     settings = _settings(loaded.plan, devices, options)
     budget, source = budget_for(settings, options.budget, options.risk, options.max_kill_share)

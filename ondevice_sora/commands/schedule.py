@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
     inputs = [str(options.export / "manifest.json"), options.device or ""]
     path = options.export / SCHEDULE
     if options.output is not None and Path(options.output).absolute() != path.absolute():
-        path = output_path(options.output, "", options.force, [*inputs, str(path)])
+        path = output_path(options.output, "", options.force, [*inputs, str(path)], kind=".json")
     file = schedule_of(options.export, options.device or DEFAULT_DEVICE, options.memory_limit)
     write_schedule(path, file)
     if options.json:
