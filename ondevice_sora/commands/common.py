@@ -16,7 +16,7 @@ from ondevice_sora.base.files.opening import reason
 from ondevice_sora.base.files.writing import is_stream
 from ondevice_sora.base.installation import how_to_install, missing_in_a_wheel
 from ondevice_sora.base.interrupts import Interrupted, check, noted
-from ondevice_sora.base.streams import as_is, discard, safe_streams
+from ondevice_sora.base.streams import discard, safe_streams
 from ondevice_sora.base.units import format_bytes
 
 if TYPE_CHECKING:
@@ -195,81 +195,6 @@ def distinct(outputs: Iterable[Path]) -> None:
     for number, path in enumerate(outputs):
         if any(_is_same(str(other), path) for other in outputs[:number]):
             raise UserError("two outputs have the same name", mend="Give each its own.")
-
-
-@contextmanager
-def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on the terminal, none where nobody is looking; what it gives advances it by a count.
-
-    Advancing it raises an interruption that has come.
-    """
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    console = Console(file=as_is(sys.stderr))
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
-    )  # fmt: skip
-    if not console.is_terminal:
-        yield lambda count: check()
-        return
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(what, total=total)
-
-        def advance(count: int) -> None:
-            progress.advance(task, count)
-            check()
-
-        yield advance
-
-
-@contextmanager
-def timed_bar(expected_s: float) -> Iterator[Callable[[str, float], None]]:
-    """A bar on the terminal for pieces that are expected to take so many seconds in all, none where nobody is looking.
-
-    What it gives is called as a piece begins, with its name and the seconds that it is expected to take. It raises an
-    interruption that has come.
-    """
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    console = Console(file=as_is(sys.stderr))
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    if not console.is_terminal:
-        yield lambda words, seconds: check()
-        return
-    with Progress(*columns, console=console, transient=True) as progress:
-        task, begun_s = progress.add_task("", total=expected_s), 0.0
-
-        def begin(words: str, seconds: float) -> None:
-            nonlocal begun_s
-            progress.update(task, description=words, advance=begun_s)
-            begun_s = seconds
-            check()
-
-        yield begin
-
-
-@contextmanager
-def status_line() -> Iterator[Callable[[str], None]]:
-    """A line on the terminal in words that change, none where nobody is looking; what it gives sets the words."""
-    if not sys.stderr.isatty():
-        yield lambda words: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-    with Progress(*columns, console=Console(file=as_is(sys.stderr)), transient=True) as progress:
-        task = progress.add_task("", total=None)
-        yield lambda words: progress.update(task, description=words)
 
 
 def whole_number(low: int, high: int) -> Callable[[str], int]:

@@ -22,16 +22,9 @@ from typing import TYPE_CHECKING
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.interrupts import keeping
-from ondevice_sora.commands.common import (
-    DEFAULT_DEVICE,
-    EXIT_FITS,
-    json_text,
-    needing,
-    progress_bar,
-    whole_number,
-    wrote,
-)
+from ondevice_sora.commands.common import DEFAULT_DEVICE, EXIT_FITS, json_text, needing, whole_number, wrote
 from ondevice_sora.commands.options import add_json, add_plan, plan_of
+from ondevice_sora.commands.progress import progress_bar
 from ondevice_sora.commands.schedule import add_device_arguments, facts_of, schedule_of, tell
 
 if TYPE_CHECKING:

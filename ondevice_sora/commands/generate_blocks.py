@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.folders import locked, scratch_in
 from ondevice_sora.base.interrupts import keeping
-from ondevice_sora.commands.common import progress_bar, status_line, timed_bar
 from ondevice_sora.commands.generated import check_prompt, write_outputs
+from ondevice_sora.commands.progress import progress_bar, status_line, timed_bar
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -22,7 +22,6 @@ from ondevice_sora.commands.common import (
     output_path,
     refuse_without_effect,
     size_argument,
-    status_line,
 )
 from ondevice_sora.commands.options import (
     add_conditions,
@@ -36,6 +35,7 @@ from ondevice_sora.commands.options import (
     plan_of,
     plans_of,
 )
+from ondevice_sora.commands.progress import status_line
 from ondevice_sora.commands.which_phones import devices_of, names_several, show_ladders
 
 if TYPE_CHECKING:

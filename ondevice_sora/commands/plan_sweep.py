@@ -11,12 +11,12 @@ from ondevice_sora.commands.common import (
     json_text,
     needing,
     output_path,
-    progress_bar,
     refuse_without_effect,
     whole_number,
     wrote,
 )
 from ondevice_sora.commands.options import add_conditions, add_force, add_json, conditions_of
+from ondevice_sora.commands.progress import progress_bar
 
 
 def add_sweep_arguments(parser: argparse.ArgumentParser) -> None:

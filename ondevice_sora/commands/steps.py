@@ -21,12 +21,12 @@ from ondevice_sora.commands.common import (
     json_text,
     needing,
     output_path,
-    progress_bar,
     refuse_without_effect,
     whole_number,
     wrote,
 )
 from ondevice_sora.commands.options import add_force, add_json
+from ondevice_sora.commands.progress import progress_bar
 
 if TYPE_CHECKING:
     from ondevice_sora.plans.schema import LoadedPlan

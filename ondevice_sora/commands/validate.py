@@ -23,8 +23,9 @@ from pathlib import Path
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.commands import validate_host
-from ondevice_sora.commands.common import CASES_HELP, EXIT_FAILED, EXIT_FITS, json_text, needing, progress_bar, shown
+from ondevice_sora.commands.common import CASES_HELP, EXIT_FAILED, EXIT_FITS, json_text, needing, shown
 from ondevice_sora.commands.options import add_json
+from ondevice_sora.commands.progress import progress_bar
 from ondevice_sora.records.checks import GainRow
 
 EXAMPLES = """

@@ -17,8 +17,9 @@ from pathlib import Path
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.interrupts import keeping
-from ondevice_sora.commands.common import EXIT_FITS, json_text, needing, progress_bar, shown, wrote
+from ondevice_sora.commands.common import EXIT_FITS, json_text, needing, shown, wrote
 from ondevice_sora.commands.options import add_json
+from ondevice_sora.commands.progress import progress_bar
 
 MEGABYTE = 10**6
 EXAMPLES = """
