@@ -28,7 +28,7 @@ QUESTIONS = {
     "which blocks stay in memory": "how-it-works",
     "python dataframe": "python",                            # How do I get results into pandas?
     "frames per second": "glossary",                           # How many frames are a video of four seconds?
-    "memory limit of iphone 13 pro": "own-phone",
+    "memory limit iphone 13": "killed",
     "find the fastest plan": "plan",
     "exit status 3": "commands",
     "sign and install the app": "iphone",
