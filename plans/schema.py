@@ -27,7 +27,14 @@ from ondevice_sora.plans.step_plan import Even, Grid, Index, Solver, Steps, chec
 from ondevice_sora.profiles.blocks import ComputeUnits, Loading
 from ondevice_sora.profiles.figures import ByteCount
 from ondevice_sora.profiles.models.configured import ConfiguredModel, config_path
-from ondevice_sora.profiles.models.model import ActivationFormat, Precision, WeightFormat, family, precision_of
+from ondevice_sora.profiles.models.model import (
+    ActivationFormat,
+    Branches,
+    Precision,
+    WeightFormat,
+    family,
+    precision_of,
+)
 
 READY = Path(__file__).parent / "ready"
 CURVATURE_RULES = ("curvature", "bent_curvature")
@@ -53,7 +60,7 @@ class Video(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def guidance_branches(guidance: float) -> Literal[1, 2]:
-    """Samples in one network evaluation: 2, with the prompt and with none; 1 at a guidance of 1.0, with the prompt.
+    """Branches of one network evaluation: 2, with the prompt and with none; 1 at a guidance of 1.0, with the prompt.
 
     v_uncond + 1.0 * (v_cond - v_uncond) is v_cond.
     """
@@ -73,32 +80,43 @@ class Sampler(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
         float,
         msgspec.Meta(ge=0, le=100),
         means(
-            "Classifier-free guidance: each evaluation computes the video with the prompt and without it. 1.0 "
-            "computes it "
-            "with the prompt alone, which is half the work."
+            "Classifier-free guidance: each evaluation computes the video with the prompt and without it. 1.0 computes "
+            "it with the prompt alone, which is half the work."
         ),
     ] = 7.0
+    branches: Annotated[
+        Branches,
+        means(
+            "How guidance computes its two branches. `batch`: both at once. `in_turn`: at each of its visits a block "
+            "of the denoiser, or of a text encoder that takes both, runs for one and then for the other. That takes "
+            "half the working memory and a second call's fixed time; it loads nothing twice, and the video is the same "
+            "but for the rounding of a batch."
+        ),
+    ] = "batch"
     grid: Annotated[
         Even | Grid,
         means(
-            "The times at which the network is evaluated. `even`: one for each step, evenly spaced, moved by "
-            "the model's "
-            "own transform. Other grids need a model with a rectified flow."
+            "The times at which the network is evaluated. `even`: one for each step, evenly spaced, moved by the "
+            "model's own transform. Other grids need a model with a rectified flow."
         ),
     ] = "even"
     solver: Annotated[
         Solver,
         means(
-            "How one time follows from another. `euler`: along the drift. `ab2`: also along its change since "
-            "the evaluation "
-            "before (two-step Adams-Bashforth on uneven steps); not with LPL."
+            "How one time follows from another. `euler`: along the drift. `ab2`: also along its change since the "
+            "evaluation before (two-step Adams-Bashforth on uneven steps); not with LPL."
         ),
     ] = "euler"
 
     @property
-    def branches(self) -> Literal[1, 2]:
-        """Samples in one network evaluation, as guidance_branches."""
+    def num_branches(self) -> Literal[1, 2]:
+        """Branches of one network evaluation, as guidance_branches."""
         return guidance_branches(self.guidance)
+
+    @property
+    def branch_runs(self) -> Literal[1, 2]:
+        """How often a block of the denoiser runs in a visit."""
+        return self.num_branches if self.branches == "in_turn" else 1
 
     @property
     def evaluations(self) -> int:
@@ -120,21 +138,17 @@ class Lpl(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stop_steps: Annotated[
         Annotated[dict[Index, Share], msgspec.Meta(max_length=100)] | None,
         means(
-            "For `dynamic`, and only for a simulation, which does not see the video: how probable each leap "
-            "step is. The "
-            "probabilities add up to 1. Measure them on prompts like yours."
+            "For `dynamic`, and only for a simulation, which does not see the video: how probable each leap step is. "
+            "The probabilities add up to 1. Measure them on prompts like yours."
         ),
     ] = None
     rule: Annotated[
         Literal["paper", "gpu_code", "curvature", "bent_curvature"] | None,
         means(
-            "For `dynamic`, and only for a generation: when to leap. `paper`: when the cosine of the drifts "
-            "stops growing, "
-            "after half the steps. `gpu_code`: the same as the published GPU code does it, for one row of the "
-            "drift, from "
-            "step 14. `curvature`: when the estimated error of the result is accepted. `bent_curvature`: the "
-            "same, and the "
-            "leap follows the estimated curve."
+            "For `dynamic`, and only for a generation: when to leap. `paper`: when the cosine of the drifts stops "
+            "growing, after half the steps. `gpu_code`: the same as the published GPU code does it, for one row of the "
+            "drift, from step 14. `curvature`: when the estimated error of the result is accepted. `bent_curvature`: "
+            "the same, and the leap follows the estimated curve."
         ),
     ] = None
     accepted_error: Annotated[
@@ -163,9 +177,8 @@ class Tdtm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     packages: Annotated[
         Packages,
         means(
-            "`shared`: one package holds a block with and without merging. `separate`: two packages, as the "
-            "reference app "
-            "has: twice the storage, and two first loads."
+            "`shared`: one package holds a block with and without merging. `separate`: two packages, as the reference "
+            "app has: twice the storage, and two first loads."
         ),
     ] = "shared"
 
@@ -207,9 +220,8 @@ class ComponentPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     blocks: Annotated[
         Literal["reference", "unit", "whole"] | UnitsPerBlock | tuple[Annotated[str | BlockEntry, msgspec.Meta()], ...],
         means(
-            "How it is cut. `reference`: as in the reference app; every unit alone where there is none. `unit`: "
-            "every unit "
-            "alone. `whole`: one block. Or a list of blocks."
+            "How it is cut. `reference`: as in the reference app; every unit alone where there is none. `unit`: every "
+            "unit alone. `whole`: one block. Or a list of blocks."
         ),
     ] = "reference"
     precision: Annotated[
@@ -222,9 +234,8 @@ class ComponentPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     prefetch: Annotated[
         Annotated[int, msgspec.Meta(ge=0, le=64)] | Literal["app"],
         means(
-            "Loads ahead: how many visits before its own a block's load may begin. 0 loads it when it is "
-            "needed. `app`: as "
-            "the reference app does."
+            "Loads ahead: how many visits before its own a block's load may begin. 0 loads it when it is needed. "
+            "`app`: as the reference app does."
         ),
     ] = 1
     keep: Annotated[Keep, means("Which blocks stay in memory from one pass to the next, see below.")] = "none"
@@ -255,24 +266,22 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     video: Annotated[
         Video | None,
         means(
-            "The shape. Without it 256x256 and 68 frames; of `small`, 64x64. A model that is listed unit by "
-            "unit has a "
+            "The shape. Without it 256x256 and 68 frames; of `small`, 64x64. A model that is listed unit by unit has a "
             "shape already."
         ),
     ] = None
     text_tokens: Annotated[
         Annotated[int, msgspec.Meta(ge=1, le=4096)] | None,
         means(
-            "Tokens of the prompt that the denoiser attends to: 300 at most and without it, of `small` 24. Of a "
-            "model by "
-            "its config: tokens that its large text encoder reads, up to 4096."
+            "Tokens of the prompt that the denoiser attends to: 300 at most and without it, of `small` 24. Of a model "
+            "by its config: tokens that its large text encoder reads, up to 4096."
         ),
     ] = None
     encoder_tokens: Annotated[
         Annotated[int, msgspec.Meta(ge=1, le=300)] | None,
         means(
-            "Tokens that the text encoder is given, padding included; at least `text_tokens`. Without it 300, "
-            "of `small` 24."
+            "Tokens that the text encoder is given, padding included; at least `text_tokens`. Without it 300, of "
+            "`small` 24."
         ),
     ] = None
     sampler: Annotated[Sampler, means("How often the network is evaluated, and when.")] = Sampler()
@@ -434,6 +443,9 @@ def read_plan(document: Document) -> LoadedPlan:
 def check_plan(plan: Plan) -> None:
     """What a schema cannot say: steps that do not exist, probabilities that do not add up, options without effect."""
     check_grid(plan.sampler.grid, plan.sampler.steps)
+    if plan.sampler.branches == "in_turn" and plan.sampler.num_branches == 1:
+        what = "has no effect: a guidance of 1.0 computes one branch"
+        raise UserError(what, mend="Remove it, or write batch.", field="$.sampler.branches")
     lpl, steps = plan.lpl, plan.sampler.evaluations
     _check_lpl(lpl)
     if lpl.mode != "off" and plan.sampler.solver != "euler":

@@ -8,7 +8,7 @@ within its memory budget. Here every block runs on the CPU in float32, whatever 
 memory and time it takes is measured and told beforehand.
 
 Writes the video (MP4, or GIF), a PNG contact sheet and a JSON sidecar with the plan, the seed, the drifts' cosines of
-every step and the timings. It needs PyTorch and imageio.
+every step and the timings; with --page also a page that plays the video. It needs PyTorch and imageio.
 """
 
 from __future__ import annotations
@@ -92,6 +92,7 @@ def run(options: argparse.Namespace) -> int:
 def _generate_whole(options: argparse.Namespace, loaded: LoadedPlan, outputs: dict[str, Path]) -> None:
     """With all weights in memory, and a progress bar, one tick a step."""
     from ondevice_sora.plans.schema import check_merging_units
+    from ondevice_sora.provenance import provenance
     from ondevice_sora.runtime.models import check_planned_for
     from ondevice_sora.runtime.sampling.generation import generate
     from ondevice_sora.runtime.sampling.sidecar import sidecar
@@ -122,4 +123,4 @@ def _generate_whole(options: argparse.Namespace, loaded: LoadedPlan, outputs: di
         made_of={"weights_sha256": weights_digest(options.weights)},
         load_s=load_s,
     )
-    write_outputs(outputs, video, request.fps, record, None, options.scale)
+    write_outputs(outputs, video, request.fps, record, provenance(options.command, loaded), scale=options.scale)

@@ -15,6 +15,8 @@ from ondevice_sora.base.text import END, Line, Title
 
 WeightFormat = Literal["float32", "float16", "int8", "int6", "int4", "int3", "int2"]
 ActivationFormat = Literal["float32", "float16"]
+Branches = Literal["batch", "in_turn"]
+"""Of guidance: both in one batch, or every block runs for one and then, still loaded, for the other."""
 Precision = Literal[
     "float32", "float16", "mixed",
     "int8", "int6", "int4", "int3", "int2",
@@ -88,7 +90,7 @@ Name = Annotated[
 ]
 
 
-class Work(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Work(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What one run of a unit does. Operations are floating-point operations, two for each multiply-add."""
 
     matmul_flops: Annotated[Operations, means("Products with weights.")] = 0.0
@@ -105,6 +107,20 @@ class Work(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     token_merges: Annotated[
         int, msgspec.Meta(ge=0, le=10**9), means("How many times tokens are merged or taken apart again (TDTM).")
     ] = 0
+    runs: Annotated[
+        int,
+        msgspec.Meta(ge=1, le=2),
+        means(
+            "How often the unit runs for it. The figures above are of all these runs together, one after the other; "
+            "`working_elements` includes what the other runs start from or leave."
+        ),
+    ] = 1
+
+    def in_turn(self, runs: int, waiting: float) -> Work:
+        """So many runs, one after the other; `waiting` elements of each of the others are alive beside one."""
+        scaled = {name: getattr(self, name) * runs for name in self.__struct_fields__}
+        scaled["working_elements"] = self.working_elements + (runs - 1) * waiting
+        return msgspec.structs.replace(self, **scaled)
 
 
 class Unit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -118,8 +134,8 @@ class Unit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         int,
         msgspec.Meta(ge=-(10**11), le=10**11),
         means(
-            "Numbers that its package stores besides, such as position embeddings, less the parameters that go "
-            "into them."
+            "Numbers that its package stores besides, such as position embeddings, less the parameters that go into "
+            "them."
         ),
     ] = 0
 
