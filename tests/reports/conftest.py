@@ -12,6 +12,8 @@ import msgspec
 import pytest
 from worlds import answers
 
+from ondevice_sora.records.advice import Advice
+from ondevice_sora.records.memory import Peak, PeakPart, Residents
 from ondevice_sora.records.metrics import busy_shares, component_results
 from ondevice_sora.records.quality import Evaluation
 from ondevice_sora.records.result import BlockRow, Bounds, Result, WhatIf
@@ -82,6 +84,9 @@ def row(component: str, block: str, num_loads: int, num_runs: int, run_s: float)
     )
 
 
+ADVICE = Advice("Keep block a", ["components: {denoiser: {keep: 1}}"], None, 26.0, 1.0, 710 * MB, 0.01, "it is there")
+
+
 def result_of(trace: Trace, whole: Trace) -> Result:
     """A result of `trace`; times and components are those of the whole generation, as if there were no limit."""
     killed = trace.kill is not None
@@ -101,7 +106,7 @@ def result_of(trace: Trace, whole: Trace) -> Result:
         killed_by="loading block 'b'" if killed else None,
         busy_share=busy_shares(whole),
         bounded_by="running the denoiser (63 % of the total)",
-        advice=["Keep block a resident: 1.00 s less."],
+        advice=[ADVICE],
         marks={"published": 0.25, "fitted": 0.5, "estimated": 0.25},
         bounds=Bounds(run_s=25.0, load_s=14.0, lower_s=25.0, sequential_s=39.0),
         num_evaluations=4,
@@ -117,6 +122,22 @@ def result_of(trace: Trace, whole: Trace) -> Result:
             row("decoder", "decode", 1, 1, 4.0),
         ],
         notes=["Made by hand."],
+        residents=[
+            Residents("text_encoder", 1, 1, [], 0, [], 0),
+            Residents("denoiser", 2, 4, ["a"], 100 * MB, ["b"], 100 * MB),
+            Residents("decoder", 1, 1, [], 0, [], 0),
+        ],
+        peak=Peak(
+            6.0,
+            "denoiser",
+            0,
+            "a",
+            [
+                PeakPart("baseline", None, [], 200 * MB),
+                PeakPart("resident", "denoiser", ["a", "b"], 200 * MB),
+                PeakPart("working", "denoiser", ["a"], (800 if killed else 210) * MB),
+            ],
+        ),
     )
 
 
@@ -166,7 +187,7 @@ def hostile(trace: Trace) -> Trace:
         trace.result,
         limit_source=HOSTILE,
         bounded_by=HOSTILE,
-        advice=[HOSTILE],
+        advice=[msgspec.structs.replace(ADVICE, title=HOSTILE, keys=[HOSTILE], command=HOSTILE, reason=HOSTILE)],
         notes=[HOSTILE],
         what_ifs=[WhatIf(HOSTILE, HOSTILE, "fits", 1.0, 1, 2)],
         blocks=[msgspec.structs.replace(block, block=HOSTILE, variant=HOSTILE) for block in trace.result.blocks],
