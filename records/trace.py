@@ -17,6 +17,7 @@ from ondevice_sora.base.files.json_files import read_json
 from ondevice_sora.base.files.writing import write_text
 from ondevice_sora.base.quantities import Bytes, Seconds
 from ondevice_sora.base.text import Line
+from ondevice_sora.records.provenance import Provenance
 from ondevice_sora.records.result import Result
 
 Lane = Literal["load", "cpu", "gpu", "ane"]
@@ -88,7 +89,8 @@ class Trace(msgspec.Struct, frozen=True):
 
     `spans` are in order of their ends; if there was a kill, they stop at it. `memory` is the ledger's: what was known
     to be held. `footprint` is what the system charged meanwhile, where it was sampled: on a phone to the app, on a
-    computer to the process, above what that had before.
+    computer to the process, above what that had before. `limit_bytes` is what the app may use; `budget_bytes` what the
+    plan allows itself, null where it does not say. `provenance` is null of a trace that does not say where it is from.
     """
 
     kind: Literal["simulated", "measured"]
@@ -102,6 +104,8 @@ class Trace(msgspec.Struct, frozen=True):
     conditions: dict[Line, Line] = {}
     result: Result | None = None
     footprint: list[FootprintSample] | msgspec.UnsetType = msgspec.UNSET
+    budget_bytes: Bytes | None = None
+    provenance: Provenance | None = None
     format: str = FORMAT
 
     @property

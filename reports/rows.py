@@ -106,6 +106,11 @@ class BlockGroup:
         return max(self.marks.items(), key=lambda item: item[1], default=None)
 
 
+def kept_share(num_runs: int, num_loads: int) -> float:
+    """The share of a block's runs after its first that find it in memory; 1 where it is loaded once."""
+    return 1.0 if num_loads <= 1 else 1.0 - (num_loads - 1) / max(1, num_runs - 1)
+
+
 def kind_word(trace: Trace) -> str:
     return "Simulated" if trace.kind == "simulated" else "Measured"
 

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 def generate_blocks(options: argparse.Namespace, loaded: LoadedPlan, outputs: dict[str, Path]) -> None:
     """Make the video and write it. Raises UserError and Interrupted."""
+    from msgspec.structs import replace
+
     from ondevice_sora.plans.schema import check_merging_units
+    from ondevice_sora.provenance import provenance
     from ondevice_sora.runtime.executor.in_blocks import BlockwiseVideo
     from ondevice_sora.runtime.sampling.sidecar import IN_BLOCKS, sidecar
 
@@ -58,6 +61,7 @@ def generate_blocks(options: argparse.Namespace, loaded: LoadedPlan, outputs: di
         how=IN_BLOCKS,
     )
     record |= _facts(work, expected, trace)
+    trace = replace(trace, provenance=provenance(options.command, loaded))
     write_outputs(outputs, video, planned.request.fps, record, trace if TRACE in outputs else None, options.scale)
     print(_remembered(record["memory"]))
 

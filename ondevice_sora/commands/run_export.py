@@ -34,7 +34,9 @@ def run_export(options: argparse.Namespace) -> int:
     need_writers("coreml")
     with needing("coreml"):
         import torch
+        from msgspec.structs import replace
 
+        from ondevice_sora.provenance import provenance
         from ondevice_sora.runtime.coreml.export.exported import Export
         from ondevice_sora.runtime.coreml.playing import play
         from ondevice_sora.runtime.sampling.sidecar import sidecar
@@ -80,6 +82,11 @@ def run_export(options: argparse.Namespace) -> int:
         load_s=load_s,
         how=HOW[backend].format(schedule=of),
     )
+    of_profile = played.file.profile
+    made = replace(
+        provenance(options.command, export.loaded), profile=of_profile.name, profile_sha256=of_profile.sha256
+    )
+    trace = replace(trace, provenance=made)
     write_outputs(outputs, video, export.video.request.fps, record, trace, options.scale)
     return EXIT_FITS
 

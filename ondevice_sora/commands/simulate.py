@@ -102,7 +102,9 @@ def run(options: argparse.Namespace) -> int:
     if names_several(options.device):
         return _which_phones(options, names)
     outputs = _outputs(options, names)
-    traces = [_simulate(name, options, with_what_ifs=bool(outputs) or options.json) for name in names]
+    traces = [
+        _simulate(name, options, with_what_ifs=bool(outputs) or options.json, is_kept=bool(outputs)) for name in names
+    ]
     _write(traces, outputs)
     shown(lambda: _show(traces, as_json=options.json))
     for path in outputs.values():
@@ -144,7 +146,8 @@ def _outputs(options: argparse.Namespace, names: list[str]) -> dict[str, Path]:
     return outputs
 
 
-def _simulate(name: str, options: argparse.Namespace, with_what_ifs: bool) -> Trace:
+def _simulate(name: str, options: argparse.Namespace, with_what_ifs: bool, is_kept: bool) -> Trace:
+    """`is_kept` says that something is written of it: then it says where it comes from."""
     from msgspec.structs import replace
 
     from ondevice_sora.simulator.simulate import simulate
@@ -152,7 +155,7 @@ def _simulate(name: str, options: argparse.Namespace, with_what_ifs: bool) -> Tr
     loaded = _loaded(name, options)
     if options.entitlement:
         loaded = loaded.changed(memory=replace(loaded.plan.memory, entitlement=True))
-    found = simulate(
+    simulation = simulate(
         loaded,
         options.device,
         memory_limit=options.memory_limit,
@@ -160,9 +163,14 @@ def _simulate(name: str, options: argparse.Namespace, with_what_ifs: bool) -> Tr
         is_thermal=options.thermal,
         with_what_ifs=with_what_ifs,
         repeat=options.repeat or 1,
-    ).trace
+    )
     check()
-    return found
+    if not is_kept:
+        return simulation.trace
+    from ondevice_sora.provenance import provenance
+
+    made = provenance(options.command, loaded, simulation.prepared.setting.profile)
+    return replace(simulation.trace, provenance=made)
 
 
 def _loaded(name: str, options: argparse.Namespace) -> LoadedPlan:

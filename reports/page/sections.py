@@ -11,6 +11,7 @@ from ondevice_sora.base.units import format_bytes, format_change, format_percent
 from ondevice_sora.records.result import Result, WhatIf
 from ondevice_sora.records.trace import Trace
 from ondevice_sora.reports.advice import AdviceRow, advice_rows
+from ondevice_sora.reports.page.provenance import Source, source_of
 from ondevice_sora.reports.rows import (
     BlockGroup,
     ComponentRow,
@@ -96,6 +97,7 @@ class Run(NamedTuple):
     marks: list[tuple[str, float, str]]
     blocks: list[BlockGroup]
     conditions: list[tuple[str, str]]
+    source: Source | None
 
 
 def run_of(trace: Trace, name: str, index: int) -> Run:
@@ -124,6 +126,7 @@ def run_of(trace: Trace, name: str, index: int) -> Run:
         marks=[(mark, share, MARK_MEANING[mark]) for mark, share in mark_rows(trace)],
         blocks=block_groups(trace),
         conditions=_conditions(trace),
+        source=source_of(trace.provenance),
     )
 
 

@@ -9,12 +9,11 @@ from ondevice_sora.reports.terminal.table import numbers, print_table, text
 
 HEADS = [*text("device"), *numbers("limit"), *text("verdict"), *numbers("time", "peak", "risk")]
 TITLES = {False: "without an entitlement", True: "with the increased-memory entitlement"}
-WIDTH = 80
 
 
 def print_ladder(ladder: Ladder) -> None:
     """Print the answer, then the devices without and with the entitlement, then why some cannot run the plan."""
-    console = table_console(WIDTH)
+    console = table_console()
     console.print(f"{ladder.plan} · simulated on {len({rung.key for rung in ladder.rungs})} devices")
     for entitlement, title in TITLES.items():
         console.print(f"smallest phone that fits {title}: {_told(ladder.smallest(entitlement))}")

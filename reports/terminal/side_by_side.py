@@ -19,5 +19,5 @@ def print_side_by_side(traces: list[Trace]) -> None:
             rows.append([section])
         cells = (f"{cell.value}  {cell.difference}".rstrip() for cell in row.cells)
         rows.append([f"  {row.name}" if section else row.name, *cells])
-    console = table_console(20 + 36 * len(traces))
+    console = table_console()
     print_table(console, [*text(""), *numbers(*labels(traces))], rows)

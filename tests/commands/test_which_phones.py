@@ -96,7 +96,8 @@ def rung(key, verdict, **facts):
     return Rung(f"iPhone {key}", key, False, 3 * 10**9, "published", verdict, **facts)
 
 
-def test_the_ladder_is_readable_at_80_columns(capsys):
+def test_the_ladder_is_readable_at_80_columns(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     fits = {"total_s": 700.0, "unlimited_s": 700.0, "peak_bytes": 2 * 10**9}
     print_ladder(Ladder("a plan", [
         rung("12", "killed", unlimited_s=900.0, peak_bytes=4 * 10**9, kill_share=1.0),

@@ -15,6 +15,7 @@ from worlds import answers
 from ondevice_sora.records.advice import Advice
 from ondevice_sora.records.memory import Peak, PeakPart, Residents
 from ondevice_sora.records.metrics import busy_shares, component_results
+from ondevice_sora.records.provenance import Provenance
 from ondevice_sora.records.quality import Evaluation
 from ondevice_sora.records.result import BlockRow, Bounds, Result, WhatIf
 from ondevice_sora.records.search import SearchReport
@@ -197,13 +198,14 @@ def hostile(trace: Trace) -> Trace:
         for span in trace.spans
     ]
     return msgspec.structs.replace(
-        trace, plan=HOSTILE, device=HOSTILE, model=HOSTILE, spans=spans, result=result, conditions={HOSTILE: HOSTILE}
-    )
+        trace, plan=HOSTILE, device=HOSTILE, model=HOSTILE, spans=spans, result=result, conditions={HOSTILE: HOSTILE},
+        provenance=Provenance(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE),
+    )  # fmt: skip
 
 
 @pytest.fixture
-def search_report() -> SearchReport:
-    return answers.search_report()
+def search_report(trace: Trace) -> SearchReport:
+    return answers.search_report(trace)
 
 
 @pytest.fixture
@@ -213,8 +215,8 @@ def evaluation(tmp_path: Path) -> Evaluation:
 
 
 @pytest.fixture
-def hostile_report() -> SearchReport:
-    report = answers.search_report()
+def hostile_report(hostile: Trace) -> SearchReport:
+    report = answers.search_report(hostile)
     rows = [
         msgspec.structs.replace(
             row,
@@ -226,9 +228,10 @@ def hostile_report() -> SearchReport:
         )
         for row in report.planning.rows
     ]
+    chosen = report.chosen
     explanation = msgspec.structs.replace(
-        report.explanation,
-        reasons=[msgspec.structs.replace(reason, title=HOSTILE, note=HOSTILE) for reason in report.explanation.reasons],
+        chosen.explanation,
+        reasons=[msgspec.structs.replace(reason, title=HOSTILE, note=HOSTILE) for reason in chosen.explanation.reasons],
         flips=[HOSTILE],
         notes=[HOSTILE],
     )
@@ -236,9 +239,11 @@ def hostile_report() -> SearchReport:
         report,
         model=HOSTILE,
         planning=msgspec.structs.replace(report.planning, rows=rows, budget_source=HOSTILE),
-        explanation=explanation,
-        sensitivities=[msgspec.structs.replace(row, figure=HOSTILE) for row in report.sensitivities],
-        what_ifs=[WhatIf(HOSTILE, HOSTILE, "fits", 1.0, 1, 2)],
+        chosen=msgspec.structs.replace(
+            chosen,
+            explanation=explanation,
+            sensitivities=[msgspec.structs.replace(row, figure=HOSTILE) for row in chosen.sensitivities],
+        ),
     )
 
 

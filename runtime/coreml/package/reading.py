@@ -24,6 +24,7 @@ from ondevice_sora.base.files.json_files import parse_json
 from ondevice_sora.runtime.coreml.package.errors import PackageError
 from ondevice_sora.runtime.coreml.package.files import DiskFiles, PackageFiles, plain_parts
 from ondevice_sora.runtime.coreml.package.messages import model_class
+from ondevice_sora.runtime.coreml.package.metadata import Metadata, read_metadata
 from ondevice_sora.runtime.coreml.package.mil_text import read_text_program
 from ondevice_sora.runtime.coreml.package.package import Package
 from ondevice_sora.runtime.coreml.package.protobuf import read_program
@@ -96,7 +97,7 @@ def stages_in(files: PackageFiles, bare: str | None = None) -> list[Stage]:
     Raises PackageError if anything is wrong, ModuleNotFoundError if coremltools is not installed.
     """
     if bare is None and files.path.name.endswith(COMPILED):
-        return list(_compiled(files, "", "", MAX_NESTING))
+        return list(_compiled(files, "", "", MAX_NESTING, read_metadata(files)))
     name = _model_name(files) if bare is None else bare
     file = files.file(name, str(files.path))
     data = file.whole(MAX_MODEL_BYTES)
@@ -138,18 +139,22 @@ def _stages(
         layers = len(getattr(model, kind).layers)
         yield Stage(name, f"a neural network of {layers} layers, the older form of Core ML's models", None)
     else:
-        yield Stage(name, KINDS.get(kind, f"a model of the kind {kind}"), None)
+        yield Stage(name, _kind(kind), None)
 
 
-def _compiled(files: PackageFiles, folder: str, name: str, nesting: int) -> Iterator[Stage]:
+def _kind(name: str) -> str:
+    return KINDS.get(name, f"a model of the kind {name}")
+
+
+def _compiled(files: PackageFiles, folder: str, name: str, nesting: int, told: Metadata) -> Iterator[Stage]:
     """The models in a compiled package, or in a `folder/` of it: the folders model0, model1, ... are a pipeline's.
 
-    What else would say of them is in coremldata.bin, whose form is not documented.
+    What coremldata.bin would add, whose form is not documented, is in the program or in metadata.json too.
     """
     place = str(files.path / folder)
     if files.has(f"{folder}{PROGRAM_TEXT}"):
         file = files.file(f"{folder}{PROGRAM_TEXT}", place)
-        program = read_text_program(files, f"{folder}{PROGRAM_TEXT}", file.whole(MAX_TEXT_BYTES))
+        program = read_text_program(files, f"{folder}{PROGRAM_TEXT}", file.whole(MAX_TEXT_BYTES), told.default_function)
         yield Stage(name, "an ML Program", program)
     elif files.has(f"{folder}model0"):
         if not nesting:
@@ -158,11 +163,12 @@ def _compiled(files: PackageFiles, folder: str, name: str, nesting: int) -> Iter
             if not files.has(f"{folder}model{index}"):
                 break
             own = "_".join(filter(None, (name, f"model{index}")))
-            yield from _compiled(files, f"{folder}model{index}/", own, nesting - 1)
+            inner = told.stages[index] if index < len(told.stages) else Metadata()
+            yield from _compiled(files, f"{folder}model{index}/", own, nesting - 1, inner)
     elif files.has(f"{folder}model.espresso.net"):
         yield Stage(name, "a neural network, the older form of Core ML's models", None)
     elif files.has(f"{folder}coremldata.bin"):
-        yield Stage(name, "a model of another kind", None)
+        yield Stage(name, _kind(told.kind) if told.kind else "a model of another kind", None)
     else:
         raise PackageError(f"has no {PROGRAM_TEXT} and nothing else of a compiled model", place)
 

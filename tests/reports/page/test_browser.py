@@ -331,7 +331,7 @@ def test_the_chart_of_a_search_names_its_plans_by_letter(page: Page, search_repo
         ["D", 2.7], ["C", 3.2], ["B", 2.5], ["A", 2.9],
     ]  # fmt: skip
     assert page.js("return arguments[0].data[0].base.concat(arguments[0].data[0].x)", tornado) == [-18, -2, 38, 5]
-    assert "processors.gpu.matmul_flops_per_s" in tornado.text
+    assert "GPU, speed of matrix products" in tornado.text
 
 
 def test_the_chart_of_an_evaluation_joins_the_fixed_leaps(page: Page, evaluation: Evaluation, tmp_path: Path) -> None:

@@ -41,6 +41,21 @@ def test_everything_asked_of_the_page_is_there(trace: Trace) -> None:
         assert part in said, part
 
 
+def test_what_ifs_come_after_the_chart_of_memory_which_is_first_where_the_app_is_killed(
+    trace: Trace, killed: Trace
+) -> None:
+    def ordered(page: str, *parts: str) -> list[str]:
+        return sorted(parts, key=words(page).index)
+
+    parts = ("What to change next", "Memory charged to the app", "What if", "Where the time goes")
+    assert ordered(render([trace]), *parts) == list(parts)
+    assert ordered(render([killed]), *parts) == [parts[1], parts[0], *parts[2:]]
+    assert [attrs["data-figure"] for _, attrs in read(render([killed])).tags if "data-figure" in attrs][:2] == [
+        "memory",
+        "lanes",
+    ]
+
+
 def test_traces_are_compared_side_by_side(trace: Trace, measured: Trace) -> None:
     page = render([trace, measured])
     said = words(page)
