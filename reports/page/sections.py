@@ -26,7 +26,7 @@ from ondevice_sora.reports.rows import (
     total_s,
     verdict,
 )
-from ondevice_sora.reports.timeline import HOLDERS, Place, lanes_of, places, steady_step
+from ondevice_sora.reports.timeline import HOLDERS, Place, lanes_of, places, steady_step, unit_of
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 NUM_COLORS = 6
@@ -165,11 +165,11 @@ def memory_keys(runs: list[Run]) -> list[Key]:
     if budget is not None:
         keys.append(Key("rule budget", "", f"budget {format_bytes(budget)}"))
     if trace.kill is not None:
-        killed = f"killed at {format_seconds(trace.kill.time_s)} with {format_bytes(trace.kill.footprint_bytes)}"
+        killed = f"killed at {unit_of(trace).moment(trace.kill.time_s)} with {format_bytes(trace.kill.footprint_bytes)}"
         keys.append(Key("cross", "", killed))
     elif trace.memory:
         peak = max(trace.memory, key=lambda sample: sample.total)
-        keys.append(Key("dot", "", f"peak {format_bytes(peak.total)} at {format_seconds(peak.time_s)}"))
+        keys.append(Key("dot", "", f"peak {format_bytes(peak.total)} at {unit_of(trace).moment(peak.time_s)}"))
     return keys
 
 
