@@ -14,7 +14,7 @@ from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.folders import locked, scratch_in
 from ondevice_sora.base.interrupts import keeping
 from ondevice_sora.commands.common import progress_bar, status_line, timed_bar
-from ondevice_sora.commands.generated import TRACE, write_outputs
+from ondevice_sora.commands.generated import TRACE, check_prompt, write_outputs
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -81,6 +81,7 @@ def _planned(options: argparse.Namespace, loaded: LoadedPlan) -> tuple[PlannedVi
     plan = loaded.plan
     if plan.model_name == SMALL:
         token_ids, token_mask = tokenize([options.prompt])
+        check_prompt(plan, options.prompt)
         with loaded.locating("$"):
             request = small_request(plan)
         folder = weights_folder(options.weights)
