@@ -201,7 +201,10 @@ def _pareto(report: SearchReport, rows: list[PlannedRow]) -> dict[str, Any]:
         )
         for reason in _next_best(report)
     ]
-    front = [_point(point.peak_bytes, point.total_s, "") for point in planning.memory_front]
+    front = [
+        _point(point.peak_bytes, point.total_s, f"budget {format_bytes(point.budget_bytes)}")
+        for point in planning.memory_front
+    ]
     plans = [
         {"letter": letter(number), **_point(row.peak_bytes, row.total_s, row.name)} for number, row in enumerate(rows)
     ]
@@ -224,7 +227,7 @@ def _pareto(report: SearchReport, rows: list[PlannedRow]) -> dict[str, Any]:
 
 def _point(peak_bytes: int, total_s: float, name: str) -> dict[str, Any]:
     told = f"{format_seconds(total_s)}, {format_bytes(peak_bytes)}"
-    return {"x": peak_bytes / 1e9, "y": total_s, "told": f"{name}: {told}" if name else told}
+    return {"x": peak_bytes / 1e9, "y": total_s, "told": f"{name}: {told}"}
 
 
 def _told(row: PlannedRow) -> str:
