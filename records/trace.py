@@ -50,8 +50,8 @@ class Span(msgspec.Struct, frozen=True, gc=False):
         return self.end_s - self.start_s
 
 
-class MemorySample(msgspec.Struct, frozen=True, gc=False):
-    """What is charged from `time_s` on, by what holds it."""
+class MemorySample(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What is charged from `time_s` on, by what holds it; `clean` is mapped besides and not charged."""
 
     time_s: Seconds
     baseline: Bytes
@@ -59,6 +59,7 @@ class MemorySample(msgspec.Struct, frozen=True, gc=False):
     loading: Bytes
     working: Bytes
     residual: Bytes
+    clean: Bytes = 0
 
     @property
     def total(self) -> int:

@@ -147,10 +147,13 @@ def _done(span: Span) -> str:
 def memory_columns(trace: Trace) -> dict[str, Any]:
     """The footprint by holder and its total, as columns; of samples at one moment, the largest and the last stay.
 
+    `mapped` is the total with the clean pages that are not charged; there is none of it where nothing is mapped.
     `told` has the same columns in words.
     """
     samples = _without_glitches(trace.memory)
     sizes = {holder: [getattr(sample, holder) for sample in samples] for holder in (*HOLDERS, "total")}
+    if any(sample.clean for sample in samples):
+        sizes["mapped"] = [sample.total + sample.clean for sample in samples]
     told = {holder: [format_bytes(size) for size in column] for holder, column in sizes.items()}
     unit = unit_of(trace)
     told["time"] = [unit.moment(sample.time_s) for sample in samples]

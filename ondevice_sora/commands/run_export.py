@@ -87,8 +87,7 @@ def run_export(options: argparse.Namespace) -> int:
     made = replace(
         provenance(options.command, export.loaded), profile=of_profile.name, profile_sha256=of_profile.sha256
     )
-    trace = replace(trace, provenance=made)
-    write_outputs(outputs, video, export.video.request.fps, record, trace, options.scale)
+    write_outputs(outputs, video, export.video.request.fps, record, made, scale=options.scale, trace=trace)
     return EXIT_FITS
 
 

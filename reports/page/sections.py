@@ -157,6 +157,8 @@ def memory_keys(runs: list[Run]) -> list[Key]:
     trace = runs[0].trace
     held = [holder for holder in reversed(HOLDERS) if any(getattr(sample, holder) for sample in trace.memory)]
     keys = [Key("swatch", f"h-{holder}", HOLDERS[holder]) for holder in held]
+    if any(sample.clean for sample in trace.memory):
+        keys.append(Key("rule mapped", "", "with the pages of weight files, which are not charged"))
     if trace.sampled_peak_bytes is not None:
         told = f"measured by the system, peak {format_bytes(trace.sampled_peak_bytes)}"
         keys.append(Key("rule measured", "", told))

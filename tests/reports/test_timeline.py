@@ -22,6 +22,16 @@ def test_lanes_are_those_in_use(trace: Trace) -> None:
     assert lanes_of(trace) == ["load", "cpu", "gpu"]
 
 
+def test_clean_pages_lie_over_the_footprint_and_not_in_it(trace: Trace) -> None:
+    first, *rest = trace.memory
+    mapped = replace(trace, memory=[replace(first, clean=70_000_000), *rest])
+    columns = memory_columns(mapped)
+    assert columns["mapped"][0] == first.total + 70_000_000 and columns["total"][0] == first.total
+    assert columns["mapped"][1:] == columns["total"][1:]
+    assert mapped.peak_bytes == trace.peak_bytes
+    assert "mapped" not in memory_columns(trace)
+
+
 def test_steady_step_is_a_median_one_without_first_loads_on_the_device(trace: Trace) -> None:
     step = steady_step(trace)
     assert step is not None

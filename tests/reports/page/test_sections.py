@@ -60,6 +60,14 @@ def test_the_legend_of_memory_names_what_is_held_the_limit_the_budget_and_the_pe
     assert [key.text for key in both][:2] == ["A: peak 610 MB", "B: peak 1.10 GB"]
 
 
+def test_the_legend_names_what_is_mapped_and_not_charged(trace: Trace) -> None:
+    mapped = replace(trace, memory=[replace(sample, clean=1) for sample in trace.memory])
+    added = {key.text for key in memory_keys([run_of(mapped, "toy", 0)])} - {
+        key.text for key in memory_keys([run_of(trace, "toy", 0)])
+    }
+    assert added == {"with the pages of weight files, which are not charged"}
+
+
 def test_the_legend_names_the_footprint_that_was_sampled(trace: Trace, sampled: Trace) -> None:
     told = [key.text for key in memory_keys([run_of(sampled, "toy", 0)])]
     assert told[5:7] == ["measured by the system, peak 660 MB", "limit 1.00 GB"]
