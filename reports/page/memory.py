@@ -16,8 +16,8 @@ COLORS: dict[Holder, str] = {
     "baseline": "h-baseline",
     "resident": "h-resident",
     "run": "p-run",
-    "ahead": "c2",
-    "loading": "h-loading",
+    "ahead": "h-loading",
+    "loading": "p-stall",
     "working": "h-working",
     "left": "h-residual",
 }

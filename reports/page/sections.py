@@ -30,6 +30,8 @@ from ondevice_sora.reports.timeline import HOLDERS, Place, lanes_of, places, ste
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 NUM_COLORS = 6
+DASHES = ("solid", "dash", "dot")
+"""Of the runs' lines, in turn, as assets/report.js draws them."""
 MARK_MEANING = {
     "measured": "samples from the device",
     "published": "printed in a paper or data sheet",
@@ -146,7 +148,14 @@ def shared_places(traces: list[Trace]) -> list[Place]:
 def memory_keys(runs: list[Run]) -> list[Key]:
     """The legend of the memory figure."""
     if len(runs) > 1:
-        peaks = [Key("swatch", run.color, f"{run.letter}: peak {format_bytes(run.trace.peak_bytes)}") for run in runs]
+        peaks = [
+            Key(
+                f"stroke {DASHES[index % len(DASHES)]}",
+                run.color,
+                f"{run.letter}: peak {format_bytes(run.trace.peak_bytes)}",
+            )
+            for index, run in enumerate(runs)
+        ]
         is_any_sampled = any(run.trace.sampled for run in runs)
         return [
             *peaks,
