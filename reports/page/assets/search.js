@@ -9,10 +9,10 @@ function paretoFigure(div) {
   const [left, right, besides] = spread(all.map(p => p.x)), [low, high, beneath] = spread(all.map(p => p.y));
   layout.xaxis = numberAxis(color, across, [left - besides, right + besides], 6);
   layout.yaxis = numberAxis(color, upward, [low - beneath, high + beneath], 6);
-  if (budget !== null) layout.shapes.push(dashed(color, {x0: budget, x1: budget, yref: "paper", y0: 0, y1: 1}));
+  if (budget !== null) layout.shapes.push(budgetLine(color, {x0: budget, x1: budget, yref: "paper", y0: 0, y1: 1}));
   /* The plan found is drawn last, on top. */
   const named = plans.map((plan, number) => ({...dots([plan], {symbol: "square", size: 20, color: color("t" + number % 6)}), mode: "markers+text", text: [plan.letter],
-    textposition: "middle center", textfont: {family: FONT, size: 12, color: color("on-c"), weight: 700}})).reverse();
+    textposition: "middle center", textfont: {family: FONT, size: 12, color: color("on-t" + number % 6), weight: 700}})).reverse();
   return {data: [dots(front, {size: 7, color: color("muted")}), dots(near, {symbol: "circle-open", size: 9, color: color("t3"), line: {width: 2}}), ...named], layout};
 }
 
