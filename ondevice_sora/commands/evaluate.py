@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING
 from ondevice_sora.base.errors import UserError, nearest
 from ondevice_sora.base.files.folders import locked
 from ondevice_sora.base.interrupts import keeping
-from ondevice_sora.commands.common import EXIT_FITS, json_text, needing, progress_bar, shown, whole_number
+from ondevice_sora.commands.common import (
+    EXIT_FITS,
+    json_text,
+    needing,
+    progress_bar,
+    refuse_without_effect,
+    shown,
+    whole_number,
+)
 
 if TYPE_CHECKING:
     from ondevice_sora.plans.schema import Plan
@@ -29,6 +37,7 @@ EXAMPLES = """
 examples:
   ondevice-sora evaluate -o evaluation
   ondevice-sora evaluate -o evaluation --processes 2 --only planned_8_euler planned_12_ab2 exact exact_check
+  ondevice-sora evaluate -o evaluation --scheduler tcp://host:8786
   ondevice-sora evaluate -o evaluation --prompts 8 --seeds 1 --only fixed_16 paper tdtm_all
 """
 
@@ -72,8 +81,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="planned grids to measure, made by `steps plan` (default: those that ship, with the weights that ship)",
     )  # fmt: skip
     parser.add_argument(
-        "--processes", type=whole_number(1, 1024), default=1, metavar="N",
-        help="so many at a time, with one thread each (default %(default)s)",
+        "--processes", type=whole_number(1, 1024), metavar="N",
+        help="so many at a time, with one thread each (default: one, with all threads)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--scheduler", metavar="ADDRESS",
+        help="a Dask scheduler to give the work to, tcp://host:8786; its workers find --weights under the same path",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print the results as one JSON document")
 
@@ -113,6 +126,10 @@ def run(options: argparse.Namespace) -> int:
     from ondevice_sora.reports.page.quality import write_evaluation
     from ondevice_sora.reports.terminal.quality import print_evaluation
 
+    if options.scheduler is not None:
+        refuse_without_effect(options, ("processes",), "with --scheduler", "Leave it out.")
+        with needing("sweep"):
+            import distributed  # noqa: F401
     plan = load_plan(options.plan).plan
     small_request(plan)
     planned = _planned(options, plan)
@@ -130,7 +147,7 @@ def run(options: argparse.Namespace) -> int:
     ):
         run_evaluation(
             options.weights, options.output, wanted, scenes, options.seeds,
-            strips=options.strips, processes=options.processes, on_video=advance,
+            strips=options.strips, processes=options.processes or 1, scheduler=options.scheduler, on_video=advance,
         )  # fmt: skip
     everything = list(known.values())
     records = read_all(options.output, everything, scenes, options.seeds)

@@ -13,6 +13,7 @@ from ondevice_sora.base.errors import UserError
 from ondevice_sora.commands.common import distinct, needing, output_path, whole_number
 
 if TYPE_CHECKING:
+    from ondevice_sora.plans.schema import Plan
     from ondevice_sora.records.trace import Trace
     from ondevice_sora.runtime.sampling.generation import Video
 
@@ -61,6 +62,15 @@ def outputs_of(options: argparse.Namespace, prompt: str, inputs: Sequence[str]) 
     return outputs
 
 
+def check_prompt(plan: Plan, prompt: str) -> None:
+    """Raises UserError for a prompt that the small model was never taught. Of other models nothing is known here."""
+    from ondevice_sora.runtime.small.sentences import check_sentence
+    from ondevice_sora.runtime.small.shipped import SMALL
+
+    if plan.model_name == SMALL:
+        check_sentence(prompt)
+
+
 def write_outputs(
     outputs: dict[str, Path], video: Video, fps: float, record: dict[str, Any], trace: Trace | None, scale: int | None
 ) -> None:
@@ -76,7 +86,7 @@ def write_outputs(
             if file.suffix in VIDEO_SUFFIXES:
                 write_video(file, enlarged(video.frames, scale), fps)
             elif file.suffix == ".png":
-                write_png(file, enlarged(contact_sheet(video.frames)[None], scale)[0])
+                write_png(file, contact_sheet(video.frames, scale=scale, fps=fps))
             else:
                 write_json(file, record)
     if trace is not None and TRACE in outputs:

@@ -6,7 +6,14 @@ import argparse
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.folders import locked
-from ondevice_sora.commands.common import EXIT_FITS, needing, output_path, progress_bar, whole_number
+from ondevice_sora.commands.common import (
+    EXIT_FITS,
+    needing,
+    output_path,
+    progress_bar,
+    refuse_without_effect,
+    whole_number,
+)
 
 
 def add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,8 +34,8 @@ def run_sweep(options: argparse.Namespace) -> int:
     from ondevice_sora.simulator.sweep.journal import Journal
     from ondevice_sora.simulator.sweep.sweep import sweep, write_table
 
-    if options.scheduler is not None and options.processes is not None:
-        raise UserError("--processes has no effect with --scheduler", "--processes", "Leave it out.")
+    if options.scheduler is not None:
+        refuse_without_effect(options, ("processes",), "with --scheduler", "Leave it out.")
     path = output_path(options.output or "", f"{Path(options.grid).stem}.csv", options.force, [options.grid])
     if path.suffix not in (".csv", ".parquet"):
         raise UserError("a table is CSV or Parquet", str(path), "Name a .csv or .parquet file.")

@@ -1,24 +1,19 @@
 """Simulate every cell of a grid, on local processes or a Dask cluster: same rows, none lost, none done twice.
 
 A row is written to a journal beside the table as soon as it is done, and the table, whole, at the end. A sweep that was
-cut short goes on from its journal. A local process that dies takes the cell under way with it: it is tried again in
-a new one. A Dask scheduler does the same with the cells of a worker that is lost.
+cut short goes on from its journal.
 """
 
 from __future__ import annotations
 
-import logging
-import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING
 
 from ondevice_sora.base.compiled import has_compiler
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.base.interrupts import POLL_S, check, noted
-from ondevice_sora.base.workers import WorkerDiedError, Workers
+from ondevice_sora.base.interrupts import noted
+from ondevice_sora.base.spread import Words, spread
 from ondevice_sora.plans.schema import LoadedPlan
 from ondevice_sora.profiles.models.model import family
 from ondevice_sora.simulator.search.comparison import budget_for, find_plan_for
@@ -26,19 +21,11 @@ from ondevice_sora.simulator.simulate import simulation_of
 from ondevice_sora.simulator.sweep.grid import Cell
 from ondevice_sora.simulator.sweep.journal import TEXT, WHOLE, Journal, Row
 
-if TYPE_CHECKING:
-    from distributed import Client, Future
-
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """Text that begins so is a formula to a spreadsheet."""
-PATIENCE = "20s"
-"""How long a Dask scheduler may take to answer."""
-CLOSE_S = 5
-"""How long it may take to say goodbye."""
 COMPILED = 50
 """So many cells make up for starting the compiler in every process; then their intervals run compiled."""
-ATTEMPTS = 3
-"""A cell whose process dies so often is at fault itself."""
+WORDS = Words("cell", lambda cell: f"{cell.model} on {cell.device}, {cell.technique}", "Rows done are kept")
 
 
 def row_of(cell: Cell) -> Row:
@@ -97,85 +84,14 @@ def sweep(
     left = {key: cell for key, cell in zip(keys, cells, strict=True) if key not in done}
     progress(len(keys) - len(left))
     if left:
-        rows = _on_dask(left, scheduler) if scheduler is not None else _on_processes(left, processes)
+        prepare = has_compiler if len(left) >= COMPILED else None
+        rows = spread(row_of, list(left.values()), scheduler, processes, WORDS, prepare)
         with noted(), closing(rows):
-            for key, row in rows:
-                journal.add(key, row)
-                done[key] = row
+            for cell, row in rows:
+                done[cell.key] = row
+                journal.add(cell.key, row)
                 progress(1)
     return [done[key] for key in keys]
-
-
-def _on_processes(cells: dict[str, Cell], processes: int | None) -> Generator[tuple[str, Row]]:
-    count = min(processes or os.cpu_count() or 1, len(cells))
-    prepare = has_compiler if len(cells) >= COMPILED else None
-    with Workers(_row_of_item, count, prepare=prepare, attempts=ATTEMPTS) as workers:
-        try:
-            for (key, _), row in workers.results(cells.items()):
-                yield key, row
-        except WorkerDiedError as died:
-            cell = cells[died.job[0]]
-            raise UserError(
-                f"{ATTEMPTS} processes have ended at this cell; the last one {died.how}",
-                f"{cell.model} on {cell.device}, {cell.technique}",
-                "Rows done are kept; give it fewer --processes if memory is short.",
-            ) from None
-
-
-def _row_of_item(item: tuple[str, Cell]) -> Row:
-    return row_of(item[1])
-
-
-def _compiled_row_of(cell: Cell) -> Row:
-    """The same as `row_of`, and first of all the compiler is started."""
-    has_compiler()
-    return row_of(cell)
-
-
-def _on_dask(cells: dict[str, Cell], scheduler: str) -> Generator[tuple[str, Row]]:
-    from distributed import Client, KilledWorker
-
-    for name in ("distributed.client", "distributed.core"):  # what is lost is told below, in one message
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    try:
-        client = Client(scheduler, timeout=PATIENCE, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"no Dask scheduler answers there: {error}", scheduler, "Start one: `dask scheduler`."
-        ) from None
-    ended: SimpleQueue[Future] = SimpleQueue()
-    work = _compiled_row_of if len(cells) >= COMPILED else row_of
-    futures = {client.submit(work, cell, key=f"sweep-{key}", pure=False): key for key, cell in cells.items()}
-    try:
-        for future in futures:
-            future.add_done_callback(ended.put)
-        for number in range(len(futures)):
-            future = _next(ended, client)
-            if future is None or future.cancelled():
-                what = f"the Dask scheduler was lost with {len(futures) - number} cells left"
-                raise UserError(what, scheduler, "Rows done are kept; the same command goes on from them.")
-            failure = future.exception()
-            if isinstance(failure, KilledWorker):
-                what = f"a cell ended its workers time and again: {failure}"
-                raise UserError(what, scheduler, "Rows done are kept.")
-            if failure is not None:
-                raise failure
-            yield futures[future], future.result()
-    finally:
-        if client.status == "running":
-            client.cancel(list(futures))
-        client.close(timeout=CLOSE_S)
-
-
-def _next(ended: SimpleQueue[Future], client: Client) -> Future | None:
-    """The next future that is done, or None if the scheduler is gone."""
-    while True:
-        check()
-        try:
-            return ended.get(timeout=POLL_S)
-        except Empty:
-            if client.status != "running":
-                return None
 
 
 def write_table(rows: Sequence[Row], path: Path) -> None:

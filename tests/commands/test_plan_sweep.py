@@ -18,12 +18,13 @@ def grid(tmp_path, monkeypatch):
     return tmp_path
 
 
-def in_this_process(cells, _):
-    return ((key, sweep.row_of(cell)) for key, cell in cells.items())
+def in_this_process(work, cells, *_):
+    for cell in cells:
+        yield cell, work(cell)
 
 
 def test_a_grid_becomes_a_table_named_after_it(grid, monkeypatch, capsys):
-    monkeypatch.setattr(sweep, "_on_processes", in_this_process)
+    monkeypatch.setattr(sweep, "spread", in_this_process)
     assert main(["plan", "sweep", "grid.yaml"]) == 0
     assert "2 combinations: 2 fit, 0 killed, 0 refused\nWrote grid.csv" in capsys.readouterr().out
     with open("grid.csv", newline="") as stream:
@@ -35,21 +36,21 @@ def test_a_grid_becomes_a_table_named_after_it(grid, monkeypatch, capsys):
 
 
 def test_ctrl_c_keeps_the_rows_done_and_the_same_command_goes_on(grid, monkeypatch, capsys):
-    def interrupted(cells, _):
-        yield next(in_this_process(cells, _))
+    def interrupted(*arguments):
+        yield next(in_this_process(*arguments))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sweep, "_on_processes", interrupted)
+    monkeypatch.setattr(sweep, "spread", interrupted)
     assert main(["plan", "sweep", "grid.yaml"]) == 130
     assert "1 of 2 rows are kept in grid.csv.rows.jsonl" in capsys.readouterr().err
     assert not (grid / "grid.csv").exists()
     left = []
 
-    def noted(cells, _):
+    def noted(work, cells, *_):
         left.extend(cells)
-        return in_this_process(cells, _)
+        return in_this_process(work, cells)
 
-    monkeypatch.setattr(sweep, "_on_processes", noted)
+    monkeypatch.setattr(sweep, "spread", noted)
     assert main(["plan", "sweep", "grid.yaml"]) == 0
     assert len(left) == 1
 

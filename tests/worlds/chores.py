@@ -52,6 +52,10 @@ def fatal(_: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def fatal_to(_: object, job: object) -> None:
+    fatal(job)
+
+
 def killed_once(file: str) -> str:
     if not Path(file).exists():
         killed(file)

@@ -9,8 +9,9 @@ one run that walks all steps: a leap changes nothing before it, so its steps are
 import dataclasses
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 
@@ -23,13 +24,14 @@ from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.json_files import read_json
 from ondevice_sora.base.files.opening import beneath
 from ondevice_sora.base.files.writing import write_json, write_text, written_together
-from ondevice_sora.base.workers import Workers
+from ondevice_sora.base.interrupts import noted
+from ondevice_sora.base.spread import Words, spread
 from ondevice_sora.plans.schema import Lpl, Plan, plan_data
 from ondevice_sora.records.quality import ATTRIBUTES, FORMAT, Measured, Strip
 from ondevice_sora.runtime.networks.components import TextToVideo
 from ondevice_sora.runtime.sampling.generation import Video, generate, generate_from
 from ondevice_sora.runtime.sampling.leap import Observation, Recording
-from ondevice_sora.runtime.sampling.pictures import Frames, contact_sheet, write_png
+from ondevice_sora.runtime.sampling.pictures import Picture, contact_sheet, write_png
 from ondevice_sora.runtime.sampling.sidecar import machine
 from ondevice_sora.runtime.sampling.video import VideoNetworks
 from ondevice_sora.runtime.small.dataset import Scene, describe, held_out_scenes
@@ -42,12 +44,10 @@ from ondevice_sora.runtime.small.evaluation.quality import (
     structural_similarity,
     temporal_flickering,
 )
-from ondevice_sora.runtime.small.shipped import load_small, small_request
+from ondevice_sora.runtime.small.shipped import load_small, small_request, weights_digest, weights_folder
 from ondevice_sora.runtime.small.vocabulary import tokenize
 
 STRIP_FRAMES = 8
-ATTEMPTS = 2
-"""A process that ends is replaced so often, less one."""
 SETTINGS = "settings.json"
 ANOTHER_FOLDER = "Choose another folder with -o."
 
@@ -81,27 +81,42 @@ def open_folder(folder: Path, weights_sha256: str) -> None:
 
 @dataclass(frozen=True)
 class Job:
-    """The videos of one scene and seed: those of the `wanted` configurations that are not in `folder` yet.
+    """The videos of one scene and seed: those of the `wanted` configurations that are `pending`.
 
     `wanted` begins with the full run. `keeps_strip`: frames of theirs are kept.
     """
 
     weights: Path | None
-    folder: Path
+    weights_sha256: str
     wanted: tuple[Configuration, ...]
+    pending: tuple[Configuration, ...]
     index: int
     scene: Scene
     seed: int
     keeps_strip: bool
 
-    def pending(self) -> list[Configuration]:
-        """What is to be made. Raises UserError for an unreadable record."""
-        return [
-            each
-            for each in self.wanted
-            if read_measured(self.folder, each, self.index, self.seed) is None
-            or (self.keeps_strip and not strip_file(self.folder, each.name, self.index, self.seed).is_file())
-        ]
+
+@dataclass(frozen=True)
+class Made:
+    """A video's figures, and its strip of frames where that is kept."""
+
+    measured: Measured
+    strip: Picture | None
+
+    def write(self, folder: Path) -> None:
+        """Raises OSError and UserError."""
+        measured = self.measured
+        if self.strip is not None:
+            file = strip_file(folder, measured.configuration, measured.scene, measured.seed)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with written_together([file]) as (partial_file,):
+                write_png(partial_file, self.strip)
+        file = _measured_file(folder, measured.configuration, measured.scene, measured.seed)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_text(file, msgspec.json.encode(measured).decode() + "\n")
+
+
+WORDS = Words("scene", lambda job: f"{describe(job.scene)}, seed {job.seed}", "Finished videos are kept")
 
 
 def run_evaluation(
@@ -113,65 +128,97 @@ def run_evaluation(
     *,
     strips: int = 0,
     processes: int = 1,
+    scheduler: str | None = None,
     on_video: Callable[[int], None] = lambda count: None,
 ) -> None:
     """Make and measure what is not in `folder` yet; `wanted` begins with the full run.
 
     The frames of the first seed of the first `strips` scenes are kept. `on_video` is told how many videos are done
-    with, made now or found there. Several processes take a scene and seed each, with one thread.
+    with, made now or found there. Several processes take a scene and seed each, with one thread. So do the workers of
+    the Dask scheduler at the address `scheduler`: they find the weights under the same path, and send what they make.
+
+    Raises UserError, also for a scheduler that does not answer and for workers that have other weights.
     """
     assert wanted[0].name == FULL
     shown = {index for index, _ in scenes[:strips]}
+    digest, place = weights_digest(weights), weights.absolute() if weights is not None else None
     jobs = []
     for (index, scene), seed in product(scenes, range(seeds)):
-        job = Job(weights, folder, tuple(wanted), index, scene, seed, index in shown and seed == 0)
-        pending = job.pending()
+        keeps_strip = index in shown and seed == 0
+        pending = tuple(each for each in wanted if not _is_made(folder, each, index, seed, keeps_strip))
         on_video(len(wanted) - len(pending))
         if pending:
-            jobs.append(job)
-    if processes == 1:
+            jobs.append(Job(place, digest, tuple(wanted), pending, index, scene, seed, keeps_strip))
+    if scheduler is not None:
+        with noted(), closing(spread(_sent, jobs, scheduler, None, WORDS, _one_thread)) as sent:
+            for _, videos in sent:
+                for made in videos:
+                    made.write(folder)
+                on_video(len(videos))
+    elif processes > 1:
+        work = partial(_written, folder)
+        with noted(), closing(spread(work, jobs, None, processes, WORDS, _one_thread)) as written:
+            for _, count in written:
+                on_video(count)
+    else:
         warm: list[bool] = []
         for job in jobs:
-            make_videos(job, on_video, warm)
-        return
-    with Workers(_made, min(processes, max(1, len(jobs))), prepare=_one_thread, attempts=ATTEMPTS) as workers:
-        for _, count in workers.results(jobs):
-            on_video(count)
+            for made in made_videos(job, warm):
+                made.write(folder)
+                on_video(1)
+
+
+def _is_made(folder: Path, configuration: Configuration, scene: int, seed: int, keeps_strip: bool) -> bool:
+    """Whether there is nothing to do. Raises UserError for an unreadable record."""
+    return read_measured(folder, configuration, scene, seed) is not None and (
+        not keeps_strip or strip_file(folder, configuration.name, scene, seed).is_file()
+    )
 
 
 def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _made(job: Job) -> int:
-    """Makes them in a process of its own; how many."""
-    counts: list[int] = []
-    make_videos(job, counts.append, _WARM)
-    return sum(counts)
+def _written(folder: Path, job: Job) -> int:
+    """In a process of its own: each video is kept as soon as it is made. How many."""
+    count = 0
+    for made in made_videos(job, _WARM):
+        made.write(folder)
+        count += 1
+    return count
+
+
+def _sent(job: Job) -> list[Made]:
+    """On another machine, which may not see the folder."""
+    return list(made_videos(job, _WARM))
 
 
 _WARM: list[bool] = []
 
 
 @cache
-def _model(weights: Path | None) -> TextToVideo:
+def _model(weights: Path | None, sha256: str) -> TextToVideo:
+    """Raises UserError unless the weights are those."""
+    if weights_digest(weights) != sha256:
+        what = "this worker has other weights than the command that sends it work"
+        raise UserError(what, str(weights_folder(weights)), "Give all of them the same weights.")
     return load_small(weights)
 
 
-def make_videos(job: Job, on_video: Callable[[int], None], warm: list[bool]) -> None:
-    """Make and measure a job's videos; `on_video` is told of each.
+def made_videos(job: Job, warm: list[bool]) -> Iterator[Made]:
+    """Make and measure a job's videos.
 
     `warm` is filled once a video was made: the first run of a process is slower, for allocations and thread pools.
     """
-    model, full_plan, scene, seed = _model(job.weights), job.wanted[0].plan, job.scene, job.seed
-    pending = job.pending()
+    model, full_plan = _model(job.weights, job.weights_sha256), job.wanted[0].plan
+    scene, seed = job.scene, job.seed
     if not warm:
         _walked(model, full_plan, scene, seed)
         warm.append(True)
     full, full_seen = _walked(model, full_plan, scene, seed)
     exact_plan = next((each.plan for each in job.wanted if each.name == EXACT), None)
     exact = None if exact_plan is None else _walked(model, exact_plan, scene, seed)
-    for walk, sharing in _by_walk(pending):
+    for walk, sharing in _by_walk(job.pending):
         if walk == _walk_of(full_plan):
             walked, seen = full, full_seen
         elif exact is not None and walk == exact_plan:
@@ -183,11 +230,9 @@ def make_videos(job: Job, on_video: Callable[[int], None], warm: list[bool]) -> 
             video = (
                 walked if is_walk else generate_from(walked, seen, VideoNetworks.of(model, small_request(each.plan)))
             )
-            if job.keeps_strip:
-                _write_strip(strip_file(job.folder, each.name, job.index, seed), video.frames)
             measured = _measure(each, job.index, scene, seed, video, full, None if exact is None else exact[0])
-            _write_measured(job.folder, measured)
-            on_video(1)
+            strip = contact_sheet(video.frames, STRIP_FRAMES, STRIP_FRAMES) if job.keeps_strip else None
+            yield Made(measured, strip)
 
 
 def read_measured(folder: Path, configuration: Configuration, scene: int, seed: int) -> Measured | None:
@@ -292,18 +337,6 @@ def _measure(
         exact_mse=None if exact is None else mean_squared_error(video.frames, exact.frames),
         machine="{system} {processor}, torch {torch}, threads: {threads}".format(**machine()),
     )
-
-
-def _write_measured(folder: Path, measured: Measured) -> None:
-    file = _measured_file(folder, measured.configuration, measured.scene, measured.seed)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_text(file, msgspec.json.encode(measured).decode() + "\n")
-
-
-def _write_strip(file: Path, frames: Frames) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with written_together([file]) as (partial,):
-        write_png(partial, contact_sheet(frames, count=STRIP_FRAMES, columns=STRIP_FRAMES))
 
 
 def _measured_file(folder: Path, configuration: str, scene: int, seed: int) -> Path:

@@ -68,6 +68,16 @@ def test_memory_is_stacked_by_holder(page: Page, trace: Trace) -> None:
     assert stacked == ["app baseline", "left by unloaded blocks", "resident blocks", "being loaded", "working memory"]
 
 
+def test_clean_pages_are_a_line_over_the_footprint(page: Page, trace: Trace) -> None:
+    page.open([replace(trace, memory=[replace(sample, clean=2 * 10**9) for sample in trace.memory])])
+    assert page.problems() == []
+    (memory,) = page.plots("memory")
+    drawn = "return arguments[0].data.filter(t => /pages/.test(t.name)).map(t => Math.max(...t.y))"
+    (highest,) = page.js(drawn, memory)
+    assert highest == pytest.approx((trace.peak_bytes + 2 * 10**9) / 1e9)
+    assert page.js("return arguments[0].layout.yaxis.range[1]", memory) > highest
+
+
 @pytest.mark.parametrize("width", [WIDE, NARROW])
 def test_a_sampled_footprint_is_a_line_over_the_ledger(page: Page, trace: Trace, sampled: Trace, width: int) -> None:
     drawn = "return arguments[0].data.filter(t => /measured/.test(t.name)).map(t => [t.name, t.y, t.customdata])"
@@ -179,11 +189,11 @@ def test_bars_are_told_as_python_wrote_them(page: Page, trace: Trace, long: Trac
     page.open([trace])
     hover = "return arguments[0].data[0].hovertext"
     assert page.js(hover, page.plots("lanes")[0])[0] == (
-        "<b>encode</b><br>First load, 2.00 s<br>Text encoder, step 0<br>0.000 s to 2.000 s<br>100 MB read"
+        "<b>encode</b><br>First load, 2.00 s<br>text_encoder, step 0<br>0.000 s to 2.000 s<br>100 MB read"
     )
     page.open([long])
     told = page.js(hover, page.plots("lanes")[0])
-    assert "<b>Denoiser, step 7</b><br>30 loads, 12.0 s<br>busy 41 % of 29.4 s<br>3:29.60 min to 3:59.00 min" in told
+    assert "<b>denoiser, step 7</b><br>30 loads, 12.0 s<br>busy 41 % of 29.4 s<br>3:29.60 to 3:59.00" in told
 
 
 def test_the_chart_of_a_search_names_its_plans_by_letter(page: Page, search_report: SearchReport) -> None:
@@ -193,7 +203,7 @@ def test_the_chart_of_a_search_names_its_plans_by_letter(page: Page, search_repo
         ["D", 2.7], ["C", 3.2], ["B", 2.5], ["A", 2.9],
     ]  # fmt: skip
     assert page.js("return arguments[0].data[0].base.concat(arguments[0].data[0].x)", tornado) == [-18, -2, 38, 5]
-    assert "processors.gpu.matmul_flops_per_s" in tornado.text
+    assert "GPU, speed of matrix products" in tornado.text
 
 
 def test_the_chart_of_an_evaluation_joins_the_fixed_leaps(page: Page, evaluation: Evaluation, tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def test_a_process_that_dies_loses_nothing(cells, rows, tmp_path):
 
 
 def test_a_cell_that_ends_its_process_time_and_again_is_named(cells, tmp_path, monkeypatch):
-    monkeypatch.setattr("ondevice_sora.simulator.sweep.sweep._row_of_item", chores.fatal)
+    monkeypatch.setattr("ondevice_sora.simulator.sweep.sweep.row_of", chores.fatal)
     monkeypatch.setenv("PYTHONPATH", str(Path(chores.__file__).parents[1]))
     with pytest.raises(UserError) as refused:
         sweep(cells, Journal(tmp_path / "table.csv"), processes=1)
@@ -232,7 +232,7 @@ def test_rows_done_are_kept_and_a_torn_line_is_not_one(cells, rows, tmp_path):
 
 def test_no_scheduler_is_a_clear_complaint(cells, tmp_path, monkeypatch):
     pytest.importorskip("distributed", reason="distributed is not installed")
-    monkeypatch.setattr("ondevice_sora.simulator.sweep.sweep.PATIENCE", "1s")
+    monkeypatch.setattr("ondevice_sora.base.spread.PATIENCE", "1s")
     with pytest.raises(UserError, match="no Dask scheduler answers there"):
         sweep(cells, Journal(tmp_path / "table.csv"), "tcp://127.0.0.1:9")
 

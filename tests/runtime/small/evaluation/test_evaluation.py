@@ -2,11 +2,15 @@
 
 import json
 import math
+import os
+import signal
+from pathlib import Path
 
 import msgspec
 import pytest
 import torch
 from msgspec.structs import replace
+from worlds import chores
 from worlds.tiny import PLAN, save_tiny_model
 
 from ondevice_sora.base.errors import UserError
@@ -218,6 +222,59 @@ def test_processes_make_the_same_videos_and_measure_them_against_the_exact_solut
     assert all(0 < check < full for check, full in zip(errors["exact_check"], errors["full"], strict=True))
 
 
+def figures(folder, wanted, scenes):
+    """What does not depend on the machine's speed."""
+    found = evaluation.read_all(folder, wanted, scenes, 1)
+    return {
+        name: [(each.scene, each.num_evaluations, each.mse, each.right, each.flickering) for each in records]
+        for name, records in found.items()
+    }
+
+
+def test_a_cluster_makes_the_same_videos_though_a_worker_dies(weights, tiny_known, tmp_path):
+    """A real scheduler and two real processes, one of them killed when the first scene is done."""
+    distributed = pytest.importorskip("distributed", reason="distributed is not installed")
+    wanted, scenes = list(tiny_known.values()), evaluation.chosen_scenes(4)
+    here, there, threads = tmp_path / "here", tmp_path / "there", torch.get_num_threads()
+    torch.set_num_threads(1)  # as the workers have
+    evaluation.run_evaluation(weights, here, wanted, scenes, 1, strips=1)
+    torch.set_num_threads(threads)
+    told = []
+    with distributed.LocalCluster(2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+        victim = cluster.workers[0].pid
+
+        def on_video(count):
+            if count and not any(told):
+                os.kill(victim, signal.SIGKILL)
+            told.append(count)
+
+        evaluation.run_evaluation(
+            weights, there, wanted, scenes, 1, strips=1, scheduler=cluster.scheduler_address, on_video=on_video
+        )
+    assert sum(told) == len(wanted) * len(scenes)
+    assert figures(there, wanted, scenes) == figures(here, wanted, scenes)
+    strips = [sorted(path.relative_to(folder) for path in folder.glob("strips/*/*")) for folder in (here, there)]
+    assert strips[0] == strips[1] != []
+    assert all((here / path).read_bytes() == (there / path).read_bytes() for path in strips[0])
+
+
+def test_a_worker_with_other_weights_says_so(weights, tiny_known):
+    ((index, scene),) = evaluation.chosen_scenes(1)
+    wanted = (tiny_known["full"],)
+    job = evaluation.Job(weights, "0" * 64, wanted, wanted, index, scene, 0, False)
+    with pytest.raises(UserError, match=f"{weights}: this worker has other weights"):
+        list(evaluation.made_videos(job, []))
+
+
+def test_a_scene_that_ends_its_process_time_and_again_is_named(weights, tiny_known, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluation, "_written", chores.fatal_to)
+    monkeypatch.setenv("PYTHONPATH", str(Path(chores.__file__).parents[1]))
+    with pytest.raises(UserError, match=r"seed 0: 3 processes have ended at this scene.*\nFinished videos are kept"):
+        evaluation.run_evaluation(
+            weights, tmp_path / "out", list(tiny_known.values()), evaluation.chosen_scenes(1), 1, processes=2
+        )
+
+
 def test_a_result_of_another_plan_is_made_again(weights, tiny_known, tmp_path, made):
     folder, scenes = tmp_path / "out", evaluation.chosen_scenes(1)
     evaluation.run_evaluation(weights, folder, [tiny_known["full"]], scenes, 1)
@@ -288,7 +345,7 @@ def test_results_are_not_read_or_written_through_links(tiny_known, tmp_path, par
     with pytest.raises(UserError, match="this is a link; what is in this folder must lie in it"):
         evaluation.read_measured(tmp_path / "out", tiny_known["full"], 0, 0)
     with pytest.raises(UserError, match="this is a link; what is in this folder must lie in it"):
-        evaluation._write_measured(tmp_path / "out", msgspec.convert(MEASURED, Measured))
+        evaluation.Made(msgspec.convert(MEASURED, Measured), None).write(tmp_path / "out")
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
