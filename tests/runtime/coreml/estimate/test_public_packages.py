@@ -560,7 +560,7 @@ def test_a_public_package_is_counted_as_by_hand(tmp_path, name):
         if flops is not None and "lstm" not in counted[unit].operations:  # which PyTorch does not count
             assert counted[unit].flops == flops
         stored = sum(payloads(file) for file in block.path.rglob("weight.bin"))
-        assert stored <= weights[unit].stored_bytes <= stored + 100, "short vectors lie in the program"
+        assert stored <= weights[unit].stored_bytes <= stored + 256, "short vectors lie in the program"
         assert is_same_compiled(block, public, tmp_path / f"{number}.mlmodelc"), unit
     described = describe(find_packages([folder], None, public.choices), *load_profile("iphone15pro"), name=name)
     assert all(row.functions[0].run_s > 0 for row in described.estimate.packages)
