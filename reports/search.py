@@ -150,4 +150,5 @@ def gap_lines(planning: Planning) -> list[tuple[str, str]]:
             "search",
             f"{plans} in {format_seconds(planning.search_s)}; {ENDINGS[planning.ending]}",
         ),
+        *(("note", line.removesuffix(".")) for line in planning.notes),
     ]

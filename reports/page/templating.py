@@ -30,7 +30,6 @@ from ondevice_sora.base.units import (
     format_seconds,
 )
 from ondevice_sora.reports.rows import UNKNOWN
-from ondevice_sora.reports.timeline import title
 
 _QUANTITY = re.compile(r"(?<=\d) (?=(?:h|min|s|ms|\u00b5s|GB|MB|kB|B|%)(?!\w))|(?<=\d h) (?=\d)|(?<=\d min) (?=\d)")
 LEVEL = 5
@@ -104,7 +103,6 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "change": lambda change: format_change(change, format_seconds),
     "css": css_share,
     "count": format_count,
-    "title_of": title,
     "groupby_run": runs_of,
     "known": known,
     "as_is": AsIs,

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from worlds import answers
 
+from ondevice_sora.records.memory import Peak, PeakPart, Residents
 from ondevice_sora.records.metrics import busy_shares, component_results
 from ondevice_sora.records.provenance import Provenance
 from ondevice_sora.records.quality import Evaluation
@@ -70,7 +71,7 @@ def row(component: str, block: str, num_loads: int, num_runs: int, run_s: float)
         block=block,
         variant="plain",
         compute_units="cpu_only" if component == "decoder" else "cpu_and_gpu",
-        stored_bytes=100 * MB,
+        stored_bytes=50 * MB,
         resident_bytes=100 * MB,
         working_bytes=50 * MB,
         load_cold_s=2.0,
@@ -80,7 +81,23 @@ def row(component: str, block: str, num_loads: int, num_runs: int, run_s: float)
         num_runs=num_runs,
         load_marks={"published": 1.0},
         run_marks={"fitted": 0.5, "estimated": 0.5},
+        kept="sometimes" if component == "denoiser" else "never",
     )
+
+
+PEAK = Peak(
+    8.0,
+    "denoiser",
+    0,
+    "b",
+    [
+        PeakPart("baseline", None, [], 200 * MB),
+        PeakPart("resident", "denoiser", ["a", "b"], 200 * MB),
+        PeakPart("loading", "denoiser", ["a"], 100 * MB),
+        PeakPart("working", "denoiser", ["b"], 100 * MB),
+        PeakPart("left", None, [], 10 * MB),
+    ],
+)
 
 
 def result_of(trace: Trace, whole: Trace) -> Result:
@@ -118,6 +135,8 @@ def result_of(trace: Trace, whole: Trace) -> Result:
             row("decoder", "decode", 1, 1, 4.0),
         ],
         notes=["Made by hand."],
+        residents=[Residents("denoiser", 2, 4, ["a"], 100 * MB, [], 0), Residents("decoder", 1, 1, [], 0, [], 0)],
+        peak=None if killed else PEAK,
     )
 
 
@@ -178,7 +197,7 @@ def hostile(trace: Trace) -> Trace:
     ]
     return msgspec.structs.replace(
         trace, plan=HOSTILE, device=HOSTILE, model=HOSTILE, spans=spans, result=result, conditions={HOSTILE: HOSTILE},
-        provenance=Provenance(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE),
+        provenance=Provenance(*[HOSTILE] * 8),
     )  # fmt: skip
 
 

@@ -86,7 +86,7 @@ def test_bytes_do_not_depend_on_the_hash_seed(trace: Trace, tmp_path: Path) -> N
 
 def test_figures_name_every_quantity_in_the_words_of_the_text(trace: Trace, killed: Trace) -> None:
     first, second = unpacked(render([trace, killed]))["traces"]
-    assert first["spans"]["told"][0] == "First load, 2.00 s\nText encoder, step 0\n0.000 s to 2.000 s\n100 MB read"
+    assert first["spans"]["told"][0] == "First load, 2.00 s\ntext_encoder, step 0\n0.000 s to 2.000 s\n100 MB read"
     assert first["limit"] == {"bytes": 1_000_000_000, "told": "1.00 GB"}
     assert first["memory"]["told"]["total"][:3] == ["300 MB", "450 MB", "550 MB"]
     assert second["kill"] == {"time": 11.0, "bytes": 1_100_000_000, "told": "1.10 GB"}
