@@ -95,8 +95,9 @@ def span_columns(trace: Trace, components: list[str]) -> dict[str, Any]:
 
 
 def unit_of(trace: Trace) -> TimeUnit:
-    """The unit of moments of a run."""
-    return time_unit(max(trace.total_s, trace.kill.time_s if trace.kill is not None else 0.0))
+    """The unit of moments of a run, as if there were no limit."""
+    unlimited_s = trace.result.unlimited_s if trace.result is not None else 0.0
+    return time_unit(max(trace.total_s, unlimited_s))
 
 
 def span_text(span: Span, unit: TimeUnit) -> str:
