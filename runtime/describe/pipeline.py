@@ -129,7 +129,7 @@ def made(network: NetworkConfig) -> nn.Module:
     except Exception as error:  # whatever a library says of a config that is none of its own
         what = f"{network.class_name} cannot be made from its config: {_first_line(error)}"
         raise UserError(what, mend="Compare it with the config that was published.") from None
-    network_made: nn.Module = model.eval()
+    network_made: nn.Module = model.eval().to("meta")  # what its code made elsewhere, whatever it was told, too
     return network_made
 
 
