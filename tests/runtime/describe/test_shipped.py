@@ -176,6 +176,22 @@ def test_a_folder_of_a_pipeline_is_described_whole(pipeline: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_pipeline_that_a_picture_leads_reads_one_token(tmp_path: Path) -> None:
+    unet = {"_class_name": "UNetSpatioTemporalConditionModel", "num_frames": 3, **SVD}
+    vae = {"_class_name": "AutoencoderKLTemporalDecoder", **SVD_DECODER}
+    index = {"image_encoder": ["transformers", "CLIPVisionModelWithProjection"],
+             "unet": ["diffusers", unet["_class_name"]], "vae": ["diffusers", vae["_class_name"]]}  # fmt: skip
+    for name, config in (("unet", unet), ("vae", vae)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps(config))
+    (tmp_path / "model_index.json").write_text(json.dumps(index))
+    one, asked_for, more = (
+        describe(Request(ConfiguredModel(str(tmp_path)), Shape(128, 128, 3), 1, tokens)) for tokens in (None, 1, 9)
+    )
+    assert [component.name for component in one.components] == [DENOISER, DECODER]
+    assert total(one.components[0]) == total(asked_for.components[0]) < total(more.components[0])
+
+
 def test_branches_in_turn_do_the_work_of_a_batch_with_fewer_activations(pipeline: Path) -> None:
     batch, in_turn = (by_name(describe(asked(pipeline, guidance=how)))["denoiser"] for how in ("batch", "in_turn"))
     assert total(in_turn) == pytest.approx(total(batch))
@@ -240,6 +256,16 @@ def test_networks_that_do_not_ship_are_described_too(config: dict[str, Any], tmp
     assert total(component) > 0
 
 
+SVD = {
+    "block_out_channels": [32, 64], "layers_per_block": 1, "cross_attention_dim": 16, "num_attention_heads": [2, 2],
+    "down_block_types": ["CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"],
+    "up_block_types": ["UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"],
+    "addition_time_embed_dim": 32, "projection_class_embeddings_input_dim": 96,
+}  # fmt: skip
+SVD_DECODER = {
+    "block_out_channels": [32, 32, 32, 32], "latent_channels": 4, "down_block_types": ["DownEncoderBlock2D"] * 4,
+    "layers_per_block": 1,
+}  # fmt: skip
 WHISPER = {
     "d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 2,
     "decoder_attention_heads": 2, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64, "vocab_size": 100, "pad_token_id": 1,
@@ -302,17 +328,7 @@ def tokens(*size: int) -> torch.Tensor:
             lambda: {"hidden_states": ones(1, 4, 16, 16), "timestep": tokens(1), "class_labels": tokens(1)},
         ),
         (
-            {
-                "_class_name": "UNetSpatioTemporalConditionModel",
-                "block_out_channels": [32, 64],
-                "layers_per_block": 1,
-                "down_block_types": ["CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"],
-                "up_block_types": ["UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"],
-                "cross_attention_dim": 16,
-                "num_attention_heads": [2, 2],
-                "addition_time_embed_dim": 32,
-                "projection_class_embeddings_input_dim": 96,
-            },
+            {"_class_name": "UNetSpatioTemporalConditionModel", **SVD},
             3,
             lambda: {
                 "sample": ones(1, 3, 8, 16, 16),
@@ -322,13 +338,7 @@ def tokens(*size: int) -> torch.Tensor:
             },
         ),
         (
-            {
-                "_class_name": "AutoencoderKLTemporalDecoder",
-                "block_out_channels": [32, 32, 32, 32],
-                "latent_channels": 4,
-                "down_block_types": ["DownEncoderBlock2D"] * 4,
-                "layers_per_block": 1,
-            },
+            {"_class_name": "AutoencoderKLTemporalDecoder", **SVD_DECODER},
             3,
             lambda: {"z": ones(3, 4, 16, 16), "num_frames": 3},
         ),
