@@ -120,6 +120,13 @@ class Trace(msgspec.Struct, frozen=True):
         return max((sample.total for sample in self.memory), default=0)
 
     @property
+    def allowed_bytes(self) -> int | None:
+        """The plan's budget, as the trace or its result has it."""
+        if self.budget_bytes is None and self.result is not None:
+            return self.result.budget_bytes
+        return self.budget_bytes
+
+    @property
     def sampled(self) -> list[FootprintSample]:
         """The samples of the footprint; none where it was not sampled."""
         return [] if self.footprint is msgspec.UNSET else self.footprint

@@ -19,7 +19,7 @@ from ondevice_sora.records.result import BlockRow, ComponentResult, Generation, 
 from ondevice_sora.records.trace import Kill, Trace
 from ondevice_sora.simulator.bounds import bounds_of
 from ondevice_sora.simulator.cautions import cautions
-from ondevice_sora.simulator.changes.advice import advice
+from ondevice_sora.simulator.changes.advice import Names, advice, why_nothing_fits
 from ondevice_sora.simulator.changes.whatif import what_ifs
 from ondevice_sora.simulator.engine import Outcome
 from ondevice_sora.simulator.holdings import kept_of, peak_of, residents_of
@@ -70,6 +70,7 @@ def simulation_of(
     with_what_ifs: bool = False,
     repeat: int = 1,
     with_advice: bool = True,
+    names: Names | None = None,
 ) -> Simulation:
     """The same of what is loaded already. Advice, which takes as long as a few simulations, may be left out."""
     prepared = prepare(loaded, setting)
@@ -94,6 +95,8 @@ def simulation_of(
     whole = msgspec.structs.replace(trace, spans=unlimited.spans, memory=unlimited.memory)
     spread = spread_of(outcomes)
     components = component_results(whole)
+    told = advice(prepared, components, unlimited, names) if with_advice else []
+    hopeless = why_nothing_fits(prepared) if with_advice and outcome.kill is not None and not told else None
     result = Result(
         verdict="killed" if outcome.kill else "fits",
         total_s=None if outcome.kill else outcome.total_s,
@@ -110,7 +113,7 @@ def simulation_of(
         killed_by=_killed_by(outcome.kill) if outcome.kill else None,
         busy_share=busy_shares(whole),
         bounded_by=bounded_by(components),
-        advice=advice(prepared, components, unlimited, outcome.kill) if with_advice else [],
+        advice=told,
         marks=mark_shares(prepared, unlimited),
         bounds=bounds_of(prepared.schedule, prepared.costs),
         num_evaluations=prepared.num_evaluations,
@@ -120,7 +123,7 @@ def simulation_of(
         notes=_notes(prepared),
         evaluated=plan.evaluated_steps(),
         start=plan.start,
-        cautions=cautions(prepared, unlimited),
+        cautions=[*([hopeless] if hopeless else []), *cautions(prepared, unlimited)],
         residents=residents_of(prepared.schedule, prepared.costs),
         peak=peak_of(prepared.schedule, prepared.costs, prepared.machine, unlimited.peak),
     )

@@ -175,5 +175,4 @@ def _result_lines(trace: Trace, result: Result) -> list[tuple[str, str]]:
     marks = mark_rows(trace)
     if marks:
         lines.append(("rests on", ", ".join(f"{format_percent(share)} {mark}" for mark, share in marks) + " figures"))
-    lines += [("next" if index == 0 else "", text) for index, text in enumerate(result.advice)]
     return lines

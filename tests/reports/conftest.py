@@ -12,6 +12,8 @@ import msgspec
 import pytest
 from worlds import answers
 
+from ondevice_sora.records.advice import Advice
+from ondevice_sora.records.memory import Peak, PeakPart, Residents
 from ondevice_sora.records.metrics import busy_shares, component_results
 from ondevice_sora.records.provenance import Provenance
 from ondevice_sora.records.quality import Evaluation
@@ -70,7 +72,7 @@ def row(component: str, block: str, num_loads: int, num_runs: int, run_s: float)
         block=block,
         variant="plain",
         compute_units="cpu_only" if component == "decoder" else "cpu_and_gpu",
-        stored_bytes=100 * MB,
+        stored_bytes=50 * MB,
         resident_bytes=100 * MB,
         working_bytes=50 * MB,
         load_cold_s=2.0,
@@ -80,7 +82,26 @@ def row(component: str, block: str, num_loads: int, num_runs: int, run_s: float)
         num_runs=num_runs,
         load_marks={"published": 1.0},
         run_marks={"fitted": 0.5, "estimated": 0.5},
+        kept="sometimes" if component == "denoiser" else "never",
     )
+
+
+PEAK = Peak(
+    8.0,
+    "denoiser",
+    0,
+    "b",
+    [
+        PeakPart("baseline", None, [], 200 * MB),
+        PeakPart("resident", "denoiser", ["a", "b"], 200 * MB),
+        PeakPart("loading", "denoiser", ["a"], 100 * MB),
+        PeakPart("working", "denoiser", ["b"], 100 * MB),
+        PeakPart("left", None, [], 10 * MB),
+    ],
+)
+
+
+ADVICE = Advice("Keep block a", ["components: {denoiser: {keep: 1}}"], None, 26.0, 1.0, 710 * MB, 0.01, "it is there")
 
 
 def result_of(trace: Trace, whole: Trace) -> Result:
@@ -102,7 +123,7 @@ def result_of(trace: Trace, whole: Trace) -> Result:
         killed_by="loading block 'b'" if killed else None,
         busy_share=busy_shares(whole),
         bounded_by="running the denoiser (63 % of the total)",
-        advice=["Keep block a resident: 1.00 s less."],
+        advice=[ADVICE],
         marks={"published": 0.25, "fitted": 0.5, "estimated": 0.25},
         bounds=Bounds(run_s=25.0, load_s=14.0, lower_s=25.0, sequential_s=39.0),
         num_evaluations=4,
@@ -118,6 +139,12 @@ def result_of(trace: Trace, whole: Trace) -> Result:
             row("decoder", "decode", 1, 1, 4.0),
         ],
         notes=["Made by hand."],
+        residents=[
+            Residents("text_encoder", 1, 1, [], 0, [], 0),
+            Residents("denoiser", 2, 4, ["a"], 100 * MB, ["b"], 100 * MB),
+            Residents("decoder", 1, 1, [], 0, [], 0),
+        ],
+        peak=None if killed else PEAK,
     )
 
 
@@ -167,7 +194,7 @@ def hostile(trace: Trace) -> Trace:
         trace.result,
         limit_source=HOSTILE,
         bounded_by=HOSTILE,
-        advice=[HOSTILE],
+        advice=[msgspec.structs.replace(ADVICE, title=HOSTILE, keys=[HOSTILE], command=HOSTILE, reason=HOSTILE)],
         notes=[HOSTILE],
         what_ifs=[WhatIf(HOSTILE, HOSTILE, "fits", 1.0, 1, 2)],
         blocks=[msgspec.structs.replace(block, block=HOSTILE, variant=HOSTILE) for block in trace.result.blocks],
@@ -178,7 +205,7 @@ def hostile(trace: Trace) -> Trace:
     ]
     return msgspec.structs.replace(
         trace, plan=HOSTILE, device=HOSTILE, model=HOSTILE, spans=spans, result=result, conditions={HOSTILE: HOSTILE},
-        provenance=Provenance(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE),
+        provenance=Provenance(*[HOSTILE] * 8),
     )  # fmt: skip
 
 

@@ -32,7 +32,6 @@ busy        GPU 78 %, CPU 15 %, Load 52 %
 bounded by  running the denoiser (63 % of the total)
 bounds      25.0 s at least; 39.0 s without overlap
 rests on    25 % published, 50 % fitted, 25 % estimated figures
-next        Keep block a resident: 1.00 s less.
 """
 
 
