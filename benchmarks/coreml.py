@@ -34,7 +34,7 @@ from ondevice_sora.runtime.coreml.blocks.programs import ProgramBlocks
 from ondevice_sora.runtime.coreml.estimate.counting import count
 from ondevice_sora.runtime.coreml.export.export import Job, export_plan, make_block, workshop_of
 from ondevice_sora.runtime.coreml.export.exported import Export
-from ondevice_sora.runtime.coreml.export.manifest import ExportedBlock
+from ondevice_sora.runtime.coreml.export.manifest import ExportedBlock, FunctionKind
 from ondevice_sora.runtime.coreml.export.parity import TOLERANCES, compare_block, first_states
 from ondevice_sora.runtime.coreml.export.workshop import Commission, Workshop
 from ondevice_sora.runtime.coreml.package.reading import read_package
@@ -79,7 +79,7 @@ def units(folder: Path, precisions: list[Precision]) -> None:
             for number, block in enumerate(workshop.cuts[name]):
                 if block.name in wanted:
                     began = time.perf_counter()
-                    exported = make_block(Job(commission, folder, name, number))
+                    exported = make_block(Job(commission, folder, folder, name, number))
                     seconds = time.perf_counter() - began
                     rows = compare_block(folder, workshop, exported, states)
                     counted = _beside_description(folder, exported, described)
@@ -105,7 +105,7 @@ def denoiser(folder: Path) -> None:
     began = time.perf_counter()
     total, single = 0, 0
     for number, block in enumerate(workshop.cuts[DENOISER]):
-        exported = make_block(Job(commission, folder, DENOISER, number))
+        exported = make_block(Job(commission, folder, folder, DENOISER, number))
         total += sum(package.num_bytes for package in exported.packages)
         single += 4 * sum(unit.parameters for unit in block.units)
         print(
@@ -187,7 +187,9 @@ def _beside_description(folder: Path, exported: ExportedBlock, described: Model)
     return f"FLOPs {'+'.join(ratios) or 'none'}  stored {weights.parameters - weights.filler - unit.stored:+d}"
 
 
-def _walk_on(workshop: Workshop, component: str, number: int, states: dict) -> None:  # type: ignore[type-arg]
+def _walk_on(
+    workshop: Workshop, component: str, number: int, states: dict[FunctionKind, dict[str, torch.Tensor]]
+) -> None:
     """Move the states past a block in torch alone."""
     slots = workshop.slots(component, number)
     weights = workshop.source.read(family(component), {name: tuple(slot.get().shape) for name, slot in slots.items()})

@@ -17,6 +17,7 @@ from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.documents import Document
 from ondevice_sora.base.files.reading import extend
 from ondevice_sora.base.installation import how_to_install
+from ondevice_sora.base.text import in_one_line
 from ondevice_sora.base.units import parse_bytes
 from ondevice_sora.plans.schema import READY, LoadedPlan, Plan, plan_data, read_plan, ready_plans
 from ondevice_sora.records.result import Result
@@ -206,11 +207,13 @@ def simulate(
 
     Raises UserError for input that cannot be used.
     """
+    from ondevice_sora.provenance import provenance
     from ondevice_sora.simulator.simulate import simulate as simulated
 
     limit = None if memory_limit is None else size_of(memory_limit)
+    loaded = loaded_plan(plan)
     answer = simulated(
-        loaded_plan(plan),
+        loaded,
         device,
         memory_limit=limit,
         os_version=os_version,
@@ -218,7 +221,13 @@ def simulate(
         with_what_ifs=what_ifs,
         repeat=repeat,
     )
-    return Run(answer.trace)
+    told = {"memory_limit": memory_limit, "os_version": os_version, "thermal": thermal, "repeat": repeat}
+    given = "".join(f", {key}={value!r}" for key, value in told.items() if value not in (None, False, 1))
+    what = str(plan) if isinstance(plan, str | Path) else loaded.plan.name
+    made = provenance(
+        in_one_line(f"ondevice_sora.simulate({what!r}, {device!r}{given})"), loaded, answer.prepared.setting.profile
+    )
+    return Run(msgspec.structs.replace(answer.trace, provenance=made))
 
 
 def search(

@@ -23,7 +23,7 @@ from ondevice_sora.base.files.reading import read_extended
 from ondevice_sora.base.text import LINE, Title
 from ondevice_sora.plans.step_file import planned_grid
 from ondevice_sora.plans.step_plan import Even, Grid, Index, Solver, Steps, check_grid, evaluated_steps, num_evaluations
-from ondevice_sora.profiles.blocks import ComputeUnits
+from ondevice_sora.profiles.blocks import ComputeUnits, Loading
 from ondevice_sora.profiles.figures import ByteCount
 from ondevice_sora.profiles.models.configured import ConfiguredModel, config_path
 from ondevice_sora.profiles.models.model import (
@@ -172,6 +172,7 @@ class ComponentPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                windows, giving up first what is needed last; `optimal`, those with which the plan is fastest; a
                number, that many from the first; or a list of blocks, each named by its first unit. `always`: all of
                them, and after the last pass too, as long as the app lives
+    loading    `core_ml`, or `core_ai`: compiled ahead of time, with weights that are not charged to the app on the GPU
     """
 
     blocks: (
@@ -183,6 +184,7 @@ class ComponentPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keep: Keep = "none"
     weights: WeightFormat | None = None
     activations: ActivationFormat | None = None
+    loading: Loading = "core_ml"
 
     @property
     def stored(self) -> Precision:
@@ -393,6 +395,19 @@ def check_plan(plan: Plan) -> None:
             )
     if len(set(listed)) != len(listed):
         raise UserError("a step is listed twice", field="$.tdtm.steps")
+
+
+def loaded_by_core_ai(plan: Plan) -> str | None:
+    """The first component that is to be loaded by Core AI, by its key in the plan; None if there is none."""
+    return next((name for name, settings in plan.components.items() if settings.loading == "core_ai"), None)
+
+
+def refuse_core_ai(plan: Plan) -> None:
+    """Of what Core ML loads, or this machine. Raises UserError for a plan whose components Core AI is to load."""
+    name = loaded_by_core_ai(plan)
+    if name is not None:
+        what = "blocks are exported and run through Core ML; Core AI is only simulated"
+        raise UserError(what, mend="Write loading: core_ml.", field=f"$.components.{name}.loading")
 
 
 def check_merging_units(plan: Plan, names: Iterable[str]) -> None:

@@ -7,6 +7,7 @@ once a part, to no less than the longest part takes; bytes of weights add up; th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -29,13 +30,14 @@ def price_blocks(
     sample: Sample | None = None,
     dram_bytes_per_s: float | None = None,
     is_cached: bool = False,
+    clean_room: float = math.inf,
 ) -> BlockCosts:
     """`price`, with measured figures where a block or parts of it were measured.
 
     A sample may have values of measured seconds as well, under `sampled_name`.
     """
     sample = sample if sample is not None else nominal(costs)
-    priced = price(blocks, costs, sample, dram_bytes_per_s, is_cached)
+    priced = price(blocks, costs, sample, dram_bytes_per_s, is_cached, clean_room)
     if not measurements:
         return priced
     known = MeasuredBlocks(measurements)

@@ -5,6 +5,12 @@
     weights   = stored bytes / weight rate, where the processor has one: they stream in while the operations go on
     first run = run + first_run (shader compilation)
 
+A block whose weights are mapped (Core AI, on the GPU) reads them from storage again in every run but the first after
+its load, if its whole component is larger than what clean pages may take: walked in turn, the pages used longest ago
+are those needed next.
+
+    run = the above + stored bytes / read
+
 Products, attention and convolutions in float16 are `float16_factor` times as fast. A run on CPU or GPU is never faster
 than the weights held and the activations cross the memory bus once, at `dram_bytes_per_s`.
 
@@ -26,6 +32,7 @@ from ondevice_sora.profiles.block_bytes import element_bytes, held_bytes
 from ondevice_sora.profiles.blocks import BlockSpec, Processor
 from ondevice_sora.profiles.costs import Array, Costs, MarkShares, Sample
 from ondevice_sora.profiles.figures import Mark
+from ondevice_sora.profiles.load_costs import READ
 from ondevice_sora.profiles.models.model import multiplies_in_float16
 from ondevice_sora.profiles.terms import mark_shares, seconds_per, summed
 
@@ -41,6 +48,7 @@ def run_seconds(
     sample: Sample,
     marks: dict[str, Mark],
     dram_bytes_per_s: float | None,
+    clean_room: float,
 ) -> tuple[Array, Array, list[MarkShares]]:
     """Runs and first runs [block, sample], and the marks that runs rest on."""
     size = next(iter(sample.values())).shape[0]
@@ -67,6 +75,13 @@ def run_seconds(
         )
         run[np.ix_(rows_of_all, columns)] = elsewhere
         first_run[np.ix_(rows_of_all, columns)] = elsewhere + part["processors.gpu.first_run_s"]
+    for row, block in enumerate(blocks):
+        if block.is_mapped and block.component_bytes > clean_room:
+            read = block.stored_bytes / sample[READ]
+            again = float(read[0] / (run[row, 0] + read[0]))
+            shares[row] = {mark: share * (1.0 - again) for mark, share in shares[row].items()}
+            shares[row][marks[READ]] = shares[row].get(marks[READ], 0.0) + again
+            run[row] += read
     return run, first_run, shares
 
 

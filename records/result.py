@@ -12,6 +12,7 @@ import msgspec
 from ondevice_sora.base.quantities import Bytes, Count, Seconds, Share
 from ondevice_sora.base.text import Line
 from ondevice_sora.profiles.figures import Mark
+from ondevice_sora.records.memory import Kept, Peak, Residents
 
 Verdict = Literal["fits", "killed"]
 
@@ -48,7 +49,9 @@ class WhatIf(msgspec.Struct, frozen=True):
 class BlockRow(msgspec.Struct, frozen=True):
     """One block in one variant: its costs, how often it is loaded and run, and what its figures rest on.
 
+    kept         whether it is in memory when it is run again; a block's variants share that if they share a package
     falls_back   the Neural Engine was asked for and is not known to take so large a package: priced on the GPU
+    clean_bytes  mapped while it is loaded, as pages of its file, and not charged to the app
     """
 
     component: Line
@@ -65,7 +68,10 @@ class BlockRow(msgspec.Struct, frozen=True):
     num_runs: Count
     load_marks: dict[Mark, Share]
     run_marks: dict[Mark, Share]
+    kept: Kept = "never"
     falls_back: bool = False
+    loading: Line = "core_ml"
+    clean_bytes: Bytes = 0
 
 
 class Generation(msgspec.Struct, frozen=True):
@@ -102,6 +108,8 @@ class Result(msgspec.Struct, frozen=True):
     start           what the app had done before, see Plan.start
     generations     all generations if several in a row were asked for; the rest of the result is of the first
     cautions        what must be known before believing it: figures that nobody knows, what Core ML may do instead
+    residents       what stays in memory between passes, by component
+    peak            what makes up needed_bytes; null in a trace of an earlier version
     """
 
     verdict: Verdict
@@ -131,6 +139,8 @@ class Result(msgspec.Struct, frozen=True):
     start: Line = "first"
     generations: list[Generation] = []
     cautions: list[Line] = []
+    residents: list[Residents] = []
+    peak: Peak | None = None
 
     @property
     def is_killed(self) -> bool:

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from ondevice_sora.profiles.figures import Mark
-from ondevice_sora.records.result import Verdict, WhatIf
+from ondevice_sora.records.result import Verdict
+from ondevice_sora.records.trace import Trace
 
 
 class PlannedBlock(msgspec.Struct, frozen=True):
@@ -109,6 +110,7 @@ class Planning(msgspec.Struct, frozen=True):
     memory_front    the best plan of each budget that was searched, fastest first, without those that another one beats
                     in both seconds and peak
     storage_front, package_front    of all plans tried
+    notes           what the figures assume, where not everything is known
     """
 
     budget_bytes: int
@@ -124,6 +126,7 @@ class Planning(msgspec.Struct, frozen=True):
     memory_front: list[BudgetPoint]
     storage_front: list[FrontPoint]
     package_front: list[FrontPoint]
+    notes: list[str] = []
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -182,11 +185,17 @@ class Sensitivity(msgspec.Struct, frozen=True):
     high_s: float
 
 
+class PlanReport(msgspec.Struct, frozen=True):
+    """All that a page shows of one plan: its simulation, why it takes as long as it does, what that depends on."""
+
+    trace: Trace
+    explanation: Explanation
+    sensitivities: list[Sensitivity]
+
+
 class SearchReport(msgspec.Struct, frozen=True):
-    """All that the page of a search shows. From `explanation` on it is about the plan found on the first device."""
+    """All that the page of a search shows. `chosen` is the plan found, on the first device."""
 
     model: str
     planning: Planning
-    explanation: Explanation
-    sensitivities: list[Sensitivity]
-    what_ifs: list[WhatIf]
+    chosen: PlanReport

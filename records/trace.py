@@ -17,6 +17,7 @@ from ondevice_sora.base.files.json_files import read_json
 from ondevice_sora.base.files.writing import write_text
 from ondevice_sora.base.quantities import Bytes, Seconds
 from ondevice_sora.base.text import Line
+from ondevice_sora.records.provenance import Provenance
 from ondevice_sora.records.result import Result
 
 Lane = Literal["load", "cpu", "gpu", "ane"]
@@ -49,8 +50,8 @@ class Span(msgspec.Struct, frozen=True, gc=False):
         return self.end_s - self.start_s
 
 
-class MemorySample(msgspec.Struct, frozen=True, gc=False):
-    """What is charged from `time_s` on, by what holds it."""
+class MemorySample(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What is charged from `time_s` on, by what holds it; `clean` is mapped besides and not charged."""
 
     time_s: Seconds
     baseline: Bytes
@@ -58,6 +59,7 @@ class MemorySample(msgspec.Struct, frozen=True, gc=False):
     loading: Bytes
     working: Bytes
     residual: Bytes
+    clean: Bytes = 0
 
     @property
     def total(self) -> int:
@@ -88,7 +90,8 @@ class Trace(msgspec.Struct, frozen=True):
 
     `spans` are in order of their ends; if there was a kill, they stop at it. `memory` is the ledger's: what was known
     to be held. `footprint` is what the system charged meanwhile, where it was sampled: on a phone to the app, on a
-    computer to the process, above what that had before.
+    computer to the process, above what that had before. `limit_bytes` is what the app may use; `budget_bytes` what the
+    plan allows itself, null where it does not say. `provenance` is null of a trace that does not say where it is from.
     """
 
     kind: Literal["simulated", "measured"]
@@ -102,6 +105,8 @@ class Trace(msgspec.Struct, frozen=True):
     conditions: dict[Line, Line] = {}
     result: Result | None = None
     footprint: list[FootprintSample] | msgspec.UnsetType = msgspec.UNSET
+    budget_bytes: Bytes | None = None
+    provenance: Provenance | None = None
     format: str = FORMAT
 
     @property
@@ -113,6 +118,13 @@ class Trace(msgspec.Struct, frozen=True):
     def peak_bytes(self) -> int:
         """The largest footprint, in bytes."""
         return max((sample.total for sample in self.memory), default=0)
+
+    @property
+    def allowed_bytes(self) -> int | None:
+        """The plan's budget, as the trace or its result has it."""
+        if self.budget_bytes is None and self.result is not None:
+            return self.result.budget_bytes
+        return self.budget_bytes
 
     @property
     def sampled(self) -> list[FootprintSample]:

@@ -37,6 +37,7 @@ def perfetto(trace: Trace) -> dict[str, Any]:
             "model": trace.model,
             "verdict": verdict(trace).sentence,
             **{f"condition: {key}": value for key, value in trace.conditions.items()},
+            **(msgspec.to_builtins(trace.provenance) if trace.provenance is not None else {}),
         },
     }
 

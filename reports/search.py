@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ondevice_sora.base.units import (
@@ -27,6 +28,19 @@ DOUBT = (
     "how probable it is that the limit, which nobody knows exactly, lies below the peak: every run is then killed, "
     "else none"
 )
+
+
+NEXT_BEST = "next-best plans, one thing changed"
+
+ROW_MEANINGS = {
+    "found": "the plan of this search.",
+    "found within": "the plan of the same search for another budget.",
+    "start": "the plan that the search began with.",
+    "paper's policy": "the start's blocks under the rules of the paper's App. A.1: one is loaded ahead, and those stay "
+    "that fit in what the first step leaves free.",
+    "reference app": "the paper's app as it was published.",
+}
+"""Rows of the table by what their names begin with."""
 
 
 class Change(NamedTuple):
@@ -73,6 +87,16 @@ def changes(explanation: Explanation) -> dict[str, list[Change]]:
     for reason in explanation.reasons:
         groups.setdefault(reason.group, []).append(_change(reason))
     return groups
+
+
+def row_meanings(rows: Sequence[PlannedRow]) -> list[tuple[str, str]]:
+    """What the rows of the table are: a name and its meaning, in their order."""
+    found: dict[str, str] = {}
+    for row in rows:
+        name = "found within" if row.name.startswith("found within") else row.name
+        if name in ROW_MEANINGS:
+            found[name] = ROW_MEANINGS[name]
+    return list(found.items())
 
 
 def _change(reason: Reason) -> Change:
@@ -126,4 +150,5 @@ def gap_lines(planning: Planning) -> list[tuple[str, str]]:
             "search",
             f"{plans} in {format_seconds(planning.search_s)}; {ENDINGS[planning.ending]}",
         ),
+        *(("note", line.removesuffix(".")) for line in planning.notes),
     ]

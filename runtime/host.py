@@ -22,6 +22,11 @@ class Host:
     threads: int
 
     @property
+    def name(self) -> str:
+        """'this machine (x86_64, 2 cores)', as captured profiles and measured traces call it."""
+        return f"this machine ({self.architecture}, {self.cores} cores)"
+
+    @property
     def os(self) -> str:
         """'Linux 6.1.0'."""
         return f"{self.system} {self.release}"

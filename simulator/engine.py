@@ -12,12 +12,12 @@ or stops, twice a visit. Here a change of rate schedules a new timeout, and one 
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any
+from typing import Any, NamedTuple
 
 import simpy
 
 from ondevice_sora.plans.heat import NO_HEAT, Heat, after, seconds_for, work_in
-from ondevice_sora.plans.schedule import Schedule
+from ondevice_sora.plans.schedule import Schedule, packages_of
 from ondevice_sora.profiles.blocks import Processor
 from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.records.ledger import Ledger
@@ -28,13 +28,29 @@ Process = Generator[simpy.Event, Any, None]
 LOAD_LANE: Lane = "load"
 
 
-class Outcome:
-    """What a simulation leaves: spans, memory samples, and the kill if there was one."""
+class Moment(NamedTuple):
+    """What is charged at a moment, and for which blocks.
 
-    def __init__(self, spans: list[Span], memory: list[MemorySample], peak_bytes: int, kill: Kill | None) -> None:
+    visit     the first visit that has not finished
+    loaded    the packages in memory, by their first block; `loading` the one that is being loaded, None if none is
+    running   the block that runs, None if none does
+    """
+
+    charged: MemorySample
+    visit: int
+    loaded: frozenset[int]
+    loading: int | None
+    running: int | None
+
+
+class Outcome:
+    """What a simulation leaves: spans, memory samples, what was held at the peak, and the kill if there was one."""
+
+    def __init__(self, spans: list[Span], memory: list[MemorySample], peak: Moment, kill: Kill | None) -> None:
         self.spans = spans
         self.memory = memory
-        self.peak_bytes = peak_bytes
+        self.peak = peak
+        self.peak_bytes = peak.charged.total
         self.kill = kill
         self.total_s = max((span.end_s for span in spans), default=0.0)
 
@@ -114,16 +130,22 @@ class _Engine:
         self.size = costs.resident_bytes
         self.stored = costs.stored_bytes
         self.working = costs.working_bytes
+        self.clean = costs.clean_bytes or (0,) * len(schedule.blocks)
         self.transient, self.residual = machine.memory.shares_of(self.size)
         self.env = simpy.Environment()
         self.ledger = Ledger(machine.memory.baseline, machine.memory.available)
+        self.package = packages_of(schedule.blocks, schedule.plan.tdtm.packages == "separate")
+        self.in_memory = {self.package[number] for number in schedule.held}
+        self.on_its_way: int | None = None
+        self.at_work: int | None = None
+        self.finished = -1
+        self.peak = self._moment()
         self._charge_what_is_there(schedule)
         self.spans: list[Span] = []
         self.kill: Kill | None = None
         self.loading: _Activity | None = None
         self.running: _Activity | None = None
         self.processor: Processor = "cpu"
-        self.finished = -1
         self.loaded = -1
         self.waiting_for_finish: tuple[int, simpy.Event] | None = None
         self.waiting_for_load: tuple[int, simpy.Event] | None = None
@@ -135,14 +157,26 @@ class _Engine:
         """What stayed from an earlier generation, and what its unloaded blocks left behind."""
         held = sum(self.size[number] for number in schedule.held)
         left = sum(self.residual[number] for number, is_left in enumerate(schedule.columns.is_left) if is_left)
-        self.ledger.charge(0.0, resident=held, residual=left)
+        self.ledger.map(sum(self.clean[number] for number in schedule.held))
+        self._charge(resident=held, residual=left)
+
+    def _charge(self, **bytes_: int) -> bool:
+        """Charge these bytes now. Whether the footprint is within the limit."""
+        is_within = self.ledger.charge(self.env.now, **bytes_)
+        if self.ledger.peak_bytes > self.peak.charged.total:
+            self.peak = self._moment()
+        return is_within
+
+    def _moment(self) -> Moment:
+        in_memory = frozenset(self.in_memory)
+        return Moment(self.ledger.samples[-1], self.finished + 1, in_memory, self.on_its_way, self.at_work)
 
     def outcome(self) -> Outcome:
         self.env.process(self._loader())
         runner = self.env.process(self._runner())
         while runner.is_alive and self.kill is None:  # what would follow at the moment of the kill does not happen
             self.env.step()
-        return Outcome(self.spans, self.ledger.samples, self.ledger.peak_bytes, self.kill)
+        return Outcome(self.spans, self.ledger.samples, self.peak, self.kill)
 
     def _loader(self) -> Process:
         env, visits = self.env, self.visits
@@ -155,7 +189,9 @@ class _Engine:
                 yield event
             block = visit.block
             size, transient = self.size[block], self.transient[block]
-            if not self.ledger.charge(env.now, loading=size + transient) and self.is_limited:
+            self.ledger.map(self.clean[block])
+            self.on_its_way = self.package[block]
+            if not self._charge(loading=size + transient) and self.is_limited:
                 self._over_limit("load", index)
                 return
             seconds = self.load_cold[block] if visit.cold else self.load_warm[block]
@@ -168,7 +204,9 @@ class _Engine:
             self.loading = None
             if self.running is not None:
                 self.running.set_slowed(False)
-            self.ledger.charge(env.now, resident=size, loading=-size - transient)
+            self.in_memory.add(self.package[block])
+            self.on_its_way = None
+            self._charge(resident=size, loading=-size - transient)
             self._record("load", index, start)
             self.loaded = index
             if self.waiting_for_load is not None and self.waiting_for_load[0] <= index:
@@ -184,7 +222,8 @@ class _Engine:
                 yield event
             block = visit.block
             working = self.working[block]
-            if not self.ledger.charge(env.now, working=working) and self.is_limited:
+            self.at_work = block
+            if not self._charge(working=working) and self.is_limited:
                 self._over_limit("run", index)
                 return
             start = env.now
@@ -203,7 +242,8 @@ class _Engine:
                 self.loading.set_slowed(False)
             self.warmth = after(self.heat, activity.warmth, env.now - activity.updated_s, is_busy=True)
             self.cools_from_s = env.now
-            self.ledger.charge(env.now, working=-working)
+            self.at_work = None
+            self._charge(working=-working)
             self._record("run", index, start)
             if visit.evicts:
                 yield from self._evict(index)
@@ -216,7 +256,9 @@ class _Engine:
         if self.unload[block] > 0.0:
             yield self.env.timeout(self.unload[block])
         residual = self.residual[block] if visit.leaves else 0
-        self.ledger.charge(self.env.now, resident=-self.size[block], residual=residual)
+        self.ledger.map(-self.clean[block])
+        self.in_memory.remove(self.package[block])
+        self._charge(resident=-self.size[block], residual=residual)
         self._record("evict", index, start)
 
     def _finish(self, index: int) -> None:

@@ -22,6 +22,7 @@ from ondevice_sora.simulator.cautions import cautions
 from ondevice_sora.simulator.changes.advice import advice
 from ondevice_sora.simulator.changes.whatif import what_ifs
 from ondevice_sora.simulator.engine import Outcome
+from ondevice_sora.simulator.holdings import kept_of, peak_of, residents_of
 from ondevice_sora.simulator.interval import measured_share, spread_of
 from ondevice_sora.simulator.prepare import Prepared, Setting, asked, prepare
 from ondevice_sora.simulator.risk import kill_risk
@@ -120,6 +121,8 @@ def simulation_of(
         evaluated=plan.evaluated_steps(),
         start=plan.start,
         cautions=cautions(prepared, unlimited),
+        residents=residents_of(prepared.schedule, prepared.costs),
+        peak=peak_of(prepared.schedule, prepared.costs, prepared.machine, unlimited.peak),
     )
     if repeat > 1:
         with loaded.locating():
@@ -209,7 +212,8 @@ def mark_shares(prepared: Prepared, outcome: Outcome) -> dict[Mark, float]:
 
 
 def _block_rows(prepared: Prepared) -> list[BlockRow]:
-    costs = prepared.costs
+    costs, kept = prepared.costs, kept_of(prepared.schedule)
+    clean = costs.clean_bytes or (0,) * len(prepared.schedule.blocks)
     runs, loads = [0] * len(prepared.schedule.blocks), [0] * len(prepared.schedule.blocks)
     for visit in prepared.schedule.visits:
         runs[visit.block] += 1
@@ -230,7 +234,10 @@ def _block_rows(prepared: Prepared) -> list[BlockRow]:
             num_runs=runs[row],
             load_marks=costs.load_marks[row],
             run_marks=costs.run_marks[row],
+            kept=kept[row],
             falls_back=block.falls_back,
+            loading=block.loading,
+            clean_bytes=clean[row],
         )
         for row, block in enumerate(prepared.schedule.blocks)
     ]

@@ -33,3 +33,8 @@ def printable(text: str) -> str:
     JSON and YAML read such an escape, inside quotes, as the character itself.
     """
     return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def in_one_line(text: str) -> str:
+    """The same with newlines and tabs written out too: what `Line` accepts."""
+    return printable(text).replace("\n", r"\n").replace("\t", r"\t")

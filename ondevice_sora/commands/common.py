@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from ondevice_sora.base.files.writing import is_stream
 from ondevice_sora.base.installation import how_to_install, missing_in_a_wheel
 from ondevice_sora.base.interrupts import Interrupted, check, noted
 from ondevice_sora.base.streams import as_is, discard, safe_streams
+from ondevice_sora.base.text import in_one_line
 from ondevice_sora.base.units import format_bytes
 
 if TYPE_CHECKING:
@@ -103,8 +105,22 @@ class Parser(argparse.ArgumentParser):
         settings.setdefault("allow_abbrev", False)
         super().__init__(**settings)  # type: ignore[arg-type]
 
+    def parse_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> argparse.Namespace:
+        """The options; `command` among them is the whole command line, as it was typed."""
+        given = sys.argv[1:] if args is None else list(args)
+        options: argparse.Namespace = super().parse_args(given, namespace)
+        options.command = command_line(self.prog, given)
+        return options
+
     def error(self, message: str) -> None:  # type: ignore[override]
         self.exit(EXIT_UNUSABLE, f"error: {message}\nSee `{self.prog} --help`.\n")
+
+
+def command_line(program: str, arguments: Sequence[str]) -> str:
+    """As it can be pasted into a shell; in one line whatever the arguments hold."""
+    return in_one_line(shlex.join([*program.split(), *arguments]))
 
 
 WITH_TORCH = ("torch", "generate", "evaluate", "coreml", "describe")

@@ -25,13 +25,14 @@ from ondevice_sora.commands.common import (
     status_line,
 )
 from ondevice_sora.commands.which_phones import HELP as SEVERAL_HELP
-from ondevice_sora.commands.which_phones import devices_of, names_several, show_ladder
+from ondevice_sora.commands.which_phones import devices_of, names_several, show_ladders
 
 if TYPE_CHECKING:
     from ondevice_sora.plans.schema import LoadedPlan, Plan
     from ondevice_sora.profiles.devices import Device
     from ondevice_sora.records.ladder import Rung
-    from ondevice_sora.records.search import Planning
+    from ondevice_sora.records.provenance import Provenance
+    from ondevice_sora.records.search import Planning, PlanReport
     from ondevice_sora.simulator.prepare import Setting
     from ondevice_sora.simulator.search.problem import Scored
     from ondevice_sora.simulator.search.state import Known
@@ -153,6 +154,11 @@ def add_explain_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("plan", help="a plan file or a ready plan")
     _add_device(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the tables")
+    parser.add_argument(
+        "--report", nargs="?", const="", metavar="HTML",
+        help="write a page with the timeline, memory and this explanation (default PLAN.explained.html)",
+    )  # fmt: skip
+    parser.add_argument("--force", action="store_true", help="overwrite the page if it exists")
 
 
 def _add_device(parser: argparse.ArgumentParser) -> None:
@@ -232,7 +238,7 @@ def run_search(options: argparse.Namespace) -> int:
         if "report" in outputs:
             written = f"the plan found is in {outputs['output']}, " if "output" in outputs else ""
             with interrupts.keeping(f"{written}no report was written{_going_on(options, 'with --force ')}"):
-                _write_report(searched, outputs["report"])
+                _write_report(searched, outputs["report"], options.command)
     answers = list(plannings.values())
     if options.json:
         document = answers[0] if len(models) == 1 else {"results": plannings}
@@ -261,6 +267,10 @@ def _which_phones(options: argparse.Namespace) -> int:
     """On each of several devices the plan found for it. Raises UserError."""
     from msgspec.structs import replace
 
+    from ondevice_sora.plans.schema import load_plan
+    from ondevice_sora.simulator.core_ai import assumptions
+    from ondevice_sora.simulator.ladder import ladder
+
     unused = ("memory", "evaluations", "steps", "quality", "output", "pareto", "front", "report", "state")
     refuse_without_effect(options, unused, "with several devices", "Leave it out, or name one device.")
     if "," in options.model:
@@ -277,7 +287,9 @@ def _which_phones(options: argparse.Namespace) -> int:
             kill_share=row.kill_share,
         )
 
-    return show_ladder(options.model, devices_of(options.device), attempt, as_json=options.json)
+    notes = assumptions(load_plan(MODELS.get(options.model, options.model)).plan)
+    found = ladder(options.model, devices_of(options.device), attempt, notes)
+    return show_ladders([found], as_json=options.json)
 
 
 def _outputs(options: argparse.Namespace, models: list[str], devices: list[str]) -> dict[str, Path]:
@@ -464,21 +476,34 @@ def _going_on(options: argparse.Namespace, how: str = "") -> str:
     return f"; the same command {how}goes on from {options.state}" if options.state else ""
 
 
-def _write_report(searched: _Searched, path: Path) -> None:
+def _write_report(searched: _Searched, path: Path, command: str) -> None:
     """Raises UserError."""
+    from ondevice_sora.plans.schema import LoadedPlan
+    from ondevice_sora.provenance import provenance
     from ondevice_sora.records.search import SearchReport
     from ondevice_sora.reports.page.search import write_search
+
+    best, setting = searched.best, searched.settings[0]
+    made = provenance(command, LoadedPlan(best.plan), setting.profile)
+    write_search(SearchReport(searched.model, searched.answer, _plan_report(best, setting, made)), path)
+
+
+def _plan_report(loaded: LoadedPlan, setting: Setting, made: Provenance) -> PlanReport:
+    """Raises UserError."""
+    from msgspec.structs import replace
+
+    from ondevice_sora.records.search import PlanReport
     from ondevice_sora.simulator.changes.explain import explain
     from ondevice_sora.simulator.changes.sensitivity import sensitivities
-    from ondevice_sora.simulator.changes.whatif import what_ifs
-    from ondevice_sora.simulator.prepare import prepare
+    from ondevice_sora.simulator.simulate import simulation_of
 
-    prepared = prepare(searched.best, searched.settings[0])
-    explanation = explain(prepared)
+    simulation = simulation_of(loaded, setting, with_what_ifs=True)
     interrupts.check()
-    sensitive = sensitivities(prepared)
+    explanation = explain(simulation.prepared)
     interrupts.check()
-    write_search(SearchReport(searched.model, searched.answer, explanation, sensitive, what_ifs(prepared)), path)
+    sensitive = sensitivities(simulation.prepared)
+    interrupts.check()
+    return PlanReport(replace(simulation.trace, provenance=made), explanation, sensitive)
 
 
 class _Progress:
@@ -515,15 +540,31 @@ class _Progress:
 
 def run_explain(options: argparse.Namespace) -> int:
     """Raises UserError."""
-
     from ondevice_sora.simulator.changes.explain import explain
     from ondevice_sora.simulator.prepare import asked, prepare
 
-    explanation = explain(prepare(*asked(options.plan, options.device or DEFAULT_DEVICE)))
+    device = options.device or DEFAULT_DEVICE
+    path = None
+    if options.report is not None:
+        path = output_path(
+            options.report, f"{Path(options.plan).stem}.explained.html", options.force, [options.plan, device]
+        )
+    loaded, setting = asked(options.plan, device)
+    if path is None:
+        explanation = explain(prepare(loaded, setting))
+    else:
+        from ondevice_sora.provenance import provenance
+        from ondevice_sora.reports.page.report import write_plan_report
+
+        report = _plan_report(loaded, setting, provenance(options.command, loaded, setting.profile))
+        write_plan_report(report, path)
+        explanation = report.explanation
     if options.json:
         print(json_text(explanation))
     else:
         from ondevice_sora.reports.terminal.search import print_explanation
 
         print_explanation(explanation)
+    if path is not None:
+        print(f"Wrote {path}", file=sys.stderr)
     return EXIT_FITS

@@ -33,7 +33,7 @@ Of a plan that runs from a store, `model` is the store's model.yaml and componen
 --device, the working memory and the baseline that the profile measured count against the budget. `simulate --plan
 plan.yaml --device host.yaml` predicts the same run.
 """
-OF_EXPORTS = ("backend", "schedule", "gif", "scale", "output")
+OF_EXPORTS = ("backend", "schedule", "gif", "scale", "output", "page")
 OF_STORES = ("device", "buffered", "verify")
 
 
@@ -86,9 +86,12 @@ def run(options: argparse.Namespace) -> int:
 
 def _run_stored(options: argparse.Namespace) -> int:
     """Raises UserError."""
+    from msgspec.structs import replace
+
     from ondevice_sora.base.units import format_bytes, format_seconds
     from ondevice_sora.plans.schema import load_plan
     from ondevice_sora.profiles.profile import load_profile
+    from ondevice_sora.provenance import provenance
     from ondevice_sora.records.trace import write_trace
 
     with needing("torch"):
@@ -135,6 +138,7 @@ def _run_stored(options: argparse.Namespace) -> int:
     print(f"  peak, measured   {format_bytes(measured) if measured is not None else 'unknown on this system'}")
     print(f"  budget           {format_bytes(plan.memory.budget) if plan.memory.budget is not None else 'none'}")
     if path is not None:
-        write_trace(trace, path)
+        made = provenance(options.command, loaded, None if known is None else known[0])
+        write_trace(replace(trace, provenance=made), path)
         print(f"Wrote {path}")
     return EXIT_FITS

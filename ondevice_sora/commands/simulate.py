@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.interrupts import check
@@ -25,13 +25,17 @@ from ondevice_sora.commands.common import (
     whole_number,
 )
 from ondevice_sora.commands.which_phones import HELP as SEVERAL_HELP
-from ondevice_sora.commands.which_phones import devices_of, names_several, show_ladder
+from ondevice_sora.commands.which_phones import devices_of, names_several, show_ladders
+from ondevice_sora.profiles.blocks import Loading
 
 if TYPE_CHECKING:
     from ondevice_sora.plans.schema import LoadedPlan
+    from ondevice_sora.records.ladder import Ladder
     from ondevice_sora.records.trace import Trace
 
 DEFAULT_PLAN = "ours-256"
+LOADINGS = get_args(Loading)
+BOTH = "both"
 EXAMPLES = """
 examples:
   simulate                                                    our plan at 256x256 on an iPhone 15 Pro
@@ -39,6 +43,7 @@ examples:
   simulate --plan plan.yaml --json                            your plan, as one JSON document
   simulate --plan app-256-all --plan ours-256                 two plans side by side
   simulate --device all --plan app-256-all                    which phones it fits
+  simulate --device all --plan app-256-all --loading both     the same through Core ML, and compiled for Core AI
   simulate --model wan2.1-1.3b --video 480x320x49             a model of the hub, before anything is decided
   simulate --repeat 3                                         after installing, at the next launch, and once more
 
@@ -66,6 +71,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT_DEVICE,
         metavar="DEVICE",
         help=f"a device of the catalogue or a profile file (default {DEFAULT_DEVICE}){SEVERAL_HELP}",
+    )
+    parser.add_argument(
+        "--loading",
+        choices=(*LOADINGS, BOTH),
+        help="what loads every component, whatever the plan says; both are told beside each other",
     )
     parser.add_argument(
         "--memory-limit", type=size_argument, metavar="SIZE", help="instead of the device's, e.g. '3.3 GB'"
@@ -102,7 +112,9 @@ def run(options: argparse.Namespace) -> int:
     if names_several(options.device):
         return _which_phones(options, names)
     outputs = _outputs(options, names)
-    traces = [_simulate(name, options, with_what_ifs=bool(outputs) or options.json) for name in names]
+    plans = [plan for name in names for plan in _loaded(name, options)]
+    is_kept = bool(outputs)
+    traces = [_simulate(plan, options, with_what_ifs=is_kept or options.json, is_kept=is_kept) for plan in plans]
     _write(traces, outputs)
     shown(lambda: _show(traces, as_json=options.json))
     for path in outputs.values():
@@ -117,15 +129,18 @@ def _which_phones(options: argparse.Namespace, names: list[str]) -> int:
         raise UserError("several plans and several devices are named", mend="Name one plan, or one device.")
     unused = ("memory_limit", "entitlement", "repeat", "report", "trace", "perfetto")
     refuse_without_effect(options, unused, "with several devices", "Leave it out, or name one device.")
-    loaded = _loaded(names[0], options)
-    from ondevice_sora.simulator.ladder import simulated
+    from ondevice_sora.simulator.core_ai import assumptions
+    from ondevice_sora.simulator.ladder import ladder, simulated
 
-    return show_ladder(
-        loaded.plan.name,
-        devices_of(options.device),
-        lambda device, rung: simulated(loaded, device.key, rung, options.os, options.thermal),
-        as_json=options.json,
-    )
+    def tried(loaded: LoadedPlan) -> Ladder:
+        return ladder(
+            loaded.plan.name,
+            devices_of(options.device),
+            lambda device, rung: simulated(loaded, device.key, rung, options.os, options.thermal),
+            assumptions(loaded.plan),
+        )
+
+    return show_ladders([tried(loaded) for loaded in _loaded(names[0], options)], as_json=options.json)
 
 
 def _outputs(options: argparse.Namespace, names: list[str]) -> dict[str, Path]:
@@ -136,6 +151,8 @@ def _outputs(options: argparse.Namespace, names: list[str]) -> dict[str, Path]:
     for kind in ("trace", "perfetto"):
         if kind in wanted and len(names) > 1:
             raise UserError(f"--{kind} writes one plan, but {len(names)} are given", mend="Give one --plan at a time.")
+        if kind in wanted and options.loading == BOTH:
+            raise UserError(f"--{kind} writes one run, and --loading {BOTH} makes two", mend="Name one of them.")
     inputs = [*names, options.device]
     outputs = {
         kind: output_path(given, f"{stem}{suffixes[kind]}", options.force, inputs) for kind, given in wanted.items()
@@ -144,15 +161,15 @@ def _outputs(options: argparse.Namespace, names: list[str]) -> dict[str, Path]:
     return outputs
 
 
-def _simulate(name: str, options: argparse.Namespace, with_what_ifs: bool) -> Trace:
+def _simulate(loaded: LoadedPlan, options: argparse.Namespace, with_what_ifs: bool, is_kept: bool) -> Trace:
+    """`is_kept` says that something is written of it: then it says where it comes from."""
     from msgspec.structs import replace
 
     from ondevice_sora.simulator.simulate import simulate
 
-    loaded = _loaded(name, options)
     if options.entitlement:
         loaded = loaded.changed(memory=replace(loaded.plan.memory, entitlement=True))
-    found = simulate(
+    simulation = simulate(
         loaded,
         options.device,
         memory_limit=options.memory_limit,
@@ -160,13 +177,28 @@ def _simulate(name: str, options: argparse.Namespace, with_what_ifs: bool) -> Tr
         is_thermal=options.thermal,
         with_what_ifs=with_what_ifs,
         repeat=options.repeat or 1,
-    ).trace
+    )
     check()
-    return found
+    if not is_kept:
+        return simulation.trace
+    from ondevice_sora.provenance import provenance
+
+    made = provenance(options.command, loaded, simulation.prepared.setting.profile)
+    return replace(simulation.trace, provenance=made)
 
 
-def _loaded(name: str, options: argparse.Namespace) -> LoadedPlan:
-    """The plan of that name, or the one of --model. Raises UserError."""
+def _loaded(name: str, options: argparse.Namespace) -> list[LoadedPlan]:
+    """The plan of that name, or the one of --model, loaded as --loading says. Raises UserError."""
+    plan = _named(name, options)
+    if options.loading is None:
+        return [plan]
+    from ondevice_sora.simulator.whole import loaded_by
+
+    return [loaded_by(plan, how) for how in LOADINGS if options.loading in (how, BOTH)]
+
+
+def _named(name: str, options: argparse.Namespace) -> LoadedPlan:
+    """Raises UserError."""
     if options.model is not None:
         from ondevice_sora.simulator.whole import whole_plan
 

@@ -9,24 +9,25 @@ from urllib.parse import quote
 from ondevice_sora.base.files.writing import write_text, yaml_text
 from ondevice_sora.base.units import format_bytes, format_count, format_percent, format_seconds
 from ondevice_sora.records.search import BudgetPoint, PlannedBlock, PlannedRow, Planning, Reason, SearchReport
+from ondevice_sora.reports.page.explanation import explanation_view, tornado
+from ondevice_sora.reports.page.report import EXPLAINED, content, figures
 from ondevice_sora.reports.page.sections import letter, run_color
 from ondevice_sora.reports.page.templating import page
+from ondevice_sora.reports.rows import kept_share
 from ondevice_sora.reports.search import (
     DOUBT,
+    NEXT_BEST,
     budget_cells,
-    changes,
     devices_of,
-    flip_lines,
     gap_lines,
     plan_name,
     rests_on,
+    row_meanings,
     rows_of,
     saved_by_mark,
     saved_text,
 )
 
-NEXT_BEST = "next-best plans, one thing changed"
-SHOWN_FIGURES = 12
 LONG_S = 240.0
 """Seconds from which on a chart's axis is in minutes."""
 ABOUT_FIGURES = (
@@ -46,11 +47,12 @@ class Policy(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """A plan's blocks of one component: width in proportion to `share`, hatched if `is_reloaded`."""
+    """A plan's blocks of one component: what each is, its share of the width, and the share of its runs after the first
+    that find it in memory."""
 
     name: str
     about: str
-    blocks: list[tuple[str, float, bool]]
+    blocks: list[tuple[str, float, float]]
 
 
 class Offer(NamedTuple):
@@ -79,25 +81,25 @@ def render_search(report: SearchReport) -> str:
     planning = report.planning
     devices = devices_of(planning)
     rows = rows_of(planning, devices[0])
-    sensitivities = report.sensitivities[:SHOWN_FIGURES]
+    traces = [report.chosen.trace]
+    explanation = explanation_view(report.chosen)
     return page(
         "search.html",
         title=f"{format_seconds(rows[0].total_s)}: plan found for {report.model} on {rows[0].device}",
-        assets=("search.css", "search.js"),
-        figures={"pareto": _pareto(report, rows), "tornado": _tornado(report)},
+        assets=EXPLAINED,
+        figures={**figures(traces), "pareto": _pareto(report, rows), "tornado": tornado(report.chosen)},
+        **content(traces, explanation),
         report=report,
         doubt=DOUBT,
         devices=devices,
         sentence=_sentence(planning, rows),
+        meanings=row_meanings(rows),
         components=list(dict.fromkeys(name for row in planning.rows for name in row.component_s)),
         policies={device: _policies(rows_of(planning, device)) for device in devices},
         front=list(map(_offer, planning.memory_front)),
         named=[Named(letter(n), run_color(n), f"{row.name}: {_told(row)}") for n, row in enumerate(rows)],
         has_next_best=bool(_next_best(report)),
         cuts={component: [_cut(row, component) for row in rows] for component in rows[0].num_blocks},
-        marks=list(dict.fromkeys(row.mark for row in sensitivities)),
-        changes=changes(report.explanation),
-        flips=flip_lines(report.explanation),
         notes=_notes(report, devices),
     )
 
@@ -144,7 +146,10 @@ def _cut(row: PlannedRow, component: str) -> Cut:
     return Cut(
         row.name,
         f"{format_count(len(blocks), 'block')}, {format_count(loads, 'load')}",
-        [(_block_text(block), share, block.num_loads > 1) for block, share in zip(blocks, shares, strict=True)],
+        [
+            (_block_text(block), share, kept_share(block.num_runs, block.num_loads))
+            for block, share in zip(blocks, shares, strict=True)
+        ],
     )
 
 
@@ -154,7 +159,7 @@ def _block_text(block: PlannedBlock) -> str:
 
 
 def _next_best(report: SearchReport) -> list[Reason]:
-    return [reason for reason in report.explanation.reasons if reason.group == NEXT_BEST]
+    return [reason for reason in report.chosen.explanation.reasons if reason.group == NEXT_BEST]
 
 
 def _pareto(report: SearchReport, rows: list[PlannedRow]) -> dict[str, Any]:
@@ -197,22 +202,9 @@ def _told(row: PlannedRow) -> str:
     return f"{format_seconds(row.total_s)}, {format_bytes(row.peak_bytes)}"
 
 
-def _tornado(report: SearchReport) -> dict[str, Any] | None:
-    """How the total changes with one figure of the costs at the ends of its spread; largest effects first."""
-    total = report.explanation.total_s
-    rows = []
-    for row in report.sensitivities[:SHOWN_FIGURES]:
-        low, high = sorted((row.low_s - total, row.high_s - total))
-        low, high = min(low, 0.0), max(high, 0.0)
-        told = f"{saved_text(low)} to {saved_text(high)}"
-        note = f"{row.mark}, \N{PLUS-MINUS SIGN}{format_percent(row.spread)}: {told}"
-        rows.append({"name": row.figure, "mark": row.mark, "low": low, "high": high, "told": told, "note": note})
-    return {"rows": rows, "across": f"seconds from {format_seconds(total)}"} if rows else None
-
-
 def _notes(report: SearchReport, devices: list[str]) -> list[str]:
     notes = [f"{word.capitalize()}: {text}." for word, text in gap_lines(report.planning)]
-    notes += [*report.explanation.notes, ABOUT_FIGURES]
+    notes += [*report.chosen.explanation.notes, ABOUT_FIGURES]
     if len(devices) > 1:
         notes.append(f"The chart, the cuts and all below them are about {devices[0]}; the table has every device.")
     return notes

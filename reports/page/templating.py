@@ -30,7 +30,6 @@ from ondevice_sora.base.units import (
     format_seconds,
 )
 from ondevice_sora.reports.rows import UNKNOWN
-from ondevice_sora.reports.timeline import title
 
 _QUANTITY = re.compile(r"(?<=\d) (?=(?:h|min|s|ms|\u00b5s|GB|MB|kB|B|%)(?!\w))|(?<=\d h) (?=\d)|(?<=\d min) (?=\d)")
 LEVEL = 5
@@ -44,8 +43,8 @@ def page(template: str, title: str, assets: Sequence[str], figures: dict[str, An
     `figures` is what its scripts draw from. Only the page's own script and plotly.js may run: the content security
     policy names both by their digests.
     """
-    styles = ["style.css", *(name for name in assets if name.endswith(".css"))]
-    scripts = ["draw.js", *(name for name in assets if name.endswith(".js"))]
+    styles = ["style.css", "tools.css", *(name for name in assets if name.endswith(".css"))]
+    scripts = ["draw.js", "tools.js", *(name for name in assets if name.endswith(".js"))]
     script = '\n(() => {\n"use strict";\n' + "".join(_asset(name) for name in scripts) + "})();\n"
     return (
         _environment()
@@ -92,6 +91,10 @@ def css_share(share: float) -> str:
     return f"{share * 100:.3f}%"
 
 
+class AsIs(str):
+    """Text whose spaces stay as they are, because it is to be copied."""
+
+
 FILTERS: dict[str, Callable[..., Any]] = {
     "seconds": format_seconds,
     "bytes": format_bytes,
@@ -100,9 +103,9 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "change": lambda change: format_change(change, format_seconds),
     "css": css_share,
     "count": format_count,
-    "title_of": title,
     "groupby_run": runs_of,
     "known": known,
+    "as_is": AsIs,
 }
 
 

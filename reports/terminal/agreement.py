@@ -10,12 +10,10 @@ from ondevice_sora.records.agreement import Check, PlanRow, percentile
 from ondevice_sora.reports.terminal.console import table_console
 from ondevice_sora.reports.terminal.table import numbers, print_table, text
 
-WIDTH = 170
-
 
 def print_agreement(rows: Sequence[PlanRow], found: Sequence[Check]) -> None:
     """Print every row and every check; errors stand beside the spread of the plan's own runs."""
-    console = table_console(WIDTH)
+    console = table_console()
     heads = numbers("predicted", "measured", "error", "spread", "inside", "peak", "measured", "error")
     print_table(console, [*text("plan"), *heads, *text("")], [_agreement_cells(row) for row in rows])
     console.print(f"{_legend(rows)} inside: runs within the predicted 90 % interval.")
@@ -28,7 +26,7 @@ def print_agreement(rows: Sequence[PlanRow], found: Sequence[Check]) -> None:
 def print_search(rows: Sequence[PlanRow]) -> None:
     """Print a search's plan beside others, predicted and measured, with the ratio of each to the first."""
     first = rows[0]
-    console = table_console(WIDTH)
+    console = table_console()
     heads = numbers("predicted", "ratio", "measured", "ratio", "spread", "peak", "budget")
     print_table(console, [*text("plan"), *heads, *text("")], [_search_cells(row, first) for row in rows])
     console.print(f"ratio: to the first plan; {_legend(rows)}")

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ondevice_sora.base.units import format_bytes, format_seconds
+from ondevice_sora.plans.schedule_file import hash_of
 from ondevice_sora.profiles.blocks import span_name
 from ondevice_sora.profiles.costs import figures
-from ondevice_sora.profiles.devices import Device
+from ondevice_sora.profiles.devices import Device, MemoryLimit
 from ondevice_sora.profiles.figures import Figure
-from ondevice_sora.profiles.profile import FitRecord, Profile
+from ondevice_sora.profiles.profile import FitRecord, Profile, profile_data
 from ondevice_sora.reports.rows import UNITS
 from ondevice_sora.reports.terminal.console import Console, table_console
-from ondevice_sora.reports.terminal.table import numbers, print_table, text
+from ondevice_sora.reports.terminal.table import numbers, print_facts, print_table, text
 
 
 def print_catalogue(devices: Sequence[Device]) -> None:
@@ -42,21 +43,23 @@ def print_profile(profile: Profile, device: Device) -> None:
     hardware = {name: getattr(device.hardware, name) for name in device.hardware.__struct_fields__}
     _print_figures(console, {name: figure for name, figure in hardware.items() if figure is not None})
     console.print("\nMemory limits")
-    for row in device.memory_limits:
-        versions = " to ".join(filter(None, (row.os_from, row.os_until))) or "any version"
-        entitlement = "with the entitlement" if row.entitlement else "default"
-        limit = row.limit_bytes
-        console.print(f"  {format_bytes(limit.value)}  {entitlement}, {versions}  ({limit.mark}: {limit.source})")
-    console.print(f"\nCosts (profile: {profile.name})")
+    print_facts(console, [_limit_fact(row) for row in device.memory_limits])
+    console.print(f"\nCosts (profile: {profile.name}, SHA-256 {hash_of(profile_data(profile))})")
     _print_figures(console, figures(profile.costs))
     if profile.noise is not None:
         console.print(f"\nWhole runs differ by {profile.noise.spread:.1%} ({profile.noise.source})")
     if profile.kills:
         console.print("\nWhere the app was ended")
-        for kill in profile.kills:
-            console.print(f"  {kill.sentence}")
+        print_facts(console, [("", kill.sentence) for kill in profile.kills])
     if profile.fit is not None:
         print_fit(profile.fit)
+
+
+def _limit_fact(row: MemoryLimit) -> tuple[str, str]:
+    versions = " to ".join(filter(None, (row.os_from, row.os_until))) or "any version"
+    entitlement = "with the entitlement" if row.entitlement else "default"
+    limit = row.limit_bytes
+    return f"  {format_bytes(limit.value)}", f"{entitlement}, {versions} ({limit.mark}: {limit.source})"
 
 
 def print_measurements(profile: Profile) -> None:
@@ -134,8 +137,8 @@ def print_fit(record: FitRecord) -> None:
     columns = [*text("parameter"), *numbers("prior", "spread", "fitted", "spread", "learned")]
     print_table(console, columns, rows, "\nParameters")
     console.print(
-        "learned: the share of its prior spread that the published figures removed. Below 50 % a figure keeps"
+        "learned: the share of its prior spread that the published figures removed. Below 50 % a figure keeps its "
+        "prior's mark."
     )
-    console.print("its prior's mark.")
     for contradiction in record.contradictions:
         console.print(f"\ncontradiction: {contradiction}")

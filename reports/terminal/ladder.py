@@ -9,12 +9,11 @@ from ondevice_sora.reports.terminal.table import numbers, print_table, text
 
 HEADS = [*text("device"), *numbers("limit"), *text("verdict"), *numbers("time", "peak", "risk")]
 TITLES = {False: "without an entitlement", True: "with the increased-memory entitlement"}
-WIDTH = 80
 
 
 def print_ladder(ladder: Ladder) -> None:
     """Print the answer, then the devices without and with the entitlement, then why some cannot run the plan."""
-    console = table_console(WIDTH)
+    console = table_console()
     console.print(f"{ladder.plan} · simulated on {len({rung.key for rung in ladder.rungs})} devices")
     for entitlement, title in TITLES.items():
         console.print(f"smallest phone that fits {title}: {_told(ladder.smallest(entitlement))}")
@@ -28,6 +27,8 @@ def print_ladder(ladder: Ladder) -> None:
         "risk: how probable it is that the limit, which is not known exactly, lies below the peak. "
         f"Fits here means with at most {format_percent(MOST_DOUBT)}. In brackets: if there were no limit."
     )
+    for note in ladder.notes:
+        console.print(note)
     for problem in dict.fromkeys(rung.problem for rung in ladder.rungs if rung.problem):
         names = dict.fromkeys(rung.device for rung in ladder.rungs if rung.problem == problem)
         console.print(f"{', '.join(names)}: {problem}")

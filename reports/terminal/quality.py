@@ -15,12 +15,10 @@ from ondevice_sora.reports.quality import (
 from ondevice_sora.reports.terminal.console import table_console
 from ondevice_sora.reports.terminal.table import numbers, print_table, text
 
-TABLE_WIDTH = 180
-
 
 def print_evaluation(results: Evaluation) -> None:
     """Print our table, what it shows in sentences, and the paper's figures."""
-    console = table_console(TABLE_WIDTH)
+    console = table_console()
     console.print(f"{results.plan}: {sample_text(results)}\n")
     columns = [*text("configuration"), *numbers(*(column.heading for column in COLUMNS))]
     rows = [[row.title, *(value_text(column.value(row), column.write) for column in COLUMNS)] for row in results.rows]

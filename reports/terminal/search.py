@@ -20,9 +20,8 @@ from ondevice_sora.reports.search import (
     saved_text,
 )
 from ondevice_sora.reports.terminal.console import table_console
-from ondevice_sora.reports.terminal.table import numbers, print_table, text
+from ondevice_sora.reports.terminal.table import numbers, print_facts, print_table, text
 
-TABLE_WIDTH = 180
 MARKS_SHOWN: tuple[Mark, ...] = ("fitted", "estimated")
 SHOWN = 12
 """Points of a front that are printed; the JSON has them all."""
@@ -30,7 +29,7 @@ SHOWN = 12
 
 def print_planning(plannings: dict[str, Planning]) -> None:
     """Print the plans found beside the others, by model, in one table; then what each search comes to."""
-    console = table_console(TABLE_WIDTH)
+    console = table_console()
     every = [row for planning in plannings.values() for row in planning.rows]
     components = list(dict.fromkeys(name for row in every for name in row.component_s))
     heads = ["total", *components, "peak", "packages", "doubt", "found saves", *MARKS_SHOWN]
@@ -51,8 +50,7 @@ def print_planning(plannings: dict[str, Planning]) -> None:
         for device in devices_of(planning):
             for line in gain_lines(rows_of(planning, device)):
                 console.print(line)
-        for word, said in gap_lines(planning):
-            console.print(f"{word:8} {said}")
+        print_facts(console, gap_lines(planning))
 
 
 def _cells(row: PlannedRow, found: PlannedRow, components: list[str]) -> list[str]:
@@ -127,7 +125,7 @@ def print_variants(found: Sequence[VariantPoint | RefusedVariant], title: str) -
         ]
         for point in points
     ]
-    console = table_console(TABLE_WIDTH)
+    console = table_console()
     console.print(f"{title}; simulated\n")
     print_table(console, [*(text("chosen") if is_chosen else []), *numbers(*heads)], rows)
     for each in found:
@@ -135,11 +133,11 @@ def print_variants(found: Sequence[VariantPoint | RefusedVariant], title: str) -
             chosen = ", ".join(filter(None, [f"{each.evaluations} evaluations", _chosen(each, free)]))
             console.print(f"refused: {chosen}: {each.reason}")
     if any(point.precision for point in points):
-        print("What a precision costs in quality was not measured.")
+        console.print("What a precision costs in quality was not measured.")
     if is_known:
-        print("quality: estimated distance of the latents to those of all steps")
+        console.print("quality: estimated distance of the latents to those of all steps")
     elif len({point.evaluations for point in points}) > 1:
-        print("What fewer evaluations cost in quality was not measured on this model; `steps plan` can.")
+        console.print("What fewer evaluations cost in quality was not measured on this model; `steps plan` can.")
 
 
 def _chosen(point: VariantPoint | RefusedVariant, names: list[str]) -> str:

@@ -9,12 +9,10 @@ from ondevice_sora.records.weights import PartReport, WeightsReport
 from ondevice_sora.reports.terminal.console import table_console
 from ondevice_sora.reports.terminal.table import numbers, print_table, text
 
-NARROW = 80
-
 
 def print_weights(report: WeightsReport) -> None:
     """Print a row for each part, and the total."""
-    console = table_console(NARROW)
+    console = table_console()
     columns = [*text("part", "state"), *numbers("files", "size", "tensors"), *text("type", "sizes")]
     rows = [_row(part) for part in report.parts]
     files = sum(len(part.file_bytes) for part in report.parts)

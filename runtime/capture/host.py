@@ -246,7 +246,7 @@ def _best(work: Callable[[], object], repeats: int) -> float:
 def _hardware(source: str, copied_bytes_per_s: float) -> Device:
     memory, host = Figure(footprint.physical_bytes(), "measured", f"{source}: physical memory"), this_host()
     return Device(
-        name=f"this machine ({host.architecture}, {host.cores} cores)",
+        name=host.name,
         chip=host.processor,
         system=host.os,
         hardware=Hardware(

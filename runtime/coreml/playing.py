@@ -34,7 +34,7 @@ def play(
     *,
     backend: PackageBlocks,
     seed: int,
-    device: str = "host",
+    device: str | None = None,
     on_step: Callable[[StepRecord], None] | None = None,
     on_slow: Callable[[str, float], None] | None = None,
 ) -> tuple[Video, Trace]:

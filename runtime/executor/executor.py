@@ -57,8 +57,9 @@ class Executor:
 
     `memory` is what a run is known to add to the process beside weights and working memory, as in the schedule: the
     ledger counts it. Entering the `with` takes `setup_s`, mostly to have the system provide the buffers' pages, and to
-    load what a plan with `start: loaded` finds in memory; the trace begins after it. `limit_bytes` is the limit that
-    the trace names where the plan has no budget, by default this machine's memory.
+    load what a plan with `start: loaded` finds in memory; the trace begins after it. `limit_bytes` is what
+    the trace calls the limit, by default this machine's memory; `device` what it calls the device, by default this
+    machine.
     """
 
     def __init__(
@@ -70,14 +71,15 @@ class Executor:
         clock: Callable[[], float] = time.perf_counter,
         stall_s: float = STALL_S,
         close_s: float = CLOSE_S,
-        device: str = "host",
+        device: str | None = None,
         memory: MemoryModel | None = None,
         limit_bytes: int | None = None,
         on_slow: Callable[[str, float], None] | None = None,
     ) -> None:
         self.schedule, self.visits, self.costs = schedule, schedule.visits, costs
         self.backend = backend
-        self.device, self.clock, self.stall_s, self.close_s = device, clock, stall_s, close_s
+        self.device = device or this_host().name
+        self.clock, self.stall_s, self.close_s = clock, stall_s, close_s
         self.memory, self.on_slow = memory or MemoryModel(), on_slow
         self.budget = schedule.plan.memory.budget
         self._assigned = assign(schedule, backend.file_of, backend.size_of)
@@ -217,7 +219,8 @@ class Executor:
             model=self.backend.model,
             spans=sorted(self._spans, key=lambda span: span.end_s),
             memory=list(self._ledger.samples),
-            limit_bytes=int(self.budget) if self.budget is not None else self.limit_bytes,
+            limit_bytes=self.limit_bytes,
+            budget_bytes=int(self.budget) if self.budget is not None else None,
             conditions={**facts, **(conditions or {})},
             footprint=self._meter.samples,
         )

@@ -31,6 +31,7 @@ from ondevice_sora.simulator.changes.change import (
     without_leap,
     without_merging,
 )
+from ondevice_sora.simulator.core_ai import assumptions
 from ondevice_sora.simulator.interval import spread_of
 from ondevice_sora.simulator.prepare import Prepared, Setting
 from ondevice_sora.simulator.search.choices import Choices
@@ -44,6 +45,8 @@ MORE_BYTES = 100_000_000
 FASTER = 1.1
 NEXT_BEST = 6
 SAME_S = 1e-6
+NEGLIGIBLE = 1e-3
+"""A plan whose total differs by less than this share is not another plan to a reader."""
 DOUBTFUL = 0.1
 """A conclusion is doubtful if this share of the draws says otherwise."""
 
@@ -87,7 +90,7 @@ def explain(prepared: Prepared) -> Explanation:
         components=_components(prepared),
         reasons=reasons,
         flips=_flips(reasons),
-        notes=[] if plan.memory.budget is not None else [NO_BUDGET],
+        notes=[*([] if plan.memory.budget is not None else [NO_BUDGET]), *assumptions(plan)],
     )
 
 
@@ -180,7 +183,7 @@ def _techniques(prepared: Prepared) -> Iterator[Change]:
 
 
 def _next_best(problem: Problem, setting: Setting, total_s: float) -> Iterator[Change]:
-    """The best plans that differ in one thing, one a component and kind of change, nearest in time first."""
+    """The best plans that differ in one thing and in their time, one a component and kind of change, nearest first."""
     if problem.plan.memory.budget is None:
         return
     found: dict[tuple[str, str], tuple[float, str, Choices]] = {}
@@ -190,7 +193,7 @@ def _next_best(problem: Problem, setting: Setting, total_s: float) -> Iterator[C
             for choice in moves(part, own, WINDOWS, move):
                 choices = (*problem.start[:index], choice, *problem.start[index + 1 :])
                 scored = problem.score(choices, problem.plan.tdtm.packages)
-                if scored is None or abs(scored.score - total_s) < SAME_S:
+                if scored is None or abs(scored.score - total_s) < max(SAME_S, NEGLIGIBLE * total_s):
                     continue
                 if choice.starts != own.starts:
                     kind = f"{len(choice.starts)} blocks instead of {len(own.starts)}"

@@ -18,6 +18,7 @@ from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.figures import ByteCount, Mark
 from ondevice_sora.records.result import Verdict
 from ondevice_sora.records.search import BudgetPoint, PlannedBlock, PlannedRow, Planning
+from ondevice_sora.simulator.core_ai import assumptions
 from ondevice_sora.simulator.interval import SAMPLES, spread_of
 from ondevice_sora.simulator.limit import DOUBT, budget_within, usual_budget
 from ondevice_sora.simulator.prepare import Prepared, Setting, model_of, prepare, ready
@@ -169,6 +170,7 @@ def find_plan_for(
         ],
         storage_front=front(tried, "stored_bytes"),
         package_front=front(tried, "num_packages"),
+        notes=assumptions(loaded.plan),
     )
     return answer, best
 

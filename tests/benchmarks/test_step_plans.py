@@ -37,4 +37,4 @@ def test_the_saved_results_are_shown(monkeypatch: pytest.MonkeyPatch, capsys: py
     main()
     told = capsys.readouterr().out
     assert SAVED.name == "step_plans.json"
-    assert "12 planned                 euler            52.6      42.5            46.2   0.984\n" in told
+    assert "12 planned                 euler            52.4      42.7            46.5   0.984\n" in told

@@ -70,7 +70,7 @@ def test_the_frames_are_those_of_the_whole_model(weights, capsys):
     assert np.array_equal(v3.imread("out.png"), contact_sheet(whole.frames))
     record, trace = json.loads(Path("out.json").read_text()), read_trace("out.trace.json")
     assert (record["num_evaluations"], record["leap_step"]) == (2, 1)
-    assert record["memory"]["peak_bytes"] == trace.peak_bytes <= trace.limit_bytes == 30_000_000
+    assert record["memory"]["peak_bytes"] == trace.peak_bytes <= trace.budget_bytes == 30_000_000
     assert {span.variant for span in trace.spans if span.component == "denoiser"} == {"tdtm"}
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from worlds.pages import words
 
 from ondevice_sora.commands.main import main
 from ondevice_sora.plans.schema import load_plan
@@ -230,3 +231,19 @@ def test_options_that_are_no_numbers_are_refused(arguments, capsys):
     with pytest.raises(SystemExit):
         main(["plan", "search", *arguments])
     assert "Write one" in capsys.readouterr().err
+
+
+def test_explanation_can_be_handed_on_as_one_page(tmp_path, capsys):
+    page = tmp_path / "explained.html"
+    assert main(["plan", "explain", "ours-192", "--report", str(page)]) == 0
+    assert f"Wrote {page}" in capsys.readouterr().err
+    said = words(page.read_text(encoding="utf-8"))
+    for part in (
+        "Timeline",
+        "Memory charged to the app",
+        "without LPL",
+        "What the total depends on",
+        "leap_step: 15",
+    ):
+        assert part in said, part
+    assert main(["plan", "explain", "ours-192", "--report", str(page)]) == 2, "it is there already"

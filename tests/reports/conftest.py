@@ -12,7 +12,9 @@ import msgspec
 import pytest
 from worlds import answers
 
+from ondevice_sora.records.memory import Peak, PeakPart, Residents
 from ondevice_sora.records.metrics import busy_shares, component_results
+from ondevice_sora.records.provenance import Provenance
 from ondevice_sora.records.quality import Evaluation
 from ondevice_sora.records.result import BlockRow, Bounds, Result, WhatIf
 from ondevice_sora.records.search import SearchReport
@@ -69,7 +71,7 @@ def row(component: str, block: str, num_loads: int, num_runs: int, run_s: float)
         block=block,
         variant="plain",
         compute_units="cpu_only" if component == "decoder" else "cpu_and_gpu",
-        stored_bytes=100 * MB,
+        stored_bytes=50 * MB,
         resident_bytes=100 * MB,
         working_bytes=50 * MB,
         load_cold_s=2.0,
@@ -79,7 +81,23 @@ def row(component: str, block: str, num_loads: int, num_runs: int, run_s: float)
         num_runs=num_runs,
         load_marks={"published": 1.0},
         run_marks={"fitted": 0.5, "estimated": 0.5},
+        kept="sometimes" if component == "denoiser" else "never",
     )
+
+
+PEAK = Peak(
+    8.0,
+    "denoiser",
+    0,
+    "b",
+    [
+        PeakPart("baseline", None, [], 200 * MB),
+        PeakPart("resident", "denoiser", ["a", "b"], 200 * MB),
+        PeakPart("loading", "denoiser", ["a"], 100 * MB),
+        PeakPart("working", "denoiser", ["b"], 100 * MB),
+        PeakPart("left", None, [], 10 * MB),
+    ],
+)
 
 
 def result_of(trace: Trace, whole: Trace) -> Result:
@@ -117,6 +135,8 @@ def result_of(trace: Trace, whole: Trace) -> Result:
             row("decoder", "decode", 1, 1, 4.0),
         ],
         notes=["Made by hand."],
+        residents=[Residents("denoiser", 2, 4, ["a"], 100 * MB, [], 0), Residents("decoder", 1, 1, [], 0, [], 0)],
+        peak=None if killed else PEAK,
     )
 
 
@@ -176,13 +196,14 @@ def hostile(trace: Trace) -> Trace:
         for span in trace.spans
     ]
     return msgspec.structs.replace(
-        trace, plan=HOSTILE, device=HOSTILE, model=HOSTILE, spans=spans, result=result, conditions={HOSTILE: HOSTILE}
-    )
+        trace, plan=HOSTILE, device=HOSTILE, model=HOSTILE, spans=spans, result=result, conditions={HOSTILE: HOSTILE},
+        provenance=Provenance(*[HOSTILE] * 8),
+    )  # fmt: skip
 
 
 @pytest.fixture
-def search_report() -> SearchReport:
-    return answers.search_report()
+def search_report(trace: Trace) -> SearchReport:
+    return answers.search_report(trace)
 
 
 @pytest.fixture
@@ -192,8 +213,8 @@ def evaluation(tmp_path: Path) -> Evaluation:
 
 
 @pytest.fixture
-def hostile_report() -> SearchReport:
-    report = answers.search_report()
+def hostile_report(hostile: Trace) -> SearchReport:
+    report = answers.search_report(hostile)
     rows = [
         msgspec.structs.replace(
             row,
@@ -205,9 +226,10 @@ def hostile_report() -> SearchReport:
         )
         for row in report.planning.rows
     ]
+    chosen = report.chosen
     explanation = msgspec.structs.replace(
-        report.explanation,
-        reasons=[msgspec.structs.replace(reason, title=HOSTILE, note=HOSTILE) for reason in report.explanation.reasons],
+        chosen.explanation,
+        reasons=[msgspec.structs.replace(reason, title=HOSTILE, note=HOSTILE) for reason in chosen.explanation.reasons],
         flips=[HOSTILE],
         notes=[HOSTILE],
     )
@@ -215,9 +237,11 @@ def hostile_report() -> SearchReport:
         report,
         model=HOSTILE,
         planning=msgspec.structs.replace(report.planning, rows=rows, budget_source=HOSTILE),
-        explanation=explanation,
-        sensitivities=[msgspec.structs.replace(row, figure=HOSTILE) for row in report.sensitivities],
-        what_ifs=[WhatIf(HOSTILE, HOSTILE, "fits", 1.0, 1, 2)],
+        chosen=msgspec.structs.replace(
+            chosen,
+            explanation=explanation,
+            sensitivities=[msgspec.structs.replace(row, figure=HOSTILE) for row in chosen.sensitivities],
+        ),
     )
 
 

@@ -10,7 +10,6 @@ from msgspec.structs import replace
 
 from ondevice_sora.profiles.figures import Mark
 from ondevice_sora.records.quality import Evaluation, Interval, Row, Strip
-from ondevice_sora.records.result import WhatIf
 from ondevice_sora.records.search import (
     BudgetPoint,
     ComponentReason,
@@ -19,10 +18,12 @@ from ondevice_sora.records.search import (
     PlannedBlock,
     PlannedRow,
     Planning,
+    PlanReport,
     Reason,
     SearchReport,
     Sensitivity,
 )
+from ondevice_sora.records.trace import Trace
 
 MB, GB = 10**6, 10**9
 
@@ -113,21 +114,17 @@ def explanation(**changes: Any) -> Explanation:
     return replace(found, **changes)
 
 
-def search_report(**changes: Any) -> SearchReport:
-    report = SearchReport(
-        model="toy",
-        planning=planning(),
+def search_report(trace: Trace) -> SearchReport:
+    """`trace` is the plan found, simulated."""
+    chosen = PlanReport(
+        trace=trace,
         explanation=explanation(),
         sensitivities=[
             Sensitivity("processors.gpu.matmul_flops_per_s", "fitted", 0.07, 320.0, 282.0),
             Sensitivity("loads.read_bytes_per_s", "published", 0.15, 303.0, 298.0),
         ],
-        what_ifs=[
-            WhatIf("With the entitlement", "limit 6.00 GB", "fits", 290.0, 5 * GB, 6 * GB),
-            WhatIf("On a smaller phone", "limit 2.00 GB", "killed", None, 2900 * MB, 2 * GB),
-        ],
     )
-    return replace(report, **changes)
+    return SearchReport("toy", planning(), chosen)
 
 
 SURE = Interval(2.0, 1.9, 2.1)

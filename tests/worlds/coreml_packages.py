@@ -140,3 +140,50 @@ def described_package(path: Path, functions: tuple[str, ...] = ("main",)) -> Pat
     spec = proto.Model_pb2.Model.FromString(writer.model.SerializeToString())
     save_spec(spec, str(path), weights_dir=str(plain / "Data/com.apple.CoreML/weights"))
     return path
+
+
+def inner_operation(
+    block: Any, kind: str, output: str, dtype: str, shape: tuple[int, ...], /, **inputs: str | tuple[Any, ...]
+) -> Any:
+    """An operation in a body; inputs are names or inline values `(dtype, shape, values)`."""
+    operation = block.operations.add(type=kind)
+    for name, given in inputs.items():
+        argument = operation.inputs[name].arguments.add()
+        if isinstance(given, str):
+            argument.name = given
+        else:
+            set_value(argument.value, *given)
+    set_type(operation.outputs.add(name=output).type, dtype, shape)
+    return operation
+
+
+def looping_package(path: Path, rounds: int = 5) -> Path:
+    """A loop over a counter and a tensor [2, 4]; in each round a product [2, 4] x [4, 4], then one of two branches:
+    another such product, or a ReLU."""
+    writer = Writer()
+    writer.input("x", "fp32", (2, 4))
+    writer.input("flag", "bool", ())
+    writer.weight("w", np.arange(16, dtype=np.float32).reshape(4, 4), "fp32")
+    writer.const("zero", "int32", (), [0])
+    loop = writer.operation("while_loop", "count", "int32", (), loop_vars=["zero", "x"])
+    set_type(loop.outputs.add(name="result").type, "fp32", (2, 4))
+    condition, body = loop.blocks.add(), loop.blocks.add()
+    for block, counter, tensor in ((condition, "i", "t"), (body, "j", "u")):
+        set_type(block.inputs.add(name=counter).type, "int32", ())
+        set_type(block.inputs.add(name=tensor).type, "fp32", (2, 4))
+    inner_operation(condition, "less", "goes_on", "bool", (), x="i", y=("int32", (), [rounds]))
+    condition.outputs.append("goes_on")
+    one = body.operations.add(type="const")
+    set_type(one.outputs.add(name="one").type, "int32", ())
+    set_value(one.attributes["val"], "int32", (), [1])
+    inner_operation(body, "linear", "product", "fp32", (2, 4), x="u", weight="w")
+    choice = inner_operation(body, "cond", "chosen", "fp32", (2, 4), pred="flag")
+    for kind, inputs in (("linear", {"x": "product", "weight": "w"}), ("relu", {"x": "product"})):
+        branch = choice.blocks.add()
+        inner_operation(branch, kind, f"{kind}_made", "fp32", (2, 4), **inputs)
+        branch.outputs.append(f"{kind}_made")
+    inner_operation(body, "add", "next", "int32", (), x="j", y="one")
+    body.outputs.extend(["next", "chosen"])
+    writer.operation("relu", "y", "fp32", (2, 4), x="result")
+    writer.outputs("y")
+    return writer.save(path)

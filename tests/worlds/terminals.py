@@ -8,9 +8,10 @@ import sys
 from collections.abc import Callable
 
 import pytest
+from rich.cells import cell_len
 
 Shown = Callable[[int, Callable[[], None]], str]
-WIDTHS = [80, 120]
+WIDTHS = [80, 100, 160]
 
 
 class _Terminal(io.StringIO):
@@ -30,10 +31,11 @@ def written(changes: pytest.MonkeyPatch, stream: str, work: Callable[[], object]
 
 
 def show(changes: pytest.MonkeyPatch, width: int, work: Callable[[], None]) -> str:
-    """What some work prints on such a terminal: plain text without trailing blanks."""
-    lines = re.sub(r"\x1b\[[0-9;]*m", "", written(changes, "stdout", work, width)).splitlines()
-    assert max(map(len, lines)) <= width
-    return "".join(f"{line.rstrip()}\n" for line in lines)
+    """What some work prints on such a terminal: plain text, no line too long, no blank at the end of one."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", written(changes, "stdout", work, width))
+    assert max(map(cell_len, text.splitlines()), default=0) <= width
+    assert " \n" not in text
+    return text
 
 
 def has_line(text: str, first: str, *others: str) -> bool:

@@ -19,15 +19,22 @@ class Document:
     """The plain data of one file (or of several, where one `extends` another) and where each value stands.
 
     `mend` is what to do about a complaint that says nothing itself: of a file that no person wrote, to write it again.
+    `text` is the file as it was read; of several files, the one that extends the others; None where there was none.
     """
 
     def __init__(
-        self, data: Any, lines: dict[str, tuple[Path, int]], path: Path, mend: str | None = None
-    ) -> None:  # fmt: skip
+        self,
+        data: Any,
+        lines: dict[str, tuple[Path, int]],
+        path: Path,
+        mend: str | None = None,
+        text: str | None = None,
+    ) -> None:
         self.data = data
         self.lines = lines
         self.path = path
         self.mend = mend
+        self.text = text
 
     def where(self, pointer: str = "$") -> str:
         """'plan.yaml:12: sampler.steps' for a pointer such as '$.sampler.steps'; the nearest parent that has a line."""
@@ -91,7 +98,7 @@ def overlaid(document: Document, over: Document, pointers: dict[str, str]) -> Do
             if pointer == source or pointer.startswith((f"{source}.", f"{source}["))
         }
         data = merge(data, {key: value_at(over.data, source)}, "$", lines, moved)
-    return Document(data, lines, document.path)
+    return Document(data, lines, document.path, text=document.text)
 
 
 def merge(base: Any, over: Any, pointer: str, lines: dict[str, Any], over_lines: dict[str, Any]) -> Any:

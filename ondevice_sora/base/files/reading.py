@@ -71,7 +71,7 @@ def parse_yaml(text: str, path: Path) -> Document:
     if not isinstance(data, dict):
         kind = "empty" if data is None else "a list" if isinstance(data, list) else f"only {shorten(data)}"
         raise UserError(f"expected keys with values, but the file is {kind}", f"{path}:1")
-    return Document(data, lines, path)
+    return Document(data, lines, path, text=text)
 
 
 def _refuse_bombs(text: str, path: Path) -> None:
@@ -171,7 +171,7 @@ def extend(document: Document, library: Path | None = None, seen: tuple[Path, ..
     parent = extend(read_yaml(base_path), library, chain)
     lines = dict(parent.lines)
     data = merge(parent.data, document.data, "$", lines, document.lines)
-    return Document(data, lines, path)
+    return Document(data, lines, path, text=document.text)
 
 
 def _neighbours(path: Path) -> str | None:

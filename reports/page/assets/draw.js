@@ -13,7 +13,10 @@ async function unpacked(id) {
 }
 /* Resolves once the text has been painted, or soon where nothing is painted: in a tab that nobody looks at. */
 const painted = () => new Promise(done => { requestAnimationFrame(() => setTimeout(done)); setTimeout(done, 200); });
-async function start(ready) {
+let begun = null;
+/* Each script of a page says what to do once the figures can be drawn; they are unpacked once. */
+function start(ready) { begun = (begun || begin()).then(isDone => { if (isDone) ready(); return isDone; }); }
+async function begin() {
   await painted();
   try {
     const [data, plotly] = await Promise.all([unpacked("data"), unpacked("plotly")]);
@@ -26,9 +29,8 @@ async function start(ready) {
     for (const div of plots()) div.textContent = `This browser cannot unpack the figures (${error.message}). `
       + "Chrome and Edge from 103, Firefox from 113 and Safari from 16.4 can. Every number stands in the text and the tables.";
     document.documentElement.classList.add("without-figures");
-    return;
+    return false;
   }
-  ready();
   const root = document.documentElement;
   let lastWidth = root.clientWidth;
   new ResizeObserver(() => {
@@ -37,6 +39,7 @@ async function start(ready) {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redrawSoon);
   addEventListener("beforeprint", () => { printing = true; drawAll(); });
   addEventListener("afterprint", () => { printing = false; redrawSoon(); });
+  return true;
 }
 
 /* ---- keeping them drawn ---- */

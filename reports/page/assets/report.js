@@ -174,6 +174,7 @@ function memoryFigure(div) {
     const {memory, kill} = trace, kept = thin(memory, view[0] - span / 2, view[1] + span / 2, perPixel);
     const x = kept.map(i => Math.max(memory.time[i], 0)), end = kill ? kill.time : trace.total;
     if (x.length && end > x[x.length - 1] && end <= view[1] + span / 2) { x.push(end); kept.push(kept[kept.length - 1]); }
+    if (memory.mapped && !several) tops.push(memory.mapped.reduce((most, bytes) => Math.max(most, bytes), 0));
     tops.push(kill ? kill.bytes : 0, trace.budget || 0, trace.measured ? trace.measured.peak : 0);
     if (x.length) data.push(...(several ? bandOf(color, trace, number, x, kept, 4 * perPixel) : stackOf(color, memory, x, kept)));
     if (trace.measured) data.push(measuredOf(color, trace, number, several, perPixel));
@@ -201,7 +202,9 @@ const LINE = {type: "scatter", mode: "lines", hovertemplate: "%{customdata}"};
 function stackOf(color, memory, x, kept) {
   const held = DATA.holders.filter(({key}) => memory[key].some(v => v > 0)).map(({key, name}) => ({...LINE, name, stackgroup: "all", x,
     y: kept.map(i => memory[key][i] / GB), line: {width: 0, shape: "hv"}, fillcolor: color("h-" + key), customdata: kept.map(i => memory.told[key][i])}));
-  return [...held, {...LINE, name: "<b>total</b>", x, y: kept.map(i => memory.total[i] / GB), line: {width: 0, shape: "hv"}, customdata: kept.map(i => memory.told.total[i])}];
+  const mapped = memory.mapped ? [{...LINE, name: "with files' pages", x, y: kept.map(i => memory.mapped[i] / GB),
+    line: {width: 1, shape: "hv", color: color("text"), dash: "dash"}, customdata: kept.map(i => memory.told.mapped[i])}] : [];
+  return [...mapped, ...held, {...LINE, name: "<b>total</b>", x, y: kept.map(i => memory.total[i] / GB), line: {width: 0, shape: "hv"}, customdata: kept.map(i => memory.told.total[i])}];
 }
 /* One run of several: a line for the highest, a band down to the lowest. */
 function bandOf(color, trace, number, x, kept, width) {

@@ -33,4 +33,4 @@ function tornadoFigure(div) {
 }
 
 Object.assign(FIGURES, {pareto: paretoFigure, tornado: tornadoFigure});
-start(() => drawAll());
+start(() => drawAll(["pareto", "tornado"]));

@@ -8,21 +8,37 @@ that people have published: one operation a statement,
         tensor<fp16, [1, 4]> y = linear(weight = w, x = x)[name = tensor<string, []>("y")];
     } -> (y);
 
-with scalars as `tensor<int32, []>(1)` or, for iOS 18, `int32(1)`. Of bodies inside operations (loops, conditionals) no
-published file shows the form, so they are refused.
+with scalars as `tensor<int32, []>(1)` or, for iOS 18, `int32(1)`. Of the bodies of loops and conditionals no published
+file shows the form. They are read as functions are written, behind the operation's attributes,
+
+    tensor<int32, []> n = while_loop(loop_vars = i)[name = ...]
+        NAME(tensor<int32, []> a) { ... } -> (goes_on)
+        NAME(tensor<int32, []> b) { ... } -> (next);
+
+with or without a name, and what is read must then be a loop or a conditional (control_flow.py); else it is refused.
 """
 
 from __future__ import annotations
 
 import re
+from collections import ChainMap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ondevice_sora.base.interrupts import check
-from ondevice_sora.runtime.coreml.package.building import Building
+from ondevice_sora.runtime.coreml.package.building import MAX_DEPTH, Building, Scope
+from ondevice_sora.runtime.coreml.package.control_flow import CONTROL_FLOW, what_is_wrong
 from ondevice_sora.runtime.coreml.package.errors import PackageError
 from ondevice_sora.runtime.coreml.package.files import PackageFiles
-from ondevice_sora.runtime.coreml.package.package import Argument, Constant, Function, Operation, Package
+from ondevice_sora.runtime.coreml.package.package import (
+    Argument,
+    Body,
+    Constant,
+    Function,
+    Operation,
+    Package,
+    Value,
+)
 from ondevice_sora.runtime.coreml.package.types import (
     DTYPE_BITS,
     InputShapes,
@@ -44,14 +60,23 @@ TOKEN = re.compile(
 WRITTEN_TENSOR = re.compile(r"\s*(tensor<\w+, ?\[[0-9?, ]*\]>)")
 """A tensor's type as it is usually written; the same few are written many times."""
 SCALARS = {*DTYPE_BITS, "string"}
+BODY = re.compile(
+    rf"""\s*[;,]?\s*(?:[A-Za-z_][\w.]*)?\s*(?:<\w+>)?\s*
+         (?:\{{|\(\s*(?:\)\s*\{{|(?:tensor|state|list|tuple|dict)\s*<|(?:{"|".join(sorted(SCALARS))})\s+[A-Za-z_]))""",
+    re.VERBOSE,
+)
+"""How a body begins: what it takes stands with types, or it takes nothing. An operation's inputs have no types."""
 MAX_NESTING = 32
 MAX_SHOWN = 40
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r"}
 
 
-def read_text_program(files: PackageFiles, model_path: str, data: bytes) -> Package:
-    """The package whose program is this text. Raises PackageError, with the line."""
+def read_text_program(files: PackageFiles, model_path: str, data: bytes, default: str | None = None) -> Package:
+    """The package whose program is this text, and whose default function is called so, if something says it.
+
+    Raises PackageError, with the line.
+    """
     place = str(files.path / model_path)
     try:
         text = data.decode("utf-8")
@@ -62,7 +87,9 @@ def read_text_program(files: PackageFiles, model_path: str, data: bytes) -> Pack
         weight_bytes = reader.weight_bytes
     if not functions:
         raise PackageError("the program has no functions", place)
-    default = "main" if "main" in functions else next(iter(functions))  # which one it is the text does not say
+    if default is not None and default not in functions:
+        raise PackageError(f"the default function {default!r} does not exist", place)
+    default = default or ("main" if "main" in functions else next(iter(functions)))  # the text does not say which
     return Package(files.path, dict(sorted(functions.items())), default, 0, len(data), weight_bytes, shapes)
 
 
@@ -73,6 +100,7 @@ class _Text(Building):
         super().__init__(files, model)
         self.text = text
         self.at = 0
+        self.depth = 0
         self._types: dict[str, TensorType] = {}
         self._looked: tuple[int, str, str, int] = (-1, "", "", 0)
         """The token that was looked at last: where it was looked for, its kind, itself, and where it ends."""
@@ -156,9 +184,15 @@ class _Text(Building):
             given.append((self.take("a name"), kind))
         inputs = self.define(scope, given)
         attributes = self.attributes()
-        self.take("{")
+        body = self.block(scope, inputs)
+        self.take(";")
+        return Function(inputs, body.operations, body.outputs, body.constants, name, opset), attributes
+
+    def block(self, scope: Scope, inputs: tuple[Value, ...]) -> Body:
+        """`{ statements } -> (outputs)`"""
         operations: list[Operation] = []
         constants: dict[str, Constant] = {}
+        self.take("{")
         while not self.takes("}"):
             check()
             made = self.statement(scope)
@@ -168,10 +202,30 @@ class _Text(Building):
                 operations.append(made)
         self.take("->")
         results = [self.named(scope, self.take("a name")) for _ in self.several("(", ")")]
-        self.take(";")
-        return Function(inputs, tuple(operations), tuple(results), constants, name, opset), attributes
+        return Body(inputs, tuple(operations), tuple(results), constants)
 
-    def statement(self, scope: dict[str, Argument]) -> Constant | Operation:
+    def bodies(self, outer: Scope) -> tuple[Body, ...]:
+        """Those of a loop or a conditional, which see the names around them."""
+        found = []
+        while BODY.match(self.text, self.at):
+            if self.depth == MAX_DEPTH:
+                raise self.error(f"bodies nest more than {MAX_DEPTH} deep")
+            _ = self.takes(";") or self.takes(",")
+            if self.peek()[0] == "name":
+                self.take("a name")
+            if self.takes("<"):
+                self.take("a name")
+                self.take(">")
+            scope = ChainMap[str, Argument]({}, outer)
+            given = (
+                [(self.type(), self.take("a name")) for _ in self.several("(", ")")] if self.peek()[1] == "(" else []
+            )
+            self.depth += 1
+            found.append(self.block(scope, self.define(scope, [(name, kind) for kind, name in given])))
+            self.depth -= 1
+        return tuple(found)
+
+    def statement(self, scope: Scope) -> Constant | Operation:
         """`TYPE name, ... = operation(inputs)[attributes];`, or without outputs, as write_state."""
         outputs: list[tuple[str, ValueType]] = []
         if self.begins_type(self.peek()[1]):
@@ -186,10 +240,12 @@ class _Text(Building):
             self.take("=")
             inputs[name] = self.arguments(name, scope)
         attributes = self.attributes()
-        if self.peek()[1] != ";":
-            what = f"{operation!r} has a body inside; how those are written as text is not known"
-            raise self.error(what, PACKAGE_INSTEAD)
-        self.take(";")
+        bodies = self.bodies(scope) if operation in CONTROL_FLOW else ()
+        wrong = what_is_wrong(operation, inputs, [kind for _, kind in outputs], bodies)
+        if wrong or (not bodies and self.peek()[1] != ";"):
+            raise self.error(wrong or f"{operation!r} has a body inside, where none is expected", PACKAGE_INSTEAD)
+        if not bodies or self.peek()[1] == ";":
+            self.take(";")
         if operation == "const":
             made = attributes.get("val")
             if len(outputs) != 1 or made is None:
@@ -199,7 +255,7 @@ class _Text(Building):
             self.path.pop()
             return constant
         found = dict(sorted(attributes.items()))
-        result = Operation(operation, dict(sorted(inputs.items())), self.define(scope, outputs), found)
+        result = Operation(operation, dict(sorted(inputs.items())), self.define(scope, outputs), found, bodies)
         self.path.pop()
         return result
 

@@ -186,6 +186,16 @@ def test_memory_is_stacked_by_holder(page: Page, trace: Trace) -> None:
     assert stacked == ["app baseline", "left by unloaded blocks", "resident blocks", "being loaded", "working memory"]
 
 
+def test_clean_pages_are_a_line_over_the_footprint(page: Page, trace: Trace) -> None:
+    page.open([replace(trace, memory=[replace(sample, clean=2 * 10**9) for sample in trace.memory])])
+    assert page.problems() == []
+    (memory,) = page.plots("memory")
+    drawn = "return arguments[0].data.filter(t => /pages/.test(t.name)).map(t => Math.max(...t.y))"
+    (highest,) = page.js(drawn, memory)
+    assert highest == pytest.approx((trace.peak_bytes + 2 * 10**9) / 1e9)
+    assert page.js("return arguments[0].layout.yaxis.range[1]", memory) > highest
+
+
 @pytest.mark.parametrize("width", [WIDE, NARROW])
 def test_a_sampled_footprint_is_a_line_over_the_ledger(page: Page, trace: Trace, sampled: Trace, width: int) -> None:
     drawn = "return arguments[0].data.filter(t => /measured/.test(t.name)).map(t => [t.name, t.y, t.customdata])"
@@ -331,7 +341,7 @@ def test_the_chart_of_a_search_names_its_plans_by_letter(page: Page, search_repo
         ["D", 2.7], ["C", 3.2], ["B", 2.5], ["A", 2.9],
     ]  # fmt: skip
     assert page.js("return arguments[0].data[0].base.concat(arguments[0].data[0].x)", tornado) == [-18, -2, 38, 5]
-    assert "processors.gpu.matmul_flops_per_s" in tornado.text
+    assert "GPU, speed of matrix products" in tornado.text
 
 
 def test_the_chart_of_an_evaluation_joins_the_fixed_leaps(page: Page, evaluation: Evaluation, tmp_path: Path) -> None:

@@ -41,6 +41,21 @@ def test_everything_asked_of_the_page_is_there(trace: Trace) -> None:
         assert part in said, part
 
 
+def test_what_ifs_come_after_the_chart_of_memory_which_is_first_where_the_app_is_killed(
+    trace: Trace, killed: Trace
+) -> None:
+    def ordered(page: str, *parts: str) -> list[str]:
+        return sorted(parts, key=words(page).index)
+
+    parts = ("What to change next", "Memory charged to the app", "What if", "Where the time goes")
+    assert ordered(render([trace]), *parts) == list(parts)
+    assert ordered(render([killed]), *parts) == [parts[1], parts[0], *parts[2:]]
+    assert [attrs["data-figure"] for _, attrs in read(render([killed])).tags if "data-figure" in attrs][:2] == [
+        "memory",
+        "lanes",
+    ]
+
+
 def test_traces_are_compared_side_by_side(trace: Trace, measured: Trace) -> None:
     page = render([trace, measured])
     said = words(page)
@@ -71,7 +86,7 @@ def test_bytes_do_not_depend_on_the_hash_seed(trace: Trace, tmp_path: Path) -> N
 
 def test_figures_name_every_quantity_in_the_words_of_the_text(trace: Trace, killed: Trace) -> None:
     first, second = unpacked(render([trace, killed]))["traces"]
-    assert first["spans"]["told"][0] == "First load, 2.00 s\nText encoder, step 0\n0.000 s to 2.000 s\n100 MB read"
+    assert first["spans"]["told"][0] == "First load, 2.00 s\ntext_encoder, step 0\n0.000 s to 2.000 s\n100 MB read"
     assert first["limit"] == {"bytes": 1_000_000_000, "told": "1.00 GB"}
     assert first["memory"]["told"]["total"][:3] == ["300 MB", "450 MB", "550 MB"]
     assert second["kill"] == {"time": 11.0, "bytes": 1_100_000_000, "told": "1.10 GB"}

@@ -30,7 +30,7 @@ def test_the_page_says_every_row_change_and_what_if(search_report: SearchReport,
         "found 4 blocks, 10 loads",
         "100 MB more budget and limit +2.50 s +100 MB 97 %",
         "without TDTM (refused: 3.40 GB are needed)",
-        "On a smaller phone limit 2.00 GB killed 2.90 GB 2.00 GB",
+        "start the plan that the search began with.",
         "Search: 1,234 plans in 1.50 s; no plan one step away is faster.",
     ):
         assert part in said, part
@@ -76,15 +76,15 @@ def test_a_budget_far_from_every_plan_is_not_drawn(search_report: SearchReport) 
 def test_bars_reach_from_the_total_to_both_ends_of_a_figure_s_spread(search_report: SearchReport) -> None:
     tornado = unpacked(render_search(search_report))["tornado"]
     assert [(row["name"], row["low"], row["high"]) for row in tornado["rows"]] == [
-        ("processors.gpu.matmul_flops_per_s", -18.0, 20.0),
-        ("loads.read_bytes_per_s", -2.0, 3.0),
+        ("GPU, speed of matrix products", -18.0, 20.0),
+        ("Loading, reading from storage", -2.0, 3.0),
     ]
     assert tornado["rows"][0]["note"] == "fitted, ±7.0 %: −18.0 s to +20.0 s"
     assert tornado["across"] == "seconds from 5 min 00 s"
 
 
 def test_costs_without_spread_have_no_bars(search_report: SearchReport) -> None:
-    page = render_search(replace(search_report, sensitivities=[]))
+    page = render_search(replace(search_report, chosen=replace(search_report.chosen, sensitivities=[])))
     assert unpacked(page)["tornado"] is None
     assert "What the total depends on" not in words(page)
 
@@ -95,3 +95,26 @@ def test_the_chart_belongs_to_the_first_device(search_report: SearchReport) -> N
     page = render_search(both)
     assert [plan["letter"] for plan in unpacked(page)["pareto"]["plans"]] == ["A", "B", "C", "D"]
     assert "The chart, the cuts and all below them are about Toy phone; the table has every device." in words(page)
+
+
+def test_the_page_has_the_timeline_the_memory_and_the_blocks_of_the_plan_found(search_report: SearchReport) -> None:
+    page = render_search(search_report)
+    said = words(page)
+    places = [
+        said.index(part)
+        for part in (
+            "Beside the other policies", "The plan found: Fits", "Timeline", "Memory charged to the app",
+            "With the entitlement limit 2.00 GB", "What each thing is worth", "What the total depends on",
+            "Where the time goes", "a … b ×2", "How sure",
+        )
+    ]  # fmt: skip
+    assert places == sorted(places)
+    assert unpacked(page)["traces"][0]["total"] == 27.0
+
+
+def test_a_figure_that_does_not_move_the_total_is_left_out(search_report: SearchReport) -> None:
+    chosen = search_report.chosen
+    dull = replace(chosen.sensitivities[1], low_s=300.1, high_s=299.9)
+    report = replace(search_report, chosen=replace(chosen, sensitivities=[chosen.sensitivities[0], dull]))
+    rows = unpacked(render_search(report))["tornado"]["rows"]
+    assert [row["name"] for row in rows] == ["GPU, speed of matrix products"]

@@ -51,8 +51,8 @@ def test_a_profile_shows_every_figure_with_value_spread_and_mark(shown: Shown, w
     out = shown(width, lambda: print_profile(profile, PHONE))
     assert out.startswith("Toy phone, T1, toyOS\nnote: made by hand\n\nHardware\n")
     assert has_line(out, "ram_bytes", "8.00 GB", "7 %", "published", "a data sheet")
-    assert has_line(out, "3.30 GB  default, 17 to 18.1  (published: a forum)")
-    assert has_line(out, "6.00 GB  with the entitlement, any version  (estimated: a guess)")
+    assert has_line(out, "3.30 GB  default, 17 to 18.1 (published: a forum)")
+    assert has_line(out, "6.00 GB  with the entitlement, any version (estimated: a guess)")
     for name, figure in figures(profile.costs).items():
         spread = f"{figure.spread * 100:.0f} %" if figure.spread else ""
         assert has_line(out, name, show_value(name, figure.value), spread, figure.mark), name

@@ -48,9 +48,9 @@ TDTM on all steps              0.950     0.95    2.00             –"""
 def test_findings_and_the_papers_figures_follow(shown: Shown, evaluation: Evaluation, width: int) -> None:
     out = shown(width, lambda: print_evaluation(evaluation))
     joined = " ".join(out.split())
-    assert joined.startswith("toy: 2 held-out prompts, 4 videos per configuration; times from a toy configuration")
+    assert joined.startswith("toy: 2 held-out prompts, 4 videos per configuration; times from a toy")
     assert "- LPL, ours, accepting 0.1: 14.5 network evaluations; loses more than a fixed leap with as many" in joined
     assert "(another model, other prompts):" in joined
     assert has_line(out, "LPL at 16 of 30", "Table 3", "16", "1.53 to 1.94")
     for column in COLUMNS:
-        assert column.heading in out
+        assert all(word in out for word in column.heading.split())

@@ -62,6 +62,7 @@ def test_the_components_seconds_add_up(prepared, explanation):
 
 def test_next_best_plans_differ_in_one_thing_each(explanation):
     group = [reason for reason in explanation.reasons if reason.group.startswith("next-best")]
+    assert all(abs(reason.saved_s) >= 1e-3 * explanation.total_s for reason in group), "milliseconds are no other plan"
     assert 0 < len(group) <= NEXT_BEST
     assert len({reason.title for reason in group}) == len(group)
     for found in group:

@@ -9,21 +9,10 @@ import pytest
 
 pytest.importorskip("coremltools")
 
-from worlds.coreml_packages import Writer, set_type, set_value
+from worlds.coreml_packages import Writer, inner_operation, looping_package, set_type
 
 from ondevice_sora.runtime.coreml.estimate.counting import count
 from ondevice_sora.runtime.coreml.package.reading import read_package
-
-
-def inner(block, kind, output, dtype, shape, /, **inputs):
-    operation = block.operations.add(type=kind)
-    for name, given in inputs.items():
-        argument = operation.inputs[name].arguments.add()
-        if isinstance(given, str):
-            argument.name = given
-        else:
-            set_value(argument.value, *given)
-    set_type(operation.outputs.add(name=output).type, dtype, shape)
 
 
 def number(value, dtype="int32"):
@@ -40,16 +29,16 @@ def looping(tmp_path, start, compare, limit, change, step, *, swapped=False, als
     loop = writer.operation("while_loop", "rounds", "int32", (), loop_vars=["zero"])
     condition, body = loop.blocks.add(), loop.blocks.add()
     set_type(condition.inputs.add(name="i").type, "int32", ())
-    inner(condition, "cast", "i_cast", "int32", (), x="i", dtype=("string", (), ["int32"]))
+    inner_operation(condition, "cast", "i_cast", "int32", (), x="i", dtype=("string", (), ["int32"]))
     sides = ("i_cast", number(limit)) if not swapped else (number(limit), "i_cast")
-    inner(condition, compare, "goes_on", "bool", (), x=sides[0], y=sides[1])
+    inner_operation(condition, compare, "goes_on", "bool", (), x=sides[0], y=sides[1])
     if also is not None:
-        inner(condition, "logical_and", "both", "bool", (), x="goes_on", y=also)
+        inner_operation(condition, "logical_and", "both", "bool", (), x="goes_on", y=also)
     condition.outputs.append("goes_on" if also is None else "both")
     set_type(body.inputs.add(name="j").type, "int32", ())
-    inner(body, "linear", "product", "fp32", (2, 4), x=reads, weight="w")
-    inner(body, "reduce_sum", "used", "fp32", (), x="product")
-    inner(body, change, "next", "int32", (), x="j", y=number(step) if not isinstance(step, str) else step)
+    inner_operation(body, "linear", "product", "fp32", (2, 4), x=reads, weight="w")
+    inner_operation(body, "reduce_sum", "used", "fp32", (), x="product")
+    inner_operation(body, change, "next", "int32", (), x="j", y=number(step) if not isinstance(step, str) else step)
     body.outputs.append("next")
     writer.outputs("rounds")
     return count(read_package(writer.save(tmp_path / "loop.mlpackage")).function())
@@ -89,6 +78,11 @@ def test_a_loop_is_no_constant_because_its_variables_are(tmp_path):
     """The body reads the function's input; one that reads constants only is left out."""
     assert looping(tmp_path / "a", 0, "less", 2, "add", 1, reads="x").matmul_flops == 2 * 48
     assert looping(tmp_path / "b", 0, "less", 2, "add", 1, reads="fixed").matmul_flops == 0
+
+
+def test_a_conditional_in_a_loop_is_the_larger_branch_in_each_round(tmp_path):
+    found = count(read_package(looping_package(tmp_path / "loop.mlpackage", rounds=7)).function())
+    assert (found.matmul_flops, found.open_loops) == (7 * 2 * (2 * 2 * 4 * 4), 0)
 
 
 @pytest.mark.parametrize("kind", ["GRU", "RNN", "LSTM"])

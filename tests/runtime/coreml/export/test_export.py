@@ -366,6 +366,13 @@ def test_two_bits_are_refused_before_anything_is_made(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_core_ai_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    text = "{name: p, model: small, components: {denoiser: {loading: core_ai}}}"
+    with pytest.raises(UserError, match="exported and run through Core ML; Core AI is only simulated"):
+        export_plan(commissioned(text), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_random_weights_depend_on_seed_and_name_alone() -> None:
     one = RandomWeights(1, 0.5)
     shapes = {"a.weight": (3, 4), "b.weight": (5,)}

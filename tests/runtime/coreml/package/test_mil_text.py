@@ -18,7 +18,7 @@ import pytest
 pytest.importorskip("coremltools")
 
 from worlds.alarms import ends_in
-from worlds.coreml_packages import Writer, linear_package
+from worlds.coreml_packages import Writer, linear_package, looping_package
 from worlds.layouts import LFS, zipped
 from worlds.mil_text import compiled
 
@@ -90,7 +90,7 @@ def two_functions(path: Path) -> Path:
     return writer.save(path)
 
 
-@pytest.mark.parametrize("make", [linear_package, palettized, stateful, two_functions])
+@pytest.mark.parametrize("make", [linear_package, palettized, stateful, two_functions, looping_package])
 def test_a_compiled_package_is_read_as_its_source(tmp_path, make):
     source = read_package(make(tmp_path / "net.mlpackage"))
     found = read_package(compiled(source, tmp_path / "net.mlmodelc"))
@@ -99,8 +99,8 @@ def test_a_compiled_package_is_read_as_its_source(tmp_path, make):
     for name, function in source.functions.items():
         own = found.functions[name]
         assert own.inputs == function.inputs and count(own) == count(function)
-        assert [(each.type, each.outputs) for each in own.operations] == [
-            (each.type, each.outputs) for each in function.operations
+        assert [(each.type, each.outputs) for each in own.walk()] == [
+            (each.type, each.outputs) for each in function.walk()
         ]
         values = {constant.name: constant.array().tolist() for constant in function.all_constants()}
         assert {constant.name: constant.array().tolist() for constant in own.all_constants()}.items() >= values.items()
@@ -177,7 +177,7 @@ GOOD = PUBLISHED.replace("FLEXIBLE", "").replace("?", "2")
         ("func main", "block main", "expected 'func', found 'block'"),
         ("<fp32, [1, 2, 4]> x", "<fp32, [1, 99999999999999]> x", r"more than 2\^40 elements"),
         ("tensor<fp32, [1, 2, 4]> x", "tensor<complex, [1]> x", "data type 'complex' is not known"),
-        ('("y")];', '("y")] { };', "has a body inside; how those are written as text is not known"),
+        ('("y")];', '("y")] { };', "'mul' has a body inside, where none is expected"),
         ("0x1.010102p-8)", 'BLOBFILE(path = string("/etc/passwd"), offset = uint64(64)))', "not below @model_path/"),
         ("0x1.010102p-8)", 'BLOBFILE(path = string("@model_path/../x"), offset = uint64(64)))', "leaves the package"),
         ("program(1.0)", "", "expected 'program'"),
@@ -200,6 +200,73 @@ def test_a_body_inside_says_what_to_give_instead(tmp_path):
     assert caught.value.mend == "Give the .mlpackage that it was compiled from."
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        " {0}({1}) {{ {2} }} -> ({3})",  # as a function is written
+        " ({1}) {{ {2} }} -> ({3})",
+        ", {0}({1}) {{ {2} }} -> ({3})",
+        "; {0}<ios18>({1}) {{ {2} }} -> ({3})",
+    ],
+)
+def test_bodies_are_read_however_they_are_set_off(tmp_path, form):
+    """No compiled loop is published, so the reader leaves open what is not needed to tell what a body does."""
+    source = read_package(looping_package(tmp_path / "net.mlpackage"))
+    found = read_package(compiled(source, tmp_path / "net.mlmodelc", bodies=form))
+    assert count(found.function()) == count(source.function())
+    assert count(found.function()).matmul_flops == 5 * 2 * (2 * 2 * 4 * 4)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("-> (goes_on)", "-> (i)", r"the condition of 'while_loop' gives \['int32'\], not one truth value"),
+        ("-> (next, chosen)", "-> (next)", r"gives \['int32'\] where \['int32', 'fp32'\] is expected"),
+        ("-> (next, chosen)", "-> (chosen, next)", r"a body of 'while_loop' gives \['fp32', 'int32'\]"),
+        ("-> (relu_made)", "-> (one)", r"a body of 'cond' gives \['int32'\] where \['fp32'\] is expected"),
+        ("(zero, x)", "(x, zero)", "'while_loop' has variables of"),
+        ("int32 j, tensor<fp32, [2, 4]> u", "tensor<fp32, [2, 4]> u, int32 j", "a body of 'while_loop' takes"),
+        ("-> (relu_made)", "-> (relu_made) more() { } -> (product)", "'cond' has 3 bodies where two are expected"),
+        ("(x = product)[", "(x = chosen)[", "'chosen' is used, but not defined before"),
+        ("-> (relu_made)", "-> (linear_made)", "'linear_made' is used, but not defined before"),
+    ],
+)
+def test_what_is_no_loop_is_not_taken_for_one(tmp_path, old, new, said):
+    path = compiled(read_package(looping_package(tmp_path / "net.mlpackage")), tmp_path / "net.mlmodelc")
+    text = (path / "model.mil").read_text()
+    assert old in text
+    (path / "model.mil").write_text(text.replace(old, new, 1))
+    with pytest.raises(PackageError, match=said):
+        read_package(path)
+
+
+def test_bodies_do_not_nest_without_end(tmp_path):
+    loop = "tensor<bool, []> y = cond(pred = y)[] () {"
+    text = GOOD.replace("tensor<fp32, [1, 2, 4]> z", loop * 30 + "tensor<fp32, [1, 2, 4]> z", 1)
+    with pytest.raises(PackageError, match="bodies nest more than 16 deep"):
+        read_package(text_package(tmp_path / "net.mlmodelc", text))
+
+
+def told(path: Path, text: str) -> Path:
+    (path / "metadata.json").write_text(text)
+    return path
+
+
+def test_the_default_function_is_the_one_that_metadata_names(tmp_path):
+    """As Xcode writes it for a package of several functions: the program's text does not say it."""
+    path = compiled(read_package(two_functions(tmp_path / "net.mlpackage")), tmp_path / "net.mlmodelc")
+    (path / "metadata.json").unlink()
+    assert read_package(path).default_function == "main"
+    assert read_package(told(path, '[{"defaultFunctionName": "decode"}]')).default_function == "decode"
+    for other in ("[]", "3", '[{"defaultFunctionName": 3, "modelType": []}]', "[[]]", '{"modelType": {"name": 1}}'):
+        assert read_package(told(path, other)).default_function == "main", "of another form: as if it were not there"
+    with pytest.raises(PackageError, match="the default function 'encode' does not exist"):
+        read_package(told(path, '[{"defaultFunctionName": "encode"}]'))
+    with pytest.raises(PackageError, match="not a compiled model's description") as caught:
+        read_package(told(path, "[{"))
+    assert "metadata.json" in str(caught.value)
+
+
 def test_a_compiled_pipeline_and_what_is_no_program(tmp_path):
     pipeline = tmp_path / "yolo.mlmodelc"
     compiled(read_package(linear_package(tmp_path / "net.mlpackage")), pipeline / "model0")
@@ -209,6 +276,10 @@ def test_a_compiled_pipeline_and_what_is_no_program(tmp_path):
     assert [(block.unit, block.notes) for block in found.blocks] == [
         ("yolo_model0", ("of its pipeline, model1 is not counted: it is a model of another kind",))
     ]
+    kinds = [{"name": "MLModelType_mlProgram"}, {"name": "MLModelType_nonMaximumSuppression"}]
+    told(pipeline, json.dumps([{"modelType": {"name": "MLModelType_pipeline", "structure": kinds}}]))
+    (block,) = find_packages([pipeline]).blocks
+    assert block.notes == ("of its pipeline, model1 is not counted: it is non-maximum suppression",)
     old = tmp_path / "old.mlmodelc"
     old.mkdir()
     (old / "model.espresso.net").write_text("{}")
@@ -240,11 +311,18 @@ def mutated(chance: random.Random, text: str) -> str:
 @pytest.mark.parametrize("part", range(4))
 def test_damaged_text_is_refused_in_one_line_or_read(tmp_path, part):
     folder = compiled(read_package(palettized(tmp_path / "net.mlpackage")), tmp_path / "net.mlmodelc")
-    texts = [(folder / "model.mil").read_text(), GOOD, PUBLISHED.replace("FLEXIBLE", LISTED)]
+    loop = compiled(read_package(looping_package(tmp_path / "loop.mlpackage")), tmp_path / "loop.mlmodelc")
+    shutil.copy(loop / "weights/weight.bin", folder / "weights/loop.bin")
+    looping = (loop / "model.mil").read_text().replace("weight.bin", "loop.bin")
+    texts = [(folder / "model.mil").read_text(), looping, GOOD, PUBLISHED.replace("FLEXIBLE", LISTED)]
+    metadata = '[{"defaultFunctionName": "main", "modelType": {"name": "MLModelType_mlProgram", "structure": [{}]}}]'
     outcomes: Counter[str] = Counter()
     for number in range(part * CASES // 4, (part + 1) * CASES // 4):
         chance = random.Random(number)
-        (folder / "model.mil").write_text(mutated(chance, texts[number % 3]), encoding="utf-8", errors="replace")
+        (folder / "model.mil").write_text(mutated(chance, texts[number % 4]), encoding="utf-8", errors="replace")
+        (folder / "metadata.json").write_text(
+            metadata if number % 8 else mutated(chance, metadata), encoding="utf-8", errors="replace"
+        )
         try:
             with ends_in(HANGS_S, AssertionError(f"not done in {HANGS_S} s")):
                 (block,) = find_packages([folder]).blocks
