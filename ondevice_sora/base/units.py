@@ -6,7 +6,7 @@ Inside the code there are only bytes and seconds; every conversion is here. MB i
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 MINUS = "\N{MINUS SIGN}"
 """As wide as a plus."""
@@ -61,6 +61,20 @@ def format_seconds(seconds: float) -> str:
     if seconds >= 0.9995e-3:
         return f"{_three_figures(seconds * 1e3)} ms"
     return f"{_three_figures(seconds * 1e6)} {MICRO}s"
+
+
+def one_unit(seconds: Iterable[float]) -> Callable[[float], str]:
+    """How to write these seconds, and no longer ones, all in the unit that suits the longest: a column of a table."""
+    longest = max(map(abs, seconds), default=0.0)
+    if longest >= 119.5:
+        return lambda value: f"{round(value) // 60} min {round(value) % 60:02d} s"
+    if longest >= 0.9995 or longest == 0:
+        decimals = 1 if longest >= 9.995 else 2
+        return lambda value: f"{value:.{decimals}f} s"
+    if longest >= 0.9995e-3:
+        decimals = 0 if longest >= 0.0995 else 1
+        return lambda value: f"{value * 1e3:.{decimals}f} ms"
+    return lambda value: f"{value * 1e6:.1f} {MICRO}s"
 
 
 def format_clock(seconds: float) -> str:

@@ -15,6 +15,7 @@ from ondevice_sora.base.units import (
     format_percent,
     format_probability,
     format_seconds,
+    one_unit,
     parse_bytes,
 )
 from ondevice_sora.profiles.figures import ByteCount
@@ -188,3 +189,19 @@ def test_no_text_makes_the_parser_fail_in_another_way(text: str) -> None:
         assert parse_bytes(text) >= 0
     except ValueError as error:
         assert "Write a number of" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"),
+    [
+        ([40.9, 451.0, 0.864], ["0 min 41 s", "7 min 31 s", "0 min 01 s"]),
+        ([32.3, 0.864], ["32.3 s", "0.9 s"]),
+        ([1.2, 0.0], ["1.20 s", "0.00 s"]),
+        ([0.328, 0.0104], ["328 ms", "10 ms"]),
+        ([0.0104, 0.0], ["10.4 ms", "0.0 ms"]),
+        ([1e-5], ["10.0 \N{MICRO SIGN}s"]),
+        ([], []),
+    ],
+)
+def test_a_column_of_times_has_one_unit(seconds, written):
+    assert list(map(one_unit(seconds), seconds)) == written
