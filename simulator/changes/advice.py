@@ -28,7 +28,7 @@ MOST_DOUBT = 0.05
 """A plan whose limit lies below its peak with a greater probability is told how to fit first."""
 MOST = 5
 """So many changes are told at most."""
-SEARCHED = 300
+SEARCHED = 200
 """Plans that the short search looks at."""
 CLOSE = 0.1
 """Relative: of savings so near to each other, the change that was tried first is told: the shorter one."""
