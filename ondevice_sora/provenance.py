@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from ondevice_sora import __version__
 from ondevice_sora.base.files.writing import yaml_text
+from ondevice_sora.base.text import in_one_line
 from ondevice_sora.plans.schedule_file import hash_of
 from ondevice_sora.plans.schema import LoadedPlan, plan_data
 from ondevice_sora.profiles.profile import Profile, profile_data
@@ -16,12 +17,14 @@ from ondevice_sora.records.provenance import Provenance
 def provenance(command: str, loaded: LoadedPlan | None = None, profile: Profile | None = None) -> Provenance:
     """Made now, by this version. SOURCE_DATE_EPOCH, seconds since 1970, is taken for the time where it is set."""
     resolved = None if loaded is None else yaml_text(plan_data(loaded.plan))
+    document = None if loaded is None else loaded.document
     return Provenance(
         command=command,
         version=__version__,
         made_at=_now().isoformat(timespec="seconds").replace("+00:00", "Z"),
         plan=resolved,
-        plan_file=None if loaded is None or loaded.document is None else loaded.document.text,
+        plan_file=None if document is None else document.text,
+        plan_name=None if document is None or document.text is None else in_one_line(document.path.name),
         profile=None if profile is None else profile.name,
         profile_sha256=None if profile is None else hash_of(profile_data(profile)),
     )

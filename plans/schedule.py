@@ -42,7 +42,7 @@ from ondevice_sora.plans.partition import Block, cut
 from ondevice_sora.plans.policies import APP_LPL_STEP, FirstPass, app_window, flags, flags_after
 from ondevice_sora.plans.recurrence import Blocks, Seconds
 from ondevice_sora.plans.schema import Plan, Start
-from ondevice_sora.profiles.blocks import UNBOUNDED, BlockSpec, Processor
+from ondevice_sora.profiles.blocks import UNBOUNDED, BlockSpec, Processor, stored_bytes_of
 from ondevice_sora.profiles.costs import BlockCosts, Costs, Pricer
 from ondevice_sora.profiles.models.catalogue import Reference
 from ondevice_sora.profiles.models.model import Component, Model, Variant
@@ -208,7 +208,9 @@ class _ComponentWalk:
 
     def __init__(self, plan: Plan, model: str, component: Component, cut: tuple[Block, ...], engine_bytes: int) -> None:
         self.plan, self.model, self.component, self.cut, self.engine_bytes = plan, model, component, cut, engine_bytes
-        self.precision = plan.component(component.name).stored
+        settings = plan.component(component.name)
+        self.precision, self.loading = settings.stored, settings.loading
+        self.component_bytes = stored_bytes_of(component.units, self.precision)
         self.numbers: dict[tuple[int, Variant], int] = {}
         self.patterns: dict[bool, list[int]] = {}
 
@@ -226,7 +228,7 @@ class _ComponentWalk:
             blocks.append(
                 BlockSpec(
                     self.model, block.component, block.index, block.name, block.units, variant, self.precision,
-                    block.compute_units, self.engine_bytes,
+                    block.compute_units, self.engine_bytes, self.loading, self.component_bytes,
                 )
             )  # fmt: skip
         return number

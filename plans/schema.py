@@ -23,10 +23,17 @@ from ondevice_sora.base.files.reading import read_extended
 from ondevice_sora.base.text import LINE, Title
 from ondevice_sora.plans.step_file import planned_grid
 from ondevice_sora.plans.step_plan import Even, Grid, Index, Solver, Steps, check_grid, evaluated_steps, num_evaluations
-from ondevice_sora.profiles.blocks import ComputeUnits
+from ondevice_sora.profiles.blocks import ComputeUnits, Loading
 from ondevice_sora.profiles.figures import ByteCount
 from ondevice_sora.profiles.models.configured import ConfiguredModel, config_path
-from ondevice_sora.profiles.models.model import ActivationFormat, Precision, WeightFormat, family, precision_of
+from ondevice_sora.profiles.models.model import (
+    ActivationFormat,
+    Branches,
+    Precision,
+    WeightFormat,
+    family,
+    precision_of,
+)
 
 READY = Path(__file__).parent / "ready"
 CURVATURE_RULES = ("curvature", "bent_curvature")
@@ -50,7 +57,7 @@ class Video(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def guidance_branches(guidance: float) -> Literal[1, 2]:
-    """Samples in one network evaluation: 2, with the prompt and with none; 1 at a guidance of 1.0, with the prompt.
+    """Branches of one network evaluation: 2, with the prompt and with none; 1 at a guidance of 1.0, with the prompt.
 
     v_uncond + 1.0 * (v_cond - v_uncond) is v_cond.
     """
@@ -60,6 +67,8 @@ def guidance_branches(guidance: float) -> Literal[1, 2]:
 class Sampler(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Rectified-flow sampling with classifier-free guidance.
 
+    branches  of guidance, with the prompt and with none: both in one `batch`, or `in_turn`: at each of its visits a
+              block runs for one and then for the other, which takes half the working memory and loads nothing twice
     grid      `even`: `steps` network evaluations at the model's own even times; else see Grid
     solver    from one time to the next: `euler`, along the drift; `ab2`, the two-step Adams-Bashforth method on uneven
               steps, along the drift and its change since the evaluation before
@@ -67,13 +76,19 @@ class Sampler(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 
     steps: Steps = 30
     guidance: Annotated[float, msgspec.Meta(ge=0, le=100)] = 7.0
+    branches: Branches = "batch"
     grid: Even | Grid = "even"
     solver: Solver = "euler"
 
     @property
-    def branches(self) -> Literal[1, 2]:
-        """Samples in one network evaluation, as guidance_branches."""
+    def num_branches(self) -> Literal[1, 2]:
+        """Branches of one network evaluation, as guidance_branches."""
         return guidance_branches(self.guidance)
+
+    @property
+    def branch_runs(self) -> Literal[1, 2]:
+        """How often a block of the denoiser runs in a visit."""
+        return self.num_branches if self.branches == "in_turn" else 1
 
     @property
     def evaluations(self) -> int:
@@ -157,6 +172,7 @@ class ComponentPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                windows, giving up first what is needed last; `optimal`, those with which the plan is fastest; a
                number, that many from the first; or a list of blocks, each named by its first unit. `always`: all of
                them, and after the last pass too, as long as the app lives
+    loading    `core_ml`, or `core_ai`: compiled ahead of time, with weights that are not charged to the app on the GPU
     """
 
     blocks: (
@@ -168,6 +184,7 @@ class ComponentPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keep: Keep = "none"
     weights: WeightFormat | None = None
     activations: ActivationFormat | None = None
+    loading: Loading = "core_ml"
 
     @property
     def stored(self) -> Precision:
@@ -341,6 +358,9 @@ def read_plan(document: Document) -> LoadedPlan:
 def check_plan(plan: Plan) -> None:
     """What a schema cannot say: steps that do not exist, probabilities that do not add up, options without effect."""
     check_grid(plan.sampler.grid, plan.sampler.steps)
+    if plan.sampler.branches == "in_turn" and plan.sampler.num_branches == 1:
+        what = "has no effect: a guidance of 1.0 computes one branch"
+        raise UserError(what, mend="Remove it, or write batch.", field="$.sampler.branches")
     lpl, steps = plan.lpl, plan.sampler.evaluations
     _check_lpl(lpl)
     if lpl.mode != "off" and plan.sampler.solver != "euler":
@@ -375,6 +395,19 @@ def check_plan(plan: Plan) -> None:
             )
     if len(set(listed)) != len(listed):
         raise UserError("a step is listed twice", field="$.tdtm.steps")
+
+
+def loaded_by_core_ai(plan: Plan) -> str | None:
+    """The first component that is to be loaded by Core AI, by its key in the plan; None if there is none."""
+    return next((name for name, settings in plan.components.items() if settings.loading == "core_ai"), None)
+
+
+def refuse_core_ai(plan: Plan) -> None:
+    """Of what Core ML loads, or this machine. Raises UserError for a plan whose components Core AI is to load."""
+    name = loaded_by_core_ai(plan)
+    if name is not None:
+        what = "blocks are exported and run through Core ML; Core AI is only simulated"
+        raise UserError(what, mend="Write loading: core_ml.", field=f"$.components.{name}.loading")
 
 
 def check_merging_units(plan: Plan, names: Iterable[str]) -> None:

@@ -1,7 +1,18 @@
 """What a block occupies on a device: weights once loaded, and working memory while it runs, in bytes.
 
+Of blocks that Core ML loads:
+
     resident = weights * bytes that one takes once loaded * charged_share
     working  = most activation elements alive at a time * bytes of one * working factor * charged_share
+    clean    = 0
+
+Of blocks that Core AI loads, compiled ahead of time:
+
+    on the GPU             resident = stored bytes * core_ai.charged_share, clean = the rest of the stored bytes;
+                           resident = stored bytes if that is more than all that may stay in clean pages, for what a
+                           GPU runs must be in memory
+    on the Neural Engine   resident = stored bytes * core_ai.engine_charged_factor, working memory charged in full
+    on the CPU             as with Core ML: it was seen to unpack weights into copies
 
 CPU and GPU hold compressed weights unpacked, the Neural Engine as they are stored; its activations are always float16.
 What Core ML may run anywhere (`all`) is held as on the GPU: the engine's memory is hardly charged to the app, and a
@@ -12,6 +23,7 @@ the two by the share of its operations: convolutions on a GPU unfold and pad wha
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from ondevice_sora.profiles.blocks import BlockSpec, Processor
@@ -42,20 +54,31 @@ def element_bytes(block: BlockSpec) -> int:
     return 2 if block.processor == "ane" else activation_bytes(block.precision)
 
 
-def resident_bytes(block: BlockSpec, costs: Costs) -> int:
-    """What the loaded block adds to the app's footprint."""
+def resident_bytes(block: BlockSpec, costs: Costs, clean_room: float = math.inf) -> int:
+    """What the loaded block adds to the app's footprint. `clean_room`: bytes that may stay in clean pages."""
+    if costs.core_ai is not None and block.is_mapped:
+        share = costs.core_ai.charged_share.value if block.stored_bytes <= clean_room else 1.0
+        return round(block.stored_bytes * share)
+    if costs.core_ai is not None and _is_on_core_ai_engine(block):
+        return round(block.stored_bytes * costs.core_ai.engine_charged_factor.value)
     processor = memory_processor(block, costs)
     held = held_bytes(block, costs) if processor == block.processor else held_bytes(_on_gpu(block), costs)
     return round(held * costs.processors[processor].charged_share.value)
 
 
+def clean_bytes(block: BlockSpec, costs: Costs, clean_room: float = math.inf) -> int:
+    """What the loaded block maps besides: pages of its file, which the system may drop and read again."""
+    return block.stored_bytes - resident_bytes(block, costs, clean_room) if block.is_mapped else 0
+
+
 def working_bytes(block: BlockSpec, costs: Costs) -> int:
     """What a run of the block adds to that."""
     processor = costs.processors[memory_processor(block, costs)]
+    charged_share = 1.0 if _is_on_core_ai_engine(block) else processor.charged_share.value
     factor = processor.convolution_working_factor.value
     works = [unit.work(block.variant) for unit in block.units]
     elements = max(work.working_elements * (1.0 + (factor - 1.0) * _convolves(work)) for work in works)
-    return round(round(elements * element_bytes(block)) * processor.charged_share.value)
+    return round(round(elements * element_bytes(block)) * charged_share)
 
 
 def working_spread(block: BlockSpec, costs: Costs) -> float:
@@ -63,6 +86,11 @@ def working_spread(block: BlockSpec, costs: Costs) -> float:
     processor = costs.processors[memory_processor(block, costs)]
     largest = max((unit.work(block.variant) for unit in block.units), key=lambda work: work.working_elements)
     return processor.convolution_working_factor.spread * _convolves(largest)
+
+
+def _is_on_core_ai_engine(block: BlockSpec) -> bool:
+    """From iOS 27 on, which Core AI needs, the engine's memory is charged to the app."""
+    return block.loading == "core_ai" and block.processor == "ane"
 
 
 def _on_gpu(block: BlockSpec) -> BlockSpec:

@@ -89,6 +89,24 @@ class EngineLoads(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     refused_s: Figure
 
 
+class CoreAI(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Blocks that Core AI loads, compiled ahead of time for the device; everything else is as with Core ML.
+
+    charged_share          share of a block's weights on the GPU that is charged to the app; the rest is clean pages
+    engine_charged_factor  bytes charged to the app for each byte stored, on the Neural Engine
+    clean_share            share of the device's memory in which clean pages stay once read; a component that is larger
+                           is read from storage again in every pass
+    load_fixed_s           every load
+    finish_bytes_per_s     what the first load of a package adds: the device finishes what was compiled elsewhere
+    """
+
+    charged_share: Figure
+    engine_charged_factor: Figure
+    clean_share: Figure
+    load_fixed_s: Figure
+    finish_bytes_per_s: Figure
+
+
 class ThermalCosts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Throughput under lasting load falls to `floor` of the cold one, with a time constant.
 
@@ -105,6 +123,7 @@ class Costs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The cost parameters of one device.
 
     framework_bytes   what Core ML itself takes as soon as the first model is loaded; part of the baseline
+    core_ai           missing where nothing is known of it
     """
 
     baseline_bytes: Figure
@@ -113,12 +132,15 @@ class Costs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     thermal: ThermalCosts
     engine_loads: EngineLoads | None = None
     framework_bytes: Figure = _unless_told(0.0, "nothing of the baseline is there only once a model is loaded")
+    core_ai: CoreAI | None = None
 
 
 @dataclass(frozen=True)
 class BlockCosts:
     """The price list of a schedule's blocks: seconds as arrays [block, sample], bytes as tuples [block].
 
+    resident_bytes are what the app is charged for a loaded block, clean_bytes are mapped besides and not charged; an
+    empty tuple says that nothing is.
     load_marks and run_marks give, for each block, the share of the (first sample's) seconds that rests on each mark.
     """
 
@@ -132,6 +154,7 @@ class BlockCosts:
     stored_bytes: tuple[int, ...]
     load_marks: tuple[MarkShares, ...]
     run_marks: tuple[MarkShares, ...]
+    clean_bytes: tuple[int, ...] = ()
 
     @property
     def seconds(self) -> tuple[Array, Array, Array, Array, Array]:
@@ -175,6 +198,8 @@ def figures(costs: Costs) -> dict[str, Figure]:
     if costs.engine_loads is not None:
         groups.append(("engine_loads", costs.engine_loads))
     groups += [(f"processors.{name}", processor) for name, processor in costs.processors.items()]
+    if costs.core_ai is not None:
+        groups.append(("core_ai", costs.core_ai))
     for prefix, group in groups:
         for field in group.__struct_fields__:
             value = getattr(group, field)
@@ -220,6 +245,8 @@ def replace_figures(costs: Costs, changes: dict[str, Figure]) -> Costs:
     top: dict[str, object] = {**grouped.pop("", {})}
     if costs.engine_loads is not None:
         top["engine_loads"] = changed(costs.engine_loads, **grouped.pop("engine_loads", {}))
+    if costs.core_ai is not None:
+        top["core_ai"] = changed(costs.core_ai, **grouped.pop("core_ai", {}))
     assert not grouped, f"no such figures: {grouped}"
     return changed(costs, loads=loads, thermal=thermal, processors=processors, **top)
 

@@ -74,6 +74,8 @@ class Hardware(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Device(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A device of the catalogue. `key` is the file's name: what `--device` takes.
 
+    `core_ai_from` is the first version of its system on which Core AI runs models compiled ahead of time for it; None
+    where there is none, or nothing is known.
     `machines` are the identifiers by which machines of its chip and memory name themselves: iPhone16,1.
     """
 
@@ -85,12 +87,18 @@ class Device(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     machines: Annotated[tuple[Machine, ...], msgspec.Meta(max_length=100)] = ()
     notes: tuple[Line, ...] = ()
     key: Line = ""
+    core_ai_from: Figure | None = None
 
     @property
     def engine_bytes(self) -> int:
         """The largest package that the Neural Engine is known to take."""
         most = self.hardware.ane_max_package_bytes
         return UNBOUNDED if most is None else round(most.value)
+
+    def has_core_ai(self, os_version: str | None = None) -> bool:
+        """Whether Core AI runs models there that were compiled ahead of time, on its newest system unless told."""
+        first = self.core_ai_from
+        return first is not None and (os_version is None or _version(os_version) >= (int(first.value), 0))
 
     def memory_limit(self, entitlement: bool = False, os_version: str | None = None) -> MemoryLimit:
         """The limit for one app on this device, the first row that covers the OS version (any row if none is given).

@@ -14,6 +14,13 @@ On the Neural Engine, where the costs have `engine_loads`:
     later load = load_fixed + stored bytes / read + stored bytes / prepare
     first load = the same + compile * (parameters / 1e8) ^ exponent
 
+Of packages that Core AI loads, compiled ahead of time, wherever they run:
+
+    later load = core_ai.load_fixed + stored bytes / read
+    first load = the same + stored bytes / core_ai.finish
+
+They are mapped and not copied; what a load reads is what the first run after it touches.
+
 A package that the engine refuses for its size is loaded on the GPU, after it was compiled in vain: every load takes
 refused * parameters / 1e8 on top.
 """
@@ -38,6 +45,7 @@ FIRST = ("loads.specialise_fixed_s", "loads.specialise_bytes_per_s")
 ENGINE_LATER = ("engine_loads.load_fixed_s", "engine_loads.prepare_bytes_per_s")
 ENGINE_FIRST = ("engine_loads.compile_s",)
 REFUSED = "engine_loads.refused_s"
+CORE_AI_FIXED, CORE_AI_FIRST = "core_ai.load_fixed_s", "core_ai.finish_bytes_per_s"
 
 
 def load_seconds(
@@ -47,12 +55,14 @@ def load_seconds(
     terms = [*LATER, *FIRST]
     if costs.engine_loads is not None:
         terms += [*ENGINE_LATER, *ENGINE_FIRST, REFUSED]
+    if costs.core_ai is not None:
+        terms += [CORE_AI_FIXED, CORE_AI_FIRST]
     amounts = np.zeros((len(blocks), len(terms)))
     for row, block in enumerate(blocks):
         for name, amount in _amounts(block, costs):
             amounts[row, terms.index(name)] += amount
     seconds = np.stack([seconds_per(sample, name) for name in terms])
-    is_first = np.array([name in (*FIRST, *ENGINE_FIRST) for name in terms])
+    is_first = np.array([name in (*FIRST, *ENGINE_FIRST, CORE_AI_FIRST) for name in terms])
     if is_cached:
         amounts[:, terms.index(READ)] = 0.0
     later = amounts * ~is_first
@@ -65,6 +75,8 @@ def _amounts(block: BlockSpec, costs: Costs) -> list[tuple[str, float]]:
     """How much of each term a block's loads take."""
     stored, parameters = float(block.stored_bytes), block.parameters / PARAMETERS
     engine = costs.engine_loads
+    if costs.core_ai is not None and block.loading == "core_ai":
+        return [(CORE_AI_FIXED, 1.0), (READ, stored), (CORE_AI_FIRST, stored)]
     if engine is not None and block.processor == "ane":
         return [
             *zip(ENGINE_LATER, (1.0, stored), strict=True),

@@ -60,9 +60,12 @@ class MeasuredBlocks:
     def parts(self, block: BlockSpec) -> list[Part]:
         """What a block is put together from, longer measured parts first; none if nothing of it was measured.
 
+        Measured is what Core ML loaded, so blocks that Core AI loads have none.
         A part without a TDTM variant was measured as it is. Units in a row of which nothing was measured are one part.
         """
         found: list[Part] = []
+        if block.loading != "core_ml":
+            return found
         for part in self._walk(block, [unit.name for unit in block.units]):
             if found and part.measured is None and found[-1].measured is None:
                 found[-1] = found[-1]._replace(end=part.end)

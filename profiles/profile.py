@@ -6,6 +6,7 @@ the ratio of their published peak rates, and every figure so scaled is marked es
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import cache, partial
 from pathlib import Path
@@ -125,7 +126,13 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             measurements=self.measurements,
             dram_bytes_per_s=device.hardware.dram_bytes_per_s.value,
             is_cached=is_cached,
+            clean_room=self.clean_room(device),
         )
+
+    def clean_room(self, device: Device) -> float:
+        """Bytes of clean pages that are taken to stay in the device's memory; no end where nothing is known."""
+        known = self.costs.core_ai
+        return math.inf if known is None else known.clean_share.value * device.hardware.ram_bytes.value
 
     def fits_page_cache(self, device: Device, stored_bytes: int) -> bool:
         """Whether packages of so many bytes stay in memory once written or read, so that loads read nothing."""

@@ -1,9 +1,15 @@
 """Seconds of runs.
 
-    run       = dispatch + max(operations, weights)
+    run       = dispatch + max(operations, weights)     twice where branches of guidance run one after the other
     operations = sum over operator classes of operations / throughput + moved bytes / moved rate + merges * token_merge
     weights   = stored bytes / weight rate, where the processor has one: they stream in while the operations go on
     first run = run + first_run (shader compilation)
+
+A block whose weights are mapped (Core AI, on the GPU) reads them from storage again in every run but the first after
+its load, if its whole component is larger than what clean pages may take: walked in turn, the pages used longest ago
+are those needed next.
+
+    run = the above + stored bytes / read
 
 Products, attention and convolutions in float16 are `float16_factor` times as fast. A run on CPU or GPU is never faster
 than the weights held and the activations cross the memory bus once, at `dram_bytes_per_s`.
@@ -26,6 +32,7 @@ from ondevice_sora.profiles.block_bytes import element_bytes, held_bytes
 from ondevice_sora.profiles.blocks import BlockSpec, Processor
 from ondevice_sora.profiles.costs import Array, Costs, MarkShares, Sample
 from ondevice_sora.profiles.figures import Mark
+from ondevice_sora.profiles.load_costs import READ
 from ondevice_sora.profiles.models.model import multiplies_in_float16
 from ondevice_sora.profiles.terms import mark_shares, seconds_per, summed
 
@@ -41,6 +48,7 @@ def run_seconds(
     sample: Sample,
     marks: dict[str, Mark],
     dram_bytes_per_s: float | None,
+    clean_room: float,
 ) -> tuple[Array, Array, list[MarkShares]]:
     """Runs and first runs [block, sample], and the marks that runs rest on."""
     size = next(iter(sample.values())).shape[0]
@@ -67,6 +75,13 @@ def run_seconds(
         )
         run[np.ix_(rows_of_all, columns)] = elsewhere
         first_run[np.ix_(rows_of_all, columns)] = elsewhere + part["processors.gpu.first_run_s"]
+    for row, block in enumerate(blocks):
+        if block.is_mapped and block.component_bytes > clean_room:
+            read = block.stored_bytes / sample[READ]
+            again = float(read[0] / (run[row, 0] + read[0]))
+            shares[row] = {mark: share * (1.0 - again) for mark, share in shares[row].items()}
+            shares[row][marks[READ]] = shares[row].get(marks[READ], 0.0) + again
+            run[row] += read
     return run, first_run, shares
 
 
@@ -88,18 +103,18 @@ def _on(
     parts = np.where(is_half[:, None], amounts * halved[:, 0], amounts * per[:, 0])
     if costs.processors[processor].weight_bytes_per_s is not None:
         stored = np.array([float(block.stored_bytes) for block in blocks])
-        streaming = per[0] + stored[:, None] / sample[f"{prefix}weight_bytes_per_s"]
+        streaming = amounts[:, :1] * (per[0] + stored[:, None] / sample[f"{prefix}weight_bytes_per_s"])
         seconds = np.maximum(seconds, streaming)
     if processor != "ane" and dram_bytes_per_s:
         held = np.array([held_bytes(block, costs) for block in blocks])
-        seconds = np.maximum(seconds, ((held + amounts[:, 4]) / dram_bytes_per_s)[:, None])
+        seconds = np.maximum(seconds, ((amounts[:, 0] * held + amounts[:, 4]) / dram_bytes_per_s)[:, None])
     return seconds, mark_shares(parts, [marks[prefix + term] for term in TERMS])
 
 
 def _amounts(block: BlockSpec) -> tuple[float, ...]:
     works = [unit.work(block.variant) for unit in block.units]
     return (
-        1.0,
+        float(block.runs),
         sum(work.matmul_flops for work in works),
         sum(work.attention_flops for work in works),
         sum(work.convolution_flops for work in works),

@@ -7,6 +7,7 @@
     weights that the engine streams     with its own rate where somebody measured it, else with memory bandwidth
     reading                             with storage, where the target's is known
 
+What Core AI does with a model's pages stays as it is: it is the system's way, and was seen on other devices anyway.
 Everything else stays: what the CPU does (nobody publishes the rates of its matrix unit; specialising and compiling took
 about as long on an iPhone 13 and an M1 Pro as on newer phones), fixed times and shares. The figures' spread grows by
 GROWTH, since peaks are not what programs reach: least on the Neural Engine, whose rates were set by figures of many
@@ -40,6 +41,8 @@ def scale_costs(costs: Costs, source: Device, target: Device) -> Costs:
     """The source device's costs as the target's, every figure marked estimated."""
     changes = {}
     for name, figure in figures(costs).items():
+        if name.startswith("core_ai."):
+            continue
         measure = FIGURES.get(name, "")
         of_source, of_target = (_measures(device.hardware).get(measure) for device in (source, target))
         told = f"{source.name}'s figure"

@@ -40,10 +40,14 @@ class Rung(msgspec.Struct, frozen=True):
 
 
 class Ladder(msgspec.Struct, frozen=True):
-    """Rungs from the lowest limit to the highest: first those without the entitlement, then those with it."""
+    """Rungs from the lowest limit to the highest: first those without the entitlement, then those with it.
+
+    notes   what the figures assume, where not everything is known
+    """
 
     plan: Line
     rungs: list[Rung]
+    notes: list[Line] = []
 
     def smallest(self, entitlement: bool) -> Rung | None:
         """The lowest rung that fits."""

@@ -21,6 +21,12 @@ class Ledger:
         self.peak_bytes = baseline_bytes
         self.samples = [MemorySample(0.0, baseline_bytes, 0, 0, 0, 0)]
         self.held = [0, 0, 0, 0]
+        self.clean_bytes = 0
+
+    def map(self, clean: int) -> None:
+        """Map (or, negative, unmap) clean pages, which are not charged; told with the next bytes that are."""
+        self.clean_bytes += clean
+        assert self.clean_bytes >= 0, "more unmapped than mapped"
 
     def charge(self, time_s: float, resident: int = 0, loading: int = 0, working: int = 0, residual: int = 0) -> bool:
         """Add (or, negative, give back) bytes at a moment. False if that crosses the limit."""
@@ -31,7 +37,7 @@ class Ledger:
         held[3] += residual
         self.total_bytes += resident + loading + working + residual
         assert min(held) >= 0, f"more given back than held: {dict(zip(HOLDERS, held, strict=True))}"
-        sample = MemorySample(time_s, self.baseline_bytes, held[0], held[1], held[2], held[3])
+        sample = MemorySample(time_s, self.baseline_bytes, held[0], held[1], held[2], held[3], self.clean_bytes)
         if self.samples[-1].time_s == time_s:
             self.samples[-1] = sample
         else:

@@ -20,6 +20,7 @@ class Provenance(msgspec.Struct, frozen=True):
     made_at         UTC, ISO 8601
     plan            with everything it inherits, as YAML; null where no plan is known
     plan_file       as its author wrote it; null of a plan that was made in a program, or is the same
+    plan_name       its file's name
     profile         the name of the costs; with `profile_sha256`, of the profile as data, the same however its file is
                     written
     """
@@ -29,5 +30,6 @@ class Provenance(msgspec.Struct, frozen=True):
     made_at: Line
     plan: PlanText | None = None
     plan_file: PlanText | None = None
+    plan_name: Line | None = None
     profile: Line | None = None
     profile_sha256: Checksum | None = None

@@ -52,6 +52,7 @@ class BlockRow(msgspec.Struct, frozen=True):
 
     kept         whether it is in memory when it is run again; a block's variants share that if they share a package
     falls_back   the Neural Engine was asked for and is not known to take so large a package: priced on the GPU
+    clean_bytes  mapped while it is loaded, as pages of its file, and not charged to the app
     """
 
     component: Line
@@ -70,6 +71,8 @@ class BlockRow(msgspec.Struct, frozen=True):
     run_marks: dict[Mark, Share]
     kept: Kept = "never"
     falls_back: bool = False
+    loading: Line = "core_ml"
+    clean_bytes: Bytes = 0
 
 
 class Generation(msgspec.Struct, frozen=True):

@@ -50,8 +50,8 @@ class Span(msgspec.Struct, frozen=True, gc=False):
         return self.end_s - self.start_s
 
 
-class MemorySample(msgspec.Struct, frozen=True, gc=False):
-    """What is charged from `time_s` on, by what holds it."""
+class MemorySample(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What is charged from `time_s` on, by what holds it; `clean` is mapped besides and not charged."""
 
     time_s: Seconds
     baseline: Bytes
@@ -59,6 +59,7 @@ class MemorySample(msgspec.Struct, frozen=True, gc=False):
     loading: Bytes
     working: Bytes
     residual: Bytes
+    clean: Bytes = 0
 
     @property
     def total(self) -> int:
@@ -117,6 +118,13 @@ class Trace(msgspec.Struct, frozen=True):
     def peak_bytes(self) -> int:
         """The largest footprint, in bytes."""
         return max((sample.total for sample in self.memory), default=0)
+
+    @property
+    def allowed_bytes(self) -> int | None:
+        """The plan's budget, as the trace or its result has it."""
+        if self.budget_bytes is None and self.result is not None:
+            return self.result.budget_bytes
+        return self.budget_bytes
 
     @property
     def sampled(self) -> list[FootprintSample]:

@@ -62,7 +62,10 @@ class _Line(NamedTuple):
 
 
 def compare_rows(traces: list[Trace]) -> list[CompareRow]:
-    """The comparison table. What a trace does not know is a dash and has no difference; what none knows has no row."""
+    """The comparison table. What a trace does not know is a dash and has no difference; what none knows has no row.
+
+    Beside a simulated run a measured one is neither better nor worse: it is what was predicted, or it is not.
+    """
     runs = [_run(trace) for trace in traces]
     words: list[tuple[str, Callable[[Trace], str]]] = [
         ("Origin", kind_word),
@@ -70,10 +73,11 @@ def compare_rows(traces: list[Trace]) -> list[CompareRow]:
         ("Verdict", lambda trace: verdict(trace).word),
     ]
     rows = [CompareRow("", name, tuple(Cell(tell(trace), "", NEITHER) for trace in traces)) for name, tell in words]
+    is_race = len({trace.kind for trace in traces}) == 1
     for line in _lines(runs):
         values = [line.value(run) for run in runs]
         if any(value is not None for value in values):
-            rows.append(_row(line, values))
+            rows.append(_row(line if is_race else line._replace(good=NEITHER), values))
     return rows
 
 
@@ -105,6 +109,7 @@ def _lines(runs: list[_Run]) -> list[_Line]:
         _Line(
             "Memory", "peak, measured by the system", lambda run: run.trace.sampled_peak_bytes, format_bytes, NEITHER
         ),
+        _Line("Memory", "budget of the plan", lambda run: run.trace.allowed_bytes, format_bytes, NEITHER),
         _Line("Memory", "limit", lambda run: run.trace.limit_bytes, format_bytes, NEITHER),
         _Line("Memory", "risk of a kill", _kill_share, format_percent),
         *(_Line("Busy", LANE_NAMES[lane], _busy_of(lane), format_percent, NEITHER) for lane in ("gpu", "ane", "cpu")),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ondevice_sora.base.units import format_bytes
 from ondevice_sora.records.trace import Trace
 from ondevice_sora.reports.rows import LANE_NAMES, verdict
-from ondevice_sora.reports.timeline import HOLDERS, component_names, lanes_of, memory_columns, span_text, title
+from ondevice_sora.reports.timeline import HOLDERS, component_names, lanes_of, memory_columns, span_text, unit_of
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -29,18 +29,18 @@ def run_figure(trace: Trace) -> Figure:
     from plotly.subplots import make_subplots
 
     figure: Figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.4, 0.6], vertical_spacing=0.05)
-    lanes = lanes_of(trace)
+    lanes, unit = lanes_of(trace), unit_of(trace)
     for component, colour in zip(component_names([trace]), cycle(COLOURS), strict=False):
         spans = [span for span in trace.spans if span.component == component]
         figure.add_trace(
             Bar(
-                name=title(component),
+                name=component,
                 orientation="h",
                 base=[span.start_s for span in spans],
                 x=[span.seconds for span in spans],
                 y=[LANE_NAMES[span.lane] for span in spans],
                 marker={"color": colour, "line": {"width": 0}},
-                hovertext=[f"{span.block}\n{span_text(span)}".replace("\n", "<br>") for span in spans],
+                hovertext=[f"{span.block}\n{span_text(span, unit)}".replace("\n", "<br>") for span in spans],
                 hoverinfo="text",
             ),
             row=1,

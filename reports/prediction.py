@@ -56,20 +56,23 @@ class Prediction(NamedTuple):
         return self.total.off_s / self.total.measured_s if self.total.measured_s > 0 else 0.0
 
 
-def prediction_of(traces: Sequence[Trace]) -> Prediction | None:
-    """The comparison, if the traces are one simulated and one measured of the same plan; neither broke off.
+def is_predicted(simulated: Trace, measured: Trace) -> bool:
+    """Whether both are of the same plan, and neither broke off.
 
-    There is none if the simulated device is one of the catalogue's and the other run was elsewhere, as on a computer
-    that plays a phone's export: what that took says nothing of the prediction.
+    It is none if the simulated device is one of the catalogue's and the other run was elsewhere, as on a computer that
+    plays a phone's export: what that took says nothing of the prediction.
     """
+    if simulated.plan != measured.plan or simulated.kill is not None or measured.kill is not None:
+        return False
+    return named(simulated.device) == named(measured.device) or named(simulated.device) not in device_names()
+
+
+def prediction_of(traces: Sequence[Trace]) -> Prediction | None:
+    """The comparison, if the traces are one simulated and one measured that it predicts."""
     kinds = {trace.kind: trace for trace in traces}
-    if len(traces) != 2 or len(kinds) != 2 or any(trace.kill is not None for trace in traces):
+    if len(traces) != 2 or len(kinds) != 2 or not is_predicted(kinds["simulated"], kinds["measured"]):
         return None
     simulated, measured = kinds["simulated"], kinds["measured"]
-    if simulated.plan != measured.plan:
-        return None
-    if named(simulated.device) != named(measured.device) and named(simulated.device) in device_names():
-        return None
     total = Difference("total", simulated.total_s, measured.total_s)
     before, after = (_shares(trace) for trace in (simulated, measured))
     parts = tuple(Difference(name, before[name], after[name]) for name in before)

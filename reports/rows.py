@@ -6,7 +6,7 @@ what only a simulation knows (interval, bounds, advice) is then missing, never z
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from ondevice_sora.base.units import format_bytes, format_count, format_percent, format_probability, format_seconds
 from ondevice_sora.profiles.figures import MARKS, Mark
+from ondevice_sora.records.memory import Kept
 from ondevice_sora.records.metrics import busy_shares, component_results, step_ends
 from ondevice_sora.records.result import BlockRow, ComponentResult, Result
 from ondevice_sora.records.trace import Span, Trace
@@ -76,6 +77,8 @@ class ComponentRow(NamedTuple):
 class BlockGroup:
     """Blocks with the same costs, as one line. `all_*_s` are sums over the trace's spans; None is unknown.
 
+    stored_bytes, held_bytes   weights in the package, and once they are loaded
+    kept      whether it is in memory when it is run again
     marks     share of the block's time, loads and runs, that rests on figures of each mark
     members   the blocks, if there are several
     """
@@ -85,7 +88,9 @@ class BlockGroup:
     variant: str
     compute_units: str
     stored_bytes: int | None
+    held_bytes: int | None
     working_bytes: int
+    kept: Kept | None
     load_cold_s: float | None
     load_warm_s: float | None
     run_s: float | None
@@ -116,22 +121,50 @@ def kind_word(trace: Trace) -> str:
 
 
 def labels(traces: list[Trace]) -> list[str]:
-    """A short name for each trace, no two alike: the plan's, with device or kind where those tell them apart."""
-    plans = [trace.plan for trace in traces]
-    devices = {trace.device for trace in traces}
-    kinds = {trace.kind for trace in traces}
+    """A short name for each trace, no two alike: the plan's, with what tells runs of the same plan apart.
+
+    That is the plan's file, device, kind, limit, budget or start, as far as they differ, then when it was made; a
+    number where even that is the same.
+    """
     names = []
-    for trace, plan in zip(traces, plans, strict=True):
-        extra = []
-        if len(traces) > 1 and plans.count(plan) > 1:
-            extra = [trace.device] * (len(devices) > 1) + [kind_word(trace).lower()] * (len(kinds) > 1)
-        names.append(f"{plan} ({', '.join(extra)})" if extra else plan)
+    for trace in traces:
+        alike = [other for other in traces if other.plan == trace.plan]
+        extra: list[str] = []
+        for tell in _TELLING:
+            told = tell(trace)
+            if told is not None and len({tell(other) for other in alike}) > 1:
+                extra.append(told)
+                alike = [other for other in alike if tell(other) == told]
+        names.append(f"{trace.plan} ({', '.join(extra)})" if extra else trace.plan)
     seen: dict[str, int] = {}
     unique = []
     for name in names:
         seen[name] = seen.get(name, 0) + 1
         unique.append(f"{name} #{seen[name]}" if names.count(name) > 1 else name)
     return unique
+
+
+def _start_of(trace: Trace) -> str | None:
+    return None if trace.result is None else f"start {trace.result.start}"
+
+
+def _file_of(trace: Trace) -> str | None:
+    return None if trace.provenance is None else trace.provenance.plan_name
+
+
+def _made_at(trace: Trace) -> str | None:
+    return None if trace.provenance is None else trace.provenance.made_at
+
+
+_TELLING: tuple[Callable[[Trace], str | None], ...] = (
+    _file_of,
+    lambda trace: trace.device,
+    lambda trace: kind_word(trace).lower(),
+    lambda trace: f"limit {format_bytes(trace.limit_bytes)}",
+    lambda trace: "no budget" if trace.allowed_bytes is None else f"budget {format_bytes(trace.allowed_bytes)}",
+    _start_of,
+    _made_at,
+)
 
 
 def total_s(trace: Trace) -> float | None:
@@ -226,9 +259,7 @@ def facts(trace: Trace) -> list[Fact]:
     steps = typical_step_s(trace)
     if steps is not None:
         component, seconds, count = steps
-        rows.append(
-            Fact(f"{component.capitalize()} step", format_seconds(seconds), f"median of {format_count(count, 'step')}")
-        )
+        rows.append(Fact(f"One {component} step", format_seconds(seconds), f"median of {format_count(count, 'step')}"))
     return rows + generation_facts(trace)
 
 
@@ -354,10 +385,13 @@ def saved_share(trace: Trace) -> float | None:
 def block_groups(trace: Trace) -> list[BlockGroup]:
     """One row for each set of blocks of a component whose costs read the same, in order of first use."""
     members: dict[tuple[str, ...], list[BlockGroup]] = {}
-    for row in _block_rows(trace):
+    for row in block_rows(trace):
         key = (
-            row.component, row.variant, row.compute_units, str(row.num_runs),
-            *(UNKNOWN if size is None else format_bytes(size) for size in (row.stored_bytes, row.working_bytes)),
+            row.component, row.variant, row.compute_units, str(row.num_runs), str(row.kept),
+            *(
+                UNKNOWN if size is None else format_bytes(size)
+                for size in (row.stored_bytes, row.held_bytes, row.working_bytes)
+            ),
             *(UNKNOWN if s is None else format_seconds(s) for s in (row.load_cold_s, row.load_warm_s, row.run_s)),
         )  # fmt: skip
         members.setdefault(key, []).append(row)
@@ -388,7 +422,8 @@ def _weighed(parts: list[tuple[dict[Mark, float], float]]) -> dict[Mark, float]:
     return {mark: shares[mark] for mark in MARKS if shares.get(mark, 0.0) > 0.0}
 
 
-def _block_rows(trace: Trace) -> list[BlockGroup]:
+def block_rows(trace: Trace) -> list[BlockGroup]:
+    """One row for each block in each variant, in order of first use."""
     spans: dict[tuple[str, str, str], list[Span]] = {}
     for span in trace.spans:
         spans.setdefault((span.component, span.block, span.variant), []).append(span)
@@ -406,7 +441,9 @@ def _quoted(row: BlockRow, spans: list[Span]) -> BlockGroup:
         variant=row.variant,
         compute_units="GPU, too large for ANE" if row.falls_back else UNITS.get(row.compute_units, row.compute_units),
         stored_bytes=row.stored_bytes,
+        held_bytes=row.resident_bytes,
         working_bytes=row.working_bytes,
+        kept=row.kept,
         load_cold_s=row.load_cold_s,
         load_warm_s=row.load_warm_s,
         run_s=row.run_s,
@@ -431,7 +468,9 @@ def _observed(name: tuple[str, str, str], spans: list[Span]) -> BlockGroup:
         variant=variant,
         compute_units=lane,
         stored_bytes=max((span.bytes for span in loads), default=None),
+        held_bytes=None,
         working_bytes=max((span.bytes for span in runs), default=0),
+        kept=None,
         load_cold_s=_median_s([span for span in loads if span.cold]),
         load_warm_s=_median_s([span for span in loads if not span.cold]),
         run_s=_median_s([span for span in runs if not span.cold]) or _median_s(runs),

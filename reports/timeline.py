@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from ondevice_sora.base.units import format_bytes, format_clock, format_count, format_percent, format_seconds
+from ondevice_sora.base.units import TimeUnit, format_bytes, format_count, format_percent, format_seconds, time_unit
 from ondevice_sora.records.metrics import step_ends
 from ondevice_sora.records.trace import MemorySample, Span, Trace
 from ondevice_sora.reports.rows import LANE_NAMES, hidden_load_share, main_component
@@ -78,6 +78,7 @@ def span_columns(trace: Trace, components: list[str]) -> dict[str, Any]:
     blocks = list(dict.fromkeys(span.block for span in spans))
     at = {name: index for index, name in enumerate(blocks)}
     pass_at = {key: index for index, key in enumerate(_passes(trace))}
+    unit = unit_of(trace)
     return {
         "blocks": blocks,
         "lane": [LANES.index(span.lane) for span in spans],
@@ -89,33 +90,39 @@ def span_columns(trace: Trace, components: list[str]) -> dict[str, Any]:
         "end": [_round(span.end_s) for span in spans],
         "cold": [int(span.cold and span.action == "load") for span in spans],
         "pass": [pass_at[_pass_of(span)] for span in spans],
-        "told": [span_text(span) for span in spans],
+        "told": [span_text(span, unit) for span in spans],
     }
 
 
-def span_text(span: Span) -> str:
+def unit_of(trace: Trace) -> TimeUnit:
+    """The unit of moments of a run, as if there were no limit."""
+    unlimited_s = trace.result.unlimited_s if trace.result is not None else 0.0
+    return time_unit(max(trace.total_s, unlimited_s))
+
+
+def span_text(span: Span, unit: TimeUnit) -> str:
     """What one span does, for how long, in which step, when, and with how many bytes; a line each."""
     variant = "" if span.variant == "plain" else f", {span.variant}"
     return (
         f"{_done(span)}, {format_seconds(span.seconds)}\n"
-        f"{title(span.component)}, step {span.step}{variant}\n"
-        f"{format_clock(span.start_s)} to {format_clock(span.end_s)}\n"
+        f"{span.component}, step {span.step}{variant}\n"
+        f"{unit.moment(span.start_s)} to {unit.moment(span.end_s)}\n"
         f"{format_bytes(span.bytes)} {_BYTES_OF[span.action]}"
     )
 
 
 def pass_texts(trace: Trace) -> list[str]:
     """The same for all loads (or runs, or unloads) of a lane in one step of a component; first ones separately."""
-    texts = []
+    texts, unit = [], unit_of(trace)
     for spans in _passes(trace).values():
         start, end = min(span.start_s for span in spans), max(span.end_s for span in spans)
         busy = sum(span.seconds for span in spans)
         share = f"{format_percent(busy / (end - start))} of {format_seconds(end - start)}" if end > start else "0 s"
         texts.append(
-            f"{title(spans[0].component)}, step {spans[0].step}\n"
+            f"{spans[0].component}, step {spans[0].step}\n"
             f"{format_count(len(spans), _done(spans[0]).lower())}, {format_seconds(busy)}\n"
             f"busy {share}\n"
-            f"{format_clock(start)} to {format_clock(end)}"
+            f"{unit.moment(start)} to {unit.moment(end)}"
         )
     return texts
 
@@ -140,11 +147,16 @@ def _done(span: Span) -> str:
 def memory_columns(trace: Trace) -> dict[str, Any]:
     """The footprint by holder and its total, as columns; of samples at one moment, the largest and the last stay.
 
-    `told` has the same columns, without the time's, in words.
+    `mapped` is the total with the clean pages that are not charged; there is none of it where nothing is mapped.
+    `told` has the same columns in words.
     """
     samples = _without_glitches(trace.memory)
     sizes = {holder: [getattr(sample, holder) for sample in samples] for holder in (*HOLDERS, "total")}
+    if any(sample.clean for sample in samples):
+        sizes["mapped"] = [sample.total + sample.clean for sample in samples]
     told = {holder: [format_bytes(size) for size in column] for holder, column in sizes.items()}
+    unit = unit_of(trace)
+    told["time"] = [unit.moment(sample.time_s) for sample in samples]
     return {"time": [_round(sample.time_s) for sample in samples], **sizes, "told": told}
 
 
@@ -190,7 +202,7 @@ def places(trace: Trace) -> list[Place]:
     for name in component_names([trace]):
         family_spans = [span for span in trace.spans if span.component == name]
         runs = [span for span in family_spans if span.action != "load"] or family_spans
-        place = Place(title(name), min(s.start_s for s in runs), max(s.end_s for s in runs))
+        place = Place(name, min(s.start_s for s in runs), max(s.end_s for s in runs))
         if place.end_s - place.start_s < 0.98 * total:
             found.append(place)
         if name == main:
@@ -266,8 +278,3 @@ def _start(span: Span) -> tuple[float, float]:
 def _round(seconds: float) -> float:
     """To a microsecond, which is finer than anything drawn and keeps the file small."""
     return round(seconds, 6)
-
-
-def title(component: str) -> str:
-    """'Text encoder' for 'text_encoder', 'Decoder, spatial' for 'decoder.spatial'."""
-    return component.replace("_", " ").replace(".", ", ").capitalize()

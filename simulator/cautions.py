@@ -8,6 +8,7 @@ from ondevice_sora.base.units import format_bytes, format_count, format_seconds
 from ondevice_sora.profiles.blocks import BlockSpec
 from ondevice_sora.profiles.costs import figures
 from ondevice_sora.profiles.kills import tell_kills
+from ondevice_sora.simulator.core_ai import core_ai_cautions
 from ondevice_sora.simulator.engine import Outcome
 from ondevice_sora.simulator.prepare import Prepared
 from ondevice_sora.simulator.risk import spread_at
@@ -26,6 +27,7 @@ def cautions(prepared: Prepared, outcome: Outcome) -> list[str]:
         *_first_loads(prepared),
         *_left_to_core_ml(prepared),
         *_working_memory(prepared, outcome),
+        *core_ai_cautions(prepared, outcome),
     ]
 
 

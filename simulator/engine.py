@@ -130,6 +130,7 @@ class _Engine:
         self.size = costs.resident_bytes
         self.stored = costs.stored_bytes
         self.working = costs.working_bytes
+        self.clean = costs.clean_bytes or (0,) * len(schedule.blocks)
         self.transient, self.residual = machine.memory.shares_of(self.size)
         self.env = simpy.Environment()
         self.ledger = Ledger(machine.memory.baseline, machine.memory.available)
@@ -156,6 +157,7 @@ class _Engine:
         """What stayed from an earlier generation, and what its unloaded blocks left behind."""
         held = sum(self.size[number] for number in schedule.held)
         left = sum(self.residual[number] for number, is_left in enumerate(schedule.columns.is_left) if is_left)
+        self.ledger.map(sum(self.clean[number] for number in schedule.held))
         self._charge(resident=held, residual=left)
 
     def _charge(self, **bytes_: int) -> bool:
@@ -187,6 +189,7 @@ class _Engine:
                 yield event
             block = visit.block
             size, transient = self.size[block], self.transient[block]
+            self.ledger.map(self.clean[block])
             self.on_its_way = self.package[block]
             if not self._charge(loading=size + transient) and self.is_limited:
                 self._over_limit("load", index)
@@ -253,6 +256,7 @@ class _Engine:
         if self.unload[block] > 0.0:
             yield self.env.timeout(self.unload[block])
         residual = self.residual[block] if visit.leaves else 0
+        self.ledger.map(-self.clean[block])
         self.in_memory.remove(self.package[block])
         self._charge(resident=-self.size[block], residual=residual)
         self._record("evict", index, start)

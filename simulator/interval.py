@@ -59,7 +59,11 @@ def interval_of(samples: Array) -> tuple[float, float]:
 def draw(profile: Profile, count: int, random: np.random.Generator) -> Sample:
     """Samples of every figure of the profile's costs and of measured seconds: dotted name -> [count]."""
     known = figures(profile.costs)
-    deviations = {name: figure.spread * random.standard_normal(count) for name, figure in known.items()}
+    apart = random.spawn(1)[0]  # for what few plans have: the others' draws stay as they are
+    deviations = {
+        name: figure.spread * (apart if name.startswith("core_ai.") else random).standard_normal(count)
+        for name, figure in known.items()
+    }
     if profile.fit is not None:
         draws = profile.fit.correlation_root() @ random.standard_normal((len(profile.fit.parameters), count))
         for parameter, column in zip(profile.fit.parameters, draws, strict=True):

@@ -20,7 +20,9 @@ def rung_of(device: Device, entitlement: bool) -> Rung:
     return Rung(device.name, device.key, entitlement, round(limit.limit_bytes.value), limit.limit_bytes.mark)
 
 
-def ladder(plan: str, devices: Sequence[Device], attempt: Callable[[Device, Rung], Rung]) -> Ladder:
+def ladder(
+    plan: str, devices: Sequence[Device], attempt: Callable[[Device, Rung], Rung], notes: Sequence[str] = ()
+) -> Ladder:
     """Every device under both limits, from the lowest limit and the slowest chip up; what fails says why."""
     rungs = []
     for entitlement in (False, True):
@@ -38,7 +40,7 @@ def ladder(plan: str, devices: Sequence[Device], attempt: Callable[[Device, Rung
                 rung = replace(rung, problem=error.what)
             found.append((rung.limit_bytes, 0.0 if gpu is None else gpu.value, rung))
         rungs += [rung for _, _, rung in sorted(found, key=lambda each: each[:2])]
-    return Ladder(plan, rungs)
+    return Ladder(plan, rungs, list(notes))
 
 
 def simulated(

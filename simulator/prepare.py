@@ -11,7 +11,16 @@ from msgspec.structs import replace
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.optimal.question import Candidate
 from ondevice_sora.plans.schedule import Schedule, build_schedule
-from ondevice_sora.plans.schema import BlockEntry, LoadedPlan, Plan, Sampler, Tdtm, check_merging_units, load_plan
+from ondevice_sora.plans.schema import (
+    BlockEntry,
+    LoadedPlan,
+    Plan,
+    Sampler,
+    Tdtm,
+    check_merging_units,
+    load_plan,
+    loaded_by_core_ai,
+)
 from ondevice_sora.profiles.blocks import PROCESSORS
 from ondevice_sora.profiles.costs import BlockCosts, Sample
 from ondevice_sora.profiles.devices import Device
@@ -44,6 +53,7 @@ class Setting:
     limit_source: str
     limit_spread: float = 0.0
     is_thermal: bool = False
+    os_version: str | None = None
 
 
 class Described(NamedTuple):
@@ -116,10 +126,10 @@ def setting_of(
 ) -> Setting:
     """The setting for a plan: its entitlement decides the device's limit unless a limit is given."""
     if memory_limit is not None:
-        return Setting(profile, device, memory_limit, "given with the command", 0.0, is_thermal)
+        return Setting(profile, device, memory_limit, "given with the command", 0.0, is_thermal, os_version)
     row = device.memory_limit(plan.memory.entitlement, os_version)
     limit = row.limit_bytes
-    return Setting(profile, device, round(limit.value), limit.source, limit.spread, is_thermal)
+    return Setting(profile, device, round(limit.value), limit.source, limit.spread, is_thermal, os_version)
 
 
 def asked(
@@ -152,7 +162,9 @@ def described_as(plan: Plan, described: Architecture) -> Described:
     video = plan.video or described.video
     tokens = plan.text_tokens if plan.text_tokens is not None else described.text_tokens
     shape = video.width, video.height, video.frames
-    return Described(*described_model(described, *shape, tokens, plan.encoder_tokens, plan.sampler.branches))
+    runs = plan.sampler.branch_runs
+    batch = plan.sampler.num_branches // runs
+    return Described(*described_model(described, *shape, tokens, plan.encoder_tokens, batch, runs))
 
 
 def _configured_model_of(loaded: LoadedPlan, model: ConfiguredModel) -> Described:
@@ -161,7 +173,9 @@ def _configured_model_of(loaded: LoadedPlan, model: ConfiguredModel) -> Describe
         what = "has no effect on a model that is described from a config"
         raise UserError(what, mend="Write text_tokens.", field="$.encoder_tokens")
     shape = None if video is None else Shape(video.width, video.height, video.frames)
-    return Described(*configured_model(model, loaded.folder, shape, plan.sampler.branches, plan.text_tokens))
+    sampler = plan.sampler
+    asked = (loaded.folder, shape, sampler.num_branches, plan.text_tokens, sampler.branches)
+    return Described(*configured_model(model, *asked))
 
 
 def _listed_model_of(loaded: LoadedPlan) -> Described:
@@ -171,9 +185,10 @@ def _listed_model_of(loaded: LoadedPlan) -> Described:
         if getattr(plan, key) is not None:
             what = f"has no effect: {plan.model} lists its units for one shape"
             raise UserError(what, mend="Remove it.", field=f"$.{key}")
-    if loaded.says("$.sampler.guidance"):
-        what = f"has no effect: {plan.model} lists its units for the branches it has"
-        raise UserError(what, mend="Remove it.", field="$.sampler.guidance")
+    for field in ("$.sampler.guidance", "$.sampler.branches"):
+        if loaded.says(field) or (field.endswith("branches") and plan.sampler.branches != "batch"):
+            what = f"has no effect: {plan.model} lists its units for the branches it has"
+            raise UserError(what, mend="Remove it.", field=field)
     return Described(*listed_model(plan.model, loaded.folder))
 
 
@@ -210,6 +225,23 @@ def _check_processors(plan: Plan, component: str, profile: Profile) -> None:
             known = [units for units, processor in PROCESSORS.items() if processor in profile.costs.processors]
             what = f"profile {profile.name} has no costs for '{compute_units}'"
             raise UserError(what, mend=f"It has some for: {', '.join(known)}.", field=field)
+
+
+def check_loading(plan: Plan, setting: Setting) -> None:
+    """Raises UserError if Core AI is to load a component on a device that does not have it."""
+    name = loaded_by_core_ai(plan)
+    if name is None:
+        return
+    device, version = setting.device, setting.os_version
+    field = f"$.components.{name}.loading"
+    if not device.has_core_ai(version):
+        what = "Core AI runs models compiled ahead of time on an A17 Pro, an M1 or later chips, from system 27 on"
+        here = device.chip if version is None else f"{device.chip}, {device.system} {version}"
+        mend = f"Write loading: core_ml, or name another device than the {device.name} ({here})."
+        raise UserError(what, mend=mend, field=field)
+    if setting.profile.costs.core_ai is None:
+        what = f"profile {setting.profile.name} has no figures for Core AI"
+        raise UserError(what, mend="Write loading: core_ml, or give the profile costs.core_ai.", field=field)
 
 
 def stored_bytes(plan: Plan, model: Model) -> int:
@@ -265,6 +297,7 @@ def ready(
     profile, device = setting.profile, setting.device
     for component in model.components:
         _check_processors(plan, component.name, profile)
+    check_loading(plan, setting)
     evaluations = evaluations if evaluations is not None else plan.evaluations()
     machine = machine_of(profile.costs, setting.limit_bytes, is_thermal=setting.is_thermal)
     is_cached = profile.fits_page_cache(device, stored_bytes(plan, model))

@@ -226,6 +226,7 @@ def mark_shares(prepared: Prepared, outcome: Outcome) -> dict[Mark, float]:
 
 def _block_rows(prepared: Prepared) -> list[BlockRow]:
     costs, kept = prepared.costs, kept_of(prepared.schedule)
+    clean = costs.clean_bytes or (0,) * len(prepared.schedule.blocks)
     runs, loads = [0] * len(prepared.schedule.blocks), [0] * len(prepared.schedule.blocks)
     for visit in prepared.schedule.visits:
         runs[visit.block] += 1
@@ -248,6 +249,8 @@ def _block_rows(prepared: Prepared) -> list[BlockRow]:
             run_marks=costs.run_marks[row],
             kept=kept[row],
             falls_back=block.falls_back,
+            loading=block.loading,
+            clean_bytes=clean[row],
         )
         for row, block in enumerate(prepared.schedule.blocks)
     ]

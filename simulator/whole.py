@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.schema import ComponentPlan, LoadedPlan, Plan, Sampler, Video
+from ondevice_sora.profiles.blocks import Loading
 from ondevice_sora.profiles.models.configured import ConfiguredModel, Shape, shipped_config
 from ondevice_sora.simulator.prepare import model_of
+
+TITLES: dict[Loading, str] = {"core_ml": "Core ML", "core_ai": "Core AI"}
 
 
 def whole_plan(config: str, shape: Shape | None) -> LoadedPlan:
@@ -24,6 +29,14 @@ def whole_plan(config: str, shape: Shape | None) -> LoadedPlan:
         sampler=Sampler(steps=pipeline.steps, guidance=pipeline.guidance),
     )
     return with_whole_components(LoadedPlan(plan))
+
+
+def loaded_by(loaded: LoadedPlan, loading: Loading) -> LoadedPlan:
+    """The plan with every component loaded so, and told so in its name. Raises UserError as `model_of`."""
+    plan = loaded.plan
+    names = [component.name for component in model_of(loaded).model.components]
+    components = {name: replace(plan.component(name), loading=loading) for name in names}
+    return loaded.changed(name=f"{plan.name} · {TITLES[loading]}", components=components)
 
 
 def with_whole_components(loaded: LoadedPlan) -> LoadedPlan:

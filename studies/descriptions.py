@@ -3,6 +3,7 @@
     python -m ondevice_sora.studies.descriptions [NAME ...]   those that the ready plans ask for, and a few more
     python -m ondevice_sora.studies.descriptions --table      what ships
     python -m ondevice_sora.studies.descriptions --phones     the models on four phones, whole and in blocks
+    python -m ondevice_sora.studies.descriptions --loading    the smallest phone that fits, by Core ML and by Core AI
 
 Writing takes minutes and the extra `describe`; the tables take neither.
 """
@@ -10,11 +11,12 @@ Writing takes minutes and the extra `describe`; the tables take neither.
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 from ondevice_sora.base.units import format_bytes, format_seconds
 from ondevice_sora.plans.schema import LoadedPlan, load_plan, ready_plans
-from ondevice_sora.profiles.devices import load_device
+from ondevice_sora.profiles.devices import Device, device_keys, load_device
 from ondevice_sora.profiles.models.configured import (
     DESCRIPTIONS,
     ConfiguredModel,
@@ -23,10 +25,15 @@ from ondevice_sora.profiles.models.configured import (
     request_of,
 )
 from ondevice_sora.profiles.networks import flops
+from ondevice_sora.records.ladder import Rung
+from ondevice_sora.simulator.ladder import ladder, simulated
 from ondevice_sora.simulator.prepare import Setting, asked, model_of, prepare
-from ondevice_sora.simulator.whole import whole_plan
+from ondevice_sora.simulator.whole import TITLES, loaded_by, whole_plan
 
-FURTHER = (Request(ConfiguredModel("wan2.1-1.3b"), Shape(832, 480, 81)),)
+FURTHER = (
+    Request(ConfiguredModel("wan2.1-1.3b"), Shape(832, 480, 81)),
+    Request(ConfiguredModel("flux2-klein-4b"), Shape(512, 512, 1), branches=1),
+)
 
 
 def shipped_requests() -> dict[str, Request]:
@@ -36,8 +43,9 @@ def shipped_requests() -> dict[str, Request]:
         plan = load_plan(name).plan
         if isinstance(plan.model, ConfiguredModel) and plan.video is not None:
             shape = Shape(plan.video.width, plan.video.height, plan.video.frames)
-            for model in (plan.model, ConfiguredModel(plan.model.config)):
-                requests.append(request_of(model, Path(), shape, plan.sampler.branches, plan.text_tokens))
+            sampler = plan.sampler
+            for model, guidance in ((plan.model, sampler.branches), (ConfiguredModel(plan.model.config), "batch")):
+                requests.append(request_of(model, Path(), shape, sampler.num_branches, plan.text_tokens, guidance))
     return {request.stem: request for request in requests}
 
 
@@ -79,6 +87,34 @@ def phones_table() -> list[str]:
     return lines
 
 
+def loading_table() -> list[str]:
+    """The lowest limit, of iPhones and iPads, that the models fit under, as a table in Markdown: by what loads them."""
+    devices = [device for device in map(load_device, device_keys()) if device.system != "macOS"]
+    lines = ["| ready plan | | loaded by | without the entitlement | with it |", "|---|---|---|---|---|"]
+    for plan, config in ready_models().items():
+        video = load_plan(plan).plan.video
+        assert video is not None
+        whole = whole_plan(config, Shape(video.width, video.height, video.frames))
+        for row, (cut, loaded) in enumerate((("whole", whole), ("in blocks", load_plan(plan)))):
+            for loading, name in TITLES.items():
+                tried = partial(_rung, loaded_by(loaded, loading))
+                found = ladder(plan, devices, tried)
+                told = " | ".join(_smallest(found.smallest(entitlement)) for entitlement in (False, True))
+                first = f"`{plan}`" if row == 0 and loading == "core_ml" else ""
+                lines.append(f"| {first} | {cut if loading == 'core_ml' else ''} | {name} | {told} |")
+    return lines
+
+
+def _rung(loaded: LoadedPlan, device: Device, rung: Rung) -> Rung:
+    return simulated(loaded, device.key, rung)
+
+
+def _smallest(rung: Rung | None) -> str:
+    if rung is None or rung.total_s is None or rung.peak_bytes is None:
+        return "none"
+    return f"{rung.device}: {format_bytes(rung.peak_bytes)} of {format_bytes(rung.limit_bytes)}"
+
+
 def _answer(loaded: LoadedPlan, setting: Setting) -> str:
     prepared = prepare(loaded, setting)
     outcome = prepared.play(is_limited=False)
@@ -88,8 +124,9 @@ def _answer(loaded: LoadedPlan, setting: Setting) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    if arguments == ["--table"] or arguments == ["--phones"]:
-        print("\n".join(shipped_table() if arguments == ["--table"] else phones_table()))
+    tables = {"--table": shipped_table, "--phones": phones_table, "--loading": loading_table}
+    if len(arguments) == 1 and arguments[0] in tables:
+        print("\n".join(tables[arguments[0]]()))
         return
     from ondevice_sora.runtime.describe.describe import describe, write_model
 

@@ -6,7 +6,8 @@ Inside the code there are only bytes and seconds; every conversion is here. MB i
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from typing import NamedTuple
 
 MINUS = "\N{MINUS SIGN}"
 """As wide as a plus."""
@@ -63,24 +64,47 @@ def format_seconds(seconds: float) -> str:
     return f"{_three_figures(seconds * 1e6)} {MICRO}s"
 
 
-def one_unit(seconds: Iterable[float]) -> Callable[[float], str]:
-    """How to write these seconds, and no longer ones, all in the unit that suits the longest: a column of a table."""
-    longest = max(map(abs, seconds), default=0.0)
-    if longest >= 119.5:
-        return lambda value: f"{round(value) // 60} min {round(value) % 60:02d} s"
-    if longest >= 0.9995 or longest == 0:
-        decimals = 1 if longest >= 9.995 else 2
-        return lambda value: f"{value:.{decimals}f} s"
-    if longest >= 0.9995e-3:
-        decimals = 0 if longest >= 0.0995 else 1
-        return lambda value: f"{value * 1e3:.{decimals}f} ms"
-    return lambda value: f"{value * 1e6:.1f} {MICRO}s"
+class TimeUnit(NamedTuple):
+    """One unit for all times of a column, an axis or a chart; `name` stands in its head or title.
+
+    `write` gives the number alone, `moment` a point in time, finer and with its unit where the number does not show it.
+    """
+
+    name: str
+    write: Callable[[float], str]
+    moment: Callable[[float], str]
 
 
-def format_clock(seconds: float) -> str:
-    """A moment of a run: 12.345 s, 2:03.42 min."""
-    minutes, rest = divmod(round(seconds, 2), 60)
-    return f"{minutes:.0f}:{rest:05.2f} min" if minutes else f"{seconds:.3f} s"
+def time_unit(longest_s: float) -> TimeUnit:
+    """The unit in which times up to this one are read best: min:s, s, ms or \N{MICRO SIGN}s."""
+    if longest_s >= 119.5:
+        name = "h:min:s" if longest_s >= 3600 else "min:s"
+        return TimeUnit(name, lambda seconds: _clock(seconds, 1), lambda seconds: _clock(seconds, 2))
+    for name, per_second in (("s", 1.0), ("ms", 1e3)):
+        if longest_s * per_second >= 0.9995 or longest_s == 0:
+            return _decimal(name, per_second)
+    return _decimal(f"{MICRO}s", 1e6)
+
+
+def _decimal(name: str, per_second: float) -> TimeUnit:
+    return TimeUnit(
+        name,
+        lambda seconds: _in_column(seconds * per_second),
+        lambda seconds: f"{seconds * per_second:.3f} {name}",
+    )
+
+
+def _in_column(value: float) -> str:
+    """Three figures, or three digits after the point: 116, 44.7, 1.05, 0.340, 0.013."""
+    return "0" if value == 0 else _three_figures(value) if abs(value) >= 0.9995 else f"{value:.3f}"
+
+
+def _clock(seconds: float, digits: int) -> str:
+    """2:03.42, 1:02:03.4."""
+    minutes, rest = divmod(round(seconds, digits), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    told = f"{rest:0{digits + 3}.{digits}f}"
+    return f"{hours}:{minutes:02d}:{told}" if hours else f"{minutes}:{told}"
 
 
 def format_change(change: float, write: Callable[[float], str]) -> str:

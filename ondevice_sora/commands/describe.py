@@ -109,11 +109,9 @@ def _request(options: argparse.Namespace) -> Request:
         shipped_config,
     )
 
-    model = ConfiguredModel(
-        options.config, options.attention, options.guidance, options.embeddings, options.decoder_tile
-    )
+    model = ConfiguredModel(options.config, options.attention, options.embeddings, options.decoder_tile)
     branches = options.branches
     if branches is None:
         shipped = config_path(options.config, Path()) is None
         branches = shipped_config(options.config).branches if shipped else 2
-    return request_of(model, Path(), options.video, branches, options.text_tokens)
+    return request_of(model, Path(), options.video, branches, options.text_tokens, options.guidance)

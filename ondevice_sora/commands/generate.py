@@ -1,12 +1,14 @@
 """generate: make a video from a prompt, on this machine, with the model and the sampler of a plan.
 
-The small model, which ships, runs whole in memory; with --trace or --store it runs block by block, to the same frames.
-The full-size model, opensora, always runs block by block, with the weights of --weights: they go into a block store and
-are loaded, run and evicted as the plan says, within its memory budget. Here every block runs on the CPU in float32,
-whatever the plan says for a phone. What disk, memory and time it takes is measured and told beforehand.
+The small model, which ships, knows sentences such as "a small red circle moving left slowly on a white background",
+of three shapes and six colours, and refuses others with the nearest that it knows. It runs whole in memory; with
+--trace or --store it runs block by block, to the same frames. The full-size model, opensora, always runs block by
+block, with the weights of --weights: they go into a block store and are loaded, run and evicted as the plan says,
+within its memory budget. Here every block runs on the CPU in float32, whatever the plan says for a phone. What disk,
+memory and time it takes is measured and told beforehand.
 
 Writes the video (MP4, or GIF), a PNG contact sheet and a JSON sidecar with the plan, the seed, the drifts' cosines of
-every step and the timings. It needs PyTorch and imageio.
+every step and the timings; with --page also a page that plays the video. It needs PyTorch and imageio.
 """
 
 from __future__ import annotations
@@ -19,7 +21,14 @@ from typing import TYPE_CHECKING
 from ondevice_sora.base.interrupts import keeping
 from ondevice_sora.commands.common import EXIT_FITS, needing, progress_bar, refuse_without_effect
 from ondevice_sora.commands.generate_blocks import generate_blocks
-from ondevice_sora.commands.generated import TRACE, add_output_arguments, need_writers, outputs_of, write_outputs
+from ondevice_sora.commands.generated import (
+    TRACE,
+    add_output_arguments,
+    check_prompt,
+    need_writers,
+    outputs_of,
+    write_outputs,
+)
 
 if TYPE_CHECKING:
     from ondevice_sora.plans.schema import LoadedPlan
@@ -83,6 +92,7 @@ def run(options: argparse.Namespace) -> int:
 def _generate_whole(options: argparse.Namespace, loaded: LoadedPlan, outputs: dict[str, Path]) -> None:
     """With all weights in memory, and a progress bar, one tick a step."""
     from ondevice_sora.plans.schema import check_merging_units
+    from ondevice_sora.provenance import provenance
     from ondevice_sora.runtime.models import check_planned_for
     from ondevice_sora.runtime.sampling.generation import generate
     from ondevice_sora.runtime.sampling.sidecar import sidecar
@@ -91,6 +101,7 @@ def _generate_whole(options: argparse.Namespace, loaded: LoadedPlan, outputs: di
     from ondevice_sora.runtime.small.vocabulary import tokenize
 
     token_ids, token_mask = tokenize([options.prompt])
+    check_prompt(loaded.plan, options.prompt)
     with loaded.locating("$"):
         request = small_request(loaded.plan)
     began = time.perf_counter()
@@ -112,4 +123,4 @@ def _generate_whole(options: argparse.Namespace, loaded: LoadedPlan, outputs: di
         made_of={"weights_sha256": weights_digest(options.weights)},
         load_s=load_s,
     )
-    write_outputs(outputs, video, request.fps, record, None, options.scale)
+    write_outputs(outputs, video, request.fps, record, provenance(options.command, loaded), scale=options.scale)

@@ -14,7 +14,7 @@ from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.folders import locked, scratch_in
 from ondevice_sora.base.interrupts import keeping
 from ondevice_sora.commands.common import progress_bar, status_line, timed_bar
-from ondevice_sora.commands.generated import TRACE, write_outputs
+from ondevice_sora.commands.generated import check_prompt, write_outputs
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 def generate_blocks(options: argparse.Namespace, loaded: LoadedPlan, outputs: dict[str, Path]) -> None:
     """Make the video and write it. Raises UserError and Interrupted."""
-    from msgspec.structs import replace
-
     from ondevice_sora.plans.schema import check_merging_units
     from ondevice_sora.provenance import provenance
     from ondevice_sora.runtime.executor.in_blocks import BlockwiseVideo
@@ -61,8 +59,8 @@ def generate_blocks(options: argparse.Namespace, loaded: LoadedPlan, outputs: di
         how=IN_BLOCKS,
     )
     record |= _facts(work, expected, trace)
-    trace = replace(trace, provenance=provenance(options.command, loaded))
-    write_outputs(outputs, video, planned.request.fps, record, trace if TRACE in outputs else None, options.scale)
+    made = provenance(options.command, loaded)
+    write_outputs(outputs, video, planned.request.fps, record, made, scale=options.scale, trace=trace)
     print(_remembered(record["memory"]))
 
 
@@ -81,6 +79,7 @@ def _planned(options: argparse.Namespace, loaded: LoadedPlan) -> tuple[PlannedVi
     plan = loaded.plan
     if plan.model_name == SMALL:
         token_ids, token_mask = tokenize([options.prompt])
+        check_prompt(plan, options.prompt)
         with loaded.locating("$"):
             request = small_request(plan)
         folder = weights_folder(options.weights)

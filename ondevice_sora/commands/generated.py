@@ -1,4 +1,4 @@
-"""What a generation leaves: the video (MP4, or GIF), a PNG contact sheet, a JSON sidecar and a trace."""
+"""What a generation leaves: the video (MP4, or GIF), a PNG contact sheet, a JSON sidecar, a page and a trace."""
 
 from __future__ import annotations
 
@@ -9,15 +9,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.commands.common import distinct, needing, output_path, whole_number
 
 if TYPE_CHECKING:
+    from ondevice_sora.plans.schema import Plan
+    from ondevice_sora.records.provenance import Provenance
     from ondevice_sora.records.trace import Trace
     from ondevice_sora.runtime.sampling.generation import Video
 
 VIDEO_SUFFIXES = (".mp4", ".gif")
 TRACE = ".trace.json"
+PAGE = ".html"
 SHOWN_SIDE_PIXELS = 256
 
 
@@ -32,6 +37,9 @@ def add_output_arguments(parser: argparse.ArgumentParser, trace_help: str) -> No
         type=whole_number(1, 16),
         metavar="N",
         help=f"enlarge every pixel to N by N (default: at least {SHOWN_SIDE_PIXELS} pixels a side)",
+    )
+    parser.add_argument(
+        "--page", action="store_true", help="write VIDEO.html as well: it plays the video and says how it was made"
     )
     parser.add_argument("--trace", nargs="?", const="", metavar="JSON", help=trace_help)
     parser.add_argument("--force", action="store_true", help="overwrite files that exist")
@@ -53,7 +61,7 @@ def outputs_of(options: argparse.Namespace, prompt: str, inputs: Sequence[str]) 
         raise UserError(f"cannot write '{video.suffix}' videos", str(video), "Write .mp4 or .gif.")
     if options.gif and video.suffix == ".gif":
         raise UserError("--gif has no effect: the video is a GIF already", mend="Leave it out, or write -o NAME.mp4.")
-    suffixes = [video.suffix, *([".gif"] if options.gif else []), ".png", ".json"]
+    suffixes = [video.suffix, *([".gif"] if options.gif else []), ".png", ".json", *([PAGE] if options.page else [])]
     outputs = {suffix: output_path(str(video.with_suffix(suffix)), "", options.force, inputs) for suffix in suffixes}
     if options.trace is not None:
         outputs[TRACE] = output_path(options.trace, str(video.with_suffix(TRACE)), options.force, inputs)
@@ -61,12 +69,29 @@ def outputs_of(options: argparse.Namespace, prompt: str, inputs: Sequence[str]) 
     return outputs
 
 
+def check_prompt(plan: Plan, prompt: str) -> None:
+    """Raises UserError for a prompt that the small model was never taught. Of other models nothing is known here."""
+    from ondevice_sora.runtime.small.sentences import check_sentence
+    from ondevice_sora.runtime.small.shipped import SMALL
+
+    if plan.model_name == SMALL:
+        check_sentence(prompt)
+
+
 def write_outputs(
-    outputs: dict[str, Path], video: Video, fps: float, record: dict[str, Any], trace: Trace | None, scale: int | None
+    outputs: dict[str, Path],
+    video: Video,
+    fps: float,
+    record: dict[str, Any],
+    made: Provenance,
+    *,
+    scale: int | None,
+    trace: Trace | None = None,
 ) -> None:
     """Write what was generated, and say so. Raises UserError if a file cannot be written: then none is."""
-    from ondevice_sora.base.files.writing import write_json, written_together
+    from ondevice_sora.base.files.writing import write_json, write_text, written_together
     from ondevice_sora.records.trace import write_trace
+    from ondevice_sora.reports.page.video import render_video
     from ondevice_sora.runtime.sampling.pictures import contact_sheet, enlarged, write_png, write_video
 
     height, width = video.frames.shape[1:3]
@@ -76,11 +101,13 @@ def write_outputs(
             if file.suffix in VIDEO_SUFFIXES:
                 write_video(file, enlarged(video.frames, scale), fps)
             elif file.suffix == ".png":
-                write_png(file, enlarged(contact_sheet(video.frames)[None], scale)[0])
+                write_png(file, contact_sheet(video.frames, scale=scale, fps=fps))
+            elif file.suffix == PAGE:
+                write_text(file, render_video(files[0].read_bytes(), files[0].suffix, record, made))
             else:
                 write_json(file, record)
     if trace is not None and TRACE in outputs:
-        write_trace(trace, outputs[TRACE])
+        write_trace(replace(trace, provenance=made), outputs[TRACE])
     print(_sentence(record))
     for path in outputs.values():
         print(f"Wrote {path}", file=sys.stderr)

@@ -25,7 +25,7 @@ from ondevice_sora.commands.common import (
     status_line,
 )
 from ondevice_sora.commands.which_phones import HELP as SEVERAL_HELP
-from ondevice_sora.commands.which_phones import devices_of, names_several, show_ladder
+from ondevice_sora.commands.which_phones import devices_of, names_several, show_ladders
 
 if TYPE_CHECKING:
     from ondevice_sora.plans.schema import LoadedPlan, Plan
@@ -45,7 +45,7 @@ DEFAULT_SECONDS = 60.0
 SMALLER_BUDGETS = 8
 MOST_CERTAIN = 0.999
 MOST_DOUBT = 0.05
-FREEDOMS = ("evaluations", "precision", "compute_units")
+FREEDOMS = ("evaluations", "precision", "compute_units", "branches")
 WITHOUT, EVALUATIONS = "without --evaluations", "Add it, such as --evaluations 6..30."
 SAVED_EVERY_S, SHOWN_EVERY_S = 5.0, 0.2
 
@@ -114,6 +114,11 @@ def add_search_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--compute-units", type=_options_of("compute units"), nargs="+", metavar="COMPONENT=A,B",
         help="where all blocks of a component may run, such as decoder=cpu_only,cpu_and_gpu",
+    )  # fmt: skip
+    parser.add_argument(
+        "--branches", nargs="+", choices=["batch", "in_turn"], metavar="HOW",
+        help="how guidance may compute its branches: both in one batch, or in_turn, every block for one and then for "
+        "the other; '--branches batch in_turn' tries both",
     )  # fmt: skip
     parser.add_argument(
         "--steps", metavar="FILE",
@@ -262,6 +267,10 @@ def _which_phones(options: argparse.Namespace) -> int:
     """On each of several devices the plan found for it. Raises UserError."""
     from msgspec.structs import replace
 
+    from ondevice_sora.plans.schema import load_plan
+    from ondevice_sora.simulator.core_ai import assumptions
+    from ondevice_sora.simulator.ladder import ladder
+
     unused = ("memory", "evaluations", "steps", "quality", "output", "pareto", "front", "report", "state")
     refuse_without_effect(options, unused, "with several devices", "Leave it out, or name one device.")
     if "," in options.model:
@@ -278,7 +287,9 @@ def _which_phones(options: argparse.Namespace) -> int:
             kill_share=row.kill_share,
         )
 
-    return show_ladder(options.model, devices_of(options.device), attempt, as_json=options.json)
+    notes = assumptions(load_plan(MODELS.get(options.model, options.model)).plan)
+    found = ladder(options.model, devices_of(options.device), attempt, notes)
+    return show_ladders([found], as_json=options.json)
 
 
 def _outputs(options: argparse.Namespace, models: list[str], devices: list[str]) -> dict[str, Path]:
@@ -408,7 +419,8 @@ def run_variants(options: argparse.Namespace, models: list[str], devices: list[s
     if options.quality is not None and file is None:
         what = f"nothing is known of the quality of fewer evaluations of '{loaded.plan.model_name}'"
         raise UserError(what, "--quality", "Make a file of planned grids with `steps plan`, and name it with --steps.")
-    freedoms = Freedoms(counts, file, dict(options.precision or ()), dict(options.compute_units or ()))
+    branches = tuple(dict.fromkeys(options.branches or ()))
+    freedoms = Freedoms(counts, file, dict(options.precision or ()), dict(options.compute_units or ()), branches)
     inputs = [model, *devices, *([options.steps] if options.steps else [])]
     output = output_path(options.output, "", options.force, inputs) if options.output else None
     folder = _folder(options, models)
@@ -447,7 +459,8 @@ def run_variants(options: argparse.Namespace, models: list[str], devices: list[s
         folder.mkdir(exist_ok=True)
         here = loaded.moved_to(folder).model
         for each in points:
-            chosen = [str(each.evaluations), *each.precision.values(), *each.compute_units.values()]
+            branches_of = [each.branches] if each.branches else []
+            chosen = [str(each.evaluations), *branches_of, *each.precision.values(), *each.compute_units.values()]
             name = output_path(str(folder / f"{'-'.join(chosen)}.yaml"), "", options.force)
             write_yaml(name, {**each.plan, "model": here}, f"{each.total_s:.6f} s predicted.")
             written.append(name)

@@ -33,7 +33,7 @@ Of a plan that runs from a store, `model` is the store's model.yaml and componen
 --device, the working memory and the baseline that the profile measured count against the budget. `simulate --plan
 plan.yaml --device host.yaml` predicts the same run.
 """
-OF_EXPORTS = ("backend", "schedule", "gif", "scale", "output")
+OF_EXPORTS = ("backend", "schedule", "gif", "scale", "output", "page")
 OF_STORES = ("device", "buffered", "verify")
 
 

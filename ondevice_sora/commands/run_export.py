@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.interrupts import keeping
 from ondevice_sora.commands.common import EXIT_FITS, needing, progress_bar
-from ondevice_sora.commands.generated import need_writers, outputs_of, write_outputs
+from ondevice_sora.commands.generated import check_prompt, need_writers, outputs_of, write_outputs
 
 if TYPE_CHECKING:
     from ondevice_sora.plans.schedule_file import Played
@@ -49,6 +49,7 @@ def run_export(options: argparse.Namespace) -> int:
     export = Export.open(Path(options.export))
     played = export.played(schedule)
     token_ids, token_mask = export.tokenizer.encode(options.prompt)
+    check_prompt(export.plan, options.prompt)
     export.check_packages()
     backend: BackendName = options.backend or ("coreml" if sys.platform == "darwin" else "reference")
     began = time.perf_counter()
@@ -86,8 +87,7 @@ def run_export(options: argparse.Namespace) -> int:
     made = replace(
         provenance(options.command, export.loaded), profile=of_profile.name, profile_sha256=of_profile.sha256
     )
-    trace = replace(trace, provenance=made)
-    write_outputs(outputs, video, export.video.request.fps, record, trace, options.scale)
+    write_outputs(outputs, video, export.video.request.fps, record, made, scale=options.scale, trace=trace)
     return EXIT_FITS
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.interrupts import check
@@ -25,15 +25,19 @@ from ondevice_sora.commands.common import (
     whole_number,
 )
 from ondevice_sora.commands.which_phones import HELP as SEVERAL_HELP
-from ondevice_sora.commands.which_phones import devices_of, names_several, show_ladder
+from ondevice_sora.commands.which_phones import devices_of, names_several, show_ladders
+from ondevice_sora.profiles.blocks import Loading
 
 if TYPE_CHECKING:
     from ondevice_sora.plans.schema import LoadedPlan
+    from ondevice_sora.records.ladder import Ladder
     from ondevice_sora.records.trace import Trace
     from ondevice_sora.simulator.changes.advice import Names
     from ondevice_sora.simulator.simulate import Simulation
 
 DEFAULT_PLAN = "ours-256"
+LOADINGS = get_args(Loading)
+BOTH = "both"
 EXAMPLES = """
 examples:
   simulate                                                    our plan at 256x256 on an iPhone 15 Pro
@@ -41,6 +45,7 @@ examples:
   simulate --plan plan.yaml --json                            your plan, as one JSON document
   simulate --plan app-256-all --plan ours-256                 two plans side by side
   simulate --device all --plan app-256-all                    which phones it fits
+  simulate --device all --plan app-256-all --loading both     the same through Core ML, and compiled for Core AI
   simulate --model wan2.1-1.3b --video 480x320x49             a model of the hub, before anything is decided
   simulate --repeat 3                                         after installing, at the next launch, and once more
 
@@ -68,6 +73,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT_DEVICE,
         metavar="DEVICE",
         help=f"a device of the catalogue or a profile file (default {DEFAULT_DEVICE}){SEVERAL_HELP}",
+    )
+    parser.add_argument(
+        "--loading",
+        choices=(*LOADINGS, BOTH),
+        help="what loads every component, whatever the plan says; both are told beside each other",
     )
     parser.add_argument(
         "--memory-limit", type=size_argument, metavar="SIZE", help="instead of the device's, e.g. '3.3 GB'"
@@ -104,11 +114,11 @@ def run(options: argparse.Namespace) -> int:
     if names_several(options.device):
         return _which_phones(options, names)
     outputs = _outputs(options, names)
-    is_shown_first = len(names) == 1 and not outputs and not options.json
-    if is_shown_first:
-        traces = [_shown_before_advice(names[0], options)]
+    plans = [(name, plan) for name in names for plan in _loaded(name, options)]
+    if len(plans) == 1 and not outputs and not options.json:
+        traces = [_shown_before_advice(*plans[0], options)]
     else:
-        traces = [_simulate(name, options, is_kept=bool(outputs)) for name in names]
+        traces = [_simulate(*plan, options, is_kept=bool(outputs)) for plan in plans]
         _write(traces, outputs)
         shown(lambda: _show(traces, as_json=options.json))
     for path in outputs.values():
@@ -123,15 +133,18 @@ def _which_phones(options: argparse.Namespace, names: list[str]) -> int:
         raise UserError("several plans and several devices are named", mend="Name one plan, or one device.")
     unused = ("memory_limit", "entitlement", "repeat", "report", "trace", "perfetto")
     refuse_without_effect(options, unused, "with several devices", "Leave it out, or name one device.")
-    loaded = _loaded(names[0], options)
-    from ondevice_sora.simulator.ladder import simulated
+    from ondevice_sora.simulator.core_ai import assumptions
+    from ondevice_sora.simulator.ladder import ladder, simulated
 
-    return show_ladder(
-        loaded.plan.name,
-        devices_of(options.device),
-        lambda device, rung: simulated(loaded, device.key, rung, options.os, options.thermal),
-        as_json=options.json,
-    )
+    def tried(loaded: LoadedPlan) -> Ladder:
+        return ladder(
+            loaded.plan.name,
+            devices_of(options.device),
+            lambda device, rung: simulated(loaded, device.key, rung, options.os, options.thermal),
+            assumptions(loaded.plan),
+        )
+
+    return show_ladders([tried(loaded) for loaded in _loaded(names[0], options)], as_json=options.json)
 
 
 def _outputs(options: argparse.Namespace, names: list[str]) -> dict[str, Path]:
@@ -142,6 +155,8 @@ def _outputs(options: argparse.Namespace, names: list[str]) -> dict[str, Path]:
     for kind in ("trace", "perfetto"):
         if kind in wanted and len(names) > 1:
             raise UserError(f"--{kind} writes one plan, but {len(names)} are given", mend="Give one --plan at a time.")
+        if kind in wanted and options.loading == BOTH:
+            raise UserError(f"--{kind} writes one run, and --loading {BOTH} makes two", mend="Name one of them.")
     inputs = [*names, options.device]
     outputs = {
         kind: output_path(given, f"{stem}{suffixes[kind]}", options.force, inputs) for kind, given in wanted.items()
@@ -150,11 +165,11 @@ def _outputs(options: argparse.Namespace, names: list[str]) -> dict[str, Path]:
     return outputs
 
 
-def _shown_before_advice(name: str, options: argparse.Namespace) -> Trace:
+def _shown_before_advice(name: str, loaded: LoadedPlan, options: argparse.Namespace) -> Trace:
     """Print the answer, which comes at once, and then what to change, which takes as long again."""
     from ondevice_sora.reports.terminal.summary import print_advice, print_answer
 
-    simulation = _played(_loaded(name, options), options, with_what_ifs=False)
+    simulation = _played(loaded, options, with_what_ifs=False)
     check()
     shown(lambda: print_answer(simulation.trace))
     advised = simulation.advised(_names(name, options))
@@ -163,11 +178,10 @@ def _shown_before_advice(name: str, options: argparse.Namespace) -> Trace:
     return advised.trace
 
 
-def _simulate(name: str, options: argparse.Namespace, is_kept: bool) -> Trace:
+def _simulate(name: str, loaded: LoadedPlan, options: argparse.Namespace, is_kept: bool) -> Trace:
     """`is_kept` says that something is written of it: then it says where it comes from."""
     from msgspec.structs import replace
 
-    loaded = _loaded(name, options)
     simulation = _played(loaded, options, with_what_ifs=is_kept or options.json).advised(_names(name, options))
     check()
     if not is_kept:
@@ -194,14 +208,26 @@ def _played(loaded: LoadedPlan, options: argparse.Namespace, with_what_ifs: bool
 
 
 def _names(name: str, options: argparse.Namespace) -> Names | None:
-    """What a search for a better plan is told; none for a model without a plan."""
+    """What a search for a better plan is told; none for what a plan file does not say as it is simulated."""
     from ondevice_sora.simulator.changes.advice import Names
 
-    return None if options.model is not None else Names(name, options.device)
+    if options.model is not None or options.loading is not None or options.entitlement:
+        return None
+    return Names(name, options.device)
 
 
-def _loaded(name: str, options: argparse.Namespace) -> LoadedPlan:
-    """The plan of that name, or the one of --model. Raises UserError."""
+def _loaded(name: str, options: argparse.Namespace) -> list[LoadedPlan]:
+    """The plan of that name, or the one of --model, loaded as --loading says. Raises UserError."""
+    plan = _named(name, options)
+    if options.loading is None:
+        return [plan]
+    from ondevice_sora.simulator.whole import loaded_by
+
+    return [loaded_by(plan, how) for how in LOADINGS if options.loading in (how, BOTH)]
+
+
+def _named(name: str, options: argparse.Namespace) -> LoadedPlan:
+    """Raises UserError."""
     from msgspec.structs import replace
 
     if options.model is not None:

@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     published.add_argument("--cases", default="iphone15pro", metavar="FILE", help=CASES_HELP)
     published.add_argument("--device", metavar="DEVICE", help="instead of the file's: a device or a profile file")
     published.add_argument(
-        "--coverage", action="store_true", help="with the 90 % intervals, and how many figures lie in them"
+        "--coverage", action="store_true", help="with the 90 %% intervals, and how many figures lie in them"
     )
     published.add_argument(
         "--leave-out",

@@ -39,15 +39,22 @@ def show_ladder(plan: str, devices: Sequence[Device], attempt: Callable[[Device,
     """Try each, print the ladder, and say whether any fits. Raises UserError."""
     from ondevice_sora.simulator.ladder import ladder
 
-    found = ladder(plan, devices, attempt)
+    return show_ladders([ladder(plan, devices, attempt)], as_json=as_json)
+
+
+def show_ladders(found: Sequence[Ladder], *, as_json: bool) -> int:
+    """Print them one below the other, and say whether any device holds any of their plans."""
     shown(lambda: _print(found, as_json))
-    return EXIT_FITS if any(rung.verdict == "fits" for rung in found.rungs) else EXIT_KILLED
+    return EXIT_FITS if any(rung.verdict == "fits" for each in found for rung in each.rungs) else EXIT_KILLED
 
 
-def _print(found: Ladder, as_json: bool) -> None:
+def _print(found: Sequence[Ladder], as_json: bool) -> None:
     if as_json:
-        print(json_text(found))
+        print(json_text(found[0] if len(found) == 1 else {"results": list(found)}))
     else:
         from ondevice_sora.reports.terminal.ladder import print_ladder
 
-        print_ladder(found)
+        for number, each in enumerate(found):
+            if number:
+                print()
+            print_ladder(each)

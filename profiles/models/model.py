@@ -14,6 +14,8 @@ from ondevice_sora.base.text import END, Line, Title
 
 WeightFormat = Literal["float32", "float16", "int8", "int6", "int4", "int3", "int2"]
 ActivationFormat = Literal["float32", "float16"]
+Branches = Literal["batch", "in_turn"]
+"""Of guidance: both in one batch, or every block runs for one and then, still loaded, for the other."""
 Precision = Literal[
     "float32", "float16", "mixed",
     "int8", "int6", "int4", "int3", "int2",
@@ -87,13 +89,15 @@ Name = Annotated[
 ]
 
 
-class Work(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Work(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What one run of a unit does.
 
     *_flops            floating-point operations, two per multiply-add, by operator class
     moved_elements     elements read and written by memory-bound operators (normalisation, activation, softmax, adds)
     working_elements   largest number of activation elements alive at one time, inputs and outputs included
     token_merges       token merge and unmerge operators (TDTM)
+    runs               how often the unit runs for it: the figures above are of all these runs together, one after the
+                       other, working_elements with what the others start from or leave
     """
 
     matmul_flops: Operations = 0.0
@@ -102,6 +106,13 @@ class Work(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     moved_elements: Elements = 0.0
     working_elements: LiveElements = 0.0
     token_merges: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 0
+    runs: Annotated[int, msgspec.Meta(ge=1, le=2)] = 1
+
+    def in_turn(self, runs: int, waiting: float) -> Work:
+        """So many runs, one after the other; `waiting` elements of each of the others are alive beside one."""
+        scaled = {name: getattr(self, name) * runs for name in self.__struct_fields__}
+        scaled["working_elements"] = self.working_elements + (runs - 1) * waiting
+        return msgspec.structs.replace(self, **scaled)
 
 
 class Unit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

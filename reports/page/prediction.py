@@ -8,7 +8,6 @@ from ondevice_sora.base.units import format_change, format_count, format_percent
 from ondevice_sora.records.trace import Trace
 from ondevice_sora.reports.prediction import BlockDifference, Difference, Prediction, prediction_of
 from ondevice_sora.reports.rows import UNKNOWN
-from ondevice_sora.reports.timeline import title
 
 MOST_BLOCKS = 40
 SAME = "same"
@@ -48,14 +47,11 @@ def prediction_view(traces: list[Trace]) -> PredictionView | None:
 
 
 def _sentence(found: Prediction) -> str:
-    """'Predicted 1.20 s, measured 1.10 s: 9.1 % too much. Most of that is running (+90.0 ms); of all blocks ...'."""
-    total = found.total
-    seconds = f"Predicted {format_seconds(total.predicted_s)}, measured {format_seconds(total.measured_s)}"
+    """'Most of the difference is running (90.0 ms too much); of all blocks 'b' is off most (...)'."""
     if abs(found.error) < 5e-4:
-        return f"{seconds}: the same."
-    off = f"{format_percent(abs(found.error))} too {'much' if found.error > 0 else 'little'}"
+        return "Predicted and measured are the same."
     part = max(found.parts, key=lambda part: abs(part.off_s))
-    sentence = f"{seconds}: {off}. Most of that is {part.name} ({_off(part.off_s)})"
+    sentence = f"Most of the difference is {part.name} ({_off(part.off_s)})"
     if found.blocks:
         block = max(found.blocks, key=lambda block: abs(block.off_s))
         runs = format_count(block.num_runs, "run")
@@ -74,7 +70,7 @@ def _block(block: BlockDifference) -> BlockLine:
     variant = "" if block.variant == "plain" else f"{block.variant} "
     return BlockLine(
         block.block,
-        f"{variant}{title(block.component).lower()}",
+        f"{variant}{block.component}",
         [
             _off(block.off_s),
             str(block.num_runs),
@@ -91,5 +87,6 @@ def _pair(difference: Difference) -> list[str]:
 
 
 def _off(seconds: float) -> str:
-    written = format_change(seconds, format_seconds)
-    return SAME if written == format_seconds(0.0) else written
+    """'90.0 ms too much', above zero, or 'too little'."""
+    written = format_seconds(abs(seconds))
+    return SAME if written == format_seconds(0.0) else f"{written} too {'much' if seconds > 0 else 'little'}"

@@ -38,15 +38,18 @@ def source_of(provenance: Provenance | None) -> Source | None:
         rows.append(("profile", provenance.profile))
     if provenance.profile_sha256 is not None:
         rows.append(("profile's SHA-256", provenance.profile_sha256))
+    stem = (provenance.plan_name or "plan").rpartition(".")[0] or "plan"
     plans = []
     if provenance.plan_file is not None:
         about = "As its file has it."
         plans.append(
-            PlanText("The plan as written", about, provenance.plan_file, yaml_download("plan", provenance.plan_file))
+            PlanText("The plan as written", about, provenance.plan_file, yaml_download(stem, provenance.plan_file))
         )
     if provenance.plan is not None:
         about = "With everything that it inherits: it needs no other plan."
-        plans.append(PlanText("The whole plan", about, provenance.plan, yaml_download("whole-plan", provenance.plan)))
+        plans.append(
+            PlanText("The whole plan", about, provenance.plan, yaml_download(f"{stem}.whole", provenance.plan))
+        )
     return Source(rows, plans)
 
 

@@ -15,7 +15,10 @@ from ondevice_sora.base.units import format_bytes
 from ondevice_sora.records.search import PlanReport
 from ondevice_sora.records.trace import Trace
 from ondevice_sora.reports.compare import compare_rows
+from ondevice_sora.reports.differences import differences
+from ondevice_sora.reports.headline import headline
 from ondevice_sora.reports.page.explanation import ExplanationView, explanation_view, tornado
+from ondevice_sora.reports.page.memory import COLORS
 from ondevice_sora.reports.page.prediction import prediction_view
 from ondevice_sora.reports.page.sections import letter, memory_keys, run_of, shared_places
 from ondevice_sora.reports.page.templating import page
@@ -30,7 +33,6 @@ from ondevice_sora.reports.timeline import (
     pass_texts,
     span_columns,
     steady_step,
-    title,
 )
 
 EXPLAINED = ("report.js", "search.css", "search.js")
@@ -57,6 +59,8 @@ def render(traces: list[Trace]) -> str:
         assets=("report.js",),
         figures=figures(traces),
         **content(traces),
+        headline=headline(traces, [letter(index) for index in range(len(traces))]),
+        differences=differences(traces),
         comparison=compare_rows(traces),
         prediction=prediction_view(traces),
     )
@@ -80,10 +84,11 @@ def content(traces: list[Trace], explanation: ExplanationView | None = None) -> 
     runs = [run_of(trace, name, index) for index, (trace, name) in enumerate(zip(traces, names, strict=True))]
     return {
         "runs": runs,
-        "stages": [title(name) for name in component_names(traces)],
+        "stages": component_names(traces),
         "places": shared_places(traces),
         "memory_keys": memory_keys(runs),
         "explanation": explanation,
+        "holder_colors": COLORS,
     }
 
 
@@ -91,7 +96,7 @@ def figures(traces: list[Trace]) -> dict[str, Any]:
     """What the page's figures are drawn from."""
     components = component_names(traces)
     return {
-        "components": [title(name) for name in components],
+        "components": components,
         "lanes": list(LANE_NAMES.values()),
         "holders": [{"key": key, "name": name} for key, name in HOLDERS.items()],
         "traces": [_figures_of(trace, index, components) for index, trace in enumerate(traces)],
@@ -112,7 +117,7 @@ def _figures_of(trace: Trace, index: int, components: list[str]) -> dict[str, An
         "measured": footprint_columns(trace),
         "peak": None if peak is None else {"time": peak.time_s, "bytes": peak.total},
         "limit": _bytes(trace.limit_bytes),
-        "budget": trace.result.budget_bytes if trace.result is not None else None,
+        "budget": trace.allowed_bytes,
         "kill": None if kill is None else {"time": kill.time_s, **_bytes(kill.footprint_bytes)},
         "step": None if step is None else {
             "component": components.index(step.component), "step": step.step, "start": step.start_s, "end": step.end_s,

@@ -11,13 +11,12 @@ from ondevice_sora.base.units import format_bytes, format_change, format_percent
 from ondevice_sora.records.result import Result, WhatIf
 from ondevice_sora.records.trace import Trace
 from ondevice_sora.reports.advice import AdviceRow, advice_rows
+from ondevice_sora.reports.page.memory import Blocks, PeakView, blocks_view, peak_view
 from ondevice_sora.reports.page.provenance import Source, source_of
 from ondevice_sora.reports.rows import (
-    BlockGroup,
     ComponentRow,
     Fact,
     Verdict,
-    block_groups,
     component_rows,
     facts,
     hidden_load_share,
@@ -28,10 +27,12 @@ from ondevice_sora.reports.rows import (
     total_s,
     verdict,
 )
-from ondevice_sora.reports.timeline import HOLDERS, Place, lanes_of, places, steady_step, title
+from ondevice_sora.reports.timeline import HOLDERS, Place, lanes_of, places, steady_step, unit_of
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 NUM_COLORS = 6
+DASHES = ("solid", "dash", "dot")
+"""Of the runs' lines, in turn, as assets/report.js draws them."""
 MARK_MEANING = {
     "measured": "samples from the device",
     "published": "printed in a paper or data sheet",
@@ -62,10 +63,10 @@ class Key(NamedTuple):
 
 
 class Scale(NamedTuple):
-    """The total between its bounds: `marks` are (CSS class, left, width or None), `rows` (CSS class, name, value)."""
+    """The total between its bounds: `marks` are (CSS class, left), `rows` (CSS class, name, value)."""
 
-    about: str | None
-    marks: list[tuple[str, float, float | None]]
+    about: str
+    marks: list[tuple[str, float]]
     rows: list[tuple[str, str, str]]
 
 
@@ -95,7 +96,8 @@ class Run(NamedTuple):
     hidden: str | None
     bounds: Scale | None
     marks: list[tuple[str, float, str]]
-    blocks: list[BlockGroup]
+    peak: PeakView | None
+    blocks: Blocks | None
     conditions: list[tuple[str, str]]
     source: Source | None
 
@@ -124,7 +126,8 @@ def run_of(trace: Trace, name: str, index: int) -> Run:
         hidden=about,
         bounds=_bounds(trace),
         marks=[(mark, share, MARK_MEANING[mark]) for mark, share in mark_rows(trace)],
-        blocks=block_groups(trace),
+        peak=peak_view(trace),
+        blocks=blocks_view(trace),
         conditions=_conditions(trace),
         source=source_of(trace.provenance),
     )
@@ -148,7 +151,14 @@ def shared_places(traces: list[Trace]) -> list[Place]:
 def memory_keys(runs: list[Run]) -> list[Key]:
     """The legend of the memory figure."""
     if len(runs) > 1:
-        peaks = [Key("swatch", run.color, f"{run.letter}: peak {format_bytes(run.trace.peak_bytes)}") for run in runs]
+        peaks = [
+            Key(
+                f"stroke {DASHES[index % len(DASHES)]}",
+                run.color,
+                f"{run.letter}: peak {format_bytes(run.trace.peak_bytes)}",
+            )
+            for index, run in enumerate(runs)
+        ]
         is_any_sampled = any(run.trace.sampled for run in runs)
         return [
             *peaks,
@@ -159,19 +169,21 @@ def memory_keys(runs: list[Run]) -> list[Key]:
     trace = runs[0].trace
     held = [holder for holder in reversed(HOLDERS) if any(getattr(sample, holder) for sample in trace.memory)]
     keys = [Key("swatch", f"h-{holder}", HOLDERS[holder]) for holder in held]
+    if any(sample.clean for sample in trace.memory):
+        keys.append(Key("rule mapped", "", "with the pages of weight files, which are not charged"))
     if trace.sampled_peak_bytes is not None:
         told = f"measured by the system, peak {format_bytes(trace.sampled_peak_bytes)}"
         keys.append(Key("rule measured", "", told))
     keys.append(Key("rule", "", f"limit {format_bytes(trace.limit_bytes)}"))
-    budget = trace.result.budget_bytes if trace.result is not None else None
+    budget = trace.allowed_bytes
     if budget is not None:
         keys.append(Key("rule budget", "", f"budget {format_bytes(budget)}"))
     if trace.kill is not None:
-        killed = f"killed at {format_seconds(trace.kill.time_s)} with {format_bytes(trace.kill.footprint_bytes)}"
+        killed = f"killed at {unit_of(trace).moment(trace.kill.time_s)} with {format_bytes(trace.kill.footprint_bytes)}"
         keys.append(Key("cross", "", killed))
     elif trace.memory:
         peak = max(trace.memory, key=lambda sample: sample.total)
-        keys.append(Key("dot", "", f"peak {format_bytes(peak.total)} at {format_seconds(peak.time_s)}"))
+        keys.append(Key("dot", "", f"peak {format_bytes(peak.total)} at {unit_of(trace).moment(peak.time_s)}"))
     return keys
 
 
@@ -198,7 +210,7 @@ def _step(trace: Trace) -> StepView | None:
     step = steady_step(trace)
     if step is None:
         return None
-    name = title(step.component).lower()
+    name = step.component
     if step.is_steady:
         heading = f"One steady {name} step"
         about = f"Step {step.step}, of median length among the steps without first loads on the device."
@@ -219,30 +231,30 @@ def _step(trace: Trace) -> StepView | None:
 
 
 def _bounds(trace: Trace) -> Scale | None:
-    """The total between what no overlap can beat and what no overlap at all would take."""
+    """The total between what no overlap can beat and what no overlap at all would take.
+
+    All three are of the same costs. The interval is of costs that vary, and the bounds would vary with them: beside
+    them it would seem to break them.
+    """
     result = trace.result
     if result is None:
         return None
     limits, total = result.bounds, result.unlimited_s
-    end = max(limits.sequential_s, total, result.interval_s[1] if result.interval_s else 0.0) * 1.02 or 1.0
-    marks: list[tuple[str, float, float | None]] = [
-        ("tick lower", limits.lower_s / end, None),
-        ("tick sequential", limits.sequential_s / end, None),
+    end = max(limits.sequential_s, total) * 1.02 or 1.0
+    marks = [
+        ("tick lower", limits.lower_s / end),
+        ("tick sequential", limits.sequential_s / end),
+        ("here", total / end),
     ]
     rows = [
         ("tick lower", "No overlap can beat", format_seconds(limits.lower_s)),
         ("here", "This plan" if trace.kill is None else "This plan, without a limit", format_seconds(total)),
         ("tick sequential", "Every load waited for", format_seconds(limits.sequential_s)),
     ]
-    if result.interval_s is not None:
-        low, high = result.interval_s
-        marks.append(("whisker", low / end, (high - low) / end))
-        rows.insert(2, ("whisker", "90 % interval", f"{format_seconds(low)} to {format_seconds(high)}"))
-    marks.append(("here", total / end, None))
     saved = saved_share(trace)
-    about = None
+    about = "For the costs as they are in the profile; with other costs within their spread the bounds move too."
     if saved is not None:
-        about = f"The plan realises {format_percent(saved)} of what overlapping loads with runs can save."
+        about = f"The plan realises {format_percent(saved)} of what overlapping loads with runs can save. {about}"
     return Scale(about, marks, rows)
 
 

@@ -27,6 +27,8 @@ def print_ladder(ladder: Ladder) -> None:
         "risk: how probable it is that the limit, which is not known exactly, lies below the peak. "
         f"Fits here means with at most {format_percent(MOST_DOUBT)}. In brackets: if there were no limit."
     )
+    for note in ladder.notes:
+        console.print(note)
     for problem in dict.fromkeys(rung.problem for rung in ladder.rungs if rung.problem):
         names = dict.fromkeys(rung.device for rung in ladder.rungs if rung.problem == problem)
         console.print(f"{', '.join(names)}: {problem}")

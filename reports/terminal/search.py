@@ -108,12 +108,13 @@ def print_variants(found: Sequence[VariantPoint | RefusedVariant], title: str) -
     """Print the best plan of each variant, with what its total rests on, and why others were refused."""
     points = [each for each in found if isinstance(each, VariantPoint)]
     free = [*dict.fromkeys(name for point in found for name in (*point.precision, *point.compute_units))]
+    is_chosen = bool(free) or any(point.branches for point in found)
     is_known = any(point.estimated_db is not None for point in points)
     quality = ["quality"] if is_known else []
     heads = ["evaluations", "total", *quality, "peak", "doubt", "above the optimum", *MARKS_SHOWN]
     rows = [
         [
-            *([_chosen(point, free)] if free else []),
+            *([_chosen(point, free)] if is_chosen else []),
             str(point.evaluations),
             format_seconds(point.total_s),
             *(["" if point.estimated_db is None else f"{point.estimated_db:.1f} dB"] if is_known else []),
@@ -126,7 +127,7 @@ def print_variants(found: Sequence[VariantPoint | RefusedVariant], title: str) -
     ]
     console = table_console()
     console.print(f"{title}; simulated\n")
-    print_table(console, [*(text("chosen") if free else []), *numbers(*heads)], rows)
+    print_table(console, [*(text("chosen") if is_chosen else []), *numbers(*heads)], rows)
     for each in found:
         if isinstance(each, RefusedVariant):
             chosen = ", ".join(filter(None, [f"{each.evaluations} evaluations", _chosen(each, free)]))
@@ -140,9 +141,13 @@ def print_variants(found: Sequence[VariantPoint | RefusedVariant], title: str) -
 
 
 def _chosen(point: VariantPoint | RefusedVariant, names: list[str]) -> str:
-    """'denoiser float16, decoder cpu_and_gpu'."""
+    """'branches in turn, denoiser float16, decoder cpu_and_gpu'."""
     said = [*point.precision.items(), *point.compute_units.items()]
-    return ", ".join(f"{name} {one}" for name, one in sorted(said, key=lambda pair: names.index(pair[0])))
+    parts = [f"{name} {one}" for name, one in sorted(said, key=lambda pair: names.index(pair[0]))]
+    return ", ".join([*([f"branches {BRANCHES[point.branches]}"] if point.branches else []), *parts])
+
+
+BRANCHES = {"batch": "in a batch", "in_turn": "in turn"}
 
 
 def thinned(points: list[FrontPoint]) -> list[FrontPoint]:

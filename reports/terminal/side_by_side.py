@@ -10,7 +10,9 @@ from ondevice_sora.reports.terminal.table import numbers, print_table, text
 
 
 def print_side_by_side(traces: list[Trace]) -> None:
-    """Print the comparison that the page shows; plain text where there is no terminal."""
+    """Print the comparison that the page shows, then what must be known before believing it; plain text where there is
+    no terminal.
+    """
     rows: list[list[str]] = []
     section = ""
     for row in compare_rows(traces):
@@ -21,3 +23,8 @@ def print_side_by_side(traces: list[Trace]) -> None:
         rows.append([f"  {row.name}" if section else row.name, *cells])
     console = table_console()
     print_table(console, [*text(""), *numbers(*labels(traces))], rows)
+    told = {label: trace.result.cautions for label, trace in zip(labels(traces), traces, strict=True) if trace.result}
+    for caution in dict.fromkeys(caution for cautions in told.values() for caution in cautions):
+        whose = [label for label, cautions in told.items() if caution in cautions]
+        console.print()
+        console.print(caution if len(whose) == len(traces) else f"{', '.join(whose)}: {caution}")

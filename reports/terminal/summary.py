@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TextIO
 
-from ondevice_sora.base.units import format_bytes, format_percent, one_unit
+from ondevice_sora.base.units import format_bytes, format_percent, time_unit
 from ondevice_sora.records.metrics import busy_shares
 from ondevice_sora.records.result import Result
 from ondevice_sora.records.trace import Trace
@@ -35,7 +35,7 @@ from ondevice_sora.reports.rows import (
 if TYPE_CHECKING:
     from ondevice_sora.reports.terminal.console import Console
 
-NARROW, NARROWER = 88, 66
+
 INDENT = "   "
 
 
@@ -118,11 +118,11 @@ def _print_components(console: Console, trace: Trace) -> None:
     rows = component_rows(trace)
     if len(rows) > 1:
         rows.append(_sum(rows, trace))
-    time, run, stall = (one_unit(getattr(row, name) for row in rows) for name in ("total_s", "run_s", "stall_s"))
+    unit = time_unit(max((row.total_s for row in rows), default=0.0))
     columns: dict[str, Callable[[ComponentRow], str]] = {
-        "time": lambda row: time(row.total_s),
-        "run": lambda row: run(row.run_s),
-        "stall": lambda row: stall(row.stall_s),
+        f"time, {unit.name}": lambda row: unit.write(row.total_s),
+        "run": lambda row: unit.write(row.run_s),
+        "stall": lambda row: unit.write(row.stall_s),
         "runs": lambda row: f"{row.num_runs:,}",
         "loads": lambda row: f"{row.num_loads:,}",
         "loaded": lambda row: format_bytes(row.loaded_bytes),

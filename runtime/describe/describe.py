@@ -52,7 +52,7 @@ def described(pipeline: PipelineConfig, request: Request) -> Model:
 
 def _component(name: str, model: nn.Module, pipeline: PipelineConfig, request: Request, latents: Latents) -> Component:
     network, asked = pipeline.components[name], request.model
-    batch = 1 if asked.guidance == "in_turn" or name == DECODER else request.branches
+    batch = 1 if request.guidance == "in_turn" or name == DECODER else request.branches
     if name == DENOISER:
         tokens = pipeline.joined_tokens + _tokens_read(pipeline, request)
         options = list(denoiser_inputs(model, _config(model), latents, batch, tokens))
@@ -66,7 +66,7 @@ def _component(name: str, model: nn.Module, pipeline: PipelineConfig, request: R
         trace, layers_of(model), asked.attention,
         unread=_unread(model, trace) if name != DECODER else None, given_rows=asked.embeddings == "rows",
     )  # fmt: skip
-    runs = request.branches if asked.guidance == "in_turn" and name != DECODER else 1
+    runs = request.branches if request.guidance == "in_turn" and name != DECODER else 1
     units = tuple(in_turn(unit, runs, waiting) for unit, waiting in zip(found.units, found.waiting, strict=True))
     return Component(name, "steps" if name == DENOISER else found.walks, units)
 

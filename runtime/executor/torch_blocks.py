@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.schedule import Schedule
-from ondevice_sora.plans.schema import Plan
+from ondevice_sora.plans.schema import Plan, refuse_core_ai
 from ondevice_sora.profiles.blocks import Processor, span_name
 from ondevice_sora.runtime.executor.backend import Progress
 from ondevice_sora.runtime.executor.buffers import Buffer, placed
@@ -233,6 +233,7 @@ def is_widened(stored: torch.dtype, needed: torch.dtype) -> bool:
 
 def check_host(plan: Plan) -> None:
     """Raises UserError, about a key of the plan, for one that blocks in PyTorch on this machine cannot follow."""
+    refuse_core_ai(plan)
     for name, settings in plan.components.items():
         where = f"$.components.{name}"
         if settings.compute_units != "cpu_only":

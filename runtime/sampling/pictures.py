@@ -11,6 +11,7 @@ Picture = NDArray[np.uint8]
 
 SEPARATOR_PIXELS = 2
 SEPARATOR_LEVEL = 255
+CAPTION_PIXELS = 20
 EVEN_SIDE = 2  # H.264 in yuv420p halves the colour's resolution
 
 
@@ -37,14 +38,35 @@ def enlarged(frames: Frames, factor: int) -> Frames:
     return frames.repeat(factor, axis=1).repeat(factor, axis=2)
 
 
-def contact_sheet(frames: Frames, count: int = 8, columns: int = 4) -> Picture:
-    """`count` frames from the first to the last, at even distances, in rows of `columns` with lines between."""
-    chosen = frames[np.unique(np.linspace(0, len(frames) - 1, count).round().astype(int))]
-    columns = min(columns, len(chosen))
-    rows = math.ceil(len(chosen) / columns)
-    height, width = frames.shape[1] + SEPARATOR_PIXELS, frames.shape[2] + SEPARATOR_PIXELS
+def contact_sheet(
+    frames: Frames, count: int = 8, columns: int = 4, *, scale: int = 1, fps: float | None = None
+) -> Picture:
+    """`count` frames from the first to the last, at even distances, in rows of `columns` with lines between.
+
+    Every pixel is a square of `scale` by `scale`. With `fps`, each frame's number and time stand beneath it.
+    """
+    chosen = np.unique(np.linspace(0, len(frames) - 1, count).round().astype(int))
+    cells = enlarged(frames[chosen], scale)
+    if fps is not None:
+        captions = [_caption(f"frame {index}, {index / fps:.2f} s", cells.shape[2]) for index in chosen]
+        cells = np.concatenate([cells, np.stack(captions)], axis=1)
+    columns = min(columns, len(cells))
+    rows = math.ceil(len(cells) / columns)
+    height, width = cells.shape[1] + SEPARATOR_PIXELS, cells.shape[2] + SEPARATOR_PIXELS
     sheet = np.full((rows * height, columns * width, 3), SEPARATOR_LEVEL, np.uint8)
-    for index, frame in enumerate(chosen):
+    for index, cell in enumerate(cells):
         top, left = index // columns * height, index % columns * width
-        sheet[top : top + height - SEPARATOR_PIXELS, left : left + width - SEPARATOR_PIXELS] = frame
+        sheet[top : top + height - SEPARATOR_PIXELS, left : left + width - SEPARATOR_PIXELS] = cell
     return sheet[:-SEPARATOR_PIXELS, :-SEPARATOR_PIXELS]
+
+
+def _caption(text: str, width: int) -> Picture:
+    """A line of text on white, as high as CAPTION_PIXELS; in smaller letters where it would not fit."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    picture = Image.new("RGB", (width, CAPTION_PIXELS), (SEPARATOR_LEVEL,) * 3)
+    size = CAPTION_PIXELS * 0.7
+    longest = ImageFont.load_default(size).getlength(text)
+    font = ImageFont.load_default(min(size, size * (width - 4) / longest))
+    ImageDraw.Draw(picture).text((width / 2, CAPTION_PIXELS / 2), text, fill=(0, 0, 0), font=font, anchor="mm")
+    return np.asarray(picture)

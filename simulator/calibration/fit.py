@@ -41,6 +41,7 @@ NOT_FITTED = (
     "thermal.",
     "processors.ane.",
     "engine_loads.",
+    "core_ai.",
     "processors.gpu.convolution_working_factor",
 )
 """The published timings say nothing of these: memory, heat, and a processor that the runs did not use."""

@@ -70,7 +70,9 @@ def with_entitlement(plan: Plan, setting: Setting, wanted: bool) -> tuple[Plan, 
     """The plan with or without the entitlement, its budget scaled as the limit. None if that stays or is unknown."""
     changed = replace(plan, memory=replace(plan.memory, entitlement=wanted))
     try:
-        place = setting_of(setting.profile, setting.device, changed, is_thermal=setting.is_thermal)
+        place = setting_of(
+            setting.profile, setting.device, changed, os_version=setting.os_version, is_thermal=setting.is_thermal
+        )
     except UserError:
         return None
     if place.limit_bytes == setting.limit_bytes:

@@ -31,6 +31,7 @@ from ondevice_sora.simulator.changes.change import (
     without_leap,
     without_merging,
 )
+from ondevice_sora.simulator.core_ai import assumptions
 from ondevice_sora.simulator.interval import spread_of
 from ondevice_sora.simulator.prepare import Prepared, Setting
 from ondevice_sora.simulator.search.choices import Choices
@@ -89,7 +90,7 @@ def explain(prepared: Prepared) -> Explanation:
         components=_components(prepared),
         reasons=reasons,
         flips=_flips(reasons),
-        notes=[] if plan.memory.budget is not None else [NO_BUDGET],
+        notes=[*([] if plan.memory.budget is not None else [NO_BUDGET]), *assumptions(plan)],
     )
 
 

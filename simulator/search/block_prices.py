@@ -103,7 +103,20 @@ def _added(part: Part, model: str, place: Place, merging: bool) -> Array:
     added[:, edges[:-1]] = reached[:, edges[:-1]]
     calls = {
         units: _prices(
-            place, [BlockSpec(model, part.component.name, 0, "", (NOTHING,), "plain", part.precision, units)]
+            place,
+            [
+                BlockSpec(
+                    model,
+                    part.component.name,
+                    0,
+                    "",
+                    (NOTHING,),
+                    "plain",
+                    part.precision,
+                    units,
+                    loading=part.loading,
+                )
+            ],
         )
         for units in set(part.compute_units)
     }
@@ -111,6 +124,8 @@ def _added(part: Part, model: str, place: Place, merging: bool) -> Array:
     without_call = alone[COLD] - [calls[units][COLD, 0] for units in part.compute_units]
     is_first = numbers == begins
     added[COLD] = np.where(is_first, added[COLD], np.minimum(added[COLD], without_call))
+    if part.loading == "core_ai":  # a block that is too large for clean pages is charged at once for all its units
+        added[RESIDENT] = np.minimum(added[RESIDENT], alone[RESIDENT])
     return added
 
 
@@ -221,7 +236,17 @@ class _Joined:
             compute_units = part.compute_units[start]
             found.append(
                 BlockSpec(
-                    self.model, name, start, "joined", units, variant, part.precision, compute_units, part.engine_bytes
+                    self.model,
+                    name,
+                    start,
+                    "joined",
+                    units,
+                    variant,
+                    part.precision,
+                    compute_units,
+                    part.engine_bytes,
+                    part.loading,
+                    part.stored_bytes,
                 )
             )
         return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from typing import Literal, NamedTuple
 
@@ -15,7 +16,15 @@ from msgspec.structs import replace
 
 from ondevice_sora.plans.partition import cut
 from ondevice_sora.plans.schema import BlockEntry, ComponentPlan, Keep, Memory, Packages, Plan
-from ondevice_sora.profiles.blocks import UNBOUNDED, BlockSpec, ComputeUnits, block_name, span_name
+from ondevice_sora.profiles.blocks import (
+    UNBOUNDED,
+    BlockSpec,
+    ComputeUnits,
+    Loading,
+    block_name,
+    span_name,
+    stored_bytes_of,
+)
 from ondevice_sora.profiles.figures import ByteCount
 from ondevice_sora.profiles.models.catalogue import Reference
 from ondevice_sora.profiles.models.model import Component, Model, Precision, Variant
@@ -47,10 +56,16 @@ class Part:
     forced: frozenset[int]
     stays: bool = False
     engine_bytes: int = UNBOUNDED
+    loading: Loading = "core_ml"
 
     @property
     def count(self) -> int:
         return len(self.component.units)
+
+    @cached_property
+    def stored_bytes(self) -> int:
+        """What all its units take on storage."""
+        return stored_bytes_of(self.component.units, self.precision)
 
     def bounds(self, starts: tuple[int, ...]) -> list[tuple[int, int]]:
         return list(zip(starts, (*starts[1:], self.count), strict=True))
@@ -73,6 +88,8 @@ class Part:
             self.precision,
             self.compute_units[start],
             self.engine_bytes,
+            self.loading,
+            self.stored_bytes,
         )
 
     def name_of(self, position: int) -> str:
@@ -95,7 +112,8 @@ def parts_of(
         forced = frozenset(i for i in range(len(units)) if i == 0 or units[i] != units[i - 1])
         passes = plan.evaluations() if component.passes == "steps" else component.passes
         stays = settings.keep == "always"
-        parts.append(Part(component, settings.stored, units, passes, forced, stays, engine_bytes))
+        part = Part(component, settings.stored, units, passes, forced, stays, engine_bytes, settings.loading)
+        parts.append(part)
         # A search chooses residents itself: it starts from what fits, and does not have them chosen time and again.
         keep = "belady" if settings.keep == "optimal" else settings.keep
         choices.append(Choice(tuple(starts), settings.prefetch, keep))
@@ -113,7 +131,7 @@ def with_choices(plan: Plan, parts: tuple[Part, ...], choices: Choices, budget: 
             units = part.compute_units[start]
             entries.append(name if units == default else BlockEntry(name, units))
         components[part.component.name] = ComponentPlan(
-            tuple(entries), part.precision, default, choice.prefetch, part.kept(choice)
+            tuple(entries), part.precision, default, choice.prefetch, part.kept(choice), loading=part.loading
         )
     memory = Memory(budget=ByteCount(budget), entitlement=plan.memory.entitlement)
     return replace(plan, components=components, memory=memory, tdtm=replace(plan.tdtm, packages=packages))

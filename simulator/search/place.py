@@ -14,7 +14,7 @@ from ondevice_sora.profiles.costs import BlockCosts, Pricer
 from ondevice_sora.simulator.machine import Machine, machine_of
 from ondevice_sora.simulator.prepare import Setting
 
-BlockKey = tuple[str, str, str, str, str, str]
+BlockKey = tuple[str, ...]
 
 
 class BlockPrices:
@@ -28,7 +28,8 @@ class BlockPrices:
         """Prices at the figures' values, one sample."""
         rows = self.rows
         keys = [
-            (b.component, b.units[0].name, b.units[-1].name, b.variant, b.precision, b.compute_units) for b in blocks
+            (b.component, b.units[0].name, b.units[-1].name, b.variant, b.precision, b.compute_units, b.loading)
+            for b in blocks
         ]
         missing = {key: block for key, block in zip(keys, blocks, strict=True) if key not in rows}
         if missing:
@@ -41,15 +42,16 @@ class BlockPrices:
                 costs.stored_bytes,
                 costs.load_marks,
                 costs.run_marks,
+                costs.clean_bytes or (0,) * len(missing),
             ]
             for key, *row in zip(missing, *columns, strict=True):
                 rows[key] = tuple(row)
         found = [rows[key] for key in keys]
         table = np.array([row[:5] for row in found], dtype=np.float64)
-        resident, working, stored, load_marks, run_marks = zip(*(row[5:] for row in found), strict=True)
+        resident, working, stored, load_marks, run_marks, clean = zip(*(row[5:] for row in found), strict=True)
         return BlockCosts(
             table[:, 0:1], table[:, 1:2], table[:, 2:3], table[:, 3:4], table[:, 4:5],
-            resident, working, stored, load_marks, run_marks,
+            resident, working, stored, load_marks, run_marks, clean,
         )  # fmt: skip
 
 

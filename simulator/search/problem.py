@@ -15,7 +15,7 @@ from ondevice_sora.plans.schema import Packages, Plan
 from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.models.model import Model
 from ondevice_sora.simulator.fast import finish
-from ondevice_sora.simulator.prepare import Described, Setting, merging_as_planned, stored_bytes
+from ondevice_sora.simulator.prepare import Described, Setting, check_loading, merging_as_planned, stored_bytes
 from ondevice_sora.simulator.search.candidates import Candidates, Played
 from ondevice_sora.simulator.search.choices import Choices, Part, parts_of, with_choices
 from ondevice_sora.simulator.search.place import Place, place_of
@@ -135,6 +135,8 @@ def _held_bytes(choices: Choices) -> int:
 
 def problem_of(plan: Plan, described: Described, settings: Sequence[Setting], budget: int) -> Problem:
     """The problem of planning for one or more devices within a budget. Raises UserError, about keys without lines."""
+    for setting in settings:
+        check_loading(plan, setting)
     model = merging_as_planned(described.model, plan)
     engine_bytes = min(setting.device.engine_bytes for setting in settings)
     parts, start = parts_of(plan, model, described.reference, engine_bytes)

@@ -10,13 +10,12 @@ from ondevice_sora.base.units import (
     MICRO,
     format_bytes,
     format_change,
-    format_clock,
     format_count,
     format_percent,
     format_probability,
     format_seconds,
-    one_unit,
     parse_bytes,
+    time_unit,
 )
 from ondevice_sora.profiles.figures import ByteCount
 
@@ -144,11 +143,22 @@ def test_a_share_is_shown_with_the_figures_that_mean_something(share: float, sho
 
 
 @pytest.mark.parametrize(
-    ("seconds", "shown"),
-    [(0, "0.000 s"), (1.2345, "1.234 s"), (59.994, "59.994 s"), (59.996, "1:00.00 min"), (123.417, "2:03.42 min")],
+    ("longest_s", "seconds", "name", "written", "moment"),
+    [
+        (600.0, 170.617, "min:s", "2:50.6", "2:50.62"),
+        (600.0, 0.34, "min:s", "0:00.3", "0:00.34"),
+        (600.0, 59.996, "min:s", "1:00.0", "1:00.00"),
+        (7200.0, 3723.42, "h:min:s", "1:02:03.4", "1:02:03.42"),
+        (119.0, 44.7, "s", "44.7", "44.700 s"),
+        (45.0, 0.34, "s", "0.340", "0.340 s"),
+        (0.3, 0.0123, "ms", "12.3", "12.300 ms"),
+        (0.0003, 0.0000845, "\N{MICRO SIGN}s", "84.5", "84.500 \N{MICRO SIGN}s"),
+        (0.0, 0.0, "s", "0", "0.000 s"),
+    ],
 )
-def test_a_moment_of_a_run_is_shown_as_a_clock_shows_it(seconds: float, shown: str) -> None:
-    assert format_clock(seconds) == shown
+def test_a_column_of_times_has_one_unit(longest_s: float, seconds: float, name: str, written: str, moment: str) -> None:
+    unit = time_unit(longest_s)
+    assert (unit.name, unit.write(seconds), unit.moment(seconds)) == (name, written, moment)
 
 
 def test_one_thing_is_not_called_several() -> None:
@@ -189,19 +199,3 @@ def test_no_text_makes_the_parser_fail_in_another_way(text: str) -> None:
         assert parse_bytes(text) >= 0
     except ValueError as error:
         assert "Write a number of" in str(error)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "written"),
-    [
-        ([40.9, 451.0, 0.864], ["0 min 41 s", "7 min 31 s", "0 min 01 s"]),
-        ([32.3, 0.864], ["32.3 s", "0.9 s"]),
-        ([1.2, 0.0], ["1.20 s", "0.00 s"]),
-        ([0.328, 0.0104], ["328 ms", "10 ms"]),
-        ([0.0104, 0.0], ["10.4 ms", "0.0 ms"]),
-        ([1e-5], ["10.0 \N{MICRO SIGN}s"]),
-        ([], []),
-    ],
-)
-def test_a_column_of_times_has_one_unit(seconds, written):
-    assert list(map(one_unit(seconds), seconds)) == written

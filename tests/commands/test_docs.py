@@ -61,14 +61,8 @@ def test_every_example_is_read_and_simulated(page, kind, text, tmp_path, monkeyp
     assert capsys.readouterr().err == ""
 
 
-def test_each_page_has_an_example():
-    """But for those about the code and about a phone, the one about a file that nobody writes by hand, and the one that
-    has files beside it."""
-    assert (
-        {page for page, _, _ in BLOCKS}
-        == {page.name for page in PAGES} - {"architecture.md", "iphone.md", "schedule.md", "questions.md"}
-        >= {"plan.md", "cases.md", "profile.md", "generate.md"}
-    )
+def test_each_page_about_a_file_that_people_write_has_an_example():
+    assert {page for page, _, _ in BLOCKS} >= {"plan.md", "models.md", "cases.md", "profile.md", "generate.md"}
 
 
 @pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md", "README.md"])

@@ -1,5 +1,6 @@
 """generate: the files it leaves, what the sidecar says, and that a mistake or an interruption leaves none."""
 
+import base64
 import json
 import re
 import subprocess
@@ -12,12 +13,14 @@ import numpy as np
 import pytest
 from imageio import v3
 from imageio_ffmpeg import get_ffmpeg_exe
+from worlds.pages import words
 from worlds.tiny import PLAN, TEXT_CONFIG, save_tiny_model
 
 from ondevice_sora.base.installation import how_to_install
 from ondevice_sora.commands.main import main
 from ondevice_sora.records.trace import read_trace
 from ondevice_sora.runtime.sampling import generation
+from ondevice_sora.runtime.sampling.pictures import CAPTION_PIXELS
 from ondevice_sora.runtime.small import shipped
 
 PROMPT = "a red circle moving left"
@@ -67,7 +70,26 @@ def test_the_files_hold_the_frames(generate):
     assert generate("-o", "out.mp4", "--gif", "--scale", "2") == 0
     assert read_mp4("out.mp4") == (128, 128, 24, 17)
     assert v3.imread("out.gif", plugin="pillow").shape == (17, 128, 128, 3)
-    assert v3.imread("out.png").shape == (2 * (2 * 64 + 2), 2 * (4 * 64 + 6), 3)
+    assert v3.imread("out.png").shape == (2 * (2 * 64 + CAPTION_PIXELS) + 2, 4 * 2 * 64 + 3 * 2, 3)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".gif"])
+def test_the_page_plays_the_video_and_says_how_it_was_made(generate, suffix):
+    plan("lpl: {mode: fixed, leap_step: 2}\n")
+    assert generate("-o", f"out{suffix}", "--page", "--seed", "4") == 0
+    assert written() == {f"out{suffix}", "out.png", "out.json", "out.html"}
+    page = Path("out.html").read_text()
+    assert base64.b64encode(Path(f"out{suffix}").read_bytes()).decode() in page
+    said = words(page)
+    for part in (
+        PROMPT,
+        "seed 4",
+        "64x64 pixels, 17 frames, 708 ms",
+        "3 of 5 steps evaluated",
+        "leapt from here",
+        "ondevice-sora generate",
+    ):
+        assert part in said, part
 
 
 def test_equal_seeds_make_equal_videos_and_others_do_not(generate):
@@ -91,6 +113,13 @@ def test_the_sidecar_says_how_the_video_came_about(generate):
     assert sum(step["seconds"] for step in told["steps"]) == pytest.approx(told["denoiser_s"])
     assert told["total_s"] == pytest.approx(told["text_encoder_s"] + told["denoiser_s"] + told["decoder_s"])
     assert told["weights_sha256"] == told["weights_sha256"].lower() and len(told["weights_sha256"]) == 64
+
+
+@pytest.mark.parametrize("options", [[], ["--trace"]], ids=["whole", "in blocks"])
+def test_a_prompt_that_the_model_was_not_taught_is_refused_before_the_work(options, capsys):
+    assert main(["generate", "a small yellow square", *options]) == 2
+    assert "Did you mean 'a small yellow square moving left'?" in capsys.readouterr().err
+    assert written() == set()
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,26 @@ def test_each_device_comes_to_what_it_comes_to_alone(capsys, what):
         assert rung["kill_share"] == alone["kill_share"]
 
 
+def test_both_ways_of_loading_are_told_one_below_the_other(capsys):
+    command = ["simulate", "--model", "sd1.5", "--device", "iphone14,iphone15pro", "--loading", "both", "--json"]
+    core_ml, core_ai = json.loads(told(capsys, *command).out)["results"]
+    assert (core_ml["plan"].endswith(" · Core ML"), core_ai["plan"].endswith(" · Core AI")) == (True, True)
+    rungs = {rung["key"]: rung for rung in core_ai["rungs"] if not rung["entitlement"]}
+    assert rungs["iphone14"]["verdict"] is None and "Core AI" in rungs["iphone14"]["problem"]
+    assert rungs["iphone15pro"]["peak_bytes"] < core_ml["rungs"][1]["peak_bytes"]
+    assert not core_ml["notes"] and any("Not modelled" in note for note in core_ai["notes"])
+
+
+def test_one_way_of_loading_replaces_the_plans(capsys):
+    command = ["simulate", "--model", "sd1.5", "--json"]
+    asked = json.loads(told(capsys, *command, "--loading", "core_ai").out)
+    assert {block["loading"] for block in asked["blocks"]} == {"core_ai"}
+    assert sum(block["clean_bytes"] for block in asked["blocks"]) == sum(b["stored_bytes"] for b in asked["blocks"])
+    usual = json.loads(told(capsys, *command).out)
+    assert {block["loading"] for block in usual["blocks"]} == {"core_ml"}
+    assert "Core AI" not in " ".join(usual["cautions"])
+
+
 def test_all_are_the_phones_and_tablets_of_the_catalogue():
     keys = {device.key for device in devices_of("all")}
     assert keys == {key for key in device_keys() if not key.startswith("mac")}
@@ -58,6 +78,10 @@ def test_a_plan_that_fits_nowhere_ends_with_status_3(capsys):
         ),
         (["simulate", "--device", "all", "--entitlement"], "--entitlement has no effect with several devices"),
         (["simulate", "--device", "all", "--plan", "a", "--plan", "b"], "several plans and several devices"),
+        (
+            ["simulate", "--loading", "both", "--trace", "t.json"],
+            "--trace writes one run, and --loading both makes two",
+        ),
         (["simulate", "--device", "iphone12,iphone99"], "unknown device 'iphone99'"),
         (["simulate", "--device", ","], "0 devices are named"),
         (["plan", "search", "--device", "all", "-o", "x.yaml"], "--output has no effect with several devices"),

@@ -72,7 +72,7 @@ def row(component: str, block: str, num_loads: int, num_runs: int, run_s: float)
         block=block,
         variant="plain",
         compute_units="cpu_only" if component == "decoder" else "cpu_and_gpu",
-        stored_bytes=100 * MB,
+        stored_bytes=50 * MB,
         resident_bytes=100 * MB,
         working_bytes=50 * MB,
         load_cold_s=2.0,
@@ -82,7 +82,23 @@ def row(component: str, block: str, num_loads: int, num_runs: int, run_s: float)
         num_runs=num_runs,
         load_marks={"published": 1.0},
         run_marks={"fitted": 0.5, "estimated": 0.5},
+        kept="sometimes" if component == "denoiser" else "never",
     )
+
+
+PEAK = Peak(
+    8.0,
+    "denoiser",
+    0,
+    "b",
+    [
+        PeakPart("baseline", None, [], 200 * MB),
+        PeakPart("resident", "denoiser", ["a", "b"], 200 * MB),
+        PeakPart("loading", "denoiser", ["a"], 100 * MB),
+        PeakPart("working", "denoiser", ["b"], 100 * MB),
+        PeakPart("left", None, [], 10 * MB),
+    ],
+)
 
 
 ADVICE = Advice("Keep block a", ["components: {denoiser: {keep: 1}}"], None, 26.0, 1.0, 710 * MB, 0.01, "it is there")
@@ -128,17 +144,7 @@ def result_of(trace: Trace, whole: Trace) -> Result:
             Residents("denoiser", 2, 4, ["a"], 100 * MB, ["b"], 100 * MB),
             Residents("decoder", 1, 1, [], 0, [], 0),
         ],
-        peak=Peak(
-            6.0,
-            "denoiser",
-            0,
-            "a",
-            [
-                PeakPart("baseline", None, [], 200 * MB),
-                PeakPart("resident", "denoiser", ["a", "b"], 200 * MB),
-                PeakPart("working", "denoiser", ["a"], (800 if killed else 210) * MB),
-            ],
-        ),
+        peak=None if killed else PEAK,
     )
 
 
@@ -199,7 +205,7 @@ def hostile(trace: Trace) -> Trace:
     ]
     return msgspec.structs.replace(
         trace, plan=HOSTILE, device=HOSTILE, model=HOSTILE, spans=spans, result=result, conditions={HOSTILE: HOSTILE},
-        provenance=Provenance(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE),
+        provenance=Provenance(*[HOSTILE] * 8),
     )  # fmt: skip
 
 

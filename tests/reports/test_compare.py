@@ -13,7 +13,7 @@ def rows_of(traces: list[Trace]) -> dict[tuple[str, str], CompareRow]:
 
 
 def test_differences_are_from_the_first_trace(trace: Trace, measured: Trace) -> None:
-    rows = rows_of([trace, measured])
+    rows = rows_of([trace, replace(measured, kind="simulated")])
     assert [tuple(cell) for cell in rows["Time", "total"].cells] == [
         ("27.0 s", "", 0),
         ("29.7 s", "+2.70 s (+10 %)", -1),
@@ -22,6 +22,16 @@ def test_differences_are_from_the_first_trace(trace: Trace, measured: Trace) -> 
         ("4.00 s", "", 0),
         ("4.40 s", "+400 ms (+10.0 %)", -1),
     ]
+
+
+def test_a_measurement_is_neither_better_nor_worse_than_what_was_predicted(trace: Trace, measured: Trace) -> None:
+    assert {cell.better for row in compare_rows([trace, measured]) for cell in row.cells} == {0}
+
+
+def test_the_budget_of_a_measured_run_is_not_its_limit(trace: Trace, measured: Trace) -> None:
+    rows = rows_of([trace, replace(measured, limit_bytes=25 * 10**9, budget_bytes=800 * 10**6)])
+    assert [cell.value for cell in rows["Memory", "budget of the plan"].cells] == ["800 MB", "800 MB"]
+    assert [cell.value for cell in rows["Memory", "limit"].cells] == ["1.00 GB", "25.0 GB"]
 
 
 def test_simulated_and_measured_are_labelled(trace: Trace, measured: Trace) -> None:

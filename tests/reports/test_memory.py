@@ -19,10 +19,12 @@ def test_the_peak_is_told_by_what_holds_it(trace):
     assert [row[:3] for row in rows] == [
         ("the app itself", "", "200 MB"),
         ("blocks that stay", "denoiser", "200 MB"),
-        ("working memory", "denoiser", "210 MB"),
+        ("extra while loading", "denoiser", "100 MB"),
+        ("working memory", "denoiser", "100 MB"),
+        ("left by unloaded blocks", "", "10.0 MB"),
     ]
     assert sum(row.bytes for row in rows) == trace.result.needed_bytes
-    assert peak_moment(trace.result.peak) == "after 6.00 s (denoiser, step 0)"
+    assert peak_moment(trace.result.peak) == "after 8.00 s (denoiser, step 0)"
 
 
 def test_neighbours_are_named_together():

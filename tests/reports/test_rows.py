@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from ondevice_sora.records.provenance import Provenance
 from ondevice_sora.records.result import Generation
 from ondevice_sora.records.trace import Trace
 from ondevice_sora.reports.rows import (
@@ -66,7 +67,7 @@ def test_facts_quote_the_result(trace: Trace) -> None:
         ("Peak footprint", "610 MB", "limit 1.00 GB, 390 MB free"),
         ("Risk of being killed", "4.0 %", "the limit is not known exactly"),
         ("GPU busy", "78 %", "CPU 15 %, Load 52 %"),
-        ("Denoiser step", "4.00 s", "median of 3 steps"),
+        ("One denoiser step", "4.00 s", "median of 3 steps"),
     ]
 
 
@@ -174,3 +175,18 @@ def test_labels_tell_traces_apart(trace: Trace, measured: Trace) -> None:
     assert labels([trace, measured]) == ["toy plan (simulated)", "toy plan (measured)"]
     assert labels([trace, replace(trace, device="Other")]) == ["toy plan (Toy phone)", "toy plan (Other)"]
     assert labels([trace, trace]) == ["toy plan #1", "toy plan #2"]
+    assert labels([trace, replace(trace, limit_bytes=2 * 10**9)]) == [
+        "toy plan (limit 1.00 GB)",
+        "toy plan (limit 2.00 GB)",
+    ]
+
+
+def test_runs_of_one_plan_are_called_by_their_files_or_by_when_they_were_made(trace: Trace) -> None:
+    def made(name: str, moment: str) -> Trace:
+        return replace(trace, provenance=Provenance("simulate", "0", moment, plan_name=name))
+
+    assert labels([made("a.yaml", "1"), made("b.yaml", "1")]) == ["toy plan (a.yaml)", "toy plan (b.yaml)"]
+    assert labels([made("a.yaml", "2026-11-26T10:00:00Z"), made("a.yaml", "2026-11-26T11:00:00Z")]) == [
+        "toy plan (2026-11-26T10:00:00Z)",
+        "toy plan (2026-11-26T11:00:00Z)",
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from ondevice_sora.base.units import time_unit
 from ondevice_sora.records.trace import Trace
 from ondevice_sora.reports.timeline import (
     HOLDERS,
@@ -19,6 +20,16 @@ from ondevice_sora.reports.timeline import (
 
 def test_lanes_are_those_in_use(trace: Trace) -> None:
     assert lanes_of(trace) == ["load", "cpu", "gpu"]
+
+
+def test_clean_pages_lie_over_the_footprint_and_not_in_it(trace: Trace) -> None:
+    first, *rest = trace.memory
+    mapped = replace(trace, memory=[replace(first, clean=70_000_000), *rest])
+    columns = memory_columns(mapped)
+    assert columns["mapped"][0] == first.total + 70_000_000 and columns["total"][0] == first.total
+    assert columns["mapped"][1:] == columns["total"][1:]
+    assert mapped.peak_bytes == trace.peak_bytes
+    assert "mapped" not in memory_columns(trace)
 
 
 def test_steady_step_is_a_median_one_without_first_loads_on_the_device(trace: Trace) -> None:
@@ -50,11 +61,11 @@ def test_a_run_killed_in_its_first_step_shows_that_step_as_not_steady(killed: Tr
 def test_places_to_zoom_to(trace: Trace, killed: Trace) -> None:
     assert [tuple(place) for place in places(trace)] == [
         ("Whole run", 0, 27),
-        ("Text encoder", 2, 5),
-        ("Denoiser", 5, 23),
+        ("text_encoder", 2, 5),
+        ("denoiser", 5, 23),
         ("First step", 5, 11),
         ("Step 2", 15, 19),
-        ("Decoder", 23, 27),
+        ("decoder", 23, 27),
     ]
     assert places(killed)[-1].name == "The kill"
 
@@ -68,10 +79,16 @@ def test_span_columns_carry_every_span_in_order_of_start(trace: Trace) -> None:
 
 
 def test_a_span_is_told_by_what_it_does_how_long_where_when_and_with_how_many_bytes(trace: Trace) -> None:
-    assert span_text(trace.spans[0]) == "First load, 2.00 s\nText encoder, step 0\n0.000 s to 2.000 s\n100 MB read"
+    assert (
+        span_text(trace.spans[0], time_unit(27.0))
+        == "First load, 2.00 s\ntext_encoder, step 0\n0.000 s to 2.000 s\n100 MB read"
+    )
     merged = replace(trace.spans[8], variant="tdtm", start_s=63.0, end_s=64.5)
-    assert span_text(merged) == "Run, 1.50 s\nDenoiser, step 1, tdtm\n1:03.00 min to 1:04.50 min\n50.0 MB working"
-    assert span_text(replace(merged, action="evict", cold=True)).startswith("Unload, 1.50 s\n")
+    assert (
+        span_text(merged, time_unit(600.0))
+        == "Run, 1.50 s\ndenoiser, step 1, tdtm\n1:03.00 to 1:04.50\n50.0 MB working"
+    )
+    assert span_text(replace(merged, action="evict", cold=True), time_unit(600.0)).startswith("Unload, 1.50 s\n")
 
 
 def test_what_a_lane_does_in_a_step_is_told_together_first_loads_and_runs_apart(trace: Trace) -> None:
@@ -79,9 +96,9 @@ def test_what_a_lane_does_in_a_step_is_told_together_first_loads_and_runs_apart(
     columns = span_columns(trace, ["text_encoder", "denoiser", "decoder"])
     told = [texts[index] for index in columns["pass"]]
     assert told[columns["start"].index(13)] == (
-        "Denoiser, step 2\n2 loads, 2.00 s\nbusy 67 % of 3.00 s\n13.000 s to 16.000 s"
+        "denoiser, step 2\n2 loads, 2.00 s\nbusy 67 % of 3.00 s\n13.000 s to 16.000 s"
     )
-    assert "Denoiser, step 0\n2 first runs, 6.00 s\nbusy 100 % of 6.00 s\n5.000 s to 11.000 s" in told
+    assert "denoiser, step 0\n2 first runs, 6.00 s\nbusy 100 % of 6.00 s\n5.000 s to 11.000 s" in told
 
 
 def test_memory_columns_keep_the_peak_and_the_last_of_each_moment(trace: Trace) -> None:

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from ondevice_sora.profiles.costs import Costs, LoadCosts, ProcessorCosts, ThermalCosts, figures, replace_figures
+from dataclasses import replace as with_fields
+
+from msgspec.structs import replace
+
+from ondevice_sora.profiles.costs import (
+    CoreAI,
+    Costs,
+    LoadCosts,
+    ProcessorCosts,
+    ThermalCosts,
+    figures,
+    replace_figures,
+)
 from ondevice_sora.profiles.devices import Device, Hardware, MemoryLimit
 from ondevice_sora.profiles.figures import Figure, Mark
 from ondevice_sora.profiles.profile import FitRecord, FittedParameter, Profile
@@ -45,6 +57,20 @@ def costs(**changes: Figure) -> Costs:
         },
         thermal=ThermalCosts(figure(1.0), figure(100.0), contained=False),
     )
+
+
+def with_core_ai(known: Costs) -> Costs:
+    """With Core AI: loads take half a second and the reading, first ones 7 bytes a second besides; of clean pages a
+    millionth of the memory stays, and the engine charges 2 bytes for each.
+    """
+    return replace(known, core_ai=CoreAI(figure(0.0), figure(2.0), figure(1e-6), figure(0.5), figure(7.0)))
+
+
+def with_clean_room(where: Setting, room: int) -> Setting:
+    """With so many bytes of clean pages that stay in memory."""
+    share = figure(room / where.device.hardware.ram_bytes.value)
+    costs = replace_figures(where.profile.costs, {"core_ai.clean_share": share})
+    return with_fields(where, profile=replace(where.profile, costs=costs))
 
 
 def profile(spreads: dict[str, float] | None = None, correlation: float | None = None, noise: float = 0.0) -> Profile:

@@ -6,17 +6,26 @@ from typing import Any
 
 from ondevice_sora.base.files.writing import write_yaml
 from ondevice_sora.plans.schema import ComponentPlan, FirstSteps, LoadedPlan, Plan, Sampler, Start, Tdtm
+from ondevice_sora.profiles.blocks import Loading
 from ondevice_sora.simulator.prepare import asked, model_of
 from ondevice_sora.simulator.search.problem import Problem, problem_of
 from ondevice_sora.simulator.search.smallest import smallest_budget
+from worlds.costs import with_clean_room
 
 
 def instance(
-    seed: int, folder: Path, most_units: int = 5, num_units: int | None = None, start: Start = "first", stays: str = ""
+    seed: int,
+    folder: Path,
+    most_units: int = 5,
+    num_units: int | None = None,
+    start: Start = "first",
+    stays: str = "",
+    clean_room: int | None = None,
 ) -> Problem:
     """A random model of one or two components, and a random budget between the smallest and everything in memory.
 
-    `stays` is the component that stays loaded, if there is one.
+    `stays` is the component that stays loaded, if there is one. With `clean_room` Core AI loads them all, and so many
+    bytes stay in clean pages.
     """
     draw = random.Random(seed)
     counts = draw.choice([(n,) for n in range(2, most_units + 1)] + [(1, 2), (1, 3), (2, 1), (2, 2), (3, 1)])
@@ -46,9 +55,15 @@ def instance(
     write_yaml(path, {"name": "random", "source": "made up", "components": components})
     steps = draw.randint(1, 4)
     tdtm = Tdtm(steps=FirstSteps(draw.randint(1, steps))) if merges and counts[-1] > 1 else Tdtm()
-    kept = {stays: ComponentPlan(keep="always")} if stays else {}
-    plan = Plan("random", str(path), sampler=Sampler(steps=steps), tdtm=tdtm, components=kept, start=start)
+    loading: Loading = "core_ml" if clean_room is None else "core_ai"
+    names = [component["name"] for component in components]
+    settings = {name: ComponentPlan(loading=loading) for name in names if clean_room is not None}
+    if stays:
+        settings[stays] = ComponentPlan(keep="always", loading=loading)
+    plan = Plan("random", str(path), sampler=Sampler(steps=steps), tdtm=tdtm, components=settings, start=start)
     loaded, setting = asked(LoadedPlan(plan))
+    if clean_room is not None:
+        setting = with_clean_room(setting, clean_room)
     problem = problem_of(plan, model_of(loaded), [setting], 10**12)
     smallest = smallest_budget(problem)
     whole = sum(unit["parameters"] * 4 for component in components for unit in component["units"])

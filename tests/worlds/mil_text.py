@@ -22,7 +22,10 @@ def compiled(package: Package, path: Path, flexible: str = "", bodies: str = BOD
     (path / "weights").mkdir(parents=True)
     for file in weights:
         (path / "weights" / file.name).write_bytes(file.read_bytes())
-    functions = "".join(printed(function, flexible, bodies) for function in package.functions.values())
+    functions = "".join(
+        printed(function, flexible or flexible_shapes(package, function), bodies)
+        for function in package.functions.values()
+    )
     program = '[buildInfo = dict<tensor<string, []>, tensor<string, []>>({{"coremlc-version", "3402.4.1"}})]'
     (path / "model.mil").write_text(f"program(1.0)\n{program}\n{{\n{functions}}}\n")
     (path / "coremldata.bin").write_bytes(b"\1")
@@ -30,6 +33,34 @@ def compiled(package: Package, path: Path, flexible: str = "", bodies: str = BOD
         told = [{"defaultFunctionName": package.default_function, "modelType": {"name": "MLModelType_mlProgram"}}]
         (path / "metadata.json").write_text(json.dumps(told))
     return path
+
+
+def flexible_shapes(package: Package, function: Function) -> str:
+    """The attribute that says which shapes a function's inputs may have, as Xcode's compiler writes it."""
+    shapes = {name: own for name, own in package.shapes.get(function.name, {}).items() if own.ranges or own.listed}
+    if not shapes:
+        return ""
+    defaults = pairs({name: list(own.default or ()) for name, own in shapes.items()})
+    kinds, parts = [SIZES], [f'("DefaultShapes", {defaults})']
+    ranges = {name: [[low, -1 if high is None else high] for low, high in own.ranges] for name, own in shapes.items()}
+    if any(ranges.values()):
+        kinds.append("dict<string, list<tensor<int32, [2]>, ?>>")
+        parts.append(f'("RangeDims", {pairs({name: own for name, own in ranges.items() if own})})')
+    listed = {name: own.listed for name, own in shapes.items() if own.listed}
+    if listed:
+        (count,) = {len(own) for own in listed.values()}
+        choices = {f"{n}": pairs({name: list(own[n]) for name, own in listed.items()}) for n in range(count)}
+        kinds.append(f"dict<string, {SIZES}>")
+        parts.append(f'("EnumeratedShapes", {pairs(choices)})')
+    kind = ", ".join(f"tuple<string, {each}>" for each in kinds)
+    return f" [FlexibleShapeInformation = tuple<{kind}>(({', '.join(parts)}))]"
+
+
+SIZES = "dict<string, tensor<int32, [?]>>"
+
+
+def pairs(named: dict[str, Any]) -> str:
+    return f"{{{', '.join(f'{{{json.dumps(name)}, {value}}}' for name, value in named.items())}}}"
 
 
 def printed(function: Function, flexible: str = "", bodies: str = BODIES) -> str:

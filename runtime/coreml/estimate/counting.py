@@ -12,6 +12,7 @@ device's fitted costs hold for both:
                   reads each input once and writes its result; a normalisation ends such a chain
     anything else reads its inputs and writes its outputs once
     loops         their bodies times their rounds if these are constant, else once; of a conditional the larger branch
+    states        part of one replaced by `slice_update` and written back is written where it lies (states.py)
     constants     what is computed from constants alone is left out: Core ML does it when it compiles
     weights       making them from compressed ones (`constexpr_...`) costs nothing here: see what a load costs
 """
@@ -26,6 +27,7 @@ from typing import Literal
 
 from ondevice_sora.profiles.models.operators import peak_alive
 from ondevice_sora.runtime.coreml.estimate.loops import rounds_of
+from ondevice_sora.runtime.coreml.estimate.states import changed_in_place
 from ondevice_sora.runtime.coreml.package.errors import PackageError
 from ondevice_sora.runtime.coreml.package.package import Argument, Body, Constant, Function, Operation, Value
 from ondevice_sora.runtime.coreml.package.types import StateType, TensorType
@@ -78,6 +80,8 @@ Step = tuple[tuple[str, ...], tuple[str, ...]]
 class Counted:
     """One run of a function. Bytes are those of the values' own types; `operations` counts them by type.
 
+    `edge_bytes` are what it is given, or what it hands on, whichever are more.
+
     `unknown` are types of operations that are not known here, counted as reading and writing; `open_loops` counts loops
     whose body was counted once for want of a number of rounds.
     """
@@ -87,6 +91,7 @@ class Counted:
     convolution_flops: int = 0
     moved_bytes: int = 0
     peak_bytes: int = 0
+    edge_bytes: int = 0
     token_merges: int = 0
     operations: Counter[str] = field(default_factory=Counter)
     unknown: set[str] = field(default_factory=set)
@@ -139,6 +144,7 @@ class _Counting:
         self.tag: dict[str, str] = {}
         self.fixed = set(fixed)
         """Names of values that do not depend on an input."""
+        self.in_place = changed_in_place(body.operations)
         self.operations: list[Operation] = []
         for value in body.inputs:
             self._define(value, ", input ")
@@ -147,6 +153,8 @@ class _Counting:
         self.readers = self._readers(body)
         self.inner_peak = [self._inside(operation) for operation in self.operations]
         self._weigh(body)
+        outputs = [self.num_bytes.get(value.name, 0) for value in body.outputs]
+        self.counted.edge_bytes = max(sum(self.num_bytes[value.name] for value in body.inputs), sum(outputs))
 
     def _define(self, value: Value, where: str) -> None:
         self.root[value.name] = value.name
@@ -166,13 +174,17 @@ class _Counting:
             return
         if operation.type not in KNOWN:
             self.counted.unknown.add(operation.type)
-        if operation.type in VIEWS and (source := _first_value(operation)) is not None:
+        if operation.type == "write_state" and _writes(operation) in self.in_place:
+            return
+        is_view = operation.type in VIEWS
+        if (is_view or operation.name in self.in_place) and (source := _first_value(operation)) is not None:
             for output in operation.outputs:
                 self.root[output.name] = self.root.get(source.name, source.name)
                 self.tag[output.name] = self.tag.get(source.name, "")
-            return
+            if is_view:
+                return
         for output in operation.outputs:
-            self.tag[output.name] = self._tag(operation, output)
+            self.tag.setdefault(output.name, self._tag(operation, output))
         self.operations.append(operation)
 
     def _tag(self, operation: Operation, output: Value) -> str:
@@ -265,6 +277,11 @@ class _Counting:
                 continue
             constants = sum(_constant_bytes(member) for member in members)
             read_bytes = sum(_num_bytes(reads[name], "") for name in outside)
+            if sink.name in self.in_place:
+                part = sum(_num_bytes(value, "") for value in sink.inputs.get("update", ()))
+                self.counted.moved_bytes += 2 * part
+                steps.append((alive, ()))
+                continue
             if sink.type in ("gather", "gather_along_axis", "gather_nd"):
                 read_bytes, constants = sum(self.num_bytes[name] for name in written), 0
             written_bytes = sum(self.num_bytes[name] for name in written)
@@ -379,6 +396,11 @@ def _first_value(operation: Operation) -> Value | None:
             if isinstance(argument, Value):
                 return argument
     return next(_values(operation), None)
+
+
+def _writes(operation: Operation) -> str:
+    """The value that is written to a state."""
+    return next((argument.name for argument in operation.inputs.get("data", ())), "")
 
 
 def _constant_bytes(operation: Operation) -> int:

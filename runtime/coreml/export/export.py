@@ -25,7 +25,7 @@ from ondevice_sora.base.files.writing import replaced
 from ondevice_sora.base.interrupts import check, noted
 from ondevice_sora.base.workers import WorkerDiedError, Workers
 from ondevice_sora.plans.schedule_file import plan_hash
-from ondevice_sora.plans.schema import plan_data
+from ondevice_sora.plans.schema import plan_data, refuse_core_ai
 from ondevice_sora.plans.step_plan import TIME_SCALE
 from ondevice_sora.profiles.models.catalogue import name_in_captures
 from ondevice_sora.profiles.models.model import Precision, family
@@ -98,6 +98,7 @@ def export_plan(
     `on_block` is told of every block as it is there, and whether it had to be made. Raises UserError for what the user
     can mend, and Interrupted; the folder then holds what was finished.
     """
+    refuse_core_ai(commission.plan)
     workshop = workshop_of(commission)
     for component in workshop.cuts:
         settings = commission.plan.component(component)
@@ -360,7 +361,7 @@ def manifest_of(workshop: Workshop) -> tuple[ExportManifest, dict[str, bytes]]:
             solver=request.solver,
             time_scale=float(TIME_SCALE),
             guidance=request.guidance_scale,
-            batch=request.branches,
+            batch=request.batch,
             fps=request.fps,
             latent_channels=channels,
             latent_shape=(channels, *size),

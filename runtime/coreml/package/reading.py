@@ -23,6 +23,7 @@ from ondevice_sora.base.files.documents import Document
 from ondevice_sora.base.files.json_files import parse_json
 from ondevice_sora.runtime.coreml.package.errors import PackageError
 from ondevice_sora.runtime.coreml.package.files import DiskFiles, PackageFiles, plain_parts
+from ondevice_sora.runtime.coreml.package.kinds import MENDS, NEURAL_NETWORK, kind_of
 from ondevice_sora.runtime.coreml.package.messages import model_class
 from ondevice_sora.runtime.coreml.package.metadata import Metadata, read_metadata
 from ondevice_sora.runtime.coreml.package.mil_text import read_text_program
@@ -38,28 +39,17 @@ MAX_TEXT_BYTES = 1 << 28
 MAX_STAGES = 1_000
 MAX_NESTING = 4
 """How deep pipelines may hold pipelines."""
-CONVERT = (
-    "Convert its source again as an ML Program: coremltools' `convert` with minimum_deployment_target iOS15 or later."
-)
-KINDS = {
-    "nonMaximumSuppression": "non-maximum suppression",
-    "featureVectorizer": "a feature vectorizer",
-    "serializedModel": "a serialized model of Create ML",
-    "customModel": "a custom model, whose code is in its app",
-    "linkedModel": "a link to another model",
-    "treeEnsembleClassifier": "a tree ensemble",
-    "treeEnsembleRegressor": "a tree ensemble",
-}
-"""What the kinds of models are called; others by the name that Core ML gives them."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One model of a pipeline, or the only one (then without a name). Without a package it is no ML Program."""
+    """One model of a pipeline, or the only one (then without a name). Without a package it is no ML Program; `mend`
+    then says what to do."""
 
     name: str
     kind: str
-    package: Package | None
+    mend: str = ""
+    package: Package | None = None
 
 
 def read_package(path: Path) -> Package:
@@ -88,7 +78,8 @@ def read_stages(path: Path) -> list[Stage]:
 def not_a_program(stages: list[Stage], place: str) -> PackageError:
     """What is said of a model without any ML Program."""
     told = " and ".join(dict.fromkeys(stage.kind for stage in stages))
-    return PackageError(f"holds {told}, not an ML Program, so its work cannot be counted", place, CONVERT)
+    mend = next(mend for mend in MENDS if mend in {stage.mend for stage in stages})
+    return PackageError(f"holds {told}, not an ML Program, so its work cannot be counted", place, mend)
 
 
 def stages_in(files: PackageFiles, bare: str | None = None) -> list[Stage]:
@@ -122,7 +113,7 @@ def _stages(
     place = str(files.path / model_path)
     kind = model.WhichOneof("Type")
     if kind == "mlProgram":
-        yield Stage(name, "an ML Program", read_program(files, model_path, model, num_bytes))
+        yield Stage(name, "an ML Program", package=read_program(files, model_path, model, num_bytes))
     elif kind is not None and kind.startswith("pipeline"):
         pipeline = model.pipeline if kind == "pipeline" else getattr(model, kind).pipeline
         if not nesting:
@@ -135,15 +126,9 @@ def _stages(
             yield from _stages(files, model_path, each, stage, each.ByteSize(), nesting - 1)
     elif kind is None:
         raise PackageError("holds no model", place)
-    elif kind.startswith("neuralNetwork"):
-        layers = len(getattr(model, kind).layers)
-        yield Stage(name, f"a neural network of {layers} layers, the older form of Core ML's models", None)
     else:
-        yield Stage(name, _kind(kind), None)
-
-
-def _kind(name: str) -> str:
-    return KINDS.get(name, f"a model of the kind {name}")
+        layers = len(getattr(model, kind).layers) if kind.startswith(NEURAL_NETWORK) else None
+        yield Stage(name, *kind_of(kind, layers))
 
 
 def _compiled(files: PackageFiles, folder: str, name: str, nesting: int, told: Metadata) -> Iterator[Stage]:
@@ -155,7 +140,7 @@ def _compiled(files: PackageFiles, folder: str, name: str, nesting: int, told: M
     if files.has(f"{folder}{PROGRAM_TEXT}"):
         file = files.file(f"{folder}{PROGRAM_TEXT}", place)
         program = read_text_program(files, f"{folder}{PROGRAM_TEXT}", file.whole(MAX_TEXT_BYTES), told.default_function)
-        yield Stage(name, "an ML Program", program)
+        yield Stage(name, "an ML Program", package=program)
     elif files.has(f"{folder}model0"):
         if not nesting:
             raise PackageError(f"pipelines nest more than {MAX_NESTING} deep", place)
@@ -166,9 +151,9 @@ def _compiled(files: PackageFiles, folder: str, name: str, nesting: int, told: M
             inner = told.stages[index] if index < len(told.stages) else Metadata()
             yield from _compiled(files, f"{folder}model{index}/", own, nesting - 1, inner)
     elif files.has(f"{folder}model.espresso.net"):
-        yield Stage(name, "a neural network, the older form of Core ML's models", None)
+        yield Stage(name, *kind_of(NEURAL_NETWORK))
     elif files.has(f"{folder}coremldata.bin"):
-        yield Stage(name, _kind(told.kind) if told.kind else "a model of another kind", None)
+        yield Stage(name, *kind_of(told.kind))
     else:
         raise PackageError(f"has no {PROGRAM_TEXT} and nothing else of a compiled model", place)
 

@@ -31,7 +31,7 @@ def test_everything_asked_of_the_page_is_there(trace: Trace) -> None:
         "What to change next", "Keep block a: 1.00 s (3.7 %) faster: 26.0 s, peak 710 MB",
         "components: {denoiser: {keep: 1}}",
         "What if", "With the entitlement", "limit 2.00 GB", "25.0 s −7.4 %", "610 MB of 500 MB killed",
-        "Timeline", "Memory charged to the app", "limit 1.00 GB", "budget 800 MB", "peak 610 MB at 8.00 s",
+        "Timeline", "Memory charged to the app", "limit 1.00 GB", "budget 800 MB", "peak 610 MB at 8.000 s",
         "One steady denoiser step", "Step 2, of median length among the steps",
         "Where the time goes", "86 % of all loading passes while a block runs.",
         "Bounds", "86 % of what overlapping loads with runs can save",
@@ -87,7 +87,7 @@ def test_bytes_do_not_depend_on_the_hash_seed(trace: Trace, tmp_path: Path) -> N
 
 def test_figures_name_every_quantity_in_the_words_of_the_text(trace: Trace, killed: Trace) -> None:
     first, second = unpacked(render([trace, killed]))["traces"]
-    assert first["spans"]["told"][0] == "First load, 2.00 s\nText encoder, step 0\n0.000 s to 2.000 s\n100 MB read"
+    assert first["spans"]["told"][0] == "First load, 2.00 s\ntext_encoder, step 0\n0.000 s to 2.000 s\n100 MB read"
     assert first["limit"] == {"bytes": 1_000_000_000, "told": "1.00 GB"}
     assert first["memory"]["told"]["total"][:3] == ["300 MB", "450 MB", "550 MB"]
     assert second["kill"] == {"time": 11.0, "bytes": 1_100_000_000, "told": "1.10 GB"}

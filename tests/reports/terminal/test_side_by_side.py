@@ -24,6 +24,17 @@ def test_two_runs_stand_beside_each_other(shown: Shown, trace: Trace, measured: 
     assert shown(80, lambda: print_side_by_side([trace, measured])).startswith(EXPECTED)
 
 
+def test_what_must_be_known_of_one_of_them_is_told_under_its_name(shown: Shown, trace: Trace, killed: Trace) -> None:
+    assert trace.result is not None and killed.result is not None
+    wary = [
+        replace(each, result=replace(each.result, cautions=[*own, "a guess for both"]))
+        for each, own in ((trace, ["a guess"]), (killed, []))
+    ]
+    lines = shown(80, lambda: print_side_by_side(wary)).splitlines()
+    assert f"{trace.plan}: a guess" in lines[-4:] or any(line.endswith(": a guess") for line in lines)
+    assert lines.count("a guess for both") == 1
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 def test_nothing_is_lost_of_many_runs(shown: Shown, trace: Trace, killed: Trace, width: int) -> None:
     traces = [trace, killed, *(replace(trace, plan=f"a plan whose name is long, number {index}") for index in range(4))]

@@ -176,7 +176,10 @@ def test_a_folder_of_a_pipeline_is_described_whole(pipeline: Path) -> None:
 
 
 def test_branches_in_turn_do_the_work_of_a_batch_with_fewer_activations(pipeline: Path) -> None:
-    batch, in_turn = (by_name(describe(asked(pipeline, guidance=how)))["denoiser"] for how in ("batch", "in_turn"))
+    batch, in_turn = (
+        by_name(describe(msgspec.structs.replace(asked(pipeline), guidance=how)))["denoiser"]
+        for how in ("batch", "in_turn")
+    )
     assert total(in_turn) == pytest.approx(total(batch))
     working = [max(unit.plain.working_elements for unit in each.units) for each in (batch, in_turn)]
     assert working[0] / 2 < working[1] < working[0]

@@ -189,6 +189,7 @@ def test_the_trace_is_a_trace(denoiser: STDiT3, stores: Path, tmp_path: Path) ->
     [
         ({"compute_units": "cpu_and_gpu"}, "this machine runs blocks on the CPU only, not on 'cpu_and_gpu'"),
         ({"precision": "float16"}, "this machine stores blocks in float32, not in 'float16'"),
+        ({"loading": "core_ai"}, "exported and run through Core ML; Core AI is only simulated"),
     ],
 )
 def test_what_this_machine_cannot_do_is_refused(

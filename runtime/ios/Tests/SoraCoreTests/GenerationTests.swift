@@ -67,10 +67,11 @@ struct GenerationTests {
                     timesteps: [1000, 800, 600, 400, 200],
                     leap: .plateau(tolerance: 1, patience: 2, firstStep: 1, over: .slice))
             ),
+            ("branches in turn", ToyVideo(merging: [1], takesTurns: true)),
         ]
     }
 
-    @Test(arguments: 0..<9)
+    @Test(arguments: 0..<10)
     func latentAndFramesAreThoseByHand(index: Int) throws {
         let video = Self.videos[index].1
         let (latent, writer, _, played) = try generated(video)
@@ -104,6 +105,14 @@ struct GenerationTests {
         #expect(middle.map(\.function) == ["tdtm", "plain", "tdtm"])
         let loads = backend.calls.filter { $0.action == .load && $0.package == "denoiser.1.mlpackage" }
         #expect(loads.map(\.function) == ["tdtm", "plain", "tdtm"])
+    }
+
+    @Test func aBlockIsLoadedOnceForBranchesThatTakeTurns() throws {
+        let (_, _, backend, played) = try generated(ToyVideo(takesTurns: true))
+        let calls = backend.calls.filter { $0.package == "denoiser.1.mlpackage" }.map(\.action)
+        #expect(calls == Array(repeatElement([.load, .run, .run, .evict], count: 3).joined()))
+        let spans = played.playback.spans.filter { $0.action == .run }
+        #expect(spans.count == 1 + 3 * 3 + 2 + 3)  // one of a visit
     }
 
     @Test func tailsAreChosenByShape() throws {

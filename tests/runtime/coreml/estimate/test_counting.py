@@ -207,6 +207,55 @@ def test_a_gather_reads_what_it_writes(counted):
     assert counted(writer).moved_bytes == 2 * (MiB // 2)
 
 
+def cached(writer: Writer, source: str, result: str, written: str | None) -> None:
+    """A row of a cache [512, 512] replaced; written back under `written` if it is."""
+    row = {"begin": ("int32", (2,), [7, 0]), "end": ("int32", (2,), [8, 512])}
+    writer.operation("slice_update", result, "fp32", SIDE, x=source, update="row", **row)
+    if written is not None:
+        operation = writer.block.operations.add(type="write_state")
+        operation.inputs["input"].arguments.add().name = written
+        operation.inputs["data"].arguments.add().name = result
+
+
+def with_cache(*names: str) -> Writer:
+    writer = inputs("row", shape=(1, 512))
+    for name in names:
+        set_type(writer.function.inputs.add(name=name).type.stateType.wrappedType, "fp32", SIDE)
+        writer.operation("read_state", f"{name}_read", "fp32", SIDE, {"input": name})
+    return writer
+
+
+def test_a_part_of_a_state_is_written_where_it_lies(counted):
+    """A cache of 1 MiB takes a row of 2 KiB, twice, and is read; there is no second cache."""
+    writer = with_cache("keys")
+    cached(writer, "keys_read", "first", "keys")
+    writer.operation("read_state", "again", "fp32", SIDE, {"input": "keys"})
+    cached(writer, "again", "second", "keys")
+    writer.operation("read_state", "last", "fp32", SIDE, {"input": "keys"})
+    writer.operation("matmul", "scores", "fp32", (1, 512), x="row", y="last", transpose_y=("bool", (), [True]))
+    writer.outputs("scores")
+    found = counted(writer)
+    assert found.moved_bytes == 2 * 2 * 2048
+    assert found.peak_bytes == MiB + 2048 + 2048, "the cache, the row and the scores"
+
+
+def test_two_parts_replaced_before_a_state_is_written_are_both_in_place(counted):
+    writer = with_cache("keys")
+    cached(writer, "keys_read", "first", None)
+    cached(writer, "first", "second", "keys")
+    writer.outputs("row")
+    assert counted(writer).moved_bytes == 2 * 2 * 2048
+
+
+@pytest.mark.parametrize("written", [None, "values"])
+def test_what_is_not_written_back_to_its_own_state_is_a_copy(counted, written):
+    writer = with_cache("keys", "values")
+    cached(writer, "keys_read", "changed", written)
+    writer.outputs("changed")
+    copied = 0 if written is None else 2 * MiB  # read, and written to the other state
+    assert counted(writer).moved_bytes == MiB + 2048 + MiB + copied
+
+
 def test_an_unknown_operation_is_named_and_moves_bytes(counted):
     writer = inputs("x")
     writer.operation("my_custom_layer", "y", "fp32", SIDE, x="x")

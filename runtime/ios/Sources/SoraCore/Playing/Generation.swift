@@ -76,8 +76,9 @@ public final class Generation: Sendable {
     /// Ends it as soon as what is under way has ended.
     public func stop() { driver.stop() }
 
-    /// The prompt's caption, and behind it the one that stands for none where guidance needs it.
-    private func captions(of request: Request) throws -> Tensor {
+    /// The prompt's caption, and behind it the one that stands for none where guidance needs it: in one batch, or each in
+    /// its own.
+    private func captions(of request: Request) throws -> [Tensor] {
         let shape = [1, request.ids.count]
         let caption = try driver.play(
             Edges.textEncoder,
@@ -87,12 +88,17 @@ public final class Generation: Sendable {
                     "input_ids": Tensor(integers: request.ids, shape: shape),
                     "attention_mask": Tensor(integers: request.mask, shape: shape),
                 ]))
-        var values = try floats("caption", of: caption)
-        if export.manifest.sampling.batch == 2 { values += noCaption.prefix(edges.caption[1] * edges.caption[2]) }
-        return Tensor(floats: values, shape: [export.manifest.sampling.batch] + edges.caption[1...])
+        let told = try floats("caption", of: caption)
+        let none = Array(noCaption.prefix(edges.caption[1] * edges.caption[2]))
+        let (batch, branches) = (export.manifest.sampling.batch, export.manifest.sampling.branches)
+        let samples = branches == 1 ? [told] : [told, none]
+        return stride(from: 0, to: branches, by: batch).map { first in
+            Tensor(
+                floats: Array(samples[first..<(first + batch)].joined()), shape: [batch] + edges.caption[1...])
+        }
     }
 
-    private func denoise(_ captions: Tensor, _ request: Request, _ watch: inout Stopwatch) throws
+    private func denoise(_ captions: [Tensor], _ request: Request, _ watch: inout Stopwatch) throws
         -> (latent: [Float], steps: [Sampler.Step])
     {
         let sampling = export.manifest.sampling
@@ -103,17 +109,19 @@ public final class Generation: Sendable {
         var steps: [Sampler.Step] = []
         while let time = sampler.time {
             let times = [Float](repeating: Float(time), count: batch)
+            let latent = Tensor(floats: Self.repeated(sampler.latent, batch), shape: [batch] + sampling.latentShape)
             let written = try driver.play(
                 Edges.denoiser,
-                inputs(
-                    Edges.denoiser,
-                    [
-                        "latent": Tensor(
-                            floats: Self.repeated(sampler.latent, batch), shape: [batch] + sampling.latentShape),
-                        "timestep": Tensor(floats: times, shape: [batch]), "fps": rate, "caption": captions,
-                        "text_mask": masks,
-                    ]))
-            guard let step = sampler.take(velocity: try floats("velocity", of: written)) else {
+                captions.map { caption in
+                    inputs(
+                        Edges.denoiser,
+                        [
+                            "latent": latent, "timestep": Tensor(floats: times, shape: [batch]), "fps": rate,
+                            "caption": caption, "text_mask": masks,
+                        ])
+                })
+            let velocity = try written.flatMap { try floats("velocity", of: $0) }
+            guard let step = sampler.take(velocity: velocity) else {
                 throw TensorError(what: "the denoiser's velocity has another size than its latent")
             }
             watch.lap()

@@ -1,0 +1,93 @@
+"""What a page says of the peak and of every block: the parts of the footprint, and the blocks as a table to save."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ondevice_sora.base.units import TimeUnit, format_bytes, time_unit
+from ondevice_sora.records.memory import Holder
+from ondevice_sora.records.trace import Trace
+from ondevice_sora.reports.page.downloads import Download, csv_download
+from ondevice_sora.reports.peak import PeakRow, peak_rows, residents_text
+from ondevice_sora.reports.rows import BlockGroup, block_groups, block_rows
+from ondevice_sora.reports.timeline import unit_of
+
+COLORS: dict[Holder, str] = {
+    "baseline": "h-baseline",
+    "resident": "h-resident",
+    "run": "p-run",
+    "ahead": "h-loading",
+    "loading": "p-stall",
+    "working": "h-working",
+    "left": "h-residual",
+}
+
+
+class PeakView(NamedTuple):
+    """`when` says at which moment; `residents` are a component and what of it stays."""
+
+    when: str
+    rows: list[PeakRow]
+    total: int
+    residents: list[tuple[str, str]]
+
+
+def peak_view(trace: Trace) -> PeakView | None:
+    """None where the trace does not say what its peak is made of."""
+    result = trace.result
+    if result is None or result.peak is None:
+        return None
+    peak = result.peak
+    at = unit_of(trace).moment(peak.time_s)
+    when = f"{format_bytes(peak.bytes)} at {at}, while it is the turn of block {peak.block} of {peak.component}"
+    when += f" in step {peak.step}."
+    if trace.kill is not None:
+        when = f"Were there no limit: {when}"
+    residents = [(row.component, residents_text(row)) for row in result.residents]
+    return PeakView(when, peak_rows(result), peak.bytes, residents)
+
+
+class Blocks(NamedTuple):
+    """The blocks' groups, the unit of each column of times, and all blocks as a CSV file."""
+
+    groups: list[BlockGroup]
+    all_runs: TimeUnit
+    all_loads: TimeUnit
+    run: TimeUnit
+    load: TimeUnit
+    first_load: TimeUnit
+    download: Download
+
+
+def blocks_view(trace: Trace) -> Blocks | None:
+    """None of a trace in which nothing ran."""
+    groups = block_groups(trace)
+    if not groups:
+        return None
+    rows = [row for group in groups for row in (group, *group.members)]
+    return Blocks(
+        groups,
+        time_unit(max(row.all_runs_s for row in rows)),
+        time_unit(max(row.all_loads_s for row in rows)),
+        time_unit(max(row.run_s or 0.0 for row in rows)),
+        time_unit(max(row.load_warm_s or 0.0 for row in rows)),
+        time_unit(max(row.load_cold_s or 0.0 for row in rows)),
+        blocks_csv(trace),
+    )
+
+
+def blocks_csv(trace: Trace) -> Download:
+    """Every block in every variant, seconds and bytes; an empty cell is not known."""
+    heads = (
+        "component", "block", "variant", "compute_units", "kept", "num_runs", "num_loads", "all_runs_s", "all_loads_s",
+        "run_s", "load_s", "first_load_s", "stored_bytes", "held_bytes", "working_bytes",
+    )  # fmt: skip
+    rows = [
+        (
+            row.component, row.name, row.variant, row.compute_units, row.kept, row.num_runs, row.num_loads,
+            row.all_runs_s, row.all_loads_s, row.run_s, row.load_warm_s, row.load_cold_s, row.stored_bytes,
+            row.held_bytes, row.working_bytes,
+        )
+        for row in block_rows(trace)
+    ]  # fmt: skip
+    return csv_download("blocks", heads, rows)

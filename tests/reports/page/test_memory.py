@@ -1,0 +1,61 @@
+"""The peak and the blocks on the page: rows that add up, one unit a column, and the same as a file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from urllib.parse import unquote
+
+from msgspec.structs import replace
+from worlds.pages import words
+
+from ondevice_sora.records.trace import Trace
+from ondevice_sora.reports.page.memory import blocks_csv, blocks_view
+from ondevice_sora.reports.page.report import render
+
+
+def test_the_peak_is_broken_down_and_adds_up(trace: Trace) -> None:
+    said = words(render([trace]))
+    assert (
+        "What is in memory at the peak 610 MB at 8.000 s, while it is the turn of block b of denoiser in step 0."
+        in said
+    )
+    assert "blocks that stay for later runs 200 MB 33 % denoiser 2 a 100 MB 16 % b 100 MB 16 %" in said
+    assert "left behind by unloaded blocks 10.0 MB 1.6 % Peak 610 MB 100 %" in said
+    stay = "denoiser 1 of 2 blocks stay, 100 MB; 1 of 2 blocks for some of their runs, 100 MB decoder none of 1 block"
+    assert stay in said
+
+
+def test_a_trace_that_does_not_say_what_its_peak_is_made_of_has_no_such_section(measured: Trace) -> None:
+    assert "What is in memory at the peak" not in words(render([measured]))
+
+
+def test_a_block_s_row_says_whether_it_is_kept_and_what_is_held_beside_what_is_stored(trace: Trace) -> None:
+    said = words(render([trace]))
+    assert "Stored Held Working" in said
+    assert "a … b ×2 sometimes" in said
+    assert "50.0 MB 100 MB 50.0 MB" in said
+
+
+def test_a_column_of_times_has_its_unit_in_its_head(trace: Trace) -> None:
+    view = blocks_view(trace)
+    assert view is not None
+    assert (view.all_runs.name, view.run.name) == ("s", "s")
+    assert "All runs, s All loads, s Run, s Load, s First load, s" in words(render([trace]))
+    late = replace(trace.spans[-1], end_s=900.0)
+    long = blocks_view(replace(trace, spans=[*trace.spans[:-1], late], result=None))
+    assert long is not None
+    assert (long.all_runs.name, long.all_runs.write(18.0)) == ("min:s", "0:18.0")
+
+
+def test_the_blocks_can_be_saved_as_csv(trace: Trace) -> None:
+    name, link = blocks_csv(trace)
+    rows = list(csv.DictReader(io.StringIO(unquote(link.partition(",")[2]))))
+    assert name == "blocks.csv"
+    assert [row["block"] for row in rows] == ["encode", "a", "b", "decode"]
+    assert (
+        rows[1] | {"kept": "sometimes", "stored_bytes": "50000000", "held_bytes": "100000000", "run_s": "2.0"}
+        == rows[1]
+    )
+    assert re.search(r'<a class="save" download="blocks.csv" href="data:text/csv', render([trace]))
