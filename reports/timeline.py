@@ -87,7 +87,7 @@ def span_columns(trace: Trace, components: list[str]) -> dict[str, Any]:
         "step": [span.step for span in spans],
         "block": [at[span.block] for span in spans],
         "start": [_round(span.start_s) for span in spans],
-        "end": [_round(span.end_s) for span in spans],
+        "seconds": [_round(span.seconds) for span in spans],
         "cold": [int(span.cold and span.action == "load") for span in spans],
         "pass": [pass_at[_pass_of(span)] for span in spans],
         "told": [span_text(span, unit) for span in spans],
@@ -95,8 +95,9 @@ def span_columns(trace: Trace, components: list[str]) -> dict[str, Any]:
 
 
 def unit_of(trace: Trace) -> TimeUnit:
-    """The unit of moments of a run."""
-    return time_unit(max(trace.total_s, trace.kill.time_s if trace.kill is not None else 0.0))
+    """The unit of moments of a run, as if there were no limit."""
+    unlimited_s = trace.result.unlimited_s if trace.result is not None else 0.0
+    return time_unit(max(trace.total_s, unlimited_s))
 
 
 def span_text(span: Span, unit: TimeUnit) -> str:

@@ -91,9 +91,14 @@ def time_unit(longest_s: float) -> TimeUnit:
 def _decimal(name: str, per_second: float) -> TimeUnit:
     return TimeUnit(
         name,
-        lambda seconds: _three_figures(seconds * per_second) if seconds else "0",
+        lambda seconds: _in_column(seconds * per_second),
         lambda seconds: f"{seconds * per_second:.3f} {name}",
     )
+
+
+def _in_column(value: float) -> str:
+    """Three figures, or three digits after the point: 116, 44.7, 1.05, 0.340, 0.013."""
+    return "0" if value == 0 else _three_figures(value) if abs(value) >= 0.9995 else f"{value:.3f}"
 
 
 def _clock(seconds: float, digits: int) -> str:

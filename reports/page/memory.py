@@ -10,13 +10,14 @@ from ondevice_sora.records.trace import Trace
 from ondevice_sora.reports.page.downloads import Download, csv_download
 from ondevice_sora.reports.peak import PeakRow, peak_rows, residents_text
 from ondevice_sora.reports.rows import BlockGroup, block_groups, block_rows
+from ondevice_sora.reports.timeline import unit_of
 
 COLORS: dict[Holder, str] = {
     "baseline": "h-baseline",
     "resident": "h-resident",
     "run": "p-run",
-    "ahead": "c2",
-    "loading": "h-loading",
+    "ahead": "h-loading",
+    "loading": "p-stall",
     "working": "h-working",
     "left": "h-residual",
 }
@@ -37,7 +38,7 @@ def peak_view(trace: Trace) -> PeakView | None:
     if result is None or result.peak is None:
         return None
     peak = result.peak
-    at = time_unit(max(trace.total_s, peak.time_s)).moment(peak.time_s)
+    at = unit_of(trace).moment(peak.time_s)
     when = f"{format_bytes(peak.bytes)} at {at}, while it is the turn of block {peak.block} of {peak.component}"
     when += f" in step {peak.step}."
     if trace.kill is not None:

@@ -58,18 +58,19 @@ def write_evaluation(results: Evaluation, folder: Path, path: Path) -> None:
 def render_quality(results: Evaluation, folder: Path) -> str:
     """The whole page as text: self-contained, the same for the same results."""
     groups = _points(results)
+    is_charted = sum(len(points) for points in groups.values()) > 1
     return page(
         "quality.html",
         title=f"LPL and TDTM measured: {results.plan}",
         assets=("quality.css", "quality.js"),
-        figures={"plane": _plane(results, groups)},
+        figures={"plane": _plane(results, groups) if is_charted else None},
         results=results,
         sample=sample_text(results),
         findings=findings(results),
         columns=[column.heading for column in COLUMNS],
         rows=[(row.title, _cells(row)) for row in results.rows],
         groups=[group for group in GROUPS if group.name in groups],
-        is_charted=sum(len(points) for points in groups.values()) > 1,
+        is_charted=is_charted,
         published=published_quality(),
         published_columns=("Technique", "Place", *PUBLISHED_HEADINGS),
         published_cells=[(each, published_cells(each, results)) for each in published_quality().techniques],

@@ -56,7 +56,8 @@ def test_plans_of_the_front_are_written_and_simulate_to_what_they_say(tmp_path, 
     search = ["plan", "search", "--plan", "ours-192", "--seconds", "6", "--front", str(folder)]
     assert main([*search, "--pareto", str(data)]) == 0
     capsys.readouterr()
-    points = json.loads(data.read_text())["memory_front"]
+    fronts = json.loads(data.read_text())
+    points = fronts["memory_front"]
     assert len(list(folder.iterdir())) == len(points)
     for point in (points[0], points[-1]):
         (path,) = (path for path in folder.iterdir() if load_plan(path).plan.memory.budget == point["budget_bytes"])
@@ -64,6 +65,10 @@ def test_plans_of_the_front_are_written_and_simulate_to_what_they_say(tmp_path, 
         result = json.loads(capsys.readouterr().out)
         assert result["total_s"] == pytest.approx(point["total_s"], abs=1e-6)
         assert result["peak_bytes"] == point["peak_bytes"]
+    for point in (fronts["storage_front"][-1], fronts["package_front"][-1]):
+        (tmp_path / "point.yaml").write_text(json.dumps(point["plan"]))
+        assert main(["simulate", "--plan", str(tmp_path / "point.yaml"), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["total_s"] == pytest.approx(point["total_s"], abs=1e-6)
     assert main(search) == 2
     assert "the folder is not empty" in capsys.readouterr().err
 

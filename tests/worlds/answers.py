@@ -61,11 +61,17 @@ def planning(**changes: Any) -> Planning:
     paper = planned("paper's policy", 320.0, 3200 * MB, 8, {"published": 70.0, "fitted": 145.0, "estimated": 105.0},
                     verdict="killed", kill_share=1.0)  # fmt: skip
     app = planned("reference app", 400.0, 2700 * MB, 8, {"published": 90.0, "fitted": 200.0, "estimated": 110.0})
-    front = [FrontPoint(300.0 + 10.0 * index, 2900 * MB - 100 * MB * index, 2 * GB, 4 + index) for index in range(15)]
+    front = [
+        FrontPoint(
+            300.0 + 10.0 * index, 2900 * MB - 100 * MB * index, 2 * GB, 4 + index,
+            plan={"name": f"found {index}", "model": "toy.yaml"},
+        )
+        for index in range(15)
+    ]  # fmt: skip
     searched = [
         BudgetPoint(
             **to_builtins(point), budget_bytes=point.peak_bytes + 50 * MB, kill_share=0.5**index, gap=0.01,
-            ending="converged", plan={"name": f"found {index}", "model": "toy.yaml"},
+            ending="converged",
         )
         for index, point in enumerate(front)
     ]  # fmt: skip

@@ -94,7 +94,7 @@ function groupLabel(trace, g, pixels) {
 /* ---- figures ---- */
 const LEFT = 46, RIGHT = 12;
 const dragmode = () => matchMedia("(pointer: coarse)").matches ? false : "zoom";
-function lanesFigure(div) {
+function lanesFigure(div, isAlone) {
   const color = theme(), trace = DATA.traces[+div.dataset.trace], width = widthOf(div);
   const last = document.querySelectorAll('[data-figure="lanes"]').length === 1 + +div.dataset.trace;
   const inner = width - LEFT - RIGHT, span = view[1] - view[0], perPixel = span / inner;
@@ -108,14 +108,15 @@ function lanesFigure(div) {
       const seen = (Math.min(end, view[1]) - Math.max(start, view[0])) / perPixel;
       const pixels = (g.end - g.start) / perPixel;
       addBar(row, Math.max(start, Math.min(view[0], end)), Math.min(end, Math.max(view[1], start)), y, g.action === EVICT ? 0.44 : 0.74, fill,
-        share > 0.55 ? color("on-c") : color("text"), groupLabel(trace, g, seen), groupWords(trace, g),
+        inkOn(fill), groupLabel(trace, g, seen), groupWords(trace, g),
         g.cold && pixels > 3, pixels > 5 ? 1 : 0);
     }
   });
   const layout = baseLayout(color, width, trace.lanes.length * 40 + (last ? 10 : 6) + 4, {l: LEFT, r: RIGHT, t: 4, b: 6});
   layout.dragmode = dragmode();
   layout.xaxis = timeAxis(color, view, inner);
-  layout.xaxis.showticklabels = false; layout.xaxis.title = {text: ""};
+  if (isAlone) { layout.height += 36; layout.margin.b += 36; }
+  else { layout.xaxis.showticklabels = false; layout.xaxis.title = {text: ""}; }
   layout.yaxis = {range: [trace.lanes.length - 0.5, -0.5], tickvals: trace.lanes.map((_, y) => y),
     ticktext: trace.lanes.map(lane => DATA.lanes[lane]), fixedrange: true, showgrid: false, zeroline: false,
     tickfont: {size: 12, color: color("text")}, ticklabelstandoff: 4};
@@ -163,7 +164,9 @@ function envelope(x, totals, width) {
   return {at, low, high};
 }
 const FARTHEST_LIMIT = 10; // times the most that is held: drawn farther up, it would flatten the curve
+/* Series differ by their dashes, and what holds memory by its hatching, as well as by colour: see the legends. */
 const DASHES = ["solid", "dash", "dot"];
+const HATCHES = {loading: "/", working: "."};
 const GB = 1e9;
 function memoryFigure(div) {
   const color = theme(), width = widthOf(div), inner = width - LEFT - RIGHT, span = view[1] - view[0], perPixel = span / inner;
@@ -188,7 +191,7 @@ function memoryFigure(div) {
   layout.shapes.push(...shapes);
   layout.annotations.push(...annotations);
   const budget = several ? null : DATA.traces[0].budget;
-  if (budget !== null) layout.shapes.push({type: "line", xref: "paper", x0: 0, x1: 1, y0: budget / GB, y1: budget / GB, line: {color: color("text"), width: 1.2, dash: "dot"}});
+  if (budget !== null) layout.shapes.push(budgetLine(color, {xref: "paper", x0: 0, x1: 1, y0: budget / GB, y1: budget / GB}));
   layout.hovermode = "x unified";
   layout.dragmode = dragmode();
   layout.xaxis = {...timeAxis(color, view, inner), hoverformat: ".3f", unifiedhovertitle: {text: "%{x:.3f} s"}};
@@ -201,14 +204,14 @@ const LINE = {type: "scatter", mode: "lines", hovertemplate: "%{customdata}"};
 /* What holds memory, stacked, and the total over it. */
 function stackOf(color, memory, x, kept) {
   const held = DATA.holders.filter(({key}) => memory[key].some(v => v > 0)).map(({key, name}) => ({...LINE, name, stackgroup: "all", x,
-    y: kept.map(i => memory[key][i] / GB), line: {width: 0, shape: "hv"}, fillcolor: color("h-" + key), customdata: kept.map(i => memory.told[key][i])}));
+    y: kept.map(i => memory[key][i] / GB), line: {width: 0, shape: "hv"}, fillcolor: color("h-" + key), fillpattern: hatch(color, HATCHES[key]), customdata: kept.map(i => memory.told[key][i])}));
   const mapped = memory.mapped ? [{...LINE, name: "with files' pages", x, y: kept.map(i => memory.mapped[i] / GB),
     line: {width: 1, shape: "hv", color: color("text"), dash: "dash"}, customdata: kept.map(i => memory.told.mapped[i])}] : [];
   return [...mapped, ...held, {...LINE, name: "<b>total</b>", x, y: kept.map(i => memory.total[i] / GB), line: {width: 0, shape: "hv"}, customdata: kept.map(i => memory.told.total[i])}];
 }
 /* One run of several: a line for the highest, a band down to the lowest. */
 function bandOf(color, trace, number, x, kept, width) {
-  const {memory, letter} = trace, own = color("t" + number % 6), dash = DASHES[Math.floor(number / 6) % 3];
+  const {memory, letter} = trace, own = color("t" + number % 6), dash = DASHES[number % 3];
   const {at, low, high} = envelope(x, kept.map(i => memory.total[i]), width), across = at.map(k => x[k]);
   return [
     {...LINE, x: across, y: low.map(k => memory.total[kept[k]] / GB), line: {width: 0, shape: "hv"}, hoverinfo: "skip", hovertemplate: undefined},
@@ -243,7 +246,7 @@ function limitLines(color, held) {
   [...limits].sort((a, b) => b[0] - a[0]).forEach(([limit, traces], place) => {
     const atLeft = Boolean(place % 2) !== late, isDrawn = limit <= FARTHEST_LIMIT * held;
     const whose = limits.size > 1 ? " of " + traces.map(trace => trace.letter).join(", ") : "";
-    if (isDrawn) { top = Math.max(top, limit); shapes.push(dashed(color, {xref: "paper", x0: 0, x1: 1, y0: limit / GB, y1: limit / GB})); }
+    if (isDrawn) { top = Math.max(top, limit); shapes.push(limitLine(color, {xref: "paper", x0: 0, x1: 1, y0: limit / GB, y1: limit / GB})); }
     annotations.push({xref: "paper", x: atLeft ? 0 : 1, xanchor: atLeft ? "left" : "right", ...(isDrawn ? {y: limit / GB} : {y: 1, yref: "paper"}), yanchor: "bottom",
       text: `limit${whose} ${plain(traces[0].limit.told)}${isDrawn ? "" : ", far above"}`, showarrow: false, font: {color: color("bad"), size: 12}});
   });
@@ -278,14 +281,14 @@ function stepFigure(div) {
   }));
   for (const i of inside) {
     const from = s.start[i] - step.start, to = s.end[i] - step.start, pixels = pixelsOf(i);
-    const fill = s.action[i] === LOAD ? color("step-load") : s.action[i] === RUN ? color("step-run") : color("faint");
+    const fill = s.action[i] === LOAD ? color("p-stall") : s.action[i] === RUN ? color("p-run") : color("faint");
     const own = s.component[i] === step.component, name = s.blocks[s.block[i]];
     const label = s.action[i] === EVICT || !own || !labelled.has(s.lane[i]) ? "" : [name, indexOf(i)].find(text => textWidth(text, 11) + 5 <= pixels) || "";
     const clipFrom = Math.max(from, Math.min(range[0], to)), clipTo = Math.min(to, Math.max(range[1], from));
-    addBar(strip, clipFrom, clipTo, lanes.indexOf(s.lane[i]), s.action[i] === EVICT ? 0.44 : 0.78, fill, color("on-c"), plain(label), spanWords(trace, i), s.cold[i] && pixels > 3, pixels > 4 ? 1 : 0);
+    addBar(strip, clipFrom, clipTo, lanes.indexOf(s.lane[i]), s.action[i] === EVICT ? 0.44 : 0.78, fill, inkOn(fill), plain(label), spanWords(trace, i), s.cold[i] && pixels > 3, pixels > 4 ? 1 : 0);
     if (!own || !rowOf.has(s.block[i]) || !shown.length) continue;
     const y = rowOf.get(s.block[i]);
-    addBar(fall, clipFrom, clipTo, y, s.action[i] === RUN ? 0.8 : s.action[i] === LOAD ? 0.8 : 0.4, fill, color("on-c"), "", spanWords(trace, i), false, 0);
+    addBar(fall, clipFrom, clipTo, y, s.action[i] === RUN ? 0.8 : s.action[i] === LOAD ? 0.8 : 0.4, fill, inkOn(fill), "", spanWords(trace, i), false, 0);
     if (s.action[i] === LOAD) loaded.set(s.block[i], to);
     if (s.action[i] === RUN && s.step[i] === step.step) {
       waiting.x.push(loaded.has(s.block[i]) && loaded.get(s.block[i]) <= from + 1e-9 ? loaded.get(s.block[i]) : 0, from, null);
@@ -333,6 +336,7 @@ for (const button of document.querySelectorAll(".fold")) {
 }
 Object.assign(FIGURES, {lanes: lanesFigure, memory: memoryFigure, step: stepFigure});
 start(() => {
+  for (const {spans} of DATA.traces) spans.end = spans.seconds.map((seconds, i) => spans.start[i] + seconds);
   END = 1.012 * Math.max(1e-6, ...DATA.traces.map(t => Math.max(t.total, t.kill ? t.kill.time : 0)));
   for (const div of plots()) {
     div.zoomed = div.dataset.figure === "step" ? range => { div.stepView = range; draw(div); } : range => show(range || [0, END]);

@@ -66,7 +66,7 @@ def test_several_models_and_a_quantile_share_the_table(shown: Shown, width: int)
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_front_has_every_budget_and_of_all_plans_tried_the_first_and_the_last(shown: Shown, width: int) -> None:
-    many = planning(storage_front=[FrontPoint(300.0 + index, 10**9, 10**9, 4 + index) for index in range(15)])
+    many = planning(storage_front=[FrontPoint(300.0 + index, 10**9, 10**9, 4 + index, {}) for index in range(15)])
     by_budget, by_storage = shown(width, lambda: print_front(many)).strip().split("\n\n")
     assert by_budget.splitlines()[:3] == [
         "fastest plans by budget",
