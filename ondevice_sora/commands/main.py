@@ -12,6 +12,7 @@ from ondevice_sora import __version__
 from ondevice_sora.base.errors import nearest
 from ondevice_sora.base.interrupts import check
 from ondevice_sora.commands.common import EXIT_FITS, EXIT_UNUSABLE, guarded
+from ondevice_sora.commands.completion import answer, is_asked
 from ondevice_sora.commands.parser import Parser
 
 VERBS = {
@@ -28,6 +29,7 @@ VERBS = {
     "schedule": "write the schedule of an export for a device, as `simulate` plays it",
     "validate": "compare the simulator with published figures, and our networks with references and exports",
     "report": "one HTML page from one or more traces",
+    "completion": "print what makes bash, zsh or fish complete these commands",
 }
 
 ABOUT = "Predict how a block-partitioned Core ML model runs on an iPhone: time, memory, and whether iOS ends it."
@@ -35,6 +37,8 @@ EXAMPLE = "example: ondevice-sora simulate app-256-all --device iphone15pro --re
 
 
 def main(arguments: list[str] | None = None) -> int:
+    if arguments is None and is_asked():
+        answer(whole_parser())
     return guarded(lambda: _run(sys.argv[1:] if arguments is None else arguments), is_program=arguments is None)
 
 
@@ -59,6 +63,16 @@ def _run(arguments: list[str]) -> int:
 
 def _module(verb: str) -> Any:
     return import_module(f"ondevice_sora.commands.{verb}")
+
+
+def whole_parser() -> Parser:
+    """What `ondevice-sora` accepts, all verbs together."""
+    parser = Parser(prog="ondevice-sora")
+    parser.add_argument("--version", action="store_true")
+    verbs = parser.add_subparsers(dest="verb")
+    for verb, purpose in VERBS.items():
+        _module(verb).add_arguments(verbs.add_parser(verb, help=purpose))
+    return parser
 
 
 def verb_parser(verb: str) -> Parser:

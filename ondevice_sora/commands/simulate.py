@@ -22,6 +22,7 @@ from ondevice_sora.commands.common import (
     shown,
     whole_number,
 )
+from ondevice_sora.commands.completion import answer, is_asked
 from ondevice_sora.commands.options import (
     add_conditions,
     add_device,
@@ -278,15 +279,21 @@ def _write(traces: list[Trace], outputs: dict[str, Path]) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    if arguments is None and is_asked():
+        answer(_parser())
     return guarded(lambda: _run(arguments), is_program=arguments is None)
 
 
 def _run(arguments: list[str] | None) -> int:
     """Raises UserError."""
+    return run(_parser().parse_args(arguments))
+
+
+def _parser() -> Parser:
     parser = Parser(prog="simulate", description=__doc__, epilog=EXAMPLES)
     parser.add_argument("--version", action="version", version=f"simulate {__version__}")
     add_arguments(parser)
-    return run(parser.parse_args(arguments))
+    return parser
 
 
 if __name__ == "__main__":
