@@ -189,11 +189,11 @@ def test_bars_are_told_as_python_wrote_them(page: Page, trace: Trace, long: Trac
     page.open([trace])
     hover = "return arguments[0].data[0].hovertext"
     assert page.js(hover, page.plots("lanes")[0])[0] == (
-        "<b>encode</b><br>First load, 2.00 s<br>Text encoder, step 0<br>0.000 s to 2.000 s<br>100 MB read"
+        "<b>encode</b><br>First load, 2.00 s<br>text_encoder, step 0<br>0.000 s to 2.000 s<br>100 MB read"
     )
     page.open([long])
     told = page.js(hover, page.plots("lanes")[0])
-    assert "<b>Denoiser, step 7</b><br>30 loads, 12.0 s<br>busy 41 % of 29.4 s<br>3:29.60 min to 3:59.00 min" in told
+    assert "<b>denoiser, step 7</b><br>30 loads, 12.0 s<br>busy 41 % of 29.4 s<br>3:29.60 to 3:59.00" in told
 
 
 def test_the_chart_of_a_search_names_its_plans_by_letter(page: Page, search_report: SearchReport) -> None:
