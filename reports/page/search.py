@@ -213,13 +213,14 @@ def _pareto(report: SearchReport, rows: list[PlannedRow]) -> dict[str, Any]:
     for point in points:
         point["y"] /= 60.0 if is_long else 1.0
     xs = [point["x"] for point in points]
-    budget = planning.budget_bytes / 1e9
+    budget, limit = planning.budget_bytes / 1e9, report.chosen.trace.limit_bytes / 1e9
     reach = 0.06 * (max(xs) - min(xs))
     return {
         "front": front,
         "near": near,
         "plans": plans,
         "budget": budget if min(xs) - reach < budget < max(xs) + reach else None,
+        "limit": limit if limit < max(xs) + 5 * reach else None,
         "across": "peak footprint, GB",
         "upward": f"total time, {'min' if is_long else 's'}",
     }

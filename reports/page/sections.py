@@ -10,6 +10,7 @@ from typing import NamedTuple
 from ondevice_sora.base.units import format_bytes, format_change, format_percent, format_seconds
 from ondevice_sora.records.result import Result, WhatIf
 from ondevice_sora.records.trace import Trace
+from ondevice_sora.reports.advice import AdviceRow, advice_rows
 from ondevice_sora.reports.page.memory import Blocks, PeakView, blocks_view, peak_view
 from ondevice_sora.reports.page.provenance import Source, source_of
 from ondevice_sora.reports.rows import (
@@ -86,6 +87,7 @@ class Run(NamedTuple):
     kind: str
     verdict: Verdict
     facts: list[Fact]
+    advice: list[AdviceRow]
     cards: list[Card]
     lanes_label: str
     num_lanes: int
@@ -115,6 +117,7 @@ def run_of(trace: Trace, name: str, index: int) -> Run:
         kind=kind_word(trace),
         verdict=verdict(trace),
         facts=facts(trace),
+        advice=advice_rows(trace),
         cards=[_card(what, total_s(trace)) for what in trace.result.what_ifs] if trace.result is not None else [],
         lanes_label=f"Timeline of {name}: lanes {', '.join(lanes)}",
         num_lanes=len(lanes),
