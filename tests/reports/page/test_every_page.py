@@ -21,8 +21,8 @@ from ondevice_sora.reports.page.report import render, render_plan
 from ondevice_sora.reports.page.search import render_search
 
 KINDS = (
-    "prediction", "killed", "measured", "two", "three", "predicted and measured", "limits far apart", "explained", "search",
-    "quality", "full size", "full size, three",
+    "prediction", "killed", "measured", "two", "three", "predicted and measured", "limits far apart", "explained",
+    "search", "quality", "full size", "full size, three",
 )  # fmt: skip
 FITTED = "return [...document.querySelectorAll('.plot')].every(p => !p.clientWidth || p.layout.width <= p.clientWidth)"
 CUT_OFF = """
