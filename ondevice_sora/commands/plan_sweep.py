@@ -8,6 +8,7 @@ from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.folders import locked
 from ondevice_sora.commands.common import (
     EXIT_FITS,
+    distinct,
     needing,
     output_path,
     progress_bar,
@@ -23,7 +24,10 @@ def add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
         "--processes", type=whole_number(1, 1024), metavar="N", help="local processes (default: one per core)"
     )
     parser.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler to give the work to, tcp://host:8786")
-    parser.add_argument("--force", action="store_true", help="overwrite the table if it exists")
+    parser.add_argument(
+        "--report", nargs="?", const="", metavar="HTML", help="write a page (default: TABLE's with .html)"
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite files that exist")
 
 
 def run_sweep(options: argparse.Namespace) -> int:
@@ -39,6 +43,11 @@ def run_sweep(options: argparse.Namespace) -> int:
     path = output_path(options.output or "", f"{Path(options.grid).stem}.csv", options.force, [options.grid])
     if path.suffix not in (".csv", ".parquet"):
         raise UserError("a table is CSV or Parquet", str(path), "Name a .csv or .parquet file.")
+    outputs = [path]
+    if options.report is not None:
+        beside = str(path.with_suffix(".html"))
+        outputs.append(output_path(options.report, beside, options.force, [options.grid]))
+        distinct(outputs)
     if path.suffix == ".parquet":
         with needing("sweep"):
             import pyarrow  # noqa: F401
@@ -56,9 +65,15 @@ def run_sweep(options: argparse.Namespace) -> int:
             interrupted.add_note(f"{kept}; the same command goes on from them")
             raise
         write_table(rows, path)
+        if options.report is not None:
+            from ondevice_sora.provenance import provenance
+            from ondevice_sora.reports.page.sweep import write_sweep
+
+            write_sweep(rows, Path(options.grid).stem, outputs[1], provenance(options.command))
         journal.remove()
     refused = sum(row["verdict"] == "refused" for row in rows)
     killed = sum(row["verdict"] == "killed" for row in rows)
     print(f"{len(rows)} combinations: {len(rows) - refused - killed} fit, {killed} killed, {refused} refused")
-    print(f"Wrote {path}")
+    for written in outputs:
+        print(f"Wrote {written}")
     return EXIT_FITS
