@@ -154,11 +154,10 @@ def _outputs(options: argparse.Namespace, names: list[str]) -> dict[str, Path]:
     stem = options.model or Path(names[0]).stem
     suffixes = {"report": ".html", "trace": ".trace.json", "perfetto": ".perfetto.json"}
     wanted = {kind: getattr(options, kind) for kind in suffixes if getattr(options, kind) is not None}
-    for kind in ("trace", "perfetto"):
-        if kind in wanted and len(names) > 1:
-            raise UserError(f"--{kind} writes one plan, but {len(names)} are given", mend="Give one --plan at a time.")
-        if kind in wanted and options.loading == BOTH:
-            raise UserError(f"--{kind} writes one run, and --loading {BOTH} makes two", mend="Name one of them.")
+    if "trace" in wanted and len(names) > 1:
+        raise UserError(f"--trace writes one plan, but {len(names)} are given", mend="Give one --plan at a time.")
+    if "trace" in wanted and options.loading == BOTH:
+        raise UserError(f"--trace writes one run, and --loading {BOTH} makes two", mend="Name one of them.")
     inputs = [*names, options.device]
     outputs = {
         kind: output_path(given, f"{stem}{suffixes[kind]}", options.force, inputs) for kind, given in wanted.items()
@@ -271,7 +270,7 @@ def _write(traces: list[Trace], outputs: dict[str, Path]) -> None:
         elif kind == "perfetto":
             from ondevice_sora.reports.perfetto import write_perfetto
 
-            write_perfetto(traces[0], path)
+            write_perfetto(traces, path)
         else:
             from ondevice_sora.reports.page.report import write_report
 
