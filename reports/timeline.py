@@ -87,7 +87,7 @@ def span_columns(trace: Trace, components: list[str]) -> dict[str, Any]:
         "step": [span.step for span in spans],
         "block": [at[span.block] for span in spans],
         "start": [_round(span.start_s) for span in spans],
-        "end": [_round(span.end_s) for span in spans],
+        "seconds": [_round(span.seconds) for span in spans],
         "cold": [int(span.cold and span.action == "load") for span in spans],
         "pass": [pass_at[_pass_of(span)] for span in spans],
         "told": [span_text(span, unit) for span in spans],

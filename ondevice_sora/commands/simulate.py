@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from ondevice_sora.plans.schema import LoadedPlan
     from ondevice_sora.records.ladder import Ladder
     from ondevice_sora.records.trace import Trace
+    from ondevice_sora.simulator.changes.advice import Names
+    from ondevice_sora.simulator.simulate import Simulation
 
 DEFAULT_PLAN = "ours-256"
 LOADINGS = get_args(Loading)
@@ -112,11 +114,13 @@ def run(options: argparse.Namespace) -> int:
     if names_several(options.device):
         return _which_phones(options, names)
     outputs = _outputs(options, names)
-    plans = [plan for name in names for plan in _loaded(name, options)]
-    is_kept = bool(outputs)
-    traces = [_simulate(plan, options, with_what_ifs=is_kept or options.json, is_kept=is_kept) for plan in plans]
-    _write(traces, outputs)
-    shown(lambda: _show(traces, as_json=options.json))
+    plans = [(name, plan) for name in names for plan in _loaded(name, options)]
+    if len(plans) == 1 and not outputs and not options.json:
+        traces = [_shown_before_advice(*plans[0], options)]
+    else:
+        traces = [_simulate(*plan, options, is_kept=bool(outputs)) for plan in plans]
+        _write(traces, outputs)
+        shown(lambda: _show(traces, as_json=options.json))
     for path in outputs.values():
         print(f"Wrote {path}", file=sys.stderr)
     is_killed = any(trace.result is not None and trace.result.is_killed for trace in traces)
@@ -161,23 +165,24 @@ def _outputs(options: argparse.Namespace, names: list[str]) -> dict[str, Path]:
     return outputs
 
 
-def _simulate(loaded: LoadedPlan, options: argparse.Namespace, with_what_ifs: bool, is_kept: bool) -> Trace:
+def _shown_before_advice(name: str, loaded: LoadedPlan, options: argparse.Namespace) -> Trace:
+    """Print the answer, which comes at once, and then what to change, which takes as long again."""
+    from ondevice_sora.reports.terminal.summary import print_advice, print_answer
+
+    simulation = _played(loaded, options, with_what_ifs=False)
+    check()
+    shown(lambda: print_answer(simulation.trace))
+    advised = simulation.advised(_names(name, options))
+    check()
+    shown(lambda: print_advice(advised.trace))
+    return advised.trace
+
+
+def _simulate(name: str, loaded: LoadedPlan, options: argparse.Namespace, is_kept: bool) -> Trace:
     """`is_kept` says that something is written of it: then it says where it comes from."""
     from msgspec.structs import replace
 
-    from ondevice_sora.simulator.simulate import simulate
-
-    if options.entitlement:
-        loaded = loaded.changed(memory=replace(loaded.plan.memory, entitlement=True))
-    simulation = simulate(
-        loaded,
-        options.device,
-        memory_limit=options.memory_limit,
-        os_version=options.os,
-        is_thermal=options.thermal,
-        with_what_ifs=with_what_ifs,
-        repeat=options.repeat or 1,
-    )
+    simulation = _played(loaded, options, with_what_ifs=is_kept or options.json).advised(_names(name, options))
     check()
     if not is_kept:
         return simulation.trace
@@ -185,6 +190,30 @@ def _simulate(loaded: LoadedPlan, options: argparse.Namespace, with_what_ifs: bo
 
     made = provenance(options.command, loaded, simulation.prepared.setting.profile)
     return replace(simulation.trace, provenance=made)
+
+
+def _played(loaded: LoadedPlan, options: argparse.Namespace, with_what_ifs: bool) -> Simulation:
+    from ondevice_sora.simulator.simulate import simulate
+
+    return simulate(
+        loaded,
+        options.device,
+        memory_limit=options.memory_limit,
+        os_version=options.os,
+        is_thermal=options.thermal,
+        with_what_ifs=with_what_ifs,
+        repeat=options.repeat or 1,
+        with_advice=False,
+    )
+
+
+def _names(name: str, options: argparse.Namespace) -> Names | None:
+    """What a search for a better plan is told; none for what a plan file does not say as it is simulated."""
+    from ondevice_sora.simulator.changes.advice import Names
+
+    if options.model is not None or options.loading is not None or options.entitlement:
+        return None
+    return Names(name, options.device)
 
 
 def _loaded(name: str, options: argparse.Namespace) -> list[LoadedPlan]:
@@ -199,13 +228,19 @@ def _loaded(name: str, options: argparse.Namespace) -> list[LoadedPlan]:
 
 def _named(name: str, options: argparse.Namespace) -> LoadedPlan:
     """Raises UserError."""
+    from msgspec.structs import replace
+
     if options.model is not None:
         from ondevice_sora.simulator.whole import whole_plan
 
-        return whole_plan(options.model, options.video)
-    from ondevice_sora.plans.schema import load_plan
+        loaded = whole_plan(options.model, options.video)
+    else:
+        from ondevice_sora.plans.schema import load_plan
 
-    return load_plan(name)
+        loaded = load_plan(name)
+    if options.entitlement:
+        loaded = loaded.changed(memory=replace(loaded.plan.memory, entitlement=True))
+    return loaded
 
 
 def _check_model(options: argparse.Namespace) -> None:

@@ -30,4 +30,4 @@ def csv_download(stem: str, heads: Sequence[str], rows: Iterable[Sequence[object
 
 
 def _link(kind: str, text: str) -> str:
-    return f"data:text/{kind};charset=utf-8,{quote(text)}"
+    return f"data:text/{kind};charset=utf-8,{quote(text, safe=',;:/+()')}"

@@ -336,6 +336,7 @@ for (const button of document.querySelectorAll(".fold")) {
 }
 Object.assign(FIGURES, {lanes: lanesFigure, memory: memoryFigure, step: stepFigure});
 start(() => {
+  for (const {spans} of DATA.traces) spans.end = spans.seconds.map((seconds, i) => spans.start[i] + seconds);
   END = 1.012 * Math.max(1e-6, ...DATA.traces.map(t => Math.max(t.total, t.kill ? t.kill.time : 0)));
   for (const div of plots()) {
     div.zoomed = div.dataset.figure === "step" ? range => { div.stepView = range; draw(div); } : range => show(range || [0, END]);
