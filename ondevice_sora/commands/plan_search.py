@@ -270,6 +270,8 @@ def _which_phones(options: argparse.Namespace) -> int:
     from ondevice_sora.plans.schema import load_plan
     from ondevice_sora.simulator.core_ai import assumptions
     from ondevice_sora.simulator.ladder import ladder
+    from ondevice_sora.simulator.prepare import model_of
+    from ondevice_sora.simulator.unpriced import unpriced_in
 
     unused = ("memory", "evaluations", "steps", "quality", "output", "pareto", "front", "report", "state")
     refuse_without_effect(options, unused, "with several devices", "Leave it out, or name one device.")
@@ -287,7 +289,8 @@ def _which_phones(options: argparse.Namespace) -> int:
             kill_share=row.kill_share,
         )
 
-    notes = assumptions(load_plan(MODELS.get(options.model, options.model)).plan)
+    loaded = load_plan(MODELS.get(options.model, options.model))
+    notes = [*filter(None, [unpriced_in(model_of(loaded).model)]), *assumptions(loaded.plan)]
     found = ladder(options.model, devices_of(options.device), attempt, notes)
     return show_ladders([found], as_json=options.json)
 

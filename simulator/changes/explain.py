@@ -39,6 +39,7 @@ from ondevice_sora.simulator.search.lower_bound import lower_bound
 from ondevice_sora.simulator.search.moves import moves
 from ondevice_sora.simulator.search.problem import Problem, problem_of
 from ondevice_sora.simulator.search.search import WINDOWS
+from ondevice_sora.simulator.unpriced import unpriced_caution
 
 DRAWS = 40
 MORE_BYTES = 100_000_000
@@ -90,7 +91,11 @@ def explain(prepared: Prepared) -> Explanation:
         components=_components(prepared),
         reasons=reasons,
         flips=_flips(reasons),
-        notes=[*([] if plan.memory.budget is not None else [NO_BUDGET]), *assumptions(plan)],
+        notes=[
+            *filter(None, [unpriced_caution(prepared)]),
+            *([] if plan.memory.budget is not None else [NO_BUDGET]),
+            *assumptions(plan),
+        ],
     )
 
 
