@@ -145,7 +145,7 @@ def of_a_corpus() -> None:
 
 def of_weights() -> None:
     parts = [
-        PartReport("text_encoder", "complete", {"a.safetensors": 9 * 10**9}, 219, 4_762_000_000, ["float32"], "24 deep"),
+        PartReport("text_encoder", "complete", {"a.safetensors": 9 * 10**9}, 219, 4_762_000_000, ["float32"], "24"),
         PartReport("tokenizer", "complete", {"spiece.model": 792_000}),
     ]  # fmt: skip
     weights.print_weights(WeightsReport("opensora", "opensora", parts, ["a note"]))
