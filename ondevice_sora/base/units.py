@@ -103,6 +103,8 @@ def _in_column(value: float) -> str:
 
 def _clock(seconds: float, digits: int) -> str:
     """2:03.42, 1:02:03.4."""
+    if seconds < 0:
+        return f"{MINUS}{_clock(-seconds, digits)}"
     minutes, rest = divmod(round(seconds, digits), 60)
     hours, minutes = divmod(int(minutes), 60)
     told = f"{rest:0{digits + 3}.{digits}f}"

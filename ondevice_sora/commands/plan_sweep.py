@@ -8,6 +8,7 @@ from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.folders import locked
 from ondevice_sora.commands.common import (
     EXIT_FITS,
+    distinct,
     json_text,
     needing,
     output_path,
@@ -28,6 +29,9 @@ def add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler to give the work to, tcp://host:8786")
     add_conditions(parser)
     add_json(parser)
+    parser.add_argument(
+        "--report", nargs="?", const="", metavar="HTML", help="write a page (default: TABLE's with .html)"
+    )
     add_force(parser)
 
 
@@ -44,6 +48,11 @@ def run_sweep(options: argparse.Namespace) -> int:
     path = output_path(options.output or "", f"{Path(options.grid).stem}.csv", options.force, [options.grid])
     if path.suffix not in (".csv", ".parquet"):
         raise UserError("a table is CSV or Parquet", str(path), "Name a .csv or .parquet file.")
+    outputs = [path]
+    if options.report is not None:
+        beside = str(path.with_suffix(".html"))
+        outputs.append(output_path(options.report, beside, options.force, [options.grid]))
+        distinct(outputs)
     if path.suffix == ".parquet":
         with needing("sweep"):
             import pyarrow  # noqa: F401
@@ -61,6 +70,11 @@ def run_sweep(options: argparse.Namespace) -> int:
             interrupted.add_note(f"{kept}; the same command goes on from them")
             raise
         write_table(rows, path)
+        if options.report is not None:
+            from ondevice_sora.provenance import provenance
+            from ondevice_sora.reports.page.sweep import write_sweep
+
+            write_sweep(rows, Path(options.grid).stem, outputs[1], provenance(options.command))
         journal.remove()
     refused = sum(row["verdict"] == "refused" for row in rows)
     killed = sum(row["verdict"] == "killed" for row in rows)
@@ -69,5 +83,5 @@ def run_sweep(options: argparse.Namespace) -> int:
         print(json_text({"rows": rows, "fit": fit, "killed": killed, "refused": refused}))
     else:
         print(f"{len(rows)} combinations: {fit} fit, {killed} killed, {refused} refused")
-    wrote(path)
+    wrote(*outputs)
     return EXIT_FITS

@@ -137,13 +137,15 @@ def _which_phones(options: argparse.Namespace, names: list[str], devices: list[s
     refuse_without_effect(options, unused, "with several devices", "Leave it out, or name one device.")
     from ondevice_sora.simulator.core_ai import assumptions
     from ondevice_sora.simulator.ladder import ladder, simulated
+    from ondevice_sora.simulator.prepare import model_of
+    from ondevice_sora.simulator.unpriced import unpriced_in
 
     def tried(loaded: LoadedPlan) -> Ladder:
         return ladder(
             loaded.plan.name,
             devices_of(devices),
             lambda device, rung: simulated(loaded, device.key, rung, options.os, options.thermal),
-            assumptions(loaded.plan),
+            [*filter(None, [unpriced_in(model_of(loaded).model)]), *assumptions(loaded.plan)],
         )
 
     return show_ladders([tried(loaded) for loaded in _loaded(names[0], options)], as_json=options.json)
@@ -154,11 +156,10 @@ def _outputs(options: argparse.Namespace, names: list[str]) -> dict[str, Path]:
     stem = options.model or Path(names[0]).stem
     suffixes = {"report": ".html", "trace": ".trace.json", "perfetto": ".perfetto.json"}
     wanted = {kind: getattr(options, kind) for kind in suffixes if getattr(options, kind) is not None}
-    for kind in ("trace", "perfetto"):
-        if kind in wanted and len(names) > 1:
-            raise UserError(f"--{kind} writes one plan, but {len(names)} are given", mend="Give one --plan at a time.")
-        if kind in wanted and options.loading == BOTH:
-            raise UserError(f"--{kind} writes one run, and --loading {BOTH} makes two", mend="Name one of them.")
+    if "trace" in wanted and len(names) > 1:
+        raise UserError(f"--trace writes one plan, but {len(names)} are given", mend="Give one --plan at a time.")
+    if "trace" in wanted and options.loading == BOTH:
+        raise UserError(f"--trace writes one run, and --loading {BOTH} makes two", mend="Name one of them.")
     inputs = [*names, options.device]
     outputs = {
         kind: output_path(given, f"{stem}{suffixes[kind]}", options.force, inputs) for kind, given in wanted.items()
@@ -271,7 +272,7 @@ def _write(traces: list[Trace], outputs: dict[str, Path]) -> None:
         elif kind == "perfetto":
             from ondevice_sora.reports.perfetto import write_perfetto
 
-            write_perfetto(traces[0], path)
+            write_perfetto(traces, path)
         else:
             from ondevice_sora.reports.page.report import write_report
 

@@ -164,8 +164,26 @@ def test_what_is_written_is_what_it_claims_to_be(run, here):
     assert trace.result is not None
     assert trace.total_s == trace.result.total_s
     events = json.loads((here / "small.perfetto.json").read_text())["traceEvents"]
-    assert sum(event["ph"] == "X" for event in events) == len(trace.spans)
+    assert sum(event["ph"] == "X" and event["tid"] > 1 for event in events) == len(trace.spans)
     assert (here / "small.html").read_text().lstrip().lower().startswith("<!doctype html>")
+
+
+def processes(path):
+    events = json.loads(path.read_text())["traceEvents"]
+    return [event["args"]["name"] for event in events if event["name"] == "process_name"]
+
+
+def test_several_plans_lie_beside_each_other_in_one_perfetto_trace(run, here):
+    assert run("simulate --plan small.yaml --plan whole.yaml --perfetto").status == 3
+    assert len(set(processes(here / "small.perfetto.json"))) == 2
+
+
+def test_a_report_of_traces_writes_them_for_perfetto_too(run, here):
+    run("simulate --plan small.yaml --trace")
+    ran = run("ondevice-sora report small.trace.json small.trace.json --perfetto")
+    assert (ran.status, ran.out) == (0, "Wrote small.html\nWrote small.perfetto.json\n")
+    assert len(processes(here / "small.perfetto.json")) == 2
+    assert "the file exists already" in run("ondevice-sora report small.trace.json -o a.html --perfetto small.html").err
 
 
 def test_a_killed_plan_still_leaves_its_report_and_trace(run, here):
