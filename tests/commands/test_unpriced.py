@@ -41,8 +41,8 @@ def here(tmp_path, monkeypatch):
         "simulate --plan plan.yaml",
         "simulate --plan plan.yaml --plan small",
         "simulate --plan plan.yaml --device iphone15pro,iphone16pro",
-        "plan search --plan plan.yaml --seconds 1",
-        "plan explain --plan plan.yaml",
+        "plan search plan.yaml --seconds 1",
+        "plan explain plan.yaml",
     ],
 )
 @pytest.mark.usefixtures("here")
