@@ -170,8 +170,9 @@ def search_variants(
         except UserError as error:
             if before is None and number == len(variants) - 1:
                 raise
-            chosen = {**variant.precision}, {**variant.compute_units}
-            yield RefusedVariant(variant.evaluations, *chosen, error.what, variant.branches)
+            yield RefusedVariant(
+                variant.evaluations, {**variant.precision}, {**variant.compute_units}, error.what, variant.branches
+            )
             continue
         before = held
         yield _point(variant, held, found.bound, found.ending == "optimum" and held.best is found.best)
