@@ -12,6 +12,7 @@ import msgspec
 from ondevice_sora.base.quantities import Bytes, Count, Seconds, Share
 from ondevice_sora.base.text import Line
 from ondevice_sora.profiles.figures import Mark
+from ondevice_sora.records.advice import Advice
 from ondevice_sora.records.memory import Kept, Peak, Residents
 
 Verdict = Literal["fits", "killed"]
@@ -127,7 +128,7 @@ class Result(msgspec.Struct, frozen=True):
     killed_by: Line | None
     busy_share: dict[Line, Share]
     bounded_by: Line
-    advice: list[Line]
+    advice: list[Advice]
     marks: dict[Mark, Share]
     bounds: Bounds
     num_evaluations: Count

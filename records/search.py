@@ -50,16 +50,17 @@ class PlannedRow(msgspec.Struct, frozen=True):
 
 
 class FrontPoint(msgspec.Struct, frozen=True):
-    """A plan that no other plan tried beats in both seconds and bytes (of storage), or packages."""
+    """A plan, as a plan file has it, that no other plan tried beats in both seconds and stored bytes, or packages."""
 
     total_s: float
     peak_bytes: int
     stored_bytes: int
     num_packages: int
+    plan: dict[str, Any]
 
 
 class BudgetPoint(FrontPoint, frozen=True):
-    """The best plan of a search within a budget of its own, and the plan itself, as a plan file has it.
+    """The best plan of a search within a budget of its own.
 
     kill_share    as in PlannedRow
     gap, ending   as in Planning
@@ -69,7 +70,6 @@ class BudgetPoint(FrontPoint, frozen=True):
     kill_share: float
     gap: float | None
     ending: str
-    plan: dict[str, Any]
 
 
 class VariantPoint(BudgetPoint, frozen=True):

@@ -85,7 +85,7 @@ def changes(explanation: Explanation) -> dict[str, list[Change]]:
     """What each thing is worth, by group."""
     groups: dict[str, list[Change]] = {}
     for reason in explanation.reasons:
-        groups.setdefault(reason.group, []).append(_change(reason))
+        groups.setdefault(reason.group, []).append(change_of(reason))
     return groups
 
 
@@ -99,7 +99,8 @@ def row_meanings(rows: Sequence[PlannedRow]) -> list[tuple[str, str]]:
     return list(found.items())
 
 
-def _change(reason: Reason) -> Change:
+def change_of(reason: Reason) -> Change:
+    """In words, each quantity in the unit that suits it."""
     peak = reason.peak_change_bytes
     return Change(
         title=f"{reason.title} ({reason.note})" if reason.note else reason.title,

@@ -20,6 +20,7 @@ import msgspec
 
 from ondevice_sora.base import children
 from ondevice_sora.base.errors import UserError, nearest
+from ondevice_sora.base.files.keys import means
 from ondevice_sora.base.files.opening import read_bytes
 from ondevice_sora.base.files.reading import read_yaml
 from ondevice_sora.base.installation import how_to_install
@@ -38,7 +39,7 @@ _COUNTING = Path(__file__).parents[2] / "runtime" / "describe"
 class InChunks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Attention for so many queries at a time: the scores of no others are alive."""
 
-    chunk: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+    chunk: Annotated[int, msgspec.Meta(ge=1, le=1_000_000), means("Queries at a time.")]
 
 
 Attention = Literal["fused", "scores"] | InChunks
@@ -49,20 +50,35 @@ Tokens = Annotated[int, msgspec.Meta(ge=1, le=4096)]
 
 
 class ConfiguredModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A model that is described from its config, at the plan's shape.
+    """A model that is described from its config, at the plan's shape."""
 
-    config      a shipped config, a pipeline's folder, or one config file (paths start at the plan's folder)
-    attention   `fused`: scores are never in memory; `scores`: they are, for all heads, and the softmax writes a second
-                copy; {chunk: n}: they are for n queries at a time
-    embeddings  `stored`: the table of token embeddings is in its package; `rows`: the app looks the prompt's rows up
-                in a file and gives them to the model
-    decoder_tile   side of the decoder's tiles in pixels; none: the decoder takes whole pictures
-    """
-
-    config: Annotated[str, LINE, msgspec.Meta(min_length=1, max_length=400)]
-    attention: Attention = "fused"
-    embeddings: Embeddings = "stored"
-    decoder_tile: Side | None = None
+    config: Annotated[
+        str,
+        LINE,
+        msgspec.Meta(min_length=1, max_length=400),
+        means("A config that ships, a pipeline's folder, or one config file. Paths start from the plan's folder."),
+    ]
+    attention: Annotated[
+        Attention,
+        means(
+            "`fused`: attention scores are never in memory. `scores`: those of all heads are, twice. `{chunk: n}`: "
+            "those of n queries at a time."
+        ),
+    ] = "fused"
+    embeddings: Annotated[
+        Embeddings,
+        means(
+            "`stored`: the table of token embeddings is in its package. `rows`: the app looks the prompt's rows up in "
+            "a file."
+        ),
+    ] = "stored"
+    decoder_tile: Annotated[
+        Side | None,
+        means(
+            "Side of the decoder's tiles in pixels; they overlap by a quarter. Without it the decoder takes whole "
+            "pictures."
+        ),
+    ] = None
 
 
 class Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

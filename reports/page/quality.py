@@ -58,18 +58,19 @@ def write_evaluation(results: Evaluation, folder: Path, path: Path) -> None:
 def render_quality(results: Evaluation, folder: Path) -> str:
     """The whole page as text: self-contained, the same for the same results."""
     groups = _points(results)
+    is_charted = sum(len(points) for points in groups.values()) > 1
     return page(
         "quality.html",
         title=f"LPL and TDTM measured: {results.plan}",
-        assets=("quality.css", "quality.js"),
-        figures={"plane": _plane(results, groups)},
+        assets=("quality.css", "lines.js"),
+        figures={"plane": _plane(results, groups) if is_charted else None},
         results=results,
         sample=sample_text(results),
         findings=findings(results),
         columns=[column.heading for column in COLUMNS],
         rows=[(row.title, _cells(row)) for row in results.rows],
         groups=[group for group in GROUPS if group.name in groups],
-        is_charted=sum(len(points) for points in groups.values()) > 1,
+        is_charted=is_charted,
         published=published_quality(),
         published_columns=("Technique", "Place", *PUBLISHED_HEADINGS),
         published_cells=[(each, published_cells(each, results)) for each in published_quality().techniques],
@@ -107,16 +108,21 @@ def _plane(results: Evaluation, groups: dict[str, list[dict[str, Any]]]) -> dict
     return {
         "groups": [
             {
+                "name": group.name,
                 "color": group.color,
+                "dash": "solid",
                 "isLine": group.is_line,
                 "points": sorted(groups[group.name], key=lambda point: float(point["x"])),
             }
             for group in GROUPS
             if group.name in groups
         ],
-        "most": results.num_steps,
         "across": "network evaluations",
         "upward": "PSNR, dB",
+        "from": 0,
+        "to": 1.02 * results.num_steps,
+        "places": None,
+        "limit": None,
     }
 
 

@@ -155,7 +155,7 @@ def denoised(
     fps = torch.tensor([request.fps])
 
     def denoise(latents: Tensor, timesteps: Tensor, *, step: int, merge: bool) -> Tensor:
-        parts = zip(*(each.chunk(request.branch_runs) for each in (latents, timesteps, captions)), strict=True)
+        parts = zip(*(torch.split(each, request.batch) for each in (latents, timesteps, captions)), strict=True)
         states = [model.denoiser.initial_state(*part, fps=fps, text_mask=token_mask) for part in parts]
         return torch.cat([each["velocity"] for each in player.play_each(DENOISER, states)])
 

@@ -170,9 +170,9 @@ def search_variants(
         except UserError as error:
             if before is None and number == len(variants) - 1:
                 raise
-            yield RefusedVariant(
-                variant.evaluations, {**variant.precision}, {**variant.compute_units}, error.what, variant.branches
-            )
+            precision: dict[str, str] = {**variant.precision}
+            units: dict[str, str] = {**variant.compute_units}
+            yield RefusedVariant(variant.evaluations, precision, units, error.what, variant.branches)
             continue
         before = held
         yield _point(variant, held, found.bound, found.ending == "optimum" and held.best is found.best)

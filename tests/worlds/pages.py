@@ -53,8 +53,13 @@ def unpacked(page: str) -> dict[str, Any]:
     """What the page's figures are drawn from."""
     packed = re.search(r'id="data">([^<]*)<', page)
     assert packed is not None
-    data: dict[str, Any] = json.loads(zlib.decompress(base64.b64decode(packed[1]), wbits=-zlib.MAX_WBITS))
+    data: dict[str, Any] = json.loads(inflated(packed[1]))
     return data
+
+
+def inflated(packed: str) -> str:
+    """What `templating.packed` packed."""
+    return zlib.decompress(base64.b85decode(packed.replace(".", "<")), wbits=-zlib.MAX_WBITS).decode()
 
 
 def outside_references(page: str) -> list[tuple[str, str, str]]:

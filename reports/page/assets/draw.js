@@ -1,14 +1,25 @@
 /* What the figures of every page share: unpacking, looks, and drawing anew for the width, the colour scheme and print.
 
-A page's own script puts functions into FIGURES, each from a <div class="plot"> to what Plotly draws in it, and calls
-`start`. Figures place what Python wrote: every quantity in words comes with the data. */
+A page's own script puts functions into FIGURES, each from a <div class="plot"> (and whether it is to stand by itself) to
+what Plotly draws in it, and calls `start`. Figures place what Python wrote: every quantity in words comes with the data. */
 const FIGURES = {};
 let DATA = null, printing = false;
 
 /* ---- unpacking ---- */
+/* Four bytes of every five characters: base 85 as Python's base64.b85encode writes it, with "." for "<". */
+const DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;.=>?@^_`{|}~";
+function bytesOf(text) {
+  const values = new Uint8Array(128), groups = Math.ceil(text.length / 5), bytes = new DataView(new ArrayBuffer(4 * groups));
+  [...DIGITS].forEach((digit, value) => { values[digit.charCodeAt(0)] = value; });
+  for (let group = 0; group < groups; group++) {
+    let word = 0;
+    for (let i = 5 * group; i < 5 * group + 5; i++) word = 85 * word + (i < text.length ? values[text.charCodeAt(i)] : 84);
+    bytes.setUint32(4 * group, word);
+  }
+  return bytes.buffer.slice(0, 4 * groups - (5 * groups - text.length));
+}
 async function unpacked(id) {
-  const characters = atob(document.getElementById(id).textContent), bytes = new Uint8Array(characters.length);
-  for (let i = 0; i < bytes.length; i++) bytes[i] = characters.charCodeAt(i);
+  const bytes = bytesOf(document.getElementById(id).textContent);
   return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"))).text();
 }
 /* Resolves once the text has been painted, or soon where nothing is painted: in a tab that nobody looks at. */
@@ -17,6 +28,7 @@ let begun = null;
 /* Each script of a page says what to do once the figures can be drawn; they are unpacked once. */
 function start(ready) { begun = (begun || begin()).then(isDone => { if (isDone) ready(); return isDone; }); }
 async function begin() {
+  if (!plots().length) return false;
   await painted();
   try {
     const [data, plotly] = await Promise.all([unpacked("data"), unpacked("plotly")]);
@@ -37,8 +49,8 @@ async function begin() {
     if (root.clientWidth !== lastWidth) { lastWidth = root.clientWidth; redrawSoon(); }
   }).observe(root);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redrawSoon);
-  addEventListener("beforeprint", () => { printing = true; drawAll(); });
-  addEventListener("afterprint", () => { printing = false; redrawSoon(); });
+  addEventListener("beforeprint", () => { printing = true; root.classList.add("printing"); drawAll(); });
+  addEventListener("afterprint", () => { printing = false; root.classList.remove("printing"); redrawSoon(); });
   return true;
 }
 
@@ -54,12 +66,47 @@ function draw(div) {
   const {data, layout} = FIGURES[div.dataset.figure](div);
   const isFirst = !div.on;
   div.drawing = true;
-  Plotly.react(div, data, layout, CONFIG).then(() => { div.drawing = false; div.classList.add("drawn"); });
+  Plotly.react(div, data, layout, CONFIG).then(() => { div.drawing = false; div.classList.add("drawn"); performance.mark("drawn"); });
+  if (isFirst) div.after(savingButtons(div));
   if (!isFirst || !div.zoomed) return;
   div.on("plotly_doubleclick", () => div.zoomed(null));
   div.on("plotly_relayout", change => {
     if (!div.drawing) div.zoomed(change["xaxis.range"] || ("xaxis.range[0]" in change ? [change["xaxis.range[0]"], change["xaxis.range[1]"]] : null));
   });
+}
+
+/* ---- saving ---- */
+function savingButtons(div) {
+  const name = div.getAttribute("aria-label"), row = document.createElement("p");
+  row.className = "saving";
+  for (const format of ["svg", "png"]) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = format.toUpperCase();
+    button.setAttribute("aria-label", `Save as ${format.toUpperCase()}: ${name}`);
+    button.addEventListener("click", () => Plotly.downloadImage(picture(div), {format, scale: format === "png" ? 2 : 1,
+      filename: name.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 80)}));
+    row.append(button);
+  }
+  return row;
+}
+/* A figure as it is now, on white, with its name above and what its colours mean beneath: to stand by itself. */
+function picture(div) {
+  const root = document.documentElement;
+  root.classList.add("printing");
+  const {data, layout} = FIGURES[div.dataset.figure](div, true), color = theme(), above = 34;
+  root.classList.toggle("printing", printing);
+  const isNamed = data.some(trace => trace.name), beneath = isNamed ? 40 : 0;
+  return {
+    data: data.map(trace => ({...trace, showlegend: Boolean(trace.name)})),
+    layout: {
+      ...layout, paper_bgcolor: color("panel"), height: layout.height + above + beneath, showlegend: isNamed,
+      margin: {...layout.margin, t: layout.margin.t + above, b: layout.margin.b + beneath},
+      title: {text: plain(div.getAttribute("aria-label")), font: {size: 13, color: color("text")}, x: 0, xref: "paper", y: 1, yref: "container", yanchor: "top", pad: {t: 10}},
+      legend: {orientation: "h", x: 0, y: 0, yref: "container", yanchor: "bottom", font: {size: 12, color: color("text")}},
+    },
+    config: CONFIG,
+  };
 }
 
 /* ---- looks ---- */
@@ -71,11 +118,17 @@ function theme() {
   const style = getComputedStyle(document.documentElement);
   return name => style.getPropertyValue("--" + name).trim();
 }
+const levels = hex => [1, 3, 5].map(i => parseInt(hex.slice(i, i + 2), 16));
 function mix(color, ground, share) {
-  const rgb = hex => [1, 3, 5].map(i => parseInt(hex.slice(i, i + 2), 16));
-  const a = rgb(color), b = rgb(ground);
-  return "rgb(" + a.map((v, i) => Math.round(v * share + b[i] * (1 - share))).join(",") + ")";
+  const a = levels(color), b = levels(ground);
+  return "#" + a.map((v, i) => Math.round(v * share + b[i] * (1 - share)).toString(16).padStart(2, "0")).join("");
 }
+/* Black or white: whichever stands out more from a colour (relative luminance of WCAG 2). */
+function inkOn(color) {
+  const [r, g, b] = levels(color).map(v => v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.18 ? "#0f1113" : "#ffffff";
+}
+const hatch = (color, shape) => ({shape: shape || "", fgcolor: color("panel"), fgopacity: 0.4, size: 7, solidity: shape === "." ? 0.25 : 0.2, fillmode: "overlay"});
 const canvas = document.createElement("canvas").getContext("2d");
 function textWidth(text, size) { canvas.font = `${size}px ${FONT}`; return canvas.measureText(text).width; }
 function shorten(text, width, size) {
@@ -101,4 +154,6 @@ function numberAxis(color, name, range, most) {
     title: {text: plain(name), font: {size: 12, color: color("muted")}},
   };
 }
-const dashed = (color, place) => ({type: "line", ...place, line: {color: color("bad"), width: 1.5, dash: "dash"}});
+/* What the system allows is dashed and red, what a plan allows itself dotted. */
+const limitLine = (color, place) => ({type: "line", ...place, line: {color: color("bad"), width: 1.5, dash: "dash"}});
+const budgetLine = (color, place) => ({type: "line", ...place, line: {color: color("text"), width: 1.2, dash: "dot"}});

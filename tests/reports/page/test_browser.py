@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from worlds.browser import COLLISIONS, NARROW, WIDE, Page
 
 from ondevice_sora.records.quality import Evaluation
 from ondevice_sora.records.search import SearchReport
@@ -19,123 +16,8 @@ from ondevice_sora.reports.page.quality import render_quality
 from ondevice_sora.reports.page.report import render
 from ondevice_sora.reports.page.search import render_search
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-from selenium.webdriver.chrome.service import Service  # noqa: E402
-from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
-
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(not (BROWSER and DRIVER), reason="chromium or chromedriver is not installed")
-
-WIDE, NARROW = 1440, 390
-PATIENCE_S = 60  # how long a busy machine may take to draw; nothing is timed against it
-FLAGS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--no-first-run", "--hide-scrollbars",
-)  # fmt: skip
-
-DRAWN = "return [...document.querySelectorAll('.plot')].every(p => !p.clientWidth || p.classList.contains('drawn'))"
 RANGE = "return arguments[0].layout.xaxis.range.map(Number)"
 LABELS = "return [...arguments[0].querySelectorAll('.bartext')].map(text => text.textContent)"
-COLLISIONS = """
-return [...document.querySelectorAll('.plot')].flatMap(plot => {
-  const texts = [...plot.querySelectorAll('text')].filter(t => t.textContent.trim() && t.getBoundingClientRect().width);
-  const boxes = texts.map(t => [t.textContent, t.getBoundingClientRect()]), found = [];
-  boxes.forEach(([a, p], i) => boxes.slice(i + 1).forEach(([b, q]) => {
-    const across = Math.min(p.right, q.right) - Math.max(p.left, q.left);
-    const down = Math.min(p.bottom, q.bottom) - Math.max(p.top, q.top);
-    if (across > 1 && down > 3) found.push(a + ' | ' + b);
-  }));
-  return found;
-});
-"""
-
-
-class Page:
-    """One browser; `open` shows a page at a width and in a colour scheme."""
-
-    def __init__(self, driver: Any, folder: Path) -> None:
-        self.driver = driver
-        self.folder = folder
-        self.count = 0
-        self.shown = ""
-
-    def open(self, page: list[Trace] | str, width: int = WIDE, scheme: str = "light") -> None:
-        """Show a page, or the report of traces, from its start; one that is open already is only set back."""
-        self.width(width)
-        self.scheme(scheme)
-        text = page if isinstance(page, str) else render(page)
-        if text == self.shown and not isinstance(page, str):
-            self.js("document.querySelector('[data-from]').click()")
-            self.settle()
-            return
-        path = self.folder / f"page{self.count}.html"
-        self.shown, self.count = text, self.count + 1
-        path.write_text(text, encoding="utf-8")
-        self.problems()
-        self.driver.get(path.as_uri())
-        self.wait()
-
-    def wait(self) -> None:
-        self.wait_for(lambda: self.driver.execute_script(DRAWN))
-
-    def settle(self) -> None:
-        """Let what was just changed be drawn."""
-        self.js("return new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-
-    def wait_for(self, holds: Callable[[], bool], by: Callable[[], None] = lambda: None) -> None:
-        """Wait until something holds, doing `by` again before each look: a loaded machine may miss a double click."""
-
-        def look(_: object) -> bool:
-            by()
-            return holds()
-
-        WebDriverWait(self.driver, PATIENCE_S, poll_frequency=0.05).until(look)
-
-    def double_click(self, element: Any) -> None:
-        ActionChains(self.driver, duration=50).move_to_element(element).double_click().perform()
-
-    def width(self, width: int) -> None:
-        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-
-    def scheme(self, scheme: str) -> None:
-        media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-
-    def js(self, script: str, *arguments: Any) -> Any:
-        return self.driver.execute_script(script, *arguments)
-
-    def plots(self, figure: str) -> list[Any]:
-        found: list[Any] = self.driver.find_elements(By.CSS_SELECTOR, f'[data-figure="{figure}"]')
-        return found
-
-    def problems(self) -> list[str]:
-        """Console messages and network requests since last asked. The page itself is no request."""
-        found = [entry["message"] for entry in self.driver.get_log("browser")]
-        for entry in self.driver.get_log("performance"):
-            message = json.loads(entry["message"])["message"]
-            if message["method"] == "Network.requestWillBeSent":
-                url = message["params"]["request"]["url"]
-                if not url.startswith(("data:", "blob:", self.folder.as_uri())):
-                    found.append(url)
-        return found
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER or ""
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    try:
-        yield Page(driver, tmp_path_factory.mktemp("reports"))
-    finally:
-        driver.quit()
 
 
 @pytest.fixture
@@ -165,9 +47,9 @@ def test_page_shows_without_a_complaint_or_a_request(
         assert page.js("return document.documentElement.scrollWidth") == width
         assert page.js(COLLISIONS) == []
         for plot in page.plots("lanes"):
-            assert plot.find_elements(By.CSS_SELECTOR, ".bars .point path")
+            assert plot.find_elements("css selector", ".bars .point path")
         (memory,) = page.plots("memory")
-        assert memory.find_elements(By.CSS_SELECTOR, ".scatterlayer .js-line, .scatterlayer .js-fill")
+        assert memory.find_elements("css selector", ".scatterlayer .js-line, .scatterlayer .js-fill")
         assert "limit 1.00 GB" in memory.text
         assert ("killed, 1.10 GB" in memory.text) == (killed in traces)
 
@@ -214,6 +96,8 @@ def test_dragging_zooms_every_figure_and_a_double_click_goes_back(page: Page, tr
     (lanes,), (memory,) = page.plots("lanes"), page.plots("memory")
     whole = page.js(RANGE, lanes)
     page.js("arguments[0].scrollIntoView({block: 'center'})", lanes)
+    from selenium.webdriver.common.action_chains import ActionChains
+
     ActionChains(page.driver, duration=50).move_to_element(lanes).click_and_hold().move_by_offset(90, 0).move_by_offset(
         90, 0
     ).release().perform()
@@ -229,13 +113,13 @@ def test_dragging_zooms_every_figure_and_a_double_click_goes_back(page: Page, tr
 def test_buttons_go_to_a_step_and_zoom(page: Page, trace: Trace) -> None:
     page.open([trace])
     (lanes,) = page.plots("lanes")
-    page.driver.find_element(By.XPATH, "//button[.='Step 2']").click()
+    page.driver.find_element("xpath", "//button[.='Step 2']").click()
     assert page.js(RANGE, lanes) == pytest.approx([14.92, 19.08])
-    page.driver.find_element(By.CSS_SELECTOR, "[data-move=in]").click()
+    page.driver.find_element("css selector", "[data-move=in]").click()
     assert page.js(RANGE, lanes) == pytest.approx([15.96, 18.04])
-    page.driver.find_element(By.CSS_SELECTOR, "[data-move=right]").click()
+    page.driver.find_element("css selector", "[data-move=right]").click()
     assert page.js(RANGE, lanes) == pytest.approx([17, 19.08])
-    page.driver.find_element(By.XPATH, "//button[.='Whole run']").click()
+    page.driver.find_element("xpath", "//button[.='Whole run']").click()
     assert page.js(RANGE, lanes) == pytest.approx([0, 27 * 1.012])
     assert page.js("return document.querySelectorAll('[aria-pressed=true]').length") == 1
 
@@ -280,7 +164,7 @@ def test_the_steady_step_shows_loads_beside_runs(page: Page, trace: Trace) -> No
 
 def test_folded_blocks_unfold(page: Page, trace: Trace) -> None:
     page.open([trace])
-    members = page.driver.find_element(By.CSS_SELECTOR, "tbody.members")
+    members = page.driver.find_element("css selector", "tbody.members")
     assert not members.is_displayed()
     page.js("document.querySelector('.fold').click()")
     assert members.is_displayed()
@@ -305,33 +189,11 @@ def test_bars_are_told_as_python_wrote_them(page: Page, trace: Trace, long: Trac
     page.open([trace])
     hover = "return arguments[0].data[0].hovertext"
     assert page.js(hover, page.plots("lanes")[0])[0] == (
-        "<b>encode</b><br>First load, 2.00 s<br>Text encoder, step 0<br>0.000 s to 2.000 s<br>100 MB read"
+        "<b>encode</b><br>First load, 2.00 s<br>text_encoder, step 0<br>0.000 s to 2.000 s<br>100 MB read"
     )
     page.open([long])
     told = page.js(hover, page.plots("lanes")[0])
-    assert "<b>Denoiser, step 7</b><br>30 loads, 12.0 s<br>busy 41 % of 29.4 s<br>3:29.60 min to 3:59.00 min" in told
-
-
-@pytest.fixture(params=["search", "quality"])
-def other(request: pytest.FixtureRequest, search_report: SearchReport, evaluation: Evaluation, tmp_path: Path) -> str:
-    """The other kinds of page."""
-    return render_search(search_report) if request.param == "search" else render_quality(evaluation, tmp_path)
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_other_pages_show_without_a_complaint_at_every_width(page: Page, other: str, scheme: str) -> None:
-    page.open(other, WIDE, scheme)
-    for width in (WIDE, NARROW, WIDE):
-        page.width(width)
-        page.settle()
-        page.wait_for(
-            lambda: page.js(
-                "return [...document.querySelectorAll('.plot')].every(p => p.layout.width <= p.clientWidth)"
-            )
-        )
-        assert page.js("return document.documentElement.scrollWidth") <= width
-        assert page.js(COLLISIONS) == []
-        assert page.problems() == []
+    assert "<b>denoiser, step 7</b><br>30 loads, 12.0 s<br>busy 41 % of 29.4 s<br>3:29.60 to 3:59.00" in told
 
 
 def test_the_chart_of_a_search_names_its_plans_by_letter(page: Page, search_report: SearchReport) -> None:
@@ -364,7 +226,7 @@ def test_a_browser_that_cannot_unpack_says_so_where_the_figures_would_be(page: P
             "Firefox from 113 and Safari from 16.4 can. Every number stands in the text and the tables."
         )
         page.js("document.querySelector('.fold').click()")
-        assert page.driver.find_element(By.CSS_SELECTOR, "tbody.members").is_displayed()
+        assert page.driver.find_element("css selector", "tbody.members").is_displayed()
         assert page.problems() == []
     finally:
         page.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", old)

@@ -23,12 +23,15 @@ def test_the_page_says_every_row_change_and_what_if(search_report: SearchReport,
     for part in (
         "5 min 00 s within 3.00 GB",
         "The fastest of 1,234 plans. 25 % faster than the reference app.",
-        "found 5 min 00 s 10.0 s 4 min 50 s 2.90 GB 5.0 % 4",
-        "paper's policy (killed) 5 min 20 s 10.0 s 5 min 10 s 3.20 GB 100 % 8 +20.0 s",
-        "+10.0 s published, −5.00 s fitted, +15.0 s estimated",
+        "Total, min:s text_encoder, s denoiser, min:s Peak Doubt Packages Found saves, s",
+        "found 5:00.0 10.0 4:50.0 2.90 GB 5.0 % 4",
+        "paper's policy (killed) 5:20.0 10.0 5:10.0 3.20 GB 100 % 8 +20.0",
+        "+10.0 published, −5.00 fitted, +15.0 estimated",
         "A found: 5 min 00 s, 2.90 GB",
         "found 4 blocks, 10 loads",
-        "100 MB more budget and limit +2.50 s +100 MB 97 %",
+        "Saves, min:s",
+        "100 MB more budget and limit +0:02.5 +100 MB 97 %",
+        "without LPL −3:00.0 same 0.0 %",
         "without TDTM (refused: 3.40 GB are needed)",
         "start the plan that the search began with.",
         "Search: 1,234 plans in 1.50 s; no plan one step away is faster.",
@@ -85,7 +88,7 @@ def test_bars_reach_from_the_total_to_both_ends_of_a_figure_s_spread(search_repo
 
 def test_costs_without_spread_have_no_bars(search_report: SearchReport) -> None:
     page = render_search(replace(search_report, chosen=replace(search_report.chosen, sensitivities=[])))
-    assert unpacked(page)["tornado"] is None
+    assert "tornado" not in unpacked(page)
     assert "What the total depends on" not in words(page)
 
 

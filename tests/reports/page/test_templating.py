@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import re
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from worlds.pages import outside_references, read
+from worlds.answers import quality_row, results
+from worlds.pages import inflated, outside_references, read
 
 from ondevice_sora.records.quality import Evaluation
 from ondevice_sora.records.search import SearchReport
@@ -70,7 +69,7 @@ def test_the_policy_admits_the_page_s_script_and_plotly_by_their_digests(drawn: 
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)
     assert policy is not None
     _, plotly, script = read(page).scripts
-    source = zlib.decompress(base64.b64decode(plotly), wbits=-zlib.MAX_WBITS).decode()
+    source = inflated(plotly)
     assert f"script-src '{digest(script)}' '{digest(source)}';" in policy[1]
     assert "Plotly" in source
 
@@ -87,9 +86,24 @@ def test_what_is_not_known_is_a_dash() -> None:
 
 
 def test_what_is_packed_cannot_end_its_element() -> None:
-    assert re.fullmatch(r"[A-Za-z0-9+/=]+", packed("</script><!--\u2028&"))
+    for text in ("</script><!--\u2028&", "".join(map(chr, range(5000)))):
+        assert "<" not in packed(text)
+        assert inflated(str(packed(text))) == text
 
 
 def test_digests_are_those_of_content_security_policy() -> None:
     """The example of the CSP specification, level 2, section 7.17."""
     assert digest("alert('Hello, world.');") == "sha256-qznLcsROx4GACP2dm0UCKCzCG+HiZ1guq6ZZDob/Tng="
+
+
+def test_a_page_is_small(drawn: Callable[[], str]) -> None:
+    assert len(drawn().encode()) < 2_000_000
+
+
+def test_a_page_without_figures_has_no_plotly(tmp_path: Path) -> None:
+    page = render_quality(results(quality_row("full")), tmp_path)
+    policy = re.search(r"script-src ([^;]*);", page)
+    assert policy is not None
+    (script,) = read(page).scripts
+    assert policy[1] == f"'{digest(script)}'"
+    assert len(page.encode()) < 60_000

@@ -44,7 +44,7 @@ def test_the_plan_found_stands_beside_the_others(shown: Shown) -> None:
         "published, −5.00 s fitted, +15.0 s estimated.\n"
         "100 s (25 %) faster than reference app; seconds saved by figures: +30.0 s\n"
         "published, +50.0 s fitted, +20.0 s estimated.\n"
-        "budget  3.00 GB, given with --memory\n"
+        "budget  3.00 GB, given with --budget\n"
         "doubt   how probable it is that the limit, which nobody knows exactly, lies\n"
         "        below the peak: every run is then killed, else none\n"
         "bound   4 min 55 s: no plan within the budget is faster; the plan found is at\n"
@@ -66,7 +66,7 @@ def test_several_models_and_a_quantile_share_the_table(shown: Shown, width: int)
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_front_has_every_budget_and_of_all_plans_tried_the_first_and_the_last(shown: Shown, width: int) -> None:
-    many = planning(storage_front=[FrontPoint(300.0 + index, 10**9, 10**9, 4 + index) for index in range(15)])
+    many = planning(storage_front=[FrontPoint(300.0 + index, 10**9, 10**9, 4 + index, {}) for index in range(15)])
     by_budget, by_storage = shown(width, lambda: print_front(many)).strip().split("\n\n")
     assert by_budget.splitlines()[:3] == [
         "fastest plans by budget",

@@ -1,0 +1,91 @@
+"""Every kind of page in headless Chromium, wide and narrow, light, dark and in forced colours.
+
+None complains, asks for anything, lets labels overlap, or keeps out who uses a keyboard or a screen reader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+from worlds.answers import swept
+from worlds.browser import COLLISIONS, NARROW, WIDE, Page
+from worlds.fullsize import full_size
+
+from ondevice_sora.records.quality import Evaluation
+from ondevice_sora.records.search import SearchReport
+from ondevice_sora.records.trace import Trace
+from ondevice_sora.reports.page.quality import render_quality
+from ondevice_sora.reports.page.report import render, render_plan
+from ondevice_sora.reports.page.search import render_search
+from ondevice_sora.reports.page.sweep import render_sweep
+
+KINDS = (
+    "prediction", "killed", "measured", "two", "three", "predicted and measured", "limits far apart", "explained",
+    "search", "quality", "sweep", "full size", "full size, three",
+)  # fmt: skip
+FITTED = "return [...document.querySelectorAll('.plot')].every(p => !p.clientWidth || p.layout.width <= p.clientWidth)"
+CUT_OFF = """
+return [...document.querySelectorAll('main *')].filter(each => {
+  const box = each.getBoundingClientRect();
+  return box.width && box.right > innerWidth + 1 && !each.closest('.scroll, .strip, pre, svg, .legend [hidden]');
+}).map(each => each.outerHTML.slice(0, 80));
+"""
+
+
+@pytest.fixture(params=KINDS)
+def kind(
+    request: pytest.FixtureRequest,
+    trace: Trace,
+    killed: Trace,
+    measured: Trace,
+    sampled: Trace,
+    search_report: SearchReport,
+    evaluation: Evaluation,
+    tmp_path: Path,
+) -> str:
+    """A page of each kind, as text."""
+    ways: dict[str, Callable[[], str]] = {
+        "prediction": lambda: render([trace]),
+        "killed": lambda: render([killed]),
+        "measured": lambda: render([sampled]),
+        "two": lambda: render([trace, killed]),
+        "three": lambda: render([trace, sampled, killed]),
+        "predicted and measured": lambda: render([trace, measured]),
+        "limits far apart": lambda: render(
+            [replace(trace, limit_bytes=25 * 10**9), replace(trace, limit_bytes=7 * 10**8)]
+        ),
+        "explained": lambda: render_plan(search_report.chosen),
+        "search": lambda: render_search(search_report),
+        "quality": lambda: render_quality(evaluation, tmp_path),
+        "sweep": lambda: render_sweep(swept(), "toy"),
+        "full size": lambda: render([full_size("ours-256")]),
+        "full size, three": lambda: render([full_size(name) for name in ("app-256-cidl", "app-256-all", "ours-256")]),
+    }
+    return ways[request.param]()
+
+
+def test_a_page_of_every_kind_is_in_order_however_it_is_looked_at(page: Page, kind: str) -> None:
+    assert len(kind.encode()) < 2_300_000
+    page.open(kind, WIDE, "light")
+    for width, scheme in ((WIDE, "light"), (WIDE, "forced"), (NARROW, "light"), (NARROW, "dark")):
+        page.scheme(scheme)
+        page.width(width)
+        page.settle()
+        page.wait_for(lambda: page.js(FITTED))
+        told = f"{width} pixels, {scheme}"
+        assert page.js("return document.documentElement.scrollWidth") <= width, told
+        assert page.js(CUT_OFF) == [], told
+        assert page.js(COLLISIONS) == [], told
+        assert page.problems() == [], told
+    assert page.violations() == []
+
+
+def test_the_largest_page_is_for_everybody_in_light_and_in_forced_colours(page: Page) -> None:
+    page.open(render([full_size("ours-256")]), WIDE, "light")
+    for scheme in ("light", "forced"):
+        page.scheme(scheme)
+        page.settle()
+        assert page.violations() == []
