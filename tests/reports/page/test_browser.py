@@ -85,7 +85,7 @@ def test_a_sampled_footprint_is_a_line_over_the_ledger(page: Page, trace: Trace,
     assert page.problems() == []
     assert page.js(COLLISIONS) == []
     (memory,) = page.plots("memory")
-    assert page.js(drawn, memory) == [["measured by the system", [0.25, 0.66, 0.09], ["250 MB", "660 MB", "90.0 MB"]]]
+    assert page.js(drawn, memory) == [["measured by the system", [250, 660, 90], ["250 MB", "660 MB", "90.0 MB"]]]
     page.open([trace, sampled], width)
     (memory,) = page.plots("memory")
     assert [name for name, *_ in page.js(drawn, memory)] == ["B, measured"]
