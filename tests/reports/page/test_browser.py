@@ -57,7 +57,7 @@ def test_page_shows_without_a_complaint_or_a_request(
 def test_a_limit_far_above_does_not_flatten_the_curve(page: Page, trace: Trace) -> None:
     page.open([replace(trace, limit_bytes=25 * 10**9)])
     (memory,) = page.plots("memory")
-    assert page.js("return arguments[0].layout.yaxis.range[1]", memory) < 1
+    assert page.js("return arguments[0].layout.yaxis.range[1]", memory) < 1000
     assert "limit 25.0 GB, far above" in memory.text
 
 
