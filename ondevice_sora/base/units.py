@@ -37,6 +37,8 @@ def parse_bytes(text: str | int | float) -> int:
         count = float(match[1]) * _BYTES[match[2].lower()]
     else:
         count = -1.0
+    if 0 <= count <= LARGEST and count != round(count) and not (match and match[2]):
+        raise ValueError(f"{text!r} has no unit, and bytes are whole. Write '{text} GB' or '{text} MB'.")
     if not 0 <= count <= LARGEST:
         shown = repr(text) if len(repr(text)) <= 60 else f"{repr(text)[:59]}…"
         raise ValueError(f"{shown} is not a size. Write a number of bytes, or a size such as '3.3 GB' or '512 MiB'.")

@@ -153,4 +153,4 @@ def _searched(prepared: Prepared, total_s: float, names: Names) -> Advice | None
 
 def _search_command(names: Names, budget: int) -> str:
     plan, device, size = shlex.quote(names.plan), shlex.quote(names.device), format_bytes(budget).replace(" ", "")
-    return f"ondevice-sora plan search --model {plan} --device {device} --memory {size} -o best.yaml"
+    return f"ondevice-sora plan search {plan} --device {device} --budget {size} -o best.yaml"

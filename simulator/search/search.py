@@ -280,7 +280,7 @@ class _Search:
         raise UserError(
             f"no plan was found that keeps the budget of {self.problem.budget} bytes in at most {MAX_VISITS:,} visits "
             "of blocks",
-            "--memory",
+            "--budget",
             "Allow more, or let the plan take fewer steps.",
         )
 

@@ -90,7 +90,7 @@ def test_no_line_is_wider_than_the_terminal(trace: Trace, killed: Trace, width: 
 def test_what_is_to_be_pasted_survives_a_narrow_terminal(trace: Trace) -> None:
     """YAML goes on after a comma, a command after a backslash."""
     keys = "components: {text_encoder: {prefetch: 2, keep: optimal}, denoiser: {prefetch: 2, keep: optimal}}"
-    command = "ondevice-sora plan search --model toy --device iphone15pro --memory 2.72GB -o best.yaml"
+    command = "ondevice-sora plan search toy --device iphone15pro --budget 2.72GB -o best.yaml"
     assert trace.result is not None
     (one,) = trace.result.advice
     advice = [replace(one, keys=[keys]), replace(one, keys=[], command=command)]
