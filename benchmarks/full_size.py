@@ -76,6 +76,10 @@ class Unpartitioned:
             self._loaded = component
         return run_units(units or network.units("tdtm" if merges else "plain"), state)
 
+    def play_each(self, component: str, states: Sequence[Mapping[str, Tensor]]) -> list[State]:
+        (state,) = states  # both branches of guidance in one batch
+        return [self.play(component, state)]
+
     def end_early(self, component: str) -> None:
         """Nothing was loaded for the passes that do not come."""
 

@@ -19,6 +19,7 @@ import msgspec
 from ondevice_sora.base.errors import UserError, nearest
 from ondevice_sora.base.files.complaints import decode
 from ondevice_sora.base.files.documents import Document
+from ondevice_sora.base.files.keys import kinds_in, meanings, means
 from ondevice_sora.base.files.reading import read_extended
 from ondevice_sora.base.text import LINE, Title
 from ondevice_sora.plans.step_file import planned_grid
@@ -26,10 +27,19 @@ from ondevice_sora.plans.step_plan import Even, Grid, Index, Solver, Steps, chec
 from ondevice_sora.profiles.blocks import ComputeUnits, Loading
 from ondevice_sora.profiles.figures import ByteCount
 from ondevice_sora.profiles.models.configured import ConfiguredModel, config_path
-from ondevice_sora.profiles.models.model import ActivationFormat, Precision, WeightFormat, family, precision_of
+from ondevice_sora.profiles.models.model import (
+    ActivationFormat,
+    Branches,
+    Precision,
+    WeightFormat,
+    family,
+    precision_of,
+)
 
 READY = Path(__file__).parent / "ready"
 CURVATURE_RULES = ("curvature", "bent_curvature")
+
+EXTENDS = "The plan to start from: a ready plan's name, or a path that starts from this file's folder."
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Packages = Literal["shared", "separate"]
@@ -44,13 +54,13 @@ Keep = (
 class Video(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Width and height in pixels, length in frames."""
 
-    width: Annotated[int, msgspec.Meta(ge=64, le=2048)]
-    height: Annotated[int, msgspec.Meta(ge=64, le=2048)]
-    frames: Annotated[int, msgspec.Meta(ge=1, le=1000)]
+    width: Annotated[int, msgspec.Meta(ge=64, le=2048), means("Pixels, a multiple of 8.")]
+    height: Annotated[int, msgspec.Meta(ge=64, le=2048), means("Pixels, a multiple of 8.")]
+    frames: Annotated[int, msgspec.Meta(ge=1, le=1000), means("Open-Sora makes 24 for each second; a picture has 1.")]
 
 
 def guidance_branches(guidance: float) -> Literal[1, 2]:
-    """Samples in one network evaluation: 2, with the prompt and with none; 1 at a guidance of 1.0, with the prompt.
+    """Branches of one network evaluation: 2, with the prompt and with none; 1 at a guidance of 1.0, with the prompt.
 
     v_uncond + 1.0 * (v_cond - v_uncond) is v_cond.
     """
@@ -58,22 +68,55 @@ def guidance_branches(guidance: float) -> Literal[1, 2]:
 
 
 class Sampler(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Rectified-flow sampling with classifier-free guidance.
+    """Rectified-flow sampling with classifier-free guidance."""
 
-    grid      `even`: `steps` network evaluations at the model's own even times; else see Grid
-    solver    from one time to the next: `euler`, along the drift; `ab2`, the two-step Adams-Bashforth method on uneven
-              steps, along the drift and its change since the evaluation before
-    """
-
-    steps: Steps = 30
-    guidance: Annotated[float, msgspec.Meta(ge=0, le=100)] = 7.0
-    grid: Even | Grid = "even"
-    solver: Solver = "euler"
+    steps: Annotated[
+        Steps,
+        means(
+            "Denoising steps. Each costs one network evaluation, unless the grid makes fewer or LPL ends them early."
+        ),
+    ] = 30
+    guidance: Annotated[
+        float,
+        msgspec.Meta(ge=0, le=100),
+        means(
+            "Classifier-free guidance: each evaluation computes the video with the prompt and without it. 1.0 computes "
+            "it with the prompt alone, which is half the work."
+        ),
+    ] = 7.0
+    branches: Annotated[
+        Branches,
+        means(
+            "How guidance computes its two branches. `batch`: both at once. `in_turn`: at each of its visits a block "
+            "of the denoiser, or of a text encoder that takes both, runs for one and then for the other. That takes "
+            "half the working memory and a second call's fixed time; it loads nothing twice, and the video is the same "
+            "but for the rounding of a batch."
+        ),
+    ] = "batch"
+    grid: Annotated[
+        Even | Grid,
+        means(
+            "The times at which the network is evaluated. `even`: one for each step, evenly spaced, moved by the "
+            "model's own transform. Other grids need a model with a rectified flow."
+        ),
+    ] = "even"
+    solver: Annotated[
+        Solver,
+        means(
+            "How one time follows from another. `euler`: along the drift. `ab2`: also along its change since the "
+            "evaluation before (two-step Adams-Bashforth on uneven steps); not with LPL."
+        ),
+    ] = "euler"
 
     @property
-    def branches(self) -> Literal[1, 2]:
-        """Samples in one network evaluation, as guidance_branches."""
+    def num_branches(self) -> Literal[1, 2]:
+        """Branches of one network evaluation, as guidance_branches."""
         return guidance_branches(self.guidance)
+
+    @property
+    def branch_runs(self) -> Literal[1, 2]:
+        """How often a block of the denoiser runs in a visit."""
+        return self.num_branches if self.branches == "in_turn" else 1
 
     @property
     def evaluations(self) -> int:
@@ -82,43 +125,62 @@ class Sampler(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 
 
 class Lpl(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Linear Proportional Leap.
+    """Linear Proportional Leap: one last leap instead of the remaining steps."""
 
-    fixed    leap at step index `leap_step`: leap_step + 1 network evaluations
-    dynamic  leap when the drifts say so. A generation goes by `rule`. No simulation sees the video, so it needs
-             `stop_steps`, the probability of each leap step, as measured on prompts like yours
-
-    paper           the paper's rule: the drifts' cosine stops growing, watched after half the steps
-    gpu_code        the published GPU code's: the same of one row of the drift, from step 14
-    curvature       ours: the estimated error of the result, relative to it, is at most `accepted_error`
-    bent_curvature  the same, and the leap follows the estimated curve instead of the last drift
-    """
-
-    mode: Literal["off", "fixed", "dynamic"] = "off"
-    leap_step: Index | None = None
-    stop_steps: Annotated[dict[Index, Share], msgspec.Meta(max_length=100)] | None = None
-    rule: Literal["paper", "gpu_code", "curvature", "bent_curvature"] | None = None
-    accepted_error: Annotated[float, msgspec.Meta(gt=0, le=10)] | None = None
+    mode: Annotated[
+        Literal["off", "fixed", "dynamic"],
+        means("`fixed`: leap at `leap_step`. `dynamic`: leap when the drifts say so."),
+    ] = "off"
+    leap_step: Annotated[
+        Index | None,
+        means("For `fixed`: the step at which to leap, from 0. 15 makes 16 network evaluations."),
+    ] = None
+    stop_steps: Annotated[
+        Annotated[dict[Index, Share], msgspec.Meta(max_length=100)] | None,
+        means(
+            "For `dynamic`, and only for a simulation, which does not see the video: how probable each leap step is. "
+            "The probabilities add up to 1. Measure them on prompts like yours."
+        ),
+    ] = None
+    rule: Annotated[
+        Literal["paper", "gpu_code", "curvature", "bent_curvature"] | None,
+        means(
+            "For `dynamic`, and only for a generation: when to leap. `paper`: when the cosine of the drifts stops "
+            "growing, after half the steps. `gpu_code`: the same as the published GPU code does it, for one row of the "
+            "drift, from step 14. `curvature`: when the estimated error of the result is accepted. `bent_curvature`: "
+            "the same, and the leap follows the estimated curve."
+        ),
+    ] = None
+    accepted_error: Annotated[
+        Annotated[float, msgspec.Meta(gt=0, le=10)] | None,
+        means("For the curvature rules: how much of the result may be lost by leaping, relative to it, such as 0.05."),
+    ] = None
 
 
 class FirstSteps(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    first: Annotated[int, msgspec.Meta(ge=0, le=1000)]
+    first: Annotated[int, msgspec.Meta(ge=0, le=1000), means("So many steps from the first.")]
 
 
 class Tdtm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Temporal Dimension Token Merging: on which steps, in which units, and whether a block's variants share a package.
+    """Temporal Dimension Token Merging: on which steps, in which units, and whether a block's variants share a "
+    "package."""
 
-    units      patterns of names, as of files: `spatial_*` for all spatial ones
-    shared     one multifunction package, one cold load
-    separate   two packages with the weights in each, as the reference app ships: twice the storage, two cold loads
-    """
-
-    steps: Literal["none", "all"] | FirstSteps | tuple[Index, ...] = "none"
+    steps: Annotated[
+        Literal["none", "all"] | FirstSteps | tuple[Index, ...],
+        means("On which steps tokens are merged. A list has the steps' numbers, from 0."),
+    ] = "none"
     units: Annotated[
         tuple[Annotated[str, LINE, msgspec.Meta(min_length=1, max_length=100)], ...],
         msgspec.Meta(min_length=1, max_length=100),
+        means("In which of the units that can: patterns of their names, such as `[spatial_*]`."),
     ] = ("*",)
-    packages: Packages = "shared"
+    packages: Annotated[
+        Packages,
+        means(
+            "`shared`: one package holds a block with and without merging. `separate`: two packages, as the reference "
+            "app has: twice the storage, and two first loads."
+        ),
+    ] = "shared"
 
     def chosen(self, names: Iterable[str]) -> tuple[str, ...]:
         """The units among `names` that merge tokens."""
@@ -126,50 +188,60 @@ class Tdtm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Memory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`budget`: the footprint the plan keeps to, refused if it cannot. Without one, loading is not held back."""
+    """How much memory the plan may use."""
 
-    budget: ByteCount | None = None
-    entitlement: bool = False
+    budget: Annotated[
+        ByteCount | None,
+        means(
+            "The footprint that the plan keeps to. If it cannot, it is refused with the block and the bytes that are "
+            "missing. Without a budget nothing holds loads back."
+        ),
+    ] = None
+    entitlement: Annotated[
+        bool,
+        means("Whether the app has `com.apple.developer.kernel.increased-memory-limit`, with which iOS allows more."),
+    ] = False
 
 
 class BlockEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One block: a unit, or `first..last`; its compute units if they differ from the component's."""
 
-    units: str
-    compute_units: ComputeUnits | None = None
+    units: Annotated[str, means("A unit, or `first..last`.")]
+    compute_units: Annotated[ComputeUnits | None, means("Where it runs, if elsewhere than its component.")] = None
 
 
 class UnitsPerBlock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    units_per_block: Annotated[int, msgspec.Meta(ge=1, le=5000)]
+    units_per_block: Annotated[int, msgspec.Meta(ge=1, le=5000), means("So many units in each block.")]
 
 
 class ComponentPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How one component is cut, stored and loaded.
+    """How one component is cut, stored and loaded."""
 
-    precision  how weights are stored and in what the arithmetic is, in one name; `weights` and `activations` say the
-               two apart. Weights of 8 bits and fewer are computed with in float16 unless `activations` says float32
-    blocks     `reference` (the reference app's partition), `unit` (every unit alone), `whole`, `units_per_block: n`, or
-               a list of blocks, each a unit, `first..last`, or {units, compute_units}
-    prefetch   how many visits before its own a load may begin; 0 loads when needed; `app` follows the reference app:
-               one ahead, but not for the first two and the last block of a pass, and not in the first denoising step
-    keep       which blocks stay resident between passes: `none`; `paper`, the first that fit in what the first step
-               leaves free (App. A.1); `app`, the reference app's 170 MB rule; `belady`, whatever fits beside the
-               windows, giving up first what is needed last; `optimal`, those with which the plan is fastest; a
-               number, that many from the first; or a list of blocks, each named by its first unit. `always`: all of
-               them, and after the last pass too, as long as the app lives
-    loading    `core_ml`, or `core_ai`: compiled ahead of time, with weights that are not charged to the app on the GPU
-    """
-
-    blocks: (
-        Literal["reference", "unit", "whole"] | UnitsPerBlock | tuple[Annotated[str | BlockEntry, msgspec.Meta()], ...]
-    ) = "reference"
-    precision: Precision | None = None
-    compute_units: ComputeUnits = "cpu_and_gpu"
-    prefetch: Annotated[int, msgspec.Meta(ge=0, le=64)] | Literal["app"] = 1
-    keep: Keep = "none"
-    weights: WeightFormat | None = None
-    activations: ActivationFormat | None = None
-    loading: Loading = "core_ml"
+    blocks: Annotated[
+        Literal["reference", "unit", "whole"] | UnitsPerBlock | tuple[Annotated[str | BlockEntry, msgspec.Meta()], ...],
+        means(
+            "How it is cut. `reference`: as in the reference app; every unit alone where there is none. `unit`: every "
+            "unit alone. `whole`: one block. Or a list of blocks."
+        ),
+    ] = "reference"
+    precision: Annotated[
+        Precision | None,
+        means("How weights are stored and what the arithmetic is in, by one name. `float32` where nothing is said."),
+    ] = None
+    compute_units: Annotated[ComputeUnits, means("What Core ML may run it on. `all` is Core ML's own default.")] = (
+        "cpu_and_gpu"
+    )
+    prefetch: Annotated[
+        Annotated[int, msgspec.Meta(ge=0, le=64)] | Literal["app"],
+        means(
+            "Loads ahead: how many visits before its own a block's load may begin. 0 loads it when it is needed. "
+            "`app`: as the reference app does."
+        ),
+    ] = 1
+    keep: Annotated[Keep, means("Which blocks stay in memory from one pass to the next, see below.")] = "none"
+    weights: Annotated[WeightFormat | None, means("How weights are stored. Instead of `precision`.")] = None
+    activations: Annotated[ActivationFormat | None, means("What the arithmetic is in. Instead of `precision`.")] = None
+    loading: Annotated[Loading, means("Which of Apple's frameworks loads it, see below.")] = "core_ml"
 
     @property
     def stored(self) -> Precision:
@@ -181,26 +253,52 @@ class ComponentPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A whole plan. `components` is keyed by component; `decoder` stands for those of its stages that have no entry.
+    """A whole plan."""
 
-    `start` says what the app has done before the clock starts:
-
-    first    nothing: it is newly installed, so each package's first load specialises it for the device
-    cached   it has generated in an earlier launch: packages are specialised, nothing is in memory
-    loaded   it has generated in this launch: components with `keep: always` are in memory besides
-    """
-
-    name: Title
-    model: Annotated[str, LINE, msgspec.Meta(min_length=1, max_length=200)] | ConfiguredModel
-    video: Video | None = None
-    text_tokens: Annotated[int, msgspec.Meta(ge=1, le=4096)] | None = None
-    encoder_tokens: Annotated[int, msgspec.Meta(ge=1, le=300)] | None = None
-    sampler: Sampler = Sampler()
-    lpl: Lpl = Lpl()
-    tdtm: Tdtm = Tdtm()
-    memory: Memory = Memory()
-    components: dict[str, ComponentPlan] = {}
-    start: Start = "first"
+    name: Annotated[Title, means("What reports call the plan.")]
+    model: Annotated[
+        Annotated[str, LINE, msgspec.Meta(min_length=1, max_length=200)] | ConfiguredModel,
+        means(
+            "`opensora`, `small` (the model that `generate` ships), a listed model of the catalogue such as "
+            "`sdxl_base_ios`, a model file (its path starts from the plan's folder), or a model by its config."
+        ),
+    ]
+    video: Annotated[
+        Video | None,
+        means(
+            "The shape. Without it 256x256 and 68 frames; of `small`, 64x64. A model that is listed unit by unit has a "
+            "shape already."
+        ),
+    ] = None
+    text_tokens: Annotated[
+        Annotated[int, msgspec.Meta(ge=1, le=4096)] | None,
+        means(
+            "Tokens of the prompt that the denoiser attends to: 300 at most and without it, of `small` 24. Of a model "
+            "by its config: tokens that its large text encoder reads, up to 4096."
+        ),
+    ] = None
+    encoder_tokens: Annotated[
+        Annotated[int, msgspec.Meta(ge=1, le=300)] | None,
+        means(
+            "Tokens that the text encoder is given, padding included; at least `text_tokens`. Without it 300, of "
+            "`small` 24."
+        ),
+    ] = None
+    sampler: Annotated[Sampler, means("How often the network is evaluated, and when.")] = Sampler()
+    lpl: Annotated[Lpl, means("Linear Proportional Leap: one last leap instead of the remaining steps.")] = Lpl()
+    tdtm: Annotated[Tdtm, means("Temporal Dimension Token Merging.")] = Tdtm()
+    memory: Annotated[Memory, means("How much memory the plan may use.")] = Memory()
+    components: Annotated[
+        dict[str, ComponentPlan],
+        means("How each component is cut, stored and loaded. One that is not named gets the defaults."),
+    ] = {}
+    start: Annotated[
+        Start,
+        means(
+            "What the app has done before. `first`: nothing, it is newly installed. `cached`: it has generated in an "
+            "earlier launch. `loaded`: it has generated in this launch."
+        ),
+    ] = "first"
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as data: msgspec leaves out a default that is the very object, which a copy of it is not."""
@@ -245,7 +343,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
         return {self.sampler.evaluations: 1.0}
 
     def most_evaluations(self) -> int:
-        """The network evaluations of a schedule to be played: under dynamic LPL all, of which the last may not come."""
+        """The network evaluations of a schedule to be played: under dynamic LPL all, of which the last may not "
+        "come."""
         return self.sampler.evaluations if self.lpl.mode == "dynamic" else self.evaluations()
 
     def evaluations(self) -> int:
@@ -290,7 +389,8 @@ class LoadedPlan:
     document: Document | None = None
 
     def locating(self, field: str | None = None) -> AbstractContextManager[None]:
-        """Complaints from within about a key of the plan name its line; those about nothing named are about `field`."""
+        """Complaints from within about a key of the plan name its line; those about nothing named are about "
+        "`field`."""
         return nullcontext() if self.document is None else self.document.locating(field)
 
     def changed(self, **settings: Any) -> LoadedPlan:
@@ -329,6 +429,7 @@ def load_plan(name: str | Path) -> LoadedPlan:
 
 def read_plan(document: Document) -> LoadedPlan:
     """The plan in a document whose `extends` has been followed; a planned grid is looked up. Raises UserError."""
+    _refuse_other_files(document)
     plan = document.convert(Plan)
     with document.locating():
         check_plan(plan)
@@ -340,9 +441,23 @@ def read_plan(document: Document) -> LoadedPlan:
     return LoadedPlan(plan, document)
 
 
+def _refuse_other_files(document: Document) -> None:
+    """Raises UserError for a file of another kind, with where that is named."""
+    data = document.data
+    if isinstance(data.get("components"), list) and "model" not in data:
+        raise document.error("$", "this is a model, not a plan", f"Name it in a plan: `model: {document.path.name}`.")
+    if "costs" in data or "measurements" in data:
+        raise document.error("$", "this is a profile, not a plan", "Name it with --device.")
+    if "models" in data:
+        raise document.error("$", "this is a grid, not a plan", "Simulate it with `ondevice-sora plan sweep`.")
+
+
 def check_plan(plan: Plan) -> None:
     """What a schema cannot say: steps that do not exist, probabilities that do not add up, options without effect."""
     check_grid(plan.sampler.grid, plan.sampler.steps)
+    if plan.sampler.branches == "in_turn" and plan.sampler.num_branches == 1:
+        what = "has no effect: a guidance of 1.0 computes one branch"
+        raise UserError(what, mend="Remove it, or write batch.", field="$.sampler.branches")
     lpl, steps = plan.lpl, plan.sampler.evaluations
     _check_lpl(lpl)
     if lpl.mode != "off" and plan.sampler.solver != "euler":
@@ -457,7 +572,10 @@ def json_schema() -> dict[str, Any]:
         return {"type": ["integer", "number", "string"], "examples": ["3.3 GB", 3300000000]}
 
     (schema,), definitions = msgspec.json.schema_components([Plan], schema_hook=custom, ref_template="#/$defs/{name}")
-    definitions["Plan"]["properties"]["extends"] = {"type": "string", "description": "Another plan file to start from."}
+    for kind in kinds_in(Plan):
+        for key, text in meanings(kind).items():
+            definitions[kind.__name__]["properties"][key]["description"] = text
+    definitions["Plan"]["properties"]["extends"] = {"type": "string", "description": EXTENDS}
     document = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "$defs": definitions}
     plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(document))
     return plain

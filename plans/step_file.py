@@ -24,12 +24,16 @@ MAX_FILE_BYTES = 10_000_000
 PLAN_STEPS = "Make it again with `ondevice-sora steps plan`."
 
 
-class PlannedGrid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A grid by its indices, and its estimated error: of the result, relative to it (root mean square over videos)."""
+class PlannedGrid(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A grid by its indices, and its estimated error: of the result, relative to it (root mean square over videos).
+
+    measured_db   how near the frames of videos walked on it came to those of all steps, where that was measured
+    """
 
     evaluations: Steps
     estimated_error: Annotated[float, msgspec.Meta(ge=0, le=1e9)]
     indices: Annotated[tuple[Index, ...], msgspec.Meta(min_length=1, max_length=1000)]
+    measured_db: Annotated[float, msgspec.Meta(gt=0, le=1000)] | None = None
 
 
 class StepFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.keys import means
 from ondevice_sora.base.text import LINE, Checksum
 
 TIME_SCALE = 1000
@@ -26,32 +27,43 @@ WAYS = ("shift", "power", "times", "indices", "planned")
 
 
 class Planned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The grid of so many evaluations in a file that `steps plan` wrote; without a name, the model's that ships."""
+    """The grid of so many evaluations in a file that `steps plan` wrote."""
 
-    evaluations: Steps
-    source: Annotated[str, LINE, msgspec.Meta(min_length=1, max_length=1000)] | None = msgspec.field(
-        default=None, name="from"
-    )
+    evaluations: Annotated[Steps, means("How many.")]
+    source: Annotated[
+        Annotated[str, LINE, msgspec.Meta(min_length=1, max_length=1000)] | None,
+        means(
+            "The file; its path starts from the plan's folder. Without it the model's that ships, which `small` has."
+        ),
+    ] = msgspec.field(default=None, name="from")
 
 
 class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Times other than the model's own even ones; one of these. u is the share of the steps done, from 0.
+    """Times other than the model's own even ones; one of these. u is the share of the steps done, from 0."""
 
-    shift     R (1 - u) / (1 + (R - 1) (1 - u)): above 1 more of the steps lie near the noise
-    power     1 - u^p: above 1 the same
-    times     themselves, from 1000, which is noise, down; the last step goes to 0
-    indices   of the model's even grid of `steps`: those that are evaluated. Its last step goes to 0
-    planned   indices from a file
-
-    denoiser  of `indices`: the weights that they were planned for (a hash); others are refused
-    """
-
-    shift: Annotated[float, msgspec.Meta(ge=0.05, le=20)] | None = None
-    power: Annotated[float, msgspec.Meta(ge=0.2, le=5)] | None = None
-    times: Annotated[tuple[Time, ...], msgspec.Meta(min_length=1, max_length=MAX_STEPS)] | None = None
-    indices: Annotated[tuple[Index, ...], msgspec.Meta(min_length=1, max_length=MAX_STEPS)] | None = None
-    planned: Planned | None = None
-    denoiser: Checksum | None = None
+    shift: Annotated[
+        Annotated[float, msgspec.Meta(ge=0.05, le=20)] | None,
+        means(
+            "R: `steps` times, R (1 - u) / (1 + (R - 1) (1 - u)) of the way. Above 1 more of them lie near the noise."
+        ),
+    ] = None
+    power: Annotated[
+        Annotated[float, msgspec.Meta(ge=0.2, le=5)] | None,
+        means("p: `steps` times, 1 - u^p of the way. Above 1 more of them lie near the noise."),
+    ] = None
+    times: Annotated[
+        Annotated[tuple[Time, ...], msgspec.Meta(min_length=1, max_length=MAX_STEPS)] | None,
+        means("The times themselves, from 1000, which is noise, down. The last step goes to 0."),
+    ] = None
+    indices: Annotated[
+        Annotated[tuple[Index, ...], msgspec.Meta(min_length=1, max_length=MAX_STEPS)] | None,
+        means("Which of the `even` grid's `steps` times are evaluated, from 0. The last step goes to 0."),
+    ] = None
+    planned: Annotated[Planned | None, means("The indices of a file that `ondevice-sora steps plan` wrote.")] = None
+    denoiser: Annotated[
+        Checksum | None,
+        means("Beside `indices`: a hash of the weights that they were planned for. Others are refused."),
+    ] = None
 
 
 Even = Literal["even"]
@@ -74,8 +86,9 @@ def grid_times(grid: Grid | Even, even: Sequence[float]) -> tuple[float, ...]:
         return tuple(even)
     count = len(even)
     if grid.shift is not None:
-        left = [1 - step / count for step in range(count)]
-        return tuple(TIME_SCALE * (grid.shift * u / (1 + (grid.shift - 1) * u)) for u in left)
+        left = [1 - step / count for step in range(1, count)]  # noise stays where it is, however the formula rounds
+        moved = (TIME_SCALE * (grid.shift * u / (1 + (grid.shift - 1) * u)) for u in left)
+        return (float(TIME_SCALE), *moved)
     if grid.power is not None:
         return tuple(TIME_SCALE * (1 - (step / count) ** grid.power) for step in range(count))
     if grid.times is not None:

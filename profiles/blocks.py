@@ -86,5 +86,10 @@ class BlockSpec:
         return sum(unit.stored for unit in self.units)
 
     @cached_property
+    def runs(self) -> int:
+        """How often it runs in a visit: for the branches of guidance, one after the other."""
+        return max(unit.work(self.variant).runs for unit in self.units)
+
+    @cached_property
     def stored_bytes(self) -> int:
         return stored_bytes_of(self.units, self.precision)

@@ -103,12 +103,12 @@ class _Pricing:
             load_fixed_s, specialise_s = self.sample["loads.load_fixed_s"], self.sample["loads.specialise_fixed_s"]
             dispatch_s = self.sample[f"processors.{block.processor}.dispatch_s"]
             warms = self._seconds(found, at, "load_warm_s")
-            runs = self._seconds(found, at, "run_s")
+            runs = self._seconds(found, at, "run_s", block.runs)
             colds = np.maximum(self._seconds(found, at, "load_cold_s"), warms)
             warm[row] = _joined(warms, saved * load_fixed_s)
             cold[row] = np.maximum(_joined(colds, saved * (load_fixed_s + specialise_s)), warm[row])
-            run[row] = _joined(runs, saved * dispatch_s)
-            first_run[row] = run[row] + self._first_run_extra(found, at, runs)
+            run[row] = _joined(runs, saved * block.runs * dispatch_s)
+            first_run[row] = run[row] + self._first_run_extra(found, at)
             if len(found) == 1:
                 unload[row] = self._seconds(found, at, "unload_s")[0]
             resident[row] = sum(self._bytes(found, at, "resident_bytes"))
@@ -128,8 +128,8 @@ class _Pricing:
             run_marks=tuple(run_marks),
         )
 
-    def _seconds(self, parts: Sequence[Part], at: Sequence[int], field: str) -> Array:
-        """[part, sample], measured or else the model's."""
+    def _seconds(self, parts: Sequence[Part], at: Sequence[int], field: str, runs: int = 1) -> Array:
+        """[part, sample], measured or else the model's. `runs` of what was measured are what the model has one of."""
         modelled = getattr(self.modelled, field)
         size = self.priced.run_s.shape[1]
         found = []
@@ -139,12 +139,12 @@ class _Pricing:
                 found.append(modelled[row])
             else:
                 drawn = self.sample.get(sampled_name(part.measured[0], field))
-                found.append(np.full(size, figure.value) if drawn is None else drawn)
+                found.append(runs * (np.full(size, figure.value) if drawn is None else drawn))
         return np.stack(found)
 
-    def _first_run_extra(self, parts: Sequence[Part], at: Sequence[int], runs: Array) -> Array:
+    def _first_run_extra(self, parts: Sequence[Part], at: Sequence[int]) -> Array:
         """What the first run after a load adds to a later one: measured of each part, the model's once a call."""
-        firsts = self._seconds(parts, at, "first_run_s") - runs
+        firsts = self._seconds(parts, at, "first_run_s") - self._seconds(parts, at, "run_s")
         is_measured = np.array([_figure(part, "first_run_s") is not None for part in parts])
         extra: Array = firsts[is_measured].sum(axis=0)
         if not is_measured.all():

@@ -1,6 +1,6 @@
 """Seconds of runs.
 
-    run       = dispatch + max(operations, weights)
+    run       = dispatch + max(operations, weights)     twice where branches of guidance run one after the other
     operations = sum over operator classes of operations / throughput + moved bytes / moved rate + merges * token_merge
     weights   = stored bytes / weight rate, where the processor has one: they stream in while the operations go on
     first run = run + first_run (shader compilation)
@@ -103,18 +103,18 @@ def _on(
     parts = np.where(is_half[:, None], amounts * halved[:, 0], amounts * per[:, 0])
     if costs.processors[processor].weight_bytes_per_s is not None:
         stored = np.array([float(block.stored_bytes) for block in blocks])
-        streaming = per[0] + stored[:, None] / sample[f"{prefix}weight_bytes_per_s"]
+        streaming = amounts[:, :1] * (per[0] + stored[:, None] / sample[f"{prefix}weight_bytes_per_s"])
         seconds = np.maximum(seconds, streaming)
     if processor != "ane" and dram_bytes_per_s:
         held = np.array([held_bytes(block, costs) for block in blocks])
-        seconds = np.maximum(seconds, ((held + amounts[:, 4]) / dram_bytes_per_s)[:, None])
+        seconds = np.maximum(seconds, ((amounts[:, 0] * held + amounts[:, 4]) / dram_bytes_per_s)[:, None])
     return seconds, mark_shares(parts, [marks[prefix + term] for term in TERMS])
 
 
 def _amounts(block: BlockSpec) -> tuple[float, ...]:
     works = [unit.work(block.variant) for unit in block.units]
     return (
-        1.0,
+        float(block.runs),
         sum(work.matmul_flops for work in works),
         sum(work.attention_flops for work in works),
         sum(work.convolution_flops for work in works),

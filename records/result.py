@@ -12,6 +12,7 @@ import msgspec
 from ondevice_sora.base.quantities import Bytes, Count, Seconds, Share
 from ondevice_sora.base.text import Line
 from ondevice_sora.profiles.figures import Mark
+from ondevice_sora.records.advice import Advice
 from ondevice_sora.records.memory import Kept, Peak, Residents
 
 Verdict = Literal["fits", "killed"]
@@ -108,6 +109,7 @@ class Result(msgspec.Struct, frozen=True):
     start           what the app had done before, see Plan.start
     generations     all generations if several in a row were asked for; the rest of the result is of the first
     cautions        what must be known before believing it: figures that nobody knows, what Core ML may do instead
+    unpriced        components of which nobody has given the operations of some blocks: the times are too short
     residents       what stays in memory between passes, by component
     peak            what makes up needed_bytes; null in a trace of an earlier version
     """
@@ -127,7 +129,7 @@ class Result(msgspec.Struct, frozen=True):
     killed_by: Line | None
     busy_share: dict[Line, Share]
     bounded_by: Line
-    advice: list[Line]
+    advice: list[Advice]
     marks: dict[Mark, Share]
     bounds: Bounds
     num_evaluations: Count
@@ -139,6 +141,7 @@ class Result(msgspec.Struct, frozen=True):
     start: Line = "first"
     generations: list[Generation] = []
     cautions: list[Line] = []
+    unpriced: list[Line] = []
     residents: list[Residents] = []
     peak: Peak | None = None
 

@@ -50,16 +50,17 @@ class PlannedRow(msgspec.Struct, frozen=True):
 
 
 class FrontPoint(msgspec.Struct, frozen=True):
-    """A plan that no other plan tried beats in both seconds and bytes (of storage), or packages."""
+    """A plan, as a plan file has it, that no other plan tried beats in both seconds and stored bytes, or packages."""
 
     total_s: float
     peak_bytes: int
     stored_bytes: int
     num_packages: int
+    plan: dict[str, Any]
 
 
 class BudgetPoint(FrontPoint, frozen=True):
-    """The best plan of a search within a budget of its own, and the plan itself, as a plan file has it.
+    """The best plan of a search within a budget of its own.
 
     kill_share    as in PlannedRow
     gap, ending   as in Planning
@@ -69,12 +70,12 @@ class BudgetPoint(FrontPoint, frozen=True):
     kill_share: float
     gap: float | None
     ending: str
-    plan: dict[str, Any]
 
 
 class VariantPoint(BudgetPoint, frozen=True):
     """The best plan of so many network evaluations, these precisions and these compute units (by component).
 
+    branches        of guidance, in a batch or in turn, where that was free
     estimated_db    how near its latents are estimated to come to those of all steps, from a file of planned grids; null
                     without one, and for all steps. What a precision costs in quality is not in it: it was not measured
     share_by_mark   how much of the total rests on figures of each mark
@@ -85,6 +86,7 @@ class VariantPoint(BudgetPoint, frozen=True):
     precision: dict[str, str]
     compute_units: dict[str, str]
     share_by_mark: dict[Mark, float]
+    branches: str | None = None
 
 
 class RefusedVariant(msgspec.Struct, frozen=True):
@@ -94,6 +96,7 @@ class RefusedVariant(msgspec.Struct, frozen=True):
     precision: dict[str, str]
     compute_units: dict[str, str]
     reason: str
+    branches: str | None = None
 
 
 class Planning(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ PLACES = {
     "processors.gpu": "GPU",
     "processors.cpu": "CPU",
     "processors.ane": "Neural Engine",
+    "core_ai": "Core AI",
 }
 FIGURES = {
     "baseline_bytes": "memory of the app itself",
@@ -38,6 +39,9 @@ FIGURES = {
     "load_rate": "speed of loads beside runs",
     "run_rate": "speed of runs beside loads",
     "charged_share": "share of memory charged to the app",
+    "engine_charged_factor": "memory charged for a byte on the Neural Engine",
+    "clean_share": "share of memory that clean pages may fill",
+    "finish_bytes_per_s": "finishing weights at a first load",
     "float16_factor": "gain of float16",
     "weight_bytes_per_s": "streaming of weights",
     "convolution_working_factor": "working memory of convolutions",

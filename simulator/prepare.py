@@ -162,7 +162,9 @@ def described_as(plan: Plan, described: Architecture) -> Described:
     video = plan.video or described.video
     tokens = plan.text_tokens if plan.text_tokens is not None else described.text_tokens
     shape = video.width, video.height, video.frames
-    return Described(*described_model(described, *shape, tokens, plan.encoder_tokens, plan.sampler.branches))
+    runs = plan.sampler.branch_runs
+    batch = plan.sampler.num_branches // runs
+    return Described(*described_model(described, *shape, tokens, plan.encoder_tokens, batch, runs))
 
 
 def _configured_model_of(loaded: LoadedPlan, model: ConfiguredModel) -> Described:
@@ -171,7 +173,9 @@ def _configured_model_of(loaded: LoadedPlan, model: ConfiguredModel) -> Describe
         what = "has no effect on a model that is described from a config"
         raise UserError(what, mend="Write text_tokens.", field="$.encoder_tokens")
     shape = None if video is None else Shape(video.width, video.height, video.frames)
-    return Described(*configured_model(model, loaded.folder, shape, plan.sampler.branches, plan.text_tokens))
+    sampler = plan.sampler
+    asked = (loaded.folder, shape, sampler.num_branches, plan.text_tokens, sampler.branches)
+    return Described(*configured_model(model, *asked))
 
 
 def _listed_model_of(loaded: LoadedPlan) -> Described:
@@ -181,9 +185,10 @@ def _listed_model_of(loaded: LoadedPlan) -> Described:
         if getattr(plan, key) is not None:
             what = f"has no effect: {plan.model} lists its units for one shape"
             raise UserError(what, mend="Remove it.", field=f"$.{key}")
-    if loaded.says("$.sampler.guidance"):
-        what = f"has no effect: {plan.model} lists its units for the branches it has"
-        raise UserError(what, mend="Remove it.", field="$.sampler.guidance")
+    for field in ("$.sampler.guidance", "$.sampler.branches"):
+        if loaded.says(field) or (field.endswith("branches") and plan.sampler.branches != "batch"):
+            what = f"has no effect: {plan.model} lists its units for the branches it has"
+            raise UserError(what, mend="Remove it.", field=field)
     return Described(*listed_model(plan.model, loaded.folder))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
@@ -19,14 +19,17 @@ from ondevice_sora.records.result import BlockRow, ComponentResult, Generation, 
 from ondevice_sora.records.trace import Kill, Trace
 from ondevice_sora.simulator.bounds import bounds_of
 from ondevice_sora.simulator.cautions import cautions
-from ondevice_sora.simulator.changes.advice import advice
+from ondevice_sora.simulator.changes.advice import Names, advice, why_nothing_fits
 from ondevice_sora.simulator.changes.whatif import what_ifs
 from ondevice_sora.simulator.engine import Outcome
 from ondevice_sora.simulator.holdings import kept_of, peak_of, residents_of
 from ondevice_sora.simulator.interval import measured_share, spread_of
 from ondevice_sora.simulator.prepare import Prepared, Setting, asked, prepare
 from ondevice_sora.simulator.risk import kill_risk
+from ondevice_sora.simulator.unpriced import unpriced_components
 
+FITTED_MODELS = ("opensora",)
+"""Models whose published totals the costs are fitted to: what these contradict each other in concerns nobody else."""
 MEASURED = 0.999
 """A total of which more was measured rests on nothing else."""
 
@@ -37,6 +40,19 @@ class Simulation:
 
     trace: Trace
     prepared: Prepared
+    unlimited: Outcome
+
+    def advised(self, names: Names | None = None) -> Simulation:
+        """The same with what to change, which takes as long as several simulations.
+
+        With `names` (of plan and device, as the user says them) a search may be advised.
+        """
+        result = self.result
+        found = advice(self.prepared, result.components, self.unlimited, names)
+        hopeless = why_nothing_fits(self.prepared) if result.verdict == "killed" and not found else None
+        told = [*([hopeless] if hopeless else []), *result.cautions]
+        advised = msgspec.structs.replace(result, advice=found, cautions=told)
+        return replace(self, trace=msgspec.structs.replace(self.trace, result=advised))
 
     @property
     def result(self) -> Result:
@@ -70,6 +86,7 @@ def simulation_of(
     with_what_ifs: bool = False,
     repeat: int = 1,
     with_advice: bool = True,
+    names: Names | None = None,
 ) -> Simulation:
     """The same of what is loaded already. Advice, which takes as long as a few simulations, may be left out."""
     prepared = prepare(loaded, setting)
@@ -110,7 +127,7 @@ def simulation_of(
         killed_by=_killed_by(outcome.kill) if outcome.kill else None,
         busy_share=busy_shares(whole),
         bounded_by=bounded_by(components),
-        advice=advice(prepared, components, unlimited, outcome.kill) if with_advice else [],
+        advice=[],
         marks=mark_shares(prepared, unlimited),
         bounds=bounds_of(prepared.schedule, prepared.costs),
         num_evaluations=prepared.num_evaluations,
@@ -121,13 +138,15 @@ def simulation_of(
         evaluated=plan.evaluated_steps(),
         start=plan.start,
         cautions=cautions(prepared, unlimited),
+        unpriced=list(unpriced_components(prepared)),
         residents=residents_of(prepared.schedule, prepared.costs),
         peak=peak_of(prepared.schedule, prepared.costs, prepared.machine, unlimited.peak),
     )
     if repeat > 1:
         with loaded.locating():
             result = msgspec.structs.replace(result, generations=generations_of(prepared, result, repeat))
-    return Simulation(msgspec.structs.replace(trace, result=result), prepared)
+    simulation = Simulation(msgspec.structs.replace(trace, result=result), prepared, unlimited)
+    return simulation.advised(names) if with_advice else simulation
 
 
 def generations_of(prepared: Prepared, first: Result, count: int) -> list[Generation]:
@@ -176,10 +195,8 @@ def bounded_by(components: dict[str, ComponentResult]) -> str:
     total = sum(component.total_s for component in components.values())
     if total <= 0:
         return "nothing"
-    shares = [(component.run_s / total, f"running the {name}") for name, component in components.items()]
-    shares += [
-        (component.stall_s / total, f"waiting for loads of the {name}") for name, component in components.items()
-    ]
+    shares = [(component.run_s / total, f"running {name}") for name, component in components.items()]
+    shares += [(component.stall_s / total, f"waiting for loads of {name}") for name, component in components.items()]
     share, what = max(shares)
     return f"{what} ({format_percent(share)} of the total)"
 
@@ -252,7 +269,8 @@ def _notes(prepared: Prepared) -> list[str]:
         notes.append(f"No figures of this device: those of {source} scaled by the ratio of published peaks.")
     if profile.fit is not None and measured_share(prepared) < MEASURED:
         notes.append("Costs are fitted to published totals of another app run, not captured on a phone.")
-        notes.extend(profile.fit.contradictions)
+        if plan.model in FITTED_MODELS:
+            notes.extend(profile.fit.contradictions)
     if setting.is_thermal and profile.costs.thermal.contained:
         notes.append(
             "Thermal derating was asked for, although the fitted figures come from runs of minutes and contain it."

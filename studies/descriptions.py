@@ -43,8 +43,9 @@ def shipped_requests() -> dict[str, Request]:
         plan = load_plan(name).plan
         if isinstance(plan.model, ConfiguredModel) and plan.video is not None:
             shape = Shape(plan.video.width, plan.video.height, plan.video.frames)
-            for model in (plan.model, ConfiguredModel(plan.model.config)):
-                requests.append(request_of(model, Path(), shape, plan.sampler.branches, plan.text_tokens))
+            sampler = plan.sampler
+            for model, guidance in ((plan.model, sampler.branches), (ConfiguredModel(plan.model.config), "batch")):
+                requests.append(request_of(model, Path(), shape, sampler.num_branches, plan.text_tokens, guidance))
     return {request.stem: request for request in requests}
 
 

@@ -8,7 +8,7 @@ within its memory budget. Here every block runs on the CPU in float32, whatever 
 memory and time it takes is measured and told beforehand.
 
 Writes the video (MP4, or GIF), a PNG contact sheet and a JSON sidecar with the plan, the seed, the drifts' cosines of
-every step and the timings. It needs PyTorch and imageio.
+every step and the timings; with --page also a page that plays the video. It needs PyTorch and imageio.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ondevice_sora.base.interrupts import keeping
-from ondevice_sora.commands.common import EXIT_FITS, needing, progress_bar, refuse_without_effect
+from ondevice_sora.commands.common import EXIT_FITS, needing, refuse_without_effect
 from ondevice_sora.commands.generate_blocks import generate_blocks
 from ondevice_sora.commands.generated import (
     TRACE,
@@ -29,6 +29,7 @@ from ondevice_sora.commands.generated import (
     outputs_of,
     write_outputs,
 )
+from ondevice_sora.commands.progress import progress_bar
 
 if TYPE_CHECKING:
     from ondevice_sora.plans.schema import LoadedPlan
@@ -92,6 +93,7 @@ def run(options: argparse.Namespace) -> int:
 def _generate_whole(options: argparse.Namespace, loaded: LoadedPlan, outputs: dict[str, Path]) -> None:
     """With all weights in memory, and a progress bar, one tick a step."""
     from ondevice_sora.plans.schema import check_merging_units
+    from ondevice_sora.provenance import provenance
     from ondevice_sora.runtime.models import check_planned_for
     from ondevice_sora.runtime.sampling.generation import generate
     from ondevice_sora.runtime.sampling.sidecar import sidecar
@@ -122,4 +124,5 @@ def _generate_whole(options: argparse.Namespace, loaded: LoadedPlan, outputs: di
         made_of={"weights_sha256": weights_digest(options.weights)},
         load_s=load_s,
     )
-    write_outputs(outputs, video, request.fps, record, None, options.scale)
+    made = provenance(options.command, loaded)
+    write_outputs(outputs, video, request.fps, record, made, scale=options.scale, as_json=options.json)

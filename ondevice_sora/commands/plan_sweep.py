@@ -9,12 +9,15 @@ from ondevice_sora.base.files.folders import locked
 from ondevice_sora.commands.common import (
     EXIT_FITS,
     distinct,
+    json_text,
     needing,
     output_path,
-    progress_bar,
     refuse_without_effect,
     whole_number,
+    wrote,
 )
+from ondevice_sora.commands.options import add_conditions, add_force, add_json, conditions_of
+from ondevice_sora.commands.progress import progress_bar
 
 
 def add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,10 +27,12 @@ def add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
         "--processes", type=whole_number(1, 1024), metavar="N", help="local processes (default: one per core)"
     )
     parser.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler to give the work to, tcp://host:8786")
+    add_conditions(parser)
+    add_json(parser)
     parser.add_argument(
         "--report", nargs="?", const="", metavar="HTML", help="write a page (default: TABLE's with .html)"
     )
-    parser.add_argument("--force", action="store_true", help="overwrite files that exist")
+    add_force(parser)
 
 
 def run_sweep(options: argparse.Namespace) -> int:
@@ -54,7 +59,7 @@ def run_sweep(options: argparse.Namespace) -> int:
     if options.scheduler is not None:
         with needing("sweep"):
             import distributed  # noqa: F401
-    cells = read_grid(options.grid)
+    cells = read_grid(options.grid, is_entitled=options.entitlement, **conditions_of(options))
     journal = Journal(path)
     with locked(journal.path):
         try:
@@ -73,7 +78,10 @@ def run_sweep(options: argparse.Namespace) -> int:
         journal.remove()
     refused = sum(row["verdict"] == "refused" for row in rows)
     killed = sum(row["verdict"] == "killed" for row in rows)
-    print(f"{len(rows)} combinations: {len(rows) - refused - killed} fit, {killed} killed, {refused} refused")
-    for written in outputs:
-        print(f"Wrote {written}")
+    fit = len(rows) - refused - killed
+    if options.json:
+        print(json_text({"rows": rows, "fit": fit, "killed": killed, "refused": refused}))
+    else:
+        print(f"{len(rows)} combinations: {fit} fit, {killed} killed, {refused} refused")
+    wrote(*outputs)
     return EXIT_FITS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ondevice_sora.commands.common import EXIT_FITS, distinct, output_path
+from ondevice_sora.commands.common import EXIT_FITS, distinct, output_path, wrote
 
 EXAMPLES = """
 example:
@@ -46,6 +46,5 @@ def run(options: argparse.Namespace) -> int:
         from ondevice_sora.reports.perfetto import write_perfetto
 
         write_perfetto(traces, outputs[1])
-    for path in outputs:
-        print(f"Wrote {path}")
+    wrote(*outputs)
     return EXIT_FITS

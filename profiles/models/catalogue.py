@@ -13,7 +13,7 @@ from ondevice_sora.base.files.documents import Document
 from ondevice_sora.base.files.reading import read_yaml
 from ondevice_sora.profiles.devices import DATA
 from ondevice_sora.profiles.models.configured import ConfiguredModel, Shape, description_of, request_of
-from ondevice_sora.profiles.models.model import Model
+from ondevice_sora.profiles.models.model import Branches, Model
 from ondevice_sora.profiles.models.opensora import opensora, reference_partition
 from ondevice_sora.profiles.models.opensora_sizes import OpenSoraConfig
 
@@ -84,6 +84,7 @@ def described_model(
     text_tokens: int,
     encoder_tokens: int | None = None,
     guidance_batch: int = 2,
+    guidance_runs: int = 1,
 ) -> tuple[Model, Reference]:
     """An architecture's model for a shape, and the partition of the reference app."""
     model = opensora(
@@ -93,6 +94,7 @@ def described_model(
         text_tokens,
         encoder_tokens=encoder_tokens,
         guidance_batch=guidance_batch,
+        guidance_runs=guidance_runs,
         config=of.config,
     )
     return msgspec.structs.replace(model, name=of.name, source=of.source), reference_partition(model)
@@ -116,10 +118,15 @@ def listed_model(name: str, folder: Path) -> tuple[Model, Reference]:
 
 
 def configured_model(
-    asked: ConfiguredModel, folder: Path, video: Shape | None, branches: int, text_tokens: int | None
+    asked: ConfiguredModel,
+    folder: Path,
+    video: Shape | None,
+    branches: int,
+    text_tokens: int | None,
+    guidance: Branches = "batch",
 ) -> tuple[Model, Reference]:
     """A model that is described from its config, at a shape. Raises UserError where there is no description of it."""
-    path = description_of(request_of(asked, folder, video, branches, text_tokens))
+    path = description_of(request_of(asked, folder, video, branches, text_tokens, guidance))
     return checked_model(read_yaml(path)), {}
 
 

@@ -20,11 +20,13 @@ import msgspec
 
 from ondevice_sora.base import children
 from ondevice_sora.base.errors import UserError, nearest
+from ondevice_sora.base.files.keys import means
 from ondevice_sora.base.files.opening import read_bytes
 from ondevice_sora.base.files.reading import read_yaml
 from ondevice_sora.base.installation import how_to_install
 from ondevice_sora.base.text import LINE, Line, Title
 from ondevice_sora.profiles.devices import DATA
+from ondevice_sora.profiles.models.model import Branches
 
 CONFIGS = DATA / "configs"
 DESCRIPTIONS = DATA / "descriptions"
@@ -37,34 +39,46 @@ _COUNTING = Path(__file__).parents[2] / "runtime" / "describe"
 class InChunks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Attention for so many queries at a time: the scores of no others are alive."""
 
-    chunk: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+    chunk: Annotated[int, msgspec.Meta(ge=1, le=1_000_000), means("Queries at a time.")]
 
 
 Attention = Literal["fused", "scores"] | InChunks
-Guidance = Literal["batch", "in_turn"]
 Embeddings = Literal["stored", "rows"]
 Side = Annotated[int, msgspec.Meta(ge=64, le=2048)]
-Branches = Annotated[int, msgspec.Meta(ge=1, le=2)]
+NumBranches = Annotated[int, msgspec.Meta(ge=1, le=2)]
 Tokens = Annotated[int, msgspec.Meta(ge=1, le=4096)]
 
 
 class ConfiguredModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A model that is described from its config, at the plan's shape.
+    """A model that is described from its config, at the plan's shape."""
 
-    config      a shipped config, a pipeline's folder, or one config file (paths start at the plan's folder)
-    attention   `fused`: scores are never in memory; `scores`: they are, for all heads, and the softmax writes a second
-                copy; {chunk: n}: they are for n queries at a time
-    guidance    the two branches of guidance in one `batch`, or `in_turn`: each unit runs for one, then for the other
-    embeddings  `stored`: the table of token embeddings is in its package; `rows`: the app looks the prompt's rows up
-                in a file and gives them to the model
-    decoder_tile   side of the decoder's tiles in pixels; none: the decoder takes whole pictures
-    """
-
-    config: Annotated[str, LINE, msgspec.Meta(min_length=1, max_length=400)]
-    attention: Attention = "fused"
-    guidance: Guidance = "batch"
-    embeddings: Embeddings = "stored"
-    decoder_tile: Side | None = None
+    config: Annotated[
+        str,
+        LINE,
+        msgspec.Meta(min_length=1, max_length=400),
+        means("A config that ships, a pipeline's folder, or one config file. Paths start from the plan's folder."),
+    ]
+    attention: Annotated[
+        Attention,
+        means(
+            "`fused`: attention scores are never in memory. `scores`: those of all heads are, twice. `{chunk: n}`: "
+            "those of n queries at a time."
+        ),
+    ] = "fused"
+    embeddings: Annotated[
+        Embeddings,
+        means(
+            "`stored`: the table of token embeddings is in its package. `rows`: the app looks the prompt's rows up in "
+            "a file."
+        ),
+    ] = "stored"
+    decoder_tile: Annotated[
+        Side | None,
+        means(
+            "Side of the decoder's tiles in pixels; they overlap by a quarter. Without it the decoder takes whole "
+            "pictures."
+        ),
+    ] = None
 
 
 class Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -112,12 +126,16 @@ class PipelineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What is described: a model at a shape, with so many branches of guidance and tokens of text."""
+    """What is described: a model at a shape, with so many branches of guidance and tokens of text.
+
+    `guidance` is how the branches are computed, as a plan's `sampler.branches` says.
+    """
 
     model: ConfiguredModel
     video: Shape
-    branches: Branches = 2
+    branches: NumBranches = 2
     text_tokens: Tokens | None = None
+    guidance: Branches = "batch"
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -126,7 +144,7 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
         attention = str(model.attention.chunk) if isinstance(model.attention, InChunks) else model.attention
         options = [
             "--video", str(self.video), "--branches", str(self.branches), "--attention", attention,
-            "--guidance", model.guidance, "--embeddings", model.embeddings,
+            "--guidance", self.guidance, "--embeddings", model.embeddings,
         ]  # fmt: skip
         if self.text_tokens is not None:
             options += ["--text-tokens", str(self.text_tokens)]
@@ -141,7 +159,7 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
         parts = [Path(model.config).name, str(self.video), f"b{self.branches}"]
         if model.attention != "fused":
             parts.append(f"chunk{model.attention.chunk}" if isinstance(model.attention, InChunks) else model.attention)
-        parts += [model.guidance] if model.guidance != "batch" else []
+        parts += [self.guidance] if self.guidance != "batch" else []
         parts += [model.embeddings] if model.embeddings != "stored" else []
         parts += [f"tile{model.decoder_tile}"] if model.decoder_tile is not None else []
         parts += [f"text{self.text_tokens}"] if self.text_tokens is not None else []
@@ -171,7 +189,12 @@ def config_path(config: str, folder: Path) -> Path | None:
 
 
 def request_of(
-    model: ConfiguredModel, folder: Path, video: Shape | None, branches: int, text_tokens: int | None
+    model: ConfiguredModel,
+    folder: Path,
+    video: Shape | None,
+    branches: int,
+    text_tokens: int | None,
+    guidance: Branches = "batch",
 ) -> Request:
     """What a plan asks for. Raises UserError where it has to say more."""
     path = config_path(model.config, folder)
@@ -181,7 +204,7 @@ def request_of(
         video = shipped_config(model.config).video
     if video is None:
         raise UserError("the shape is not known", mend="Add `video: {width: 512, height: 512, frames: 1}`.")
-    return Request(model, video, branches, text_tokens)
+    return Request(model, video, branches, text_tokens, guidance)
 
 
 def description_of(request: Request) -> Path:

@@ -10,10 +10,13 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from ondevice_sora.base.files.keys import means
 from ondevice_sora.base.text import END, Line, Title
 
 WeightFormat = Literal["float32", "float16", "int8", "int6", "int4", "int3", "int2"]
 ActivationFormat = Literal["float32", "float16"]
+Branches = Literal["batch", "in_turn"]
+"""Of guidance: both in one batch, or every block runs for one and then, still loaded, for the other."""
 Precision = Literal[
     "float32", "float16", "mixed",
     "int8", "int6", "int4", "int3", "int2",
@@ -87,36 +90,54 @@ Name = Annotated[
 ]
 
 
-class Work(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one run of a unit does.
+class Work(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What one run of a unit does. Operations are floating-point operations, two for each multiply-add."""
 
-    *_flops            floating-point operations, two per multiply-add, by operator class
-    moved_elements     elements read and written by memory-bound operators (normalisation, activation, softmax, adds)
-    working_elements   largest number of activation elements alive at one time, inputs and outputs included
-    token_merges       token merge and unmerge operators (TDTM)
-    """
+    matmul_flops: Annotated[Operations, means("Products with weights.")] = 0.0
+    attention_flops: Annotated[Operations, means("Products of two activations.")] = 0.0
+    convolution_flops: Annotated[Operations, means("Convolutions.")] = 0.0
+    moved_elements: Annotated[
+        Elements,
+        means("Elements that memory-bound operators read and write: normalisations, activations, softmax, additions."),
+    ] = 0.0
+    working_elements: Annotated[
+        LiveElements,
+        means("The most activation elements that are alive at one time, inputs and outputs included."),
+    ] = 0.0
+    token_merges: Annotated[
+        int, msgspec.Meta(ge=0, le=10**9), means("How many times tokens are merged or taken apart again (TDTM).")
+    ] = 0
+    runs: Annotated[
+        int,
+        msgspec.Meta(ge=1, le=2),
+        means(
+            "How often the unit runs for it. The figures above are of all these runs together, one after the other; "
+            "`working_elements` includes what the other runs start from or leave."
+        ),
+    ] = 1
 
-    matmul_flops: Operations = 0.0
-    attention_flops: Operations = 0.0
-    convolution_flops: Operations = 0.0
-    moved_elements: Elements = 0.0
-    working_elements: LiveElements = 0.0
-    token_merges: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 0
+    def in_turn(self, runs: int, waiting: float) -> Work:
+        """So many runs, one after the other; `waiting` elements of each of the others are alive beside one."""
+        scaled = {name: getattr(self, name) * runs for name in self.__struct_fields__}
+        scaled["working_elements"] = self.working_elements + (runs - 1) * waiting
+        return msgspec.structs.replace(self, **scaled)
 
 
 class Unit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The smallest piece a model can be cut at. `tdtm` is missing where token merging changes nothing.
+    """The smallest piece a model can be cut at."""
 
-    parameters  as learned
-    tables      numbers that a package stores besides, worked out for the shape when it is made, such as position
-                embeddings, less the parameters that go into them
-    """
-
-    name: Name
-    parameters: Annotated[int, msgspec.Meta(ge=0, le=10**11)]
-    plain: Work
-    tdtm: Work | None = None
-    tables: Annotated[int, msgspec.Meta(ge=-(10**11), le=10**11)] = 0
+    name: Annotated[Name, means("By which plans name it.")]
+    parameters: Annotated[int, msgspec.Meta(ge=0, le=10**11), means("How many numbers it has learned, not bytes.")]
+    plain: Annotated[Work, means("What one run does.")]
+    tdtm: Annotated[Work | None, means("The same with token merging, where that changes it.")] = None
+    tables: Annotated[
+        int,
+        msgspec.Meta(ge=-(10**11), le=10**11),
+        means(
+            "Numbers that its package stores besides, such as position embeddings, less the parameters that go into "
+            "them."
+        ),
+    ] = 0
 
     @property
     def stored(self) -> int:
@@ -139,9 +160,14 @@ class Component(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reports add the stages of `decoder` up.
     """
 
-    name: Name
-    passes: Annotated[int, msgspec.Meta(ge=1, le=10_000)] | Literal["steps"]
-    units: Annotated[tuple[Unit, ...], msgspec.Meta(min_length=1, max_length=5_000)]
+    name: Annotated[Name, means("Such as `text_encoder`, `denoiser`, `decoder`.")]
+    passes: Annotated[
+        Annotated[int, msgspec.Meta(ge=1, le=10_000)] | Literal["steps"],
+        means("How often its units are walked in a generation. `steps`: once for each network evaluation."),
+    ]
+    units: Annotated[
+        tuple[Unit, ...], msgspec.Meta(min_length=1, max_length=5_000), means("In the order in which they run.")
+    ]
 
     @property
     def family(self) -> str:
@@ -151,10 +177,14 @@ class Component(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A model at one video shape and text length. LPL needs a rectified flow to leap along."""
 
-    name: Title
-    source: Line
-    components: Annotated[tuple[Component, ...], msgspec.Meta(min_length=1, max_length=50)]
-    is_rectified_flow: bool = False
+    name: Annotated[Title, means("What it is called.")]
+    source: Annotated[Line, means("Where its numbers come from.")]
+    components: Annotated[
+        tuple[Component, ...],
+        msgspec.Meta(min_length=1, max_length=50),
+        means("In the order in which they run."),
+    ]
+    is_rectified_flow: Annotated[bool, means("Whether LPL may be used.")] = False
 
     @property
     def merges_tokens(self) -> bool:

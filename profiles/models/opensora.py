@@ -52,6 +52,7 @@ def opensora(
     *,
     encoder_tokens: int | None = None,
     guidance_batch: int = 2,
+    guidance_runs: int = 1,
     config: OpenSoraConfig = OPENSORA_V1_2,
 ) -> Model:
     """Open-Sora v1.2 for videos of width x height pixels and `frames` frames.
@@ -59,12 +60,13 @@ def opensora(
     text_tokens     tokens of the prompt that the denoiser attends to, the end mark included
     encoder_tokens  tokens that the text encoder and the caption projection are given: prompts are padded to as many.
                     The longest that the model reads, unless given
-    guidance_batch  branches that one network evaluation computes: 2 with classifier-free guidance, 1 without
+    guidance_batch  branches that a block computes at a time: 2 with classifier-free guidance, 1 without
+    guidance_runs   how often every block runs so: 2 with a guidance_batch of 1 for guidance one branch after the other
 
     The learned null caption is in no unit: it is an input of `denoiser.input`.
     Raises UserError for a side that is no multiple of 8 or outside 64..2048, frames outside 1..1000, text_tokens
-    outside 1..encoder_tokens, those outside 1..300, a guidance_batch other than 1 or 2. Odd latent sides are allowed:
-    the denoiser zero-pads them.
+    outside 1..encoder_tokens, those outside 1..300, more than 2 branches or none. Odd latent sides are allowed: the
+    denoiser zero-pads them.
     """
     check_video(width, height, frames, config)
     longest, is_published = config.text_encoder.tokens, config == OPENSORA_V1_2
@@ -74,6 +76,8 @@ def opensora(
     _check_range("$.text_tokens", text_tokens, 1, config.text_encoder.tokens)
     if guidance_batch not in (1, 2):
         raise UserError(f"guidance_batch {guidance_batch} is out of range", mend="Give 1 or 2.")
+    if guidance_runs not in (1, 2 // guidance_batch):
+        raise UserError(f"guidance_runs {guidance_runs} of {guidance_batch} branches", mend="There are 2 at the most.")
     factor = config.decoder.side_factor
     video = VideoShape(
         branches=guidance_batch,
@@ -91,7 +95,7 @@ def opensora(
         is_rectified_flow=True,
         components=(
             Component("text_encoder", 1, text_encoder_units(config.text_encoder)),
-            Component("denoiser", "steps", denoiser_units(config, video)),
+            Component("denoiser", "steps", denoiser_units(config, video, guidance_runs)),
             Component("decoder.temporal", sum(groups.values()), temporal_decoder_units(config, video, groups)),
             Component("decoder.spatial", sum(batches.values()), spatial_decoder_units(config, video, batches)),
         ),

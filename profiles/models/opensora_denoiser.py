@@ -11,10 +11,12 @@ from ondevice_sora.profiles.models.opensora_sizes import DenoiserConfig, OpenSor
 from ondevice_sora.profiles.models.operators import Graph, Tensor, unit
 
 
-def denoiser_units(config: OpenSoraConfig, video: VideoShape) -> tuple[Unit, ...]:
+def denoiser_units(config: OpenSoraConfig, video: VideoShape, runs: int = 1) -> tuple[Unit, ...]:
+    """`runs` times `video.branches`, one after the other, are the branches of guidance."""
+
     def block(kind: str) -> Unit:
         tdtm = _denoiser_block(config.denoiser, video, kind, merged=True) if video.frames > 1 else None
-        return unit(kind, _denoiser_block(config.denoiser, video, kind, merged=False), tdtm)
+        return unit(kind, _denoiser_block(config.denoiser, video, kind, merged=False), tdtm, runs)
 
     spatial, temporal = block("spatial"), block("temporal")
     pairs = [
@@ -23,9 +25,9 @@ def denoiser_units(config: OpenSoraConfig, video: VideoShape) -> tuple[Unit, ...
         for original in (spatial, temporal)
     ]
     return (
-        unit("input", _denoiser_input(config, video)),
+        unit("input", _denoiser_input(config, video), runs=runs),
         *pairs,
-        unit("output", _denoiser_output(config, video)),
+        unit("output", _denoiser_output(config, video), runs=runs),
     )
 
 

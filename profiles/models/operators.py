@@ -133,6 +133,10 @@ class Graph:
             token_merges=self._token_merges,
         )
 
+    def waiting_elements(self) -> int:
+        """Elements of what the unit starts from, or of what it leaves, whichever are more."""
+        return max(sum(tensor.elements for tensor in tensors) for tensors in (self._inputs, self._kept))
+
     def peak_elements(self) -> int:
         """Largest number of activation elements alive at one time."""
         used = {tensor for reads, _ in self._steps for tensor in reads} | set(self._kept)
@@ -178,10 +182,12 @@ def alive_at_steps(
     return during
 
 
-def unit(name: str, plain: Graph, tdtm: Graph | None = None) -> Unit:
-    """A unit of one or two variants of the same weights."""
+def unit(name: str, plain: Graph, tdtm: Graph | None = None, runs: int = 1) -> Unit:
+    """A unit of one or two variants of the same weights, which runs so often, one after the other."""
     assert tdtm is None or (tdtm.parameters, tdtm.tables) == (plain.parameters, plain.tables), name
-    return Unit(name, plain.parameters, plain.work(), None if tdtm is None else tdtm.work(), plain.tables)
+    works = [None if each is None else each.work().in_turn(runs, each.waiting_elements()) for each in (plain, tdtm)]
+    assert works[0] is not None
+    return Unit(name, plain.parameters, works[0], works[1], plain.tables)
 
 
 def mean_work(runs: Sequence[tuple[Work, int]]) -> Work:
@@ -192,7 +198,7 @@ def mean_work(runs: Sequence[tuple[Work, int]]) -> Work:
         return sum(value * count for value, (_, count) in zip(values, runs, strict=True)) / total
 
     works = [work for work, _ in runs]
-    assert len({work.token_merges for work in works}) == 1
+    assert len({(work.token_merges, work.runs) for work in works}) == 1
     return Work(
         matmul_flops=mean(work.matmul_flops for work in works),
         attention_flops=mean(work.attention_flops for work in works),
@@ -200,6 +206,7 @@ def mean_work(runs: Sequence[tuple[Work, int]]) -> Work:
         moved_elements=mean(work.moved_elements for work in works),
         working_elements=max(work.working_elements for work in works),
         token_merges=works[0].token_merges,
+        runs=works[0].runs,
     )
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ondevice_sora.base.units import format_percent, format_seconds
+from ondevice_sora.base.units import format_change, format_percent, format_seconds, time_unit
 from ondevice_sora.profiles.figures import Mark
 from ondevice_sora.records.search import PlanReport, Sensitivity
 from ondevice_sora.reports.figure_names import figure_words
-from ondevice_sora.reports.search import Change, changes, flip_lines, saved_text
+from ondevice_sora.reports.search import Change, change_of, flip_lines, saved_text
 
 SHOWN_FIGURES = 12
 NEGLIGIBLE = 1e-3
@@ -16,8 +16,9 @@ NEGLIGIBLE = 1e-3
 
 
 class ExplanationView(NamedTuple):
-    """`changes` are rows by group, `marks` those of the figures that are drawn."""
+    """`changes` are rows by group, their savings in `unit`; `marks` are those of the figures that are drawn."""
 
+    unit: str
     changes: dict[str, list[Change]]
     flips: list[str]
     marks: list[Mark]
@@ -25,7 +26,13 @@ class ExplanationView(NamedTuple):
 
 def explanation_view(report: PlanReport) -> ExplanationView:
     marks = list(dict.fromkeys(row.mark for row in shown_figures(report)))
-    return ExplanationView(changes(report.explanation), flip_lines(report.explanation), marks)
+    reasons = report.explanation.reasons
+    unit = time_unit(max((abs(reason.saved_s) for reason in reasons if reason.saved_s is not None), default=0.0))
+    groups: dict[str, list[Change]] = {}
+    for reason in reasons:
+        saves = "" if reason.saved_s is None else format_change(reason.saved_s, unit.write)
+        groups.setdefault(reason.group, []).append(change_of(reason)._replace(saves=saves))
+    return ExplanationView(unit.name, groups, flip_lines(report.explanation), marks)
 
 
 def shown_figures(report: PlanReport) -> list[Sensitivity]:

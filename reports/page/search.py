@@ -7,7 +7,15 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from ondevice_sora.base.files.writing import write_text, yaml_text
-from ondevice_sora.base.units import format_bytes, format_count, format_percent, format_seconds
+from ondevice_sora.base.units import (
+    TimeUnit,
+    format_bytes,
+    format_change,
+    format_count,
+    format_percent,
+    format_seconds,
+    time_unit,
+)
 from ondevice_sora.records.search import BudgetPoint, PlannedBlock, PlannedRow, Planning, Reason, SearchReport
 from ondevice_sora.reports.page.explanation import explanation_view, tornado
 from ondevice_sora.reports.page.report import EXPLAINED, content, figures
@@ -15,17 +23,15 @@ from ondevice_sora.reports.page.sections import letter, run_color
 from ondevice_sora.reports.page.templating import page
 from ondevice_sora.reports.rows import kept_share
 from ondevice_sora.reports.search import (
-    DOUBT,
     NEXT_BEST,
+    RISK,
     budget_cells,
     devices_of,
     gap_lines,
     plan_name,
-    rests_on,
     row_meanings,
     rows_of,
     saved_by_mark,
-    saved_text,
 )
 
 LONG_S = 240.0
@@ -44,6 +50,15 @@ class Policy(NamedTuple):
     is_found: bool
     saves: str
     rests: str
+
+
+class Policies(NamedTuple):
+    """A device's rows, and the units of their columns of times: the total, each component, what is saved."""
+
+    total: TimeUnit
+    components: dict[str, TimeUnit]
+    saves: str
+    rows: list[Policy]
 
 
 class Cut(NamedTuple):
@@ -90,11 +105,10 @@ def render_search(report: SearchReport) -> str:
         figures={**figures(traces), "pareto": _pareto(report, rows), "tornado": tornado(report.chosen)},
         **content(traces, explanation),
         report=report,
-        doubt=DOUBT,
+        risk=RISK,
         devices=devices,
         sentence=_sentence(planning, rows),
         meanings=row_meanings(rows),
-        components=list(dict.fromkeys(name for row in planning.rows for name in row.component_s)),
         policies={device: _policies(rows_of(planning, device)) for device in devices},
         front=list(map(_offer, planning.memory_front)),
         named=[Named(letter(n), run_color(n), f"{row.name}: {_told(row)}") for n, row in enumerate(rows)],
@@ -125,17 +139,32 @@ def _offer(point: BudgetPoint) -> Offer:
     return Offer(budget_cells(point), name, f"data:text/yaml;charset=utf-8,{text}")
 
 
-def _policies(rows: list[PlannedRow]) -> list[Policy]:
+def _policies(rows: list[PlannedRow]) -> Policies:
     found, *others = rows
-    return [
-        Policy(plan_name(found), found, True, "", ""),
-        *(
-            Policy(
-                plan_name(row), row, False, saved_text(row.total_s - found.total_s), rests_on(saved_by_mark(row, found))
-            )
-            for row in others
-        ),
-    ]
+    components = list(dict.fromkeys(name for row in rows for name in row.component_s))
+    parts = {name: time_unit(max(row.component_s.get(name, 0.0) for row in rows)) for name in components}
+    saves = time_unit(max((abs(row.total_s - found.total_s) for row in others), default=0.0))
+    return Policies(
+        time_unit(max(row.total_s for row in rows)),
+        parts,
+        saves.name,
+        [
+            Policy(plan_name(found), found, True, "", ""),
+            *(
+                Policy(
+                    plan_name(row),
+                    row,
+                    False,
+                    format_change(row.total_s - found.total_s, saves.write),
+                    ", ".join(
+                        f"{format_change(seconds, saves.write)} {mark}"
+                        for mark, seconds in saved_by_mark(row, found).items()
+                    ),
+                )
+                for row in others
+            ),
+        ],
+    )
 
 
 def _cut(row: PlannedRow, component: str) -> Cut:
@@ -172,7 +201,10 @@ def _pareto(report: SearchReport, rows: list[PlannedRow]) -> dict[str, Any]:
         )
         for reason in _next_best(report)
     ]
-    front = [_point(point.peak_bytes, point.total_s, "") for point in planning.memory_front]
+    front = [
+        _point(point.peak_bytes, point.total_s, f"budget {format_bytes(point.budget_bytes)}")
+        for point in planning.memory_front
+    ]
     plans = [
         {"letter": letter(number), **_point(row.peak_bytes, row.total_s, row.name)} for number, row in enumerate(rows)
     ]
@@ -196,7 +228,7 @@ def _pareto(report: SearchReport, rows: list[PlannedRow]) -> dict[str, Any]:
 
 def _point(peak_bytes: int, total_s: float, name: str) -> dict[str, Any]:
     told = f"{format_seconds(total_s)}, {format_bytes(peak_bytes)}"
-    return {"x": peak_bytes / 1e9, "y": total_s, "told": f"{name}: {told}" if name else told}
+    return {"x": peak_bytes / 1e9, "y": total_s, "told": f"{name}: {told}"}
 
 
 def _told(row: PlannedRow) -> str:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from ondevice_sora.base.units import format_bytes, format_change, format_percent, format_seconds
 from ondevice_sora.records.result import Result, WhatIf
 from ondevice_sora.records.trace import Trace
+from ondevice_sora.reports.advice import AdviceRow, advice_rows
 from ondevice_sora.reports.page.memory import Blocks, PeakView, blocks_view, peak_view
 from ondevice_sora.reports.page.provenance import Source, source_of
 from ondevice_sora.reports.rows import (
@@ -26,7 +27,7 @@ from ondevice_sora.reports.rows import (
     total_s,
     verdict,
 )
-from ondevice_sora.reports.timeline import HOLDERS, Place, lanes_of, places, steady_step
+from ondevice_sora.reports.timeline import HOLDERS, Place, lanes_of, places, steady_step, unit_of
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 NUM_COLORS = 6
@@ -86,6 +87,7 @@ class Run(NamedTuple):
     kind: str
     verdict: Verdict
     facts: list[Fact]
+    advice: list[AdviceRow]
     cards: list[Card]
     lanes_label: str
     num_lanes: int
@@ -115,6 +117,7 @@ def run_of(trace: Trace, name: str, index: int) -> Run:
         kind=kind_word(trace),
         verdict=verdict(trace),
         facts=facts(trace),
+        advice=advice_rows(trace),
         cards=[_card(what, total_s(trace)) for what in trace.result.what_ifs] if trace.result is not None else [],
         lanes_label=f"Timeline of {name}: lanes {', '.join(lanes)}",
         num_lanes=len(lanes),
@@ -176,11 +179,11 @@ def memory_keys(runs: list[Run]) -> list[Key]:
     if budget is not None:
         keys.append(Key("rule budget", "", f"budget {format_bytes(budget)}"))
     if trace.kill is not None:
-        killed = f"killed at {format_seconds(trace.kill.time_s)} with {format_bytes(trace.kill.footprint_bytes)}"
+        killed = f"killed at {unit_of(trace).moment(trace.kill.time_s)} with {format_bytes(trace.kill.footprint_bytes)}"
         keys.append(Key("cross", "", killed))
     elif trace.memory:
         peak = max(trace.memory, key=lambda sample: sample.total)
-        keys.append(Key("dot", "", f"peak {format_bytes(peak.total)} at {format_seconds(peak.time_s)}"))
+        keys.append(Key("dot", "", f"peak {format_bytes(peak.total)} at {unit_of(trace).moment(peak.time_s)}"))
     return keys
 
 

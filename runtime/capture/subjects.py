@@ -142,7 +142,7 @@ class StandIn:
     def _walk(self, plan: Plan, player: Player) -> Tensor:
         generator = torch.Generator().manual_seed(0)
         noise = torch.randn(1, self.config.in_channels, *self.size, generator=generator)
-        branches = plan.sampler.branches
+        branches = plan.sampler.num_branches
         caption = torch.randn(branches, self.text_tokens, self.config.caption_channels, generator=generator)
         fixed = {
             "fps": torch.tensor([FPS]),

@@ -101,10 +101,7 @@ def counted(
 
 def in_turn(unit: Unit, runs: int, waiting: int) -> Unit:
     """A unit that does its work so many times, one after the other; what the others start from waits beside it."""
-    work = unit.plain
-    scaled = {name: getattr(work, name) * runs for name in work.__struct_fields__}
-    scaled["working_elements"] = work.working_elements + (runs - 1) * waiting
-    return msgspec.structs.replace(unit, plain=msgspec.structs.replace(work, **scaled))
+    return msgspec.structs.replace(unit, plain=unit.plain.in_turn(runs, waiting))
 
 
 def _scores(trace: Trace, attention: Attention) -> dict[int, tuple[float, float]]:

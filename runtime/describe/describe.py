@@ -18,7 +18,14 @@ from ondevice_sora.base.interrupts import check
 from ondevice_sora.profiles.models.configured import NetworkConfig, PipelineConfig, Request
 from ondevice_sora.profiles.models.model import Component, Model
 from ondevice_sora.runtime.describe.counting import counted, in_turn
-from ondevice_sora.runtime.describe.inputs import Latents, denoiser_inputs, encoder_inputs, is_video, latents_of
+from ondevice_sora.runtime.describe.inputs import (
+    Latents,
+    denoiser_inputs,
+    encoder_inputs,
+    is_video,
+    latents_of,
+    takes_pictures,
+)
 from ondevice_sora.runtime.describe.pipeline import made, pipeline_config
 from ondevice_sora.runtime.describe.trace import Trace, traced
 from ondevice_sora.runtime.describe.units import layers_of
@@ -40,7 +47,8 @@ def described(pipeline: PipelineConfig, request: Request) -> Model:
     video, decoder = request.video, networks.get(DECODER)
     config = _config(decoder) if decoder is not None else {}
     channels = _config(networks[DENOISER]).get("in_channels", 4) if DENOISER in networks else 4
-    latents = latents_of(decoder, config, video.width, video.height, video.frames, channels)
+    is_unet = DENOISER in networks and type(networks[DENOISER]).__name__.startswith("UNet")
+    latents = latents_of(decoder, config, video.width, video.height, video.frames, channels, is_unet)
     components = []
     for name, model in networks.items():
         check()
@@ -52,7 +60,7 @@ def described(pipeline: PipelineConfig, request: Request) -> Model:
 
 def _component(name: str, model: nn.Module, pipeline: PipelineConfig, request: Request, latents: Latents) -> Component:
     network, asked = pipeline.components[name], request.model
-    batch = 1 if asked.guidance == "in_turn" or name == DECODER else request.branches
+    batch = 1 if request.guidance == "in_turn" or name == DECODER else request.branches
     if name == DENOISER:
         tokens = pipeline.joined_tokens + _tokens_read(pipeline, request)
         options = list(denoiser_inputs(model, _config(model), latents, batch, tokens))
@@ -66,7 +74,7 @@ def _component(name: str, model: nn.Module, pipeline: PipelineConfig, request: R
         trace, layers_of(model), asked.attention,
         unread=_unread(model, trace) if name != DECODER else None, given_rows=asked.embeddings == "rows",
     )  # fmt: skip
-    runs = request.branches if asked.guidance == "in_turn" and name != DECODER else 1
+    runs = request.branches if request.guidance == "in_turn" and name != DECODER else 1
     units = tuple(in_turn(unit, runs, waiting) for unit, waiting in zip(found.units, found.waiting, strict=True))
     return Component(name, "steps" if name == DENOISER else found.walks, units)
 
@@ -85,9 +93,13 @@ def _forward(model: nn.Module, given: dict[str, Any]) -> Callable[[], Trace]:
 def _decoding(model: nn.Module, latents: Latents, tile: int | None) -> Callable[[], Trace]:
     if tile is not None:
         _tile(model, tile)
-    shape = (latents.frames, latents.rows, latents.columns) if is_video(model) else (latents.rows, latents.columns)
-    z = torch.empty(1, latents.channels, *shape)
     given: dict[str, Any] = {"return_dict": False}
+    size = (latents.rows, latents.columns)
+    if takes_pictures(model):
+        z = torch.empty(latents.frames, latents.channels, *size)
+        given["num_frames"] = latents.frames
+    else:
+        z = torch.empty(1, latents.channels, *((latents.frames, *size) if is_video(model) else size))
     decode: Any = model.decode
     if _config(model).get("timestep_conditioning"):
         given["temb"] = torch.empty(1)

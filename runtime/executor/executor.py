@@ -159,6 +159,12 @@ class Executor:
         Raises UserError for what the user can mend (a broken file, no memory, a stalled disk), BlockError for the rest,
         ValueError if the schedule's next pass is another component's.
         """
+        return self.play_each(component, [state], units)[0]
+
+    def play_each(
+        self, component: str, states: Sequence[Mapping[str, Tensor]], units: Sequence[Unit] | None = None
+    ) -> list[State]:
+        """The same for several states: a block that is loaded runs for one after the other. Raises as `play`."""
         if self._pass >= len(self.schedule.passes):
             raise ValueError(f"the schedule is at its end; there is no further pass of {component}")
         current = self.schedule.passes[self._pass]
@@ -166,7 +172,7 @@ class Executor:
         if component != expected:
             raise ValueError(f"the schedule's next pass is of {expected}, not of {component}")
         self._pass += 1
-        now: State = dict(state)
+        now: list[State] = [dict(state) for state in states]
         with torch.no_grad():
             for index in range(current.first, current.first + current.length):
                 interrupts.check()
@@ -360,14 +366,16 @@ class Executor:
         if self._failure is not None:
             raise self._failure
 
-    def _run(self, index: int, state: State, units: Sequence[Unit] | None) -> State:
+    def _run(self, index: int, states: list[State], units: Sequence[Unit] | None) -> list[State]:
         visit = self.visits[index]
         working = self.costs.working_bytes[visit.block]
         with self._condition:
             start_s = self.clock()
             self._charge("run", index, working=working)
         try:
-            state = self.backend.run(visit.block, self._assigned.holdings[index], state, units)
+            for place, state in enumerate(states):
+                states[place] = self.backend.run(visit.block, self._assigned.holdings[index], state, units)
+                del state
         except UserError:
             raise
         except (MemoryError, RuntimeError) as error:
@@ -379,7 +387,7 @@ class Executor:
         with self._condition:
             self._charge("run", index, working=-working)
             self._record("run", index, start_s, working, visit.first_run)
-        return state
+        return states
 
     def _finish(self, index: int) -> None:
         with self._condition:

@@ -35,6 +35,7 @@ from ondevice_sora.runtime.executor.store import Store
 from ondevice_sora.runtime.executor.torch_blocks import TorchBlocks
 from ondevice_sora.runtime.executor.unit_store import StoredAs, UnitFile, UnitStoreWriter, unit_files
 from ondevice_sora.runtime.models import PlannedVideo
+from ondevice_sora.runtime.networks.components import DENOISER
 from ondevice_sora.runtime.networks.network import Network
 from ondevice_sora.runtime.networks.units import State, Unit
 from ondevice_sora.runtime.sampling.generation import Video, generate
@@ -166,7 +167,7 @@ class BlockwiseVideo:
         return self.settled
 
     def _costs(self, read_bytes_per_s: float) -> HostCosts:
-        return HostCosts(self.files, self._units, read_bytes_per_s)
+        return HostCosts(self.files, self._units, read_bytes_per_s, {DENOISER: self.planned.request.branch_runs})
 
 
 class ToldBlocks(TorchBlocks):

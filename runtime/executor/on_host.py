@@ -37,22 +37,36 @@ SOFT = ("none", "belady", "optimal")
 
 
 class HostCosts:
-    """What blocks of a unit store cost here, from the costs of units. Loads are reads of `read_bytes_per_s`."""
+    """What blocks of a unit store cost here, from the costs of units. Loads are reads of `read_bytes_per_s`.
 
-    def __init__(self, files: Sequence[UnitFile], units: Mapping[UnitKey, UnitCosts], read_bytes_per_s: float) -> None:
+    `runs` are how often the blocks of a component run in a visit, once unless told.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[UnitFile],
+        units: Mapping[UnitKey, UnitCosts],
+        read_bytes_per_s: float,
+        runs: Mapping[str, int] | None = None,
+    ) -> None:
         self._sizes = {(file.component, file.unit): file.data_bytes for file in files}
         self._units = units
         self.read_bytes_per_s = read_bytes_per_s
+        self._runs = runs or {}
 
     def resident_bytes(self, component: str, names: Sequence[str]) -> int:
         """As the files of these units lie in a buffer."""
         return placed([self._sizes[component, name] for name in names])[1]
 
     def working_bytes(self, component: str, names: Sequence[str], variant: Variant) -> int:
-        """At most: of what the block reads nothing is given up before it has ended."""
+        """At most: of what the block reads nothing is given up before it has ended.
+
+        Where it runs for one state after another, the others wait: where it begins, or where it ends.
+        """
         costs = [self._of(component, name, variant) for name in names]
         read = costs[0].state_bytes
-        return max(unit.working_bytes + unit.state_bytes + (read if index else 0) for index, unit in enumerate(costs))
+        one = max(unit.working_bytes + unit.state_bytes + (read if index else 0) for index, unit in enumerate(costs))
+        return one + (self._runs.get(component, 1) - 1) * max(read, costs[-1].left_bytes)
 
     def needed_bytes(self, component: str, names: Sequence[str]) -> int:
         """Of a block alone, in whatever variant it runs."""
@@ -61,7 +75,8 @@ class HostCosts:
         return self.resident_bytes(component, names) + working
 
     def run_s(self, component: str, names: Sequence[str], variant: Variant) -> float:
-        return sum(self._of(component, name, variant).run_s for name in names)
+        once = sum(self._of(component, name, variant).run_s for name in names)
+        return self._runs.get(component, 1) * once
 
     def price(self, blocks: Sequence[BlockSpec]) -> BlockCosts:
         """The prices of a schedule's blocks."""

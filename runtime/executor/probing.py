@@ -36,11 +36,13 @@ class UnitCosts:
     run_s           seconds, with the widening of weights that are stored in 16 bits
     working_bytes   the most bytes of tensors that exist at one time besides inputs and stored weights
     state_bytes     bytes of what it and the units after it read, where it begins
+    left_bytes      bytes of what the units after it read, where it ends
     """
 
     run_s: float
     working_bytes: int
     state_bytes: int
+    left_bytes: int
 
 
 UnitKey = tuple[str, str, Variant]
@@ -80,10 +82,15 @@ def probe_units(
                     if on_kind is not None:
                         on_kind(f"{unit.name} of {network.name}")
                     measured[key] = _run(unit, inputs, tensors)
-                needed = {name for later in units[index:] for name in later.reads}
-                held = sum(_size(tensor) for name, tensor in state.items() if name in needed)
-                found[network.name, unit.name, variant] = UnitCosts(*measured[key], held)
+                held, left = (_held(states[place], units[place:]) for place in (index, index + 1))
+                found[network.name, unit.name, variant] = UnitCosts(*measured[key], held, left)
     return found
+
+
+def _held(state: State, later: Sequence[Unit]) -> int:
+    """Bytes of what these units read of a state."""
+    needed = {name for unit in later for name in unit.reads}
+    return sum(_size(tensor) for name, tensor in state.items() if name in needed)
 
 
 VARIANTS: tuple[Variant, ...] = ("plain", "tdtm")

@@ -37,6 +37,10 @@ class Player(Protocol):
         """
         ...
 
+    def play_each(self, component: str, states: Sequence[Mapping[str, Tensor]]) -> list[State]:
+        """The same for several states in one pass: every block runs for each of them, one after the other."""
+        ...
+
     def end_early(self, component: str) -> None:
         """No further pass of this component comes."""
         ...
@@ -51,12 +55,17 @@ class WholePlayer:
         self._step = 0
 
     def play(self, component: str, state: Mapping[str, Tensor], units: Sequence[Unit] | None = None) -> State:
+        return self.play_each(component, [state], units)[0]
+
+    def play_each(
+        self, component: str, states: Sequence[Mapping[str, Tensor]], units: Sequence[Unit] | None = None
+    ) -> list[State]:
         network = self._networks[component]
         merges = False
         if network.passes == "steps":
             merges = self._step in self._merge_steps
             self._step += 1
-        return run_units(units or network.units("tdtm" if merges else "plain"), state)
+        return [run_units(units or network.units("tdtm" if merges else "plain"), state) for state in states]
 
     def end_early(self, component: str) -> None:
         """Nothing was loaded for the passes that do not come."""
@@ -146,8 +155,9 @@ def denoised(
     fps = torch.tensor([request.fps])
 
     def denoise(latents: Tensor, timesteps: Tensor, *, step: int, merge: bool) -> Tensor:
-        state = model.denoiser.initial_state(latents, timesteps, captions, fps=fps, text_mask=token_mask)
-        return player.play(DENOISER, state)["velocity"]
+        parts = zip(*(torch.split(each, request.batch) for each in (latents, timesteps, captions)), strict=True)
+        states = [model.denoiser.initial_state(*part, fps=fps, text_mask=token_mask) for part in parts]
+        return torch.cat([each["velocity"] for each in player.play_each(DENOISER, states)])
 
     noise = starting_noise(model, request, seed)
     watch.lap()

@@ -22,6 +22,7 @@ from ondevice_sora.runtime.sampling.sampler import flow_timesteps
 class VideoRequest:
     """Shape of the video and how it is sampled.
 
+    The branches of guidance are computed in so many `branch_runs`: both at once, or one after the other.
     `transform` and `discrete` make the model's even times, of `num_steps` steps, which `grid` may choose others from or
     instead of. `merged_blocks` chooses among the blocks those that TDTM acts on.
 
@@ -34,6 +35,7 @@ class VideoRequest:
     fps: float
     num_steps: int
     guidance_scale: float
+    branch_runs: Literal[1, 2] = 1
     transform: bool = True
     discrete: bool = False
     grid: Even | Grid = "even"
@@ -45,8 +47,13 @@ class VideoRequest:
 
     @property
     def branches(self) -> Literal[1, 2]:
-        """Samples in one network evaluation, as guidance_branches."""
+        """Branches of one network evaluation, as guidance_branches."""
         return guidance_branches(self.guidance_scale)
+
+    @property
+    def batch(self) -> Literal[1, 2]:
+        """Samples that a block of the denoiser computes at a time."""
+        return 1 if self.branch_runs == 2 else self.branches
 
     def timesteps(self) -> tuple[float, ...]:
         """The times handed to the network, one an evaluation, 1000 to 0. Raises UserError on a bad request."""
@@ -80,6 +87,7 @@ def request_of(plan: Plan, defaults: VideoRequest) -> VideoRequest:
         defaults,
         num_steps=plan.sampler.steps,
         guidance_scale=plan.sampler.guidance,
+        branch_runs=plan.sampler.branch_runs,
         grid=plan.sampler.grid,
         solver=plan.sampler.solver,
         leap=rule_of(resolved(plan.lpl, plan.sampler.evaluations)),

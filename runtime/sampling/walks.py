@@ -44,9 +44,9 @@ def walks_of(video: VideoNetworks, plan: Plan, encoder_tokens: int) -> dict[str,
     encoder = Walk(by_name[TEXT_ENCODER].plain, model.text_encoder.initial_state(ids, ids))
 
     state = model.denoiser.initial_state(
-        _values(request.branches, channels, *size),
-        _values(request.branches),
-        _values(request.branches, tokens, model.denoiser.config.caption_channels),
+        _values(request.batch, channels, *size),
+        _values(request.batch),
+        _values(request.batch, tokens, model.denoiser.config.caption_channels),
         fps=_values(1),
     )
     denoiser: dict[Kind, Walk] = {"plain": Walk(by_name[DENOISER].plain, state)}

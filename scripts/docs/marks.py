@@ -6,7 +6,7 @@ written by `scripts/refresh-docs`, never by hand:
     <!-- shown: simulate --plan ours-256 -->        the command and all that it prints, as blocks of code
     <!-- /shown -->
 
-    <!-- printed: python -m scripts.docs.tables -->     what the command prints, as it is: a table in Markdown
+    <!-- printed: python -m scripts.docs.tables Plan -->     what the command prints, as it is: a table in Markdown
     <!-- /printed -->
 
     It takes <!-- figure: total_s of simulate --plan ours-256 --json -->10 min 08 s<!-- / -->.
@@ -31,9 +31,10 @@ import io
 import json
 import os
 import re
+import runpy
 import shlex
-import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
@@ -45,7 +46,7 @@ from ondevice_sora.base.units import format_bytes, format_percent, format_probab
 from ondevice_sora.commands.main import main as run_verb
 
 ROOT = Path(__file__).resolve().parents[2]
-WIDTH = 84
+WIDTH = 108
 """Columns of what is shown: as wide as a page of the site."""
 
 MARK = re.compile(
@@ -95,12 +96,20 @@ class Commands:
         return text
 
     def _run_module(self, arguments: list[str]) -> str:
-        environment = {**os.environ, "COLUMNS": str(WIDTH), "NO_COLOR": "1", "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, *arguments]
-        run = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True)
-        if run.returncode:
-            raise StaleError(f"python {shlex.join(arguments)}: exit status {run.returncode}\n{run.stderr}")
-        return run.stdout
+        """Of `python -m MODULE ...`, run here: what it imports is there already."""
+        if arguments[:1] != ["-m"]:
+            raise StaleError(f"python {shlex.join(arguments)}: write python -m MODULE")
+        before = sys.argv
+        sys.argv = arguments[1:]
+        try:
+            with self._as_shown(), io.StringIO() as output, redirect_stdout(output), warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # that the module is imported already
+                runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+                return output.getvalue()
+        except (Exception, SystemExit) as error:
+            raise StaleError(f"python {shlex.join(arguments)}: {error!r}") from error
+        finally:
+            sys.argv = before
 
     @contextmanager
     def _as_shown(self) -> Iterator[None]:

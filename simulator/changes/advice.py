@@ -1,100 +1,156 @@
-"""What to change next, most telling first. Every saving named was simulated."""
+"""What to change next. Everything that is told was tried: single changes, and the best plan of a short search."""
 
 from __future__ import annotations
 
-from ondevice_sora.base.units import format_bytes, format_seconds
-from ondevice_sora.profiles.models.model import family
-from ondevice_sora.records.result import ComponentResult
-from ondevice_sora.records.trace import Kill
-from ondevice_sora.simulator.changes.change import LEAP_STEP, Change, budget_of, leaping, loading, tried, within
-from ondevice_sora.simulator.engine import Outcome
-from ondevice_sora.simulator.prepare import Prepared, Setting
+import math
+import shlex
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
-NOTICEABLE = 0.03
-"""Waiting for loads is worth a word from this share of the total on."""
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.units import format_bytes
+from ondevice_sora.records.advice import Advice
+from ondevice_sora.records.result import ComponentResult
+from ondevice_sora.simulator.changes.change import tried
+from ondevice_sora.simulator.changes.keys import keys_between
+from ondevice_sora.simulator.changes.proposals import Proposal, budget_below, to_be_faster, to_fit
+from ondevice_sora.simulator.engine import Outcome
+from ondevice_sora.simulator.limit import kill_share
+from ondevice_sora.simulator.prepare import Prepared
+from ondevice_sora.simulator.risk import kill_risk
+from ondevice_sora.simulator.search.problem import problem_of
+from ondevice_sora.simulator.search.search import quick_search
+from ondevice_sora.simulator.search.smallest import check_budget
+
 WORTHWHILE = 0.01
 """A change is worth proposing from this share of the total on."""
+MOST_DOUBT = 0.05
+"""A plan whose limit lies below its peak with a greater probability is told how to fit first."""
+MOST = 5
+"""So many changes are told at most."""
+SEARCHED = 200
+"""Plans that the short search looks at."""
+CLOSE = 0.1
+"""Relative: of savings so near to each other, the change that was tried first is told: the shorter one."""
+BETTER = 1.1
+"""A search is named if it saves so many times what the best single change does that keeps the picture."""
+
+
+class Names(NamedTuple):
+    """What the user calls the plan and the device, for a command line to paste."""
+
+    plan: str
+    device: str
+
+
+class _Tried(NamedTuple):
+    """A change, what is told of it, and the plan made ready."""
+
+    kind: str
+    told: Advice
+    prepared: Prepared
 
 
 def advice(
-    prepared: Prepared,
-    components: dict[str, ComponentResult],
-    unlimited: Outcome,
-    kill: Kill | None,
-) -> list[str]:
-    """Sentences for the summary; none if there is nothing to say. `unlimited` is the outcome without a memory limit."""
-    found = _to_fit(prepared, unlimited, kill) if kill is not None else []
-    total = sum(component.total_s for component in components.values())
-    for name, component in sorted(components.items(), key=lambda item: -item[1].stall_s):
-        if component.stall_s > NOTICEABLE * total:
-            found.append(_to_wait_less(prepared, name, component.stall_s))
-    if leaping(prepared) is not None:
-        found.append(
-            f"Leap early: LPL at step {LEAP_STEP} leaves {LEAP_STEP + 1} network evaluations "
-            f"(lpl: {{mode: fixed, leap_step: {LEAP_STEP}}})."
-        )
-    return found
+    prepared: Prepared, components: dict[str, ComponentResult], unlimited: Outcome, names: Names | None = None
+) -> list[Advice]:
+    """What is worth changing, what saves most first; how to fit, if the plan does not.
+
+    `unlimited` is the outcome without a memory limit. Without names no search is proposed.
+    """
+    total_s, is_over = unlimited.total_s, unlimited.peak_bytes > prepared.setting.limit_bytes
+    is_doubtful = is_over or kill_risk(prepared, unlimited) > MOST_DOUBT
+    least = -math.inf if is_doubtful else WORTHWHILE * total_s
+    fitting = to_fit(prepared) if is_doubtful else ()
+    faster = () if is_over else to_be_faster(prepared, components)
+    singles = [
+        *_best_of_each_kind(_tried(prepared, fitting, total_s), -math.inf),
+        *_best_of_each_kind(_tried(prepared, faster, total_s), WORTHWHILE * total_s),
+    ]
+    found = [one.told for one in singles if _risk(one) <= MOST_DOUBT]
+    searched = None if names is None else _searched(prepared, total_s, names)
+    if searched is not None:
+        same = max((one.saved_s for one in found if one.quality is None), default=-math.inf if is_doubtful else 0.0)
+        if searched.saved_s > max(least, BETTER * same, same + WORTHWHILE * total_s):
+            found.append(searched)
+    return sorted(found, key=lambda one: -one.saved_s)[:MOST]
 
 
-def _to_fit(prepared: Prepared, unlimited: Outcome, kill: Kill) -> list[str]:
+def why_nothing_fits(prepared: Prepared) -> str | None:
+    """What is too large for any plan of the model, in words; None if some plan may fit."""
     setting = prepared.setting
-    over = unlimited.peak_bytes - setting.limit_bytes
-    found = [
-        f"The plan needs {format_bytes(unlimited.peak_bytes)}, {format_bytes(over)} more than the limit: cut block "
-        f"'{kill.block}' of {kill.component} smaller, load fewer blocks ahead, or keep fewer resident."
-    ]
-    if prepared.plan.memory.budget is None:
-        found.append("Set memory.budget: loading is then held back to fit, or the plan refused with the bytes missing.")
-    if not prepared.plan.memory.entitlement:
-        found += _entitlement(setting, unlimited.peak_bytes)
-    return found
+    try:
+        check_budget(problem_of(prepared.plan, prepared.described, [setting], budget_below(setting)))
+    except UserError as error:
+        return f"No way to cut or load this model fits: {error.what}."
+    return None
 
 
-def _entitlement(setting: Setting, needed_bytes: int) -> list[str]:
-    for row in setting.device.memory_limits:
-        if row.entitlement and row.limit_bytes.value > needed_bytes:
-            allowed = format_bytes(row.limit_bytes.value)
-            return [
-                f"With the increased-memory entitlement {setting.device.name} allows {allowed}: the plan would fit."
-            ]
-    return []
+def _tried(prepared: Prepared, proposals: Iterable[Proposal], total_s: float) -> Iterator[_Tried]:
+    """The proposals that can be made, and under which the plan fits, with what they come to."""
+    plans = [(prepared.plan, prepared.setting)]
+    for proposal in proposals:
+        change = proposal.change
+        if (change.plan, change.setting) in plans:
+            continue
+        plans.append((change.plan, change.setting))
+        for _, other in tried(prepared, [change]):
+            finish = other.finish()
+            share = kill_share(change.setting, finish.peak_bytes)
+            if share <= MOST_DOUBT:
+                told = Advice(
+                    title=change.title,
+                    keys=list(proposal.keys) or keys_between(prepared.plan, change.plan),
+                    command=None,
+                    total_s=finish.total_s,
+                    saved_s=total_s - finish.total_s,
+                    peak_bytes=finish.peak_bytes,
+                    kill_share=share,
+                    reason=proposal.reason,
+                    quality=proposal.quality,
+                )
+                yield _Tried(proposal.kind, told, other)
 
 
-def _to_wait_less(prepared: Prepared, name: str, stall_s: float) -> str:
-    """The better of loading ahead and keeping resident, if either helps."""
-    waits = f"the {name} waits {format_seconds(stall_s)} for loads"
-    before = prepared.finish().total_s
-    stages = [c.name for c in prepared.model.components if family(c.name) == name]
-    budget = budget_of(prepared)
-    ahead, kept = loading(prepared, stages, prefetch=2), loading(prepared, stages, prefetch=2, keep="optimal")
-    changes = [
-        Change("Load ahead (prefetch: 2)", within(ahead, budget), prepared.setting),
-        Change("Load ahead and keep what fits (prefetch: 2, keep: optimal)", within(kept, budget), prepared.setting),
-    ]
-    savings = [(before - other.finish().total_s, change.title) for change, other in tried(prepared, changes)]
-    saved, what = max(savings, default=(0.0, ""), key=lambda pair: pair[0] - 0.001 * before * ("keep" in pair[1]))
-    if saved > WORTHWHILE * before:
-        return f"{what} in the {name}: saves {format_seconds(saved)} within {format_bytes(budget)}; {waits}."
-    blocks = [block for block in prepared.schedule.blocks if block.component in stages]
-    if any(block.falls_back for block in blocks):
-        most = format_bytes(prepared.setting.device.engine_bytes)
-        return f"Cut the {name} into packages of at most {most}, which the Neural Engine takes: {waits}."
-    if _compiling_s(prepared, stages) > stall_s / 2:
-        return (
-            f"Cut the {name} into smaller packages, which compile faster for the Neural Engine: {waits}, most of it "
-            "for first loads there. A later launch (start: cached) does not pay them."
-        )
-    return f"Store the {name} smaller: {waits}, which neither loading ahead nor keeping blocks shortens."
+def _best_of_each_kind(found: Iterable[_Tried], least_s: float) -> list[_Tried]:
+    best: dict[str, _Tried] = {}
+    for one in found:
+        if one.told.saved_s > least_s and (
+            one.kind not in best or one.told.saved_s - best[one.kind].told.saved_s > CLOSE * abs(one.told.saved_s)
+        ):
+            best[one.kind] = one
+    return list(best.values())
 
 
-def _compiling_s(prepared: Prepared, stages: list[str]) -> float:
-    """What first loads on the Neural Engine add to these components' loads."""
-    costs, blocks = prepared.costs, prepared.schedule.blocks
-    return sum(
-        float(costs.load_cold_s[visit.block, 0] - costs.load_warm_s[visit.block, 0])
-        for visit in prepared.schedule.visits
-        if visit.loads
-        and visit.cold
-        and blocks[visit.block].processor == "ane"
-        and blocks[visit.block].component in stages
+def _risk(one: _Tried) -> float:
+    """The same with the doubt about working memory, which takes playing the plan."""
+    return kill_risk(one.prepared, one.prepared.play(is_limited=False))
+
+
+def _searched(prepared: Prepared, total_s: float, names: Names) -> Advice | None:
+    """The best plan of a short search within the plan's budget, or what is below the limit; None if there is none."""
+    plan, setting = prepared.plan, prepared.setting
+    allowed = budget_below(setting)
+    budget = allowed if plan.memory.budget is None else min(plan.memory.budget, allowed)
+    problem = problem_of(plan, prepared.described, [setting], budget)
+    try:
+        best = quick_search(problem, SEARCHED)
+    except UserError:
+        return None
+    told = Advice(
+        title="Let a search choose blocks, loads ahead and residents",
+        keys=[],
+        command=_search_command(names, budget),
+        total_s=best.totals_s[0],
+        saved_s=total_s - best.totals_s[0],
+        peak_bytes=best.peak_bytes,
+        kill_share=kill_share(setting, best.peak_bytes),
+        reason=f"the best of its first {SEARCHED} plans; it may find better ones",
     )
+    found = _Tried("search", told, prepared.changed(problem.plan_of(best.choices, best.packages)))
+    return told if _risk(found) <= MOST_DOUBT else None
+
+
+def _search_command(names: Names, budget: int) -> str:
+    plan, device, size = shlex.quote(names.plan), shlex.quote(names.device), format_bytes(budget).replace(" ", "")
+    return f"ondevice-sora plan search {plan} --device {device} --budget {size} -o best.yaml"

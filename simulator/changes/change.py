@@ -104,8 +104,22 @@ def loading(prepared: Prepared, names: Iterable[str] | None = None, **settings: 
     What stays loaded as long as the app lives goes on doing so.
     """
     own = components_of(prepared)
-    changed = {name: replace(own[name], **settings) for name in (own if names is None else names)}
-    changed = {
-        name: replace(one, keep="always") if own[name].keep == "always" else one for name, one in changed.items()
-    }
-    return replace(prepared.plan, components={**prepared.plan.components, **changed})
+    names = list(own if names is None else names)
+    stays = {name for name in names if own[name].keep == "always"}
+    plan = with_settings(prepared, [name for name in names if name not in stays], **settings)
+    return with_settings(prepared, stays, plan, **{**settings, "keep": "always"})
+
+
+def with_settings(prepared: Prepared, names: Iterable[str], plan: Plan | None = None, **settings: Any) -> Plan:
+    """The plan (its own unless given) with these settings of some components, under the keys that it has for them.
+
+    Stages that share the entry of their family go on sharing it, if all of them are changed.
+    """
+    plan, names = plan or prepared.plan, list(names)
+    model = [component.name for component in prepared.model.components]
+    components = dict(plan.components)
+    for name in names:
+        entry = plan.entry(name)
+        key = entry if all(other in names for other in model if plan.entry(other) == entry) else name
+        components[key] = replace(plan.component(name), **settings)
+    return replace(plan, components=components)

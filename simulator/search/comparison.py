@@ -17,19 +17,29 @@ from ondevice_sora.plans.schema import ComponentPlan, Keep, LoadedPlan, Memory, 
 from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.figures import ByteCount, Mark
 from ondevice_sora.records.result import Verdict
-from ondevice_sora.records.search import BudgetPoint, PlannedBlock, PlannedRow, Planning
+from ondevice_sora.records.search import BudgetPoint, FrontPoint, PlannedBlock, PlannedRow, Planning
 from ondevice_sora.simulator.core_ai import assumptions
 from ondevice_sora.simulator.interval import SAMPLES, spread_of
 from ondevice_sora.simulator.limit import DOUBT, budget_within, usual_budget
 from ondevice_sora.simulator.prepare import Prepared, Setting, model_of, prepare, ready
 from ondevice_sora.simulator.risk import kill_risk
 from ondevice_sora.simulator.search.doubt import doubt_of, held_to
-from ondevice_sora.simulator.search.front import Clock, Within, best_within, front, score_of, search_within, undominated
+from ondevice_sora.simulator.search.front import (
+    Clock,
+    Tried,
+    Within,
+    best_within,
+    front,
+    score_of,
+    search_within,
+    undominated,
+)
 from ondevice_sora.simulator.search.problem import Problem, Scored, problem_of
 from ondevice_sora.simulator.search.search import FINALISTS, Progress, gap_of
 from ondevice_sora.simulator.search.smallest import smallest_budget
 from ondevice_sora.simulator.search.state import Known
 from ondevice_sora.simulator.simulate import mark_shares
+from ondevice_sora.simulator.unpriced import unpriced_caution
 
 NEAR = 0.02
 """Budgets that are nearer to each other, relative to the limit, are not shown beside each other."""
@@ -69,10 +79,10 @@ def _budget_asked_for(settings: Sequence[Setting], memory: int | None, risk: flo
             raise UserError(
                 f"{format_bytes(memory)} is above the limit of {format_bytes(tightest.limit_bytes)} on "
                 f"{tightest.device.name}: iOS would end the app",
-                "--memory",
-                f"Allow {format_bytes(tightest.limit_bytes)} or less, or give the app the entitlement in the plan.",
+                "--budget",
+                f"Allow {format_bytes(tightest.limit_bytes)} or less, or add --entitlement for an app that has it.",
             )
-        return memory, "given with --memory"
+        return memory, "given with --budget"
     if risk is None:
         budget = min(map(usual_budget, settings))
         return (
@@ -151,7 +161,7 @@ def find_plan_for(
     if not any(row.name == "found" for row in rows):
         rows = [_row("found", ready(best, described, setting), None) for setting in settings]
     score = score_of(scored, main.problem.scale)
-    tried = [each for within in searched.values() for each in within.found.fitting]
+    tried = [Tried(within.problem, each) for within in searched.values() for each in within.found.fitting]
     answer = Planning(
         budget_bytes=budget[0],
         budget_source=budget[1],
@@ -168,9 +178,9 @@ def find_plan_for(
             for within in undominated(searched.values(), main)
             if (point := _point(within)).kill_share <= (1.0 if most_doubt is None else most_doubt)
         ],
-        storage_front=front(tried, "stored_bytes"),
-        package_front=front(tried, "num_packages"),
-        notes=assumptions(loaded.plan),
+        storage_front=list(map(_front_point, front(tried, "stored_bytes"))),
+        package_front=list(map(_front_point, front(tried, "num_packages"))),
+        notes=[*filter(None, [unpriced_caution(ready(best, described, settings[0]))]), *assumptions(loaded.plan)],
     )
     return answer, best
 
@@ -182,6 +192,18 @@ def _more_budgets(problem: Problem, budgets: int, beside: int | None) -> list[in
     if beside is not None:
         more.add(beside)
     return sorted((budget for budget in more if budget >= smallest and budget != problem.budget), reverse=True)
+
+
+def _front_point(tried: Tried) -> FrontPoint:
+    """Seconds are those of device one."""
+    scored = tried.scored
+    return FrontPoint(
+        total_s=scored.totals_s[0],
+        peak_bytes=scored.peak_bytes,
+        stored_bytes=scored.stored_bytes,
+        num_packages=scored.num_packages,
+        plan=plan_data(_plan_of(*tried)),
+    )
 
 
 def _point(within: Within) -> BudgetPoint:

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from ondevice_sora.records.search import FrontPoint
 from ondevice_sora.simulator.search.problem import Problem, Scored
 from ondevice_sora.simulator.search.search import WORTHWHILE, Found, Progress, search
 from ondevice_sora.simulator.search.state import Known
@@ -111,12 +110,17 @@ def undominated(searched: Iterable[Within], main: Within) -> list[Within]:
     return kept
 
 
-def front(tried: Iterable[Scored], held: Literal["stored_bytes", "num_packages"]) -> list[FrontPoint]:
-    """The plans that no other one beats in both score and `held`, fastest first; seconds are those of device one."""
-    points: list[FrontPoint] = []
-    least = float("inf")
-    for scored in sorted(tried, key=lambda scored: (scored.score, getattr(scored, held))):
-        if getattr(scored, held) < least:
-            least = getattr(scored, held)
-            points.append(FrontPoint(scored.totals_s[0], scored.peak_bytes, scored.stored_bytes, scored.num_packages))
-    return points
+class Tried(NamedTuple):
+    """A plan that a search tried, and whose."""
+
+    problem: Problem
+    scored: Scored
+
+
+def front(tried: Iterable[Tried], held: Literal["stored_bytes", "num_packages"]) -> list[Tried]:
+    """The plans that no other one beats in both score and `held`, fastest first."""
+    kept: list[Tried] = []
+    for each in sorted(tried, key=lambda each: (each.scored.score, getattr(each.scored, held))):
+        if not kept or getattr(each.scored, held) < getattr(kept[-1].scored, held):
+            kept.append(each)
+    return kept

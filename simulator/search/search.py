@@ -138,13 +138,15 @@ class _Search:
     def __init__(
         self,
         problem: Problem,
-        bound: _Bound,
+        bound: _Bound | None,
         deadline: float | None,
         windows: tuple[int, ...],
         progress: Progress | None,
+        most_tried: int | None = None,
     ) -> None:
         self.problem = problem
         self.bound = bound
+        self.most_tried = most_tried
         self.windows = windows
         self.progress = progress
         self.began = time.monotonic()
@@ -176,13 +178,19 @@ class _Search:
         """Stop if the time is up and there is a plan; until then give the bound its share."""
         if self.best is None:
             return
-        while not self.bound.is_final and self.bound.used_s < BOUND_SHARE * (time.monotonic() - self.began):
-            self._bound()
+        if self.most_tried is not None and self.num_tried >= self.most_tried:
+            raise _TimeIsUpError
+        while (
+            self.bound is not None
+            and not self.bound.is_final
+            and self.bound.used_s < BOUND_SHARE * (time.monotonic() - self.began)
+        ):
+            self._bound(self.bound)
         if self.deadline is not None and time.monotonic() > self.deadline:
             raise _TimeIsUpError
 
-    def _bound(self) -> None:
-        self.bound.improve()
+    def _bound(self, bound: _Bound) -> None:
+        bound.improve()
         self._tell()
 
     def _compare(self, scored: Scored | None) -> None:
@@ -214,8 +222,8 @@ class _Search:
         try:
             ending = self._run()
             self.phase = "bound"
-            while not self.bound.is_final:
-                self._bound()
+            while self.bound is not None and not self.bound.is_final:
+                self._bound(self.bound)
                 self._check_time()
             return ending
         except _TimeIsUpError:
@@ -272,7 +280,7 @@ class _Search:
         raise UserError(
             f"no plan was found that keeps the budget of {self.problem.budget} bytes in at most {MAX_VISITS:,} visits "
             "of blocks",
-            "--memory",
+            "--budget",
             "Allow more, or let the plan take fewer steps.",
         )
 
@@ -379,6 +387,16 @@ def search(
     finalists = sorted(fitting, key=lambda scored: (scored is not best, scored.score))[:FINALISTS]
     elapsed = time.monotonic() - began
     return Found(best, bound.value, under_way.num_evaluated, elapsed, ending, tuple(finalists), tuple(fitting))
+
+
+def quick_search(problem: Problem, num_plans: int, windows: tuple[int, ...] = WINDOWS) -> Scored:
+    """The best of the first so many plans that a search looks at: the same whatever the time. Raises UserError."""
+    check_budget(problem)
+    problem.is_brief = True
+    under_way = _Search(problem, None, None, windows, None, num_plans)
+    under_way.run()
+    assert under_way.best is not None
+    return under_way.best
 
 
 def _cuts(problem: Problem, part: Part, start: Choice) -> list[tuple[int, ...]]:

@@ -1,4 +1,5 @@
-"""The search over more than a partition: numbers of network evaluations, precisions and compute units of components.
+"""The search over more than a partition: numbers of network evaluations, how the branches of guidance are computed,
+precisions and compute units of components.
 
 Each variant of the plan is searched for itself, partition and all.
 """
@@ -17,7 +18,7 @@ from ondevice_sora.plans.schema import BlockEntry, ComponentPlan, LoadedPlan, Lp
 from ondevice_sora.plans.step_file import StepFile, estimated_db
 from ondevice_sora.plans.step_plan import Grid
 from ondevice_sora.profiles.blocks import ComputeUnits
-from ondevice_sora.profiles.models.model import Model, Precision, family
+from ondevice_sora.profiles.models.model import Branches, Model, Precision, family
 from ondevice_sora.records.search import RefusedVariant, VariantPoint
 from ondevice_sora.simulator.prepare import Setting, model_of, ready
 from ondevice_sora.simulator.search.doubt import SECONDS, doubt_of, held_to
@@ -37,12 +38,14 @@ class Freedoms:
 
     evaluations     numbers of network evaluations, in place of the plan's grid and LPL; `grids` has their grids
     precision, compute_units    by component, or by family of components (`decoder`)
+    branches        of guidance: in a batch, in turn
     """
 
     evaluations: Sequence[int] = ()
     grids: StepFile | None = None
     precision: Mapping[str, Sequence[Precision]] = field(default_factory=dict)
     compute_units: Mapping[str, Sequence[ComputeUnits]] = field(default_factory=dict)
+    branches: Sequence[Branches] = ()
 
 
 @dataclass(frozen=True)
@@ -54,25 +57,30 @@ class Variant:
     estimated_db: float | None
     precision: dict[str, Precision]
     compute_units: dict[str, ComputeUnits]
+    branches: Branches | None = None
 
 
 def variants_of(plan: Plan, model: Model, freedoms: Freedoms) -> list[Variant]:
-    """Every combination, those of one precision and one choice of compute units together.
+    """Every combination; those of one choice of all but the number of evaluations together.
 
-    Raises UserError for a component that the model does not have, and as `with_evaluations`.
+    Raises UserError for a component that the model does not have, for branches of a plan that has one, and as
+    `with_evaluations`.
     """
     found = []
-    for precision, units in product(_choices(freedoms.precision), _choices(freedoms.compute_units)):
-        chosen = plan
+    ways = product(freedoms.branches or (None,), _choices(freedoms.precision), _choices(freedoms.compute_units))
+    for branches, precision, units in ways:
+        chosen = plan if branches is None else replace(plan, sampler=replace(plan.sampler, branches=branches))
+        check_plan(chosen)
         for name, one in precision.items():
             chosen = _with(chosen, model, name, "--precision", precision=one, weights=None, activations=None)
         for name, other in units.items():
             chosen = _with(chosen, model, name, "--compute-units", compute_units=other)
         for count in freedoms.evaluations:
             known = None if freedoms.grids is None else _quality(freedoms.grids, count)
-            found.append(Variant(with_evaluations(chosen, count, freedoms.grids), count, known, precision, units))
+            counted = with_evaluations(chosen, count, freedoms.grids)
+            found.append(Variant(counted, count, known, precision, units, branches))
         if not freedoms.evaluations:
-            found.append(Variant(chosen, chosen.evaluations(), None, precision, units))
+            found.append(Variant(chosen, chosen.evaluations(), None, precision, units, branches))
     return found
 
 
@@ -147,7 +155,8 @@ def search_variants(
     for number, variant in enumerate(variants):
         try:
             with loaded.locating():
-                problem = problem_of(variant.plan, described, settings, budget)
+                own = model_of(loaded.changed(sampler=variant.plan.sampler)) if variant.branches else described
+                problem = problem_of(variant.plan, own, settings, budget)
                 pairs = () if before is None else tuple(zip(problem.parts, before.best.choices, strict=True))
                 if before is not None and all(part.forced <= {*choice.starts} for part, choice in pairs):
                     problem.start = before.best.choices
@@ -161,7 +170,9 @@ def search_variants(
         except UserError as error:
             if before is None and number == len(variants) - 1:
                 raise
-            yield RefusedVariant(variant.evaluations, {**variant.precision}, {**variant.compute_units}, error.what)
+            precision: dict[str, str] = {**variant.precision}
+            units: dict[str, str] = {**variant.compute_units}
+            yield RefusedVariant(variant.evaluations, precision, units, error.what, variant.branches)
             continue
         before = held
         yield _point(variant, held, found.bound, found.ending == "optimum" and held.best is found.best)
@@ -189,4 +200,5 @@ def _point(variant: Variant, within: Within, bound: float, is_optimum: bool) -> 
         precision=dict(variant.precision),
         compute_units=dict(variant.compute_units),
         share_by_mark=shares,
+        branches=variant.branches,
     )

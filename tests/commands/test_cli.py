@@ -19,7 +19,7 @@ from worlds.paths import ROOT
 
 from ondevice_sora.commands import main as umbrella
 from ondevice_sora.commands import simulate
-from ondevice_sora.commands.common import Parser
+from ondevice_sora.commands.parser import Parser
 from ondevice_sora.plans.schema import json_schema, load_plan, ready_plans
 from ondevice_sora.profiles.devices import device_keys
 from ondevice_sora.records.result import Result
@@ -254,7 +254,7 @@ def test_a_report_of_traces_is_named_after_the_first(run, here):
     run("simulate --plan small.yaml --trace")
     run("simulate --plan app-192 --trace")
     ran = run("ondevice-sora report small.trace.json app-192.trace.json")
-    assert (ran.status, ran.out) == (0, "Wrote small.html\n")
+    assert (ran.status, ran.out) == (0, "")
     page = (here / "small.html").read_text()
     assert "small" in page
     assert "reference app, 192x192" in page
@@ -285,7 +285,7 @@ def test_a_plan_as_shown_is_the_same_plan(run, here, name):
 def test_the_schema_is_printed_or_written_and_covers_the_ready_plans(run, here):
     printed = json.loads(run("ondevice-sora plan schema").out)
     ran = run("ondevice-sora plan schema -o plan.schema.json")
-    assert ran.out == "Wrote plan.schema.json\n"
+    assert ran.err == "Wrote plan.schema.json\n"
     assert json.loads((here / "plan.schema.json").read_text()) == printed == json_schema()
     known = set(printed["$defs"]["Plan"]["properties"])
     for path in ready_plans().values():
@@ -309,7 +309,7 @@ def test_a_fitted_profile_can_be_simulated_with(run, here):
     pytest.importorskip("scipy")
     ran = run("ondevice-sora profile fit -o mine.yaml")
     assert ran.status == 0
-    assert ran.out.endswith("Wrote mine.yaml\n")
+    assert ran.err.endswith("Wrote mine.yaml\n")
     mine, shipped = (json.loads(run(f"simulate --device {d} --json").out) for d in ("./mine.yaml", "iphone15pro"))
     assert mine["total_s"] == pytest.approx(shipped["total_s"], rel=1e-3)
 

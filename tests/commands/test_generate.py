@@ -1,5 +1,6 @@
 """generate: the files it leaves, what the sidecar says, and that a mistake or an interruption leaves none."""
 
+import base64
 import json
 import re
 import subprocess
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from imageio import v3
 from imageio_ffmpeg import get_ffmpeg_exe
+from worlds.pages import words
 from worlds.tiny import PLAN, TEXT_CONFIG, save_tiny_model
 
 from ondevice_sora.base.installation import how_to_install
@@ -69,6 +71,25 @@ def test_the_files_hold_the_frames(generate):
     assert read_mp4("out.mp4") == (128, 128, 24, 17)
     assert v3.imread("out.gif", plugin="pillow").shape == (17, 128, 128, 3)
     assert v3.imread("out.png").shape == (2 * (2 * 64 + CAPTION_PIXELS) + 2, 4 * 2 * 64 + 3 * 2, 3)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".gif"])
+def test_the_page_plays_the_video_and_says_how_it_was_made(generate, suffix):
+    plan("lpl: {mode: fixed, leap_step: 2}\n")
+    assert generate("-o", f"out{suffix}", "--page", "--seed", "4") == 0
+    assert written() == {f"out{suffix}", "out.png", "out.json", "out.html"}
+    page = Path("out.html").read_text()
+    assert base64.b64encode(Path(f"out{suffix}").read_bytes()).decode() in page
+    said = words(page)
+    for part in (
+        PROMPT,
+        "seed 4",
+        "64x64 pixels, 17 frames, 708 ms",
+        "3 of 5 steps evaluated",
+        "leapt from here",
+        "ondevice-sora generate",
+    ):
+        assert part in said, part
 
 
 def test_equal_seeds_make_equal_videos_and_others_do_not(generate):

@@ -27,7 +27,8 @@ def in_this_process(work, cells, *_):
 def test_a_grid_becomes_a_table_named_after_it(grid, monkeypatch, capsys):
     monkeypatch.setattr(sweep, "spread", in_this_process)
     assert main(["plan", "sweep", "grid.yaml"]) == 0
-    assert "2 combinations: 2 fit, 0 killed, 0 refused\nWrote grid.csv" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("2 combinations: 2 fit, 0 killed, 0 refused\n", "Wrote grid.csv\n")
     with open("grid.csv", newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["device"] for row in rows] == ["iphone15pro", "iphone16pro"]

@@ -47,8 +47,11 @@ name: a plan of this page
 
 
 def test_what_a_module_prints_is_put_in_as_markdown(tmp_path):
-    mark = "<!-- printed: python -c 'print(\"| a |\")' -->"
-    assert written(tmp_path, f"{mark}<!-- /printed -->") == f"{mark}\n| a |\n<!-- /printed -->"
+    mark = "<!-- printed: python -m scripts.docs.tables Memory -->"
+    lines = written(tmp_path, f"{mark}<!-- /printed -->").splitlines()
+    assert lines[0] == mark
+    assert lines[1] == "| key | default | values | |"
+    assert lines[-1] == "<!-- /printed -->"
 
 
 def test_figures_stand_within_a_line_with_their_unit(tmp_path):
@@ -90,6 +93,7 @@ def test_what_varies_is_made_anew_when_asked_for_and_never_compared(tmp_path):
     [
         ("<!-- shown: simulate --plan no-such-plan -->\n<!-- /shown -->", "exit status 2"),
         ("<!-- shown: rm -rf . -->\n<!-- /shown -->", "rm: pages show simulate"),
+        ("<!-- printed: python -m scripts.docs.tables Nothing -->\n<!-- /printed -->", "KeyError"),
         ("<!-- figure: nothing of simulate --json -->1<!-- / -->", "the document has no 'nothing'"),
         ("<!-- figure: /no such text/ of simulate -->1<!-- / -->", "finds nothing"),
         ("<!-- shown: simulate -->\nno end", "1 marks begin and 0 end"),

@@ -45,6 +45,15 @@ def test_measured_figures_stand_instead_of_the_models():
     assert (priced.load_marks, priced.run_marks) == (({"measured": 1.0},), ({"measured": 1.0},))
 
 
+def test_a_measured_run_counts_twice_where_branches_take_turns():
+    """Its first run after a load is slower once. Between two parts a call is saved at either run."""
+    turned = tuple(msgspec.structs.replace(unit, plain=unit.plain.in_turn(2, 0)) for unit in UNITS)
+    priced = price_blocks([block(turned)], costs(), [measured(run_s=5.0, first_run_s=6.0)])
+    assert (seconds(priced, "run_s"), seconds(priced, "first_run_s")) == ([10.0], [11.0])
+    parts = [measured("a", "a", run_s=5.0), measured("b", "b", run_s=4.0)]
+    assert seconds(price_blocks([block(turned)], costs(), parts), "run_s") == [2 * (5.0 + 4.0 - 0.5)]
+
+
 def test_a_measurement_changes_only_its_own_block_and_no_other_price_list():
     other = msgspec.structs.replace(UNITS[0], name="c")
     blocks = [block(), block((other,))]

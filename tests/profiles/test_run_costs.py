@@ -44,6 +44,30 @@ def test_operations_in_float16_are_faster_by_the_factor_and_move_half_the_bytes(
     assert run_s(block(precision="mixed"), known) == pytest.approx(4.5)
 
 
+def in_turn(waiting=7):
+    """Two runs of UNIT, one after the other."""
+    return msgspec.structs.replace(UNIT, plain=UNIT.plain.in_turn(2, waiting))
+
+
+def test_two_runs_in_turn_take_two_calls_and_the_memory_of_one_beside_what_waits():
+    """2 x (0.5 + 6); what the first run after a load adds comes once; one load. 4 bytes x (30 + 7)."""
+    once, twice = price([block()], costs()), price([block((in_turn(),))], costs())
+    assert twice.run_s[0, 0] == pytest.approx(2 * once.run_s[0, 0]) == pytest.approx(13.0)
+    assert twice.first_run_s[0, 0] - twice.run_s[0, 0] == once.first_run_s[0, 0] - once.run_s[0, 0] == 3.0
+    assert twice.working_bytes == (4 * 37,)
+    assert (twice.load_warm_s[0, 0], twice.resident_bytes) == (once.load_warm_s[0, 0], once.resident_bytes)
+
+
+def test_weights_are_read_again_for_the_second_run():
+    """40 bytes at 8 a second, or at a bus of 4 with 32 of activations, are more than the operations."""
+    known = costs(weight_bytes_per_s=figure(8.0))
+    assert run_s(block(), known) == pytest.approx(6.5)
+    slow = costs(weight_bytes_per_s=figure(4.0))
+    assert run_s(block((in_turn(),)), slow) == pytest.approx(2 * run_s(block(), slow)) == pytest.approx(21.0)
+    bus = [run_s(block(units), costs(), dram_bytes_per_s=4.0) for units in ((UNIT,), (in_turn(),))]
+    assert bus == [pytest.approx(18.0), pytest.approx(36.0)]
+
+
 @pytest.mark.parametrize("bits", [2, 3, 4, 6, 8])
 def test_bits_of_weights_change_no_operation(bits):
     known = costs(float16_factor=figure(2.0))

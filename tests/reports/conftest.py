@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from worlds import answers
 
+from ondevice_sora.records.advice import Advice
 from ondevice_sora.records.memory import Peak, PeakPart, Residents
 from ondevice_sora.records.metrics import busy_shares, component_results
 from ondevice_sora.records.provenance import Provenance
@@ -100,6 +101,9 @@ PEAK = Peak(
 )
 
 
+ADVICE = Advice("Keep block a", ["components: {denoiser: {keep: 1}}"], None, 26.0, 1.0, 710 * MB, 0.01, "it is there")
+
+
 def result_of(trace: Trace, whole: Trace) -> Result:
     """A result of `trace`; times and components are those of the whole generation, as if there were no limit."""
     killed = trace.kill is not None
@@ -118,8 +122,8 @@ def result_of(trace: Trace, whole: Trace) -> Result:
         killed_at_s=trace.kill.time_s if trace.kill else None,
         killed_by="loading block 'b'" if killed else None,
         busy_share=busy_shares(whole),
-        bounded_by="running the denoiser (63 % of the total)",
-        advice=["Keep block a resident: 1.00 s less."],
+        bounded_by="running denoiser (63 % of the total)",
+        advice=[ADVICE],
         marks={"published": 0.25, "fitted": 0.5, "estimated": 0.25},
         bounds=Bounds(run_s=25.0, load_s=14.0, lower_s=25.0, sequential_s=39.0),
         num_evaluations=4,
@@ -135,7 +139,11 @@ def result_of(trace: Trace, whole: Trace) -> Result:
             row("decoder", "decode", 1, 1, 4.0),
         ],
         notes=["Made by hand."],
-        residents=[Residents("denoiser", 2, 4, ["a"], 100 * MB, [], 0), Residents("decoder", 1, 1, [], 0, [], 0)],
+        residents=[
+            Residents("text_encoder", 1, 1, [], 0, [], 0),
+            Residents("denoiser", 2, 4, ["a"], 100 * MB, ["b"], 100 * MB),
+            Residents("decoder", 1, 1, [], 0, [], 0),
+        ],
         peak=None if killed else PEAK,
     )
 
@@ -186,7 +194,7 @@ def hostile(trace: Trace) -> Trace:
         trace.result,
         limit_source=HOSTILE,
         bounded_by=HOSTILE,
-        advice=[HOSTILE],
+        advice=[msgspec.structs.replace(ADVICE, title=HOSTILE, keys=[HOSTILE], command=HOSTILE, reason=HOSTILE)],
         notes=[HOSTILE],
         what_ifs=[WhatIf(HOSTILE, HOSTILE, "fits", 1.0, 1, 2)],
         blocks=[msgspec.structs.replace(block, block=HOSTILE, variant=HOSTILE) for block in trace.result.blocks],

@@ -120,14 +120,14 @@ def test_what_core_ml_may_choose_from_all_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("parameters", "precision", "told"),
-    [
-        (1_880_000_000, "int8", "into packages of at most 1.60 GB"),
-        (800_000_000, "int8", "smaller packages, which compile faster"),
-    ],
+    ("parameters", "title"),
+    [(1_880_000_000, "Cut net into blocks of 3 units"), (800_000_000, "Cut net into smaller blocks (2 units each)")],
 )
-def test_advice_on_engine_loads_is_to_cut_and_not_to_store_smaller(
-    tmp_path: Path, parameters: int, precision: str, told: str
-) -> None:
-    path = plan(tmp_path, "matmul_flops: 3.76e9", parameters, f"precision: {precision}, compute_units: cpu_and_ne")
-    assert any(told in line for line in simulate(path, "iphone17pro").result.advice)
+def test_smaller_packages_are_advised_for_the_engine(tmp_path: Path, parameters: int, title: str) -> None:
+    """A package that the engine refuses, though its programs compile longer; and one that compiles for minutes."""
+    path = plan(tmp_path, "matmul_flops: 1e9", parameters, "precision: int8, compute_units: cpu_and_ne")
+    model = tmp_path / "model.yaml"
+    head, unit = model.read_text().replace(str(parameters), str(parameters // 4)).split("      - ")
+    model.write_text(head + "".join("      - " + unit.replace("all", f"part_{number}") for number in range(4)))
+    told = {one.title: one for one in simulate(path, "iphone17pro").result.advice}
+    assert told[title].keys[0].startswith("components: {net: {blocks: {units_per_block: ")

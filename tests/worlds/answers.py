@@ -61,17 +61,23 @@ def planning(**changes: Any) -> Planning:
     paper = planned("paper's policy", 320.0, 3200 * MB, 8, {"published": 70.0, "fitted": 145.0, "estimated": 105.0},
                     verdict="killed", kill_share=1.0)  # fmt: skip
     app = planned("reference app", 400.0, 2700 * MB, 8, {"published": 90.0, "fitted": 200.0, "estimated": 110.0})
-    front = [FrontPoint(300.0 + 10.0 * index, 2900 * MB - 100 * MB * index, 2 * GB, 4 + index) for index in range(15)]
+    front = [
+        FrontPoint(
+            300.0 + 10.0 * index, 2900 * MB - 100 * MB * index, 2 * GB, 4 + index,
+            plan={"name": f"found {index}", "model": "toy.yaml"},
+        )
+        for index in range(15)
+    ]  # fmt: skip
     searched = [
         BudgetPoint(
             **to_builtins(point), budget_bytes=point.peak_bytes + 50 * MB, kill_share=0.5**index, gap=0.01,
-            ending="converged", plan={"name": f"found {index}", "model": "toy.yaml"},
+            ending="converged",
         )
         for index, point in enumerate(front)
     ]  # fmt: skip
     answer = Planning(
         budget_bytes=3 * GB,
-        budget_source="given with --memory",
+        budget_source="given with --budget",
         score=300.0,
         bound=295.0,
         gap=0.0169,
@@ -97,18 +103,16 @@ def explanation(**changes: Any) -> Explanation:
         peak_bytes=2900 * MB,
         budget_bytes=3 * GB,
         components=[
-            ComponentReason("text_encoder", 10.0, 4.0, 0.0, 6.0, 9.0, 0.0, 0.0, "loading, bounded by storage"),
-            ComponentReason("denoiser", 290.0, 280.0, 4.0, 5.0, 60.0, 50.0, 1.0, "running, bounded by arithmetic"),
+            ComponentReason("text_encoder", 10.0, 4.0, 0.0, 6.0, 9.0, 0.0, 0.0, "60 % of its time is loading"),
+            ComponentReason("denoiser", 290.0, 280.0, 4.0, 5.0, 60.0, 50.0, 1.0, "97 % of its time is running"),
         ],
         reasons=[
             Reason("what more would be worth", "100 MB more budget and limit", 2.5, 100 * MB, 0.97),
             Reason("what each technique is worth", "without LPL", -180.0, 0, 0.0),
             Reason("what each technique is worth", "without TDTM", None, None, None, "refused: 3.40 GB are needed"),
-            Reason("next-best plans, one thing changed", "denoiser: prefetch 2 instead of 1", -0.25, -50 * MB, 0.31),
+            Reason("next-best plans, one thing changed", "denoiser: prefetch 2, not 1", -0.25, -50 * MB, 0.31),
         ],
-        flips=[
-            "Within the costs' spread this flips in 31 % of draws: 'denoiser: prefetch 2 instead of 1' costs 0.25 s."
-        ],
+        flips=["Not sure: 'denoiser: prefetch 2, not 1' is 250 ms slower here, and faster in 31 % of draws."],
         notes=["Made by hand."],
     )
     return replace(found, **changes)

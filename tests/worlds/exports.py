@@ -94,7 +94,10 @@ def export(weights: Path, folder: Path, text: str, denoiser: str, merged: str, m
     from ondevice_sora.runtime.coreml.export.workshop import Commission
 
     plan = folder / "plan.yaml"
-    plan.write_text(PLAN.replace("TEXT", text).replace("DENOISER", denoiser).replace("MERGED", merged) + more)
+    said = PLAN.replace("TEXT", text).replace("DENOISER", denoiser).replace("MERGED", merged)
+    if more.startswith("sampler:"):
+        said = said.replace("sampler: {steps: 3, guidance: 4.0}\n", "")
+    plan.write_text(said + more)
     export_plan(Commission(load_plan(plan).plan, weights), folder / "out")
     write_schedule(folder / "out" / SCHEDULE, schedule_of(folder / "out", "iphone15pro", None))
     return Exported(folder / "out", plan, weights)

@@ -80,6 +80,8 @@ Step = tuple[tuple[str, ...], tuple[str, ...]]
 class Counted:
     """One run of a function. Bytes are those of the values' own types; `operations` counts them by type.
 
+    `edge_bytes` are what it is given, or what it hands on, whichever are more.
+
     `unknown` are types of operations that are not known here, counted as reading and writing; `open_loops` counts loops
     whose body was counted once for want of a number of rounds.
     """
@@ -89,6 +91,7 @@ class Counted:
     convolution_flops: int = 0
     moved_bytes: int = 0
     peak_bytes: int = 0
+    edge_bytes: int = 0
     token_merges: int = 0
     operations: Counter[str] = field(default_factory=Counter)
     unknown: set[str] = field(default_factory=set)
@@ -150,6 +153,8 @@ class _Counting:
         self.readers = self._readers(body)
         self.inner_peak = [self._inside(operation) for operation in self.operations]
         self._weigh(body)
+        outputs = [self.num_bytes.get(value.name, 0) for value in body.outputs]
+        self.counted.edge_bytes = max(sum(self.num_bytes[value.name] for value in body.inputs), sum(outputs))
 
     def _define(self, value: Value, where: str) -> None:
         self.root[value.name] = value.name

@@ -237,6 +237,10 @@ def _unit(each: _Counted, precision: Precision, passes: Passes) -> Unit:
     works = {variant: _work(counted, width, variant) for variant, counted in each.works.items()}
     if each.tail is not None and isinstance(passes, int) and passes > 1:
         works["plain"] = mean_work([(works["plain"], passes - 1), (_work(each.tail, width, "plain"), 1)])
+    works = {
+        variant: work.in_turn(each.found.runs, each.works[variant].edge_bytes / width)
+        for variant, work in works.items()
+    }
     parameters = round(each.weights.stored_bytes / weight_bytes(precision))
     return Unit(each.found.unit, parameters, works["plain"], works.get("tdtm"))
 
@@ -369,6 +373,8 @@ def _count_notes(each: _Counted) -> list[str]:
     if each.weights.zeros:
         share = format_percent(each.weights.zeros / each.weights.compressed_count)
         notes.append(f"its compressed weights are sparse: {share} are zeros that are not stored")
+    if each.found.runs > 1:
+        notes.append("runs twice at a visit, once for each branch of guidance; the seconds are of both")
     notes += each.found.notes
     return notes
 

@@ -62,6 +62,8 @@ class FoundBlock:
     notes: tuple[str, ...] = ()
     is_first: bool = True
     """Whether no block before it is another function of the same package, with the same weights on disk."""
+    runs: int = 1
+    """How often it runs in a visit, for one branch of guidance after the other."""
 
     @property
     def path(self) -> Path:
@@ -195,10 +197,12 @@ def _exported(directory: Path, manifest: ExportManifest) -> Found:
         raise UserError("the export has no blocks yet", str(directory), EXPORT_AGAIN)
     passes = {component.name: component.passes for component in manifest.components}
     plan = Document(manifest.plan, {}, directory / MANIFEST).convert(Plan)
-    return Found([_exported_block(directory, block) for block in manifest.blocks], passes, plan)
+    runs = {name: plan.sampler.branch_runs if each == "steps" else 1 for name, each in passes.items()}
+    blocks = [_exported_block(directory, block, runs[block.component]) for block in manifest.blocks]
+    return Found(blocks, passes, plan)
 
 
-def _exported_block(directory: Path, block: ExportedBlock) -> FoundBlock:
+def _exported_block(directory: Path, block: ExportedBlock, runs: int) -> FoundBlock:
     packages = {each.file: read_package(directory / each.file) for each in block.packages}
     variants: dict[Variant, Function] = {}
     tail = None
@@ -212,7 +216,9 @@ def _exported_block(directory: Path, block: ExportedBlock) -> FoundBlock:
             variants[each.kind] = function
     if "plain" not in variants:
         raise UserError(f"{block.name} has no function 'plain'", str(directory / MANIFEST), EXPORT_AGAIN)
-    return FoundBlock(block.component, block.first_unit, tuple(packages.values()), variants, tail, block.compute_units)
+    return FoundBlock(
+        block.component, block.first_unit, tuple(packages.values()), variants, tail, block.compute_units, runs=runs
+    )
 
 
 def _variants(package: Package) -> dict[Variant, Function]:

@@ -361,7 +361,7 @@ def manifest_of(workshop: Workshop) -> tuple[ExportManifest, dict[str, bytes]]:
             solver=request.solver,
             time_scale=float(TIME_SCALE),
             guidance=request.guidance_scale,
-            batch=request.branches,
+            batch=request.batch,
             fps=request.fps,
             latent_channels=channels,
             latent_shape=(channels, *size),

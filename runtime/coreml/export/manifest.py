@@ -121,9 +121,10 @@ class Sampling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     By the solver `euler` d = v; by `ab2`, after the first step, d = v + (v - v_before) * h / (2 * h_before). A leap
     goes along v by either.
 
-    v = v_uncond + guidance * (v_cond - v_uncond), from the first `latent_channels` channels of `velocity`; both are in
-    one evaluation, the conditional one first. `batch` has the samples of an evaluation: 2, or at a guidance of 1.0 only
-    the conditional one. Noise starts from N(0, 1) of shape [1, *latent_shape].
+    v = v_uncond + guidance * (v_cond - v_uncond), from the first `latent_channels` channels of `velocity`. `batch` has
+    the samples that a block computes at a time: 2, the conditional one first. Where it is 1, each block runs for the
+    conditional branch and then, before the next block, for the other; at a guidance of 1.0 there is no other. Noise
+    starts from N(0, 1) of shape [1, *latent_shape].
     """
 
     timesteps: Annotated[tuple[Annotated[float, msgspec.Meta(ge=0, le=1e6)], ...], msgspec.Meta(min_length=1)]

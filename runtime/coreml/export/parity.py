@@ -162,7 +162,7 @@ def first_states(workshop: Workshop, component: str, made: Mapping[str, State]) 
         ids = torch.randint(model.text_encoder.config.vocab_size, (1, length), generator=generator)
         return {"plain": model.text_encoder.initial_state(ids, mask)}
     if component == DENOISER:
-        captions = workshop.video.captions(made[TEXT_ENCODER]["caption"])
+        captions = workshop.video.captions(made[TEXT_ENCODER]["caption"])[: workshop.request.batch]
         state = model.denoiser.initial_state(
             noise("latent", "plain"),
             torch.full((len(captions),), TIMESTEP),

@@ -19,12 +19,16 @@ SPAN = {"lane": "gpu", "action": "run", "component": "denoiser", "step": 0, "blo
 SAMPLE = {"time_s": 0.0, "baseline": 1, "resident": 0, "loading": 0, "working": 0, "residual": 0}
 COMPONENT = {"total_s": 1.0, "run_s": 1.0, "load_s": 0.5, "stall_s": 0.0, "loaded_bytes": 5, "num_visits": 1,
              "num_loads": 1, "peak_bytes": 6}  # fmt: skip
+ADVICE = {"title": "Nothing.", "keys": ["memory: {budget: 1}"], "command": None, "total_s": 2.0, "saved_s": 0.0,
+          "peak_bytes": 6, "kill_share": 0.0, "reason": None, "quality": None}  # fmt: skip
+PEAK = {"time_s": 1.0, "component": "denoiser", "step": 0, "block": "a",
+        "parts": [{"holder": "baseline", "component": None, "blocks": [], "bytes": 6}]}  # fmt: skip
 RESULT: dict[str, Any] = {
     "verdict": "fits", "total_s": 2.0, "unlimited_s": 2.0, "interval_s": [1.5, 2.5],
     "components": {"denoiser": COMPONENT}, "peak_bytes": 6, "needed_bytes": 6, "limit_bytes": 1000,
     "limit_source": "made up", "budget_bytes": None,
     "kill_share": 0.0, "killed_at_s": None, "killed_by": None, "busy_share": {"gpu": 0.9, "load": 0.1},
-    "bounded_by": "runs", "advice": ["Nothing."], "marks": {"estimated": 1.0},
+    "bounded_by": "runs", "advice": [ADVICE], "marks": {"estimated": 1.0},
     "bounds": {"run_s": 1.0, "load_s": 0.5, "lower_s": 1.0, "sequential_s": 2.0}, "num_evaluations": 1,
     "evaluations": {"1": 1.0},
     "what_ifs": [{"title": "a", "detail": "b", "verdict": "fits", "total_s": 1.0, "peak_bytes": 1, "limit_bytes": 2}],
@@ -32,7 +36,9 @@ RESULT: dict[str, Any] = {
                 "stored_bytes": 1, "resident_bytes": 2, "working_bytes": 3, "load_cold_s": 1.0, "load_warm_s": 0.5,
                 "run_s": 0.1, "num_loads": 1, "num_runs": 1, "load_marks": {"estimated": 1.0},
                 "run_marks": {"estimated": 1.0}}],
-    "notes": ["A note."],
+    "notes": ["A note."], "peak": PEAK,
+    "residents": [{"component": "denoiser", "num_blocks": 1, "num_passes": 1, "always": ["a"], "always_bytes": 5,
+                   "sometimes": [], "sometimes_bytes": 0}],
 }  # fmt: skip
 TRACE: dict[str, Any] = {
     "kind": "measured", "plan": "x", "device": "y", "model": "z",
@@ -129,7 +135,7 @@ def _imported(work: Path) -> None:
         os.chdir(before)
 
 
-SEARCH = "plan search --model plan.yaml --seconds 1 --state state.json"
+SEARCH = "plan search --plan plan.yaml --seconds 1 --state state.json"
 
 
 def states() -> Iterator[Input]:

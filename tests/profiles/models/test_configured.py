@@ -135,8 +135,11 @@ def test_a_description_is_made_anew_for_another_config_of_the_same_name(tmp_path
 
 
 def test_a_file_s_name_says_all_that_is_not_as_usual():
-    model = ConfiguredModel("sd1.5", InChunks(128), "in_turn", "rows", 256)
-    assert Request(model, Shape(512, 512), 1, 40).stem == "sd1.5_512x512x1_b1_chunk128_in_turn_rows_tile256_text40"
+    model = ConfiguredModel("sd1.5", InChunks(128), "rows", 256)
+    assert (
+        Request(model, Shape(512, 512), 1, 40, "in_turn").stem
+        == "sd1.5_512x512x1_b1_chunk128_in_turn_rows_tile256_text40"
+    )
     assert Request(WAN, Shape(480, 320, 49)).stem == "wan2.1-1.3b_480x320x49_b2"
 
 
@@ -144,7 +147,7 @@ def test_a_file_s_name_says_all_that_is_not_as_usual():
     ("model: {config: wan3}", "'wan3' is no shipped config, and there is no such file or folder"),
     ("model: {config: sd1.5, attention: {chunk: 0}}", "chunk"),
     ("model: {config: sd1.5}\nencoder_tokens: 12", "has no effect on a model that is described from a config"),
-    ("model: {config: sd1.5, guidance: both}", "guidance"),
+    ("model: {config: sd1.5, attention: both}", "attention"),
 ])  # fmt: skip
 def test_what_cannot_be_meant_is_refused_with_its_line(text, message, tmp_path):
     with pytest.raises(UserError, match=message) as error:

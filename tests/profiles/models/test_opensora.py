@@ -438,6 +438,22 @@ def test_cross_attention_of_joined_branches_is_quadratic_in_branches():
     assert (attention[1] - 4 * cross) == 2 * (attention[0] - cross)
 
 
+def test_branches_in_turn_do_the_work_of_one_twice_beside_what_the_other_starts_from():
+    """What waits in a unit: x, t, t_mlp, the caption and the mask of one branch, in elements."""
+    one, turned = (opensora(256, 256, 68, 60, guidance_batch=1, guidance_runs=runs) for runs in (1, 2))
+    for variant, frames in (("plain", 20), ("tdtm", 10)):
+        work, twice = (unit(m, "denoiser", "spatial_3").work(variant) for m in (one, turned))
+        assert (work.runs, twice.runs) == (1, 2)
+        for name in ("matmul_flops", "attention_flops", "moved_elements", "token_merges"):
+            assert getattr(twice, name) == 2 * getattr(work, name)
+        waiting = (20 * 256 + 1 + 6 + 60) * 1152 + 16 * frames * 256 * 60
+        assert twice.working_elements == work.working_elements + waiting
+    for name in ("text_encoder", "decoder.temporal", "decoder.spatial"):
+        assert component(turned, name) == component(one, name)
+    with pytest.raises(UserError, match="guidance_runs 2 of 2 branches"):
+        opensora(256, 256, 68, 60, guidance_runs=2)
+
+
 # --- reference partition --------------------------------------------------------------------------------------------
 
 

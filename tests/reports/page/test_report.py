@@ -19,8 +19,8 @@ def test_the_answer_comes_first(trace: Trace, killed: Trace) -> None:
     said = words(render([trace]))
     head = said.partition("Total time")[0]
     assert head.endswith(
-        "Simulated Toy phone toy Fits toy plan The generation takes 27.0 s; the footprint peaks at 610 MB, 390 MB "
-        "below the limit of 1.00 GB. "
+        "Simulated Toy phone toy Fits toy plan One generation takes 27.0 s. Memory peaks at 610 MB, 390 MB below the "
+        "limit of 1.00 GB. "
     )
     assert "Would be killed" in words(render([killed])).partition("Killed after")[0]
 
@@ -28,9 +28,10 @@ def test_the_answer_comes_first(trace: Trace, killed: Trace) -> None:
 def test_everything_asked_of_the_page_is_there(trace: Trace) -> None:
     said = words(render([trace]))
     for part in (
-        "What to change next", "Keep block a resident: 1.00 s less.",
+        "What to change next", "Keep block a: 1.00 s (3.7 %) faster: 26.0 s, peak 710 MB",
+        "components: {denoiser: {keep: 1}}",
         "What if", "With the entitlement", "limit 2.00 GB", "25.0 s −7.4 %", "610 MB of 500 MB killed",
-        "Timeline", "Memory charged to the app", "limit 1.00 GB", "budget 800 MB", "peak 610 MB at 8.00 s",
+        "Timeline", "Memory charged to the app", "limit 1.00 GB", "budget 800 MB", "peak 610 MB at 8.000 s",
         "One steady denoiser step", "Step 2, of median length among the steps",
         "Where the time goes", "86 % of all loading passes while a block runs.",
         "Bounds", "86 % of what overlapping loads with runs can save",

@@ -53,9 +53,9 @@ def test_a_measurement_has_no_bounds_and_no_what_ifs(measured: Trace) -> None:
 def test_the_legend_of_memory_names_what_is_held_the_limit_the_budget_and_the_peak(trace: Trace, killed: Trace) -> None:
     assert [key.text for key in memory_keys([run_of(trace, "toy", 0)])] == [
         "working memory", "being loaded", "resident blocks", "left by unloaded blocks", "app baseline",
-        "limit 1.00 GB", "budget 800 MB", "peak 610 MB at 8.00 s",
+        "limit 1.00 GB", "budget 800 MB", "peak 610 MB at 8.000 s",
     ]  # fmt: skip
-    assert memory_keys([run_of(killed, "toy", 0)])[-1].text == "killed at 11.0 s with 1.10 GB"
+    assert memory_keys([run_of(killed, "toy", 0)])[-1].text == "killed at 11.000 s with 1.10 GB"
     both = memory_keys([run_of(trace, "toy", 0), run_of(killed, "toy", 1)])
     assert [key.text for key in both][:2] == ["A: peak 610 MB", "B: peak 1.10 GB"]
 

@@ -34,7 +34,9 @@ def costs(sizes: Sequence[int], working: int = 1, read: int = 0, run_s: float = 
         for number, (name, size) in enumerate(zip(NAMES, sizes, strict=True))
     ]
     units = {
-        ("denoiser", name, variant): UnitCosts(run_s / (1 + (variant == "tdtm")), working * PAGE, read * PAGE)
+        ("denoiser", name, variant): UnitCosts(
+            run_s / (1 + (variant == "tdtm")), working * PAGE, read * PAGE, left_bytes=0
+        )
         for name in NAMES
         for variant in ("plain", "tdtm")
     }

@@ -305,6 +305,12 @@ def test_with_a_fixed_leap_the_video_is_pytorchs(exported: Exported, tmp_path: P
     assert json.loads((tmp_path / "out" / "played.json").read_text())["leap_step"] == 1
 
 
+def test_branches_in_turn_make_pytorchs_video(exported: Exported, tmp_path: Path) -> None:
+    turning = variant(exported, tmp_path, "sampler: {steps: 3, guidance: 4.0, branches: in_turn}\n")
+    playing = play(turning.directory, tmp_path)
+    assert psnr_db(playing.frames(), turning.torch_frames(SEED)) >= LIKE_TORCH_DB["float32"]
+
+
 SHIPPED = {
     "plain": "",
     "fixed": "lpl: {mode: fixed, leap_step: 17}",

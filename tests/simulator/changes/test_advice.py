@@ -1,57 +1,121 @@
-"""What a user is told to change: only what was tried and helps, and how to fit where a plan is killed."""
+"""What a user is told to change: only what was tried and helps, in the plan's own keys."""
 
 import pytest
+import yaml
 from msgspec.structs import replace
 
-from ondevice_sora.plans.schema import Memory
+from ondevice_sora.plans.schema import Memory, load_plan
 from ondevice_sora.profiles.figures import ByteCount
-from ondevice_sora.simulator.changes.change import loading
-from ondevice_sora.simulator.prepare import asked, prepare
-from ondevice_sora.simulator.simulate import simulate
+from ondevice_sora.simulator.changes.advice import SEARCHED, Names
+from ondevice_sora.simulator.changes.keys import keys_between
+from ondevice_sora.simulator.prepare import asked
+from ondevice_sora.simulator.simulate import simulate, simulation_of
 
 
-def told(name, **options):
-    return simulate(name, **options).result.advice
+def told(name, device="iphone15pro", **options):
+    return simulate(name, device, **options).result.advice
 
 
-def test_a_plan_that_waits_for_loads_is_told_what_loading_ahead_saves():
-    """The saving named is the difference of the two plans' totals."""
-    advice = told("app-192")
-    (line,) = [line for line in advice if "in the denoiser" in line]
-    prepared = prepare(*asked("app-192"))
-    budget = ByteCount(0.92 * prepared.setting.limit_bytes)
-    plan = replace(loading(prepared, ["denoiser"], prefetch=2, keep="optimal"), memory=Memory(budget=budget))
-    saved = prepared.finish().total_s - prepared.changed(plan).finish().total_s
-    assert line.startswith("Load ahead and keep what fits (prefetch: 2, keep: optimal) in the denoiser: saves ")
-    minutes, seconds = int(saved // 60), round(saved % 60)
-    assert f"saves {minutes} min {seconds:02d} s within 3.04 GB; the denoiser waits" in line
+def searched(name, **options):
+    return simulation_of(*asked(name, **options), names=Names(str(name), "iphone15pro")).result.advice
 
 
-def test_a_component_that_nothing_helps_is_told_to_be_stored_smaller():
-    """ours-256 loads ahead within its budget already; its text encoder runs once and waits for its bytes."""
-    assert any(line.startswith("Store the text_encoder smaller: the text_encoder waits ") for line in told("ours-256"))
+CASES = [
+    ("ours-256", {}), ("app-256-all", {}), ("small", {}), ("sd1.5-512", {}),
+    ("ours-256", {"memory_limit": 2_000_000_000}), ("ours-192", {"memory_limit": 2_000_000_000}),
+    ("ours-256", {"device": "iphone17pro"}),
+]  # fmt: skip
 
 
-def test_leaping_is_proposed_where_no_step_is_left_out_yet():
-    assert any(line.startswith("Leap early: LPL at step 15 leaves 16 network") for line in told("app-192"))
-    assert not any("Leap" in line for line in told("app-192-lpl"))
-    assert not any("Leap" in line for line in told("sdxl-768"))
+@pytest.mark.parametrize(("name", "options"), CASES)
+def test_the_keys_written_into_a_plan_make_what_was_told(tmp_path, name, options):
+    """Pasted under `extends`, each piece of advice comes to the total, peak and saving that stand beside it."""
+    result = simulate(name, **options).result
+    assert result.advice
+    for number, one in enumerate(result.advice):
+        path = tmp_path / f"{number}.yaml"
+        path.write_text("\n".join([f"extends: {name}", "name: changed", *one.keys]))
+        changed = simulate(path, **options, with_advice=False).result
+        assert changed.unlimited_s == pytest.approx(one.total_s)
+        assert changed.needed_bytes == one.peak_bytes
+        assert result.unlimited_s - one.total_s == pytest.approx(one.saved_s)
+        assert changed.kill_share <= 0.05
 
 
-def test_a_killed_plan_is_told_the_bytes_missing_and_the_ways_to_fit():
-    first, second, third, *_ = told("app-256-cidl", memory_limit=900_000_000)
-    assert first == (
-        "The plan needs 1.01 GB, 112 MB more than the limit: cut block 'layer_1' of text_encoder smaller, load fewer "
-        "blocks ahead, or keep fewer resident."
-    )
-    assert second.startswith("Set memory.budget: loading is then held back to fit")
-    assert third == "With the increased-memory entitlement iPhone 15 Pro allows 6.00 GB: the plan would fit."
+def test_a_killed_plan_is_told_a_lower_budget_that_fits():
+    """It was told to cut smaller, load fewer ahead or keep fewer, where one line does it."""
+    advice = told("ours-256", memory_limit=2_000_000_000)
+    assert ["memory: {budget: 1.84 GB}"] in [one.keys for one in advice]
+    assert all(one.peak_bytes < 2_000_000_000 or "entitlement" in one.keys[0] for one in advice)
 
 
-@pytest.mark.parametrize("name", ["ours-192", "ours-256"])
-def test_a_killed_plan_with_a_budget_is_not_told_to_set_one(name):
-    assert not any("memory.budget" in line for line in told(name, memory_limit=2_000_000_000))
+def test_a_plan_with_room_is_told_a_higher_budget():
+    (one,) = [one for one in told("ours-256", "iphone17pro") if one.keys == ["memory: {budget: 3.00 GB}"]]
+    assert one.saved_s > 5.0
+    assert one.reason == "the budget of 2.60 GB leaves 2.20 GB under the limit unused"
 
 
-def test_a_plan_that_fits_is_told_nothing_of_memory():
-    assert not any("limit" in line for line in told("app-256-all"))
+def test_smaller_weights_are_proposed_only_where_they_save():
+    """The small model's text encoder waits for what a first load takes whatever its size."""
+    assert not [one for one in told("small") if "Store" in one.title]
+    (one,) = [one for one in told("ours-256") if "Store" in one.title]
+    assert one.keys == ["components: {text_encoder: {precision: int4_float32}}"]
+    assert one.saved_s > 0.01 * simulate("ours-256", with_advice=False).result.total_s
+    assert one.quality == "what it does to the picture was not measured"
+
+
+def test_planned_grids_come_with_their_measured_quality():
+    rows = {one.title: one for one in told("small")}
+    one = rows["Evaluate 8 planned steps of 30"]
+    assert one.keys == ["sampler: {grid: {planned: {evaluations: 8}}}"]
+    assert one.quality == "measured: frames within 43.4 dB of those of all 30 steps"
+
+
+def test_fewer_steps_are_proposed_where_no_grid_is_known_and_none_was_chosen():
+    (one,) = [one for one in told("app-192") if one.title == "Walk 16 steps instead of 30"]
+    assert one.keys == ["sampler: {steps: 16}"]
+    assert "not measured" in one.quality
+    assert not [one for name in ("app-192-lpl", "sdxl-768") for one in told(name) if "steps" in one.title]
+
+
+def test_a_search_is_named_where_it_saves_more_than_any_single_change(tmp_path):
+    first = searched("app-256-all")[0]
+    assert first.command == ("ondevice-sora plan search app-256-all --device iphone15pro --budget 2.72GB -o best.yaml")
+    assert first.keys == [] and f"first {SEARCHED} plans" in first.reason
+    others = [one for one in told("app-256-all") if one.quality is None]
+    assert first.saved_s > 1.1 * max(one.saved_s for one in others)
+    assert not [one for one in searched("small") if one.command]
+
+
+def test_a_plan_whose_whole_denoiser_is_killed_is_told_how_to_cut_it(tmp_path):
+    path = tmp_path / "whole.yaml"
+    path.write_text("extends: app-256\nname: whole\ncomponents: {denoiser: {blocks: whole}}\n")
+    result = simulate(path).result
+    assert result.verdict == "killed"
+    (one,) = [one for one in result.advice if one.title == "Cut denoiser smaller, and give the plan a budget"]
+    budget, blocks = one.keys
+    assert budget == "memory: {budget: 2.72 GB}"
+    assert yaml.safe_load(blocks)["components"]["denoiser"]["blocks"]["units_per_block"] > 1
+
+
+def test_where_nothing_fits_it_is_said_what_is_too_large():
+    result = simulate("app-256-all", memory_limit=900_000_000).result
+    assert result.advice == []
+    assert result.cautions[0].startswith("No way to cut or load this model fits: unit ")
+
+
+def test_advice_is_the_same_each_time():
+    assert searched("sd1.5-512") == searched("sd1.5-512")
+
+
+def test_keys_say_only_what_differs():
+    plan = load_plan("ours-256").plan
+    assert keys_between(plan, plan) == []
+    denoiser = replace(plan.components["denoiser"], prefetch=3)
+    changed = replace(
+        plan, name="other", memory=Memory(budget=ByteCount(1_234_567_890), entitlement=True),
+        components={**plan.components, "denoiser": denoiser},
+    )  # fmt: skip
+    assert keys_between(plan, changed) == [
+        "memory: {budget: 1234567890, entitlement: true}", "components: {denoiser: {prefetch: 3}}",
+    ]  # fmt: skip

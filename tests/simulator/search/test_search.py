@@ -19,7 +19,7 @@ from ondevice_sora.simulator.search import candidates
 from ondevice_sora.simulator.search import lower_bound as lower_bound_module
 from ondevice_sora.simulator.search import search as search_module
 from ondevice_sora.simulator.search.choices import Choice, Part
-from ondevice_sora.simulator.search.front import front
+from ondevice_sora.simulator.search.front import Tried, front
 from ondevice_sora.simulator.search.lower_bound import lower_bound, quick_bounds
 from ondevice_sora.simulator.search.moves import moves, strides
 from ondevice_sora.simulator.search.problem import Problem, problem_of
@@ -294,9 +294,9 @@ def test_budget_below_a_unit_names_it_and_what_would_do(shipped):
         search(problem)
 
 
-def test_front_keeps_only_plans_that_nothing_beats(found):
-    points = front(found.fitting, "num_packages")
-    assert [p.total_s for p in points] == sorted(p.total_s for p in points)
+def test_front_keeps_only_plans_that_nothing_beats(shipped, found):
+    points = [tried.scored for tried in front([Tried(shipped, scored) for scored in found.fitting], "num_packages")]
+    assert [p.score for p in points] == sorted(p.score for p in points)
     assert [p.num_packages for p in points] == sorted((p.num_packages for p in points), reverse=True)
     for scored in found.fitting[::50]:
-        assert any(p.total_s <= scored.totals_s[0] and p.num_packages <= scored.num_packages for p in points)
+        assert any(p.totals_s[0] <= scored.totals_s[0] and p.num_packages <= scored.num_packages for p in points)

@@ -17,8 +17,9 @@ from ondevice_sora.plans.schema import ComponentPlan, LoadedPlan, Lpl, Plan, Sam
 from ondevice_sora.plans.step_file import FORMAT, PlannedGrid, StepFile
 from ondevice_sora.plans.step_plan import Grid
 from ondevice_sora.profiles.costs import figures, replace_figures
+from ondevice_sora.profiles.models.model import Unit, Work
 from ondevice_sora.records.search import RefusedVariant, VariantPoint
-from ondevice_sora.simulator.prepare import Setting, model_of, ready
+from ondevice_sora.simulator.prepare import Described, Setting, model_of, prepare, ready
 from ondevice_sora.simulator.risk import kill_risk
 from ondevice_sora.simulator.search import search as search_module
 from ondevice_sora.simulator.search import variants as variants_module
@@ -78,6 +79,74 @@ def test_each_precision_and_each_choice_of_compute_units_has_its_own_optimum(
         best = brute_force(problem_of(alone, model_of(LoadedPlan(alone)), [setting], budget))
         assert point.total_s == pytest.approx(best, rel=1e-9)
         assert sum(point.share_by_mark.values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_each_way_to_compute_the_branches_has_its_own_optimum(seed: int, tmp_path: Path, monkeypatch) -> None:
+    """Where they take turns blocks do twice the work of a half, with half the memory and what waits."""
+    problem = instance(seed, tmp_path, most_units=3)
+    plan = replace(problem.plan, tdtm=Tdtm())
+    setting, search = problem.places[0].setting, search_module.search
+
+    def turned(unit: Unit) -> Unit:
+        work = unit.plain
+        half = {
+            name: getattr(work, name) / 2 for name in work.__struct_fields__ if name not in ("runs", "token_merges")
+        }
+        return replace(unit, plain=Work(**half).in_turn(2, work.working_elements / 20), tdtm=None)
+
+    def model_of_branches(loaded: LoadedPlan) -> Described:
+        sampler = loaded.plan.sampler
+        batch, reference = model_of(loaded.changed(sampler=replace(sampler, branches="batch")))
+        if sampler.branches == "batch":
+            return Described(batch, reference)
+        components = [
+            replace(each, units=tuple(map(turned, each.units))) if each.passes == "steps" else each
+            for each in batch.components
+        ]
+        return Described(replace(batch, components=tuple(components)), reference)
+
+    monkeypatch.setattr(variants_module, "model_of", model_of_branches)
+    monkeypatch.setattr(
+        variants_module, "search", lambda *asked, **settings: search(*asked, windows=WINDOWS, **settings)
+    )
+    freedoms = Freedoms((2, 3), branches=("batch", "in_turn"))
+    points = list(search_variants(LoadedPlan(plan), [setting], problem.budget, freedoms, most_doubt=1.0))
+    assert [(point.branches, point.evaluations) for point in points] == [
+        ("batch", 2), ("batch", 3), ("in_turn", 2), ("in_turn", 3),
+    ]  # fmt: skip
+    for point in points:
+        alone = with_evaluations(plan, point.evaluations, None)
+        alone = replace(alone, sampler=replace(alone.sampler, branches=point.branches))
+        best = brute_force(problem_of(alone, model_of_branches(LoadedPlan(alone)), [setting], problem.budget))
+        assert point.total_s == pytest.approx(best, rel=1e-9)
+        assert point.plan["sampler"].get("branches", "batch") == point.branches
+
+
+def test_branches_of_what_ships_take_turns_in_less_memory_and_with_fewer_loads() -> None:
+    """Eight evaluations at 256x256: half the denoiser's working memory and a twentieth. More blocks stay resident."""
+    loaded = load_plan("steps-256")
+    setting = setting_in_doubt(loaded.plan, 3_300_000_000, 0.05)
+    batch, turned = (
+        prepare(loaded.changed(sampler=replace(loaded.plan.sampler, branches=branches)), setting)
+        for branches in ("batch", "in_turn")
+    )
+    working = [
+        max(size for block, size in zip(each.schedule.blocks, each.costs.working_bytes, strict=True)
+            if block.component == "denoiser")
+        for each in (batch, turned)
+    ]  # fmt: skip
+    assert 0.5 < working[1] / working[0] < 0.55
+    assert turned.finish().total_s < batch.finish().total_s
+    loads = [sum(visit.loads for visit in each.schedule.visits) for each in (batch, turned)]
+    assert loads[1] < loads[0]
+
+
+def test_branches_of_a_model_that_lists_its_units_are_not_free(tmp_path: Path) -> None:
+    problem = instance(0, tmp_path, most_units=2)
+    freedoms = Freedoms(branches=("in_turn",))
+    with pytest.raises(UserError, match="lists its units for the branches it has"):
+        list(search_variants(LoadedPlan(problem.plan), [problem.places[0].setting], 10**9, freedoms, 1.0))
 
 
 def test_a_variant_that_does_not_fit_says_why_and_the_others_are_found() -> None:
@@ -163,7 +232,7 @@ def test_no_plan_is_found_that_is_in_more_doubt_than_was_accepted(tmp_path: Path
             answer, plan = find_plan_for(loaded, [setting], budget, seconds=2.0, budgets=2, most_doubt=most)
         except UserError as error:
             refused += 1
-            assert error.where in ("--max-kill-share", "--memory"), error
+            assert error.where in ("--max-kill-share", "--budget"), error
             continue
         prepared = ready(plan, model_of(loaded), setting)
         assert kill_risk(prepared, prepared.play(is_limited=False)) <= most, seed
@@ -179,7 +248,7 @@ def test_what_a_larger_footprint_would_give_is_shown_with_its_doubt(capsys) -> N
 
     from ondevice_sora.commands.main import main
 
-    search = ["plan", "search", "--model", "opensora-192", "--memory", "3.3GB", "--seconds", "3", "--json"]
+    search = ["plan", "search", "--plan", "ours-192", "--budget", "3.3GB", "--seconds", "3", "--json"]
     assert main(search) == 0
     answer = json.loads(capsys.readouterr().out)
     found, larger = answer["rows"][:2]

@@ -67,10 +67,11 @@ struct GenerationTests {
                     timesteps: [1000, 800, 600, 400, 200],
                     leap: .plateau(tolerance: 1, patience: 2, firstStep: 1, over: .slice))
             ),
+            ("branches in turn", ToyVideo(merging: [1], takesTurns: true)),
         ]
     }
 
-    @Test(arguments: 0..<9)
+    @Test(arguments: 0..<10)
     func latentAndFramesAreThoseByHand(index: Int) throws {
         let video = Self.videos[index].1
         let (latent, writer, _, played) = try generated(video)
@@ -104,6 +105,40 @@ struct GenerationTests {
         #expect(middle.map(\.function) == ["tdtm", "plain", "tdtm"])
         let loads = backend.calls.filter { $0.action == .load && $0.package == "denoiser.1.mlpackage" }
         #expect(loads.map(\.function) == ["tdtm", "plain", "tdtm"])
+    }
+
+    @Test func aBlockIsLoadedOnceForBranchesThatTakeTurns() throws {
+        let (_, _, backend, played) = try generated(ToyVideo(takesTurns: true))
+        let calls = backend.calls.filter { $0.package == "denoiser.1.mlpackage" }.map(\.action)
+        #expect(calls == Array(repeatElement([.load, .run, .run, .evict], count: 3).joined()))
+        let spans = played.playback.spans.filter { $0.action == .run }
+        #expect(spans.count == 1 + 3 * 3 + 2 + 3)  // one of a visit
+    }
+
+    /// As when iOS refuses the GPU in the background: the first branch's result is not computed with again.
+    @Test func aRunThatIsDoneAgainGoesOnWithTheBranchItFailedAt() throws {
+        let video = ToyVideo(takesTurns: true)
+        let expected = try generated(video).writer.frames
+        let export = try video.export(scratch.path)
+        let gate = Gate()
+        let backend = ToyBackend(
+            before: { action, number, _ in
+                guard action == .run, number == 4 else { return }  // the middle block, for the second branch
+                gate.pass()
+                throw ToyBackend.Failure(description: "not in the background")
+            }, compute: ToyVideo.compute)
+        let writer = ToyWriter()
+        let generation = try Generation(export, backend: backend, meter: ToyMeter())
+        let asked = try request(export)
+        let isOver = onThread { _ = try generation.run(asked, to: writer) }
+        gate.waitUntilReached()
+        generation.pause()
+        gate.open()
+        generation.resume()
+        #expect(isOver() == nil)
+        #expect(writer.frames == expected)
+        let calls = backend.calls.filter { $0.package == "denoiser.1.mlpackage" && $0.action == .run }
+        #expect(calls.map(\.failed) == [false, true] + [Bool](repeating: false, count: 5))
     }
 
     @Test func tailsAreChosenByShape() throws {

@@ -26,7 +26,11 @@ struct ToyVideo {
     /// Added to the names of components that the manifest tells, and so on: what a test spoils.
     var change: (inout [Manifest.Component], inout [Manifest.Block]) -> Void = { _, _ in }
 
-    var batch: Int { guidance == 1 ? 1 : 2 }
+    /// Each block takes one branch of guidance, and runs for both.
+    var takesTurns = false
+
+    var branches: Int { guidance == 1 ? 1 : 2 }
+    var batch: Int { takesTurns ? 1 : branches }
     private var latents: [Int] { [batch] + Self.latentShape }
 
     private func feature(_ name: String, _ shape: [Int], _ type: Manifest.ElementType = .float32, out: Bool = false)
@@ -288,7 +292,7 @@ struct ToyVideo {
                 latentShape: Self.latentShape, solver: solver), leap: leap, seed: request.seed)
         while let time = sampler.time, let step = sampler.nextStep {
             var velocity: [Float] = []
-            for caption in [captions, none].prefix(batch) {
+            for caption in [captions, none].prefix(branches) {
                 let scale: Float = Self.scale(time: Float(time), caption: caption) * (merging.contains(step) ? 2 : 1)
                 velocity += sampler.latent.map { $0 + scale }
                 velocity += [Float](repeating: 1e6, count: sampler.latent.count)

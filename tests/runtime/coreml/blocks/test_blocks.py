@@ -102,6 +102,22 @@ def test_it_leaps_where_torch_does(exported: Exported, lpl: str, evaluations: in
     assert trace.memory[-1].resident == 0
 
 
+def test_branches_in_turn_make_torchs_video_in_as_many_loads(exported: Exported, tmp_path: Path) -> None:
+    """Every block of the denoiser runs for both within its visit."""
+    shutil.copytree(exported.directory, tmp_path / "out")
+    sampler = "sampler: {steps: 3, guidance: 4.0, branches: in_turn}\n"
+    turning = export(exported.weights, tmp_path, "float32", "float32", "[1]", sampler)
+    video, executor = generated(turning.directory)
+    assert psnr(video.frames, turning.torch_frames(seed=1)) >= 60
+    assert psnr(video.frames, exported.torch_frames(seed=1)) >= 60
+    _, batched = generated(exported.directory)
+    visits = [
+        [(span.action, span.component, span.block, span.step) for span in each.trace().spans if span.action != "evict"]
+        for each in (executor, batched)
+    ]
+    assert sorted(visits[0]) == sorted(visits[1])
+
+
 def test_in_float16_and_int8_it_makes_nearly_the_same(exported_small: Exported) -> None:
     video, _ = generated(exported_small.directory)
     assert 35 <= psnr(video.frames, exported_small.torch_frames(seed=1)) < 80

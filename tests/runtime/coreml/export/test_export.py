@@ -29,6 +29,9 @@ from ondevice_sora.base.files.reading import parse_yaml
 from ondevice_sora.base.interrupts import Interrupted
 from ondevice_sora.plans.schedule_file import plan_hash
 from ondevice_sora.plans.schema import load_plan, read_plan
+from ondevice_sora.profiles.profile import load_profile
+from ondevice_sora.runtime.coreml.estimate.estimate import Described, describe
+from ondevice_sora.runtime.coreml.estimate.folders import find_packages
 from ondevice_sora.runtime.coreml.export import export
 from ondevice_sora.runtime.coreml.export.export import _packages, export_plan, manifest_of
 from ondevice_sora.runtime.coreml.export.exported import Export
@@ -170,6 +173,31 @@ def test_without_guidance_the_packages_compute_one_branch(copied: Path, exported
         ("latent", "timestep", "fps", "caption", "text_mask"), 1
     )
     assert all(row.ok for row in validate_export(copied, exported.weights))
+
+
+def test_branches_in_turn_are_packages_of_one_branch_that_run_twice(
+    copied: Path, exported: Exported, tmp_path: Path
+) -> None:
+    """Played in the reference executor the video is torch's, and an estimate counts both runs."""
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(exported.plan.read_text().replace("guidance: 4.0", "guidance: 4.0, branches: in_turn"))
+    assert exported_again(copied, exported, plan) == ["input", "spatial_0..temporal_0", "output"]
+    manifest = read_manifest(copied)
+    assert (manifest.sampling.guidance, manifest.sampling.batch) == (4.0, 1)
+    assert all(row.ok for row in validate_export(copied, exported.weights))
+    both, in_turn = (
+        {unit.name: unit.plain for unit in estimated(folder).model.components[1].units}
+        for folder in (exported.directory, copied)
+    )
+    block = "spatial_0"
+    assert (both[block].runs, in_turn[block].runs) == (1, 2)
+    assert in_turn[block].matmul_flops == pytest.approx(both[block].matmul_flops, rel=0.01)
+    assert 0.5 < in_turn[block].working_elements / both[block].working_elements < 1
+
+
+def estimated(folder: Path) -> Described:
+    profile, device = load_profile("iphone15pro")
+    return describe(find_packages([folder]), profile, device, name="estimated")
 
 
 def test_an_interrupted_export_goes_on(copied: Path, exported: Exported) -> None:

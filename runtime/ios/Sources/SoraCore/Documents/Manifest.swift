@@ -79,9 +79,9 @@ public struct Manifest: Sendable {
 
     /// Steps along a rectified flow: z += d (t[i] - t[i + 1]) / timeScale, t being 0 after the last; d by `solver`.
     ///
-    /// v = v_uncond + guidance (v_cond - v_uncond), from the first `latentChannels` channels of `velocity`; both are in
-    /// one batch of `batch` samples, the conditional one first; at a guidance of 1 it alone. Noise has the shape
-    /// [1] + latentShape.
+    /// v = v_uncond + guidance (v_cond - v_uncond), from the first `latentChannels` channels of `velocity`. A block takes
+    /// `batch` samples: both branches, the conditional one first; or one, and then it runs for one branch after the
+    /// other. At a guidance of 1 there is the conditional one alone. Noise has the shape [1] + latentShape.
     public struct Sampling: Sendable {
         public let timesteps: [Double]
         public let timeScale: Double
@@ -92,6 +92,9 @@ public struct Manifest: Sendable {
         public let latentChannels: Int
         public let latentShape: [Int]
         public let solver: Solver
+
+        /// Branches of guidance.
+        public var branches: Int { guidance == 1 ? 1 : 2 }
     }
 
     /// How latents become frames: chunks of latent frames, batches of frames. `chunkFrames` are those of each chunk.

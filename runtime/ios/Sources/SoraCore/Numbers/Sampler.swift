@@ -33,17 +33,17 @@ public struct Sampler: Sendable {
     /// What the network reads as the time of the next step; nil at the end.
     public var time: Double? { nextStep.map { sampling.timesteps[$0] } }
 
-    /// Takes the network's velocity at the next step, [batch, channels, frames, rows, columns]. At the end, and for a
+    /// Takes the network's velocity at the next step, [branches, channels, frames, rows, columns]. At the end, and for a
     /// velocity of another size than the manifest's, nil.
     public mutating func take(velocity: [Float]) -> Step? {
         let rest = sampling.latentShape.dropFirst().reduce(1, *)
         let count = sampling.latentChannels * rest
-        guard let step = nextStep, latent.count == count, velocity.count % sampling.batch == 0,
-            velocity.count / sampling.batch >= count
+        guard let step = nextStep, latent.count == count, velocity.count % sampling.branches == 0,
+            velocity.count / sampling.branches >= count
         else { return nil }
         let time = sampling.timesteps[step]
         let drift = Euler.drift(
-            velocity: velocity, batch: sampling.batch, latentChannels: sampling.latentChannels, rest: rest,
+            velocity: velocity, batch: sampling.branches, latentChannels: sampling.latentChannels, rest: rest,
             guidance: sampling.guidance)
         let verdict = watcher.observe(step: step, time: time / sampling.timeScale, latent: latent, drift: drift)
         let isLast = verdict.leaps || step == sampling.timesteps.count - 1

@@ -14,10 +14,12 @@ public final class Driver: @unchecked Sendable {
     /// Seconds of a clock that never goes back, from any moment on.
     public typealias Clock = @Sendable () -> Double
 
-    /// A pass under way: its tensors, of which each is dropped after its last reader. Only the runner's while it goes on.
+    /// A pass under way: its states, for which each block runs one after the other, and for how many the next one has
+    /// run already. A tensor is dropped after its last reader. Only the runner's while it goes on.
     private final class Pass: @unchecked Sendable {
-        var tensors: [String: Tensor]
-        init(_ tensors: [String: Tensor]) { self.tensors = tensors }
+        var states: [[String: Tensor]]
+        var numDone = 0
+        init(_ states: [[String: Tensor]]) { self.states = states }
     }
 
     private let schedule: Schedule
@@ -132,7 +134,12 @@ public final class Driver: @unchecked Sendable {
     ///
     /// Throws PlayerError, which names the block, or CancellationError after `stop`.
     public func play(_ component: String, _ inputs: consuming [String: Tensor]) throws -> [String: Tensor] {
-        let pass = Pass(consume inputs)
+        try play(component, [consume inputs])[0]
+    }
+
+    /// The same for several states: a block that is loaded runs for one after the other. Throws as `play`.
+    public func play(_ component: String, _ states: consuming [[String: Tensor]]) throws -> [[String: Tensor]] {
+        let pass = Pass(consume states)
         return try locked {
             try checkGoingOn()
             self.pass = pass
@@ -144,7 +151,7 @@ public final class Driver: @unchecked Sendable {
                 try checkGoingOn()
                 lock.wait()
             }
-            return pass.tensors
+            return pass.states
         }
     }
 
@@ -325,13 +332,22 @@ public final class Driver: @unchecked Sendable {
         }
     }
 
+    /// A run that is done again goes on with the state that it failed at.
     private func predict(_ block: Int, _ pass: Pass) throws {
+        while pass.numDone < pass.states.count {
+            pass.states[pass.numDone] = try predicted(block, pass.states[pass.numDone])
+            pass.numDone += 1
+        }
+        pass.numDone = 0
+    }
+
+    private func predicted(_ block: Int, _ before: [String: Tensor]) throws -> [String: Tensor] {
         let call = wiring.calls[block]
-        let function = try wiring.function(block, for: pass.tensors)
+        let function = try wiring.function(block, for: before)
         var inputs: [String: Tensor] = [:]
-        for input in function.inputs { inputs[input.feature] = pass.tensors[input.tensor] }
+        for input in function.inputs { inputs[input.feature] = before[input.tensor] }
         let outputs = try backend.run(function, on: call.units, inputs)
-        var tensors = pass.tensors
+        var tensors = before
         for output in function.outputs {
             guard let tensor = outputs[output.feature] else {
                 throw TensorError(what: "there is no output '\(output.feature)'")
@@ -344,7 +360,7 @@ public final class Driver: @unchecked Sendable {
             }
             tensors[output.tensor] = tensor
         }
-        pass.tensors = tensors.filter { call.handedOn.contains($0.key) }
+        return tensors.filter { call.handedOn.contains($0.key) }
     }
 
     private func evict(_ package: Int, _ visit: Int?) {

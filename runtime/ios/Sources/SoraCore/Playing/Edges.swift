@@ -8,7 +8,7 @@ struct Edges: Sendable {
 
     /// [1, tokens, channels].
     let caption: [Int]
-    /// [branches, channels, frames, rows, columns], of which the first `latentChannels` channels count.
+    /// [batch, channels, frames, rows, columns], of which the first `latentChannels` channels count.
     let velocity: [Int]
     /// Of one frame between the decoder's halves: [channels, rows, columns].
     let latentFrame: [Int]
@@ -26,7 +26,7 @@ struct Edges: Sendable {
         guard manifest.components.map(\.name) == names else {
             throw export.error("its components are not \(names.joined(separator: ", ")), in this order")
         }
-        guard sampling.batch == (sampling.guidance == 1 ? 1 : 2) else {
+        guard sampling.batch <= sampling.branches else {
             throw export.error("a guidance of \(sampling.guidance) does not have a batch of \(sampling.batch)")
         }
         guard sampling.latentShape[0] == sampling.latentChannels else {

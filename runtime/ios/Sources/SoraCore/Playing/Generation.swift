@@ -76,8 +76,9 @@ public final class Generation: Sendable {
     /// Ends it as soon as what is under way has ended.
     public func stop() { driver.stop() }
 
-    /// The prompt's caption, and behind it the one that stands for none where guidance needs it.
-    private func captions(of request: Request) throws -> Tensor {
+    /// The prompt's caption, and behind it the one that stands for none where guidance needs it: in one batch, or each in
+    /// its own.
+    private func captions(of request: Request) throws -> [Tensor] {
         let shape = [1, request.ids.count]
         let caption = try driver.play(
             Edges.textEncoder,
@@ -87,12 +88,17 @@ public final class Generation: Sendable {
                     "input_ids": Tensor(integers: request.ids, shape: shape),
                     "attention_mask": Tensor(integers: request.mask, shape: shape),
                 ]))
-        var values = try floats("caption", of: caption)
-        if export.manifest.sampling.batch == 2 { values += noCaption.prefix(edges.caption[1] * edges.caption[2]) }
-        return Tensor(floats: values, shape: [export.manifest.sampling.batch] + edges.caption[1...])
+        let told = try floats("caption", of: caption)
+        let none = Array(noCaption.prefix(edges.caption[1] * edges.caption[2]))
+        let (batch, branches) = (export.manifest.sampling.batch, export.manifest.sampling.branches)
+        let samples = branches == 1 ? [told] : [told, none]
+        return stride(from: 0, to: branches, by: batch).map { first in
+            Tensor(
+                floats: Array(samples[first..<(first + batch)].joined()), shape: [batch] + edges.caption[1...])
+        }
     }
 
-    private func denoise(_ captions: Tensor, _ request: Request, _ watch: inout Stopwatch) throws
+    private func denoise(_ captions: [Tensor], _ request: Request, _ watch: inout Stopwatch) throws
         -> (latent: [Float], steps: [Sampler.Step])
     {
         let sampling = export.manifest.sampling
@@ -102,18 +108,10 @@ public final class Generation: Sendable {
         let rate = Tensor(floats: [Float(sampling.fps)], shape: [1])
         var steps: [Sampler.Step] = []
         while let time = sampler.time {
-            let times = [Float](repeating: Float(time), count: batch)
-            let written = try driver.play(
-                Edges.denoiser,
-                inputs(
-                    Edges.denoiser,
-                    [
-                        "latent": Tensor(
-                            floats: Self.repeated(sampler.latent, batch), shape: [batch] + sampling.latentShape),
-                        "timestep": Tensor(floats: times, shape: [batch]), "fps": rate, "caption": captions,
-                        "text_mask": masks,
-                    ]))
-            guard let step = sampler.take(velocity: try floats("velocity", of: written)) else {
+            let given = ["fps": rate, "text_mask": masks]
+            let written = try driver.play(Edges.denoiser, states(sampler.latent, time, captions, given))
+            let velocity = try written.flatMap { try floats("velocity", of: $0) }
+            guard let step = sampler.take(velocity: velocity) else {
                 throw TensorError(what: "the denoiser's velocity has another size than its latent")
             }
             watch.lap()
@@ -122,6 +120,19 @@ public final class Generation: Sendable {
         }
         driver.endEarly(Edges.denoiser)
         return (sampler.latent, steps)
+    }
+
+    /// What the denoiser is given, for every caption: one latent at one time, and what is `given` always.
+    private func states(_ values: [Float], _ time: Double, _ captions: [Tensor], _ given: [String: Tensor])
+        -> [[String: Tensor]]
+    {
+        let (batch, shape) = (export.manifest.sampling.batch, export.manifest.sampling.latentShape)
+        let latent = Tensor(floats: Self.repeated(values, batch), shape: [batch] + shape)
+        let times = Tensor(floats: [Float](repeating: Float(time), count: batch), shape: [batch])
+        return captions.map { caption in
+            let own = ["latent": latent, "timestep": times, "caption": caption]
+            return inputs(Edges.denoiser, given.merging(own) { $1 })
+        }
     }
 
     private func decode(_ latent: [Float], to writer: any FrameWriter) throws {
