@@ -38,13 +38,13 @@ NARROW, NARROWER = 88, 66
 
 
 def print_summary(trace: Trace, file: TextIO | None = None, width: int | None = None) -> None:
-    """Write the summary to `file` (standard output), as wide as the terminal, or 100 columns where there is none."""
-    from ondevice_sora.reports.terminal.console import Console
+    """Write the summary to `file` (standard output): as wide as COLUMNS or the terminal says, else 100 columns."""
+    from ondevice_sora.reports.terminal.console import Console, line_width
 
     out = file if file is not None else sys.stdout
     # Console asks the environment for colour too; what is not a terminal gets none, whatever FORCE_COLOR says
     terminal = out.isatty()
-    wide = width if width is not None else (None if terminal else PLAIN_WIDTH)
+    wide = line_width(terminal, PLAIN_WIDTH) if width is None else width
     no_color = None if terminal else True
     console = Console(file=out, width=wide, force_terminal=terminal, no_color=no_color, highlight=False, markup=False)
     _write(console, trace)

@@ -42,7 +42,7 @@ def summary_text(trace: Trace, width: int | None = None) -> str:
 
 
 def test_summary_whole(trace: Trace) -> None:
-    assert summary_text(trace) == EXPECTED
+    assert summary_text(trace, 100) == EXPECTED
 
 
 def test_a_kill_comes_first(killed: Trace) -> None:
@@ -65,6 +65,21 @@ def test_no_line_is_wider_than_the_terminal(trace: Trace, killed: Trace, width: 
         text = summary_text(each, width)
         assert max(len(line) for line in text.splitlines()) <= width
         assert " 5.00 s " in next(line for line in text.splitlines() if line.startswith("text_encoder"))
+
+
+@pytest.mark.parametrize(("columns", "width"), [("72", 72), ("160", 160), (None, 100)])
+def test_it_is_as_wide_as_the_environment_says(
+    trace: Trace, monkeypatch: pytest.MonkeyPatch, columns: str | None, width: int
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setattr("os.get_terminal_size", lambda *of: (_ for _ in ()).throw(OSError))
+    if columns is not None:
+        monkeypatch.setenv("COLUMNS", columns)
+    seen, wanted = io.StringIO(), io.StringIO()
+    print_summary(trace, seen)
+    print_summary(trace, wanted, width)
+    assert seen.getvalue() == wanted.getvalue()
+    assert max(len(line) for line in seen.getvalue().splitlines()) <= width
 
 
 def test_no_escapes_where_there_is_no_terminal(trace: Trace, monkeypatch: pytest.MonkeyPatch) -> None:
