@@ -379,8 +379,8 @@ class _LoadPlanner:
         return UserError(
             f"block '{block.name}' of {block.component} needs {format_bytes(needed)} ({', '.join(parts)}), "
             f"{format_bytes(needed - budget)} more than the budget of {format_bytes(budget)}",
-            mend=f"Allow {format_bytes(needed)}, cut the block smaller"
-            + (", or keep fewer blocks." if kept_bytes else "."),
+            mend=f"Allow {format_bytes(needed)}"
+            + (", cut the block smaller, or keep fewer blocks." if kept_bytes else ", or cut the block smaller."),
             field="$.memory.budget",
         )
 

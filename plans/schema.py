@@ -429,6 +429,7 @@ def load_plan(name: str | Path) -> LoadedPlan:
 
 def read_plan(document: Document) -> LoadedPlan:
     """The plan in a document whose `extends` has been followed; a planned grid is looked up. Raises UserError."""
+    _refuse_other_files(document)
     plan = document.convert(Plan)
     with document.locating():
         check_plan(plan)
@@ -438,6 +439,17 @@ def read_plan(document: Document) -> LoadedPlan:
             grid = planned_grid(sampler.grid.planned, folder, plan.model_name, sampler.steps)
             plan = msgspec.structs.replace(plan, sampler=msgspec.structs.replace(sampler, grid=grid))
     return LoadedPlan(plan, document)
+
+
+def _refuse_other_files(document: Document) -> None:
+    """Raises UserError for a file of another kind, with where that is named."""
+    data = document.data
+    if isinstance(data.get("components"), list) and "model" not in data:
+        raise document.error("$", "this is a model, not a plan", f"Name it in a plan: `model: {document.path.name}`.")
+    if "costs" in data or "measurements" in data:
+        raise document.error("$", "this is a profile, not a plan", "Name it with --device.")
+    if "models" in data:
+        raise document.error("$", "this is a grid, not a plan", "Simulate it with `ondevice-sora plan sweep`.")
 
 
 def check_plan(plan: Plan) -> None:

@@ -86,8 +86,9 @@ def grid_times(grid: Grid | Even, even: Sequence[float]) -> tuple[float, ...]:
         return tuple(even)
     count = len(even)
     if grid.shift is not None:
-        left = [1 - step / count for step in range(count)]
-        return tuple(TIME_SCALE * (grid.shift * u / (1 + (grid.shift - 1) * u)) for u in left)
+        left = [1 - step / count for step in range(1, count)]  # noise stays where it is, however the formula rounds
+        moved = (TIME_SCALE * (grid.shift * u / (1 + (grid.shift - 1) * u)) for u in left)
+        return (float(TIME_SCALE), *moved)
     if grid.power is not None:
         return tuple(TIME_SCALE * (1 - (step / count) ** grid.power) for step in range(count))
     if grid.times is not None:

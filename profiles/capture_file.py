@@ -239,7 +239,7 @@ def with_memory_of(capture: Capture, harness: Capture) -> tuple[Capture, list[st
     for what in ("device", "model"):
         ours, theirs = getattr(capture, what), getattr(harness, what)
         if ours != theirs:
-            raise UserError(f"the memory figures are of {what} '{theirs}', not '{ours}'", "--memory")
+            raise UserError(f"the memory figures are of {what} '{theirs}', not '{ours}'", "--memory-capture")
     reported = {block.key: block for block in harness.blocks if _byte_lists(block)}
     blocks = []
     for block in capture.blocks:
@@ -248,7 +248,7 @@ def with_memory_of(capture: Capture, harness: Capture) -> tuple[Capture, list[st
             blocks.append(block)
             continue
         if found.sha256 and block.sha256 and found.sha256 != block.sha256:
-            raise UserError(f"the memory figures of {block.label} are of another package", "--memory")
+            raise UserError(f"the memory figures of {block.label} are of another package", "--memory-capture")
         states = found.thermal_states or block.thermal_states
         blocks.append(msgspec.structs.replace(block, memory=found.memory, thermal_states=states))
     notes = [f"memory figures of a block that was not captured: {block.label}" for block in reported.values()]

@@ -7,6 +7,7 @@ the ratio of their published peak rates, and every figure so scaled is marked es
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from functools import cache, partial
 from pathlib import Path
@@ -148,6 +149,8 @@ def profile_data(profile: Profile) -> dict[str, Any]:
 def load_profile(name: str) -> tuple[Profile, Device]:
     """A profile by device key or by path of a profile file, and its device. Raises UserError."""
     if name.endswith((".yaml", ".yml", ".json")) or "/" in name:
+        if not os.path.exists(name) and (stem := Path(name).stem) in device_keys():
+            raise UserError("no such file", name, f"The device of the catalogue is named without a suffix: {stem}.")
         document = read_yaml(name)
         profile = msgspec.structs.replace(document.convert(Profile), name=name)
         with document.locating():

@@ -28,7 +28,7 @@ left       what unloaded packages have left behind
 
 
 class Residents(msgspec.Struct, frozen=True):
-    """What of a component stays in memory between its passes.
+    """What of a component stays in memory between its passes, clean pages of files included.
 
     num_blocks   all its blocks, num_passes how often they are walked through
     always       the blocks that are there for every run after their first, in order, and their weights

@@ -1,4 +1,4 @@
-"""What `weights check` finds in a model's folder."""
+"""What `weights get` fetches into a model's folder, and what `weights check` finds there."""
 
 from __future__ import annotations
 
@@ -19,6 +19,16 @@ class Problem(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         head = f"{self.where}: {self.what}"
         return f"{head}\n{self.mend}" if self.mend else head
+
+
+class FetchedPart(msgspec.Struct, frozen=True):
+    """A component's folder as `weights get` leaves it, with the commit of the repository that it is of."""
+
+    name: str
+    num_files: int
+    num_bytes: int
+    repository: str
+    commit: str
 
 
 class PartReport(msgspec.Struct, frozen=True):

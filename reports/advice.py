@@ -34,7 +34,7 @@ def _row(one: Advice, total_s: float) -> AdviceRow:
         word = "as fast"
     else:
         word = f"{size} ({format_percent(share)}) {'faster' if one.saved_s > 0 else 'slower'}"
-    risk = f", risk of being killed {format_probability(one.kill_share)}"
+    risk = f", risk {format_probability(one.kill_share)}"
     effect = f"{word}: {format_seconds(one.total_s)}, peak {format_bytes(one.peak_bytes)}{risk}"
     lines = one.keys if one.command is None else [one.command]
     return AdviceRow(one.title, effect, lines, one.command is not None, [*filter(None, (one.reason, one.quality))])

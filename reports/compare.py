@@ -111,7 +111,7 @@ def _lines(runs: list[_Run]) -> list[_Line]:
         ),
         _Line("Memory", "budget of the plan", lambda run: run.trace.allowed_bytes, format_bytes, NEITHER),
         _Line("Memory", "limit", lambda run: run.trace.limit_bytes, format_bytes, NEITHER),
-        _Line("Memory", "limit below peak", _kill_share, format_percent),
+        _Line("Memory", "risk of a kill", _kill_share, format_percent),
         *(_Line("Busy", LANE_NAMES[lane], _busy_of(lane), format_percent, NEITHER) for lane in ("gpu", "ane", "cpu")),
     ]
 

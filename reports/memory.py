@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ondevice_sora.base.units import format_bytes, format_count, time_unit
+from ondevice_sora.base.units import format_bytes, format_count, format_seconds
 from ondevice_sora.records.memory import Holder, Peak, PeakPart, Residents
 from ondevice_sora.records.result import Result
 from ondevice_sora.records.trace import Trace
@@ -13,7 +13,7 @@ from ondevice_sora.records.trace import Trace
 HOLDERS: dict[Holder, str] = {
     "baseline": "the app itself",
     "resident": "blocks that stay",
-    "run": "the block whose turn it is",
+    "run": "the block that runs",
     "ahead": "blocks loaded ahead",
     "loading": "extra while loading",
     "working": "working memory",
@@ -25,6 +25,7 @@ class ResidentRow(NamedTuple):
     """What stays of a component: how many of its blocks, their bytes, which; and those that stay only sometimes."""
 
     component: str
+    num_passes: int
     kept: str
     size: str
     blocks: str
@@ -48,14 +49,15 @@ def resident_rows(trace: Trace) -> list[ResidentRow]:
 
 
 def _resident_row(row: Residents, order: Sequence[str]) -> ResidentRow:
-    count = len(row.always)
-    of = format_count(row.num_blocks, "block")
-    told = f"all of {of}" if count == row.num_blocks else f"{count or 'none'} of {of}"
+    count, blocks = len(row.always), format_count(row.num_blocks, "block")
+    told = f"{count or 'none'} of {blocks}"
+    if count == row.num_blocks:
+        told = f"all {blocks}" if count > 1 else "its only block"
     sometimes = ""
     if row.sometimes:
         sometimes = f"{len(row.sometimes)} for some runs ({format_bytes(row.sometimes_bytes)})"
     size = format_bytes(row.always_bytes) if count else ""
-    return ResidentRow(row.component, told, size, in_short(row.always, order), sometimes)
+    return ResidentRow(row.component, row.num_passes, told, size, in_short(row.always, order), sometimes)
 
 
 def peak_rows(trace: Trace) -> list[PeakRow]:
@@ -71,9 +73,8 @@ def _peak_row(part: PeakPart, result: Result) -> PeakRow:
 
 
 def peak_moment(peak: Peak) -> str:
-    """'at 2:03.42 min, when it is the turn of block b of denoiser in step 4'."""
-    where = f"block {peak.block} of {peak.component} in step {peak.step}"
-    return f"at {time_unit(peak.time_s).moment(peak.time_s)}, when it is the turn of {where}"
+    """'after 2 min 03 s (denoiser, step 4)'."""
+    return f"after {format_seconds(peak.time_s)} ({peak.component}, step {peak.step})"
 
 
 def blocks_of(result: Result, component: str) -> list[str]:
@@ -86,15 +87,24 @@ def in_short(names: Sequence[str], order: Sequence[str]) -> str:
     places = {name: place for place, name in enumerate(order)}
     runs: list[list[str]] = []
     for name in names:
-        last = places.get(runs[-1][-1]) if runs else None
-        if last is not None and places.get(name) == last + 1:
+        block, variant = _split(name)
+        last, last_variant = _split(runs[-1][-1]) if runs else ("", "")
+        if last in places and places.get(block) == places[last] + 1 and variant == last_variant:
             runs[-1].append(name)
         else:
             runs.append([name])
     return ", ".join(_run_name(run) for run in runs)
 
 
+def _split(name: str) -> tuple[str, str]:
+    """A block's name and, of a package of its own, the variant."""
+    block, _, variant = name.partition(" (")
+    return block, variant.rstrip(")")
+
+
 def _run_name(run: Sequence[str]) -> str:
     if len(run) == 1:
         return run[0]
-    return f"{run[0].partition('..')[0]}..{run[-1].rpartition('..')[2]} ({format_count(len(run), 'block')})"
+    (first, variant), (last, _) = _split(run[0]), _split(run[-1])
+    count = ", ".join(filter(None, (format_count(len(run), "block"), variant)))
+    return f"{first.partition('..')[0]}..{last.rpartition('..')[2]} ({count})"

@@ -49,7 +49,7 @@ def step_dots(result: Result) -> str | None:
     if not result.evaluated:
         return None
     made, steps = sum(result.evaluated), len(result.evaluated)
-    words = f"{made} of {steps} steps evaluated, the others leapt over" if made < steps else f"all {steps} evaluated"
+    words = f"{made} of {steps} steps evaluated, the others leapt over" if made < steps else f"all {steps} steps"
     return f"{dots_of(result.evaluated)} {words}"
 
 
@@ -181,7 +181,7 @@ def verdict(trace: Trace) -> Verdict:
     if kill is not None:
         over = format_bytes(kill.footprint_bytes - kill.limit_bytes)
         doing = "while loading" if kill.action == "load" else "while running"
-        who = "iOS kills the app" if simulated else "The app was killed"
+        who = "iOS ends the app" if simulated else "The app was ended"
         sentence = (
             f"{who} after {format_seconds(kill.time_s)}, {doing} block {kill.block} of {kill.component} in step "
             f"{kill.step}: {format_bytes(kill.footprint_bytes)} is {over} over the limit of "
@@ -191,22 +191,40 @@ def verdict(trace: Trace) -> Verdict:
         took = format_seconds(total_s(trace) or 0.0)
         spare = trace.limit_bytes - trace.peak_bytes
         room = f"{format_bytes(spare)} below the limit" if spare >= 0 else f"{format_bytes(-spare)} over the limit"
+        verbs = ("takes", "peaks") if simulated else ("took", "peaked")
         sentence = (
-            f"{'The generation takes' if simulated else 'The generation took'} {took}; the footprint peaks at "
-            f"{format_bytes(trace.peak_bytes)}, {room} of {format_bytes(trace.limit_bytes)}."
+            f"One generation {verbs[0]} {took}. Memory {verbs[1]} at {format_bytes(trace.peak_bytes)}, {room} of "
+            f"{format_bytes(trace.limit_bytes)}."
         )
-    sureness = None
-    if result is not None:
-        doubt = format_probability(result.kill_share)
-        sureness = (
-            f"The limit is not known exactly. It lies below the peak with a probability of {doubt}: then every run is "
-            "killed, else none."
-        )
+    sureness = None if result is None else _risk_sentence(result.kill_share)
     if kill is not None:
         return Verdict(True, "Would be killed" if simulated else "Killed", sentence, sureness)
     if result is not None and any(row.falls_back for row in result.blocks):
         return Verdict(False, "Fits, not on the Neural Engine", sentence, sureness)
     return Verdict(False, "Fits" if simulated else "Completed", sentence, sureness)
+
+
+def _risk_sentence(share: float) -> str:
+    risk = f"Risk of being killed: {format_probability(share)}."
+    why = "iOS publishes no limit, and the app's own use is not known exactly"
+    return f"{risk} ({why}.)" if 0.0 < share < 1.0 else risk
+
+
+def bounds_sentence(trace: Trace) -> str | None:
+    """'Best possible 8 min 36 s; with no overlap 11 min 07 s.'; None of a measurement."""
+    if trace.result is None:
+        return None
+    bounds = trace.result.bounds
+    best, worst = format_seconds(bounds.lower_s), format_seconds(bounds.sequential_s)
+    return f"Best possible {best}; with no overlap of loads and runs {worst}."
+
+
+def interval_sentence(trace: Trace) -> str | None:
+    """'Likely between 9 min 42 s and 10 min 46 s (90 %).'; None where the figures have no spread."""
+    if trace.result is None or trace.result.interval_s is None:
+        return None
+    low, high = trace.result.interval_s
+    return f"Likely between {format_seconds(low)} and {format_seconds(high)} (90 %)."
 
 
 def facts(trace: Trace) -> list[Fact]:
@@ -229,7 +247,9 @@ def facts(trace: Trace) -> list[Fact]:
     if trace.sampled_peak_bytes is not None:
         rows.append(Fact("Peak, measured", format_bytes(trace.sampled_peak_bytes), "the most that the system charged"))
     if result is not None:
-        rows.append(Fact("Doubt about the limit", format_probability(result.kill_share), "that it lies below the peak"))
+        rows.append(
+            Fact("Risk of being killed", format_probability(result.kill_share), "the limit is not known exactly")
+        )
     busy = result.busy_share if result is not None else busy_shares(trace)
     runs = {lane: share for lane, share in busy.items() if lane != "load"}
     if runs:
@@ -244,14 +264,14 @@ def facts(trace: Trace) -> list[Fact]:
 
 
 def interval_text(trace: Trace) -> str | None:
-    """'90 %: 17 min 10 s to 20 min 30 s', or None where the figures have no spread."""
+    """'likely 17 min 10 s to 20 min 30 s (90 %)', or None where the figures have no spread."""
     return None if trace.result is None else _interval(trace.result.interval_s)
 
 
 def _interval(seconds: tuple[float, float] | None) -> str | None:
     if seconds is None:
         return None
-    return f"90 % interval {format_seconds(seconds[0])} to {format_seconds(seconds[1])}"
+    return f"likely {format_seconds(seconds[0])} to {format_seconds(seconds[1])} (90 %)"
 
 
 STARTS = {"first": "after installing", "cached": "first of a launch", "loaded": "later in a launch"}

@@ -69,16 +69,17 @@ def component_names(traces: list[Trace]) -> list[str]:
     return list(dict.fromkeys(span.component for trace in traces for span in sorted(trace.spans, key=_start)))
 
 
-def span_columns(trace: Trace, components: list[str]) -> dict[str, Any]:
+def span_columns(trace: Trace, components: list[str], unit: TimeUnit | None = None) -> dict[str, Any]:
     """The spans as columns of equal length, in order of their starts. Names are indices into `blocks`.
 
-    `told` says what a span is, in lines; `pass` is an index into what `pass_texts` gives.
+    `told` says what a span is, in lines, its moments in `unit` or in the run's own; `pass` is an index into what
+    `pass_texts` gives.
     """
     spans = sorted(trace.spans, key=_start)
     blocks = list(dict.fromkeys(span.block for span in spans))
     at = {name: index for index, name in enumerate(blocks)}
     pass_at = {key: index for index, key in enumerate(_passes(trace))}
-    unit = unit_of(trace)
+    unit = unit or unit_of(trace)
     return {
         "blocks": blocks,
         "lane": [LANES.index(span.lane) for span in spans],
@@ -87,7 +88,7 @@ def span_columns(trace: Trace, components: list[str]) -> dict[str, Any]:
         "step": [span.step for span in spans],
         "block": [at[span.block] for span in spans],
         "start": [_round(span.start_s) for span in spans],
-        "end": [_round(span.end_s) for span in spans],
+        "seconds": [_round(span.seconds) for span in spans],
         "cold": [int(span.cold and span.action == "load") for span in spans],
         "pass": [pass_at[_pass_of(span)] for span in spans],
         "told": [span_text(span, unit) for span in spans],
@@ -95,9 +96,8 @@ def span_columns(trace: Trace, components: list[str]) -> dict[str, Any]:
 
 
 def unit_of(trace: Trace) -> TimeUnit:
-    """The unit of moments of a run, as if there were no limit."""
-    unlimited_s = trace.result.unlimited_s if trace.result is not None else 0.0
-    return time_unit(max(trace.total_s, unlimited_s))
+    """The unit of moments of a run."""
+    return time_unit(max(trace.total_s, trace.kill.time_s if trace.kill is not None else 0.0))
 
 
 def span_text(span: Span, unit: TimeUnit) -> str:
@@ -111,9 +111,10 @@ def span_text(span: Span, unit: TimeUnit) -> str:
     )
 
 
-def pass_texts(trace: Trace) -> list[str]:
+def pass_texts(trace: Trace, unit: TimeUnit | None = None) -> list[str]:
     """The same for all loads (or runs, or unloads) of a lane in one step of a component; first ones separately."""
-    texts, unit = [], unit_of(trace)
+    texts = []
+    unit = unit or unit_of(trace)
     for spans in _passes(trace).values():
         start, end = min(span.start_s for span in spans), max(span.end_s for span in spans)
         busy = sum(span.seconds for span in spans)
@@ -148,15 +149,13 @@ def memory_columns(trace: Trace) -> dict[str, Any]:
     """The footprint by holder and its total, as columns; of samples at one moment, the largest and the last stay.
 
     `mapped` is the total with the clean pages that are not charged; there is none of it where nothing is mapped.
-    `told` has the same columns in words.
+    `told` has the same columns, without the time's, in words.
     """
     samples = _without_glitches(trace.memory)
     sizes = {holder: [getattr(sample, holder) for sample in samples] for holder in (*HOLDERS, "total")}
     if any(sample.clean for sample in samples):
         sizes["mapped"] = [sample.total + sample.clean for sample in samples]
     told = {holder: [format_bytes(size) for size in column] for holder, column in sizes.items()}
-    unit = unit_of(trace)
-    told["time"] = [unit.moment(sample.time_s) for sample in samples]
     return {"time": [_round(sample.time_s) for sample in samples], **sizes, "told": told}
 
 

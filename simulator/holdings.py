@@ -33,7 +33,8 @@ def kept_of(schedule: Schedule) -> list[Kept]:
 
 
 def residents_of(schedule: Schedule, costs: BlockCosts) -> list[Residents]:
-    """What stays of each component, in the order in which they are run."""
+    """What stays of each component, in the order in which they are run: its weights, charged to the app or not."""
+    clean = costs.clean_bytes or (0,) * len(schedule.blocks)
     package, kept = _packages(schedule), kept_of(schedule)
     rows = []
     for component in dict.fromkeys(block.component for block in schedule.blocks):
@@ -46,9 +47,9 @@ def residents_of(schedule: Schedule, costs: BlockCosts) -> list[Residents]:
                 len(own),
                 len(passes),
                 [_name(schedule, n) for n in always],
-                sum(costs.resident_bytes[n] for n in always),
+                sum(costs.resident_bytes[n] + clean[n] for n in always),
                 [_name(schedule, n) for n in sometimes],
-                sum(costs.resident_bytes[n] for n in sometimes),
+                sum(costs.resident_bytes[n] + clean[n] for n in sometimes),
             )
         )
     return rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
@@ -37,6 +37,19 @@ class Simulation:
 
     trace: Trace
     prepared: Prepared
+    unlimited: Outcome
+
+    def advised(self, names: Names | None = None) -> Simulation:
+        """The same with what to change, which takes as long as several simulations.
+
+        With `names` (of plan and device, as the user says them) a search may be advised.
+        """
+        result = self.result
+        found = advice(self.prepared, result.components, self.unlimited, names)
+        hopeless = why_nothing_fits(self.prepared) if result.verdict == "killed" and not found else None
+        told = [*([hopeless] if hopeless else []), *result.cautions]
+        advised = msgspec.structs.replace(result, advice=found, cautions=told)
+        return replace(self, trace=msgspec.structs.replace(self.trace, result=advised))
 
     @property
     def result(self) -> Result:
@@ -95,8 +108,6 @@ def simulation_of(
     whole = msgspec.structs.replace(trace, spans=unlimited.spans, memory=unlimited.memory)
     spread = spread_of(outcomes)
     components = component_results(whole)
-    told = advice(prepared, components, unlimited, names) if with_advice else []
-    hopeless = why_nothing_fits(prepared) if with_advice and outcome.kill is not None and not told else None
     result = Result(
         verdict="killed" if outcome.kill else "fits",
         total_s=None if outcome.kill else outcome.total_s,
@@ -113,7 +124,7 @@ def simulation_of(
         killed_by=_killed_by(outcome.kill) if outcome.kill else None,
         busy_share=busy_shares(whole),
         bounded_by=bounded_by(components),
-        advice=told,
+        advice=[],
         marks=mark_shares(prepared, unlimited),
         bounds=bounds_of(prepared.schedule, prepared.costs),
         num_evaluations=prepared.num_evaluations,
@@ -123,14 +134,15 @@ def simulation_of(
         notes=_notes(prepared),
         evaluated=plan.evaluated_steps(),
         start=plan.start,
-        cautions=[*([hopeless] if hopeless else []), *cautions(prepared, unlimited)],
+        cautions=cautions(prepared, unlimited),
         residents=residents_of(prepared.schedule, prepared.costs),
         peak=peak_of(prepared.schedule, prepared.costs, prepared.machine, unlimited.peak),
     )
     if repeat > 1:
         with loaded.locating():
             result = msgspec.structs.replace(result, generations=generations_of(prepared, result, repeat))
-    return Simulation(msgspec.structs.replace(trace, result=result), prepared)
+    simulation = Simulation(msgspec.structs.replace(trace, result=result), prepared, unlimited)
+    return simulation.advised(names) if with_advice else simulation
 
 
 def generations_of(prepared: Prepared, first: Result, count: int) -> list[Generation]:
@@ -179,10 +191,8 @@ def bounded_by(components: dict[str, ComponentResult]) -> str:
     total = sum(component.total_s for component in components.values())
     if total <= 0:
         return "nothing"
-    shares = [(component.run_s / total, f"running the {name}") for name, component in components.items()]
-    shares += [
-        (component.stall_s / total, f"waiting for loads of the {name}") for name, component in components.items()
-    ]
+    shares = [(component.run_s / total, f"running {name}") for name, component in components.items()]
+    shares += [(component.stall_s / total, f"waiting for loads of {name}") for name, component in components.items()]
     share, what = max(shares)
     return f"{what} ({format_percent(share)} of the total)"
 

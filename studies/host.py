@@ -72,7 +72,7 @@ class Validation:
             for folder in ("stores", "plans", "trials", "traces"):
                 beneath(self.out, folder).mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"cannot be made: {reason(error)}", str(self.out), "Choose another with --out.") from None
+            raise UserError(f"cannot be made: {reason(error)}", str(self.out), "Choose another with -o.") from None
 
     def rows(self) -> list[PlanRow]:
         """One row per plan, in order. Raises UserError if a run fails."""

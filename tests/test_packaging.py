@@ -181,7 +181,7 @@ def test_no_folder_of_the_checkout_is_a_module_of_its_own(installed: Path, tmp_p
     ("command", "wrote"),
     [
         ("simulate --plan small.yaml --report page.html", "page.html"),
-        ("ondevice-sora plan search --model small.yaml --seconds 1 -o best.yaml", "best.yaml"),
+        ("ondevice-sora plan search --plan small.yaml --seconds 1 -o best.yaml", "best.yaml"),
         ("ondevice-sora plan sweep grid.yaml --processes 1 -o runs.csv", "runs.csv"),
     ],
 )
@@ -212,7 +212,7 @@ def test_a_capture_and_its_processes_take_no_module_of_the_working_folder(instal
     assert (trapped / "host.yaml").is_file()
 
 
-@pytest.mark.parametrize("command", ["validate reference vectors", "validate host --out agreement"])
+@pytest.mark.parametrize("command", ["validate reference vectors", "validate host -o agreement"])
 def test_what_only_a_checkout_has_is_refused_in_one_message(installed: Path, trapped: Path, command: str) -> None:
     pytest.importorskip("torch")
     done = ran(installed, f"ondevice-sora {command}")

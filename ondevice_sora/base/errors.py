@@ -34,10 +34,14 @@ def in_words(field: str) -> str:
     return label if len(label) <= 200 else f"{label[:199]}…"
 
 
+CUTOFF = 0.6
+"""Of difflib's measure, from which on a name is taken for another one misspelt."""
+
+
 def nearest(name: str, known: list[str]) -> str:
     """A sentence that offers the closest known name, or lists what is known."""
     from difflib import get_close_matches
 
-    close = get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+    close = get_close_matches(name.lower(), known, n=1, cutoff=CUTOFF)
     listed = ", ".join(known)
     return f"Did you mean '{close[0]}'? Known: {listed}." if close else f"Known: {listed}."

@@ -37,6 +37,8 @@ def parse_bytes(text: str | int | float) -> int:
         count = float(match[1]) * _BYTES[match[2].lower()]
     else:
         count = -1.0
+    if 0 <= count <= LARGEST and count != round(count) and not (match and match[2]):
+        raise ValueError(f"{text!r} has no unit, and bytes are whole. Write '{text} GB' or '{text} MB'.")
     if not 0 <= count <= LARGEST:
         shown = repr(text) if len(repr(text)) <= 60 else f"{repr(text)[:59]}…"
         raise ValueError(f"{shown} is not a size. Write a number of bytes, or a size such as '3.3 GB' or '512 MiB'.")
@@ -101,6 +103,8 @@ def _in_column(value: float) -> str:
 
 def _clock(seconds: float, digits: int) -> str:
     """2:03.42, 1:02:03.4."""
+    if seconds < 0:
+        return f"{MINUS}{_clock(-seconds, digits)}"
     minutes, rest = divmod(round(seconds, digits), 60)
     hours, minutes = divmod(int(minutes), 60)
     told = f"{rest:0{digits + 3}.{digits}f}"

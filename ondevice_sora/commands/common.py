@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,8 +16,7 @@ from ondevice_sora.base.files.opening import reason
 from ondevice_sora.base.files.writing import is_stream
 from ondevice_sora.base.installation import how_to_install, missing_in_a_wheel
 from ondevice_sora.base.interrupts import Interrupted, check, noted
-from ondevice_sora.base.streams import as_is, discard, safe_streams
-from ondevice_sora.base.text import in_one_line
+from ondevice_sora.base.streams import discard, safe_streams
 from ondevice_sora.base.units import format_bytes
 
 if TYPE_CHECKING:
@@ -97,32 +95,6 @@ def shown(show: Callable[[], None]) -> None:
         discard(sys.stdout)
 
 
-class Parser(argparse.ArgumentParser):
-    """argparse with our exit status, and with examples that keep their line breaks."""
-
-    def __init__(self, **settings: object) -> None:
-        settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
-        settings.setdefault("allow_abbrev", False)
-        super().__init__(**settings)  # type: ignore[arg-type]
-
-    def parse_args(  # type: ignore[override]
-        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
-    ) -> argparse.Namespace:
-        """The options; `command` among them is the whole command line, as it was typed."""
-        given = sys.argv[1:] if args is None else list(args)
-        options: argparse.Namespace = super().parse_args(given, namespace)
-        options.command = command_line(self.prog, given)
-        return options
-
-    def error(self, message: str) -> None:  # type: ignore[override]
-        self.exit(EXIT_UNUSABLE, f"error: {message}\nSee `{self.prog} --help`.\n")
-
-
-def command_line(program: str, arguments: Sequence[str]) -> str:
-    """As it can be pasted into a shell; in one line whatever the arguments hold."""
-    return in_one_line(shlex.join([*program.split(), *arguments]))
-
-
 WITH_TORCH = ("torch", "generate", "evaluate", "coreml", "describe")
 TORCH_BYTES = 800_000_000
 """Of address space, for PyTorch's libraries and a little work. With less, imports fail half-way or never end."""
@@ -157,8 +129,18 @@ def needing(extra: str) -> Iterator[None]:
         raise UserError(f"this needs {name}, which is not installed", mend=how_to_install(extra)) from None
 
 
-def output_path(given: str, default: str, force: bool, inputs: Sequence[str] = ()) -> Path:
+KINDS = {suffix: frozenset(kinds) for kinds in ((".htm", ".html"), (".yml", ".yaml"), (".json",)) for suffix in kinds}
+"""The suffixes that a file of some kind may have."""
+OTHER_KINDS = frozenset(
+    (".htm", ".html", ".yml", ".yaml", ".json", ".csv", ".parquet", ".pdf", ".png", ".svg", ".mp4", ".gif", ".md")
+)
+"""Suffixes that say what a file is: nothing else is written under such a name."""
+
+
+def output_path(given: str, default: str, force: bool, inputs: Sequence[str] = (), kind: str = "") -> Path:
     """Where to write: the path given, or the default name if the option was given without one.
+
+    A name that ends as files of another kind do is refused; the kind is the default's, or that of `kind`, as '.yaml'.
 
     A link is followed: what it leads to is written, and the link stays. Raises UserError if something is there and must
     not be overwritten, --force or not if it is one of `inputs` (there already or not yet), if it is a link that leads
@@ -167,6 +149,8 @@ def output_path(given: str, default: str, force: bool, inputs: Sequence[str] = (
     named = Path(given or default)
     if "\0" in str(named):
         raise UserError("a name cannot have a NUL in it", str(named))
+    if given == "-":
+        raise UserError("'-' is a file's name here, not standard output", mend="Write /dev/stdout, or a file's name.")
     path = named if is_stream(named) else Path(os.path.realpath(named)) if os.path.islink(named) else named
     # os.path answers "no" where Path raises: a name that is too long
     if os.path.isdir(path):
@@ -183,6 +167,11 @@ def output_path(given: str, default: str, force: bool, inputs: Sequence[str] = (
         raise UserError("what is there is not a file", str(named), "Choose another name.")
     if os.path.isfile(path) and not force:
         raise UserError("the file exists already", str(named), "Choose another name, or overwrite it with --force.")
+    kinds = KINDS.get(Path(kind or default).suffix.lower())
+    if kinds is not None and named.suffix.lower() in OTHER_KINDS - kinds:
+        written = max(kinds, key=len)
+        what = f"a {written} file is written, and this name ends in {named.suffix}"
+        raise UserError(what, str(named), f"Choose a name that ends in {written}.")
     return path
 
 
@@ -208,81 +197,6 @@ def distinct(outputs: Iterable[Path]) -> None:
             raise UserError("two outputs have the same name", mend="Give each its own.")
 
 
-@contextmanager
-def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on the terminal, none where nobody is looking; what it gives advances it by a count.
-
-    Advancing it raises an interruption that has come.
-    """
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    console = Console(file=as_is(sys.stderr))
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
-    )  # fmt: skip
-    if not console.is_terminal:
-        yield lambda count: check()
-        return
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(what, total=total)
-
-        def advance(count: int) -> None:
-            progress.advance(task, count)
-            check()
-
-        yield advance
-
-
-@contextmanager
-def timed_bar(expected_s: float) -> Iterator[Callable[[str, float], None]]:
-    """A bar on the terminal for pieces that are expected to take so many seconds in all, none where nobody is looking.
-
-    What it gives is called as a piece begins, with its name and the seconds that it is expected to take. It raises an
-    interruption that has come.
-    """
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    console = Console(file=as_is(sys.stderr))
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    if not console.is_terminal:
-        yield lambda words, seconds: check()
-        return
-    with Progress(*columns, console=console, transient=True) as progress:
-        task, begun_s = progress.add_task("", total=expected_s), 0.0
-
-        def begin(words: str, seconds: float) -> None:
-            nonlocal begun_s
-            progress.update(task, description=words, advance=begun_s)
-            begun_s = seconds
-            check()
-
-        yield begin
-
-
-@contextmanager
-def status_line() -> Iterator[Callable[[str], None]]:
-    """A line on the terminal in words that change, none where nobody is looking; what it gives sets the words."""
-    if not sys.stderr.isatty():
-        yield lambda words: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-    with Progress(*columns, console=Console(file=as_is(sys.stderr)), transient=True) as progress:
-        task = progress.add_task("", total=None)
-        yield lambda words: progress.update(task, description=words)
-
-
 def whole_number(low: int, high: int) -> Callable[[str], int]:
     """A type for argparse: a whole number in this range."""
 
@@ -294,11 +208,21 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
     return read
 
 
+def wrote(*paths: object) -> None:
+    """Say what was written, apart from what was printed."""
+    for path in paths:
+        print(f"Wrote {path}", file=sys.stderr)
+
+
 def json_text(document: object) -> str:
     """As `--json` prints it."""
     import msgspec
 
     return msgspec.json.format(msgspec.json.encode(document), indent=1).decode()
+
+
+LEAST_SIZE = 100_000
+"""Bytes. Less is a size whose unit was forgotten: 3 for 3 GB."""
 
 
 def size_argument(text: str) -> int:
@@ -311,6 +235,9 @@ def size_argument(text: str) -> int:
         raise argparse.ArgumentTypeError(str(error)) from None
     if size <= 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a size above zero.")
+    if size < LEAST_SIZE:
+        mend = f"Write '{text} GB' or '{text} MB'." if text.strip().isdigit() else "Nothing runs in so little."
+        raise argparse.ArgumentTypeError(f"{text!r} is {size} bytes. {mend}")
     return size
 
 

@@ -8,11 +8,19 @@ of a plan takes. docs/models.md says what is counted and what is not.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ondevice_sora.commands.common import EXIT_FITS, needing, output_path, shape_argument, whole_number
+from ondevice_sora.commands.common import (
+    EXIT_FITS,
+    json_text,
+    needing,
+    output_path,
+    shape_argument,
+    whole_number,
+    wrote,
+)
+from ondevice_sora.commands.options import add_force, add_json
 
 if TYPE_CHECKING:
     from ondevice_sora.profiles.models.configured import Attention, Request
@@ -66,7 +74,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="side of the decoder's tiles (default: none)",
     )
     parser.add_argument("-o", "--output", metavar="FILE", help="write the units to this file (YAML)")
-    parser.add_argument("--force", action="store_true", help="overwrite a file that exists")
+    add_json(parser)
+    add_force(parser)
 
 
 def _attention(text: str) -> Attention:
@@ -86,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
     """Raises UserError."""
     path = None
     if options.output is not None:
-        path = output_path(options.output, "", options.force, [options.config])
+        path = output_path(options.output, "", options.force, [options.config], kind=".yaml")
     request = _request(options)
     with needing("describe"):
         from ondevice_sora.runtime.describe.describe import describe, write_model
@@ -94,10 +103,13 @@ def run(options: argparse.Namespace) -> int:
     model = describe(request)
     from ondevice_sora.reports.terminal.models import print_model
 
-    print_model(model)
+    if options.json:
+        print(json_text(model))
+    else:
+        print_model(model)
     if path is not None:
         write_model(path, model)
-        print(f"Wrote {path}", file=sys.stderr)
+        wrote(path)
     return EXIT_FITS
 
 

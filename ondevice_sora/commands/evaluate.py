@@ -15,15 +15,8 @@ from typing import TYPE_CHECKING
 from ondevice_sora.base.errors import UserError, nearest
 from ondevice_sora.base.files.folders import locked
 from ondevice_sora.base.interrupts import keeping
-from ondevice_sora.commands.common import (
-    EXIT_FITS,
-    json_text,
-    needing,
-    progress_bar,
-    refuse_without_effect,
-    shown,
-    whole_number,
-)
+from ondevice_sora.commands.common import EXIT_FITS, json_text, needing, refuse_without_effect, shown, whole_number
+from ondevice_sora.commands.progress import progress_bar
 
 if TYPE_CHECKING:
     from ondevice_sora.plans.schema import Plan

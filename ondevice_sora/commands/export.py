@@ -22,10 +22,13 @@ from typing import TYPE_CHECKING
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.interrupts import keeping
-from ondevice_sora.commands.common import DEFAULT_DEVICE, EXIT_FITS, needing, progress_bar, whole_number
-from ondevice_sora.commands.schedule import add_device_arguments, schedule_of, tell
+from ondevice_sora.commands.common import DEFAULT_DEVICE, EXIT_FITS, json_text, needing, whole_number, wrote
+from ondevice_sora.commands.options import add_json, add_plan, plan_of
+from ondevice_sora.commands.progress import progress_bar
+from ondevice_sora.commands.schedule import add_device_arguments, facts_of, schedule_of, tell
 
 if TYPE_CHECKING:
+    from ondevice_sora.plans.schedule_file import ScheduleFile
     from ondevice_sora.runtime.coreml.export.manifest import ExportedBlock
 
 EXAMPLES = """
@@ -38,7 +41,7 @@ examples:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--plan", required=True, metavar="PLAN", help="a plan file or a ready plan")
+    add_plan(parser, "a plan file or a ready plan")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder of the packages")
     parser.add_argument(
         "--weights", type=Path, metavar="DIR", help="the model's folder: text_encoder, denoiser, decoder"
@@ -55,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
     add_device_arguments(parser)
+    add_json(parser)
     parser.add_argument(
         "--force", action="store_true", help="replace a manifest.json in the folder that is not an export's"
     )
@@ -64,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
     """Raises UserError."""
     from ondevice_sora.plans.schema import load_plan
 
-    loaded = load_plan(options.plan)
+    loaded = load_plan(plan_of(options))
     with needing("coreml"):
         from ondevice_sora.runtime.coreml.quiet import quietly
 
@@ -73,7 +77,8 @@ def run(options: argparse.Namespace) -> int:
         from ondevice_sora.runtime.coreml.export.export import export_plan, workshop_of
         from ondevice_sora.runtime.coreml.export.manifest import give_way
         from ondevice_sora.runtime.coreml.export.workshop import Commission
-    from ondevice_sora.base.units import format_bytes
+    from ondevice_sora.records.exports import ExportedPart
+    from ondevice_sora.reports.terminal.exports import print_export
 
     if os.path.lexists(options.output) and not os.path.isdir(options.output):
         raise UserError("this is a file; a folder is needed", str(options.output))
@@ -99,17 +104,24 @@ def run(options: argparse.Namespace) -> int:
             loaded.locating(),
         ):
             manifest = export_plan(commission, options.output, jobs=options.jobs, on_block=on_block)
+    parts = []
     for component in manifest.components:
         packages = [each for block in manifest.blocks if block.component == component.name for each in block.packages]
-        size = format_bytes(sum(package.num_bytes for package in packages))
-        print(f"  {component.name:18} {len(packages):3} packages  {size:>10}  {plan.component(component.name).stored}")
-    print(f"{num_made} of {len(manifest.blocks)} blocks made, the others were there")
-    _schedule(options)
-    print(f"Wrote {options.output}", file=sys.stderr)
+        size, stored = sum(package.num_bytes for package in packages), plan.component(component.name).stored
+        parts.append(ExportedPart(component.name, len(packages), size, stored))
+    schedule = _schedule(options)
+    if options.json:
+        document = {"parts": parts, "blocks_made": num_made, "blocks": len(manifest.blocks)}
+        print(json_text(document | {"schedule": None if schedule is None else facts_of(schedule)}))
+    else:
+        print_export(parts, num_made, len(manifest.blocks))
+        if schedule is not None:
+            tell(schedule)
+    wrote(options.output)
     return EXIT_FITS
 
 
-def _schedule(options: argparse.Namespace) -> None:
+def _schedule(options: argparse.Namespace) -> ScheduleFile | None:
     """Write the schedule beside the packages.
 
     Raises UserError if there is none on the device that was asked for; on the default one that is told and no more.
@@ -124,6 +136,6 @@ def _schedule(options: argparse.Namespace) -> None:
         if options.device is not None or options.memory_limit is not None:
             raise
         print(f"note: no schedule was written: {error}", file=sys.stderr)
-        return
+        return None
     write_schedule(path, file)
-    tell(file)
+    return file

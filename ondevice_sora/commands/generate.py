@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ondevice_sora.base.interrupts import keeping
-from ondevice_sora.commands.common import EXIT_FITS, needing, progress_bar, refuse_without_effect
+from ondevice_sora.commands.common import EXIT_FITS, needing, refuse_without_effect
 from ondevice_sora.commands.generate_blocks import generate_blocks
 from ondevice_sora.commands.generated import (
     TRACE,
@@ -29,6 +29,7 @@ from ondevice_sora.commands.generated import (
     outputs_of,
     write_outputs,
 )
+from ondevice_sora.commands.progress import progress_bar
 
 if TYPE_CHECKING:
     from ondevice_sora.plans.schema import LoadedPlan
@@ -123,4 +124,5 @@ def _generate_whole(options: argparse.Namespace, loaded: LoadedPlan, outputs: di
         made_of={"weights_sha256": weights_digest(options.weights)},
         load_s=load_s,
     )
-    write_outputs(outputs, video, request.fps, record, provenance(options.command, loaded), scale=options.scale)
+    made = provenance(options.command, loaded)
+    write_outputs(outputs, video, request.fps, record, made, scale=options.scale, as_json=options.json)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.folders import locked, scratch_in
 from ondevice_sora.base.interrupts import keeping
-from ondevice_sora.commands.common import progress_bar, status_line, timed_bar
 from ondevice_sora.commands.generated import check_prompt, write_outputs
+from ondevice_sora.commands.progress import progress_bar, status_line, timed_bar
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,8 +60,9 @@ def generate_blocks(options: argparse.Namespace, loaded: LoadedPlan, outputs: di
     )
     record |= _facts(work, expected, trace)
     made = provenance(options.command, loaded)
-    write_outputs(outputs, video, planned.request.fps, record, made, scale=options.scale, trace=trace)
-    print(_remembered(record["memory"]))
+    write_outputs(
+        outputs, video, planned.request.fps, record, made, scale=options.scale, as_json=options.json, trace=trace
+    )
 
 
 def _planned(options: argparse.Namespace, loaded: LoadedPlan) -> tuple[PlannedVideo, Tensor, Tensor, dict[str, str]]:
@@ -160,14 +161,3 @@ def _facts(work: BlockwiseVideo, expected: Expected, trace: Trace) -> dict[str, 
         "expected_s": expected.seconds,
         "differs_from_plan": list(expected.told),
     }
-
-
-def _remembered(memory: dict[str, int | None]) -> str:
-    """'memory: at most 2.51 GB by the ledger, of a budget of 2.60 GB; the process grew by 2.58 GB'."""
-    from ondevice_sora.base.units import format_bytes
-
-    ledger, budget, measured = (memory[key] for key in ("peak_bytes", "budget_bytes", "measured_peak_bytes"))
-    assert ledger is not None, "a run has a ledger"
-    assert budget is not None, "and a budget"
-    grew = "" if measured is None else f"; the process grew by {format_bytes(measured)}"
-    return f"memory: at most {format_bytes(ledger)} by the ledger, of a budget of {format_bytes(budget)}{grew}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.commands.common import distinct, needing, output_path, whole_number
+from ondevice_sora.commands.common import distinct, json_text, needing, output_path, whole_number, wrote
+from ondevice_sora.commands.options import add_force, add_json
 
 if TYPE_CHECKING:
     from ondevice_sora.plans.schema import Plan
@@ -42,7 +42,8 @@ def add_output_arguments(parser: argparse.ArgumentParser, trace_help: str) -> No
         "--page", action="store_true", help="write VIDEO.html as well: it plays the video and says how it was made"
     )
     parser.add_argument("--trace", nargs="?", const="", metavar="JSON", help=trace_help)
-    parser.add_argument("--force", action="store_true", help="overwrite files that exist")
+    add_json(parser)
+    add_force(parser)
 
 
 def need_writers(extra: str) -> None:
@@ -86,12 +87,14 @@ def write_outputs(
     made: Provenance,
     *,
     scale: int | None,
+    as_json: bool,
     trace: Trace | None = None,
 ) -> None:
     """Write what was generated, and say so. Raises UserError if a file cannot be written: then none is."""
     from ondevice_sora.base.files.writing import write_json, write_text, written_together
     from ondevice_sora.records.trace import write_trace
     from ondevice_sora.reports.page.video import render_video
+    from ondevice_sora.reports.terminal.console import say
     from ondevice_sora.runtime.sampling.pictures import contact_sheet, enlarged, write_png, write_video
 
     height, width = video.frames.shape[1:3]
@@ -108,9 +111,11 @@ def write_outputs(
                 write_json(file, record)
     if trace is not None and TRACE in outputs:
         write_trace(replace(trace, provenance=made), outputs[TRACE])
-    print(_sentence(record))
-    for path in outputs.values():
-        print(f"Wrote {path}", file=sys.stderr)
+    if as_json:
+        print(json_text(record))
+    else:
+        say(_sentence(record), *([_remembered(record["memory"])] if "memory" in record else []))
+    wrote(*outputs.values())
 
 
 def _sentence(record: dict[str, Any]) -> str:
@@ -126,3 +131,14 @@ def _sentence(record: dict[str, Any]) -> str:
         f"{record['num_evaluations']} of {len(record['timesteps'])} network evaluations in "
         f"{format_seconds(record['denoiser_s'])}{leapt}; {format_seconds(record['total_s'])} in all"
     )
+
+
+def _remembered(memory: dict[str, int | None]) -> str:
+    """'memory: at most 2.51 GB by the ledger, of a budget of 2.60 GB; the process grew by 2.58 GB'."""
+    from ondevice_sora.base.units import format_bytes
+
+    ledger, budget, measured = (memory[key] for key in ("peak_bytes", "budget_bytes", "measured_peak_bytes"))
+    assert ledger is not None, "a run has a ledger"
+    assert budget is not None, "and a budget"
+    grew = "" if measured is None else f"; the process grew by {format_bytes(measured)}"
+    return f"memory: at most {format_bytes(ledger)} by the ledger, of a budget of {format_bytes(budget)}{grew}"

@@ -22,9 +22,20 @@ from ondevice_sora.commands.common import (
     output_path,
     refuse_without_effect,
     size_argument,
-    status_line,
 )
-from ondevice_sora.commands.which_phones import HELP as SEVERAL_HELP
+from ondevice_sora.commands.options import (
+    add_conditions,
+    add_device,
+    add_force,
+    add_json,
+    add_plan,
+    conditions_of,
+    devices_named,
+    entitled,
+    plan_of,
+    plans_of,
+)
+from ondevice_sora.commands.progress import status_line
 from ondevice_sora.commands.which_phones import devices_of, names_several, show_ladders
 
 if TYPE_CHECKING:
@@ -37,10 +48,8 @@ if TYPE_CHECKING:
     from ondevice_sora.simulator.search.problem import Scored
     from ondevice_sora.simulator.search.state import Known
 
-MODELS = {"opensora-256": "ours-256", "opensora-192": "ours-192"}
-"""The plan that a search for a model starts from; all techniques are on."""
-STEPPED = {"opensora-256": "steps-256", "opensora-192": "steps-192"}
-"""The same of a search over numbers of evaluations: without TDTM, which costs more than it saves."""
+DEFAULT_PLAN, DEFAULT_STEPPED_PLAN = "ours-256", "steps-256"
+"""What a search starts from, all techniques on; and one over numbers of evaluations: without TDTM."""
 DEFAULT_SECONDS = 60.0
 SMALLER_BUDGETS = 8
 MOST_CERTAIN = 0.999
@@ -75,23 +84,19 @@ _seconds = _number(lambda value: 0.0 < value <= 1e6, "a number of seconds above 
 
 
 def add_search_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--device", metavar="DEVICE",
-        help=f"a device of the catalogue or a profile file (default {DEFAULT_DEVICE}){SEVERAL_HELP}, each with the "
-        "plan found for it",
-    )  # fmt: skip
-    parser.add_argument(
-        "--devices",
-        metavar="A,B,C",
-        help="one plan for several devices: the best by mean time relative to each device's bound",
+    add_plan(
+        parser,
+        f"whose model, video, sampler, LPL, TDTM, precision and compute units are kept (default {DEFAULT_PLAN}, with "
+        f"--evaluations {DEFAULT_STEPPED_PLAN}); several are searched one after the other and shown in one table",
+        several=True,
     )
+    add_device(parser, several=True)
     parser.add_argument(
-        "--model", default="opensora-256", metavar="MODEL",
-        help="opensora-256 (default), opensora-192, or a plan whose video, sampler, LPL, TDTM, precision and compute "
-        "units are kept; several, separated by commas, are searched one after the other and shown in one table",
+        "--one-plan", action="store_true",
+        help="with several devices: one plan for all, the best by mean time relative to each device's bound",
     )  # fmt: skip
     parser.add_argument(
-        "--memory", type=size_argument, metavar="SIZE",
+        "--budget", type=size_argument, metavar="SIZE",
         help="the footprint to keep to, e.g. '3.3 GB'; without it, what is below the limit with 99 %% certainty",
     )  # fmt: skip
     parser.add_argument(
@@ -140,32 +145,25 @@ def add_search_arguments(parser: argparse.ArgumentParser) -> None:
         help="show the fronts, of seconds and budget and others; with a name, write them as JSON too, with the plans",
     )  # fmt: skip
     parser.add_argument("--front", metavar="DIR", help="write a plan for each budget of the front into this folder")
-    parser.add_argument(
-        "--report", nargs="?", const="", metavar="HTML", help="write a page (default MODEL.search.html)"
-    )
+    parser.add_argument("--report", nargs="?", const="", metavar="HTML", help="write a page (default PLAN.search.html)")
     parser.add_argument(
         "--state", metavar="FILE", help="keep what was tried in this file, and go on from it if it is there"
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON document instead of the tables")
-    parser.add_argument("--force", action="store_true", help="overwrite files that exist; --state is always updated")
+    add_conditions(parser)
+    add_json(parser)
+    add_force(parser)
 
 
 def add_explain_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("plan", help="a plan file or a ready plan")
-    _add_device(parser)
-    parser.add_argument("--json", action="store_true", help="print one JSON document instead of the tables")
+    add_plan(parser, "a plan file or a ready plan")
+    add_device(parser)
+    add_conditions(parser)
+    add_json(parser)
     parser.add_argument(
         "--report", nargs="?", const="", metavar="HTML",
         help="write a page with the timeline, memory and this explanation (default PLAN.explained.html)",
     )  # fmt: skip
-    parser.add_argument("--force", action="store_true", help="overwrite the page if it exists")
-
-
-def _add_device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--device", metavar="DEVICE",
-        help=f"a device of the catalogue or a profile file (default {DEFAULT_DEVICE})",
-    )  # fmt: skip
+    add_force(parser)
 
 
 def _counts(text: str) -> range:
@@ -204,12 +202,15 @@ def run_search(options: argparse.Namespace) -> int:
     from ondevice_sora.base.files.writing import write_json, write_yaml
     from ondevice_sora.plans.schema import plan_data
 
-    if options.device is not None and options.devices is not None:
-        raise UserError("--device and --devices are both given", mend="Give one of the two.")
-    if names_several(options.device):
-        return _which_phones(options)
-    devices = [name.strip() for name in (options.devices or options.device or DEFAULT_DEVICE).split(",")]
-    models = [name.strip() for name in options.model.split(",")]
+    devices = devices_named(options)
+    models = plans_of(options) or [DEFAULT_STEPPED_PLAN if options.evaluations else DEFAULT_PLAN]
+    conditions_of(options)
+    if names_several(devices):
+        if not options.one_plan:
+            return _which_phones(options, models, devices)
+        devices = [device.key for device in devices_of(devices)]
+    elif options.one_plan:
+        raise UserError("--one-plan has no effect with one device", mend="Leave it out, or name more with --device.")
     if any(getattr(options, name) for name in FREEDOMS):
         refuse_without_effect(options, () if options.evaluations else ("steps", "quality"), WITHOUT, EVALUATIONS)
         return run_variants(options, models, devices)
@@ -263,7 +264,7 @@ def run_search(options: argparse.Namespace) -> int:
     return interrupts.exit_status()
 
 
-def _which_phones(options: argparse.Namespace) -> int:
+def _which_phones(options: argparse.Namespace, models: list[str], devices: list[str]) -> int:
     """On each of several devices the plan found for it. Raises UserError."""
     from msgspec.structs import replace
 
@@ -271,13 +272,16 @@ def _which_phones(options: argparse.Namespace) -> int:
     from ondevice_sora.simulator.core_ai import assumptions
     from ondevice_sora.simulator.ladder import ladder
 
-    unused = ("memory", "evaluations", "steps", "quality", "output", "pareto", "front", "report", "state")
+    unused = (
+        "budget", "memory_limit", "entitlement", "evaluations", "steps", "quality", "output", "pareto", "front",
+        "report", "state",
+    )  # fmt: skip
     refuse_without_effect(options, unused, "with several devices", "Leave it out, or name one device.")
-    if "," in options.model:
-        raise UserError("several models and several devices are named", mend="Name one model, or one device.")
+    if len(models) > 1:
+        raise UserError("several plans and several devices are named", mend="Name one plan, or one device.")
 
     def attempt(device: Device, rung: Rung) -> Rung:
-        row = _search(options.model, [device.key], options, entitlement=rung.entitlement).answer.rows[0]
+        row = _search(models[0], [device.key], options, entitlement=rung.entitlement).answer.rows[0]
         return replace(
             rung,
             verdict=row.verdict,
@@ -287,20 +291,19 @@ def _which_phones(options: argparse.Namespace) -> int:
             kill_share=row.kill_share,
         )
 
-    notes = assumptions(load_plan(MODELS.get(options.model, options.model)).plan)
-    found = ladder(options.model, devices_of(options.device), attempt, notes)
+    found = ladder(models[0], devices_of(devices), attempt, assumptions(load_plan(models[0]).plan))
     return show_ladders([found], as_json=options.json)
 
 
 def _outputs(options: argparse.Namespace, models: list[str], devices: list[str]) -> dict[str, Path]:
     """Where to write what was asked for, checked before the search. Raises UserError."""
-    defaults = {"output": "", "pareto": "", "report": f"{Path(models[0]).stem}.search.html"}
+    defaults = {"output": "plan.yaml", "pareto": "fronts.json", "report": f"{Path(models[0]).stem}.search.html"}
     asked = {
         name: given for name in defaults if (given := getattr(options, name)) or (name == "report" and given == "")
     }
     if len(models) > 1 and (asked or options.state):
-        raise UserError("several models are searched, and one file is asked for", "--model", "Name one model.")
-    inputs = [*(MODELS.get(model, model) for model in models), *devices, *([options.state] if options.state else [])]
+        raise UserError("several plans are searched, and one file is asked for", "--plan", "Name one plan.")
+    inputs = [*models, *devices, *([options.state] if options.state else [])]
     outputs = {name: output_path(given, defaults[name], options.force, inputs) for name, given in asked.items()}
     distinct(outputs.values())
     return outputs
@@ -311,7 +314,7 @@ def _folder(options: argparse.Namespace, models: list[str]) -> Path | None:
     if options.front is None:
         return None
     if len(models) > 1:
-        raise UserError("several models are searched, and one folder is named", "--front", "Name one model.")
+        raise UserError("several plans are searched, and one folder is named", "--front", "Name one plan.")
     folder = Path(options.front)
     if folder.exists() and not folder.is_dir():
         raise UserError("this is not a folder", options.front, "Name another one.")
@@ -352,15 +355,15 @@ def _search(model: str, devices: list[str], options: argparse.Namespace, entitle
     from ondevice_sora.simulator.search.comparison import budget_for, find_plan_for, other_budget
     from ondevice_sora.simulator.search.state import fingerprint, load_state, save_state
 
-    loaded = load_plan(MODELS.get(model, model))
+    loaded = entitled(load_plan(model), options)
     if entitlement is not None:
         loaded = loaded.changed(memory=replace(loaded.plan.memory, entitlement=entitlement))
     plan = loaded.plan
-    settings = _settings(plan, devices)
-    budget = budget_for(settings, options.memory, options.risk, options.max_kill_share)
+    settings = _settings(plan, devices, options)
+    budget = budget_for(settings, options.budget, options.risk, options.max_kill_share)
     beside = other_budget(settings, budget[0])
-    if options.memory is not None and options.memory > budget[0]:
-        beside = options.memory  # what was asked for is shown, and its doubt
+    if options.budget is not None and options.budget > budget[0]:
+        beside = options.budget  # what was asked for is shown, and its doubt
     is_front_asked = any(asked is not None for asked in (options.pareto, options.front, options.report))
     known: Known = {}
     about = fingerprint(plan, settings)
@@ -378,12 +381,12 @@ def _search(model: str, devices: list[str], options: argparse.Namespace, entitle
     return _Searched(model, answer, LoadedPlan(best, loaded.document), settings)
 
 
-def _settings(plan: Plan, devices: list[str]) -> list[Setting]:
+def _settings(plan: Plan, devices: list[str], options: argparse.Namespace) -> list[Setting]:
     """Raises UserError."""
     from ondevice_sora.profiles.profile import load_profile
     from ondevice_sora.simulator.prepare import setting_of
 
-    return [setting_of(*load_profile(name), plan) for name in devices]
+    return [setting_of(*load_profile(name), plan, **conditions_of(options)) for name in devices]
 
 
 def run_variants(options: argparse.Namespace, models: list[str], devices: list[str]) -> int:
@@ -404,13 +407,12 @@ def run_variants(options: argparse.Namespace, models: list[str], devices: list[s
     which = next(f"--{name.replace('_', '-')}" for name in FREEDOMS if getattr(options, name))
     refuse_without_effect(options, ("pareto", "report", "state"), f"with {which}", "Leave it out.")
     if len(models) > 1:
-        raise UserError("several models are searched", "--model", f"Name one with {which}.")
+        raise UserError("several plans are searched", "--plan", f"Name one with {which}.")
     counts: Sequence[int] = options.evaluations or ()
     if options.output and options.quality is None and len(counts) > 1:
         mend = "Say how near it must come with --quality, or ask for one number of evaluations."
         raise UserError("which plan of the front is to be written?", "-o", mend)
-    model = (STEPPED if counts else MODELS).get(models[0], models[0])
-    loaded = load_plan(model)
+    loaded = entitled(load_plan(models[0]), options)
     shipped = shipped_steps(loaded.plan.model_name) if counts else None
     path = Path(options.steps) if options.steps else shipped
     file = read_steps(path) if path is not None else None
@@ -421,11 +423,11 @@ def run_variants(options: argparse.Namespace, models: list[str], devices: list[s
         raise UserError(what, "--quality", "Make a file of planned grids with `steps plan`, and name it with --steps.")
     branches = tuple(dict.fromkeys(options.branches or ()))
     freedoms = Freedoms(counts, file, dict(options.precision or ()), dict(options.compute_units or ()), branches)
-    inputs = [model, *devices, *([options.steps] if options.steps else [])]
-    output = output_path(options.output, "", options.force, inputs) if options.output else None
+    inputs = [models[0], *devices, *([options.steps] if options.steps else [])]
+    output = output_path(options.output, "plan.yaml", options.force, inputs) if options.output else None
     folder = _folder(options, models)
-    settings = _settings(loaded.plan, devices)
-    budget, source = budget_for(settings, options.memory, options.risk, options.max_kill_share)
+    settings = _settings(loaded.plan, devices, options)
+    budget, source = budget_for(settings, options.budget, options.risk, options.max_kill_share)
     found: list[VariantPoint | RefusedVariant] = []
     with (
         interrupts.keeping("no plan was found yet"),
@@ -540,16 +542,15 @@ class _Progress:
 
 def run_explain(options: argparse.Namespace) -> int:
     """Raises UserError."""
+    from ondevice_sora.plans.schema import load_plan
     from ondevice_sora.simulator.changes.explain import explain
     from ondevice_sora.simulator.prepare import asked, prepare
 
-    device = options.device or DEFAULT_DEVICE
+    plan, device = plan_of(options), options.device or DEFAULT_DEVICE
     path = None
     if options.report is not None:
-        path = output_path(
-            options.report, f"{Path(options.plan).stem}.explained.html", options.force, [options.plan, device]
-        )
-    loaded, setting = asked(options.plan, device)
+        path = output_path(options.report, f"{Path(plan).stem}.explained.html", options.force, [plan, device])
+    loaded, setting = asked(entitled(load_plan(plan), options), device, **conditions_of(options))
     if path is None:
         explanation = explain(prepare(loaded, setting))
     else:

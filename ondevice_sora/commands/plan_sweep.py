@@ -8,12 +8,16 @@ from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.folders import locked
 from ondevice_sora.commands.common import (
     EXIT_FITS,
+    distinct,
+    json_text,
     needing,
     output_path,
-    progress_bar,
     refuse_without_effect,
     whole_number,
+    wrote,
 )
+from ondevice_sora.commands.options import add_conditions, add_force, add_json, conditions_of
+from ondevice_sora.commands.progress import progress_bar
 
 
 def add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +27,12 @@ def add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
         "--processes", type=whole_number(1, 1024), metavar="N", help="local processes (default: one per core)"
     )
     parser.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler to give the work to, tcp://host:8786")
-    parser.add_argument("--force", action="store_true", help="overwrite the table if it exists")
+    add_conditions(parser)
+    add_json(parser)
+    parser.add_argument(
+        "--report", nargs="?", const="", metavar="HTML", help="write a page (default: TABLE's with .html)"
+    )
+    add_force(parser)
 
 
 def run_sweep(options: argparse.Namespace) -> int:
@@ -39,13 +48,18 @@ def run_sweep(options: argparse.Namespace) -> int:
     path = output_path(options.output or "", f"{Path(options.grid).stem}.csv", options.force, [options.grid])
     if path.suffix not in (".csv", ".parquet"):
         raise UserError("a table is CSV or Parquet", str(path), "Name a .csv or .parquet file.")
+    outputs = [path]
+    if options.report is not None:
+        beside = str(path.with_suffix(".html"))
+        outputs.append(output_path(options.report, beside, options.force, [options.grid]))
+        distinct(outputs)
     if path.suffix == ".parquet":
         with needing("sweep"):
             import pyarrow  # noqa: F401
     if options.scheduler is not None:
         with needing("sweep"):
             import distributed  # noqa: F401
-    cells = read_grid(options.grid)
+    cells = read_grid(options.grid, is_entitled=options.entitlement, **conditions_of(options))
     journal = Journal(path)
     with locked(journal.path):
         try:
@@ -56,9 +70,18 @@ def run_sweep(options: argparse.Namespace) -> int:
             interrupted.add_note(f"{kept}; the same command goes on from them")
             raise
         write_table(rows, path)
+        if options.report is not None:
+            from ondevice_sora.provenance import provenance
+            from ondevice_sora.reports.page.sweep import write_sweep
+
+            write_sweep(rows, Path(options.grid).stem, outputs[1], provenance(options.command))
         journal.remove()
     refused = sum(row["verdict"] == "refused" for row in rows)
     killed = sum(row["verdict"] == "killed" for row in rows)
-    print(f"{len(rows)} combinations: {len(rows) - refused - killed} fit, {killed} killed, {refused} refused")
-    print(f"Wrote {path}")
+    fit = len(rows) - refused - killed
+    if options.json:
+        print(json_text({"rows": rows, "fit": fit, "killed": killed, "refused": refused}))
+    else:
+        print(f"{len(rows)} combinations: {fit} fit, {killed} killed, {refused} refused")
+    wrote(*outputs)
     return EXIT_FITS

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.commands.common import CASES_HELP, EXIT_FITS, output_path
+from ondevice_sora.commands.common import CASES_HELP, DEFAULT_DEVICE, EXIT_FITS, json_text, output_path, wrote
+from ondevice_sora.commands.options import DEVICE_HELP, add_device, add_force, add_json
 from ondevice_sora.commands.profile_capture import add_capture_arguments, run_host_capture
 from ondevice_sora.commands.profile_estimate import add_estimate_arguments, run_estimate
 from ondevice_sora.commands.profile_phone import run_phone_capture
@@ -29,16 +31,19 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="list|show|fit|capture|import|estimate")
-    actions.add_parser("list", help="the device catalogue")
+    add_json(actions.add_parser("list", help="the device catalogue"))
     show = actions.add_parser(
         "show", help="a device's hardware, limits and costs, each figure with its mark and source"
     )
-    show.add_argument("device", help="a device of the catalogue or a profile file")
+    show.add_argument("named_device", nargs="?", metavar="DEVICE", help=DEVICE_HELP)
+    show.add_argument("--device", metavar="DEVICE", help="the same")
+    add_json(show)
     fit = actions.add_parser("fit", help="fit a device's costs to published figures (needs SciPy)")
-    fit.add_argument("--device", default="iphone15pro", help="a device with a prior (default iphone15pro)")
+    add_device(fit, f"a device with a prior (default {DEFAULT_DEVICE})")
     fit.add_argument("--cases", default="iphone15pro", metavar="FILE", help=CASES_HELP)
     fit.add_argument("-o", "--output", default="", metavar="YAML", help="default DEVICE.yaml")
-    fit.add_argument("--force", action="store_true", help="overwrite the file if it exists")
+    add_json(fit)
+    add_force(fit)
     add_capture_arguments(actions.add_parser("capture", help="measure blocks, on this machine or on a phone"))
     imported = actions.add_parser("import", help="make a profile of a capture file, as the phone's harness writes it")
     imported.add_argument("capture", metavar="JSON", help="the capture file")
@@ -46,7 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--device", default="", metavar="KEY", help="of the catalogue, if the file says neither device nor machine"
     )
     imported.add_argument("-o", "--output", default="", metavar="YAML", help="default: the capture's name with .yaml")
-    imported.add_argument("--force", action="store_true", help="overwrite the file if it exists")
+    add_json(imported)
+    add_force(imported)
     add_estimate_arguments(actions.add_parser("estimate", help="what Core ML packages would cost on a device"))
 
 
@@ -67,14 +73,25 @@ def _list(options: argparse.Namespace) -> None:
     from ondevice_sora.profiles.devices import device_keys, load_device
     from ondevice_sora.reports.terminal.devices import print_catalogue
 
-    print_catalogue([load_device(key) for key in device_keys()])
+    devices = [load_device(key) for key in device_keys()]
+    if options.json:
+        print(json_text({"devices": devices}))
+    else:
+        print_catalogue(devices)
 
 
 def _show(options: argparse.Namespace) -> None:
-    from ondevice_sora.profiles.profile import load_profile
+    from ondevice_sora.profiles.profile import load_profile, profile_data
     from ondevice_sora.reports.terminal.devices import print_profile
 
-    print_profile(*load_profile(options.device))
+    if options.named_device is not None and options.device is not None:
+        what = f"two devices are named, '{options.named_device}' and '{options.device}'"
+        raise UserError(what, "--device", "Name one.")
+    profile, device = load_profile(options.named_device or options.device or DEFAULT_DEVICE)
+    if options.json:
+        print(json_text({"device": device, "profile": profile_data(profile)}))
+    else:
+        print_profile(profile, device)
 
 
 def _capture(options: argparse.Namespace) -> int:
@@ -91,7 +108,7 @@ def _fit(options: argparse.Namespace) -> None:
     from ondevice_sora.simulator.calibration.fit import fit, prior_profile
     from ondevice_sora.simulator.calibration.published import find_cases, read_cases
 
-    device = load_device(options.device)
+    device = load_device(options.device or DEFAULT_DEVICE)
     prior = prior_profile(device.key)
     cases_file = find_cases(options.cases)
     path = output_path(options.output, f"{device.key}.yaml", options.force, inputs=[str(cases_file)])
@@ -108,8 +125,11 @@ def _fit(options: argparse.Namespace) -> None:
         "Figures captured on a device replace them; see `fit` for cells, residuals and contradictions."
     )
     write_yaml(path, profile_data(found.profile), comment)
-    print_fit(record)
-    print(f"Wrote {path}")
+    if options.json:
+        print(json_text(record))
+    else:
+        print_fit(record)
+    wrote(path)
 
 
 def _import(options: argparse.Namespace) -> None:
@@ -118,10 +138,10 @@ def _import(options: argparse.Namespace) -> None:
     default = Path(options.capture).with_suffix(".yaml").name
     path = output_path(options.output, default, options.force, inputs=[options.capture])
     capture = read_capture(options.capture, options.device)
-    _write_captured(capture, path, options.capture)
+    _write_captured(capture, path, options.capture, as_json=options.json)
 
 
-def _write_captured(capture: Capture, path: Path, source: Path | str) -> None:
+def _write_captured(capture: Capture, path: Path, source: Path | str, *, as_json: bool) -> None:
     """Write the profile of a capture, and print what was measured and what to bear in mind."""
     from ondevice_sora.base.files.writing import write_yaml
     from ondevice_sora.profiles.capture_file import profile_of_capture
@@ -134,7 +154,10 @@ def _write_captured(capture: Capture, path: Path, source: Path | str) -> None:
         "Blocks that were not measured cost what the device's own profile says."
     )
     write_yaml(path, profile_data(profile), comment)
-    print_measurements(profile)
+    if as_json:
+        print(json_text(profile_data(profile)))
+    else:
+        print_measurements(profile)
     for note in notes:
-        print(f"note: {note}")
-    print(f"Wrote {path}")
+        print(f"note: {note}", file=sys.stderr)
+    wrote(path)

@@ -8,7 +8,16 @@ from pathlib import Path
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.interrupts import keeping
-from ondevice_sora.commands.common import EXIT_FITS, needing, output_path, refuse_without_effect, whole_number
+from ondevice_sora.commands.common import (
+    EXIT_FITS,
+    json_text,
+    needing,
+    output_path,
+    refuse_without_effect,
+    whole_number,
+    wrote,
+)
+from ondevice_sora.commands.options import add_force, add_json
 from ondevice_sora.commands.profile_phone import PHONE_ONLY, add_phone_arguments
 
 TEXT_TOKENS = 16
@@ -19,7 +28,7 @@ COUNT = whole_number(1, 100_000)
 
 def add_capture_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--device", default="host",
+        "--device", default="host", metavar="DEVICE",
         help="host (default): this machine; iphone: the phone that is connected; or that phone's key in the catalogue",
     )  # fmt: skip
     parser.add_argument(
@@ -36,7 +45,8 @@ def add_capture_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--units-per-block", type=COUNT, help="stand-in: how it is cut (default 1, from which any plan is priced)"
     )
-    parser.add_argument("--force", action="store_true", help="overwrite the file if it exists")
+    add_json(parser)
+    add_force(parser)
     add_phone_arguments(parser)
 
 
@@ -69,7 +79,7 @@ def run_host_capture(options: argparse.Namespace) -> int:
         config = STDiT3Config(depth=depth, hidden_size=width)
         cut = ComponentPlan(blocks=UnitsPerBlock(options.units_per_block or 1))
         write_subject(directory, StandIn(config, LatentSize(4, 4, 4), TEXT_TOKENS), {"denoiser": cut})
-        print(f"Wrote {directory}: a stand-in of {depth} pairs of blocks, {width} channels")
+        wrote(f"{directory}: a stand-in of {depth} pairs of blocks, {width} channels")
     with keeping(f"no profile was written; the blocks are kept in {directory}"):
         profile = capture(
             Store.open(directory),
@@ -80,8 +90,11 @@ def run_host_capture(options: argparse.Namespace) -> int:
     comment = "Written by `ondevice-sora profile capture`: measured on the machine it names, not on a phone."
     write_yaml(path, profile_data(profile), comment)
     assert profile.hardware is not None
-    print_profile(profile, profile.hardware)
-    print(f"Wrote {path}")
+    if options.json:
+        print(json_text(profile_data(profile)))
+    else:
+        print_profile(profile, profile.hardware)
+    wrote(path)
     if busy := profile.conditions.get(BUSY):
         print(f"{busy} Close other programs and capture again for figures of this machine alone.", file=sys.stderr)
     return EXIT_FITS

@@ -15,8 +15,9 @@ from ondevice_sora.commands.common import (
     needing,
     refuse_without_effect,
     whole_number,
+    wrote,
 )
-from ondevice_sora.commands.which_phones import HELP as SEVERAL_HELP
+from ondevice_sora.commands.options import add_device, add_force, add_json, devices_named
 from ondevice_sora.commands.which_phones import devices_of, names_several, show_ladder
 
 if TYPE_CHECKING:
@@ -38,9 +39,7 @@ def add_estimate_arguments(parser: argparse.ArgumentParser) -> None:
         "--component", action="append", nargs="+", default=[], metavar=("NAME=PATH", "PATH"),
         help="packages that are a component's blocks in this order, wherever they lie",
     )  # fmt: skip
-    parser.add_argument(
-        "--device", default="iphone15pro", help=f"a device or a profile file (default iphone15pro){SEVERAL_HELP}"
-    )
+    add_device(parser, several=True)
     parser.add_argument(
         "--compute-units", choices=["cpu_only", "cpu_and_gpu", "cpu_and_ne", "all"],
         help="where they would run (default: as an export's plan says, else cpu_and_gpu)",
@@ -73,8 +72,8 @@ def add_estimate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", default="", metavar="DIR", help="write model.yaml, profile.yaml and plan.yaml to this folder"
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON document instead of the tables")
-    parser.add_argument("--force", action="store_true", help="overwrite files that exist")
+    add_json(parser)
+    add_force(parser)
 
 
 def _passes(text: str) -> tuple[str, Passes]:
@@ -103,9 +102,10 @@ def run_estimate(options: argparse.Namespace) -> int:
     """Raises UserError."""
     from ondevice_sora.profiles.profile import load_profile
 
-    if names_several(options.device):
-        return _which_phones(options)
-    profile, device = load_profile(options.device)
+    devices = devices_named(options)
+    if names_several(devices):
+        return _which_phones(options, devices)
+    profile, device = load_profile(devices[0])
     directory = _directory(options) if options.output else None
     found = _find(options)
     from ondevice_sora.runtime.coreml.estimate.estimate import describe
@@ -128,7 +128,7 @@ def run_estimate(options: argparse.Namespace) -> int:
 
         print_estimate(described.estimate)
     if directory is not None:
-        _write(described, directory, is_told=not options.json)
+        _write(described, directory)
     return EXIT_FAILED if described.estimate.refused else EXIT_FITS
 
 
@@ -155,7 +155,7 @@ def _name(options: argparse.Namespace) -> str:
     return str(options.name) or Path(first).resolve().name
 
 
-def _which_phones(options: argparse.Namespace) -> int:
+def _which_phones(options: argparse.Namespace, names: list[str]) -> int:
     """The packages on several devices, as a plan that loads one ahead. Raises UserError."""
     import tempfile
 
@@ -165,7 +165,7 @@ def _which_phones(options: argparse.Namespace) -> int:
 
     if options.output:
         raise UserError("--output has no effect with several devices", mend="Leave it out, or name one device.")
-    devices, found = devices_of(options.device), _find(options)
+    devices, found = devices_of(names), _find(options)
     from ondevice_sora.runtime.coreml.estimate.estimate import count_packages, describe, write_described
 
     counts = count_packages(found, options.compute_units)
@@ -214,10 +214,9 @@ def _directory(options: argparse.Namespace) -> Path:
     return directory
 
 
-def _write(described: Described, directory: Path, *, is_told: bool) -> None:
+def _write(described: Described, directory: Path) -> None:
     from ondevice_sora.runtime.coreml.estimate.estimate import FILES, write_described
 
     write_described(described, directory)
-    if is_told:
-        print(f"Wrote {', '.join(FILES)} to {directory}. Simulate with:")
-        print(f"  ondevice-sora simulate --device {directory / 'profile.yaml'} --plan {directory / 'plan.yaml'}")
+    command = f"ondevice-sora simulate {directory / 'plan.yaml'} --device {directory / 'profile.yaml'}"
+    wrote(f"{', '.join(FILES)} to {directory}. Simulate with:\n  {command}")

@@ -13,7 +13,16 @@ from ondevice_sora.commands.common import EXIT_FAILED, EXIT_FITS, needing, refus
 
 PATIENCE_S = 1800
 HOST_ONLY = ("store", "threads", "width", "depth", "units_per_block")
-PHONE_ONLY = ("blocks", "compute_units", "phone", "memory", "team", "bundle_id", "provisioning_profile", "patience")
+PHONE_ONLY = (
+    "blocks",
+    "compute_units",
+    "phone",
+    "memory_capture",
+    "team",
+    "bundle_id",
+    "provisioning_profile",
+    "patience",
+)
 
 
 def add_phone_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +33,7 @@ def add_phone_arguments(parser: argparse.ArgumentParser) -> None:
         help="where to run them (default: as an export's plan says, else cpu_and_gpu); may be repeated",
     )  # fmt: skip
     group.add_argument("--phone", metavar="NAME", help="which one, if several are connected: name or udid")
-    group.add_argument("--memory", metavar="JSON", help="a harness's capture, whose memory figures are taken")
+    group.add_argument("--memory-capture", metavar="JSON", help="a harness's capture, whose memory figures are taken")
     group.add_argument("--team", metavar="ID", help="the development team that signs coremltools' app")
     group.add_argument("--bundle-id", metavar="ID", help="the app's bundle identifier (default coremltools')")
     group.add_argument("--provisioning-profile", metavar="UUID", help="instead of a team")
@@ -60,7 +69,7 @@ def run_phone_capture(options: argparse.Namespace, write: Callable[..., None]) -
         _check_output(path, raw, options.force)
         model, targets = targets_in(Path(options.blocks), options.compute_units or ())
         from ondevice_sora.runtime.capture.phone.worker import connected_phones
-    harness = read_capture(options.memory) if options.memory else None
+    harness = read_capture(options.memory_capture) if options.memory_capture else None
     phone = choose_phone(connected_phones(), options.phone or "")
     key = catalogue_key(phone, options.device)
     if options.force:
@@ -90,7 +99,7 @@ def run_phone_capture(options: argparse.Namespace, write: Callable[..., None]) -
         for note in notes:
             print(f"note: {note}", file=sys.stderr)
     write_capture(raw, measured)
-    write(measured, path, raw)
+    write(measured, path, raw, as_json=options.json)
     if not is_whole:
         left = len(targets) - len(measured.blocks)
         print(f"{left} of {len(targets)} were not measured. Run the same command again: it goes on.", file=sys.stderr)

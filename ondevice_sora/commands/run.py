@@ -17,7 +17,15 @@ from pathlib import Path
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.folders import locked
 from ondevice_sora.base.interrupts import keeping
-from ondevice_sora.commands.common import EXIT_FITS, needing, output_path, refuse_without_effect, whole_number
+from ondevice_sora.commands.common import (
+    EXIT_FITS,
+    json_text,
+    needing,
+    output_path,
+    refuse_without_effect,
+    whole_number,
+    wrote,
+)
 from ondevice_sora.commands.generated import add_output_arguments
 from ondevice_sora.commands.run_export import run_export
 
@@ -93,6 +101,8 @@ def _run_stored(options: argparse.Namespace) -> int:
     from ondevice_sora.profiles.profile import load_profile
     from ondevice_sora.provenance import provenance
     from ondevice_sora.records.trace import write_trace
+    from ondevice_sora.reports.terminal.console import table_console
+    from ondevice_sora.reports.terminal.table import print_facts
 
     with needing("torch"):
         import torch
@@ -131,14 +141,22 @@ def _run_stored(options: argparse.Namespace) -> int:
     ):
         playable.generate(executor)
     trace = executor.trace()
-    print(f"{plan.name}: measured on this machine, from noise")
-    print(f"  total            {format_seconds(trace.total_s)}")
-    print(f"  peak, by ledger  {format_bytes(trace.peak_bytes)}")
-    measured = executor.measured_peak_bytes
-    print(f"  peak, measured   {format_bytes(measured) if measured is not None else 'unknown on this system'}")
-    print(f"  budget           {format_bytes(plan.memory.budget) if plan.memory.budget is not None else 'none'}")
+    measured, budget = executor.measured_peak_bytes, plan.memory.budget
+    if options.json:
+        figures = {"total_s": trace.total_s, "peak_bytes": trace.peak_bytes, "measured_peak_bytes": measured}
+        print(json_text({"plan": plan.name, **figures, "budget_bytes": budget}))
+    else:
+        console = table_console()
+        console.print(f"{plan.name}: measured on this machine, from noise")
+        facts = {
+            "total": format_seconds(trace.total_s),
+            "peak, by ledger": format_bytes(trace.peak_bytes),
+            "peak, measured": "unknown on this system" if measured is None else format_bytes(measured),
+            "budget": "none" if budget is None else format_bytes(budget),
+        }
+        print_facts(console, facts.items())
     if path is not None:
         made = provenance(options.command, loaded, None if known is None else known[0])
         write_trace(replace(trace, provenance=made), path)
-        print(f"Wrote {path}")
+        wrote(path)
     return EXIT_FITS

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.interrupts import keeping
-from ondevice_sora.commands.common import EXIT_FITS, needing, progress_bar
+from ondevice_sora.commands.common import EXIT_FITS, needing
 from ondevice_sora.commands.generated import check_prompt, need_writers, outputs_of, write_outputs
+from ondevice_sora.commands.progress import progress_bar
 
 if TYPE_CHECKING:
     from ondevice_sora.plans.schedule_file import Played
@@ -87,7 +88,8 @@ def run_export(options: argparse.Namespace) -> int:
     made = replace(
         provenance(options.command, export.loaded), profile=of_profile.name, profile_sha256=of_profile.sha256
     )
-    write_outputs(outputs, video, export.video.request.fps, record, made, scale=options.scale, trace=trace)
+    fps = export.video.request.fps
+    write_outputs(outputs, video, fps, record, made, scale=options.scale, as_json=options.json, trace=trace)
     return EXIT_FITS
 
 

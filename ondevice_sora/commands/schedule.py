@@ -8,11 +8,11 @@ capture of the device, without exporting anything again.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ondevice_sora.commands.common import DEFAULT_DEVICE, EXIT_FITS, EXIT_KILLED, needing, output_path, size_argument
+from ondevice_sora.commands.common import DEFAULT_DEVICE, EXIT_FITS, EXIT_KILLED, json_text, needing, output_path, wrote
+from ondevice_sora.commands.options import DEVICE_HELP, add_device, add_json, add_memory_limit
 
 if TYPE_CHECKING:
     from ondevice_sora.plans.schedule_file import ScheduleFile
@@ -29,19 +29,15 @@ exit status: 0 written, 2 unusable input, 3 written, but predicted over the memo
 
 
 def add_device_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--device", metavar="DEVICE",
-        help=f"a device of the catalogue or a profile file (default {DEFAULT_DEVICE}): whose costs the schedule has",
-    )  # fmt: skip
-    parser.add_argument(
-        "--memory-limit", type=size_argument, metavar="SIZE", help="instead of the device's, e.g. '3.3 GB'"
-    )
+    add_device(parser, f"{DEVICE_HELP}: whose costs the schedule has")
+    add_memory_limit(parser)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("export", type=Path, metavar="EXPORT", help="a folder that `export` has written")
     add_device_arguments(parser)
     parser.add_argument("-o", "--output", metavar="JSON", help="where to write it (default: schedule.json in EXPORT)")
+    add_json(parser)
     parser.add_argument("--force", action="store_true", help="overwrite another file than the export's own")
 
 
@@ -52,11 +48,14 @@ def run(options: argparse.Namespace) -> int:
     inputs = [str(options.export / "manifest.json"), options.device or ""]
     path = options.export / SCHEDULE
     if options.output is not None and Path(options.output).absolute() != path.absolute():
-        path = output_path(options.output, "", options.force, [*inputs, str(path)])
+        path = output_path(options.output, "", options.force, [*inputs, str(path)], kind=".json")
     file = schedule_of(options.export, options.device or DEFAULT_DEVICE, options.memory_limit)
     write_schedule(path, file)
-    tell(file)
-    print(f"Wrote {path}", file=sys.stderr)
+    if options.json:
+        print(json_text(facts_of(file)))
+    else:
+        tell(file)
+    wrote(path)
     return EXIT_KILLED if file.predicted.peak_bytes > file.limit_bytes else EXIT_FITS
 
 
@@ -80,9 +79,22 @@ def schedule_of(directory: Path, device: str, memory_limit: int | None) -> Sched
         return schedule_file(prepared, function_of, export.sha256)
 
 
+def facts_of(file: ScheduleFile) -> dict[str, object]:
+    """What the schedule is predicted to come to, for JSON."""
+    return {
+        "plan": file.plan,
+        "device": file.device,
+        "num_visits": len(file.visits),
+        "total_s": file.predicted.total_s,
+        "peak_bytes": file.predicted.peak_bytes,
+        "limit_bytes": file.limit_bytes,
+    }
+
+
 def tell(file: ScheduleFile) -> None:
-    """Say in one line what the schedule is predicted to come to."""
+    """Say in a sentence what the schedule is predicted to come to."""
     from ondevice_sora.base.units import format_bytes, format_seconds
+    from ondevice_sora.reports.terminal.console import say
 
     peak, limit = file.predicted.peak_bytes, file.limit_bytes
     against = (
@@ -90,7 +102,7 @@ def tell(file: ScheduleFile) -> None:
         if peak > limit
         else f"of {format_bytes(limit)}"
     )
-    print(
+    say(
         f"{file.plan} on {file.device}: {len(file.visits):,} visits, "
         f"{format_seconds(file.predicted.total_s)} predicted, peak {format_bytes(peak)} {against}"
     )

@@ -8,7 +8,6 @@ sampler: {grid: {planned: {evaluations: 8, from: FILE}}}. One ships for the smal
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,12 +18,15 @@ from ondevice_sora.base.files.folders import locked
 from ondevice_sora.base.interrupts import keeping
 from ondevice_sora.commands.common import (
     EXIT_FITS,
+    json_text,
     needing,
     output_path,
-    progress_bar,
     refuse_without_effect,
     whole_number,
+    wrote,
 )
+from ondevice_sora.commands.options import add_force, add_json
+from ondevice_sora.commands.progress import progress_bar
 
 if TYPE_CHECKING:
     from ondevice_sora.plans.schema import LoadedPlan
@@ -73,9 +75,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     plan.add_argument("--store", type=Path, metavar="DIR", help="of a model that runs in blocks: keep them here")
     plan.add_argument("-o", "--output", metavar="JSON", help="the file of grids (default MODEL.steps.json)")
-    plan.add_argument("--force", action="store_true", help="overwrite a file that exists")
+    add_json(plan)
+    add_force(plan)
     show = actions.add_parser("show", help="the grids of a file, and what they are estimated to cost")
     show.add_argument("file", metavar="FILE", help="a file that `steps plan` wrote, or a model whose file ships: small")
+    add_json(show)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -88,7 +92,11 @@ def run_show(options: argparse.Namespace) -> int:
     from ondevice_sora.plans.step_file import read_steps, shipped_steps
     from ondevice_sora.reports.terminal.steps import print_steps
 
-    print_steps(read_steps(shipped_steps(options.file) or Path(options.file)))
+    file = read_steps(shipped_steps(options.file) or Path(options.file))
+    if options.json:
+        print(json_text(file))
+    else:
+        print_steps(file)
     return EXIT_FITS
 
 
@@ -144,8 +152,11 @@ def run_plan(options: argparse.Namespace) -> int:
         )
         write_steps(output, file)
         journal.remove()
-    print_steps(file)
-    print(f"Wrote {output}", file=sys.stderr)
+    if options.json:
+        print(json_text(file))
+    else:
+        print_steps(file)
+    wrote(output)
     return EXIT_FITS
 
 

@@ -23,7 +23,9 @@ from pathlib import Path
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.commands import validate_host
-from ondevice_sora.commands.common import CASES_HELP, EXIT_FAILED, EXIT_FITS, json_text, needing, progress_bar, shown
+from ondevice_sora.commands.common import CASES_HELP, EXIT_FAILED, EXIT_FITS, json_text, needing, shown
+from ondevice_sora.commands.options import add_json
+from ondevice_sora.commands.progress import progress_bar
 from ondevice_sora.records.checks import GainRow
 
 EXAMPLES = """
@@ -35,7 +37,7 @@ examples:
   ondevice-sora validate published --cases corpus
   ondevice-sora validate reference vectors/
   ondevice-sora validate export exported/
-  ondevice-sora validate host --out host-validation
+  ondevice-sora validate host -o host-validation
 """
 
 
@@ -53,14 +55,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="refit without each calibration figure, all figures of its run, or all runs with its technique, then "
         "predict it (needs SciPy)",
     )
-    published.add_argument("--json", action="store_true", help="print one JSON document")
+    add_json(published)
     reference = actions.add_parser(
         "reference", help="our networks and sampler beside reference vectors (needs PyTorch)"
     )
     reference.add_argument("folder", metavar="DIR", help="a folder of reference vectors")
+    add_json(reference)
     export = actions.add_parser("export", help="exported blocks beside PyTorch's (needs PyTorch and coremltools)")
     export.add_argument("folder", type=Path, metavar="DIR", help="an export's folder")
     export.add_argument("--weights", type=Path, metavar="DIR", help="the folder of weights that it was made from")
+    add_json(export)
     host = actions.add_parser("host", help="plans predicted and run on this machine (needs PyTorch)")
     validate_host.add_arguments(host)
 
@@ -77,7 +81,7 @@ def _reference(options: argparse.Namespace) -> int:
     with needing("torch"):
         from ondevice_sora.studies.reference.compare import validate_reference
     results = validate_reference(options.folder)
-    shown(lambda: print_reference(results))
+    shown(lambda: print(json_text({"cases": results})) if options.json else print_reference(results))
     compared = [result for result in results if result.max_abs_difference is not None]
     return EXIT_FITS if compared and all(result.ok for result in compared) else EXIT_FAILED
 
@@ -93,7 +97,7 @@ def _export(options: argparse.Namespace) -> int:
         model_class()
     with progress_bar("blocks", len(read_manifest(options.folder).blocks)) as advance:
         rows = validate_export(options.folder, options.weights, on_block=advance)
-    shown(lambda: print_parity(rows))
+    shown(lambda: print(json_text({"rows": rows})) if options.json else print_parity(rows))
     return EXIT_FITS if all(row.ok for row in rows) else EXIT_FAILED
 
 

@@ -1,7 +1,7 @@
 """`validate host`: capture this machine, then predict and run many plans on it, and say how well the two agree.
 
-The work is studies/host.py. Finished runs are kept in --out, by plan and machine: interrupted, the same command goes
-on. Exit status 1 says that a figure is over its bound.
+The work is studies/host.py. Finished runs are kept in the folder of -o, by plan and machine: interrupted, the same
+command goes on. Exit status 1 says that a figure is over its bound.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.folders import locked
 from ondevice_sora.base.interrupts import keeping
 from ondevice_sora.commands.common import EXIT_FAILED, EXIT_FITS, needing, refuse_without_effect, shown, whole_number
+from ondevice_sora.commands.options import add_json
 
 if TYPE_CHECKING:
     from ondevice_sora.records.agreement import PlanRow
@@ -26,7 +27,7 @@ DEFAULT_PLANS, SEARCH_SECONDS = 24, 30
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, default=Path("host-validation"), metavar="DIR",
+    parser.add_argument("-o", "--output", type=Path, default=Path("host-validation"), metavar="DIR",
                         help="runs, traces, pages (default %(default)s); stores take 4 GB meanwhile")  # fmt: skip
     parser.add_argument("--plans", type=whole_number(1, 30), metavar="N",
                         help=f"how many plans to run (default {DEFAULT_PLANS}, at most 30)")  # fmt: skip
@@ -43,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--search-seconds", type=whole_number(1, 3600), metavar="N",
                         help=f"that the search may take (default {SEARCH_SECONDS})")  # fmt: skip
     parser.add_argument("--keep-stores", action="store_true", help="do not remove the stores at the end")
-    parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
+    add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -57,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         refuse_without_effect(options, ("search_seconds",), "without --search", "Leave it out, or add --search.")
     settings = Settings(
-        options.out,
+        options.output,
         options.plans or DEFAULT_PLANS,
         options.rounds,
         options.threads or os.cpu_count() or 1,

@@ -12,16 +12,16 @@ something is. It needs PyTorch.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.interrupts import keeping
-from ondevice_sora.commands.common import EXIT_FITS, needing, progress_bar, shown
+from ondevice_sora.commands.common import EXIT_FITS, json_text, needing, shown, wrote
+from ondevice_sora.commands.options import add_json
+from ondevice_sora.commands.progress import progress_bar
 
 MEGABYTE = 10**6
-COMMIT_LETTERS = 12
 EXAMPLES = """
 examples:
   ondevice-sora weights get opensora -o opensora
@@ -35,12 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     get = actions.add_parser("get", help="fetch a published model's weights (needs huggingface_hub)")
     get.add_argument("model", metavar="MODEL", help="opensora")
     get.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="the model's folder")
+    add_json(get)
     check = actions.add_parser("check", help="what of a model's weights is in a folder (needs PyTorch)")
     check.add_argument("folder", type=Path, metavar="DIR", help="the model's folder: text_encoder, denoiser, decoder")
     check.add_argument(
         "--model", default="opensora", metavar="MODEL", help="opensora or small (default %(default)s)"
     )  # fmt: skip
-    check.add_argument("--json", action="store_true", help="print one JSON document")
+    add_json(check)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -49,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _get(options: argparse.Namespace) -> int:
-    from ondevice_sora.base.units import format_bytes
+    from ondevice_sora.records.weights import FetchedPart
 
     with needing("weights"):
         from ondevice_sora.runtime.published.download import plan_download, run_download
@@ -63,12 +64,18 @@ def _get(options: argparse.Namespace) -> int:
         progress_bar("MB", download.num_bytes // MEGABYTE) as advance,
     ):
         run_download(download, _in_megabytes(advance))
+    parts = []
     for source in download.sources:
         files = [each.remote for each in download.wanted if each.folder.name == source.folder]
-        size = format_bytes(sum(file.num_bytes for file in files))
-        commit = files[0].commit[:COMMIT_LETTERS]
-        print(f"  {source.folder:12} {len(files)} files {size:>8}  {source.repository} at {commit}")
-    print(f"Wrote {directory}", file=sys.stderr)
+        size, commit = sum(file.num_bytes for file in files), files[0].commit
+        parts.append(FetchedPart(source.folder, len(files), size, source.repository, commit))
+    if options.json:
+        print(json_text({"parts": parts}))
+    else:
+        from ondevice_sora.reports.terminal.weights import print_fetched
+
+        print_fetched(parts)
+    wrote(directory)
     return EXIT_FITS
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -14,22 +13,20 @@ if TYPE_CHECKING:
     from ondevice_sora.records.ladder import Ladder, Rung
 
 ALL = "all"
-HELP = "; several, separated by commas, or `all` iPhones and iPads, are told one below the other"
 MAX_DEVICES = 100
 
 
-def names_several(device: str | None) -> bool:
-    """Whether more than one device is meant; a profile file may have commas in its name."""
-    return device is not None and (device == ALL or ("," in device and not os.path.exists(device)))
+def names_several(names: Sequence[str]) -> bool:
+    """Whether not just one device is meant."""
+    return list(names) == [ALL] or len(names) != 1
 
 
-def devices_of(text: str) -> list[Device]:
-    """The devices of the catalogue that `--device` names, each once. Raises UserError."""
+def devices_of(names: Sequence[str]) -> list[Device]:
+    """The devices of the catalogue that `--device` names. Raises UserError."""
     from ondevice_sora.profiles.devices import device_keys, load_device
 
-    if text == ALL:
+    if list(names) == [ALL]:
         return [device for device in map(load_device, device_keys()) if not device.name.startswith("Mac")]
-    names = list(dict.fromkeys(name for name in map(str.strip, text.split(",")) if name))
     if not 0 < len(names) <= MAX_DEVICES:
         raise UserError(f"{len(names)} devices are named", "--device", f"Name up to {MAX_DEVICES}, or `{ALL}`.")
     return [load_device(name) for name in names]

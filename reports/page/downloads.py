@@ -8,6 +8,9 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 from urllib.parse import quote
 
+SAFE = ",;:/()*!$@=+?~"
+"""What may stand in a link as it is."""
+
 
 class Download(NamedTuple):
     """The name to save it by, and a link that holds it."""
@@ -17,17 +20,13 @@ class Download(NamedTuple):
 
 
 def yaml_download(stem: str, text: str) -> Download:
-    return Download(f"{stem}.yaml", _link("yaml", text))
+    return Download(f"{stem}.yaml", f"data:text/yaml;charset=utf-8,{quote(text, safe=SAFE)}")
 
 
-def csv_download(stem: str, heads: Sequence[str], rows: Iterable[Sequence[object]]) -> Download:
+def csv_text(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A table; what is None is an empty cell."""
     stream = io.StringIO(newline="")
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(heads)
     writer.writerows(rows)
-    return Download(f"{stem}.csv", _link("csv", stream.getvalue()))
-
-
-def _link(kind: str, text: str) -> str:
-    return f"data:text/{kind};charset=utf-8,{quote(text)}"
+    return stream.getvalue()

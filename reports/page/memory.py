@@ -7,7 +7,7 @@ from typing import NamedTuple
 from ondevice_sora.base.units import TimeUnit, format_bytes, time_unit
 from ondevice_sora.records.memory import Holder
 from ondevice_sora.records.trace import Trace
-from ondevice_sora.reports.page.downloads import Download, csv_download
+from ondevice_sora.reports.page.downloads import csv_text
 from ondevice_sora.reports.peak import PeakRow, peak_rows, residents_text
 from ondevice_sora.reports.rows import BlockGroup, block_groups, block_rows
 from ondevice_sora.reports.timeline import unit_of
@@ -48,7 +48,7 @@ def peak_view(trace: Trace) -> PeakView | None:
 
 
 class Blocks(NamedTuple):
-    """The blocks' groups, the unit of each column of times, and all blocks as a CSV file."""
+    """The blocks' groups, and the unit of each column of times."""
 
     groups: list[BlockGroup]
     all_runs: TimeUnit
@@ -56,7 +56,6 @@ class Blocks(NamedTuple):
     run: TimeUnit
     load: TimeUnit
     first_load: TimeUnit
-    download: Download
 
 
 def blocks_view(trace: Trace) -> Blocks | None:
@@ -72,12 +71,11 @@ def blocks_view(trace: Trace) -> Blocks | None:
         time_unit(max(row.run_s or 0.0 for row in rows)),
         time_unit(max(row.load_warm_s or 0.0 for row in rows)),
         time_unit(max(row.load_cold_s or 0.0 for row in rows)),
-        blocks_csv(trace),
     )
 
 
-def blocks_csv(trace: Trace) -> Download:
-    """Every block in every variant, seconds and bytes; an empty cell is not known."""
+def blocks_csv(trace: Trace) -> str:
+    """Every block in every variant as a table to save, seconds and bytes; an empty cell is not known."""
     heads = (
         "component", "block", "variant", "compute_units", "kept", "num_runs", "num_loads", "all_runs_s", "all_loads_s",
         "run_s", "load_s", "first_load_s", "stored_bytes", "held_bytes", "working_bytes",
@@ -85,9 +83,13 @@ def blocks_csv(trace: Trace) -> Download:
     rows = [
         (
             row.component, row.name, row.variant, row.compute_units, row.kept, row.num_runs, row.num_loads,
-            row.all_runs_s, row.all_loads_s, row.run_s, row.load_warm_s, row.load_cold_s, row.stored_bytes,
-            row.held_bytes, row.working_bytes,
+            *map(_to_microseconds, (row.all_runs_s, row.all_loads_s, row.run_s, row.load_warm_s, row.load_cold_s)),
+            row.stored_bytes, row.held_bytes, row.working_bytes,
         )
         for row in block_rows(trace)
     ]  # fmt: skip
-    return csv_download("blocks", heads, rows)
+    return csv_text(heads, rows)
+
+
+def _to_microseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 6)

@@ -62,7 +62,7 @@ def render_quality(results: Evaluation, folder: Path) -> str:
     return page(
         "quality.html",
         title=f"LPL and TDTM measured: {results.plan}",
-        assets=("quality.css", "quality.js"),
+        assets=("quality.css", "lines.js"),
         figures={"plane": _plane(results, groups) if is_charted else None},
         results=results,
         sample=sample_text(results),
@@ -108,16 +108,21 @@ def _plane(results: Evaluation, groups: dict[str, list[dict[str, Any]]]) -> dict
     return {
         "groups": [
             {
+                "name": group.name,
                 "color": group.color,
+                "dash": "solid",
                 "isLine": group.is_line,
                 "points": sorted(groups[group.name], key=lambda point: float(point["x"])),
             }
             for group in GROUPS
             if group.name in groups
         ],
-        "most": results.num_steps,
         "across": "network evaluations",
         "upward": "PSNR, dB",
+        "from": 0,
+        "to": 1.02 * results.num_steps,
+        "places": None,
+        "limit": None,
     }
 
 

@@ -11,14 +11,14 @@ from typing import Any
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.writing import write_text
-from ondevice_sora.base.units import format_bytes
+from ondevice_sora.base.units import TimeUnit, format_bytes, parse_bytes, time_unit
 from ondevice_sora.records.search import PlanReport
 from ondevice_sora.records.trace import Trace
 from ondevice_sora.reports.compare import compare_rows
 from ondevice_sora.reports.differences import differences
 from ondevice_sora.reports.headline import headline
 from ondevice_sora.reports.page.explanation import ExplanationView, explanation_view, tornado
-from ondevice_sora.reports.page.memory import COLORS
+from ondevice_sora.reports.page.memory import COLORS, blocks_csv
 from ondevice_sora.reports.page.prediction import prediction_view
 from ondevice_sora.reports.page.sections import letter, memory_keys, run_of, shared_places
 from ondevice_sora.reports.page.templating import page
@@ -95,15 +95,20 @@ def content(traces: list[Trace], explanation: ExplanationView | None = None) -> 
 def figures(traces: list[Trace]) -> dict[str, Any]:
     """What the page's figures are drawn from."""
     components = component_names(traces)
+    longest_s = max(max(trace.total_s, trace.kill.time_s if trace.kill is not None else 0.0) for trace in traces)
+    unit = time_unit(longest_s)
+    size = format_bytes(max(trace.peak_bytes for trace in traces)).split()[1]
     return {
+        "time": unit.name,
+        "size": {"name": size, "bytes": parse_bytes(f"1 {size}")},
         "components": components,
         "lanes": list(LANE_NAMES.values()),
         "holders": [{"key": key, "name": name} for key, name in HOLDERS.items()],
-        "traces": [_figures_of(trace, index, components) for index, trace in enumerate(traces)],
+        "traces": [_figures_of(trace, index, components, unit) for index, trace in enumerate(traces)],
     }
 
 
-def _figures_of(trace: Trace, index: int, components: list[str]) -> dict[str, Any]:
+def _figures_of(trace: Trace, index: int, components: list[str], unit: TimeUnit) -> dict[str, Any]:
     kill = trace.kill
     step = steady_step(trace)
     peak = max(trace.memory, key=lambda sample: sample.total, default=None)
@@ -111,9 +116,10 @@ def _figures_of(trace: Trace, index: int, components: list[str]) -> dict[str, An
         "letter": letter(index),
         "total": trace.total_s,
         "lanes": [LANES.index(lane) for lane in lanes_of(trace)],
-        "spans": span_columns(trace, components),
-        "passes": pass_texts(trace),
+        "spans": span_columns(trace, components, unit),
+        "passes": pass_texts(trace, unit),
         "memory": memory_columns(trace),
+        "csv": blocks_csv(trace),
         "measured": footprint_columns(trace),
         "peak": None if peak is None else {"time": peak.time_s, "bytes": peak.total},
         "limit": _bytes(trace.limit_bytes),
@@ -121,6 +127,7 @@ def _figures_of(trace: Trace, index: int, components: list[str]) -> dict[str, An
         "kill": None if kill is None else {"time": kill.time_s, **_bytes(kill.footprint_bytes)},
         "step": None if step is None else {
             "component": components.index(step.component), "step": step.step, "start": step.start_s, "end": step.end_s,
+            "unit": time_unit(step.seconds).name,
         },
     }  # fmt: skip
 

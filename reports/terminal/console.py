@@ -75,9 +75,9 @@ def table_console(file: TextIO | None = None, width: int | None = None) -> Conso
     )
 
 
-def line_width(is_terminal: bool, piped: int = PIPE_WIDTH) -> int:
-    """Characters of a line: as COLUMNS says, else as the terminal does, else `piped`."""
-    return max(LEAST_WIDTH, shutil.get_terminal_size((TERMINAL_WIDTH if is_terminal else piped, 24)).columns)
+def line_width(is_terminal: bool) -> int:
+    """Characters of a line: as COLUMNS says, else as the terminal does."""
+    return max(LEAST_WIDTH, shutil.get_terminal_size((TERMINAL_WIDTH if is_terminal else PIPE_WIDTH, 24)).columns)
 
 
 def say(*sentences: str) -> None:

@@ -6,21 +6,25 @@ columns.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
+import re
+import textwrap
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TextIO
 
-from ondevice_sora.base.units import format_bytes, format_percent, format_seconds
+from ondevice_sora.base.units import format_bytes, format_percent, time_unit
 from ondevice_sora.records.metrics import busy_shares
 from ondevice_sora.records.result import Result
 from ondevice_sora.records.trace import Trace
+from ondevice_sora.reports.advice import AdviceRow, advice_rows
+from ondevice_sora.reports.memory import ResidentRow, peak_moment, peak_rows, resident_rows
 from ondevice_sora.reports.rows import (
     LANE_NAMES,
     STARTS,
     ComponentRow,
+    bounds_sentence,
     component_rows,
     generation_facts,
-    interval_text,
+    interval_sentence,
     kind_word,
     mark_rows,
     step_dots,
@@ -29,87 +33,103 @@ from ondevice_sora.reports.rows import (
 )
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from ondevice_sora.reports.terminal.console import Console
 
-PLAIN_WIDTH = 100
-NARROW, NARROWER = 88, 66
+
+INDENT = "   "
 
 
 def print_summary(trace: Trace, file: TextIO | None = None, width: int | None = None) -> None:
-    """Write the summary to `file` (standard output): as wide as COLUMNS or the terminal says, else 100 columns."""
-    from ondevice_sora.reports.terminal.console import Console, line_width
-
-    out = file if file is not None else sys.stdout
-    # Console asks the environment for colour too; what is not a terminal gets none, whatever FORCE_COLOR says
-    terminal = out.isatty()
-    wide = line_width(terminal, PLAIN_WIDTH) if width is None else width
-    no_color = None if terminal else True
-    console = Console(file=out, width=wide, force_terminal=terminal, no_color=no_color, highlight=False, markup=False)
-    _write(console, trace)
+    """Write all of the summary to `file` (standard output), as wide as tables are unless `width` is given."""
+    print_answer(trace, file, width)
+    print_advice(trace, file, width)
 
 
-def _write(console: Console, trace: Trace) -> None:
+def print_answer(trace: Trace, file: TextIO | None = None, width: int | None = None) -> None:
+    """The summary without what to change, which takes longer to find out."""
     from rich.text import Text
 
+    from ondevice_sora.reports.terminal.console import table_console
+
+    console = table_console(file, width)
     answer = verdict(trace)
     style = "bold red" if answer.is_killed else "bold green"
-    headline = Text.assemble((answer.word.upper(), style), f" on {trace.device} · {kind_word(trace).lower()}")
-    _print(console, headline)
-    _print(console, Text(f"{trace.plan} · {trace.model}", style="dim"))
+    console.print(Text.assemble((answer.word.upper(), style), f" on {trace.device} · {kind_word(trace).lower()}"))
+    console.print(Text(f"{trace.plan} · {trace.model}", style="dim"))
     console.print()
-    _print(console, Text(answer.sentence))
-    if interval := interval_text(trace):
-        _print(console, Text(f"{interval} under the spread of the costs."))
-    if answer.sureness:
-        _print(console, Text(answer.sureness))
+    sentences = (answer.sentence, interval_sentence(trace), bounds_sentence(trace), answer.sureness)
+    for sentence in filter(None, sentences):
+        console.print(Text(sentence))
     for caution in trace.result.cautions if trace.result is not None else ():
-        _print(console, Text(caution, style="yellow"))
+        console.print(Text(caution, style="yellow"))
     console.print()
-    _print(console, _component_table(trace, console.width))
+    _print_components(console, trace)
     console.print()
-    _print(console, _facts(trace))
+    _print_facts(console, trace)
+    _print_memory(console, trace)
 
 
-def _print(console: Console, what: RenderableType) -> None:
-    """Print without trailing blanks, which rich pads tables with."""
-    if console.is_terminal:
-        console.print(what)
-        return
-    with console.capture() as capture:
-        console.print(what)
-    console.file.write("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))
+def print_advice(trace: Trace, file: TextIO | None = None, width: int | None = None) -> None:
+    """What to change, with the lines to paste; nothing if there is no advice."""
+    from rich.text import Text
+
+    from ondevice_sora.reports.terminal.console import table_console
+
+    console, rows = table_console(file, width), advice_rows(trace)
+    if rows:
+        console.print()
+        console.print(Text("What to change; each was simulated by itself", style="dim"))
+    for number, row in enumerate(rows, 1):
+        for line in _advice_lines(number, row, console.width):
+            console.print(Text(line), no_wrap=True, overflow="ignore", crop=False)
 
 
-def _component_table(trace: Trace, width: int) -> RenderableType:
-    from rich.table import Table
+def _advice_lines(number: int, row: AdviceRow, width: int) -> list[str]:
+    """A change in lines of this width; what is to be pasted goes on in ways that YAML and shells read."""
+    lines = [*_wrapped(f"{number}. {row.title}", width), *_wrapped(f"{INDENT}{row.effect}", width)]
+    if row.notes:
+        lines += _wrapped(f"{INDENT}({'; '.join(row.notes)})", width)
+    for line in row.lines:
+        pieces, end = (re.split(" (?=-)", line), " \\") if row.is_command else (re.split("(?<=,) ", line), "")
+        first, *others = _filled(pieces, width - 2 * len(INDENT) - len(end))
+        parts = [f"{INDENT}{first}", *(f"{2 * INDENT}{part}" for part in others)]
+        lines += [*(f"{part}{end}" for part in parts[:-1]), parts[-1]]
+    return lines
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    return textwrap.wrap(line, width, subsequent_indent=INDENT, break_long_words=False, break_on_hyphens=False)
+
+
+def _filled(pieces: Iterable[str], width: int) -> list[str]:
+    """Pieces put together into lines, none of them broken."""
+    lines: list[str] = []
+    for piece in pieces:
+        if lines and len(lines[-1]) + 1 + len(piece) <= width:
+            lines[-1] += f" {piece}"
+        else:
+            lines.append(piece)
+    return lines
+
+
+def _print_components(console: Console, trace: Trace) -> None:
+    from ondevice_sora.reports.terminal.table import numbers, print_table, text
 
     rows = component_rows(trace)
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    if len(rows) > 1:
+        rows.append(_sum(rows, trace))
+    unit = time_unit(max((row.total_s for row in rows), default=0.0))
     columns: dict[str, Callable[[ComponentRow], str]] = {
-        "component": lambda row: row.component,
-        "time": lambda row: format_seconds(row.total_s),
-        "run": lambda row: format_seconds(row.run_s),
-        "stall": lambda row: format_seconds(row.stall_s),
-        "runs": lambda row: str(row.num_runs),
-        "loads": lambda row: str(row.num_loads),
+        f"time, {unit.name}": lambda row: unit.write(row.total_s),
+        "run": lambda row: unit.write(row.run_s),
+        "stall": lambda row: unit.write(row.stall_s),
+        "runs": lambda row: f"{row.num_runs:,}",
+        "loads": lambda row: f"{row.num_loads:,}",
         "loaded": lambda row: format_bytes(row.loaded_bytes),
         "peak": lambda row: format_bytes(row.peak_bytes),
     }
-    if width < NARROW:
-        del columns["runs"], columns["loads"]
-    if width < NARROWER:
-        del columns["loaded"]
-        if width < 54:
-            del columns["run"]
-    for name in columns:
-        table.add_column(name, justify="left" if name == "component" else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*(write(row) for write in columns.values()))
-    if len(rows) > 1:
-        table.add_row(*(write(_sum(rows, trace)) for write in columns.values()), style="bold")
-    return table
+    cells = [[row.component, *(write(row) for write in columns.values())] for row in rows]
+    print_table(console, [*text("component"), *numbers(*columns)], cells)
 
 
 def _sum(rows: list[ComponentRow], trace: Trace) -> ComponentRow:
@@ -128,26 +148,25 @@ def _sum(rows: list[ComponentRow], trace: Trace) -> ComponentRow:
     )
 
 
-def _facts(trace: Trace) -> RenderableType:
-    from rich.table import Table
-    from rich.text import Text
+def _print_facts(console: Console, trace: Trace) -> None:
+    from ondevice_sora.reports.terminal.table import print_facts
 
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(no_wrap=True, style="dim")
-    grid.add_column(overflow="fold")
     result = trace.result
     busy = result.busy_share if result is not None else busy_shares(trace)
-    for name, value in _memory_lines(trace):
-        grid.add_row(name, Text(value))
     lanes = sorted(busy, key=lambda lane: (lane == "load", -busy[lane]))
-    grid.add_row("busy", ", ".join(f"{LANE_NAMES.get(lane, lane)} {format_percent(busy[lane])}" for lane in lanes))
-    if result is not None:
-        for name, value in _result_lines(trace, result):
-            grid.add_row(name, Text(value))
-    return grid
+    told = ", ".join(f"{LANE_NAMES.get(lane, lane)} {format_percent(busy[lane])}" for lane in lanes)
+    print_facts(
+        console,
+        [
+            *_limit_lines(trace),
+            ("busy", told),
+            *([] if result is None else _result_lines(trace, result)),
+            *[("" if at else "resident", _resident_line(row)) for at, row in enumerate(_stays(trace))],
+        ],
+    )
 
 
-def _memory_lines(trace: Trace) -> list[tuple[str, str]]:
+def _limit_lines(trace: Trace) -> list[tuple[str, str]]:
     result = trace.result
     lines = [("limit", f"{format_bytes(trace.limit_bytes)}" + (f" ({result.limit_source})" if result else ""))]
     if result is not None and result.budget_bytes is not None:
@@ -159,13 +178,8 @@ def _memory_lines(trace: Trace) -> list[tuple[str, str]]:
 
 
 def _result_lines(trace: Trace, result: Result) -> list[tuple[str, str]]:
-    bounds = result.bounds
     dots = step_dots(result)
-    lines = [
-        *([("steps", dots)] if dots else []),
-        ("bounded by", result.bounded_by),
-        ("bounds", f"{format_seconds(bounds.lower_s)} at least; {format_seconds(bounds.sequential_s)} without overlap"),
-    ]
+    lines = [*([("steps", dots)] if dots else []), ("most time", result.bounded_by)]
     if total_s(trace) is not None and len(result.evaluations) > 1:
         shares = ", ".join(f"{count} ({format_percent(share)})" for count, share in result.evaluations.items())
         lines.append(("evaluations", f"{shares}; shown: {result.num_evaluations}"))
@@ -176,3 +190,34 @@ def _result_lines(trace: Trace, result: Result) -> list[tuple[str, str]]:
     if marks:
         lines.append(("rests on", ", ".join(f"{format_percent(share)} {mark}" for mark, share in marks) + " figures"))
     return lines
+
+
+def _stays(trace: Trace) -> list[ResidentRow]:
+    """The components of which something can stay or does: others are run through once."""
+    return [row for row in resident_rows(trace) if row.size or row.sometimes or row.num_passes > 1]
+
+
+def _resident_line(row: ResidentRow) -> str:
+    """'denoiser: 12 of 30 blocks, 1.20 GB: spatial_0..temporal_11 (12 blocks)'."""
+    size = f", {row.size}" if row.size else ""
+    which = f": {row.blocks}" if " of " in row.kept and row.blocks else ""
+    more = f"; {row.sometimes}" if row.sometimes else ""
+    return f"{row.component}: {row.kept}{size}{which}{more}"
+
+
+def _print_memory(console: Console, trace: Trace) -> None:
+    """What is in memory at the peak."""
+    from rich.text import Text
+
+    from ondevice_sora.reports.terminal.table import numbers, print_table, text
+
+    result, rows = trace.result, peak_rows(trace)
+    if result is None or result.peak is None:
+        return
+    console.print()
+    limit = ", were there no limit" if trace.kill is not None else ""
+    console.print(Text(f"In memory at the peak{limit}, {peak_moment(result.peak)}", style="dim"))
+    cells = [[": ".join(filter(None, (row.component, row.holder))), row.size, row.blocks] for row in rows]
+    cells.append(["together", format_bytes(result.peak.bytes), ""])
+    what, *others = [*text("what"), *numbers("bytes"), *text("blocks")]
+    print_table(console, [what, *others], cells)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ondevice_sora.base.units import format_bytes, format_count
-from ondevice_sora.records.weights import PartReport, WeightsReport
+from ondevice_sora.records.weights import FetchedPart, PartReport, WeightsReport
 from ondevice_sora.reports.terminal.console import table_console
 from ondevice_sora.reports.terminal.table import numbers, print_table, text
+
+COMMIT = 12
+"""Letters of a commit that tell it apart."""
 
 
 def print_weights(report: WeightsReport) -> None:
@@ -22,6 +25,15 @@ def print_weights(report: WeightsReport) -> None:
     if not report.problems:
         parameters = sum(part.num_parameters or 0 for part in report.parts)
         console.print(f"complete for the model '{report.model}': {format_count(parameters, 'parameter')}")
+
+
+def print_fetched(parts: Sequence[FetchedPart]) -> None:
+    """Print a row for each part that has been fetched."""
+    rows = [
+        [part.name, str(part.num_files), format_bytes(part.num_bytes), f"{part.repository} at {part.commit[:COMMIT]}"]
+        for part in parts
+    ]
+    print_table(table_console(), [*text("part"), *numbers("files", "size"), *text("from")], rows)
 
 
 def _row(part: PartReport) -> Sequence[str]:

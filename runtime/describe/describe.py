@@ -18,7 +18,14 @@ from ondevice_sora.base.interrupts import check
 from ondevice_sora.profiles.models.configured import NetworkConfig, PipelineConfig, Request
 from ondevice_sora.profiles.models.model import Component, Model
 from ondevice_sora.runtime.describe.counting import counted, in_turn
-from ondevice_sora.runtime.describe.inputs import Latents, denoiser_inputs, encoder_inputs, is_video, latents_of
+from ondevice_sora.runtime.describe.inputs import (
+    Latents,
+    denoiser_inputs,
+    encoder_inputs,
+    is_video,
+    latents_of,
+    takes_pictures,
+)
 from ondevice_sora.runtime.describe.pipeline import made, pipeline_config
 from ondevice_sora.runtime.describe.trace import Trace, traced
 from ondevice_sora.runtime.describe.units import layers_of
@@ -40,7 +47,8 @@ def described(pipeline: PipelineConfig, request: Request) -> Model:
     video, decoder = request.video, networks.get(DECODER)
     config = _config(decoder) if decoder is not None else {}
     channels = _config(networks[DENOISER]).get("in_channels", 4) if DENOISER in networks else 4
-    latents = latents_of(decoder, config, video.width, video.height, video.frames, channels)
+    is_unet = DENOISER in networks and type(networks[DENOISER]).__name__.startswith("UNet")
+    latents = latents_of(decoder, config, video.width, video.height, video.frames, channels, is_unet)
     components = []
     for name, model in networks.items():
         check()
@@ -85,9 +93,13 @@ def _forward(model: nn.Module, given: dict[str, Any]) -> Callable[[], Trace]:
 def _decoding(model: nn.Module, latents: Latents, tile: int | None) -> Callable[[], Trace]:
     if tile is not None:
         _tile(model, tile)
-    shape = (latents.frames, latents.rows, latents.columns) if is_video(model) else (latents.rows, latents.columns)
-    z = torch.empty(1, latents.channels, *shape)
     given: dict[str, Any] = {"return_dict": False}
+    size = (latents.rows, latents.columns)
+    if takes_pictures(model):
+        z = torch.empty(latents.frames, latents.channels, *size)
+        given["num_frames"] = latents.frames
+    else:
+        z = torch.empty(1, latents.channels, *((latents.frames, *size) if is_video(model) else size))
     decode: Any = model.decode
     if _config(model).get("timestep_conditioning"):
         given["temb"] = torch.empty(1)

@@ -17,7 +17,10 @@ from torch import Tensor, nn
 
 from ondevice_sora.base.errors import UserError
 
-TEXT_WIDTHS = ("caption_channels", "joint_attention_dim", "cross_attention_dim", "text_dim", "text_embed_dim")
+BY_HAND = "List its units in a model file (docs/plan.md), or convert it and give the packages to `profile estimate`."
+TEXT_WIDTHS = (
+    "caption_channels", "joint_attention_dim", "cross_attention_dim", "text_dim", "text_embed_dim", "cap_feat_dim",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -38,17 +41,29 @@ def denoiser_inputs(
     Raises UserError for a parameter that has no default and that nothing is known of.
     """
     signature = inspect.signature(network.forward).parameters
-    first = next(name for name in ("hidden_states", "sample", "x") if name in signature)
+    first = next((name for name in ("hidden_states", "sample", "x") if name in signature), None)
+    if first is None:
+        what = f"{type(network).__name__} is given no latents under a name that is known"
+        raise UserError(what, mend=BY_HAND, field="$.class")
     for hidden, grid in _layouts(signature, config, latents, batch):
-        yield {first: hidden, **_others(network, first, config, grid, batch, tokens)}
+        try:
+            yield {first: hidden, **_others(network, first, config, grid, batch, tokens)}
+        except KeyError as missing:
+            what = f"the config of {type(network).__name__} has no {missing}, which says how wide its inputs are"
+            raise UserError(what, mend=BY_HAND, field="$.class") from None
 
 
-def _layouts(signature: Any, config: Any, latents: Latents, batch: int) -> Iterator[tuple[Tensor, Latents]]:
+def _layouts(
+    signature: Any, config: Any, latents: Latents, batch: int
+) -> Iterator[tuple[Tensor | list[Tensor], Latents]]:
     channels = config.get("in_channels") or latents.channels
     t, h, w = latents.frames, latents.rows, latents.columns
     side = max(1, math.isqrt(channels // max(latents.channels, 1)))
     packed = Latents(t, h // side, w // side, channels)
     rows = torch.empty(batch, packed.frames * packed.rows * packed.columns, channels)
+    if "cap_feats" in signature:  # a list of samples
+        yield [torch.empty(channels, t, h, w) for _ in range(batch)], latents
+        return
     if any(name in signature for name in ("img_ids", "img_shapes", "num_frames")):
         yield rows, packed
     if t == 1:
@@ -77,10 +92,17 @@ def _others(network: nn.Module, first: str, config: Any, grid: Latents, batch: i
         "img_ids": lambda: torch.empty(places, axes),
         "txt_ids": lambda: torch.empty(tokens, axes),
         "img_shapes": lambda: [(grid.frames, grid.rows, grid.columns)] * batch,
+        "t": lambda: torch.empty(batch),
+        "cap_feats": lambda: [torch.empty(tokens, config["cap_feat_dim"]) for _ in range(batch)],
+        "added_time_ids": lambda: torch.empty(
+            batch, config["projection_class_embeddings_input_dim"] // config["addition_time_embed_dim"]
+        ),
         "num_frames": lambda: grid.frames,
         "height": lambda: grid.rows,
         "width": lambda: grid.columns,
     }
+    if config.get("norm_type") == "ada_norm_zero":  # a class of pictures instead of a text
+        makers["class_labels"] = lambda: torch.empty(batch, dtype=torch.long)
     if config.get("guidance_embeds"):
         makers["guidance"] = lambda: torch.empty(batch)
     if config.get("addition_embed_type") == "text_time":
@@ -104,7 +126,10 @@ def _others(network: nn.Module, first: str, config: Any, grid: Latents, batch: i
         if name in makers and (is_needed or name not in ("encoder_attention_mask", "encoder_hidden_states_mask")):
             given[name] = makers[name]()
         elif is_needed:
-            raise UserError(f"its forward pass needs '{name}', of which nothing is known", field="$.class")
+            what = f"the forward pass of {type(network).__name__} needs '{name}', of which nothing is known"
+            if name.startswith("audio"):
+                what = f"{type(network).__name__} makes sound beside pictures, and how long the sound is nothing says"
+            raise UserError(what, mend=BY_HAND, field="$.class")
     if "return_dict" in signature:
         given["return_dict"] = False
     return given
@@ -132,23 +157,28 @@ def encoder_inputs(network: nn.Module, batch: int, tokens: int) -> Iterator[dict
     if "use_cache" in parameters:
         given["use_cache"] = False
     yield given
+    if "decoder_attention_mask" in parameters and "decoder_input_ids" in given:
+        read = given["decoder_input_ids"].shape[1]
+        yield {**given, "decoder_attention_mask": torch.empty(batch, 1, read, read)}
     yield {**given, "attention_mask": {"full_attention": None, "sliding_attention": None}}
     yield {**given, "attention_mask": torch.empty(batch, 1, tokens, tokens)}
 
 
-def latents_of(decoder: nn.Module | None, config: Any, width: int, height: int, frames: int, channels: int) -> Latents:
+def latents_of(
+    decoder: nn.Module | None, config: Any, width: int, height: int, frames: int, channels: int, is_unet: bool = False
+) -> Latents:
     """The latents of a picture or video. Without a decoder: an eighth of the sides, and a quarter of the frames.
+
+    A decoder that is told how many of its pictures are one video has a latent for each, and so have UNets.
 
     Raises UserError for a shape that is no whole number of latents.
     """
-    space, time = 8, 4
+    space, time = 8, 1 if is_unet else 4
     if decoder is not None:
         space = _factor(decoder, config, ("scale_factor_spatial", "spatial_compression_ratio"))
-        time = (
-            _factor(decoder, config, ("scale_factor_temporal", "temporal_compression_ratio"))
-            if is_video(decoder)
-            else 1
-        )
+        time = 1
+        if is_video(decoder) and not takes_pictures(decoder):
+            time = _factor(decoder, config, ("scale_factor_temporal", "temporal_compression_ratio"))
         channels = config.get("z_dim") or config.get("latent_channels") or channels
     for side, name in ((width, "width"), (height, "height")):
         if side % space:
@@ -166,6 +196,12 @@ def latents_of(decoder: nn.Module | None, config: Any, width: int, height: int, 
 
 def is_video(network: nn.Module) -> bool:
     return any(isinstance(module, nn.Conv3d) for module in network.modules())
+
+
+def takes_pictures(decoder: nn.Module) -> bool:
+    """Whether it takes a video's latents as a batch of pictures, and their number."""
+    decode: Any = decoder.decode
+    return "num_frames" in inspect.signature(decode).parameters
 
 
 def _factor(decoder: nn.Module, config: Any, names: tuple[str, ...]) -> int:

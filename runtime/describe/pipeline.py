@@ -61,12 +61,14 @@ def _from_index(path: Path) -> PipelineConfig:
         found[role] = _network(file, role)
     if not found:
         raise index.error("$", "it names no text encoder, denoiser or decoder")
+    is_led_by_picture = "image_encoder" in index.data and not any(name.startswith("text_encoder") for name in found)
     order = sorted(found, key=lambda role: (role == "decoder", role == "denoiser", role))
     name = os.path.basename(os.path.realpath(path))
-    return PipelineConfig(
+    pipeline = PipelineConfig(
         name=name[:120], source=f"counted from the configs in {name}"[:2000],
         components={role: found[role] for role in order}, is_rectified_flow=is_flow,
     )  # fmt: skip
+    return msgspec.structs.replace(pipeline, text_tokens=1) if is_led_by_picture else pipeline
 
 
 def _alone(path: Path) -> PipelineConfig:
@@ -129,7 +131,7 @@ def made(network: NetworkConfig) -> nn.Module:
     except Exception as error:  # whatever a library says of a config that is none of its own
         what = f"{network.class_name} cannot be made from its config: {_first_line(error)}"
         raise UserError(what, mend="Compare it with the config that was published.") from None
-    network_made: nn.Module = model.eval()
+    network_made: nn.Module = model.eval().to("meta")  # what its code made elsewhere, whatever it was told, too
     return network_made
 
 

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.fx.experimental import _config
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -289,7 +290,7 @@ def traced(model: nn.Module, call: Callable[[], Any], inputs: Any) -> Trace:
         with torch.no_grad():
             recorder = Recorder(model, modules)
             recorder.given(tensors_in(inputs))
-            with _Attention(recorder), recorder:
+            with _without_values(), _Attention(recorder), recorder:
                 output = call()
             recorder.returned(output)
     finally:
@@ -310,6 +311,26 @@ def _paused() -> Iterator[None]:
 
     with _disable_current_modes():
         yield
+
+
+@contextmanager
+def _without_values() -> Iterator[None]:
+    """For tensors that have no numbers.
+
+    `torch.autocast` knows no meta device: there it does nothing, since sizes in elements are the same in any type.
+    What a mask leaves over is taken to be everything.
+    """
+    usual = torch.autocast
+
+    def autocast(device_type: str, *arguments: Any, **options: Any) -> Any:
+        return nullcontext() if device_type == "meta" else usual(device_type, *arguments, **options)
+
+    torch.autocast = autocast  # type: ignore[misc, assignment]
+    try:
+        with _config.patch(meta_nonzero_assume_all_nonzero=True):  # type: ignore[attr-defined]
+            yield
+    finally:
+        torch.autocast = usual  # type: ignore[misc]
 
 
 def _key(tensor: Tensor) -> int:

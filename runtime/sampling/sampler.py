@@ -91,7 +91,8 @@ def flow_timesteps(
         return tuple(times)
     pixels_ratio = height * width / REFERENCE_SIDE_PIXELS**2
     ratio = math.sqrt(pixels_ratio * latent_frames_in_transform(num_frames))
-    return tuple(ratio * time / (1 + (ratio - 1) * time / TIME_SCALE) for time in times)
+    first, *later = times  # noise stays where it is, however the formula rounds
+    return (first, *(ratio * time / (1 + (ratio - 1) * time / TIME_SCALE) for time in later))
 
 
 def sample(

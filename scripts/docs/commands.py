@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from functools import partial
 from importlib import import_module
 
-from ondevice_sora.commands.common import Parser
 from ondevice_sora.commands.main import VERBS
+from ondevice_sora.commands.parser import Parser
 
 WIDTH = 100
 

@@ -46,7 +46,7 @@ from ondevice_sora.base.units import format_bytes, format_percent, format_probab
 from ondevice_sora.commands.main import main as run_verb
 
 ROOT = Path(__file__).resolve().parents[2]
-WIDTH = 84
+WIDTH = 108
 """Columns of what is shown: as wide as a page of the site."""
 
 MARK = re.compile(

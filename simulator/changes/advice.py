@@ -28,9 +28,9 @@ MOST_DOUBT = 0.05
 """A plan whose limit lies below its peak with a greater probability is told how to fit first."""
 MOST = 5
 """So many changes are told at most."""
-SEARCHED = 300
+SEARCHED = 200
 """Plans that the short search looks at."""
-CLOSE = 1e-3
+CLOSE = 0.1
 """Relative: of savings so near to each other, the change that was tried first is told: the shorter one."""
 BETTER = 1.1
 """A search is named if it saves so many times what the best single change does that keeps the picture."""
@@ -116,7 +116,7 @@ def _best_of_each_kind(found: Iterable[_Tried], least_s: float) -> list[_Tried]:
     best: dict[str, _Tried] = {}
     for one in found:
         if one.told.saved_s > least_s and (
-            one.kind not in best or one.told.saved_s > best[one.kind].told.saved_s * (1 + CLOSE)
+            one.kind not in best or one.told.saved_s - best[one.kind].told.saved_s > CLOSE * abs(one.told.saved_s)
         ):
             best[one.kind] = one
     return list(best.values())
@@ -153,4 +153,4 @@ def _searched(prepared: Prepared, total_s: float, names: Names) -> Advice | None
 
 def _search_command(names: Names, budget: int) -> str:
     plan, device, size = shlex.quote(names.plan), shlex.quote(names.device), format_bytes(budget).replace(" ", "")
-    return f"ondevice-sora plan search --model {plan} --device {device} --memory {size} -o best.yaml"
+    return f"ondevice-sora plan search {plan} --device {device} --budget {size} -o best.yaml"

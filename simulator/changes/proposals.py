@@ -147,18 +147,20 @@ def _more_memory(prepared: Prepared) -> Iterator[Proposal]:
 def _other_loading(prepared: Prepared, waiting: list[str], results: dict[str, ComponentResult]) -> Iterator[Proposal]:
     budget = prepared.plan.memory.budget or budget_below(prepared.setting)
     plan, setting = within(prepared.plan, budget), prepared.setting
-    sets = [(f"loading {name}", name, _stages(prepared, name)) for name in waiting]
+    sets = [(name, _stages(prepared, name)) for name in waiting]
     if len(prepared.model.components) > 1:
-        sets.append(("loading", "every component", [component.name for component in prepared.model.components]))
+        sets.append(("every component", [component.name for component in prepared.model.components]))
     own = components_of(prepared)
-    for kind, what, names in sets:
+    for what, names in sets:
         names = [name for name in names if own[name].keep != "always"]
         stalls = [results[what].stall_s] if what in results else [result.stall_s for result in results.values()]
         reason = f"{what if what in results else 'the plan'} waits {format_seconds(sum(stalls))} for loads"
         ahead = with_settings(prepared, names, plan, prefetch=2)
-        yield Proposal(kind, Change(f"Load blocks of {what} two ahead", ahead, setting), reason)
+        yield Proposal("loading", Change(f"Load blocks of {what} two ahead", ahead, setting), reason)
         kept = with_settings(prepared, names, plan, prefetch=2, keep="optimal")
-        yield Proposal(kind, Change(f"Load blocks of {what} two ahead and keep those that fit", kept, setting), reason)
+        yield Proposal(
+            "loading", Change(f"Load blocks of {what} two ahead and keep those that fit", kept, setting), reason
+        )
 
 
 def _other_cuts(prepared: Prepared, component: Component, reason: str) -> Iterator[Proposal]:

@@ -78,9 +78,13 @@ class _Part:
 
 
 class Candidates:
-    """The candidates of one plan on one device. `rows` numbers the table's blocks: component, start, end, merging."""
+    """The candidates of one plan on one device. `rows` numbers the table's blocks: component, start, end, merging.
 
-    def __init__(self, plan: Plan, model: str, parts: Sequence[Part], place: Place) -> None:
+    `is_brief` says that there are too few for a compiler to pay.
+    """
+
+    def __init__(self, plan: Plan, model: str, parts: Sequence[Part], place: Place, is_brief: bool = False) -> None:
+        self.is_brief = is_brief
         self.model, self.place, self.start = model, place, STARTS[plan.start]
         self.parts = [_Part(part, plan) for part in parts]
         self.rows: dict[tuple[int, int, int, bool], int] = {}
@@ -103,7 +107,7 @@ class Candidates:
         lengths = (len(choice.starts) * own.part.num_passes for choice, own in zip(choices, self.parts, strict=True))
         if sum(lengths) > MAX_VISITS:
             return None
-        play = compiled_play()
+        play = None if self.is_brief else compiled_play()
         if (play is not None) != self.is_fast or self.num_kept > MOST_NUMBERS or len(self.rows) > MOST_BLOCKS:
             self.is_fast = play is not None
             self._forget()

@@ -78,10 +78,10 @@ def _budget_asked_for(settings: Sequence[Setting], memory: int | None, risk: flo
             raise UserError(
                 f"{format_bytes(memory)} is above the limit of {format_bytes(tightest.limit_bytes)} on "
                 f"{tightest.device.name}: iOS would end the app",
-                "--memory",
-                f"Allow {format_bytes(tightest.limit_bytes)} or less, or give the app the entitlement in the plan.",
+                "--budget",
+                f"Allow {format_bytes(tightest.limit_bytes)} or less, or add --entitlement for an app that has it.",
             )
-        return memory, "given with --memory"
+        return memory, "given with --budget"
     if risk is None:
         budget = min(map(usual_budget, settings))
         return (

@@ -63,6 +63,8 @@ class Problem:
     known_bytes: int = 0
     num_scored: int = 0
     """by this problem; what `seen` held before is not among them"""
+    is_brief: bool = False
+    """whether so few plans are looked at that a compiler would not pay"""
 
     def plan_of(self, choices: Choices, packages: Packages) -> Plan:
         return with_choices(self.plan, self.parts, choices, self.budget, packages)
@@ -112,7 +114,9 @@ class Problem:
         """What the candidate comes to on one device; None if the budget cannot be kept."""
         candidates = self.candidates.get(id(place))
         if candidates is None:
-            candidates = self.candidates[id(place)] = Candidates(self.plan, self.model.name, self.parts, place)
+            candidates = self.candidates[id(place)] = Candidates(
+                self.plan, self.model.name, self.parts, place, self.is_brief
+            )
         if candidates.can_play(choices):
             return candidates.play(choices, packages, self.budget)
         try:

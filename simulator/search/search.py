@@ -280,7 +280,7 @@ class _Search:
         raise UserError(
             f"no plan was found that keeps the budget of {self.problem.budget} bytes in at most {MAX_VISITS:,} visits "
             "of blocks",
-            "--memory",
+            "--budget",
             "Allow more, or let the plan take fewer steps.",
         )
 
@@ -392,6 +392,7 @@ def search(
 def quick_search(problem: Problem, num_plans: int, windows: tuple[int, ...] = WINDOWS) -> Scored:
     """The best of the first so many plans that a search looks at: the same whatever the time. Raises UserError."""
     check_budget(problem)
+    problem.is_brief = True
     under_way = _Search(problem, None, None, windows, None, num_plans)
     under_way.run()
     assert under_way.best is not None

@@ -53,7 +53,7 @@ def check_budget(problem: Problem) -> None:
     raise UserError(
         f"no plan fits: the smallest needs {smallest} bytes, {smallest - problem.budget} more than the budget of "
         f"{problem.budget}",
-        "--memory",
+        "--budget",
         f"Allow {smallest} bytes.",
     )
 
@@ -70,6 +70,6 @@ def _check_units(problem: Problem, place: Place, smallest: int) -> None:
                     f"unit '{part.name_of(alone.index(max(alone)))}' of {part.component.name} needs "
                     f"{format_bytes(needed)} even as a block of its own, {format_bytes(needed - problem.budget)} more "
                     f"than the budget of {format_bytes(problem.budget)}",
-                    "--memory",
+                    "--budget",
                     f"The smallest budget that works is {smallest} bytes ({format_bytes(smallest)}).",
                 )

@@ -77,13 +77,23 @@ class Cell:
         setting = self.setting
         about = [
             self.model, self.device, self.technique, plan_data(self.plan), setting.profile, setting.device.hardware,
-            setting.limit_bytes, setting.limit_spread, self.is_searched,
+            setting.limit_bytes, setting.limit_spread, setting.is_thermal, self.is_searched,
         ]  # fmt: skip
         return hashlib.sha256(msgspec.json.encode(about, order="deterministic")).hexdigest()[:24]
 
 
-def read_grid(path: str | Path) -> list[Cell]:
-    """The cells of a grid, in the order of its axes. Raises UserError with file and line."""
+def read_grid(
+    path: str | Path,
+    *,
+    is_entitled: bool = False,
+    memory_limit: int | None = None,
+    os_version: str | None = None,
+    is_thermal: bool = False,
+) -> list[Cell]:
+    """The cells of a grid, in the order of its axes, all under the same conditions, which `setting_of` describes.
+
+    `is_entitled` gives every plan's app the memory entitlement. Raises UserError with file and line.
+    """
     document = read_yaml(path)
     grid = document.convert(Grid)
     techniques = grid.techniques or {AS_PLANNED: None}
@@ -105,13 +115,17 @@ def read_grid(path: str | Path) -> list[Cell]:
         if technique is not None:
             changes |= {f"$.techniques.{name}.{key}": key for key in TECHNIQUES if getattr(technique, key) is not None}
         loaded = read_plan(overlaid(base, document, changes))
+        if is_entitled:
+            loaded = loaded.changed(memory=replace(loaded.plan.memory, entitlement=True))
         with suppress(UserError):  # a model that cannot be had so is a row that says it
             known |= {each for part in model_of(loaded).model.components for each in (part.name, part.family)}
         memory = loaded.plan.memory
         for (device, pointer, profile, facts), budget in product(places, grid.budgets):
             own = loaded if budget is None else loaded.changed(memory=replace(memory, budget=budget))
             with document.locating(pointer):
-                setting = setting_of(profile, facts, own.plan)
+                setting = setting_of(
+                    profile, facts, own.plan, memory_limit=memory_limit, os_version=os_version, is_thermal=is_thermal
+                )
             cells.append(Cell(model, device, name, own, setting, grid.search))
     for name, technique in techniques.items():
         for component in (technique.components if technique is not None else None) or {}:

@@ -47,7 +47,7 @@ def test_a_search_goes_on_without_a_numba_that_is_broken(tmp_path: Path) -> None
     (tmp_path / "numba.py").write_text('raise ImportError("broken")\n')
     plan = tmp_path / "small.yaml"
     plan.write_text("name: small\nmodel: opensora\nvideo: {width: 64, height: 64, frames: 5}\nsampler: {steps: 2}\n")
-    asked = ["plan", "search", "--model", str(plan), "--seconds", "1", "-o", str(tmp_path / "found.yaml")]
+    asked = ["plan", "search", "--plan", str(plan), "--seconds", "1", "-o", str(tmp_path / "found.yaml")]
     done = ran(f"from ondevice_sora.commands.main import main; print(main({asked}))", tmp_path)
     assert done.stdout.splitlines()[-1] == "0"
     assert done.stderr.count("cannot be imported (broken)") == 1

@@ -19,7 +19,7 @@ from worlds.paths import ROOT
 
 from ondevice_sora.commands import main as umbrella
 from ondevice_sora.commands import simulate
-from ondevice_sora.commands.common import Parser
+from ondevice_sora.commands.parser import Parser
 from ondevice_sora.plans.schema import json_schema, load_plan, ready_plans
 from ondevice_sora.profiles.devices import device_keys
 from ondevice_sora.records.result import Result
@@ -164,8 +164,26 @@ def test_what_is_written_is_what_it_claims_to_be(run, here):
     assert trace.result is not None
     assert trace.total_s == trace.result.total_s
     events = json.loads((here / "small.perfetto.json").read_text())["traceEvents"]
-    assert sum(event["ph"] == "X" for event in events) == len(trace.spans)
+    assert sum(event["ph"] == "X" and event["tid"] > 1 for event in events) == len(trace.spans)
     assert (here / "small.html").read_text().lstrip().lower().startswith("<!doctype html>")
+
+
+def processes(path):
+    events = json.loads(path.read_text())["traceEvents"]
+    return [event["args"]["name"] for event in events if event["name"] == "process_name"]
+
+
+def test_several_plans_lie_beside_each_other_in_one_perfetto_trace(run, here):
+    assert run("simulate --plan small.yaml --plan whole.yaml --perfetto").status == 3
+    assert len(set(processes(here / "small.perfetto.json"))) == 2
+
+
+def test_a_report_of_traces_writes_them_for_perfetto_too(run, here):
+    run("simulate --plan small.yaml --trace")
+    ran = run("ondevice-sora report small.trace.json small.trace.json --perfetto")
+    assert (ran.status, ran.out) == (0, "Wrote small.html\nWrote small.perfetto.json\n")
+    assert len(processes(here / "small.perfetto.json")) == 2
+    assert "the file exists already" in run("ondevice-sora report small.trace.json -o a.html --perfetto small.html").err
 
 
 def test_a_killed_plan_still_leaves_its_report_and_trace(run, here):
@@ -236,7 +254,7 @@ def test_a_report_of_traces_is_named_after_the_first(run, here):
     run("simulate --plan small.yaml --trace")
     run("simulate --plan app-192 --trace")
     ran = run("ondevice-sora report small.trace.json app-192.trace.json")
-    assert (ran.status, ran.out) == (0, "Wrote small.html\n")
+    assert (ran.status, ran.out) == (0, "")
     page = (here / "small.html").read_text()
     assert "small" in page
     assert "reference app, 192x192" in page
@@ -267,7 +285,7 @@ def test_a_plan_as_shown_is_the_same_plan(run, here, name):
 def test_the_schema_is_printed_or_written_and_covers_the_ready_plans(run, here):
     printed = json.loads(run("ondevice-sora plan schema").out)
     ran = run("ondevice-sora plan schema -o plan.schema.json")
-    assert ran.out == "Wrote plan.schema.json\n"
+    assert ran.err == "Wrote plan.schema.json\n"
     assert json.loads((here / "plan.schema.json").read_text()) == printed == json_schema()
     known = set(printed["$defs"]["Plan"]["properties"])
     for path in ready_plans().values():
@@ -291,7 +309,7 @@ def test_a_fitted_profile_can_be_simulated_with(run, here):
     pytest.importorskip("scipy")
     ran = run("ondevice-sora profile fit -o mine.yaml")
     assert ran.status == 0
-    assert ran.out.endswith("Wrote mine.yaml\n")
+    assert ran.err.endswith("Wrote mine.yaml\n")
     mine, shipped = (json.loads(run(f"simulate --device {d} --json").out) for d in ("./mine.yaml", "iphone15pro"))
     assert mine["total_s"] == pytest.approx(shipped["total_s"], rel=1e-3)
 

@@ -2,8 +2,10 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -11,12 +13,15 @@ from imageio import v3
 
 from benchmarks.published_weights import TINY, write_published_weights
 from ondevice_sora.commands.main import main
-from ondevice_sora.plans.schema import load_plan
+from ondevice_sora.plans.schema import Lpl, load_plan
+from ondevice_sora.plans.step_file import read_steps
 from ondevice_sora.records.trace import read_trace
 from ondevice_sora.runtime.models import PlannedVideo
 from ondevice_sora.runtime.networks.components import load_text_to_video
 from ondevice_sora.runtime.sampling.generation import generate
+from ondevice_sora.runtime.sampling.leap import Recording
 from ondevice_sora.runtime.sampling.pictures import contact_sheet
+from ondevice_sora.runtime.sampling.trajectories import planned_grids, trajectory_of
 from ondevice_sora.runtime.sampling.video import VideoNetworks
 
 PROMPT = "a boat on a lake"
@@ -72,6 +77,31 @@ def test_the_frames_are_those_of_the_whole_model(weights, capsys):
     assert (record["num_evaluations"], record["leap_step"]) == (2, 1)
     assert record["memory"]["peak_bytes"] == trace.peak_bytes <= trace.budget_bytes == 30_000_000
     assert {span.variant for span in trace.spans if span.component == "denoiser"} == {"tdtm"}
+
+
+def test_steps_are_planned_in_blocks_as_they_are_from_the_whole_model(weights):
+    """Under the plan's merging and the model's transformed times, from prompts as they are read; and generated with."""
+    prompts = (PROMPT, "a red car")
+    Path("prompts.txt").write_text("\n".join(prompts))
+    command = ["steps", "plan", "--plan", "plan.yaml", "--weights", str(weights), "--prompts", "prompts.txt"]
+    assert main([*command, "--videos", "3", "-o", "grids.json"]) == 0
+    file, plan = read_steps(Path("grids.json")), load_plan("plan.yaml").plan
+    planned = PlannedVideo.of(msgspec.structs.replace(plan, lpl=Lpl()), weights)
+    trajectories = []
+    for prompt, seed in ((prompts[0], 1000), (prompts[1], 1001), (prompts[0], 1002)):
+        recording = Recording()
+        video = VideoNetworks.of(load_text_to_video(weights), replace(planned.request, leap=recording))
+        walked = generate(video, *planned.encode(prompt), seed=seed)
+        trajectories.append(trajectory_of(recording.seen, walked.sample.latent))
+    assert file.front == planned_grids(trajectories)
+    assert (file.model, file.steps, file.videos) == ("opensora", 3, 3)
+    assert file.times == planned.request.even_timesteps() != (1000.0, 2000 / 3, 1000 / 3)
+    grid = "{steps: 3, grid: {planned: {evaluations: 2, from: grids.json}}}"
+    settings = PLAN.replace("{steps: 3}", grid).replace("{mode: fixed, leap_step: 1}", "{mode: off, leap_step: null}")
+    Path("plan.yaml").write_text(settings)
+    assert made("--weights", str(weights)) == 0
+    record = json.loads(Path("out.json").read_text())
+    assert record["timesteps"] == [file.times[index] for index in file.front[1].indices]
 
 
 def test_blocks_that_do_not_fit_are_cut_finer_and_that_is_told(weights, capsys):

@@ -11,7 +11,8 @@ import pytest
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.interrupts import check, keeping
-from ondevice_sora.commands.common import guarded, needing, progress_bar
+from ondevice_sora.commands.common import guarded, needing
+from ondevice_sora.commands.progress import progress_bar
 
 pytestmark = pytest.mark.usefixtures("ctrl_c")
 

@@ -361,10 +361,24 @@ plan("keep fewer than none", TOY + "components: {denoiser: {keep: -1}}\n",
      "4: components.denoiser.keep: expected int >= 0")
 plan("keep by a rule that is none", TOY + "components: {denoiser: {keep: optimum}}\n",
      "4: components.denoiser.keep: 'optimum' is not one of the choices", "none, optimal, paper")
+plan("keep all of them", TOY + "components: {denoiser: {keep: all}}\n",
+     "4: components.denoiser.keep: 'all' is not one of the choices", "paper; or a number; or a list.")
+plan("a precision as others call it", TOY + "components: {denoiser: {precision: fp16}}\n",
+     "4: components.denoiser.precision: 'fp16' is not one of the choices", "Did you mean 'float16'? Choose from:")
+plan("compute units as others call them", TOY + "components: {denoiser: {compute_units: ane}}\n",
+     "4: components.denoiser.compute_units: 'ane' is not one of the choices", "Did you mean 'cpu_and_ne'?")
+plan("a plan misspelt that it extends", "extends: ours-265\n", "1: extends: no such file: 'ours-265'",
+     "Did you mean 'ours-256'?")
+plan("a tab before a key", "extends: ours-256\nmemory:\n\tbudget: 2 GB\n", "3: not valid YAML: a tab", "Write blanks.")
+plan("a budget without a unit", TOY + "memory: {budget: 2.6}\n", "4: memory.budget: 2.6 has no unit", "2.6 GB")
+plan("steps in quotes", "extends: ours-256\nsampler: {steps: '20'}\n", "2: sampler.steps: expected int, found str '20'",
+     "Write 20, without quotes.")
+plan("a model instead of a plan", MODEL, "1: this is a model, not a plan", "`model: plan.yaml`")
+plan("a grid instead of a plan", "models: [ours-256]\n", "1: this is a grid, not a plan", "plan sweep")
 plan("a budget too small", TOY + "memory:\n  budget: 450 MB\n",
      "5: memory.budget: block 'b' of denoiser needs 510 MB (100 MB baseline, 400 MB weights, 10.0 MB working memory), "
      "60.0 MB more than the budget of 450 MB",
-     "Allow 510 MB, cut the block smaller.", profile=PROFILE,
+     "Allow 510 MB, or cut the block smaller.", profile=PROFILE,
      model=MODEL.replace("b, parameters: 1000", "b, parameters: 100000000").replace("1e3", "2.5e6"))
 plan("a budget too small for what is kept",
      "extends: ours-256\nmemory: {budget: 1 GB}\ncomponents: {denoiser: {keep: 28}}\n", "2: memory.budget: block '",
@@ -541,15 +555,31 @@ command("no such profile file", "simulate --device my.yaml", "my.yaml: no such f
 command("a folder for a profile", "profile show ./folder", "folder: this is a folder, not a file")
 command("an unknown verb", "simulat --plan x", "unknown verb 'simulat'",
      "Did you mean 'simulate'? Known: simulate, plan")
-command("an unknown option", "simulate --reprt", "unrecognized arguments: --reprt",
+command("an unknown option", "simulate --reprt", "there is no option --reprt here. Did you mean --report?",
      "See `ondevice-sora simulate --help`.")
-command("an abbreviated option", "simulate --dev iphone15pro", "unrecognized arguments: --dev")
-command("a word too many", "simulate ours-256", "unrecognized arguments: ours-256")
+command("an abbreviated option", "simulate --dev iphone15pro", "there is no option --dev here. Did you mean --device?")
+command("an option of another name", "plan search --memory 3GB", "there is no option --memory here.",
+        "Did you mean --budget or --memory-limit?", "See `ondevice-sora plan search --help`.")
+command("a limit without a unit", "simulate --memory-limit 3.3", "argument --memory-limit: '3.3' has no unit",
+        "Write '3.3 GB' or '3.3 MB'.")
+command("a whole limit without a unit", "simulate --memory-limit 3", "argument --memory-limit: '3' is 3 bytes.",
+        "Write '3 GB' or '3 MB'.")
+command("a page under another kind's name", "simulate --report out.pdf", "out.pdf: a .html file is written",
+        "Choose a name that ends in .html.")
+command("a plan under another kind's name", "plan search -o best.html", "best.html: a .yaml file is written")
+command("a page on standard output", "simulate --report -", "'-' is a file's name here", "Write /dev/stdout")
+command("a device with a suffix", "simulate --device iphone15pro.yaml", "iphone15pro.yaml: no such file",
+        "The device of the catalogue is named without a suffix: iphone15pro.")
+command("an option given twice", "simulate --os 18.1 --os 18.2", "--os is given twice. Give it once.")
+command("a plan named twice", "plan explain ours-256 --plan ours-192", "--plan: two plans are named")
+command("a word too many", "plan explain ours-256 ours-192", "there is no place for 'ours-192'.")
+command("a prompt without quotes", "generate a red circle", 'there is no place for "red circle". Put the prompt')
+command("an action for a verb", "search", "unknown verb 'search'", "Did you mean `ondevice-sora plan search`?")
 command("an option without its value", "simulate --plan", "argument --plan: expected one argument")
 command("plan without an action", "plan", "the following arguments are required: list|show|schema|search|explain|sweep")
 command("an unknown action", "plan shwo", "argument list|show|schema|search|explain|sweep: invalid choice: 'shwo'",
-        "list", "show", "schema")
-command("plan show without a plan", "plan show", "the following arguments are required: plan")
+        "list", "show", "schema", "Did you mean 'show'?")
+command("plan show without a plan", "plan show", "no plan is named", "ondevice-sora plan list")
 command("plan show of what is missing", "plan show app-257", "no plan file and no ready plan is named 'app-257'",
      "Did you mean 'app-256'?")
 command("profile show of what is missing", "profile show iphone", "unknown device 'iphone'", DEVICES)

@@ -14,7 +14,7 @@ from ondevice_sora.plans.schema import load_plan
 @pytest.fixture(scope="module")
 def best(tmp_path_factory):
     path = tmp_path_factory.mktemp("search") / "best.yaml"
-    assert main(["plan", "search", "--model", "opensora-192", "--seconds", "3", "-o", str(path)]) == 0
+    assert main(["plan", "search", "--plan", "ours-192", "--seconds", "3", "-o", str(path)]) == 0
     return path
 
 
@@ -27,7 +27,7 @@ def test_plan_found_simulates_to_the_predicted_total(best, capsys):
 
 
 def test_plan_found_stands_beside_one_that_fills_the_limit_the_start_the_paper_and_the_app(capsys):
-    assert main(["plan", "search", "--model", "opensora-192", "--seconds", "3", "--json"]) == 0
+    assert main(["plan", "search", "--plan", "ours-192", "--seconds", "3", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     names = [row["name"] for row in answer["rows"]]
     assert names == ["found", "found within 3.30 GB", "start", "paper's policy", "reference app"]
@@ -44,7 +44,7 @@ def test_plan_found_stands_beside_one_that_fills_the_limit_the_start_the_paper_a
 
 
 def test_table_says_gap_and_what_the_gain_rests_on(capsys):
-    assert main(["plan", "search", "--model", "opensora-192", "--seconds", "8", "--pareto"]) == 0
+    assert main(["plan", "search", "--plan", "ours-192", "--seconds", "8", "--pareto"]) == 0
     shown = capsys.readouterr().out
     assert "above the optimum" in shown
     assert "faster than reference app; seconds saved by figures:" in shown
@@ -53,7 +53,7 @@ def test_table_says_gap_and_what_the_gain_rests_on(capsys):
 
 def test_plans_of_the_front_are_written_and_simulate_to_what_they_say(tmp_path, capsys):
     folder, data = tmp_path / "front", tmp_path / "front.json"
-    search = ["plan", "search", "--model", "opensora-192", "--seconds", "6", "--front", str(folder)]
+    search = ["plan", "search", "--plan", "ours-192", "--seconds", "6", "--front", str(folder)]
     assert main([*search, "--pareto", str(data)]) == 0
     capsys.readouterr()
     fronts = json.loads(data.read_text())
@@ -73,17 +73,18 @@ def test_plans_of_the_front_are_written_and_simulate_to_what_they_say(tmp_path, 
     assert "the folder is not empty" in capsys.readouterr().err
 
 
-def test_one_table_holds_several_models(capsys):
-    assert main(["plan", "search", "--model", "opensora-192,opensora-256", "--seconds", "1"]) == 0
+def test_one_table_holds_several_models(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main(["plan", "search", "--plan", "ours-192,ours-256", "--seconds", "1"]) == 0
     shown = capsys.readouterr().out
-    assert "opensora-192 on iPhone 15 Pro" in shown
-    assert "opensora-256 on iPhone 15 Pro" in shown
+    assert "ours-192 on iPhone 15 Pro" in shown
+    assert "ours-256 on iPhone 15 Pro" in shown
     assert shown.count("reference app  ") == 2
 
 
 def test_report_and_state_are_written_and_the_search_goes_on(tmp_path, capsys):
     page, state = tmp_path / "search.html", tmp_path / "state.json"
-    search = ["plan", "search", "--model", "opensora-192", "--seconds", "2", "--json", "--state", str(state)]
+    search = ["plan", "search", "--plan", "ours-192", "--seconds", "2", "--json", "--state", str(state)]
     assert main([*search, "--report", str(page)]) == 0
     first = json.loads(capsys.readouterr().out)
     assert "Beside the other policies" in page.read_text()
@@ -91,7 +92,7 @@ def test_report_and_state_are_written_and_the_search_goes_on(tmp_path, capsys):
     again = json.loads(capsys.readouterr().out)
     assert again["score"] <= first["score"]
     assert again["num_evaluated"] >= first["num_evaluated"]
-    assert main(["plan", "search", "--model", "opensora-256", "--state", str(state)]) == 2
+    assert main(["plan", "search", "--plan", "ours-256", "--state", str(state)]) == 2
     assert "not the state of this search" in capsys.readouterr().err
 
 
@@ -120,7 +121,7 @@ def test_an_interruption_writes_the_best_so_far(tmp_path, number, status):
 
 
 def test_risk_keeps_a_margin_and_ranks_by_the_quantile(capsys):
-    assert main(["plan", "search", "--model", "opensora-192", "--seconds", "1", "--risk", "0.95", "--json"]) == 0
+    assert main(["plan", "search", "--plan", "ours-192", "--seconds", "1", "--risk", "0.95", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["rows"][0]["quantile_s"] > answer["rows"][0]["total_s"]
     assert answer["rows"][0]["kill_share"] <= 0.05
@@ -130,7 +131,10 @@ def test_risk_keeps_a_margin_and_ranks_by_the_quantile(capsys):
 
 def test_one_plan_for_several_devices_fits_each(capsys):
     devices = "iphone15pro,iphone16pro"
-    assert main(["plan", "search", "--model", "opensora-192", "--seconds", "2", "--devices", devices, "--json"]) == 0
+    assert (
+        main(["plan", "search", "--plan", "ours-192", "--seconds", "2", "--one-plan", "--device", devices, "--json"])
+        == 0
+    )
     answer = json.loads(capsys.readouterr().out)
     found = [row for row in answer["rows"] if row["name"] == "found"]
     assert [row["device"] for row in found] == ["iPhone 15 Pro", "iPhone 16 Pro"]
@@ -141,11 +145,11 @@ def test_one_plan_for_several_devices_fits_each(capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--memory", "500 MB"], "smallest budget that works is"),
-        (["--memory", "5 GB"], "above the limit of 3.30 GB"),
-        (["--device", "a", "--devices", "b"], "--device and --devices are both given"),
-        (["--model", "opensora-192,opensora-256", "-o", "x.yaml"], "several models are searched, and one file"),
-        (["--model", "nothing"], "no ready plan is named 'nothing'"),
+        (["--budget", "500 MB"], "smallest budget that works is"),
+        (["--budget", "5 GB"], "above the limit of 3.30 GB"),
+        (["--device", "iphone15pro", "--one-plan"], "--one-plan has no effect with one device"),
+        (["--plan", "ours-192,ours-256", "-o", "x.yaml"], "several plans are searched, and one file"),
+        (["--plan", "nothing"], "no ready plan is named 'nothing'"),
     ],
 )
 def test_unusable_requests_are_refused(arguments, message, capsys):
@@ -153,7 +157,7 @@ def test_unusable_requests_are_refused(arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["--risk", "2"], ["--seconds", "0"], ["--memory", "much"]])
+@pytest.mark.parametrize("arguments", [["--risk", "2"], ["--seconds", "0"], ["--budget", "much"]])
 def test_options_are_checked(arguments, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["plan", "search", *arguments])
@@ -193,7 +197,7 @@ def test_explanation_is_readable(capsys):
 
 def test_the_front_over_numbers_of_evaluations_is_shown_and_written(tmp_path, capsys):
     folder, best = tmp_path / "front", tmp_path / "best.yaml"
-    search = ["plan", "search", "--model", "small", "--evaluations", "8..10", "--seconds", "3"]
+    search = ["plan", "search", "--plan", "small", "--evaluations", "8..10", "--seconds", "3"]
     assert main([*search, "--json", "--front", str(folder), "--quality", "25", "-o", str(best)]) == 0
     points = json.loads(capsys.readouterr().out)
     assert [point["evaluations"] for point in points] == [8, 9, 10]
@@ -209,7 +213,7 @@ def test_the_front_over_numbers_of_evaluations_is_shown_and_written(tmp_path, ca
 
 
 def test_a_front_of_unknown_quality_has_no_column_for_it(capsys):
-    assert main(["plan", "search", "--model", "opensora-192", "--evaluations", "8..9", "--seconds", "2"]) == 0
+    assert main(["plan", "search", "--plan", "ours-192", "--evaluations", "8..9", "--seconds", "2"]) == 0
     shown = capsys.readouterr().out
     assert "evaluations" in shown and " quality " not in shown.splitlines()[2]
     assert "in quality was not measured on this model" in shown
@@ -221,9 +225,9 @@ def test_a_front_of_unknown_quality_has_no_column_for_it(capsys):
         (["--quality", "30"], "--quality has no effect without --evaluations"),
         (["--evaluations", "8..9", "--pareto"], "--pareto has no effect with --evaluations"),
         (["--evaluations", "8..9", "-o", "x.yaml"], "which plan of the front is to be written?"),
-        (["--evaluations", "8..9", "--model", "opensora-256", "--quality", "30"], "nothing is known of the quality"),
-        (["--evaluations", "31", "--model", "small", "--seconds", "1"], "31 evaluations; the grids are of 1 to 30"),
-        (["--evaluations", "2", "--model", "small", "--quality", "999"], "is estimated to come within 999 dB"),
+        (["--evaluations", "8..9", "--plan", "ours-256", "--quality", "30"], "nothing is known of the quality"),
+        (["--evaluations", "31", "--plan", "small"], "31 evaluations; the grids are of 1 to 30"),
+        (["--evaluations", "2", "--plan", "small", "--quality", "999"], "is estimated to come within 999 dB"),
     ],
 )
 def test_a_front_that_cannot_be_had_is_refused(arguments, message, capsys):

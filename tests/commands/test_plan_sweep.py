@@ -3,6 +3,7 @@
 import csv
 
 import pytest
+from worlds.pages import words
 
 from ondevice_sora.base.files.folders import locked
 from ondevice_sora.commands.main import main
@@ -26,13 +27,24 @@ def in_this_process(work, cells, *_):
 def test_a_grid_becomes_a_table_named_after_it(grid, monkeypatch, capsys):
     monkeypatch.setattr(sweep, "spread", in_this_process)
     assert main(["plan", "sweep", "grid.yaml"]) == 0
-    assert "2 combinations: 2 fit, 0 killed, 0 refused\nWrote grid.csv" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("2 combinations: 2 fit, 0 killed, 0 refused\n", "Wrote grid.csv\n")
     with open("grid.csv", newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["device"] for row in rows] == ["iphone15pro", "iphone16pro"]
     assert sorted(path.name for path in grid.iterdir()) == ["grid.csv", "grid.yaml"]
     assert main(["plan", "sweep", "grid.yaml"]) == 2
     assert "the file exists already" in capsys.readouterr().err
+
+
+def test_a_report_is_written_beside_the_table(grid, monkeypatch, capsys):
+    monkeypatch.setattr(sweep, "spread", in_this_process)
+    assert main(["plan", "sweep", "grid.yaml", "--report"]) == 0
+    assert "Wrote grid.csv\nWrote grid.html" in capsys.readouterr().out
+    said = words((grid / "grid.html").read_text())
+    assert "Total time by device" in said and "plan sweep grid.yaml --report" in said
+    assert main(["plan", "sweep", "grid.yaml", "-o", "other.csv", "--report", "grid.html"]) == 2
+    assert "grid.html: the file exists already" in capsys.readouterr().err
 
 
 def test_ctrl_c_keeps_the_rows_done_and_the_same_command_goes_on(grid, monkeypatch, capsys):

@@ -1,4 +1,4 @@
-"""What is said while something takes long: on a terminal only, and gone when it is done."""
+"""What is said while something takes long: on a terminal a bar, gone when it is done; in a log a line now and then."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 from worlds.terminals import written
 
-from ondevice_sora.commands.common import progress_bar, status_line
 from ondevice_sora.commands.main import main
+from ondevice_sora.commands.progress import progress_bar, status_line, timed_bar
 
 
 def bar() -> None:
@@ -31,12 +31,56 @@ def test_a_terminal_shows_how_far_the_work_is_and_is_cleared_after_it(
     assert shown.endswith("\x1b[2K")
 
 
+@pytest.fixture
+def passing(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Seconds that pass only when they are told to."""
+    now = 1000.0
+
+    def wait(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr("ondevice_sora.commands.progress.clock", lambda: now)
+    return wait
+
+
+def test_a_log_is_told_after_ten_seconds_and_then_ever_more_seldom(
+    passing: Callable[[float], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with progress_bar("steps", 300) as advance:
+        advance(100)  # of an earlier run
+        for _ in range(200):
+            passing(1.0)
+            advance(1)
+    assert capsys.readouterr().err.splitlines() == [
+        "steps: 110 of 300, 10.0 s passed, about 3 min 10 s left",
+        "steps: 130 of 300, 30.0 s passed, about 2 min 50 s left",
+        "steps: 170 of 300, 70.0 s passed, about 2 min 10 s left",
+        "steps: 230 of 300, 2 min 10 s passed, about 70.0 s left",
+        "steps: 290 of 300, 3 min 10 s passed, about 10.0 s left",
+    ]
+
+
+def test_pieces_of_known_length_and_words_are_told_in_a_log(
+    passing: Callable[[float], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with timed_bar(40.0) as begin, status_line() as say:
+        begin("block 1", 15.0)
+        passing(15.0)
+        begin("block 2", 25.0)
+        say("12 plans")
+    assert capsys.readouterr().err.splitlines() == [
+        "block 2; 15.0 s passed, 25.0 s expected",
+        "12 plans; 15.0 s passed",
+    ]
+
+
 @pytest.mark.parametrize("work", [bar, line])
-def test_nothing_is_said_where_nobody_is_looking(capsys: pytest.CaptureFixture[str], work: Callable[[], None]) -> None:
+def test_a_log_says_nothing_of_quick_work(capsys: pytest.CaptureFixture[str], work: Callable[[], None]) -> None:
     work()
     assert capsys.readouterr().err.strip() == ""
 
 
 def test_a_search_says_how_many_plans_it_has_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    search = ["plan", "search", "--model", "opensora-192", "--seconds", "1"]
+    search = ["plan", "search", "--plan", "ours-192", "--seconds", "1"]
     assert " plans, best " in written(monkeypatch, "stderr", lambda: main(search))

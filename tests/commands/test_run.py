@@ -31,7 +31,7 @@ def test_one_plan_is_captured_simulated_run_and_reported(
     run = "run --plan plan.yaml --store blocks --device host.yaml --verify --trace measured.json"
     assert main(run.split()) == 0
     assert main(["report", "simulated.json", "measured.json", "-o", "both.html"]) == 0
-    assert "Wrote measured.json" in capsys.readouterr().out
+    assert "Wrote measured.json" in capsys.readouterr().err
     simulated, measured = read_trace("simulated.json"), read_trace("measured.json")
     assert (simulated.kind, measured.kind) == ("simulated", "measured")
 

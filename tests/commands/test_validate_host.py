@@ -17,7 +17,7 @@ def test_a_plan_is_captured_predicted_run_and_compared_and_nothing_is_done_twice
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    command = f"validate host --out {out} --plans 1 --rounds 1 --threads 1 --width 32 --depth 1 --keep-stores".split()
+    command = f"validate host -o {out} --plans 1 --rounds 1 --threads 1 --width 32 --depth 1 --keep-stores".split()
     status = main(command)
     assert status in (0, 1)  # times of a busy machine may be off, and then it says so
     shown = capsys.readouterr().out

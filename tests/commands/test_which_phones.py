@@ -58,7 +58,7 @@ def test_one_way_of_loading_replaces_the_plans(capsys):
 
 
 def test_all_are_the_phones_and_tablets_of_the_catalogue():
-    keys = {device.key for device in devices_of("all")}
+    keys = {device.key for device in devices_of(["all"])}
     assert keys == {key for key in device_keys() if not key.startswith("mac")}
     assert {"iphone12", "iphone17pro", "ipadprom1"} <= keys
 
@@ -85,7 +85,7 @@ def test_a_plan_that_fits_nowhere_ends_with_status_3(capsys):
         (["simulate", "--device", "iphone12,iphone99"], "unknown device 'iphone99'"),
         (["simulate", "--device", ","], "0 devices are named"),
         (["plan", "search", "--device", "all", "-o", "x.yaml"], "--output has no effect with several devices"),
-        (["plan", "search", "--device", "all", "--model", "a,b"], "several models and several devices"),
+        (["plan", "search", "--device", "all", "--plan", "a,b"], "several plans and several devices"),
         (["profile", "estimate", "x", "--device", "all", "-o", "out"], "--output has no effect with several devices"),
     ],
 )
@@ -110,7 +110,7 @@ def test_packages_on_several_devices(tmp_path, monkeypatch, capsys):
 
 
 def test_a_search_for_several_devices_gives_each_its_own_plan(capsys):
-    out = told(capsys, "plan", "search", "--device", "iphone15pro,iphone12", "--model", "opensora-192", "--seconds",
+    out = told(capsys, "plan", "search", "--device", "iphone15pro,iphone12", "--plan", "ours-192", "--seconds",
                "1", "--json").out  # fmt: skip
     rungs = json.loads(out)["rungs"]
     assert all(rung["verdict"] == "fits" and rung["peak_bytes"] < rung["limit_bytes"] for rung in rungs)

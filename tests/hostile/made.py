@@ -101,7 +101,7 @@ def _evaluation(folder: Path, made: Made) -> None:
 
 def _host(folder: Path, made: Made) -> None:
     work = made.empty_box() / "work"
-    ran(work, "validate host --out host --plans 1 --rounds 1 --threads 1 --width 32 --depth 1 --keep-stores")
+    ran(work, "validate host -o host --plans 1 --rounds 1 --threads 1 --width 32 --depth 1 --keep-stores")
     shutil.copytree(work, folder, dirs_exist_ok=True)
 
 
@@ -118,7 +118,7 @@ def _state(folder: Path, made: Made) -> None:
         f"      - {{name: u{n}, parameters: {1000 * n}, plain: {{matmul_flops: {n}e8}}}}\n" for n in range(1, 30)
     )
     (folder / "model.yaml").write_text(model)
-    ran(folder, "plan search --model plan.yaml --seconds 2 --state state.json")
+    ran(folder, "plan search --plan plan.yaml --seconds 2 --state state.json")
 
 
 def _sweep(folder: Path, made: Made) -> None:

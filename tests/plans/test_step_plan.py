@@ -45,6 +45,10 @@ def test_the_schedule_has_a_pass_of_the_denoiser_for_each_time(grid: str, evalua
     assert len(grid_times(plan.sampler.grid, EVEN)) == evaluations
 
 
+def test_every_shift_begins_at_noise_however_it_rounds() -> None:
+    assert {grid_times(Grid(shift=ratio / 20), [1000.0])[0] for ratio in range(1, 401)} == {1000.0}
+
+
 def test_times_are_by_their_formulas() -> None:
     """Formulas without a source are those of the methods' definition: see Grid."""
     assert grid_times("even", EVEN) == EVEN

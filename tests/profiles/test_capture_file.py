@@ -368,7 +368,7 @@ def test_import_writes_a_profile_that_simulates(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("phone.json").write_text(TEXT)
     assert main(["profile", "import", "phone.json"]) == 0
-    assert "Wrote phone.yaml" in capsys.readouterr().out
+    assert "Wrote phone.yaml" in capsys.readouterr().err
     assert main(["simulate", "--device", "phone.yaml", "--plan", "app-192", "--json"]) in (0, 3)
     shown = json.loads(capsys.readouterr().out)
     pairs = [block for block in shown["blocks"] if block["block"] == "spatial_0..temporal_0"]

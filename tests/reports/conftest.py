@@ -122,7 +122,7 @@ def result_of(trace: Trace, whole: Trace) -> Result:
         killed_at_s=trace.kill.time_s if trace.kill else None,
         killed_by="loading block 'b'" if killed else None,
         busy_share=busy_shares(whole),
-        bounded_by="running the denoiser (63 % of the total)",
+        bounded_by="running denoiser (63 % of the total)",
         advice=[ADVICE],
         marks={"published": 0.25, "fitted": 0.5, "estimated": 0.25},
         bounds=Bounds(run_s=25.0, load_s=14.0, lower_s=25.0, sequential_s=39.0),

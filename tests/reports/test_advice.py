@@ -13,7 +13,7 @@ def rows(trace, **changes):
 def test_a_change_is_told_with_its_saving_and_peak(trace):
     (row,) = advice_rows(trace)
     assert (row.title, row.effect) == (
-        "Keep block a", "1.00 s (3.7 %) faster: 26.0 s, peak 710 MB, risk of being killed 1.0 %",
+        "Keep block a", "1.00 s (3.7 %) faster: 26.0 s, peak 710 MB, risk 1.0 %",
     )  # fmt: skip
     assert (row.lines, row.is_command, row.notes) == (["components: {denoiser: {keep: 1}}"], False, ["it is there"])
 

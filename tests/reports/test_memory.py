@@ -8,10 +8,10 @@ from ondevice_sora.reports.memory import in_short, peak_moment, peak_rows, resid
 
 def test_residents_are_counted_by_component(trace):
     encoder, denoiser, _ = resident_rows(trace)
-    assert encoder == ("text_encoder", "none of 1 block", "", "", "")
-    assert denoiser == ("denoiser", "1 of 2 blocks", "100 MB", "a", "1 for some runs (100 MB)")
+    assert encoder == ("text_encoder", 1, "none of 1 block", "", "", "")
+    assert denoiser == ("denoiser", 4, "1 of 2 blocks", "100 MB", "a", "1 for some runs (100 MB)")
     whole = replace(trace.result, residents=[Residents("denoiser", 2, 4, ["a", "b"], 200, [], 0)])
-    assert resident_rows(replace(trace, result=whole))[0][1:4] == ("all of 2 blocks", "200 B", "a..b (2 blocks)")
+    assert resident_rows(replace(trace, result=whole))[0][2:5] == ("all 2 blocks", "200 B", "a..b (2 blocks)")
 
 
 def test_the_peak_is_told_by_what_holds_it(trace):
@@ -24,7 +24,7 @@ def test_the_peak_is_told_by_what_holds_it(trace):
         ("left by unloaded blocks", "", "10.0 MB"),
     ]
     assert sum(row.bytes for row in rows) == trace.result.needed_bytes
-    assert peak_moment(trace.result.peak) == "at 8.000 s, when it is the turn of block b of denoiser in step 0"
+    assert peak_moment(trace.result.peak) == "after 8.00 s (denoiser, step 0)"
 
 
 def test_neighbours_are_named_together():
@@ -32,6 +32,11 @@ def test_neighbours_are_named_together():
     assert in_short(["input", "s1..t1", "s2..t2"], order) == "input, s1..t2 (2 blocks)"
     assert in_short(["output", "input"], order) == "output, input"
     assert in_short([], order) == ""
+
+
+def test_variants_in_packages_of_their_own_are_told_apart():
+    order = ["s0..t0", "s1..t1", "s2..t2"]
+    assert in_short(["s0..t0", "s1..t1 (tdtm)", "s2..t2 (tdtm)"], order) == "s0..t0, s1..t2 (2 blocks, tdtm)"
 
 
 def test_a_measurement_knows_neither(measured):

@@ -10,9 +10,11 @@ from ondevice_sora.records.result import Generation
 from ondevice_sora.records.trace import Trace
 from ondevice_sora.reports.rows import (
     block_groups,
+    bounds_sentence,
     component_rows,
     facts,
     hidden_load_share,
+    interval_sentence,
     interval_text,
     labels,
     main_component,
@@ -27,37 +29,43 @@ from ondevice_sora.reports.timeline import places, steady_step
 def test_verdict_says_how_long_and_how_much_room(trace: Trace) -> None:
     answer = verdict(trace)
     assert (answer.is_killed, answer.word) == (False, "Fits")
-    assert answer.sentence == (
-        "The generation takes 27.0 s; the footprint peaks at 610 MB, 390 MB below the limit of 1.00 GB."
-    )
+    assert answer.sentence == "One generation takes 27.0 s. Memory peaks at 610 MB, 390 MB below the limit of 1.00 GB."
     assert answer.sureness == (
-        "The limit is not known exactly. It lies below the peak with a probability of 4.0 %: then every run is killed, "
-        "else none."
+        "Risk of being killed: 4.0 %. (iOS publishes no limit, and the app's own use is not known exactly.)"
     )
+    assert interval_sentence(trace) == "Likely between 25.0 s and 30.0 s (90 %)."
+    assert bounds_sentence(trace) == "Best possible 25.0 s; with no overlap of loads and runs 39.0 s."
+
+
+def test_a_risk_that_is_certain_is_told_without_reasons(trace: Trace) -> None:
+    assert trace.result is not None
+    for share, told in ((0.0, "0.0 %"), (1.0, "100 %")):
+        sure = replace(trace, result=replace(trace.result, kill_share=share))
+        assert verdict(sure).sureness == f"Risk of being killed: {told}."
 
 
 def test_verdict_of_a_kill_names_moment_block_step_and_bytes(killed: Trace) -> None:
     answer = verdict(killed)
     assert (answer.is_killed, answer.word) == (True, "Would be killed")
     assert answer.sentence == (
-        "iOS kills the app after 11.0 s, while loading block b of denoiser in step 1: 1.10 GB is 100 MB over the limit "
+        "iOS ends the app after 11.0 s, while loading block b of denoiser in step 1: 1.10 GB is 100 MB over the limit "
         "of 1.00 GB."
     )
 
 
 def test_a_measured_run_is_told_as_something_that_happened(measured: Trace, killed: Trace) -> None:
     assert verdict(measured).word == "Completed"
-    assert verdict(measured).sentence.startswith("The generation took 29.7 s;")
+    assert verdict(measured).sentence.startswith("One generation took 29.7 s. Memory peaked at ")
     assert verdict(measured).sureness is None
     happened = verdict(replace(killed, kind="measured", result=None))
-    assert (happened.word, happened.sentence[:22]) == ("Killed", "The app was killed aft")
+    assert (happened.word, happened.sentence[:19]) == ("Killed", "The app was ended a")
 
 
 def test_facts_quote_the_result(trace: Trace) -> None:
     assert [tuple(fact) for fact in facts(trace)] == [
-        ("Total time", "27.0 s", "90 % interval 25.0 s to 30.0 s"),
+        ("Total time", "27.0 s", "likely 25.0 s to 30.0 s (90 %)"),
         ("Peak footprint", "610 MB", "limit 1.00 GB, 390 MB free"),
-        ("Doubt about the limit", "4.0 %", "that it lies below the peak"),
+        ("Risk of being killed", "4.0 %", "the limit is not known exactly"),
         ("GPU busy", "78 %", "CPU 15 %, Load 52 %"),
         ("One denoiser step", "4.00 s", "median of 3 steps"),
     ]
@@ -67,7 +75,7 @@ def test_facts_of_a_kill_say_what_would_be_needed(killed: Trace) -> None:
     assert [tuple(fact) for fact in facts(killed)][:3] == [
         ("Killed after", "11.0 s", "all of it 27.0 s without a limit"),
         ("Memory needed", "1.20 GB", "limit 1.00 GB, 200 MB missing"),
-        ("Doubt about the limit", "100 %", "that it lies below the peak"),
+        ("Risk of being killed", "100 %", "the limit is not known exactly"),
     ]
 
 
@@ -86,7 +94,7 @@ def test_generations_in_a_row_are_facts_of_their_own(trace: Trace) -> None:
     ]
     result = replace(trace.result, generations=rows)
     assert [tuple(fact) for fact in facts(replace(trace, result=result))][-2:] == [
-        ("Generation 1", "27.0 s", "after installing, 90 % interval 25.0 s to 30.0 s, peak 610 MB"),
+        ("Generation 1", "27.0 s", "after installing, likely 25.0 s to 30.0 s (90 %), peak 610 MB"),
         ("Generation 2", "killed", "later in a launch, running block 'a' of denoiser, step 0, peak 1.20 GB"),
     ]
 

@@ -34,7 +34,7 @@ def test_a_plan_over_the_limit_is_called_killed() -> None:
 
 def test_the_gap_is_told_with_the_budget_and_how_the_search_ended() -> None:
     assert gap_lines(planning()) == [
-        ("budget", "3.00 GB, given with --memory"),
+        ("budget", "3.00 GB, given with --budget"),
         ("doubt", DOUBT),
         ("bound", "4 min 55 s: no plan within the budget is faster; the plan found is at most 1.7 % above the optimum"),
         ("search", "1,234 plans in 1.50 s; no plan one step away is faster"),

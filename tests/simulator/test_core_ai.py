@@ -70,6 +70,13 @@ def test_memory_is_what_it_is_by_hand(plan, settings, peak, clean):
     assert found.trace.memory[-1].clean == 0
 
 
+def test_what_stays_is_told_with_its_weights_and_takes_nothing_of_the_peak(plan):
+    result = simulated_on(plan("loading: core_ai, keep: 2")).result
+    (stays,) = result.residents
+    assert (stays.always, stays.always_bytes) == (["a", "b"], A + B)
+    assert sum(part.bytes for part in result.peak.parts) == result.peak_bytes == BASELINE + WORKING
+
+
 def test_a_budget_holds_what_is_charged(plan):
     loaded = plan("loading: core_ai")
     tight = replace(loaded.plan, memory=replace(loaded.plan.memory, budget=BASELINE + WORKING))

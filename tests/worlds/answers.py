@@ -77,7 +77,7 @@ def planning(**changes: Any) -> Planning:
     ]  # fmt: skip
     answer = Planning(
         budget_bytes=3 * GB,
-        budget_source="given with --memory",
+        budget_source="given with --budget",
         score=300.0,
         bound=295.0,
         gap=0.0169,
@@ -174,3 +174,30 @@ def evaluation(folder: Path) -> Evaluation:
         quality_row("tdtm_all", "TDTM on all steps", evaluations=Interval(30.0, 30.0, 30.0)),
         strips=(Strip("full", "a red circle moving left", 0, "strip.png"),),
     )
+
+
+def swept() -> list[dict[str, Any]]:
+    """Rows of a sweep over two budgets and three techniques: three fit, one is killed, one refused."""
+
+    def swept_row(technique: str, budget_bytes: int, verdict: str, **known: Any) -> dict[str, Any]:
+        return {
+            "model": "ours-256", "width": 256, "height": 256, "frames": 51, "device": "iphone15pro",
+            "budget_bytes": budget_bytes, "technique": technique, "verdict": verdict, "reason": None,
+            "limit_bytes": 3300 * MB, **known,
+        }  # fmt: skip
+
+    return [
+        swept_row(
+            "none", 1500 * MB, "fits", total_s=600.0, low_s=570.0, high_s=640.0, peak_bytes=1400 * MB, kill_share=0.0
+        ),
+        swept_row(
+            "none", 2000 * MB, "fits", total_s=540.0, low_s=520.0, high_s=560.0, peak_bytes=1900 * MB, kill_share=0.0
+        ),
+        swept_row(
+            "paper", 1500 * MB, "fits", total_s=480.0, low_s=470.0, high_s=490.0, peak_bytes=1500 * MB, kill_share=0.0
+        ),
+        swept_row(
+            "paper", 2000 * MB, "killed", total_s=None, low_s=None, high_s=None, peak_bytes=3500 * MB, kill_share=1.0
+        ),
+        swept_row("all", 1500 * MB, "refused", reason="3.40 GB are needed"),
+    ]

@@ -250,7 +250,7 @@ def search() -> Command:
         )
         (folder / "plan.yaml").write_text("name: p\nmodel: model.yaml\nsampler: {steps: 6}\n")
 
-    command = "plan search --model plan.yaml --memory 500MB --state state.json -o best.yaml"
+    command = "plan search --plan plan.yaml --budget 500MB --state state.json -o best.yaml"
     return Command(command, prepare, lambda folder: (folder / "best.yaml").read_text(), lambda _: f"{command} --force")
 
 
@@ -370,5 +370,5 @@ def validate_host(weights: Path) -> Command:
         rows = json.loads((folder / "out" / "agreement.json").read_text())["rows"]
         return [(row["plan"], row["is_equal"], len(row["measured_s"])) for row in rows]
 
-    command = f"validate host --out out --plans 1 --rounds 1 --threads 1 --width 32 --depth 1 --weights {weights}"
+    command = f"validate host -o out --plans 1 --rounds 1 --threads 1 --width 32 --depth 1 --weights {weights}"
     return Command(command, lambda folder: None, result)

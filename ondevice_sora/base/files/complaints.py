@@ -7,11 +7,19 @@ our schemas can come to, so that a release that words one otherwise fails here a
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 import msgspec
 
 from ondevice_sora.base.errors import nearest
+
+SYNONYMS = {
+    "fp16": "float16", "half": "float16", "f16": "float16", "fp32": "float32", "full": "float32", "f32": "float32",
+    "ane": "cpu_and_ne", "ne": "cpu_and_ne", "neural_engine": "cpu_and_ne", "npu": "cpu_and_ne",
+    "gpu": "cpu_and_gpu", "cpu": "cpu_only",
+}  # fmt: skip
+"""What others call our choices."""
 
 
 class Complaint(NamedTuple):
@@ -41,15 +49,50 @@ def complaint_of(data: Any, kind: type, message: str) -> Complaint:
         return Complaint(pointer, f"the key '{missing[1]}' is missing", f"Add '{missing[1]}:'.")
     found = steps_of(data, pointer)[-1] if of_key else value_at(data, pointer)
     if what.startswith(("Invalid enum value", "Invalid value")):
-        choices = ", ".join(map(str, _choices(kind, steps_of(data, pointer), of_key)))
-        return Complaint(pointer, f"{shorten(found)} is not one of the choices", f"Choose from: {choices}.")
+        steps = steps_of(data, pointer)
+        choices = list(map(str, _choices(kind, steps, of_key)))
+        others = "" if of_key else _others(kind, steps)
+        mend = f"{_meant(str(found), choices)}Choose from: {', '.join(choices)}{others}."
+        return Complaint(pointer, f"{shorten(found)} is not one of the choices", mend)
     if not what.startswith("Expected"):
         return Complaint(pointer, what)
     expected = what.partition(", got")[0].replace("`", "").replace("Expected", "expected", 1)
     described = _description(kind, steps_of(data, pointer), of_key) if "matching regex" in what else None
     expected = f"expected {described}" if described else expected
     shown = "nothing" if found is None else f"{type(found).__name__} {shorten(found)}"
-    return Complaint(pointer, f"{'as a key, ' if of_key else ''}{expected}, found {shown}")
+    mend = _as_number(found) if expected.startswith(("expected int", "expected float")) and not of_key else None
+    return Complaint(pointer, f"{'as a key, ' if of_key else ''}{expected}, found {shown}", mend)
+
+
+def _meant(text: str, choices: list[str]) -> str:
+    """'Did you mean 'float16'? ' for fp16, if that is among the choices, or for what is written nearly so."""
+    close = [SYNONYMS[text.lower()]] if text.lower() in SYNONYMS else get_close_matches(text.lower(), choices, n=1)
+    return f"Did you mean '{close[0]}'? " if close and close[0] in choices else ""
+
+
+def _others(kind: type, steps: list[str | int]) -> str:
+    """What may stand there besides the choices: '; or a number, or a list'."""
+    from msgspec import inspect
+
+    words: dict[Any, str] = {
+        inspect.IntType: "a number",
+        inspect.FloatType: "a number",
+        inspect.ListType: "a list",
+        inspect.VarTupleType: "a list",
+        inspect.StructType: "keys with values",
+    }
+    found = [words[type(info)] for info in _type_at(kind, steps) if type(info) in words]
+    return "; or ".join(["", *dict.fromkeys(found)])
+
+
+def _as_number(found: Any) -> str | None:
+    """How a number is written that stands there as text: in quotes, or with a letter for its thousands."""
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]*)?)\s*([kKMGBT]?)\s*", found) if isinstance(found, str) else None
+    if match is None:
+        return None
+    factor = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9, "t": 10**12}[match[2].lower()]
+    number = float(match[1]) * factor
+    return f"Write {number:.0f}." if factor > 1 else f"Write {match[1]}, without quotes."
 
 
 def _parts(message: str) -> tuple[str, bool, str]:

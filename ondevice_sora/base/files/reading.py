@@ -64,6 +64,10 @@ def parse_yaml(text: str, path: Path) -> Document:
         place = f"{path}:{mark.line + 1}" if mark else str(path)
         if mark and _flow_depth(text[: mark.index]) > MAX_DEPTH:  # libyaml may stop there in words of its own
             raise UserError(TOO_DEEP, place) from None
+        if mark and text[mark.index : mark.index + 1] == "\t":
+            raise UserError(
+                "not valid YAML: a tab, where only blanks may set a line in", place, "Write blanks."
+            ) from None
         what = ", ".join(part for part in (error.context, error.problem) if part)
         raise UserError(f"not valid YAML: {what}", place) from None
     except yaml.reader.ReaderError as error:
@@ -167,16 +171,19 @@ def extend(document: Document, library: Path | None = None, seen: tuple[Path, ..
         names = " -> ".join(p.name for p in (*chain, target))
         raise document.error(f"$.{key}", f"the files extend each other in a circle: {names}", "Remove one 'extends'.")
     if not exists:
-        raise document.error(f"$.{key}", f"no such file: {shorten(base)}", _neighbours(base_path))
+        raise document.error(f"$.{key}", f"no such file: {shorten(base)}", _neighbours(base_path, library))
     parent = extend(read_yaml(base_path), library, chain)
     lines = dict(parent.lines)
     data = merge(parent.data, document.data, "$", lines, document.lines)
     return Document(data, lines, path, text=document.text)
 
 
-def _neighbours(path: Path) -> str | None:
+def _neighbours(path: Path, library: Path | None = None) -> str | None:
+    """What a file that is not there may be instead: one beside it, or one of the library, by its name."""
     try:
         names = sorted(p.name for p in path.parent.iterdir() if p.suffix in (".yaml", ".yml", ".json"))
     except (OSError, ValueError):
         return f"There is no folder {shorten(str(path.parent), 200)}."
+    if library is not None and not path.suffix:
+        names = [*sorted(p.stem for p in library.glob("*.yaml")), *names]
     return nearest(path.name, names) if names else None

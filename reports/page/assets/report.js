@@ -4,15 +4,28 @@ const MIN_SPAN = 1e-4;
 let END = 0, view = [0, 0];
 
 const ticksIn = width => Math.max(4, Math.floor(width / 62));
-/* Seconds, or minutes where the stretch is long: then the ticks lie on whole and half minutes. */
-function timeAxis(color, range, width, name) {
-  const span = range[1] - range[0], most = ticksIn(width), inMinutes = span > 240;
-  const axis = {...numberAxis(color, `${name || "time"}, ${inMinutes ? "min" : "s"}`, range.slice(), most), fixedrange: false};
-  if (!inMinutes) return axis;
-  const step = [30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 36000].find(s => span / s <= most) || span / most;
-  const tickvals = [];
-  for (let i = Math.ceil(range[0] / step - 1e-6); i * step <= range[1]; i++) tickvals.push(i * step);
-  return {...axis, tickmode: "array", tickvals, ticktext: tickvals.map(s => String(s / 60))};
+/* Moments and ticks are in one unit whatever the zoom, the unit in which Python tells them: min:s, s or ms. */
+const PER_SECOND = {"s": 1, "ms": 1e3, "\u00b5s": 1e6};
+function clock(seconds, digits) {
+  const whole = Math.round(seconds * 10 ** digits) / 10 ** digits, hours = Math.floor(whole / 3600), minutes = Math.floor(whole / 60) % 60;
+  const rest = (whole % 60).toFixed(digits).padStart(digits ? digits + 3 : 2, "0");
+  return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
+}
+const moment = seconds => DATA.time.includes(":") ? clock(seconds, 2) : `${(seconds * PER_SECOND[DATA.time]).toFixed(3)} ${DATA.time}`;
+const ROUND_S = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 36000];
+/* The smallest round distance between ticks that leaves room for each. */
+function tickStep(span, most, isClock) {
+  const least = span / most, decade = 10 ** Math.floor(Math.log10(least));
+  return (isClock && least > 0.5 && ROUND_S.find(step => step >= least)) || [1, 2, 5, 10].map(each => each * decade).find(step => step >= least * 0.999);
+}
+function timeAxis(color, range, width, name, unit = DATA.time) {
+  const isClock = unit.includes(":"), factor = isClock ? 1 : PER_SECOND[unit], most = ticksIn(width);
+  const step = tickStep((range[1] - range[0]) * factor, most, isClock), digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9)), tickvals = [], ticktext = [];
+  for (let i = Math.max(0, Math.ceil(range[0] * factor / step - 1e-6)); i * step <= range[1] * factor; i++) {
+    tickvals.push(i * step / factor);
+    ticktext.push(isClock ? clock(i * step, digits) : (i * step).toFixed(digits));
+  }
+  return {...numberAxis(color, `${name || "time"}, ${unit}`, range.slice(), most), fixedrange: false, tickmode: "array", tickvals, ticktext};
 }
 function bars(base, axis) {
   return {
@@ -167,7 +180,6 @@ const FARTHEST_LIMIT = 10; // times the most that is held: drawn farther up, it 
 /* Series differ by their dashes, and what holds memory by its hatching, as well as by colour: see the legends. */
 const DASHES = ["solid", "dash", "dot"];
 const HATCHES = {loading: "/", working: "."};
-const GB = 1e9;
 function memoryFigure(div) {
   const color = theme(), width = widthOf(div), inner = width - LEFT - RIGHT, span = view[1] - view[0], perPixel = span / inner;
   const several = DATA.traces.length > 1, held = Math.max(0, ...DATA.traces.map(({peak}) => peak ? peak.bytes : 0));
@@ -179,6 +191,7 @@ function memoryFigure(div) {
     if (x.length && end > x[x.length - 1] && end <= view[1] + span / 2) { x.push(end); kept.push(kept[kept.length - 1]); }
     if (memory.mapped && !several) tops.push(memory.mapped.reduce((most, bytes) => Math.max(most, bytes), 0));
     tops.push(kill ? kill.bytes : 0, trace.budget || 0, trace.measured ? trace.measured.peak : 0);
+    if (x.length && !number) data.push({...LINE, name: "at", x, y: x.map(() => 0), line: {width: 0, shape: "hv"}, customdata: x.map(moment)});
     if (x.length) data.push(...(several ? bandOf(color, trace, number, x, kept, 4 * perPixel) : stackOf(color, memory, x, kept)));
     if (trace.measured) data.push(measuredOf(color, trace, number, several, perPixel));
     if (kill) {
@@ -191,12 +204,12 @@ function memoryFigure(div) {
   layout.shapes.push(...shapes);
   layout.annotations.push(...annotations);
   const budget = several ? null : DATA.traces[0].budget;
-  if (budget !== null) layout.shapes.push(budgetLine(color, {xref: "paper", x0: 0, x1: 1, y0: budget / GB, y1: budget / GB}));
+  if (budget !== null) layout.shapes.push(budgetLine(color, {xref: "paper", x0: 0, x1: 1, y0: budget / DATA.size.bytes, y1: budget / DATA.size.bytes}));
   layout.hovermode = "x unified";
   layout.dragmode = dragmode();
-  layout.xaxis = {...timeAxis(color, view, inner), hoverformat: ".3f", unifiedhovertitle: {text: "%{x:.3f} s"}};
-  layout.yaxis = {...numberAxis(color, "", [0, Math.max(top, ...tops) / GB * 1.04 || 1], 6), ticklabelstandoff: 0};
-  layout.annotations.push({xref: "paper", yref: "paper", x: 0, y: 1, xanchor: "right", xshift: -6, yanchor: "bottom", yshift: 4, text: "GB", showarrow: false,
+  layout.xaxis = {...timeAxis(color, view, inner), unifiedhovertitle: {text: "<b>memory charged to the app</b>"}};
+  layout.yaxis = {...numberAxis(color, "", [0, Math.max(top, ...tops) / DATA.size.bytes * 1.04 || 1], 6), ticklabelstandoff: 0};
+  layout.annotations.push({xref: "paper", yref: "paper", x: 0, y: 1, xanchor: "right", xshift: -6, yanchor: "bottom", yshift: 4, text: DATA.size.name, showarrow: false,
     font: {color: color("muted"), size: 12}});
   return {data, layout};
 }
@@ -204,33 +217,33 @@ const LINE = {type: "scatter", mode: "lines", hovertemplate: "%{customdata}"};
 /* What holds memory, stacked, and the total over it. */
 function stackOf(color, memory, x, kept) {
   const held = DATA.holders.filter(({key}) => memory[key].some(v => v > 0)).map(({key, name}) => ({...LINE, name, stackgroup: "all", x,
-    y: kept.map(i => memory[key][i] / GB), line: {width: 0, shape: "hv"}, fillcolor: color("h-" + key), fillpattern: hatch(color, HATCHES[key]), customdata: kept.map(i => memory.told[key][i])}));
-  const mapped = memory.mapped ? [{...LINE, name: "with files' pages", x, y: kept.map(i => memory.mapped[i] / GB),
+    y: kept.map(i => memory[key][i] / DATA.size.bytes), line: {width: 0, shape: "hv"}, fillcolor: color("h-" + key), fillpattern: hatch(color, HATCHES[key]), customdata: kept.map(i => memory.told[key][i])}));
+  const mapped = memory.mapped ? [{...LINE, name: "with files' pages", x, y: kept.map(i => memory.mapped[i] / DATA.size.bytes),
     line: {width: 1, shape: "hv", color: color("text"), dash: "dash"}, customdata: kept.map(i => memory.told.mapped[i])}] : [];
-  return [...mapped, ...held, {...LINE, name: "<b>total</b>", x, y: kept.map(i => memory.total[i] / GB), line: {width: 0, shape: "hv"}, customdata: kept.map(i => memory.told.total[i])}];
+  return [...mapped, ...held, {...LINE, name: "<b>total</b>", x, y: kept.map(i => memory.total[i] / DATA.size.bytes), line: {width: 0, shape: "hv"}, customdata: kept.map(i => memory.told.total[i])}];
 }
 /* One run of several: a line for the highest, a band down to the lowest. */
 function bandOf(color, trace, number, x, kept, width) {
   const {memory, letter} = trace, own = color("t" + number % 6), dash = DASHES[number % 3];
   const {at, low, high} = envelope(x, kept.map(i => memory.total[i]), width), across = at.map(k => x[k]);
   return [
-    {...LINE, x: across, y: low.map(k => memory.total[kept[k]] / GB), line: {width: 0, shape: "hv"}, hoverinfo: "skip", hovertemplate: undefined},
-    {...LINE, name: letter, x: across, y: high.map(k => memory.total[kept[k]] / GB), line: {width: 1.8, shape: "hv", color: own, dash},
+    {...LINE, x: across, y: low.map(k => memory.total[kept[k]] / DATA.size.bytes), line: {width: 0, shape: "hv"}, hoverinfo: "skip", hovertemplate: undefined},
+    {...LINE, name: letter, x: across, y: high.map(k => memory.total[kept[k]] / DATA.size.bytes), line: {width: 1.8, shape: "hv", color: own, dash},
       fill: "tonexty", fillcolor: own + "30", customdata: high.map(k => memory.told.total[kept[k]])},
   ];
 }
 /* What the system was seen to charge: a line over what the ledger says. */
 function measuredOf(color, {measured, letter}, number, several, perPixel) {
   const span = view[1] - view[0], kept = thin(measured, view[0] - span / 2, view[1] + span / 2, perPixel);
-  return {...LINE, name: several ? `${letter}, measured` : "measured by the system", x: kept.map(i => measured.time[i]), y: kept.map(i => measured.total[i] / GB),
+  return {...LINE, name: several ? `${letter}, measured` : "measured by the system", x: kept.map(i => measured.time[i]), y: kept.map(i => measured.total[i] / DATA.size.bytes),
     line: {width: several ? 1.4 : 1.1, color: several ? color("t" + number % 6) : color("text"), dash: several ? "dot" : "solid"}, customdata: kept.map(i => measured.told[i])};
 }
 /* The moment of a kill, or of the peak where one run is shown. */
 function markOf(color, trace, several) {
   const {kill, peak} = trace, mark = {type: "scatter", mode: "markers", hoverinfo: "skip", cliponaxis: false};
-  if (kill) return [{...mark, x: [kill.time], y: [kill.bytes / GB], marker: {symbol: "x", size: 11, color: color("bad"), line: {width: 2, color: color("panel")}}}];
+  if (kill) return [{...mark, x: [kill.time], y: [kill.bytes / DATA.size.bytes], marker: {symbol: "x", size: 11, color: color("bad"), line: {width: 2, color: color("panel")}}}];
   if (several || !peak) return [];
-  return [{...mark, x: [peak.time], y: [peak.bytes / GB], marker: {symbol: "circle", size: 8, color: color("panel"), line: {width: 2, color: color("text")}}}];
+  return [{...mark, x: [peak.time], y: [peak.bytes / DATA.size.bytes], marker: {symbol: "circle", size: 8, color: color("panel"), line: {width: 2, color: color("text")}}}];
 }
 function killWords(color, {kill, letter}, several) {
   const late = kill.time > (view[0] + view[1]) / 2;
@@ -246,8 +259,8 @@ function limitLines(color, held) {
   [...limits].sort((a, b) => b[0] - a[0]).forEach(([limit, traces], place) => {
     const atLeft = Boolean(place % 2) !== late, isDrawn = limit <= FARTHEST_LIMIT * held;
     const whose = limits.size > 1 ? " of " + traces.map(trace => trace.letter).join(", ") : "";
-    if (isDrawn) { top = Math.max(top, limit); shapes.push(limitLine(color, {xref: "paper", x0: 0, x1: 1, y0: limit / GB, y1: limit / GB})); }
-    annotations.push({xref: "paper", x: atLeft ? 0 : 1, xanchor: atLeft ? "left" : "right", ...(isDrawn ? {y: limit / GB} : {y: 1, yref: "paper"}), yanchor: "bottom",
+    if (isDrawn) { top = Math.max(top, limit); shapes.push(limitLine(color, {xref: "paper", x0: 0, x1: 1, y0: limit / DATA.size.bytes, y1: limit / DATA.size.bytes})); }
+    annotations.push({xref: "paper", x: atLeft ? 0 : 1, xanchor: atLeft ? "left" : "right", ...(isDrawn ? {y: limit / DATA.size.bytes} : {y: 1, yref: "paper"}), yanchor: "bottom",
       text: `limit${whose} ${plain(traces[0].limit.told)}${isDrawn ? "" : ", far above"}`, showarrow: false, font: {color: color("bad"), size: 12}});
   });
   return {shapes, annotations, top};
@@ -299,7 +312,7 @@ function stepFigure(div) {
   const height = stripHeight + gap + fallHeight + 8 + 42, plotHeight = height - 50;
   const layout = baseLayout(color, width, height, {l: left, r: RIGHT, t: 8, b: 42});
   layout.dragmode = dragmode();
-  layout.xaxis = timeAxis(color, range, inner, "time in the step");
+  layout.xaxis = timeAxis(color, range, inner, "time in the step", step.unit);
   layout.xaxis.anchor = shown.length ? "y2" : "y";
   const axis = {fixedrange: true, showgrid: false, zeroline: false, ticklabelstandoff: 4};
   layout.yaxis = {...axis, range: [lanes.length - 0.5, -0.5], domain: [1 - stripHeight / plotHeight, 1], tickvals: lanes.map((_, y) => y),
@@ -334,8 +347,16 @@ for (const button of document.querySelectorAll(".fold")) {
     button.setAttribute("aria-expanded", String(!members.hidden));
   });
 }
+for (const button of document.querySelectorAll("[data-csv]")) button.addEventListener("click", () => {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([DATA.traces[+button.dataset.csv].csv], {type: "text/csv"}));
+  link.download = "blocks.csv";
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+});
 Object.assign(FIGURES, {lanes: lanesFigure, memory: memoryFigure, step: stepFigure});
 start(() => {
+  for (const {spans} of DATA.traces) spans.end = spans.seconds.map((seconds, i) => spans.start[i] + seconds);
   END = 1.012 * Math.max(1e-6, ...DATA.traces.map(t => Math.max(t.total, t.kill ? t.kill.time : 0)));
   for (const div of plots()) {
     div.zoomed = div.dataset.figure === "step" ? range => { div.stepView = range; draw(div); } : range => show(range || [0, END]);

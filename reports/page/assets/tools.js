@@ -21,7 +21,15 @@ for (const button of document.querySelectorAll("[data-copy]")) {
 /* ---- sorting ---- */
 /* A table sorts by a column when its head is pressed: largest first, then smallest first, then as it was. Rows that
    belong together are one <tbody>; each stage (a heading, and what follows it) is sorted by itself. */
-const valueOf = cell => "value" in cell.dataset ? Number(cell.dataset.value) : cell.textContent.trim().toLowerCase();
+const BYTES = {B: 1, kB: 1e3, MB: 1e6, GB: 1e9};
+/* A number, a size, a time such as 2:03.4, or a text; NaN for the dash of what is not known. */
+function valueOf(cell) {
+  const text = cell.textContent.trim();
+  if (text === "\u2013") return NaN;
+  if (/^(\d+:)+[\d.]+$/.test(text)) return text.split(":").reduce((sum, part) => sum * 60 + Number(part), 0);
+  const [, number, unit] = /^([\d.]+)(?:\s(\w+))?$/.exec(text) || [];
+  return number === undefined ? text.toLowerCase() : Number(number) * (BYTES[unit] || 1);
+}
 function stagesOf(table) {
   const stages = [];
   for (const body of table.tBodies) {

@@ -2,7 +2,7 @@
 
 A folder with packages is a component named after it; its packages come in the order of their names with numbers counted
 (part2 before part10). Folders one level below are components too. A package given by itself belongs to `model`. What
-Apple's Stable Diffusion converter writes into one folder is told apart by the names that it gives.
+some converters write into one folder, Apple's of Stable Diffusion first, is told apart by the names that they give.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from ondevice_sora.base.errors import UserError
@@ -35,28 +36,66 @@ MAX_COMPONENTS = 50
 MAX_FOLDERS = 2_000
 DEPTH = 4
 """How far below a folder without packages they are looked for, to say where they are."""
-APPLE = {
-    "text_encoder": ("text_encoder", "TextEncoder"),
-    "text_encoder_2": ("text_encoder_2", "TextEncoder2"),
-    "text_encoder_t5": ("text_encoder_t5", "TextEncoderT5"),
-    "unet": ("unet", "Unet"),
-    "mmdit": ("mmdit", "MultiModalDiffusionTransformer"),
-    "vae_decoder": ("vae_decoder", "VAEDecoder"),
-    "safety_checker": ("safety_checker", "SafetyChecker"),
-}
-"""Components of Apple's converter in the order in which they run, as it names packages and compiled ones."""
-WALKED = ("unet", "mmdit")
-"""Of these, the ones that run in every step."""
-LEFT_OUT = {
-    "vae_encoder": "it runs only where a picture is given",
-    "VAEEncoder": "it runs only where a picture is given",
-    "control-unet": "it runs in place of the plain one where a ControlNet does",
-    "ControlledUnet": "it runs in place of the plain one where a ControlNet does",
-    "refiner": "it takes over the last steps where it is used",
-    "UnetRefiner": "it takes over the last steps where it is used",
-}
-_NAMES = sorted((*LEFT_OUT, *(name for names in APPLE.values() for name in names)), key=len, reverse=True)
-_APPLE = re.compile(rf"^(?:.*_)?({'|'.join(_NAMES)})(?:_?[cC]hunk([0-9]{{1,3}}))?$")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a converter names the packages of one model in one folder, in chunks or whole.
+
+    components   in the order in which they run, with the names of their packages in order; '' is called as the folder
+    walked       the components that run in every step
+    left_out     what is also written and has no part in a plain run, and why
+    beginning    what may stand before a name
+    ending       what may stand behind it, before a chunk's number
+    """
+
+    components: Mapping[str, tuple[str, ...]]
+    walked: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    beginning: str = "(?:.*_)?"
+    ending: str = ""
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        names = [*self.left_out, *(name for names in self.components.values() for name in names)]
+        known = "|".join(sorted(names, key=len, reverse=True))
+        chunk = "(?:_?[cC]hunk_?([0-9]{1,3})(?:of[0-9]{1,3})?)?"
+        return re.compile(f"^{self.beginning}({known}){self.ending}{chunk}$")
+
+
+APPLE = Layout(
+    {
+        "text_encoder": ("text_encoder", "TextEncoder"),
+        "text_encoder_2": ("text_encoder_2", "TextEncoder2"),
+        "text_encoder_t5": ("text_encoder_t5", "TextEncoderT5"),
+        "unet": ("unet", "Unet"),
+        "mmdit": ("mmdit", "MultiModalDiffusionTransformer"),
+        "vae_decoder": ("vae_decoder", "VAEDecoder"),
+        "safety_checker": ("safety_checker", "SafetyChecker"),
+    },
+    walked=("unet", "mmdit"),
+    left_out={
+        "vae_encoder": "it runs only where a picture is given",
+        "VAEEncoder": "it runs only where a picture is given",
+        "control-unet": "it runs in place of the plain one where a ControlNet does",
+        "ControlledUnet": "it runs in place of the plain one where a ControlNet does",
+        "refiner": "it takes over the last steps where it is used",
+        "UnetRefiner": "it takes over the last steps where it is used",
+    },
+)
+"""Stable Diffusion, as packages and compiled."""
+WHISPERKIT = Layout(
+    {"mel": ("MelSpectrogram",), "audio_encoder": ("AudioEncoder",), "text_decoder": ("TextDecoder",)},
+    left_out={"TextDecoderContextPrefill": "it stands for the first tokens of the decoder where it is used"},
+)
+ANEMLL = Layout({"": ("embeddings", "FFN_PF", "FFN", "lm_head")}, ending="(?:_lut[0-9]+)?")
+"""A language model whose packages all run for each token."""
+SAM = Layout(
+    {"image_encoder": ("ImageEncoder",), "prompt_encoder": ("PromptEncoder",), "mask_decoder": ("MaskDecoder",)},
+    beginning=".*",
+    ending="(?:FLOAT[0-9]+)?",
+)
+LAYOUTS = (APPLE, WHISPERKIT, ANEMLL, SAM)
 
 
 @dataclass(frozen=True)
@@ -84,10 +123,10 @@ def candidates_in(paths: Sequence[Path], given: Mapping[str, Sequence[Path]]) ->
     walked: list[str] = []
     for path in paths:
         for component, listed in _listed(path, notes):
-            apple = _by_apples_names(listed, notes)
-            walked += [name for name in apple if name in WALKED]
-            for name, each in (apple or {component: listed}).items():
-                components.setdefault(name, []).extend(each)
+            told, every_step = _by_layout(listed, notes)
+            walked += every_step
+            for name, each in (told or {component: listed}).items():
+                components.setdefault(name or component, []).extend(each)
     for component, own in given.items():
         for path in own:
             for _, listed in _listed(path, notes):
@@ -176,29 +215,35 @@ def _failing(error: PackageError) -> Callable[[], list[Stage]]:
     return read
 
 
-def _by_apples_names(listed: Sequence[Candidate], notes: list[str]) -> dict[str, list[Candidate]]:
-    """Components of one folder, if its names are those of Apple's converter: at least two of its components."""
-    found: dict[str, list[tuple[int, Candidate]]] = {}
-    dropped, others = [], []
-    for each in listed:
-        met = _APPLE.match(each.name)
-        if met is None:
-            others.append(each)
-        elif met[1] in LEFT_OUT:
-            dropped.append(f"{each.path.name} is left out: {LEFT_OUT[met[1]]}; --component NAME=PATH takes it in")
+def _by_layout(listed: Sequence[Candidate], notes: list[str]) -> tuple[dict[str, list[Candidate]], list[str]]:
+    """Components of one folder in order, and which run every step, if all its names are those of a known layout."""
+    for layout in LAYOUTS:
+        names = {
+            name: (component, at) for component, names in layout.components.items() for at, name in enumerate(names)
+        }
+        met = [(each, found) for each in listed if (found := layout.pattern.match(each.name))]
+        if len(met) == len(listed) and len({names[found[1]] for _, found in met if found[1] in names}) >= 2:
+            break
+    else:
+        return {}, []
+    placed: dict[str, list[tuple[int, int, Candidate]]] = {}
+    dropped = []
+    for each, found in met:
+        if found[1] in layout.left_out:
+            why = layout.left_out[found[1]]
+            dropped.append(f"{each.path.name} is left out: {why}; --component NAME=PATH takes it in")
         else:
-            component = next(name for name, names in APPLE.items() if met[1] in names)
-            found.setdefault(component, []).append((int(met[2] or 0), each))
-    if len(found) < 2 or others:
-        return {}
-    for component, several in found.items():
-        if len(several) > 1 and any(number == 0 for number, _ in several):
-            notes += [f"{each.path.name} is left out: it is beside its own chunks" for n, each in several if n == 0]
-            found[component] = [(number, each) for number, each in several if number]
+            component, at = names[found[1]]
+            placed.setdefault(component, []).append((at, int(found[2] or 0), each))
+    for component, several in placed.items():
+        chunked = {at for at, number, _ in several if number}
+        whole = [each for at, number, each in several if at in chunked and not number]
+        notes += [f"{each.path.name} is left out: it is beside its own chunks" for each in whole]
+        placed[component] = [place for place in several if place[2] not in whole]
     notes += dropped
-    return {
-        name: [each for _, each in sorted(found[name], key=lambda pair: pair[0])] for name in APPLE if name in found
-    }
+    ordered = {name: sorted(placed[name], key=lambda place: place[:2]) for name in layout.components if name in placed}
+    components = {name: [each for _, _, each in places] for name, places in ordered.items()}
+    return components, [name for name in components if name in layout.walked]
 
 
 def _snapshot(path: Path) -> Path:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ondevice_sora.profiles.blocks import ComputeUnits
 from ondevice_sora.profiles.models.model import Precision
 from ondevice_sora.runtime.coreml.package.errors import PackageError
-from ondevice_sora.runtime.coreml.package.package import Constant, Operation, Package
+from ondevice_sora.runtime.coreml.package.package import Constant, Function, Operation, Package
 from ondevice_sora.runtime.coreml.package.types import DTYPE_BITS, FLOATS, TensorType
 
 COMPRESSED = "constexpr_"
@@ -107,8 +107,19 @@ def is_filler(constant: Constant) -> bool:
     return values.size > 1 and bool((values == values[0]).all())
 
 
+def _uses_in_unpacking(function: Function) -> dict[str, set[str]]:
+    """By which inputs operations that unpack weights read each value: a table that is itself unpacked, by `lut`."""
+    uses: dict[str, set[str]] = {}
+    for operation in function.walk():
+        for name, given in operation.inputs.items() if operation.type.startswith(COMPRESSED) else ():
+            for argument in given:
+                uses.setdefault(argument.name, set()).add(name)
+    return uses
+
+
 def _unique(packages: Sequence[Package]) -> list[tuple[Constant, Operation | None, str]]:
-    """Each tensor of weights once, with the operation that unpacks it and by which input.
+    """Each tensor of weights once, with the operation that unpacks it and by which input; none for what a table or a
+    scale is unpacked from.
 
     Weights are what is in the weight file, and short vectors of floats, which conversion leaves in the program.
     """
@@ -123,11 +134,14 @@ def _unique(packages: Sequence[Package]) -> list[tuple[Constant, Operation | Non
             found.setdefault(("", id(constant)), (constant, unpacking, name))
 
     for function in (function for package in packages for function in package.functions.values()):
+        uses = _uses_in_unpacking(function)
         for operation in function.walk():
             unpacking = operation if operation.type.startswith(COMPRESSED) else None
+            own = {use for output in operation.outputs if unpacking for use in uses.get(output.name, ())}
+            is_table = bool(own) and own.isdisjoint(PAYLOADS)
             for name, arguments in operation.inputs.items():
                 for argument in arguments:
-                    note(argument, unpacking, name)
+                    note(argument, unpacking, "" if is_table else name)
             for name, constant in operation.attributes.items():
                 note(constant, unpacking, name)
         for output in function.outputs:

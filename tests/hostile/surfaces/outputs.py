@@ -130,7 +130,7 @@ SHOWING = {
     "plan show": "plan show plan.yaml",
     "plan schema": "plan schema",
     "plan explain": "plan explain plan.yaml",
-    "plan search": "plan search --model plan.yaml --seconds 1",
+    "plan search": "plan search --plan plan.yaml --seconds 1",
     "profile list": "profile list",
     "profile show": "profile show iphone15pro",
     "validate published": "validate published",
@@ -344,9 +344,9 @@ def folders() -> Iterator[Input]:
             "a report": f"{SIMULATE} --report out.html",
             "a trace": f"{SIMULATE} --trace out.json",
             "a sweep": "plan sweep grid.yaml -o other.csv --processes 1",
-            "validate host": "validate host --out host --plans 1 --rounds 1 --width 32 --depth 1",
+            "validate host": "validate host -o host --plans 1 --rounds 1 --width 32 --depth 1",
             "a store": "profile capture --store blocks --width 32 --depth 1 -o host.yaml",
-            "a state": "plan search --model plan.yaml --seconds 1 --state state2.json",
+            "a state": "plan search --plan plan.yaml --seconds 1 --state state2.json",
         }.items():
             yield Input(
                 f"{name} in a folder that may not be written",

@@ -135,7 +135,7 @@ def _imported(work: Path) -> None:
         os.chdir(before)
 
 
-SEARCH = "plan search --model plan.yaml --seconds 1 --state state.json"
+SEARCH = "plan search --plan plan.yaml --seconds 1 --state state.json"
 
 
 def states() -> Iterator[Input]:

@@ -19,8 +19,8 @@ def test_the_answer_comes_first(trace: Trace, killed: Trace) -> None:
     said = words(render([trace]))
     head = said.partition("Total time")[0]
     assert head.endswith(
-        "Simulated Toy phone toy Fits toy plan The generation takes 27.0 s; the footprint peaks at 610 MB, 390 MB "
-        "below the limit of 1.00 GB. "
+        "Simulated Toy phone toy Fits toy plan One generation takes 27.0 s. Memory peaks at 610 MB, 390 MB below the "
+        "limit of 1.00 GB. "
     )
     assert "Would be killed" in words(render([killed])).partition("Killed after")[0]
 

@@ -44,7 +44,7 @@ def test_the_plan_found_stands_beside_the_others(shown: Shown) -> None:
         "published, −5.00 s fitted, +15.0 s estimated.\n"
         "100 s (25 %) faster than reference app; seconds saved by figures: +30.0 s\n"
         "published, +50.0 s fitted, +20.0 s estimated.\n"
-        "budget  3.00 GB, given with --memory\n"
+        "budget  3.00 GB, given with --budget\n"
         "doubt   how probable it is that the limit, which nobody knows exactly, lies\n"
         "        below the peak: every run is then killed, else none\n"
         "bound   4 min 55 s: no plan within the budget is faster; the plan found is at\n"

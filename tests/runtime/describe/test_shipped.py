@@ -13,6 +13,7 @@ pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from ondevice_sora.base.errors import UserError
@@ -175,6 +176,22 @@ def test_a_folder_of_a_pipeline_is_described_whole(pipeline: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_pipeline_that_a_picture_leads_reads_one_token(tmp_path: Path) -> None:
+    unet = {"_class_name": "UNetSpatioTemporalConditionModel", "num_frames": 3, **SVD}
+    vae = {"_class_name": "AutoencoderKLTemporalDecoder", **SVD_DECODER}
+    index = {"image_encoder": ["transformers", "CLIPVisionModelWithProjection"],
+             "unet": ["diffusers", unet["_class_name"]], "vae": ["diffusers", vae["_class_name"]]}  # fmt: skip
+    for name, config in (("unet", unet), ("vae", vae)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps(config))
+    (tmp_path / "model_index.json").write_text(json.dumps(index))
+    one, asked_for, more = (
+        describe(Request(ConfiguredModel(str(tmp_path)), Shape(128, 128, 3), 1, tokens)) for tokens in (None, 1, 9)
+    )
+    assert [component.name for component in one.components] == [DENOISER, DECODER]
+    assert total(one.components[0]) == total(asked_for.components[0]) < total(more.components[0])
+
+
 def test_branches_in_turn_do_the_work_of_a_batch_with_fewer_activations(pipeline: Path) -> None:
     batch, in_turn = (
         by_name(describe(msgspec.structs.replace(asked(pipeline), guidance=how)))["denoiser"]
@@ -242,7 +259,132 @@ def test_networks_that_do_not_ship_are_described_too(config: dict[str, Any], tmp
     assert total(component) > 0
 
 
+SVD = {
+    "block_out_channels": [32, 64], "layers_per_block": 1, "cross_attention_dim": 16, "num_attention_heads": [2, 2],
+    "down_block_types": ["CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"],
+    "up_block_types": ["UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"],
+    "addition_time_embed_dim": 32, "projection_class_embeddings_input_dim": 96,
+}  # fmt: skip
+SVD_DECODER = {
+    "block_out_channels": [32, 32, 32, 32], "latent_channels": 4, "down_block_types": ["DownEncoderBlock2D"] * 4,
+    "layers_per_block": 1,
+}  # fmt: skip
+WHISPER = {
+    "d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 2,
+    "decoder_attention_heads": 2, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64, "vocab_size": 100, "pad_token_id": 1,
+    "bos_token_id": 2, "eos_token_id": 2, "decoder_start_token_id": 2, "max_source_positions": 20,
+}  # fmt: skip
+
+
+def ones(*size: int) -> torch.Tensor:
+    return torch.ones(*size)
+
+
+def tokens(*size: int) -> torch.Tensor:
+    return torch.ones(*size, dtype=torch.long)
+
+
+@pytest.mark.parametrize(
+    ("config", "frames", "given"),
+    [
+        (
+            {
+                "_class_name": "MochiTransformer3DModel",
+                "num_layers": 2,
+                "num_attention_heads": 2,
+                "attention_head_dim": 16,
+                "pooled_projection_dim": 24,
+                "text_embed_dim": 32,
+                "time_embed_dim": 16,
+            },
+            9,
+            lambda: {
+                "hidden_states": ones(1, 12, 3, 16, 16),
+                "encoder_hidden_states": ones(1, 16, 32),
+                "timestep": ones(1),
+                "encoder_attention_mask": ones(1, 16),
+            },
+        ),
+        (
+            {
+                "_class_name": "ZImageTransformer2DModel",
+                "n_layers": 2,
+                "n_refiner_layers": 1,
+                "dim": 64,
+                "n_heads": 2,
+                "n_kv_heads": 2,
+                "cap_feat_dim": 24,
+                "axes_dims": [8, 12, 12],
+            },
+            1,
+            lambda: {"x": [ones(16, 1, 16, 16)], "t": ones(1), "cap_feats": [ones(16, 24)]},
+        ),
+        (
+            {
+                "_class_name": "DiTTransformer2DModel",
+                "num_layers": 2,
+                "num_attention_heads": 2,
+                "attention_head_dim": 16,
+                "sample_size": 16,
+            },
+            1,
+            lambda: {"hidden_states": ones(1, 4, 16, 16), "timestep": tokens(1), "class_labels": tokens(1)},
+        ),
+        (
+            {"_class_name": "UNetSpatioTemporalConditionModel", **SVD},
+            3,
+            lambda: {
+                "sample": ones(1, 3, 8, 16, 16),
+                "timestep": ones(1),
+                "encoder_hidden_states": ones(1, 16, 16),
+                "added_time_ids": ones(1, 3),
+            },
+        ),
+        (
+            {"_class_name": "AutoencoderKLTemporalDecoder", **SVD_DECODER},
+            3,
+            lambda: {"z": ones(3, 4, 16, 16), "num_frames": 3},
+        ),
+        (
+            {"architectures": ["WhisperModel"], **WHISPER},
+            1,
+            lambda: {"input_features": ones(1, 80, 40), "decoder_input_ids": tokens(1, 16)},
+        ),
+        (
+            {"architectures": ["WhisperForConditionalGeneration"], **WHISPER},
+            1,
+            lambda: {"input_features": ones(1, 80, 40), "decoder_input_ids": tokens(1, 16)},
+        ),
+    ],
+    ids=lambda value: value.get("_class_name") or value["architectures"][0] if isinstance(value, dict) else "",
+)
+@pytest.mark.filterwarnings("ignore:In CPU autocast")
+def test_networks_with_inputs_of_their_own_are_those_of_torchs_counter(
+    config: dict[str, Any], frames: int, given: Any, tmp_path: Path
+) -> None:
+    """The whole network, with numbers and on the CPU, beside what is described without."""
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config))
+    (component,) = describe(Request(ConfiguredModel(str(path)), Shape(128, 128, frames), 1, 16)).components
+    (described,) = pipeline_config(str(path), tmp_path).components.values()
+    network = made(described)
+    learned = sum(parameter.numel() for parameter in network.parameters())
+    network.to_empty(device="cpu")
+    for each in (*network.parameters(), *network.buffers()):
+        each.data.fill_(1)
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
+        network.decode(**given()) if component.name == DECODER else network(**given())
+    assert total(component) == pytest.approx(counter.get_total_flops(), rel=0.01)
+    if component.name != DECODER:
+        assert sum(unit.parameters for unit in component.units) == learned
+
+
 @pytest.mark.parametrize(("config", "shape", "message"), [
+    ({"_class_name": "LTX2VideoTransformer3DModel", "num_layers": 1}, TINY, "makes sound beside pictures"),
+    ({"_class_name": "StableCascadeUNet"}, TINY, "'timestep_ratio', of which nothing is known"),
+    ({"_class_name": "Kandinsky5Transformer3DModel", "num_visual_blocks": 1, "num_text_blocks": 1}, TINY,
+     "has no 'pooled_projection_dim'"),
     ({"_class_name": "WanTransformer4DModel"}, TINY, "no model of the class 'WanTransformer4DModel'"),
     ({"_class_name": "os.system"}, TINY, "'os.system' is no class"),
     ({"_class_name": "DDIMScheduler"}, TINY, "no model of the class 'DDIMScheduler'"),

@@ -80,9 +80,7 @@ def test_fewer_steps_are_proposed_where_no_grid_is_known_and_none_was_chosen():
 
 def test_a_search_is_named_where_it_saves_more_than_any_single_change(tmp_path):
     first = searched("app-256-all")[0]
-    assert first.command == (
-        "ondevice-sora plan search --model app-256-all --device iphone15pro --memory 2.72GB -o best.yaml"
-    )
+    assert first.command == ("ondevice-sora plan search app-256-all --device iphone15pro --budget 2.72GB -o best.yaml")
     assert first.keys == [] and f"first {SEARCHED} plans" in first.reason
     others = [one for one in told("app-256-all") if one.quality is None]
     assert first.saved_s > 1.1 * max(one.saved_s for one in others)

@@ -232,7 +232,7 @@ def test_no_plan_is_found_that_is_in_more_doubt_than_was_accepted(tmp_path: Path
             answer, plan = find_plan_for(loaded, [setting], budget, seconds=2.0, budgets=2, most_doubt=most)
         except UserError as error:
             refused += 1
-            assert error.where in ("--max-kill-share", "--memory"), error
+            assert error.where in ("--max-kill-share", "--budget"), error
             continue
         prepared = ready(plan, model_of(loaded), setting)
         assert kill_risk(prepared, prepared.play(is_limited=False)) <= most, seed
@@ -248,7 +248,7 @@ def test_what_a_larger_footprint_would_give_is_shown_with_its_doubt(capsys) -> N
 
     from ondevice_sora.commands.main import main
 
-    search = ["plan", "search", "--model", "opensora-192", "--memory", "3.3GB", "--seconds", "3", "--json"]
+    search = ["plan", "search", "--plan", "ours-192", "--budget", "3.3GB", "--seconds", "3", "--json"]
     assert main(search) == 0
     answer = json.loads(capsys.readouterr().out)
     found, larger = answer["rows"][:2]

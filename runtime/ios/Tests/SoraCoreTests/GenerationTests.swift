@@ -115,6 +115,32 @@ struct GenerationTests {
         #expect(spans.count == 1 + 3 * 3 + 2 + 3)  // one of a visit
     }
 
+    /// As when iOS refuses the GPU in the background: the first branch's result is not computed with again.
+    @Test func aRunThatIsDoneAgainGoesOnWithTheBranchItFailedAt() throws {
+        let video = ToyVideo(takesTurns: true)
+        let expected = try generated(video).writer.frames
+        let export = try video.export(scratch.path)
+        let gate = Gate()
+        let backend = ToyBackend(
+            before: { action, number, _ in
+                guard action == .run, number == 4 else { return }  // the middle block, for the second branch
+                gate.pass()
+                throw ToyBackend.Failure(description: "not in the background")
+            }, compute: ToyVideo.compute)
+        let writer = ToyWriter()
+        let generation = try Generation(export, backend: backend, meter: ToyMeter())
+        let asked = try request(export)
+        let isOver = onThread { _ = try generation.run(asked, to: writer) }
+        gate.waitUntilReached()
+        generation.pause()
+        gate.open()
+        generation.resume()
+        #expect(isOver() == nil)
+        #expect(writer.frames == expected)
+        let calls = backend.calls.filter { $0.package == "denoiser.1.mlpackage" && $0.action == .run }
+        #expect(calls.map(\.failed) == [false, true] + [Bool](repeating: false, count: 5))
+    }
+
     @Test func tailsAreChosenByShape() throws {
         let (_, _, backend, _) = try generated(ToyVideo())
         let decoding = backend.calls.filter { $0.action == .run && $0.package.hasPrefix("decoder") }

@@ -233,7 +233,7 @@ def test_memory_figures_of_a_harness_are_taken_over(connected, capsys):
     failed = {**ended, "app_ended": False}
     Path("memory.json").write_text(json.dumps(data | {"baseline_bytes": [100], "failures": [ended, failed]}))
     capsys.readouterr()
-    assert main([*CAPTURE, "-o", "phone.yaml", "--memory", "memory.json"]) == 0
+    assert main([*CAPTURE, "-o", "phone.yaml", "--memory-capture", "memory.json"]) == 0
     assert "note: memory figures of a block that was not captured: another second" in capsys.readouterr().err
     profile, _ = load_profile("phone.yaml")
     assert profile.measurements[0].resident_bytes.value == 1000
@@ -244,7 +244,7 @@ def test_memory_figures_of_a_harness_are_taken_over(connected, capsys):
     assert [(kill.first_unit, kill.action) for kill in profile.kills] == [("a", "load")]
     data["model"] = "other"
     Path("memory.json").write_text(json.dumps(data))
-    assert main([*CAPTURE, "-o", "phone.yaml", "--memory", "memory.json"]) == 2
+    assert main([*CAPTURE, "-o", "phone.yaml", "--memory-capture", "memory.json"]) == 2
     assert "the memory figures are of model 'other', not 'blocks'" in capsys.readouterr().err
 
 

@@ -48,6 +48,39 @@ def test_compiled_names_of_apples_converter(tmp_path):
     assert [component for component, _ in names(found)] == ["text_encoder", "text_encoder_2", "unet", "vae_decoder"]
 
 
+def test_whisperkits_three_packages_are_three_components_in_the_order_in_which_they_run(tmp_path):
+    found = find_packages(
+        [many(tmp_path / "whisper", "AudioEncoder", "MelSpectrogram", "TextDecoder", "TextDecoderContextPrefill")]
+    )
+    assert names(found) == [
+        ("mel", "MelSpectrogram"), ("audio_encoder", "AudioEncoder"), ("text_decoder", "TextDecoder"),
+    ]  # fmt: skip
+    assert [note.partition(":")[0] for note in found.notes] == ["TextDecoderContextPrefill.mlpackage is left out"]
+
+
+def test_anemlls_chunks_are_one_component_from_the_embeddings_to_the_head(tmp_path):
+    parts = (
+        "llama_FFN_PF_lut6_chunk_02of02",
+        "llama_FFN_PF_lut6_chunk_01of02",
+        "llama_lm_head_lut6",
+        "llama_embeddings",
+    )
+    found = find_packages([many(tmp_path / "llama", *parts)])
+    assert names(found) == [("llama", parts[3]), ("llama", parts[1]), ("llama", parts[0]), ("llama", parts[2])]
+
+
+def test_apples_sam_is_three_components(tmp_path):
+    parts = [f"SAM2_1Tiny{part}FLOAT16" for part in ("MaskDecoder", "PromptEncoder", "ImageEncoder")]
+    found = find_packages([many(tmp_path / "sam", *parts)])
+    assert [component for component, _ in names(found)] == ["image_encoder", "prompt_encoder", "mask_decoder"]
+
+
+def test_one_name_of_a_layout_or_a_foreign_one_beside_it_is_no_layout(tmp_path):
+    assert names(find_packages([many(tmp_path / "one", "AudioEncoder")])) == [("one", "AudioEncoder")]
+    found = find_packages([many(tmp_path / "mixed", "AudioEncoder", "Other", "TextDecoder")])
+    assert {component for component, _ in names(found)} == {"mixed"}
+
+
 def test_other_names_in_one_folder_are_one_component(tmp_path):
     found = find_packages([many(tmp_path / "llm", "embed", "chunk1", "chunk2", "unet")])
     assert {component for component, _ in names(found)} == {"llm"}

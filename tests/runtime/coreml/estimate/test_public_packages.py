@@ -309,16 +309,16 @@ PUBLIC = {
     "Whisper, WhisperKit": Public(
         audio.whisperkit,
         {
-            "whisperkit MelSpectrogram main": floats16(
+            "mel MelSpectrogram main": floats16(
                 66 * 64 + 8 * 33, matmul=linear(100, 33, 8), convolution=conv(100, 1, 66, 64)
             ),
-            "whisperkit AudioEncoder main": floats16(
+            "audio_encoder AudioEncoder main": floats16(
                 8 * 16 * 3 + 16 + 16 * 16 * 3 + 16 + 50 * 16 + 4 * 16 + 4 * 256 + 16 + 2 * 16 * 64 + 64 + 16 + 2,
                 matmul=layer_products(50, 16, 64),
                 attention=attended(50, 50, 16),
                 convolution=conv(100, 8, 16, 3) + conv(50, 16, 16, 3),
             ),
-            "whisperkit TextDecoder main": floats16(
+            "text_decoder TextDecoder main": floats16(
                 60 * 16 + 24 * 16 + 4 * 272 + 4 * 256 + 16 + 4 * 16 + 2,
                 matmul=6 * linear(1, 16, 16) + 2 * linear(50, 16, 16) + linear(1, 16, 60),
                 attention=attended(1, 24, 16) + attended(1, 50, 16),
@@ -469,20 +469,20 @@ PUBLIC = {
     "SAM 2.1, Apple's three packages": Public(
         vision.sam,
         {
-            "sam SAM2_1TinyImageEncoderFLOAT16 main": floats16(
+            "image_encoder SAM2_1TinyImageEncoderFLOAT16 main": floats16(
                 3 * 16 * 49 + 16 + layer(16, 32) + 2 * 16 + 16 * 24 + 24 + 24 * 16 + 16,
                 matmul=layer_products(64, 16, 32) + linear(64, 16, 24) + linear(16, 24, 16),
                 attention=4 * attended(16, 16, 16),
                 convolution=conv(64, 3, 16, 49),
             ),
-            "sam SAM2_1TinyMaskDecoderFLOAT16 main": floats16(
+            "mask_decoder SAM2_1TinyMaskDecoderFLOAT16 main": floats16(
                 4 * 16 + layer(16, 32, 16) + 4 * 272 + 16 * 8 * 4 + 8 + 16 * 8 + 8 + 16 * 8 + 8 + 16 * 4 + 4,
                 matmul=layer_products(6, 16, 32) + crossing_products(6, 16, 16, 16) + crossing_products(16, 16, 6, 16)
                 + linear(64, 16, 8) + linear(4, 16, 8) + linear(1, 16, 4),
                 attention=attended(6, 6, 16) + 2 * attended(6, 16, 16) + linear(4, 8, 64),
                 convolution=conv(16, 16, 8, 4),
             ),
-            "sam SAM2_1TinyPromptEncoderFLOAT16 main": floats16(2 * 8 + 4 * 16, matmul=linear(2, 2, 8)),
+            "prompt_encoder SAM2_1TinyPromptEncoderFLOAT16 main": floats16(2 * 8 + 4 * 16, matmul=linear(2, 2, 8)),
         },
         is_slow=True,
     ),
@@ -560,7 +560,7 @@ def test_a_public_package_is_counted_as_by_hand(tmp_path, name):
         if flops is not None and "lstm" not in counted[unit].operations:  # which PyTorch does not count
             assert counted[unit].flops == flops
         stored = sum(payloads(file) for file in block.path.rglob("weight.bin"))
-        assert stored <= weights[unit].stored_bytes <= stored + 100, "short vectors lie in the program"
+        assert stored <= weights[unit].stored_bytes <= stored + 256, "short vectors lie in the program"
         assert is_same_compiled(block, public, tmp_path / f"{number}.mlmodelc"), unit
     described = describe(find_packages([folder], None, public.choices), *load_profile("iphone15pro"), name=name)
     assert all(row.functions[0].run_s > 0 for row in described.estimate.packages)

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("coremltools")
 
-from worlds.coreml_packages import Writer
+from worlds.coreml_packages import Writer, set_type
 
 from ondevice_sora.runtime.coreml.package.reading import read_package
 from ondevice_sora.runtime.coreml.package.weights import PAYLOADS, weights_of
@@ -89,6 +89,27 @@ def test_each_way_of_storing_weights(tmp_path, unpacking, tensors, precision, ze
     assert found.stored_bytes == sum(num_bytes for _, _, num_bytes in tensors.values())
     assert found.held_bytes(2.0)["cpu_and_gpu"] == 2 * COUNT
     assert found.held_bytes(2.0)["cpu_and_ne"] == found.stored_bytes
+
+
+def test_a_table_that_is_compressed_itself_is_no_weight(tmp_path):
+    """A palette of 64 entries in int8, as a palette is stored that was quantised after: two operations unpack it."""
+    writer = Writer()
+    writer.input("x", "fp16", (2, COLUMNS))
+    indices = writer.weight("indices", np.zeros((ROWS, COLUMNS * 6 // 8), np.uint8), "uint8")
+    writer.weights[64 + 4 : 64 + 8] = (13).to_bytes(4, "little")  # the code of uint6 in the weight file
+    for message in (indices.outputs[0].type, indices.attributes["val"].type):
+        message.Clear()
+        set_type(message, "uint6", (ROWS, COLUMNS))
+    writer.weight("table", np.zeros((1, 1, 64, 1), np.int8), "int8")
+    writer.weight("scale", np.ones((1, 1, 1, 1), np.float16), "fp16")
+    writer.operation("constexpr_blockwise_shift_scale", "lut", "fp16", (1, 1, 64, 1), data="table", scale="scale")
+    writer.operation("constexpr_lut_to_dense", "w", "fp16", (ROWS, COLUMNS), indices="indices", lut="lut")
+    writer.operation("linear", "y", "fp16", (2, ROWS), x="x", weight="w")
+    writer.outputs("y")
+    found = weights_of([read_package(writer.save(tmp_path / "net.mlpackage"))])
+    assert (found.parameters, found.compressed_count, found.precision) == (COUNT, COUNT, "int6")
+    assert found.stored_bytes == COUNT * 6 // 8 + 64 + 2
+    assert found.held_bytes(2.0)["cpu_and_gpu"] == 2 * COUNT
 
 
 def test_every_compressed_form_of_the_installed_coremltools_has_its_payload_here():

@@ -108,18 +108,8 @@ public final class Generation: Sendable {
         let rate = Tensor(floats: [Float(sampling.fps)], shape: [1])
         var steps: [Sampler.Step] = []
         while let time = sampler.time {
-            let times = [Float](repeating: Float(time), count: batch)
-            let latent = Tensor(floats: Self.repeated(sampler.latent, batch), shape: [batch] + sampling.latentShape)
-            let written = try driver.play(
-                Edges.denoiser,
-                captions.map { caption in
-                    inputs(
-                        Edges.denoiser,
-                        [
-                            "latent": latent, "timestep": Tensor(floats: times, shape: [batch]), "fps": rate,
-                            "caption": caption, "text_mask": masks,
-                        ])
-                })
+            let given = ["fps": rate, "text_mask": masks]
+            let written = try driver.play(Edges.denoiser, states(sampler.latent, time, captions, given))
             let velocity = try written.flatMap { try floats("velocity", of: $0) }
             guard let step = sampler.take(velocity: velocity) else {
                 throw TensorError(what: "the denoiser's velocity has another size than its latent")
@@ -130,6 +120,19 @@ public final class Generation: Sendable {
         }
         driver.endEarly(Edges.denoiser)
         return (sampler.latent, steps)
+    }
+
+    /// What the denoiser is given, for every caption: one latent at one time, and what is `given` always.
+    private func states(_ values: [Float], _ time: Double, _ captions: [Tensor], _ given: [String: Tensor])
+        -> [[String: Tensor]]
+    {
+        let (batch, shape) = (export.manifest.sampling.batch, export.manifest.sampling.latentShape)
+        let latent = Tensor(floats: Self.repeated(values, batch), shape: [batch] + shape)
+        let times = Tensor(floats: [Float](repeating: Float(time), count: batch), shape: [batch])
+        return captions.map { caption in
+            let own = ["latent": latent, "timestep": times, "caption": caption]
+            return inputs(Edges.denoiser, given.merging(own) { $1 })
+        }
     }
 
     private func decode(_ latent: [Float], to writer: any FrameWriter) throws {
