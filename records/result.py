@@ -109,6 +109,7 @@ class Result(msgspec.Struct, frozen=True):
     start           what the app had done before, see Plan.start
     generations     all generations if several in a row were asked for; the rest of the result is of the first
     cautions        what must be known before believing it: figures that nobody knows, what Core ML may do instead
+    unpriced        components of which nobody has given the operations of some blocks: the times are too short
     residents       what stays in memory between passes, by component
     peak            what makes up needed_bytes; null in a trace of an earlier version
     """
@@ -140,6 +141,7 @@ class Result(msgspec.Struct, frozen=True):
     start: Line = "first"
     generations: list[Generation] = []
     cautions: list[Line] = []
+    unpriced: list[Line] = []
     residents: list[Residents] = []
     peak: Peak | None = None
 

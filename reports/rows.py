@@ -192,13 +192,16 @@ def verdict(trace: Trace) -> Verdict:
         spare = trace.limit_bytes - trace.peak_bytes
         room = f"{format_bytes(spare)} below the limit" if spare >= 0 else f"{format_bytes(-spare)} over the limit"
         verbs = ("takes", "peaks") if simulated else ("took", "peaked")
+        more = "much longer than " if result is not None and result.unpriced else ""
         sentence = (
-            f"One generation {verbs[0]} {took}. Memory {verbs[1]} at {format_bytes(trace.peak_bytes)}, {room} of "
+            f"One generation {verbs[0]} {more}{took}. Memory {verbs[1]} at {format_bytes(trace.peak_bytes)}, {room} of "
             f"{format_bytes(trace.limit_bytes)}."
         )
     sureness = None if result is None else _risk_sentence(result.kill_share)
     if kill is not None:
         return Verdict(True, "Would be killed" if simulated else "Killed", sentence, sureness)
+    if result is not None and result.unpriced:
+        return Verdict(False, "Fits, but its time is not known", sentence, sureness)
     if result is not None and any(row.falls_back for row in result.blocks):
         return Verdict(False, "Fits, not on the Neural Engine", sentence, sureness)
     return Verdict(False, "Fits" if simulated else "Completed", sentence, sureness)
@@ -212,7 +215,7 @@ def _risk_sentence(share: float) -> str:
 
 def bounds_sentence(trace: Trace) -> str | None:
     """'Best possible 8 min 36 s; with no overlap 11 min 07 s.'; None of a measurement."""
-    if trace.result is None:
+    if trace.result is None or trace.result.unpriced:
         return None
     bounds = trace.result.bounds
     best, worst = format_seconds(bounds.lower_s), format_seconds(bounds.sequential_s)
@@ -221,7 +224,7 @@ def bounds_sentence(trace: Trace) -> str | None:
 
 def interval_sentence(trace: Trace) -> str | None:
     """'Likely between 9 min 42 s and 10 min 46 s (90 %).'; None where the figures have no spread."""
-    if trace.result is None or trace.result.interval_s is None:
+    if trace.result is None or trace.result.interval_s is None or trace.result.unpriced:
         return None
     low, high = trace.result.interval_s
     return f"Likely between {format_seconds(low)} and {format_seconds(high)} (90 %)."
@@ -265,7 +268,9 @@ def facts(trace: Trace) -> list[Fact]:
 
 def interval_text(trace: Trace) -> str | None:
     """'likely 17 min 10 s to 20 min 30 s (90 %)', or None where the figures have no spread."""
-    return None if trace.result is None else _interval(trace.result.interval_s)
+    if trace.result is None or trace.result.unpriced:
+        return None
+    return _interval(trace.result.interval_s)
 
 
 def _interval(seconds: tuple[float, float] | None) -> str | None:
@@ -373,7 +378,7 @@ def mark_rows(trace: Trace) -> list[tuple[Mark, float]]:
 
 def saved_share(trace: Trace) -> float | None:
     """The part of the possible saving that a run realises: 1 at the lower bound, 0 where every load is waited for."""
-    if trace.result is None:
+    if trace.result is None or trace.result.unpriced:
         return None
     bounds = trace.result.bounds
     possible = bounds.sequential_s - bounds.lower_s

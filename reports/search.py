@@ -17,17 +17,14 @@ from ondevice_sora.profiles.figures import MARKS, Mark
 from ondevice_sora.records.search import BudgetPoint, Explanation, PlannedRow, Planning, Reason
 
 ENDINGS = {
-    "optimum": "every plan was tried: this is the optimum",
-    "converged": "no plan one step away is faster",
-    "time": "stopped by the time limit",
-    "interrupted": "interrupted: the best so far",
+    "optimum": "every plan was tried, and none is faster",
+    "converged": "no single change to the plan found makes it faster",
+    "time": "stopped when the time was up",
+    "interrupted": "interrupted; this is the best so far",
 }
 
 
-DOUBT = (
-    "how probable it is that the limit, which nobody knows exactly, lies below the peak: every run is then killed, "
-    "else none"
-)
+RISK = "of being killed; iOS publishes no limit, and the app's own use is not known exactly"
 
 
 NEXT_BEST = "next-best plans, one thing changed"
@@ -43,13 +40,22 @@ ROW_MEANINGS = {
 """Rows of the table by what their names begin with."""
 
 
+SURE = (
+    "Sure: the share of draws of the costs, which are not known exactly, in which a change is faster or slower as told."
+)
+SAME_S = 5e-7
+
+
 class Change(NamedTuple):
-    """The plan found with one thing changed, in words; what is not known is an empty text."""
+    """The plan found with one thing changed, in words; what is not known is an empty text.
+
+    sure   in how many of the draws of the costs it is faster or slower as `saves` says
+    """
 
     title: str
     saves: str
     peak: str
-    faster: str
+    sure: str
 
 
 def devices_of(planning: Planning) -> list[str]:
@@ -101,18 +107,23 @@ def row_meanings(rows: Sequence[PlannedRow]) -> list[tuple[str, str]]:
 
 def change_of(reason: Reason) -> Change:
     """In words, each quantity in the unit that suits it."""
-    peak = reason.peak_change_bytes
+    peak, saved, share = reason.peak_change_bytes, reason.saved_s, reason.better_share
+    time = ""
+    if saved is not None:
+        written = format_seconds(abs(saved))
+        time = "same" if abs(saved) < SAME_S else f"{written} {'faster' if saved > 0 else 'slower'}"
+    sure = "" if share is None or saved is None or time == "same" else format_percent(share if saved > 0 else 1 - share)
     return Change(
         title=f"{reason.title} ({reason.note})" if reason.note else reason.title,
-        saves="" if reason.saved_s is None else saved_text(reason.saved_s),
+        saves=time,
         peak="" if peak is None else "same" if peak == 0 else format_change(peak, format_bytes),
-        faster="" if reason.better_share is None else format_percent(reason.better_share),
+        sure=sure,
     )
 
 
 def flip_lines(explanation: Explanation) -> list[str]:
     """Which conclusions the spread of the costs could reverse."""
-    return explanation.flips or ["No conclusion above flips in more than one draw in ten."]
+    return explanation.flips or ["All of this holds in at least 9 of 10 draws of the costs."]
 
 
 def above_optimum(gap: float | None) -> str:
@@ -133,20 +144,22 @@ def budget_cells(point: BudgetPoint) -> tuple[str, str, str, str, str, str]:
 
 
 def gap_lines(planning: Planning) -> list[tuple[str, str]]:
-    """The budget, what doubt means, the bound, and how the search ended: a word and what there is to say."""
+    """The budget, what risk means, the best possible, and how the search ended: a word and what there is to say."""
     several = len(devices_of(planning)) > 1
-    bound = "1 (each device's bound)" if several else format_seconds(planning.bound)
+    best = "1, relative to each device's best possible time" if several else format_seconds(planning.bound)
     plans = format_count(planning.num_evaluated, "plan")
+    possible = "there was no time to work out what is possible"
+    if planning.gap is not None:
+        far = (
+            "the plan found reaches it"
+            if planning.gap < 5e-4
+            else f"the plan found is {above_optimum(planning.gap)} slower"
+        )
+        possible = f"{best} within this budget; {far}"
     return [
         ("budget", f"{format_bytes(planning.budget_bytes)}, {planning.budget_source}"),
-        ("doubt", DOUBT),
-        (
-            "bound",
-            f"{bound}: no plan within the budget is faster; the plan found is {above_optimum(planning.gap)} above the "
-            "optimum"
-            if planning.gap is not None
-            else "there was no time for one",
-        ),
+        ("risk", RISK),
+        ("best possible", possible),
         (
             "search",
             f"{plans} in {format_seconds(planning.search_s)}; {ENDINGS[planning.ending]}",

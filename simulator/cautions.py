@@ -12,6 +12,7 @@ from ondevice_sora.simulator.core_ai import core_ai_cautions
 from ondevice_sora.simulator.engine import Outcome
 from ondevice_sora.simulator.prepare import Prepared
 from ondevice_sora.simulator.risk import spread_at
+from ondevice_sora.simulator.unpriced import unpriced_caution
 
 MOST_KILLS = 3
 """So many blocks at which the app was ended are named."""
@@ -21,7 +22,9 @@ WIDE = 0.3
 
 def cautions(prepared: Prepared, outcome: Outcome) -> list[str]:
     """Sentences, the most telling first; none for a plan that is priced by what is known."""
+    unpriced = unpriced_caution(prepared)
     return [
+        *([unpriced] if unpriced else []),
         *_kills(prepared, outcome),
         *_refused(prepared),
         *_first_loads(prepared),

@@ -26,7 +26,10 @@ from ondevice_sora.simulator.holdings import kept_of, peak_of, residents_of
 from ondevice_sora.simulator.interval import measured_share, spread_of
 from ondevice_sora.simulator.prepare import Prepared, Setting, asked, prepare
 from ondevice_sora.simulator.risk import kill_risk
+from ondevice_sora.simulator.unpriced import unpriced_components
 
+FITTED_MODELS = ("opensora",)
+"""Models whose published totals the costs are fitted to: what these contradict each other in concerns nobody else."""
 MEASURED = 0.999
 """A total of which more was measured rests on nothing else."""
 
@@ -135,6 +138,7 @@ def simulation_of(
         evaluated=plan.evaluated_steps(),
         start=plan.start,
         cautions=cautions(prepared, unlimited),
+        unpriced=list(unpriced_components(prepared)),
         residents=residents_of(prepared.schedule, prepared.costs),
         peak=peak_of(prepared.schedule, prepared.costs, prepared.machine, unlimited.peak),
     )
@@ -265,7 +269,8 @@ def _notes(prepared: Prepared) -> list[str]:
         notes.append(f"No figures of this device: those of {source} scaled by the ratio of published peaks.")
     if profile.fit is not None and measured_share(prepared) < MEASURED:
         notes.append("Costs are fitted to published totals of another app run, not captured on a phone.")
-        notes.extend(profile.fit.contradictions)
+        if plan.model in FITTED_MODELS:
+            notes.extend(profile.fit.contradictions)
     if setting.is_thermal and profile.costs.thermal.contained:
         notes.append(
             "Thermal derating was asked for, although the fitted figures come from runs of minutes and contain it."

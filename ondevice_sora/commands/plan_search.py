@@ -271,6 +271,8 @@ def _which_phones(options: argparse.Namespace, models: list[str], devices: list[
     from ondevice_sora.plans.schema import load_plan
     from ondevice_sora.simulator.core_ai import assumptions
     from ondevice_sora.simulator.ladder import ladder
+    from ondevice_sora.simulator.prepare import model_of
+    from ondevice_sora.simulator.unpriced import unpriced_in
 
     unused = (
         "budget", "memory_limit", "entitlement", "evaluations", "steps", "quality", "output", "pareto", "front",
@@ -291,7 +293,9 @@ def _which_phones(options: argparse.Namespace, models: list[str], devices: list[
             kill_share=row.kill_share,
         )
 
-    found = ladder(models[0], devices_of(devices), attempt, assumptions(load_plan(models[0]).plan))
+    loaded = load_plan(models[0])
+    notes = [*filter(None, [unpriced_in(model_of(loaded).model)]), *assumptions(loaded.plan)]
+    found = ladder(models[0], devices_of(devices), attempt, notes)
     return show_ladders([found], as_json=options.json)
 
 

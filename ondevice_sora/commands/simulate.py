@@ -137,13 +137,15 @@ def _which_phones(options: argparse.Namespace, names: list[str], devices: list[s
     refuse_without_effect(options, unused, "with several devices", "Leave it out, or name one device.")
     from ondevice_sora.simulator.core_ai import assumptions
     from ondevice_sora.simulator.ladder import ladder, simulated
+    from ondevice_sora.simulator.prepare import model_of
+    from ondevice_sora.simulator.unpriced import unpriced_in
 
     def tried(loaded: LoadedPlan) -> Ladder:
         return ladder(
             loaded.plan.name,
             devices_of(devices),
             lambda device, rung: simulated(loaded, device.key, rung, options.os, options.thermal),
-            assumptions(loaded.plan),
+            [*filter(None, [unpriced_in(model_of(loaded).model)]), *assumptions(loaded.plan)],
         )
 
     return show_ladders([tried(loaded) for loaded in _loaded(names[0], options)], as_json=options.json)

@@ -30,3 +30,7 @@ def csv_text(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     writer.writerow(heads)
     writer.writerows(rows)
     return stream.getvalue()
+
+
+def csv_download(stem: str, heads: Sequence[str], rows: Iterable[Sequence[object]]) -> Download:
+    return Download(f"{stem}.csv", f"data:text/csv;charset=utf-8,{quote(csv_text(heads, rows), safe=SAFE)}")

@@ -23,8 +23,8 @@ from ondevice_sora.reports.page.sections import letter, run_color
 from ondevice_sora.reports.page.templating import page
 from ondevice_sora.reports.rows import kept_share
 from ondevice_sora.reports.search import (
-    DOUBT,
     NEXT_BEST,
+    RISK,
     budget_cells,
     devices_of,
     gap_lines,
@@ -105,7 +105,7 @@ def render_search(report: SearchReport) -> str:
         figures={**figures(traces), "pareto": _pareto(report, rows), "tornado": tornado(report.chosen)},
         **content(traces, explanation),
         report=report,
-        doubt=DOUBT,
+        risk=RISK,
         devices=devices,
         sentence=_sentence(planning, rows),
         meanings=row_meanings(rows),

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from ondevice_sora.base.units import format_bytes, format_percent, format_probability, format_seconds
+from ondevice_sora.base.units import (
+    TimeUnit,
+    format_bytes,
+    format_change,
+    format_count,
+    format_percent,
+    format_probability,
+    format_seconds,
+    time_unit,
+)
 from ondevice_sora.profiles.figures import Mark
 from ondevice_sora.records.search import Explanation, FrontPoint, PlannedRow, Planning, RefusedVariant, VariantPoint
 from ondevice_sora.reports.search import (
+    SURE,
     budget_cells,
     changes,
     devices_of,
@@ -17,12 +28,13 @@ from ondevice_sora.reports.search import (
     rests_on,
     rows_of,
     saved_by_mark,
-    saved_text,
 )
 from ondevice_sora.reports.terminal.console import table_console
 from ondevice_sora.reports.terminal.table import numbers, print_facts, print_table, text
 
 MARKS_SHOWN: tuple[Mark, ...] = ("fitted", "estimated")
+SAME = 5e-4
+"""Relative: less is no difference."""
 SHOWN = 12
 """Points of a front that are printed; the JSON has them all."""
 
@@ -31,17 +43,18 @@ def print_planning(plannings: dict[str, Planning]) -> None:
     """Print the plans found beside the others, by model, in one table; then what each search comes to."""
     console = table_console()
     every = [row for planning in plannings.values() for row in planning.rows]
-    components = list(dict.fromkeys(name for row in every for name in row.component_s))
-    heads = ["total", *components, "peak", "packages", "doubt", "found saves", *MARKS_SHOWN]
+    units = _units(every)
+    heads = [f"total, {units.total.name}", *(f"{name}, {unit.name}" for name, unit in units.components.items())]
+    heads += ["peak", "packages", "risk", f"found saves, {units.saved.name}", *MARKS_SHOWN]
     risks = [planning.risk for planning in plannings.values() if planning.risk is not None]
     if risks:
-        heads.append(f"at {format_percent(risks[0])}")
+        heads.append(f"at {format_percent(risks[0])}, {units.quantile.name}")
     lines: list[list[str]] = []
     for model, planning in plannings.items():
         for device in devices_of(planning):
             rows = rows_of(planning, device)
-            lines += [[f"{model} on {device}"], *(_cells(row, rows[0], components) for row in rows)]
-    title = "simulated; fitted, estimated: seconds saved that rest on such figures"
+            lines += [[f"{model} on {device}"], *(_cells(row, rows[0], units) for row in rows)]
+    title = "simulated; last columns: how much of the saving comes from fitted or estimated figures"
     print_table(console, [*text("plan"), *numbers(*heads)], lines, title)
     for model, planning in plannings.items():
         console.print()
@@ -53,17 +66,39 @@ def print_planning(plannings: dict[str, Planning]) -> None:
         print_facts(console, gap_lines(planning))
 
 
-def _cells(row: PlannedRow, found: PlannedRow, components: list[str]) -> list[str]:
-    cells = [f"  {plan_name(row)}", format_seconds(row.total_s)]
-    cells += [format_seconds(row.component_s[name]) if name in row.component_s else "" for name in components]
+class _Units(NamedTuple):
+    """One unit a column."""
+
+    total: TimeUnit
+    components: dict[str, TimeUnit]
+    saved: TimeUnit
+    quantile: TimeUnit
+
+
+def _units(rows: list[PlannedRow]) -> _Units:
+    names = dict.fromkeys(name for row in rows for name in row.component_s)
+    totals = [row.total_s for row in rows]
+    return _Units(
+        time_unit(max(totals)),
+        {name: time_unit(max(row.component_s.get(name, 0.0) for row in rows)) for name in names},
+        time_unit(max(totals) - min(totals)),
+        time_unit(max(row.quantile_s or 0.0 for row in rows)),
+    )
+
+
+def _cells(row: PlannedRow, found: PlannedRow, units: _Units) -> list[str]:
+    cells = [f"  {plan_name(row)}", units.total.write(row.total_s)]
+    for name, unit in units.components.items():
+        cells.append(unit.write(row.component_s[name]) if name in row.component_s else "")
     cells += [format_bytes(row.peak_bytes), str(row.num_packages), format_probability(row.kill_share)]
     if row is found:
         cells += [""] * (1 + len(MARKS_SHOWN))
     else:
         saved = saved_by_mark(row, found)
-        cells += [saved_text(each) for each in (sum(saved.values()), *(saved.get(mark, 0.0) for mark in MARKS_SHOWN))]
+        told = (sum(saved.values()), *(saved.get(mark, 0.0) for mark in MARKS_SHOWN))
+        cells += [format_change(each, units.saved.write) for each in told]
     if row.quantile_s is not None:
-        cells.append(format_seconds(row.quantile_s))
+        cells.append(units.quantile.write(row.quantile_s))
     return cells
 
 
@@ -73,9 +108,15 @@ def gain_lines(rows: list[PlannedRow]) -> list[str]:
     lines = []
     for other in others:
         saved = other.total_s - found.total_s
-        word = "faster" if saved >= 0 else "slower"
-        line = f"{format_seconds(abs(saved))} ({format_percent(abs(saved) / other.total_s)}) {word} than {other.name}"
-        lines.append(f"{line}; seconds saved by figures: {rests_on(saved_by_mark(other, found))}.")
+        share = format_percent(abs(saved) / other.total_s)
+        if abs(saved) < SAME * other.total_s:
+            lines.append(f"As fast as {other.name}.")
+            continue
+        by_mark = {mark: each for mark, each in saved_by_mark(other, found).items() if abs(each) >= SAME * abs(saved)}
+        word = "faster" if saved > 0 else "slower"
+        lines.append(
+            f"{format_seconds(abs(saved))} ({share}) {word} than {other.name}; saved by figures: {rests_on(by_mark)}."
+        )
     return lines
 
 
@@ -83,7 +124,7 @@ def print_front(planning: Planning) -> None:
     """Print the front of the budgets searched, and those of all plans tried, thinned, if there is a choice."""
     console = table_console()
     console.print()
-    heads = ("budget", "total", "peak", "doubt", "above the optimum", "packages")
+    heads = ("budget", "total", "peak", "risk", "above the optimum", "packages")
     print_table(console, numbers(*heads), list(map(budget_cells, planning.memory_front)), "fastest plans by budget")
     for title, points in (
         ("all plans tried, by storage", planning.storage_front),
@@ -111,7 +152,7 @@ def print_variants(found: Sequence[VariantPoint | RefusedVariant], title: str) -
     is_chosen = bool(free) or any(point.branches for point in found)
     is_known = any(point.estimated_db is not None for point in points)
     quality = ["quality"] if is_known else []
-    heads = ["evaluations", "total", *quality, "peak", "doubt", "above the optimum", *MARKS_SHOWN]
+    heads = ["evaluations", "total", *quality, "peak", "risk", "above the optimum", *MARKS_SHOWN]
     rows = [
         [
             *([_chosen(point, free)] if is_chosen else []),
@@ -130,14 +171,16 @@ def print_variants(found: Sequence[VariantPoint | RefusedVariant], title: str) -
     print_table(console, [*(text("chosen") if is_chosen else []), *numbers(*heads)], rows)
     for each in found:
         if isinstance(each, RefusedVariant):
-            chosen = ", ".join(filter(None, [f"{each.evaluations} evaluations", _chosen(each, free)]))
-            console.print(f"refused: {chosen}: {each.reason}")
+            chosen = ", ".join(filter(None, [format_count(each.evaluations, "evaluation"), _chosen(each, free)]))
+            console.print(f"No plan fits with {chosen}: {each.reason}.")
     if any(point.precision for point in points):
-        console.print("What a precision costs in quality was not measured.")
+        console.print("Not measured: what these precisions do to the picture.")
     if is_known:
-        console.print("quality: estimated distance of the latents to those of all steps")
+        console.print("Quality: how near the latents are estimated to come to those of all steps.")
     elif len({point.evaluations for point in points}) > 1:
-        console.print("What fewer evaluations cost in quality was not measured on this model; `steps plan` can.")
+        console.print(
+            "Not measured on this model: what fewer evaluations do to the picture. `ondevice-sora steps plan` can."
+        )
 
 
 def _chosen(point: VariantPoint | RefusedVariant, names: list[str]) -> str:
@@ -160,22 +203,26 @@ def thinned(points: list[FrontPoint]) -> list[FrontPoint]:
 def print_explanation(explanation: Explanation) -> None:
     """Print what a plan's time goes to, what each thing is worth, and what could be otherwise."""
     console = table_console()
+    console.print(f"{explanation.plan} on {explanation.device} · simulated")
     console.print(
-        f"{explanation.plan} on {explanation.device} · simulated\n"
-        f"{format_seconds(explanation.total_s)}, at least {format_seconds(explanation.bound_s)} for any plan within "
-        f"{format_bytes(explanation.budget_bytes)}; peak {format_bytes(explanation.peak_bytes)}\n"
+        f"One generation takes {format_seconds(explanation.total_s)}; best possible within "
+        f"{format_bytes(explanation.budget_bytes)} {format_seconds(explanation.bound_s)}. Memory peaks at "
+        f"{format_bytes(explanation.peak_bytes)}."
     )
+    console.print()
+    unit = time_unit(max((row.total_s for row in explanation.components), default=0.0))
     rows = []
     for row in explanation.components:
         seconds = (row.total_s, row.run_s, row.interference_s, row.stall_s, row.other_s, row.load_s, row.reload_s)
-        rows.append([row.component, *(format_seconds(max(0.0, value)) for value in seconds)])
-    heads = numbers("time", "run", "slowed by loads", "stall", "other", "loads", "loaded again")
+        rows.append([row.component, *(unit.write(max(0.0, value)) for value in seconds)])
+    heads = numbers(f"time, {unit.name}", "run", "slowed by loads", "stall", "other", "loads", "loaded again")
     print_table(console, [*text("component"), *heads], rows)
     for row in explanation.components:
-        console.print(f"{row.component}: {row.bounded_by}")
+        console.print(f"{row.component}: {row.bounded_by}.")
     for group, found in changes(explanation).items():
         console.print()
-        print_table(console, [*text(group), *numbers("saves", "peak", "faster in draws")], found)
+        print_table(console, [*text(group), *numbers("time", "peak", "sure")], found)
     console.print()
+    console.print(SURE)
     for line in [*flip_lines(explanation), *explanation.notes]:
         console.print(line)

@@ -12,7 +12,7 @@ from dataclasses import replace as with_fields
 import numpy as np
 from msgspec.structs import replace
 
-from ondevice_sora.base.units import format_bytes, format_percent
+from ondevice_sora.base.units import format_bytes, format_percent, format_seconds
 from ondevice_sora.profiles.costs import Array, figures, replace_figures
 from ondevice_sora.profiles.figures import ByteCount
 from ondevice_sora.profiles.models.model import family
@@ -39,6 +39,7 @@ from ondevice_sora.simulator.search.lower_bound import lower_bound
 from ondevice_sora.simulator.search.moves import moves
 from ondevice_sora.simulator.search.problem import Problem, problem_of
 from ondevice_sora.simulator.search.search import WINDOWS
+from ondevice_sora.simulator.unpriced import unpriced_caution
 
 DRAWS = 40
 MORE_BYTES = 100_000_000
@@ -90,7 +91,11 @@ def explain(prepared: Prepared) -> Explanation:
         components=_components(prepared),
         reasons=reasons,
         flips=_flips(reasons),
-        notes=[*([] if plan.memory.budget is not None else [NO_BUDGET]), *assumptions(plan)],
+        notes=[
+            *filter(None, [unpriced_caution(prepared)]),
+            *([] if plan.memory.budget is not None else [NO_BUDGET]),
+            *assumptions(plan),
+        ],
     )
 
 
@@ -119,15 +124,17 @@ def _components(prepared: Prepared) -> list[ComponentReason]:
     for name, component in component_results(trace).items():
         slowed = max(0.0, component.run_s - alone[name])
         parts = {
-            "its runs": alone[name],
+            "running": alone[name],
             "waiting for loads": component.stall_s,
-            "loads slowing its runs": slowed,
+            "slower runs beside loads": slowed,
         }
         most = max(parts, key=lambda part: parts[part])
         reload_s = again.get(name, 0.0)
         memory = ""
         if reload_s > 0:
-            memory = f"; memory: {format_percent(reload_s / component.load_s)} of its load seconds load a block again"
+            memory = (
+                f"; {format_percent(reload_s / component.load_s)} of its loading loads blocks that it had loaded before"
+            )
         rows.append(
             ComponentReason(
                 component=name,
@@ -138,7 +145,7 @@ def _components(prepared: Prepared) -> list[ComponentReason]:
                 load_s=component.load_s,
                 reload_s=reload_s,
                 other_s=component.total_s - component.run_s - component.stall_s,
-                bounded_by=f"bounded by {most} ({format_percent(parts[most] / component.total_s)}){memory}",
+                bounded_by=f"{format_percent(parts[most] / component.total_s)} of its time is {most}{memory}",
             )
         )
     return rows
@@ -196,16 +203,16 @@ def _next_best(problem: Problem, setting: Setting, total_s: float) -> Iterator[C
                 if scored is None or abs(scored.score - total_s) < max(SAME_S, NEGLIGIBLE * total_s):
                     continue
                 if choice.starts != own.starts:
-                    kind = f"{len(choice.starts)} blocks instead of {len(own.starts)}"
+                    kind = f"{len(choice.starts)} blocks, not {len(own.starts)}"
                     kind = (
                         kind if len(choice.starts) != len(own.starts) else f"a boundary moved at {part.name_of(move)}"
                     )
                     key = "cut"
                 elif choice.prefetch != own.prefetch:
-                    kind, key = f"prefetch {choice.prefetch} instead of {own.prefetch}", "prefetch"
+                    kind, key = f"prefetch {choice.prefetch}, not {own.prefetch}", "prefetch"
                 else:
                     kept = f"{len(choice.keep)} listed blocks" if isinstance(choice.keep, tuple) else choice.keep
-                    kind, key = f"keep {kept} instead of {_keep_name(own.keep)}", "keep"
+                    kind, key = f"keep {kept}, not {_keep_name(own.keep)}", "keep"
                 name = part.component.name
                 if (name, key) not in found or scored.score < found[name, key][0]:
                     found[name, key] = (scored.score, f"{name}: {kind}", choices)
@@ -226,9 +233,9 @@ def _flips(reasons: list[Reason]) -> list[str]:
             continue
         against = 1.0 - reason.better_share if reason.saved_s > 0 else reason.better_share
         if against > DOUBTFUL:
-            says = "saves" if reason.saved_s > 0 else "costs"
+            told, other = ("faster", "slower") if reason.saved_s > 0 else ("slower", "faster")
             lines.append(
-                f"Within the costs' spread this flips in {format_percent(against)} of draws: '{reason.title}' {says} "
-                f"{abs(reason.saved_s):.2f} s."
+                f"Not sure: '{reason.title}' is {format_seconds(abs(reason.saved_s))} {told} here, and {other} in "
+                f"{format_percent(against)} of draws."
             )
     return lines

@@ -39,6 +39,7 @@ from ondevice_sora.simulator.search.search import FINALISTS, Progress, gap_of
 from ondevice_sora.simulator.search.smallest import smallest_budget
 from ondevice_sora.simulator.search.state import Known
 from ondevice_sora.simulator.simulate import mark_shares
+from ondevice_sora.simulator.unpriced import unpriced_caution
 
 NEAR = 0.02
 """Budgets that are nearer to each other, relative to the limit, are not shown beside each other."""
@@ -179,7 +180,7 @@ def find_plan_for(
         ],
         storage_front=list(map(_front_point, front(tried, "stored_bytes"))),
         package_front=list(map(_front_point, front(tried, "num_packages"))),
-        notes=assumptions(loaded.plan),
+        notes=[*filter(None, [unpriced_caution(ready(best, described, settings[0]))]), *assumptions(loaded.plan)],
     )
     return answer, best
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from worlds.answers import explanation, planning
 
 from ondevice_sora.reports.search import (
-    DOUBT,
+    RISK,
     changes,
     flip_lines,
     gap_lines,
@@ -35,9 +35,9 @@ def test_a_plan_over_the_limit_is_called_killed() -> None:
 def test_the_gap_is_told_with_the_budget_and_how_the_search_ended() -> None:
     assert gap_lines(planning()) == [
         ("budget", "3.00 GB, given with --budget"),
-        ("doubt", DOUBT),
-        ("bound", "4 min 55 s: no plan within the budget is faster; the plan found is at most 1.7 % above the optimum"),
-        ("search", "1,234 plans in 1.50 s; no plan one step away is faster"),
+        ("risk", RISK),
+        ("best possible", "4 min 55 s within this budget; the plan found is at most 1.7 % slower"),
+        ("search", "1,234 plans in 1.50 s; no single change to the plan found makes it faster"),
     ]
 
 
@@ -49,11 +49,11 @@ def test_changes_are_grouped_and_what_is_not_known_is_empty() -> None:
         "next-best plans, one thing changed",
     ]
     assert [tuple(change) for change in groups["what each technique is worth"]] == [
-        ("without LPL", "−3 min 00 s", "same", "0.0 %"),
+        ("without LPL", "3 min 00 s slower", "same", "100 %"),
         ("without TDTM (refused: 3.40 GB are needed)", "", "", ""),
     ]
 
 
 def test_where_nothing_flips_that_is_said() -> None:
-    assert flip_lines(explanation(flips=[])) == ["No conclusion above flips in more than one draw in ten."]
-    assert flip_lines(explanation())[0].startswith("Within the costs' spread")
+    assert flip_lines(explanation(flips=[])) == ["All of this holds in at least 9 of 10 draws of the costs."]
+    assert flip_lines(explanation())[0].startswith("Not sure: ")

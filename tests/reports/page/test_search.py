@@ -23,7 +23,7 @@ def test_the_page_says_every_row_change_and_what_if(search_report: SearchReport,
     for part in (
         "5 min 00 s within 3.00 GB",
         "The fastest of 1,234 plans. 25 % faster than the reference app.",
-        "Total, min:s text_encoder, s denoiser, min:s Peak Doubt Packages Found saves, s",
+        "Total, min:s text_encoder, s denoiser, min:s Peak Risk Packages Found saves, s",
         "found 5:00.0 10.0 4:50.0 2.90 GB 5.0 % 4",
         "paper's policy (killed) 5:20.0 10.0 5:10.0 3.20 GB 100 % 8 +20.0",
         "+10.0 published, −5.00 fitted, +15.0 estimated",
@@ -31,10 +31,10 @@ def test_the_page_says_every_row_change_and_what_if(search_report: SearchReport,
         "found 4 blocks, 10 loads",
         "Saves, min:s",
         "100 MB more budget and limit +0:02.5 +100 MB 97 %",
-        "without LPL −3:00.0 same 0.0 %",
+        "without LPL −3:00.0 same 100 %",
         "without TDTM (refused: 3.40 GB are needed)",
         "start the plan that the search began with.",
-        "Search: 1,234 plans in 1.50 s; no plan one step away is faster.",
+        "Search: 1,234 plans in 1.50 s; no single change to the plan found makes it faster.",
     ):
         assert part in said, part
 
@@ -49,7 +49,7 @@ def test_the_chart_holds_the_front_the_plans_and_what_is_one_change_away(search_
     (near,) = pareto["near"]
     assert near["x"] == pytest.approx(2.85)
     assert near["y"] == pytest.approx(300.25 / 60)
-    assert near["told"] == "denoiser: prefetch 2 instead of 1: 5 min 00 s, 2.85 GB"
+    assert near["told"] == "denoiser: prefetch 2, not 1: 5 min 00 s, 2.85 GB"
     assert (pareto["upward"], pareto["budget"]) == ("total time, min", 3.0)
 
 
