@@ -194,6 +194,7 @@ def simulate(
     thermal: bool = False,
     what_ifs: bool = False,
     repeat: int = 1,
+    advice: bool = True,
 ) -> Run:
     """Predict one generation of a plan on a device.
 
@@ -204,6 +205,7 @@ def simulate(
     thermal        apply the device's derating under heat
     what_ifs       also simulate the plan with one thing changed (result.what_ifs); takes several times as long
     repeat         simulate so many generations in a row (result.generations); the run is the first of them
+    advice         also find what to change (result.advice), which takes twice to four times as long: not for many plans
 
     Raises UserError for input that cannot be used.
     """
@@ -220,6 +222,7 @@ def simulate(
         is_thermal=thermal,
         with_what_ifs=what_ifs,
         repeat=repeat,
+        with_advice=advice,
     )
     told = {"memory_limit": memory_limit, "os_version": os_version, "thermal": thermal, "repeat": repeat}
     given = "".join(f", {key}={value!r}" for key, value in told.items() if value not in (None, False, 1))

@@ -48,6 +48,13 @@ def test_a_simulation_is_the_commands(run: sora.Run, capsys: pytest.CaptureFixtu
     assert "'small" in repr(run)
 
 
+def test_advice_may_be_left_out_and_nothing_else_changes() -> None:
+    run = sora.simulate("app-192", memory_limit="900 MB")
+    without = sora.simulate("app-192", memory_limit="900 MB", advice=False)
+    assert run.result.advice != [] and without.result.advice == []
+    assert (without.total_s, without.peak_bytes) == (run.total_s, run.peak_bytes)
+
+
 def test_a_plan_may_be_its_keys(run: sora.Run) -> None:
     assert sora.simulate(KEYS).total_s == run.total_s
     killed = sora.simulate(KEYS, memory_limit="150 MB")

@@ -28,7 +28,9 @@ class Console(rich.console.Console):
     """A console that shows text and obeys none, and whose reader may leave early (head, less) without a failure."""
 
     def __init__(self, file: TextIO | None = None, **settings: Any) -> None:
-        super().__init__(file=as_is(file or sys.stdout), **{"highlight": False, "markup": False, **settings})
+        # force_jupyter: in a notebook rich would show every line by itself, and write nothing to the file
+        ours = {"highlight": False, "markup": False, "force_jupyter": False}
+        super().__init__(file=as_is(file or sys.stdout), **{**ours, **settings})
 
     def on_broken_pipe(self) -> None:
         """Let what is still to be written go nowhere."""
