@@ -30,7 +30,8 @@ DEFINITIONS = {
     "of which the row of half as many says how near it is; missing where that was not made",
     "SSIM": "Wang et al. 2004 (Gaussian window, sigma 1.5, 11 pixels), mean over frames and channels, against the same",
     "adherence": "share of videos in which the reader of frames finds what the prompt asks for; 'all' is shape, colour "
-    "and direction at once",
+    "and direction at once. A colour counts as right if an object of it is seen in at least half of the frames: a clip "
+    "that flickers to another colour for a while still counts",
     "temporal flickering": "VBench: (255 - mean absolute difference of successive frames) / 255, over all videos; "
     "higher is calmer",
     "dynamic degree": "VBench's rule with iterative Lucas-Kanade flow where VBench has RAFT: share of videos in which, "
@@ -39,8 +40,8 @@ DEFINITIONS = {
     "motion": "mean over frames of that flow, in pixels a frame of the 8 a second",
     "gain over fixed": "PSNR above that of a fixed leap with as many network evaluations, interpolated linearly "
     "between the fixed leaps measured",
-    "interval": "95 %: bootstrap over prompts, 2000 resamples; for shares Wilson's interval with the prompts as the "
-    "sample, since two seeds of a prompt are not independent",
+    "interval": "95 %: bootstrap over prompts, 2000 resamples, and none of fewer than six prompts; for shares Wilson's "
+    "interval with the prompts as the sample, since two seeds of a prompt are not independent",
 }
 
 

@@ -33,13 +33,18 @@ class ResidentRow(NamedTuple):
 
 
 class PeakRow(NamedTuple):
-    """A part of the peak: what holds it, of which component, bytes for people and as a number, and which blocks."""
+    """A part of the peak: what holds it, of which component, bytes for people and as a number, and which blocks.
+
+    members   each block of several, and its bytes
+    """
 
     holder: str
     component: str
     size: str
     bytes: int
     blocks: str
+    kind: Holder
+    members: list[tuple[str, int]]
 
 
 def resident_rows(trace: Trace) -> list[ResidentRow]:
@@ -60,6 +65,14 @@ def _resident_row(row: Residents, order: Sequence[str]) -> ResidentRow:
     return ResidentRow(row.component, row.num_passes, told, size, in_short(row.always, order), sometimes)
 
 
+def resident_words(row: ResidentRow) -> str:
+    """'12 of 30 blocks, 1.20 GB: spatial_0..temporal_11 (12 blocks)'."""
+    size = f", {row.size}" if row.size else ""
+    which = f": {row.blocks}" if " of " in row.kept and row.blocks else ""
+    more = f"; {row.sometimes}" if row.sometimes else ""
+    return f"{row.kept}{size}{which}{more}"
+
+
 def peak_rows(trace: Trace) -> list[PeakRow]:
     """The parts of the peak, which add up to it; none if they are not known."""
     result = trace.result
@@ -69,7 +82,18 @@ def peak_rows(trace: Trace) -> list[PeakRow]:
 def _peak_row(part: PeakPart, result: Result) -> PeakRow:
     order = () if part.component is None else blocks_of(result, part.component)
     size = format_bytes(part.bytes)
-    return PeakRow(HOLDERS[part.holder], part.component or "", size, part.bytes, in_short(part.blocks, order))
+    component, blocks = part.component or "", in_short(part.blocks, order)
+    name, members = HOLDERS[part.holder], _members(part, result)
+    return PeakRow(name, component, size, part.bytes, blocks, part.holder, members)
+
+
+def _members(part: PeakPart, result: Result) -> list[tuple[str, int]]:
+    """Of a part of several blocks, what each of them holds; where variants have packages of their own, each its own."""
+    if len(part.blocks) < 2:
+        return []
+    rows = [row for row in result.blocks if row.component == part.component]
+    held = {name: row.resident_bytes for row in rows for name in (row.block, f"{row.block} ({row.variant})")}
+    return [(name, held.get(name, 0)) for name in part.blocks]
 
 
 def peak_moment(peak: Peak) -> str:

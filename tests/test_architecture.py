@@ -1,6 +1,7 @@
 """Who may import whom: simulator, runtime and reports never import each other; heavy packages load only where used."""
 
 import ast
+import re
 import subprocess
 import sys
 
@@ -38,6 +39,21 @@ def test_packages_import_only_what_lies_below_them(package):
         tops = {each[1] for each in parts if each[0] == "ondevice_sora"}
         beyond = (tops & MAY_IMPORT.keys()) - MAY_IMPORT[package] - {package}
         assert not beyond, f"{path.relative_to(ROOT)} imports {beyond}"
+
+
+def test_the_architecture_page_lists_the_folders_in_the_order_in_which_they_may_import():
+    """docs/architecture.md: a row imports from the rows above it only."""
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    table = page.partition("## Folders")[2].partition("## ")[0]
+    rows = [
+        re.findall(r"`(?:ondevice_sora/)?(\w+)/`", line.split("|")[1]) for line in table.splitlines() if "|" in line
+    ]
+    above: set[str] = set()
+    for row in rows:
+        for name in set(row) & MAY_IMPORT.keys():
+            assert MAY_IMPORT[name] <= above, f"{name} may import what stands below it"
+        above |= set(row)
+    assert above >= MAY_IMPORT.keys()
 
 
 ALL = [*FOLDERS.values(), ROOT / "tests", ROOT / "benchmarks"]

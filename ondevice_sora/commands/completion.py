@@ -20,9 +20,9 @@ ASKED = "_ARGCOMPLETE"
 """Of the environment: a shell asks what could follow."""
 EXAMPLES = """
 examples:
-  ondevice-sora completion bash >> ~/.bashrc
-  ondevice-sora completion zsh >> ~/.zshrc
-  ondevice-sora completion fish > ~/.config/fish/completions/ondevice-sora.fish
+  ondevice-sora completion bash   into ~/.bashrc
+  ondevice-sora completion zsh    into ~/.zshrc
+  ondevice-sora completion fish   into ~/.config/fish/completions/ondevice-sora.fish
 """
 
 

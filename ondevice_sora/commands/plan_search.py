@@ -236,10 +236,10 @@ def run_search(options: argparse.Namespace) -> int:
             written_front = _write_front(searched, folder, options.force)
         if answer.ending == "interrupted":
             break
-        if "report" in outputs:
+        if (report := outputs.get(_report_of(model, models))) is not None:
             written = f"the plan found is in {outputs['output']}, " if "output" in outputs else ""
             with interrupts.keeping(f"{written}no report was written{_going_on(options, 'with --force ')}"):
-                _write_report(searched, outputs["report"], options.command)
+                _write_report(searched, report, options.command)
     answers = list(plannings.values())
     if options.json:
         document = answers[0] if len(models) == 1 else {"results": plannings}
@@ -305,12 +305,26 @@ def _outputs(options: argparse.Namespace, models: list[str], devices: list[str])
     asked = {
         name: given for name in defaults if (given := getattr(options, name)) or (name == "report" and given == "")
     }
-    if len(models) > 1 and (asked or options.state):
-        raise UserError("several plans are searched, and one file is asked for", "--plan", "Name one plan.")
+    if len(models) > 1 and (any(asked.values()) or options.state):
+        option = next((f"--{name}" for name in ("output", "pareto", "report") if asked.get(name)), "--state")
+        raise UserError(
+            f"{option} names one file, and {len(models)} plans are searched",
+            mend="Name one plan." if option != "--report" else "Leave the name out: each plan then gets a page.",
+        )
     inputs = [*models, *devices, *([options.state] if options.state else [])]
     outputs = {name: output_path(given, defaults[name], options.force, inputs) for name, given in asked.items()}
+    if "report" in outputs and len(models) > 1:
+        del outputs["report"]
+        for model in models:
+            page = output_path("", f"{Path(model).stem}.search.html", options.force, inputs)
+            outputs[_report_of(model, models)] = page
     distinct(outputs.values())
     return outputs
+
+
+def _report_of(model: str, models: list[str]) -> str:
+    """What the page of a model is called among the outputs."""
+    return "report" if len(models) == 1 else f"report of {model}"
 
 
 def _folder(options: argparse.Namespace, models: list[str]) -> Path | None:
@@ -411,7 +425,7 @@ def run_variants(options: argparse.Namespace, models: list[str], devices: list[s
     which = next(f"--{name.replace('_', '-')}" for name in FREEDOMS if getattr(options, name))
     refuse_without_effect(options, ("pareto", "report", "state"), f"with {which}", "Leave it out.")
     if len(models) > 1:
-        raise UserError("several plans are searched", "--plan", f"Name one with {which}.")
+        raise UserError(f"{which} searches one plan, and {len(models)} are named", "--plan", "Name one of them.")
     counts: Sequence[int] = options.evaluations or ()
     if options.output and options.quality is None and len(counts) > 1:
         mend = "Say how near it must come with --quality, or ask for one number of evaluations."
@@ -421,7 +435,8 @@ def run_variants(options: argparse.Namespace, models: list[str], devices: list[s
     path = Path(options.steps) if options.steps else shipped
     file = read_steps(path) if path is not None else None
     if file is not None and file.model != loaded.plan.model_name:
-        raise UserError(f"grids of the model '{file.model}'; the plan's is '{loaded.plan.model_name}'", str(path))
+        what = f"these grids are of the model '{file.model}', and the plan's model is '{loaded.plan.model_name}'"
+        raise UserError(what, str(path), "Name a file that `ondevice-sora steps plan` made of the plan's model.")
     if options.quality is not None and file is None:
         what = f"nothing is known of the quality of fewer evaluations of '{loaded.plan.model_name}'"
         raise UserError(what, "--quality", "Make a file of planned grids with `steps plan`, and name it with --steps.")

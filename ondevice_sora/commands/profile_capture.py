@@ -52,6 +52,8 @@ def add_capture_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_host_capture(options: argparse.Namespace) -> int:
     """Raises UserError."""
+    from msgspec.structs import replace
+
     from ondevice_sora.base.files.writing import write_yaml
     from ondevice_sora.profiles.profile import profile_data
     from ondevice_sora.reports.terminal.devices import print_profile
@@ -93,7 +95,7 @@ def run_host_capture(options: argparse.Namespace) -> int:
     if options.json:
         print(json_text(profile_data(profile)))
     else:
-        print_profile(profile, profile.hardware)
+        print_profile(replace(profile, name=path.name), profile.hardware)
     wrote(path)
     if busy := profile.conditions.get(BUSY):
         print(f"{busy} Close other programs and capture again for figures of this machine alone.", file=sys.stderr)

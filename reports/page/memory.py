@@ -7,8 +7,8 @@ from typing import NamedTuple
 from ondevice_sora.base.units import TimeUnit, format_bytes, time_unit
 from ondevice_sora.records.memory import Holder
 from ondevice_sora.records.trace import Trace
+from ondevice_sora.reports.memory import PeakRow, peak_rows, resident_rows, resident_words
 from ondevice_sora.reports.page.downloads import csv_text
-from ondevice_sora.reports.peak import PeakRow, peak_rows, residents_text
 from ondevice_sora.reports.rows import BlockGroup, block_groups, block_rows
 from ondevice_sora.reports.timeline import unit_of
 
@@ -24,7 +24,7 @@ COLORS: dict[Holder, str] = {
 
 
 class PeakView(NamedTuple):
-    """`when` says at which moment; `residents` are a component and what of it stays."""
+    """`when` says at which moment, `residents` a component and what of it stays."""
 
     when: str
     rows: list[PeakRow]
@@ -43,8 +43,8 @@ def peak_view(trace: Trace) -> PeakView | None:
     when += f" in step {peak.step}."
     if trace.kill is not None:
         when = f"Were there no limit: {when}"
-    residents = [(row.component, residents_text(row)) for row in result.residents]
-    return PeakView(when, peak_rows(result), peak.bytes, residents)
+    residents = [(row.component, resident_words(row)) for row in resident_rows(trace)]
+    return PeakView(when, peak_rows(trace), peak.bytes, residents)
 
 
 class Blocks(NamedTuple):

@@ -62,7 +62,7 @@ def render_quality(results: Evaluation, folder: Path) -> str:
     return page(
         "quality.html",
         title=f"LPL and TDTM measured: {results.plan}",
-        assets=("quality.css", "lines.js"),
+        assets=("quality.css", "lines.js", "player.js"),
         figures={"plane": _plane(results, groups) if is_charted else None},
         results=results,
         sample=sample_text(results),
@@ -75,6 +75,7 @@ def render_quality(results: Evaluation, folder: Path) -> str:
         published_columns=("Technique", "Place", *PUBLISHED_HEADINGS),
         published_cells=[(each, published_cells(each, results)) for each in published_quality().techniques],
         another_model=ANOTHER_MODEL,
+        has_few_prompts=any(row.psnr_db.value is not None and row.psnr_db.low is None for row in results.rows),
         strips=_strips(results, folder),
     )
 

@@ -97,15 +97,28 @@ def figures(traces: list[Trace]) -> dict[str, Any]:
     components = component_names(traces)
     longest_s = max(max(trace.total_s, trace.kill.time_s if trace.kill is not None else 0.0) for trace in traces)
     unit = time_unit(longest_s)
-    size = format_bytes(max(trace.peak_bytes for trace in traces)).split()[1]
+    drawn = [_figures_of(trace, index, components, unit) for index, trace in enumerate(traces)]
+    size = format_bytes(max(_most_drawn(each) for each in drawn)).split()[1]
     return {
         "time": unit.name,
         "size": {"name": size, "bytes": parse_bytes(f"1 {size}")},
         "components": components,
         "lanes": list(LANE_NAMES.values()),
         "holders": [{"key": key, "name": name} for key, name in HOLDERS.items()],
-        "traces": [_figures_of(trace, index, components, unit) for index, trace in enumerate(traces)],
+        "traces": drawn,
     }
+
+
+def _most_drawn(figures: dict[str, Any]) -> int:
+    """The most bytes that are held in a run's chart of memory."""
+    memory, measured = figures["memory"], figures["measured"]
+    held: list[int] = [
+        0,
+        *memory["total"],
+        *memory.get("mapped", ()),
+        *([] if measured is None else [measured["peak"]]),
+    ]
+    return max(held)
 
 
 def _figures_of(trace: Trace, index: int, components: list[str], unit: TimeUnit) -> dict[str, Any]:

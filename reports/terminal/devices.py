@@ -15,6 +15,9 @@ from ondevice_sora.reports.rows import UNITS
 from ondevice_sora.reports.terminal.console import Console, table_console
 from ondevice_sora.reports.terminal.table import numbers, print_facts, print_table, text
 
+UNBOUNDED = 1e17
+"""Bytes a second from which on a rate stands for work that takes no time."""
+
 
 def print_catalogue(devices: Sequence[Device]) -> None:
     """One line per device: key, name, chip, memory and what one app may use of it."""
@@ -97,9 +100,11 @@ def _spread(figure: Figure) -> str:
 def show_value(name: str, value: float) -> str:
     """A figure with its unit, which its name carries: '1.45 GB/s' for read_bytes_per_s."""
     if name.endswith("bytes_per_s"):
-        return f"{format_bytes(value)}/s"
-    if name.endswith(("flops_per_s", "ops_per_s")):
-        return f"{value / 1e12:.3g} T/s"
+        return "no limit" if value >= UNBOUNDED else f"{format_bytes(value)}/s"
+    if name.endswith("flops_per_s"):
+        return f"{value / 1e12:.3g} TFLOP/s"
+    if name.endswith("ops_per_s"):
+        return f"{value / 1e12:.3g} TOP/s"
     if name.endswith("held_bytes"):
         return f"{value:g} B"
     if name.endswith("_bytes"):

@@ -16,7 +16,7 @@ from ondevice_sora.records.metrics import busy_shares
 from ondevice_sora.records.result import Result
 from ondevice_sora.records.trace import Trace
 from ondevice_sora.reports.advice import AdviceRow, advice_rows
-from ondevice_sora.reports.memory import ResidentRow, peak_moment, peak_rows, resident_rows
+from ondevice_sora.reports.memory import ResidentRow, peak_moment, peak_rows, resident_rows, resident_words
 from ondevice_sora.reports.rows import (
     LANE_NAMES,
     STARTS,
@@ -161,7 +161,10 @@ def _print_facts(console: Console, trace: Trace) -> None:
             *_limit_lines(trace),
             ("busy", told),
             *([] if result is None else _result_lines(trace, result)),
-            *[("" if at else "resident", _resident_line(row)) for at, row in enumerate(_stays(trace))],
+            *[
+                ("" if at else "resident", f"{row.component}: {resident_words(row)}")
+                for at, row in enumerate(_stays(trace))
+            ],
         ],
     )
 
@@ -195,14 +198,6 @@ def _result_lines(trace: Trace, result: Result) -> list[tuple[str, str]]:
 def _stays(trace: Trace) -> list[ResidentRow]:
     """The components of which something can stay or does: others are run through once."""
     return [row for row in resident_rows(trace) if row.size or row.sometimes or row.num_passes > 1]
-
-
-def _resident_line(row: ResidentRow) -> str:
-    """'denoiser: 12 of 30 blocks, 1.20 GB: spatial_0..temporal_11 (12 blocks)'."""
-    size = f", {row.size}" if row.size else ""
-    which = f": {row.blocks}" if " of " in row.kept and row.blocks else ""
-    more = f"; {row.sometimes}" if row.sometimes else ""
-    return f"{row.component}: {row.kept}{size}{which}{more}"
 
 
 def _print_memory(console: Console, trace: Trace) -> None:

@@ -59,6 +59,7 @@ def print_table(
     """Print a table, in as many parts as the console's width makes necessary. Rows may end early."""
     filled = [[*map(printable, row), *[""] * (len(columns) - len(row))] for row in rows]
     sized = [_sized(column, [row[at] for row in filled], is_first=at == 0) for at, column in enumerate(columns)]
+    sized = [column for at, column in enumerate(sized) if at == 0 or column.widest]  # no marks in a column of marks
     if title is not None:
         console.print(title, style="italic")
     unfolded = [column._replace(least=column.widest) if column.is_number else column for column in sized]
@@ -89,6 +90,7 @@ def _sized(column: Column, cells: list[str], *, is_first: bool) -> _Sized:
         return _Sized(heading, True, cells, widest, min(widest, max(longest, _longest_word(heading))))
     widest = max(longest, cell_len(heading))
     if is_first:
+        widest = max(widest, 1)
         return _Sized(heading, False, cells, widest, widest)
     word = _longest_word(" ".join((heading, *cells)))
     return _Sized(heading, False, cells, widest, min(widest, max(min(word, LONGEST_WORD), LEAST_TEXT)))

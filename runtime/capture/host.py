@@ -50,6 +50,13 @@ MATMUL_SIDE = 1024
 COPY_BYTES = 1 << 28
 DEVICE = "host"
 KINDS = (ALONE, BESIDE, KEPT, PROBE)
+TOLD = {
+    ALONE: "loads and runs in turn",
+    BESIDE: "loads beside runs",
+    KEPT: "blocks that stay loaded",
+    PROBE: "working memory",
+}
+"""What a run of each kind measures, for people."""
 KINDS_TIMED = len(KINDS) - 1
 
 
@@ -68,7 +75,7 @@ def capture(
             for number in range(rounds):
                 for name in trials:
                     if on_trial is not None:
-                        on_trial(f"round {number + 1} of {rounds}: {name}{attempt}")
+                        on_trial(f"round {number + 1} of {rounds}: {TOLD[name]}{attempt}")
                     trials[name].append(capture_trial(store, name, folder, threads))
             found = samples_of(store, trials)
             if not found.impossible_rates():

@@ -23,8 +23,8 @@ def word_ids(document: WordsDocument) -> Callable[[str], list[int]]:
         words = [word for word in text.translate(spaces).split(" ") if word]
         unknown = [word for word in words if word not in document.words]
         if unknown:
-            near = difflib.get_close_matches(unknown[0], document.words, n=1)
-            hint = f"Did you mean {near[0]!r}? " if near else ""
+            near = [close for word in unknown for close in difflib.get_close_matches(word, document.words, n=1)]
+            hint = f"Did you mean {', '.join(map(repr, dict.fromkeys(near)))}? " if near else ""
             raise UserError(
                 f"the model does not know {', '.join(map(shorten, dict.fromkeys(unknown)))}",
                 mend=f"{hint}It knows: {', '.join(document.words)}.",

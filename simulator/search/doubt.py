@@ -40,8 +40,8 @@ def held_to(most: float, within: Within, progress: Progress | None = None, secon
     best = _first(most, _searched(problem, low, within.best, progress, seconds))
     if best is None:
         raise UserError(
-            f"no plan was found that is above the limit with a probability of {format_probability(most)} at most, not "
-            f"even within {format_bytes(low)}",
+            f"every plan found, down to {format_bytes(low)}, has a risk of being killed of more than "
+            f"{format_probability(most)}",
             "--max-kill-share",
             "Allow more, give the app the entitlement in the plan, or make a smaller video.",
         )

@@ -47,7 +47,7 @@ class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def fingerprint(plan: Plan, settings: Sequence[Setting]) -> str:
     """The same for searches in which every candidate scores the same."""
-    about: list[Any] = [plan_data(plan)]
+    about: list[Any] = [msgspec.to_builtins(plan_data(plan), str_keys=True)]  # probabilities are keyed by steps
     about += [(s.profile, s.device.hardware, s.limit_bytes, s.limit_spread, s.is_thermal) for s in settings]
     return hashlib.sha256(msgspec.json.encode(about, order="deterministic")).hexdigest()
 

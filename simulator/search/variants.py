@@ -14,6 +14,7 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from ondevice_sora.base.errors import UserError, nearest
+from ondevice_sora.base.units import format_count
 from ondevice_sora.plans.schema import BlockEntry, ComponentPlan, LoadedPlan, Lpl, Plan, check_plan, plan_data
 from ondevice_sora.plans.step_file import StepFile, estimated_db
 from ondevice_sora.plans.step_plan import Grid
@@ -118,11 +119,18 @@ def with_evaluations(plan: Plan, evaluations: int, file: StepFile | None) -> Pla
         sampler = replace(plan.sampler, steps=evaluations, grid="even")
     else:
         if evaluations > file.steps:
-            raise UserError(f"{evaluations} evaluations; the grids are of 1 to {file.steps}", "--evaluations")
+            what = f"{evaluations} evaluations were asked for, and the planned grids end at {file.steps}"
+            raise UserError(what, "--evaluations", f"Ask for {file.steps} or fewer, or for even grids of another plan.")
         grid = Grid(indices=file.front[evaluations - 1].indices, denoiser=file.denoiser)
         sampler = replace(plan.sampler, steps=file.steps, grid=grid)
     changed = replace(plan, sampler=sampler, lpl=Lpl())
-    check_plan(changed)
+    try:
+        check_plan(changed)
+    except UserError as error:
+        if error.field is None or not error.field.startswith("$.tdtm"):
+            raise
+        what = f"the plan merges tokens on steps that {format_count(evaluations, 'evaluation')} do not have"
+        raise UserError(what, "--evaluations", "Write `tdtm: {steps: all}` or `none` in the plan.") from None
     return changed
 
 

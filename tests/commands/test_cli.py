@@ -181,7 +181,7 @@ def test_several_plans_lie_beside_each_other_in_one_perfetto_trace(run, here):
 def test_a_report_of_traces_writes_them_for_perfetto_too(run, here):
     run("simulate --plan small.yaml --trace")
     ran = run("ondevice-sora report small.trace.json small.trace.json --perfetto")
-    assert (ran.status, ran.out) == (0, "Wrote small.html\nWrote small.perfetto.json\n")
+    assert (ran.status, ran.err) == (0, "Wrote small.html\nWrote small.perfetto.json\n")
     assert len(processes(here / "small.perfetto.json")) == 2
     assert "the file exists already" in run("ondevice-sora report small.trace.json -o a.html --perfetto small.html").err
 

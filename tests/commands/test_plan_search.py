@@ -73,6 +73,35 @@ def test_plans_of_the_front_are_written_and_simulate_to_what_they_say(tmp_path, 
     assert "the folder is not empty" in capsys.readouterr().err
 
 
+def test_several_models_get_a_page_each(tmp_path, monkeypatch, capsys):
+    """The README's command for two models refused --report."""
+    monkeypatch.chdir(tmp_path)
+    command = ["plan", "search", "--plan", "sd21-512,small", "--seconds", "2", "--report"]
+    assert main(command) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["sd21-512.search.html", "small.search.html"]
+    assert main([*command, "one.html"]) == 2
+    assert "Leave the name out: each plan then gets a page." in capsys.readouterr().err
+
+
+def test_a_plan_whose_leap_is_dynamic_is_searched(tmp_path, capsys):
+    """Its probabilities are keyed by steps: searching it ended in a traceback."""
+    path = tmp_path / "dynamic.yaml"
+    path.write_text(
+        "extends: small\nname: dynamic\nlpl: {mode: dynamic, rule: paper, stop_steps: {17: 0.6, 18: 0.4}}\n"
+    )
+    assert main(["plan", "search", "--plan", str(path), "--seconds", "1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["rows"][0]["name"] == "found"
+
+
+def test_steps_to_merge_on_that_are_not_walked_are_named_as_the_trouble(tmp_path, capsys):
+    path = tmp_path / "late.yaml"
+    path.write_text("extends: ours-256\nname: late\ntdtm: {steps: [0, 20]}\n")
+    assert main(["plan", "search", "--plan", str(path), "--evaluations", "6..7"]) == 2
+    told = capsys.readouterr().err
+    assert "--evaluations: the plan merges tokens on steps that 6 evaluations do not have" in told
+    assert "Write `tdtm: {steps: all}`" in told
+
+
 def test_one_table_holds_several_models(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
     assert main(["plan", "search", "--plan", "ours-192,ours-256", "--seconds", "1"]) == 0
@@ -115,7 +144,7 @@ def test_an_interruption_writes_the_best_so_far(tmp_path, number, status):
     assert ended.returncode == status, ended.stderr
     said = f"interrupted: the best plan so far is in {best}; the same command with --force goes on from {state}"
     assert said in ended.stderr
-    assert "interrupted: the best so far" in ended.stdout
+    assert "interrupted; this is the best so far" in ended.stdout
     assert load_plan(best).plan.name.startswith("found within")
     assert json.loads(state.read_text())["version"] == 1
 
@@ -148,7 +177,7 @@ def test_one_plan_for_several_devices_fits_each(capsys):
         (["--budget", "500 MB"], "smallest budget that works is"),
         (["--budget", "5 GB"], "above the limit of 3.30 GB"),
         (["--device", "iphone15pro", "--one-plan"], "--one-plan has no effect with one device"),
-        (["--plan", "ours-192,ours-256", "-o", "x.yaml"], "several plans are searched, and one file"),
+        (["--plan", "ours-192,ours-256", "-o", "x.yaml"], "--output names one file, and 2 plans are searched"),
         (["--plan", "nothing"], "no ready plan is named 'nothing'"),
     ],
 )
@@ -216,7 +245,7 @@ def test_a_front_of_unknown_quality_has_no_column_for_it(capsys):
     assert main(["plan", "search", "--plan", "ours-192", "--evaluations", "8..9", "--seconds", "2"]) == 0
     shown = capsys.readouterr().out
     assert "evaluations" in shown and " quality " not in shown.splitlines()[2]
-    assert "in quality was not measured on this model" in shown
+    assert "Not measured on this model: what fewer evaluations do" in shown
 
 
 @pytest.mark.parametrize(
@@ -226,7 +255,7 @@ def test_a_front_of_unknown_quality_has_no_column_for_it(capsys):
         (["--evaluations", "8..9", "--pareto"], "--pareto has no effect with --evaluations"),
         (["--evaluations", "8..9", "-o", "x.yaml"], "which plan of the front is to be written?"),
         (["--evaluations", "8..9", "--plan", "ours-256", "--quality", "30"], "nothing is known of the quality"),
-        (["--evaluations", "31", "--plan", "small"], "31 evaluations; the grids are of 1 to 30"),
+        (["--evaluations", "31", "--plan", "small"], "31 evaluations were asked for, and the planned grids end at 30"),
         (["--evaluations", "2", "--plan", "small", "--quality", "999"], "is estimated to come within 999 dB"),
     ],
 )

@@ -40,7 +40,7 @@ def test_a_grid_becomes_a_table_named_after_it(grid, monkeypatch, capsys):
 def test_a_report_is_written_beside_the_table(grid, monkeypatch, capsys):
     monkeypatch.setattr(sweep, "spread", in_this_process)
     assert main(["plan", "sweep", "grid.yaml", "--report"]) == 0
-    assert "Wrote grid.csv\nWrote grid.html" in capsys.readouterr().out
+    assert "Wrote grid.csv\nWrote grid.html" in capsys.readouterr().err
     said = words((grid / "grid.html").read_text())
     assert "Total time by device" in said and "plan sweep grid.yaml --report" in said
     assert main(["plan", "sweep", "grid.yaml", "-o", "other.csv", "--report", "grid.html"]) == 2

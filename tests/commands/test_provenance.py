@@ -71,7 +71,7 @@ def test_the_page_has_the_command_the_plan_to_copy_and_the_profile_s_hash(made: 
 
 
 def test_a_perfetto_trace_has_it_as_metadata(made: Provenance) -> None:
-    other = json.loads(Path("perfetto.json").read_text())["otherData"]
+    other = json.loads(Path("perfetto.json").read_text())["otherData"]["runs"][0]["made"]
     assert (other["command"], other["plan_file"]) == (made.command, PLAN)
     assert other["profile_sha256"] == made.profile_sha256
 

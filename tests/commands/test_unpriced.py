@@ -41,7 +41,7 @@ def here(tmp_path, monkeypatch):
         "simulate --plan plan.yaml",
         "simulate --plan plan.yaml --plan small",
         "simulate --plan plan.yaml --device iphone15pro,iphone16pro",
-        "plan search --model plan.yaml --seconds 1",
+        "plan search plan.yaml --seconds 1",
         "plan explain plan.yaml",
     ],
 )

@@ -1,9 +1,11 @@
 """What stays in memory and what the peak is made of, in words and three figures."""
 
+import pytest
 from msgspec.structs import replace
 
 from ondevice_sora.records.memory import Residents
 from ondevice_sora.reports.memory import in_short, peak_moment, peak_rows, resident_rows
+from ondevice_sora.simulator.simulate import simulate
 
 
 def test_residents_are_counted_by_component(trace):
@@ -41,3 +43,12 @@ def test_variants_in_packages_of_their_own_are_told_apart():
 
 def test_a_measurement_knows_neither(measured):
     assert resident_rows(measured) == peak_rows(measured) == []
+
+
+@pytest.mark.parametrize("name", ["ours-256", "app-256-all", "sd1.5-512"])
+def test_the_blocks_of_a_part_add_up_to_it(name):
+    trace = simulate(name, with_advice=False).trace
+    several = [row for row in peak_rows(trace) if row.members]
+    for row in several:
+        assert sum(size for _, size in row.members) == row.bytes, row.holder
+    assert several or name != "ours-256"

@@ -191,7 +191,6 @@ function memoryFigure(div) {
     if (x.length && end > x[x.length - 1] && end <= view[1] + span / 2) { x.push(end); kept.push(kept[kept.length - 1]); }
     if (memory.mapped && !several) tops.push(memory.mapped.reduce((most, bytes) => Math.max(most, bytes), 0));
     tops.push(kill ? kill.bytes : 0, trace.budget || 0, trace.measured ? trace.measured.peak : 0);
-    if (x.length && !number) data.push({...LINE, name: "at", x, y: x.map(() => 0), line: {width: 0, shape: "hv"}, customdata: x.map(moment)});
     if (x.length) data.push(...(several ? bandOf(color, trace, number, x, kept, 4 * perPixel) : stackOf(color, memory, x, kept)));
     if (trace.measured) data.push(measuredOf(color, trace, number, several, perPixel));
     if (kill) {
@@ -200,6 +199,7 @@ function memoryFigure(div) {
     }
     data.push(...markOf(color, trace, several));
   });
+  if (data.length) data.push(momentsOf(data[0].x));
   const {shapes, annotations, top} = limitLines(color, held);
   layout.shapes.push(...shapes);
   layout.annotations.push(...annotations);
@@ -214,6 +214,8 @@ function memoryFigure(div) {
   return {data, layout};
 }
 const LINE = {type: "scatter", mode: "lines", hovertemplate: "%{customdata}"};
+/* Names the moment in the box that says what is held: the box's own title would be in bare seconds. */
+const momentsOf = x => ({...LINE, name: "at", x, y: x.map(() => 0), line: {width: 0, shape: "hv"}, customdata: x.map(moment)});
 /* What holds memory, stacked, and the total over it. */
 function stackOf(color, memory, x, kept) {
   const held = DATA.holders.filter(({key}) => memory[key].some(v => v > 0)).map(({key, name}) => ({...LINE, name, stackgroup: "all", x,

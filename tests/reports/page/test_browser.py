@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from imageio import v3
 from msgspec.structs import replace
+from worlds.answers import quality_row, results
 from worlds.browser import COLLISIONS, NARROW, WIDE, Page
 
-from ondevice_sora.records.quality import Evaluation
+from ondevice_sora.records.quality import Evaluation, Strip
 from ondevice_sora.records.search import SearchReport
 from ondevice_sora.records.trace import MemorySample, Span, Trace
 from ondevice_sora.reports.page.quality import render_quality
@@ -57,7 +60,7 @@ def test_page_shows_without_a_complaint_or_a_request(
 def test_a_limit_far_above_does_not_flatten_the_curve(page: Page, trace: Trace) -> None:
     page.open([replace(trace, limit_bytes=25 * 10**9)])
     (memory,) = page.plots("memory")
-    assert page.js("return arguments[0].layout.yaxis.range[1]", memory) < 1
+    assert page.js("return arguments[0].layout.yaxis.range[1]", memory) < 1000
     assert "limit 25.0 GB, far above" in memory.text
 
 
@@ -85,7 +88,7 @@ def test_a_sampled_footprint_is_a_line_over_the_ledger(page: Page, trace: Trace,
     assert page.problems() == []
     assert page.js(COLLISIONS) == []
     (memory,) = page.plots("memory")
-    assert page.js(drawn, memory) == [["measured by the system", [0.25, 0.66, 0.09], ["250 MB", "660 MB", "90.0 MB"]]]
+    assert page.js(drawn, memory) == [["measured by the system", [250, 660, 90], ["250 MB", "660 MB", "90.0 MB"]]]
     page.open([trace, sampled], width)
     (memory,) = page.plots("memory")
     assert [name for name, *_ in page.js(drawn, memory)] == ["B, measured"]
@@ -211,6 +214,49 @@ def test_the_chart_of_an_evaluation_joins_the_fixed_leaps(page: Page, evaluation
     (plane,) = page.plots("plane")
     look = "return arguments[0].data.map(t => [t.mode, t.x, t.y, t.error_y.arrayminus])"
     assert page.js(look, plane) == [["lines+markers", [8, 16], [20, 25], [1, 1]], ["markers", [14.5], [25], [1]]]
+
+
+def test_the_labels_of_an_axis_are_the_values_that_they_stand_at(
+    page: Page, evaluation: Evaluation, tmp_path: Path
+) -> None:
+    page.open(render_quality(evaluation, tmp_path))
+    (plane,) = page.plots("plane")
+    ticks = page.js("return arguments[0]._fullLayout.yaxis._vals.map(tick => [tick.x, tick.text])", plane)
+    assert len(ticks) > 2 and all(float(text) == pytest.approx(value) for value, text in ticks)
+
+
+def test_frames_are_played_one_after_the_other_until_stopped(page: Page, tmp_path: Path) -> None:
+    picture = np.full((8, 28, 3), 255, np.uint8)  # three frames of 8 by 8, with lines of 2 between
+    for number, level in enumerate((0, 100, 200)):
+        picture[:, 10 * number : 10 * number + 8] = level
+    v3.imwrite(tmp_path / "strip.png", picture, plugin="pillow", extension=".png")
+    page.open(render_quality(results(quality_row("full"), strips=(Strip("full", "a", 0, "strip.png"),)), tmp_path))
+    shown = "return document.querySelector('canvas').getContext('2d').getImageData(4, 4, 1, 1).data[0]"
+    page.wait_for(lambda: page.js("return document.querySelector('canvas').width") == 8)
+    assert page.js(shown) == 0
+    button = page.driver.find_element("css selector", ".play")
+    button.click()
+    for level in (100, 200, 0):
+        page.wait_for(lambda level=level: page.js(shown) == level)
+    assert (button.text, button.get_attribute("aria-pressed")) == ("Stop", "true")
+    button.click()
+    assert (button.text, button.get_attribute("aria-pressed")) == ("Play", "false")
+
+
+def test_charts_are_saved_as_pictures_on_white_with_their_name(page: Page, trace: Trace, tmp_path: Path) -> None:
+    page.open([trace], scheme="dark")
+    page.driver.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
+    (memory,) = page.plots("memory")
+    for button in page.js("return [...arguments[0].nextElementSibling.querySelectorAll('button')]", memory):
+        page.js("arguments[0].click()", button)
+    page.wait_for(
+        lambda: {path.name for path in tmp_path.iterdir()} == {"memory-over-time.svg", "memory-over-time.png"}
+    )
+    drawn = (tmp_path / "memory-over-time.svg").read_text(encoding="utf-8")
+    for part in ("Memory over time", "resident blocks", "limit 1.00 GB", "rgb(255, 255, 255)"):
+        assert part in drawn, part
+    assert (tmp_path / "memory-over-time.png").read_bytes().startswith(b"\x89PNG")
+    assert page.problems() == []
 
 
 def test_a_browser_that_cannot_unpack_says_so_where_the_figures_would_be(page: Page, trace: Trace) -> None:

@@ -19,9 +19,9 @@ def test_the_peak_is_broken_down_and_adds_up(trace: Trace) -> None:
         "What is in memory at the peak 610 MB at 8.000 s, while it is the turn of block b of denoiser in step 0."
         in said
     )
-    assert "blocks that stay for later runs 200 MB 33 % denoiser 2 a 100 MB 16 % b 100 MB 16 %" in said
-    assert "left behind by unloaded blocks 10.0 MB 1.6 % Peak 610 MB 100 %" in said
-    stay = "denoiser 1 of 2 blocks stay, 100 MB; 1 of 2 blocks for some of their runs, 100 MB decoder none of 1 block"
+    assert "blocks that stay 200 MB 33 % denoiser a..b (2 blocks) a 100 MB 16 % b 100 MB 16 %" in said
+    assert "left by unloaded blocks 10.0 MB 1.6 % Peak 610 MB 100 %" in said
+    stay = "denoiser 1 of 2 blocks, 100 MB: a; 1 for some runs (100 MB) decoder none of 1 block"
     assert stay in said
 
 

@@ -105,7 +105,9 @@ def test_a_fit_shows_residuals_and_what_it_learned(shown: Shown, width: int) -> 
     ("name", "value", "written"),
     [
         ("read_bytes_per_s", 1.45e9, "1.45 GB/s"),
-        ("gpu_flops_per_s", 2.15e12, "2.15 T/s"),
+        ("gpu_flops_per_s", 2.15e12, "2.15 TFLOP/s"),
+        ("ane_ops_per_s", 35e12, "35 TOP/s"),
+        ("prepare_bytes_per_s", 1e18, "no limit"),
         ("held_bytes", 2.0, "2 B"),
         ("baseline_bytes", 150e6, "150 MB"),
         ("load_fixed_s", 0.041, "41.0 ms"),

@@ -91,7 +91,7 @@ def test_facts_fold_beside_their_word(shown: Shown) -> None:
 
 WORDS = st.text("abcdefgh_.0123456789", min_size=1, max_size=12)
 KEYS = st.lists(WORDS, min_size=1, max_size=4).map(" ".join)
-REMARKS = st.lists(WORDS, max_size=20).map(" ".join)
+REMARKS = st.just("") | st.lists(WORDS, max_size=20).map(" ".join)
 FIGURES = st.builds(
     "{} {}".format, st.integers(-(10**12), 10**12), st.sampled_from(["s", "MB", "min 03 s", "%", "GB/s"])
 )
@@ -101,7 +101,7 @@ FIGURES = st.builds(
 def tables(draw: st.DrawFn) -> tuple[list[Column], list[list[str]]]:
     """A first column of text, then numbers and remarks in any order."""
     are_numbers = draw(st.lists(st.booleans(), min_size=1, max_size=10))
-    columns = [Column("key", False), *(Column(draw(KEYS), each) for each in are_numbers)]
+    columns = [Column("key", False), *(Column(draw(KEYS | st.just("")), each) for each in are_numbers)]
     cells = st.tuples(KEYS, *(FIGURES if each else REMARKS for each in are_numbers)).map(list)
     return columns, draw(st.lists(cells, min_size=1, max_size=4))
 

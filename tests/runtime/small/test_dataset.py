@@ -145,6 +145,7 @@ def test_tokens_ignore_case_and_commas() -> None:
         ("", "the prompt is empty"),
         (" , ", "the prompt is empty"),
         ("a rde circle", r"does not know 'rde'\nDid you mean 'red'\? It knows: a, and"),
+        ("a gren sqaure moving rigth", r"'gren', 'sqaure', 'rigth'\nDid you mean 'green', 'square', 'right'\?"),
         ("a red " * 20, "the prompt has 41 tokens, its end counted; the model reads 24"),
     ],
 )

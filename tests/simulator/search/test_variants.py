@@ -193,7 +193,7 @@ def test_a_point_is_the_plan_that_it_tells_of(tmp_path: Path) -> None:
         outcome = ready(found, model_of(LoadedPlan(found)), setting).play()
         assert (outcome.total_s, outcome.peak_bytes) == pytest.approx((point.total_s, point.peak_bytes))
         assert point.estimated_db == (None if point.evaluations == 4 else pytest.approx(20))
-    with pytest.raises(UserError, match="5 evaluations; the grids are of 1 to 4"):
+    with pytest.raises(UserError, match="5 evaluations were asked for, and the planned grids end at 4"):
         with_evaluations(plan, 5, file)
 
 
