@@ -130,7 +130,7 @@ def _table(columns: list[_Sized], width: int) -> rich.table.Table:
         at = max(range(len(widths)), key=spare.__getitem__)
         widths[at] -= spare[at][1] > 0
     table = rich.table.Table(box=None, pad_edge=False, header_style="dim")
-    headings = [textwrap.wrap(column.heading, own) for column, own in zip(columns, widths, strict=True)]
+    headings = [textwrap.wrap(column.heading, max(own, 1)) for column, own in zip(columns, widths, strict=True)]
     highest = max(map(len, headings))
     for column, own, lines in zip(columns, widths, headings, strict=True):
         heading = "\n".join([*[""] * (highest - len(lines)), *lines])

@@ -91,16 +91,16 @@ class Commands:
         with self._as_shown(), io.StringIO() as output, redirect_stdout(output), redirect_stderr(output):
             status = run_verb([program, *arguments] if program == "simulate" else arguments)
             text = output.getvalue()
-        if status not in (0, 3):
+        if status not in (0, 1, 3):  # 1: done, and something that was checked is not as it should be
             raise StaleError(f"{shlex.join(words)}: exit status {status}\n{text}")
         return text
 
     def _run_module(self, arguments: list[str]) -> str:
-        """Of `python -m MODULE ...`, run here: what it imports is there already."""
+        """Of `python -m MODULE ...`, run here: what it imports is there already. A module may be a file of the page."""
         if arguments[:1] != ["-m"]:
             raise StaleError(f"python {shlex.join(arguments)}: write python -m MODULE")
-        before = sys.argv
-        sys.argv = arguments[1:]
+        before, path = sys.argv, sys.path
+        sys.argv, sys.path = arguments[1:], [str(self.folder), *path]
         try:
             with self._as_shown(), io.StringIO() as output, redirect_stdout(output), warnings.catch_warnings():
                 warnings.simplefilter("ignore", RuntimeWarning)  # that the module is imported already
@@ -109,7 +109,7 @@ class Commands:
         except (Exception, SystemExit) as error:
             raise StaleError(f"python {shlex.join(arguments)}: {error!r}") from error
         finally:
-            sys.argv = before
+            sys.argv, sys.path = before, path
 
     @contextmanager
     def _as_shown(self) -> Iterator[None]:

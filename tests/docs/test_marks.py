@@ -46,6 +46,13 @@ name: a plan of this page
     assert "a plan of this page" in written(tmp_path, page).split("<!-- shown")[1]
 
 
+def test_a_module_may_be_a_file_of_the_page(tmp_path):
+    page = '```python title="greeting.py"\nprint("hello")\n```\n<!-- shown: python -m greeting -->\n<!-- /shown -->'
+    before = list(sys.path)
+    assert "```text\nhello\n```" in written(tmp_path, page)
+    assert sys.path == before
+
+
 def test_what_a_module_prints_is_put_in_as_markdown(tmp_path):
     mark = "<!-- printed: python -m scripts.docs.tables Memory -->"
     lines = written(tmp_path, f"{mark}<!-- /printed -->").splitlines()

@@ -72,6 +72,14 @@ def test_where_the_first_column_leaves_too_little_room_each_row_is_a_list(shown:
     )  # fmt: skip
 
 
+def test_a_column_without_heading_may_be_empty_where_the_table_is_too_wide(shown: Shown) -> None:
+    columns = [*text("plan"), *numbers("predicted", "measured"), *text("")]
+    rows = [["a name of thirty-four characters..", "4.009 s", "2.757 s", ""]]
+    for width in (50, 56, 84):
+        out = shown(width, lambda: print_table(table_console(), columns, rows))
+        assert "4.009 s" in out and "2.757 s" in out
+
+
 def test_facts_fold_beside_their_word(shown: Shown) -> None:
     facts = [("limit", "3.30 GB (published for every version of the system)"), ("budget", "none")]
     assert shown(40, lambda: print_facts(table_console(), facts)) == (
