@@ -224,7 +224,7 @@ def test_what_only_a_checkout_has_is_refused_in_one_message(installed: Path, tra
 def test_without_weights_the_small_model_says_how_to_get_them(installed: Path, trapped: Path) -> None:
     pytest.importorskip("torch")
     pytest.importorskip("imageio_ffmpeg")
-    done = ran(installed, "ondevice-sora generate circle")
+    done = ran(installed, "ondevice-sora generate circle,moving,left")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
         "error: this installation has no weights of the small model\nInstall them from a checkout "

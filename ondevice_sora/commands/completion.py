@@ -1,6 +1,6 @@
 """completion: print what makes a shell complete `ondevice-sora` and `simulate`: verbs, options, plans and devices.
 
-It needs argcomplete (pip install 'ondevice-sora[completion]'), which asks the command itself each time: what is offered
+It needs argcomplete, of the extra `completion`, which asks the command itself each time: what is offered
 is what this version accepts.
 """
 

@@ -170,8 +170,11 @@ SENTENCES = [
     # not a choice
     ({"choice": "c"}, "choice: 'c' is not one of the choices\nChoose from: a, b."),
     ({"maybe_choice": "c"}, "maybe_choice: 'c' is not one of the choices\nChoose from: a, b."),
-    ({"count_or_choice": "some"}, "count_or_choice: 'some' is not one of the choices\nChoose from: all."),
-    ({"choice_or_inner": "c"}, "choice_or_inner: 'c' is not one of the choices\nChoose from: a, b."),
+    ({"count_or_choice": "some"}, "count_or_choice: 'some' is not one of the choices\nChoose from: all; or a number."),
+    (
+        {"choice_or_inner": "c"},
+        "choice_or_inner: 'c' is not one of the choices\nChoose from: a, b; or keys with values.",
+    ),
     # keys of a mapping
     ({"by_number": {"one": 1}}, "by_number.one: as a key, expected int, found str 'one'"),
     ({"by_number": {"10": 1}}, "by_number.10: as a key, expected int <= 9, found str '10'"),

@@ -34,7 +34,6 @@ from ondevice_sora.profiles.figures import ByteCount
         ("8 gib", 8 * 2**30),
         ("1 KiB", 1024),
         (4096, 4096),
-        (1.5, 2),
         (0, 0),
     ],
 )

@@ -15,7 +15,8 @@ pytestmark = pytest.mark.usefixtures("planned_folder")
 @pytest.fixture
 def evaluate(weights):
     def evaluate(*arguments):
-        common = ["--plan", "plan.yaml", "--weights", str(weights), "--prompts", "2", "--seeds", "1", "-o", "out"]
+        usual = {"--plan": "plan.yaml", "--weights": str(weights), "--prompts": "2", "--seeds": "1", "-o": "out"}
+        common = [part for option, value in usual.items() if option not in arguments for part in (option, value)]
         try:
             return main(["evaluate", *common, *arguments])
         except SystemExit as stop:

@@ -72,7 +72,7 @@ def test_the_frames_are_those_of_the_whole_model(weights, capsys):
     planned = PlannedVideo.of(load_plan("plan.yaml").plan, weights)
     ids, mask = planned.encode(PROMPT)
     whole = generate(VideoNetworks.of(load_text_to_video(weights), planned.request), ids, mask, seed=5)
-    assert np.array_equal(v3.imread("out.png"), contact_sheet(whole.frames))
+    assert np.array_equal(v3.imread("out.png"), contact_sheet(whole.frames, fps=planned.request.fps))
     record, trace = json.loads(Path("out.json").read_text()), read_trace("out.trace.json")
     assert (record["num_evaluations"], record["leap_step"]) == (2, 1)
     assert record["memory"]["peak_bytes"] == trace.peak_bytes <= trace.budget_bytes == 30_000_000

@@ -192,7 +192,7 @@ def test_an_altered_package_is_told_before_it_runs(exported: Exported, tmp_path:
         ("run OUT", "a prompt is needed"),
         ("run OUT red --plan small", "--plan has no effect on an export"),
         ("run OUT red --verify", "--verify has no effect on an export"),
-        ("run OUT red --backend coreml", "there is no Core ML on this system"),
+        ("run OUT circle,moving,left --backend coreml", "there is no Core ML on this system"),
         ("run OUT red -o v.avi", "cannot write '.avi' videos"),
         ("run --plan small --store x --gif", "--gif has no effect on a plan out of a store"),
         ("run --plan small --store x --seed 3", "--seed has no effect"),

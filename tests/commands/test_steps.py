@@ -12,6 +12,7 @@ from ondevice_sora.base.interrupts import Interrupted
 from ondevice_sora.commands.main import main
 from ondevice_sora.plans.step_file import read_steps
 from ondevice_sora.runtime.sampling import generation
+from ondevice_sora.runtime.small.vocabulary import EXAMPLE
 
 pytestmark = pytest.mark.usefixtures("planned_folder")
 FILE = Path("small.steps.json")
@@ -21,8 +22,8 @@ JOURNAL = Path("small.steps.json.videos.jsonl")
 @pytest.fixture
 def plan_steps(weights):
     def plan_steps(*arguments, folder=weights):
-        plan = ["steps", "plan", "--plan", "plan.yaml", "--weights", str(folder), "--videos", "3", *arguments]
-        return main(plan)
+        plan = [] if "--plan" in arguments else ["--plan", "plan.yaml"]
+        return main(["steps", "plan", *plan, "--weights", str(folder), "--videos", "3", *arguments])
 
     return plan_steps
 
@@ -42,7 +43,12 @@ def test_a_file_of_grids_is_written_shown_and_generated_with(plan_steps, weights
     assert main(["steps", "show", str(FILE)]) == 0
     assert capsys.readouterr().out == table
     asking(2)
-    assert main(["generate", "a red circle", "--plan", "plan.yaml", "--weights", str(weights), "-o", "out.mp4"]) == 0
+    assert (
+        main(
+            ["generate", "a red circle moving left", "--plan", "plan.yaml", "--weights", str(weights), "-o", "out.mp4"]
+        )
+        == 0
+    )
     told = json.loads(Path("out.json").read_text())
     assert told["timesteps"] == [file.times[index] for index in file.front[1].indices]
     assert told["num_evaluations"] == 2
@@ -102,12 +108,16 @@ def altered(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("command", ["generate red", "generate red --store store", "export -o out"])
+@pytest.mark.parametrize(
+    "command",
+    [["generate", EXAMPLE], ["generate", EXAMPLE, "--store", "store"], ["export", "-o", "out"]],
+    ids=["whole", "in blocks", "export"],
+)
 def test_a_grid_is_refused_for_other_weights_than_it_was_planned_for(command, plan_steps, tmp_path, capsys):
     assert plan_steps() == 0
     asking(2)
     other = altered(tmp_path / "other")
-    assert main([*command.split(), "--plan", "plan.yaml", "--weights", str(other)]) == 2
+    assert main([*command, "--plan", "plan.yaml", "--weights", str(other)]) == 2
     told = capsys.readouterr().err
     assert "plan.yaml:4: sampler.grid: this grid was planned for other weights of the denoiser" in told
     assert "steps plan" in told

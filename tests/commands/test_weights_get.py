@@ -101,9 +101,10 @@ def test_what_the_model_needs_is_fetched_and_nothing_else(
     assert get(tmp_path / "toy") == 0
     assert files_in(tmp_path / "toy") == whole(hub)
     said = capsys.readouterr()
-    assert said.out.splitlines() == [
-        f"  denoiser     2 files   164 kB  org/first at {COMMIT[:12]}",
-        f"  text_encoder 1 files   164 kB  org/second at {COMMIT[:12]}",
+    assert [line.split() for line in said.out.splitlines()] == [
+        ["part", "files", "size", "from"],
+        ["denoiser", "2", "164", "kB", "org/first", "at", COMMIT[:12]],
+        ["text_encoder", "1", "164", "kB", "org/second", "at", COMMIT[:12]],
     ]
     assert said.err == f"Wrote {tmp_path / 'toy'}\n"
 

@@ -322,14 +322,14 @@ def test_simulate_tells_an_end_beside_the_predicted_peak(tmp_path, monkeypatch, 
     monkeypatch.chdir(tmp_path)
     Path("phone.json").write_text(TEXT)
     assert main(["profile", "import", "phone.json"]) == 0
-    assert f"note: {SENTENCE}" in capsys.readouterr().out
+    assert f"note: {SENTENCE}" in capsys.readouterr().err
     assert main(["simulate", "--device", "phone.yaml", "--plan", "app-192", "--json", "--report"]) in (0, 3)
     result = json.loads(capsys.readouterr().out)
     told = result["cautions"][0]
     assert told.startswith(f"{SENTENCE} Predicted here: a peak of ")
     assert told in html.unescape(Path("app-192.html").read_text(encoding="utf-8")).replace("\xa0", " ")
     assert main(["simulate", "--device", "phone.yaml", "--plan", "app-192"]) in (0, 3)
-    assert "iOS ended the app at 3.29 GB" in capsys.readouterr().out
+    assert "iOS ended the app at 3.29 GB" in " ".join(capsys.readouterr().out.split())
     assert main(["profile", "show", "phone.yaml"]) == 0
     assert f"Where the app was ended {SENTENCE} " in " ".join(capsys.readouterr().out.split()) + " "
 

@@ -87,7 +87,8 @@ def test_an_unknown_key_is_named_with_the_nearest_known_one(text: str, expected:
 def test_a_wrong_choice_lists_the_choices(text: str, expected: str) -> None:
     message = complaint(text)
     assert message.startswith(expected)
-    assert message.endswith("is not one of the choices\nChoose from: euler, heun.")
+    assert "is not one of the choices\n" in message
+    assert message.endswith("Choose from: euler, heun.")
 
 
 def test_a_long_value_is_shortened_in_the_complaint() -> None:

@@ -134,7 +134,7 @@ def test_what_json_writes_is_read_back(value: Any) -> None:
         ("hello", "plan.yaml:1: expected keys with values, but the file is only 'hello'"),
         ("a: 1\nb: [1, 2\n", "plan.yaml:3: not valid YAML: while parsing a flow sequence, did not find expected ','"),
         ("a: 1\nb: c: d\n", "plan.yaml:2: not valid YAML: mapping values are not allowed in this context"),
-        ("a: 1\n\tb: 2\n", "plan.yaml:2: not valid YAML: while scanning a plain scalar, found a tab character"),
+        ("a: 1\n\tb: 2\n", "plan.yaml:2: not valid YAML: a tab, where only blanks may set a line in\nWrite blanks."),
         ('a: "open\n', "plan.yaml:2: not valid YAML: while scanning a quoted scalar, found unexpected end of stream"),
         ("a: 1\n---\nb: 2\n", "plan.yaml:2: not valid YAML: expected a single document in the stream, but found"),
         ("a: \x07", "plan.yaml: not valid YAML: control characters are not allowed"),

@@ -94,7 +94,7 @@ def test_where_the_limit_ended_it_is_told_beside_the_prediction(
         "iOS ended the app at 1.00 kB, limit 1.11 kB, while loading denoiser spatial_0..temporal_0 (profile capture"
     )
     assert main(["profile", "import", "phone.json"]) == 0
-    assert f"note: {sentence}" in capsys.readouterr().out
+    assert f"note: {sentence}" in capsys.readouterr().err
     assert main(["simulate", "--device", "phone.yaml", "--plan", "app-192", "--json"]) in (0, 3)
     told = json.loads(capsys.readouterr().out)["cautions"][0]
     assert told.startswith(sentence) and "Predicted here: a peak of " in told

@@ -126,4 +126,4 @@ def test_a_block_that_fails_is_named_and_the_others_are_measured(
     failed = [failure for failure in capture.failures if failure.package == "denoiser.001.mlpackage"]
     assert failed and {failure.action for failure in failed} == {fault.partition("-")[2]}
     assert main(["profile", "import", str(tmp_path / "capture.json"), *NAMED, "-o", str(tmp_path / "a.yaml")]) == 0
-    assert "note: not measured: denoiser.001.mlpackage" in capsys.readouterr().out
+    assert "note: not measured: denoiser.001.mlpackage" in capsys.readouterr().err

@@ -80,10 +80,12 @@ class Asked(WholePlayer):
         super().__init__(video.networks, video.request.merge_steps)
         self.samples: list[tuple[int, int, int]] = []
 
-    def play(self, component: str, state: Mapping[str, Tensor], units: Sequence[Unit] | None = None) -> State:
-        if component == DENOISER:
+    def play_each(
+        self, component: str, states: Sequence[Mapping[str, Tensor]], units: Sequence[Unit] | None = None
+    ) -> list[State]:
+        for state in states if component == DENOISER else ():
             self.samples.append((len(state["latent"]), len(state["caption"]), len(state["text_mask"])))
-        return super().play(component, state, units)
+        return super().play_each(component, states, units)
 
 
 def test_without_guidance_one_branch_is_computed_and_makes_the_same_video(model: TextToVideo) -> None:

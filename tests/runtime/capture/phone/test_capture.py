@@ -174,8 +174,8 @@ CAPTURE = ["profile", "capture", "--device", "iphone", "--blocks", "blocks", "--
 
 def test_the_command_writes_a_capture_and_its_profile(connected, capsys):
     assert main([*CAPTURE, "-o", "phone.yaml"]) == 0
-    out, err = capsys.readouterr()
-    assert "Wrote phone.yaml" in out
+    err = capsys.readouterr().err
+    assert "Wrote phone.yaml" in err
     assert "measuring blocks second tdtm on cpu_and_gpu" in err
     profile, device = load_profile("phone.yaml")
     assert device.key == "iphone15pro"
@@ -185,7 +185,7 @@ def test_the_command_writes_a_capture_and_its_profile(connected, capsys):
         ("blocks", "blocks", "second", "plain", 1.5, 0.25),
         ("blocks", "blocks", "second", "tdtm", 1.5, 0.25),
     ]  # fmt: skip
-    assert "note: blocks first on cpu_and_gpu: later loads took as long as the first" in out
+    assert "note: blocks first on cpu_and_gpu: later loads took as long as the first" in err
     assert read_capture("phone.json").conditions.device_model == "iPhone16,1"
 
 
@@ -209,10 +209,10 @@ def test_failures_and_a_lost_phone_are_told_and_the_exit_status_says_so(connecte
 
     connected.answer["MLModelService.Load"] = unplugged
     assert main([*CAPTURE, "-o", "phone.yaml", "--patience", "10"]) == 1
-    out, err = capsys.readouterr()
+    err = capsys.readouterr().err
     assert "the phone was lost" in err
     assert "1 of 3 were not measured. Run the same command again: it goes on." in err
-    assert "Wrote phone.yaml" in out
+    assert "Wrote phone.yaml" in err
     connected.is_connected = True
     connected.answer.clear()
     assert main([*CAPTURE, "-o", "phone.yaml"]) == 0

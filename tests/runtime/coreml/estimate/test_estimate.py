@@ -93,7 +93,7 @@ def test_amounts_are_those_of_the_packages(folder, capsys):
 
 def test_what_is_written_simulates_with_the_same_amounts(folder, capsys):
     assert main(["profile", "estimate", "app", "--passes", "denoiser=steps", "--steps", "4", "-o", "out"]) == 0
-    assert "simulate --device out/profile.yaml --plan out/plan.yaml" in capsys.readouterr().out
+    assert "simulate out/plan.yaml --device out/profile.yaml" in capsys.readouterr().err
     model, _ = listed_model("model.yaml", Path("out"))
     assert [(component.name, component.passes) for component in model.components] == [
         ("decoder", 1), ("denoiser", "steps"),
