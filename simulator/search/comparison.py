@@ -160,14 +160,21 @@ def find_plan_for(
     best = _plan_of(chosen.problem, scored)
     if not any(row.name == "found" for row in rows):
         rows = [_row("found", ready(best, described, setting), None) for setting in settings]
-    score = score_of(scored, main.problem.scale)
+    score, is_optimum = score_of(scored, main.problem.scale), main.found.ending == "optimum" and scored is main.best
+    start = [row for row in rows if row.name == "start"]
+    if len(start) == len(settings) and _holds(start, budget[0], 1.0 if most_doubt is None else most_doubt):
+        found = [row for row in rows if row.name == "found"]
+        if _relative(start, found) < 1.0:  # a search cut short may not have come as far as the plan it began with
+            best = replace(loaded.plan, name=best.name)
+            score, is_optimum = score * _relative(start, found), False
+            rows = [replace(row, name="found") for row in start] + [row for row in rows if row.name != "found"]
     tried = [Tried(within.problem, each) for within in searched.values() for each in within.found.fitting]
     answer = Planning(
         budget_bytes=budget[0],
         budget_source=budget[1],
         score=score,
         bound=main.found.bound,
-        gap=gap_of(score, main.found.bound, main.found.ending == "optimum" and scored is main.best),
+        gap=gap_of(score, main.found.bound, is_optimum),
         ending="interrupted" if is_interrupted else main.found.ending,
         num_evaluated=main.found.num_evaluated,
         search_s=main.found.seconds,
@@ -183,6 +190,17 @@ def find_plan_for(
         notes=[*filter(None, [unpriced_caution(ready(best, described, settings[0]))]), *assumptions(loaded.plan)],
     )
     return answer, best
+
+
+def _holds(rows: Sequence[PlannedRow], budget: int, most_doubt: float) -> bool:
+    """Whether a plan keeps a budget and a risk on every device."""
+    return all(row.verdict == "fits" and row.peak_bytes <= budget and row.kill_share <= most_doubt for row in rows)
+
+
+def _relative(rows: Sequence[PlannedRow], to: Sequence[PlannedRow]) -> float:
+    """What is minimised of one plan relative to another, in the mean of the devices: quantiles where there are any."""
+    pairs = zip(rows, to, strict=True)
+    return sum((a.quantile_s or a.total_s) / (b.quantile_s or b.total_s) for a, b in pairs) / len(rows)
 
 
 def _more_budgets(problem: Problem, budgets: int, beside: int | None) -> list[int]:

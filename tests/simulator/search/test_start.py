@@ -6,11 +6,16 @@ from contextlib import suppress
 import pytest
 from worlds.instances import instance
 
+import ondevice_sora as sora
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.schedule import build_schedule
+from ondevice_sora.plans.schema import load_plan
+from ondevice_sora.profiles.profile import load_profile
 from ondevice_sora.simulator.engine import play
 from ondevice_sora.simulator.fast import finish
+from ondevice_sora.simulator.prepare import setting_of
 from ondevice_sora.simulator.search.choices import all_choices, with_choices
+from ondevice_sora.simulator.search.comparison import find_plan_for
 from ondevice_sora.simulator.search.search import search
 
 WINDOWS = (0, 1, 2)
@@ -74,3 +79,15 @@ def every_choice(parts):
     for part in parts:
         plans = [(*before, choice) for before in plans for choice in all_choices(part, WINDOWS)]
     return plans
+
+
+def test_a_search_that_is_cut_short_returns_no_plan_slower_than_the_one_it_began_with() -> None:
+    """It begins with other residents than `keep: optimal` chooses, and with no time at all ends there."""
+    loaded = load_plan("ours-256")
+    setting = setting_of(*load_profile("iphone15pro"), loaded.plan)
+    budget = 2_600_000_000
+    answer, plan = find_plan_for(loaded, [setting], (budget, "given"), seconds=0.0)
+    totals = {row.name: row.total_s for row in answer.rows}
+    assert totals["found"] == totals["start"]
+    assert answer.gap is not None and answer.gap > 0
+    assert sora.simulate(plan, advice=False).total_s == totals["found"]
