@@ -115,6 +115,7 @@ def run(options: argparse.Namespace) -> int:
         )
         from ondevice_sora.runtime.small.shipped import load_small, small_request, weights_digest
     from ondevice_sora.base.files.writing import write_text
+    from ondevice_sora.provenance import provenance
     from ondevice_sora.records.quality import Evaluation
     from ondevice_sora.reports.page.quality import write_evaluation
     from ondevice_sora.reports.terminal.quality import print_evaluation
@@ -123,7 +124,8 @@ def run(options: argparse.Namespace) -> int:
         refuse_without_effect(options, ("processes",), "with --scheduler", "Leave it out.")
         with needing("sweep"):
             import distributed  # noqa: F401
-    plan = load_plan(options.plan).plan
+    loaded = load_plan(options.plan)
+    plan = loaded.plan
     small_request(plan)
     planned = _planned(options, plan)
     known = configurations(plan, options.accepted_errors or ACCEPTED_ERRORS, planned)
@@ -154,7 +156,7 @@ def run(options: argparse.Namespace) -> int:
     )
     document = json_text(results)
     write_text(options.output / RESULTS, document + "\n")
-    write_evaluation(results, options.output, options.output / REPORT)
+    write_evaluation(results, options.output, options.output / REPORT, provenance(options.command, loaded))
     shown(lambda: print(document) if options.json else print_evaluation(results))
     for name in (RESULTS, REPORT):
         print(f"Wrote {options.output / name}", file=sys.stderr)

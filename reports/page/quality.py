@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.writing import write_text
+from ondevice_sora.records.provenance import Provenance
 from ondevice_sora.records.quality import Evaluation, Row, published_quality
+from ondevice_sora.reports.page.provenance import source_of
 from ondevice_sora.reports.page.templating import page
 from ondevice_sora.reports.quality import (
     ANOTHER_MODEL,
@@ -50,12 +52,12 @@ class Strip(NamedTuple):
     image: str
 
 
-def write_evaluation(results: Evaluation, folder: Path, path: Path) -> None:
+def write_evaluation(results: Evaluation, folder: Path, path: Path, made: Provenance | None = None) -> None:
     """Write the page; the strips are read from `folder`. Raises UserError if a file cannot be read or written."""
-    write_text(path, render_quality(results, folder))
+    write_text(path, render_quality(results, folder, made))
 
 
-def render_quality(results: Evaluation, folder: Path) -> str:
+def render_quality(results: Evaluation, folder: Path, made: Provenance | None = None) -> str:
     """The whole page as text: self-contained, the same for the same results."""
     groups = _points(results)
     is_charted = sum(len(points) for points in groups.values()) > 1
@@ -77,6 +79,7 @@ def render_quality(results: Evaluation, folder: Path) -> str:
         another_model=ANOTHER_MODEL,
         has_few_prompts=any(row.psnr_db.value is not None and row.psnr_db.low is None for row in results.rows),
         strips=_strips(results, folder),
+        source=source_of(made),
     )
 
 

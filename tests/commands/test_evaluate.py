@@ -25,6 +25,14 @@ def evaluate(weights):
     return evaluate
 
 
+def shown_of_results() -> str:
+    """The page without where it comes from, which names the command and the time."""
+    page = Path("out/report.html").read_text()
+    before, heading, after = page.partition("Where this comes from")
+    assert heading
+    return before + after.partition("</section>")[2]
+
+
 def test_table_results_and_page_of_a_few_configurations(evaluate, capsys):
     assert evaluate("--only", "fixed_2", "fixed_3", "fixed_4", "curvature_0.9", "tdtm_all", "--strips", "1",
                     "--accepted-errors", "0.9") == 0  # fmt: skip
@@ -48,13 +56,13 @@ def test_table_results_and_page_of_a_few_configurations(evaluate, capsys):
 
 def test_a_second_run_makes_nothing_and_shows_everything(evaluate, capsys, monkeypatch):
     assert evaluate("--only", "fixed_3") == 0
-    first = Path("out/report.html").read_text()
+    first = shown_of_results()
     monkeypatch.setattr(evaluation, "_walked", lambda *_: pytest.fail("nothing is left to make"))
     capsys.readouterr()
     assert evaluate("--only", "full", "--json") == 0
     printed = json.loads(capsys.readouterr().out)
     assert [row["configuration"] for row in printed["rows"]] == ["full", "fixed_3"]
-    assert Path("out/report.html").read_text() == first
+    assert shown_of_results() == first
 
 
 def test_an_interruption_keeps_what_is_finished(evaluate, capsys, monkeypatch):
