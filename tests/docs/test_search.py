@@ -23,7 +23,7 @@ FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-u
 QUESTIONS = {
     "app killed": "killed",                                  # Why is my app killed?
     "what does CI-DL mean": "glossary",
-    "sizes of my own model": "own-model",
+    "simulate my own model": "own-model",
     "measure my iphone": "own-phone",
     "which blocks stay in memory": "how-it-works",
     "python dataframe": "python",                            # How do I get results into pandas?
