@@ -20,6 +20,7 @@ from ondevice_sora.base.installation import how_to_install
 from ondevice_sora.base.text import in_one_line
 from ondevice_sora.base.units import parse_bytes
 from ondevice_sora.plans.schema import READY, LoadedPlan, Plan, plan_data, read_plan, ready_plans
+from ondevice_sora.records.ladder import MOST_DOUBT
 from ondevice_sora.records.result import Result
 from ondevice_sora.records.search import Planning
 from ondevice_sora.records.trace import Trace, read_trace, write_trace
@@ -241,7 +242,7 @@ def search(
     risk: float | None = None,
     seconds: float | None = 60.0,
     budgets: int = 0,
-    max_kill_share: float = 0.05,
+    max_kill_share: float = MOST_DOUBT,
 ) -> Search:
     """Find the fastest plan that keeps to a footprint: cuts, windows, residents. The rest stays as in `plan`.
 

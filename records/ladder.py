@@ -10,7 +10,7 @@ from ondevice_sora.profiles.figures import Mark
 from ondevice_sora.records.result import Verdict
 
 MOST_DOUBT = 0.05
-"""A device is said to hold a plan if the limit lies below its peak with no greater probability."""
+"""A plan is said to fit, and is proposed, if the limit lies below its peak with no greater probability."""
 
 
 class Rung(msgspec.Struct, frozen=True):

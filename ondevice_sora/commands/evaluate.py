@@ -8,14 +8,21 @@ figures are a file of their own under DIR/videos. It needs PyTorch, imageio and 
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ondevice_sora.base.errors import UserError, nearest
 from ondevice_sora.base.files.folders import locked
 from ondevice_sora.base.interrupts import keeping
-from ondevice_sora.commands.common import EXIT_FITS, json_text, needing, refuse_without_effect, shown, whole_number
+from ondevice_sora.commands.common import (
+    EXIT_FITS,
+    json_text,
+    needing,
+    refuse_without_effect,
+    shown,
+    whole_number,
+    wrote,
+)
 from ondevice_sora.commands.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -158,8 +165,7 @@ def run(options: argparse.Namespace) -> int:
     write_text(options.output / RESULTS, document + "\n")
     write_evaluation(results, options.output, options.output / REPORT, provenance(options.command, loaded))
     shown(lambda: print(document) if options.json else print_evaluation(results))
-    for name in (RESULTS, REPORT):
-        print(f"Wrote {options.output / name}", file=sys.stderr)
+    wrote(options.output / RESULTS, options.output / REPORT)
     return EXIT_FITS
 
 

@@ -22,6 +22,7 @@ from ondevice_sora.commands.common import (
     output_path,
     refuse_without_effect,
     size_argument,
+    wrote,
 )
 from ondevice_sora.commands.options import (
     add_conditions,
@@ -37,6 +38,7 @@ from ondevice_sora.commands.options import (
 )
 from ondevice_sora.commands.progress import status_line
 from ondevice_sora.commands.which_phones import devices_of, names_several, show_ladders
+from ondevice_sora.records.ladder import MOST_DOUBT
 
 if TYPE_CHECKING:
     from ondevice_sora.plans.schema import LoadedPlan, Plan
@@ -53,7 +55,6 @@ DEFAULT_PLAN, DEFAULT_STEPPED_PLAN = "ours-256", "steps-256"
 DEFAULT_SECONDS = 60.0
 SMALLER_BUDGETS = 8
 MOST_CERTAIN = 0.999
-MOST_DOUBT = 0.05
 FREEDOMS = ("evaluations", "precision", "compute_units", "branches")
 WITHOUT, EVALUATIONS = "without --evaluations", "Add it, such as --evaluations 6..30."
 SAVED_EVERY_S, SHOWN_EVERY_S = 5.0, 0.2
@@ -254,9 +255,7 @@ def run_search(options: argparse.Namespace) -> int:
     if "pareto" in outputs:
         data = msgspec.to_builtins(answers[0])
         write_json(outputs["pareto"], {key: data[key] for key in ("memory_front", "storage_front", "package_front")})
-    for path in [*outputs.values(), *written_front]:
-        if path.exists():
-            print(f"Wrote {path}", file=sys.stderr)
+    wrote(*(path for path in [*outputs.values(), *written_front] if path.exists()))
     if answers[-1].ending != "interrupted" and len(answers) == len(models):
         return EXIT_FITS
     written = f"the best plan so far is in {outputs['output']}" if "output" in outputs else "the best so far is shown"
@@ -485,8 +484,7 @@ def run_variants(options: argparse.Namespace, models: list[str], devices: list[s
             name = output_path(str(folder / f"{'-'.join(chosen)}.yaml"), "", options.force)
             write_yaml(name, {**each.plan, "model": here}, f"{each.total_s:.6f} s predicted.")
             written.append(name)
-    for written_path in written:
-        print(f"Wrote {written_path}", file=sys.stderr)
+    wrote(*written)
     if points[-1].ending != "interrupted":
         return EXIT_FITS
     print("interrupted: what was found so far is shown", file=sys.stderr)
@@ -586,5 +584,5 @@ def run_explain(options: argparse.Namespace) -> int:
 
         print_explanation(explanation)
     if path is not None:
-        print(f"Wrote {path}", file=sys.stderr)
+        wrote(path)
     return EXIT_FITS

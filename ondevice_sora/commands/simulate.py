@@ -21,6 +21,7 @@ from ondevice_sora.commands.common import (
     shape_argument,
     shown,
     whole_number,
+    wrote,
 )
 from ondevice_sora.commands.completion import answer, is_asked
 from ondevice_sora.commands.options import (
@@ -123,8 +124,7 @@ def run(options: argparse.Namespace) -> int:
         traces = [_simulate(*plan, options, is_kept=bool(outputs)) for plan in loaded]
         _write(traces, outputs)
         shown(lambda: _show(traces, as_json=options.json))
-    for path in outputs.values():
-        print(f"Wrote {path}", file=sys.stderr)
+    wrote(*outputs.values())
     is_killed = any(trace.result is not None and trace.result.is_killed for trace in traces)
     return EXIT_KILLED if is_killed else EXIT_FITS
 

@@ -9,14 +9,21 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.folders import locked
 from ondevice_sora.base.interrupts import keeping
-from ondevice_sora.commands.common import EXIT_FAILED, EXIT_FITS, needing, refuse_without_effect, shown, whole_number
+from ondevice_sora.commands.common import (
+    EXIT_FAILED,
+    EXIT_FITS,
+    needing,
+    refuse_without_effect,
+    shown,
+    whole_number,
+    wrote,
+)
 from ondevice_sora.commands.options import add_json
 
 if TYPE_CHECKING:
@@ -97,8 +104,7 @@ def _conclude(rows: list[PlanRow], validation: Validation, options: argparse.Nam
         shown(lambda: print_agreement(rows, found))
     if not options.keep_stores:
         validation.remove_stores()
-    for path in (validation.out / "agreement.json", *_write_pages(rows, validation)):
-        print(f"Wrote {path}", file=sys.stderr)
+    wrote(validation.out / "agreement.json", *_write_pages(rows, validation))
     return EXIT_FITS if all(check.ok for check in found) else EXIT_FAILED
 
 
@@ -130,5 +136,5 @@ def _conclude_search(rows: list[PlanRow], validation: Validation, options: argpa
         shown(lambda: print_search(rows))
     if not options.keep_stores:
         validation.remove_stores()
-    print(f"Wrote {validation.out / 'search.json'}", file=sys.stderr)
+    wrote(validation.out / "search.json")
     return EXIT_FITS if all(row.is_equal and row.is_within_budget for row in rows) else EXIT_FAILED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 from collections.abc import Iterable, Sequence
@@ -17,6 +18,11 @@ class Download(NamedTuple):
 
     name: str
     link: str
+
+
+def data_link(kind: str, content: bytes) -> str:
+    """A link that holds a picture or a video, of that media type."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def yaml_download(stem: str, text: str) -> Download:

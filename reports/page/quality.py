@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.writing import write_text
 from ondevice_sora.records.provenance import Provenance
 from ondevice_sora.records.quality import Evaluation, Row, published_quality
+from ondevice_sora.reports.page.downloads import data_link
 from ondevice_sora.reports.page.provenance import source_of
 from ondevice_sora.reports.page.templating import page
 from ondevice_sora.reports.quality import (
@@ -147,6 +147,6 @@ def _strips(results: Evaluation, folder: Path) -> list[tuple[str, list[Strip]]]:
 
 def _data_uri(file: Path) -> str:
     try:
-        return f"data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()}"
+        return data_link("image/png", file.read_bytes())
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror or error}", str(file)) from None

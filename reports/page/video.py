@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any, NamedTuple
 
 from ondevice_sora.base.units import format_percent, format_seconds
 from ondevice_sora.records.provenance import Provenance
+from ondevice_sora.reports.page.downloads import data_link
 from ondevice_sora.reports.page.provenance import source_of
 from ondevice_sora.reports.page.templating import page
 
@@ -26,7 +26,6 @@ class Step(NamedTuple):
 
 def render_video(video: bytes, suffix: str, record: dict[str, Any], provenance: Provenance) -> str:
     """The whole page as text. `video` is a file's bytes, of a kind in MEDIA_TYPES; `record` the sidecar."""
-    link = f"data:{MEDIA_TYPES[suffix]};base64,{base64.b64encode(video).decode()}"
     shape = record["video"]
     steps = [_step(number, step) for number, step in enumerate(record["steps"])]
     return page(
@@ -34,7 +33,7 @@ def render_video(video: bytes, suffix: str, record: dict[str, Any], provenance: 
         title=record["prompt"],
         assets=("video.css",),
         figures={},
-        link=link,
+        link=data_link(MEDIA_TYPES[suffix], video),
         is_picture=suffix == ".gif",
         record=record,
         shape=f"{shape['width']}x{shape['height']} pixels, {shape['frames']} frames, "

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.complaints import shorten
 from ondevice_sora.runtime.small.dataset import BACKGROUNDS, COLOURS, DIRECTIONS, RADII, SHAPES, SPEEDS
+from ondevice_sora.runtime.small.vocabulary import words_of
 
 FORM = "[a] [SIZE] [COLOUR] SHAPE moving DIRECTION [SPEED] [on a BACKGROUND background]"
 CHOICES: dict[str, Collection[str]] = {
@@ -32,16 +33,17 @@ _TWO_OBJECTS = re.compile(f"{_OBJECT} and {_OBJECT}{_BACKGROUND}")
 
 def check_sentence(prompt: str) -> None:
     """Raises UserError for a prompt whose video would not show what it says. Its words are known (vocabulary.py)."""
-    words = re.sub(r"[\s,.]+", " ", prompt.lower()).strip()
-    if _SENTENCE.fullmatch(words):
+    words = words_of(prompt)
+    sentence = " ".join(words)
+    if _SENTENCE.fullmatch(sentence):
         return
     what = "two objects are more than the small model learnt to draw"
-    if not _TWO_OBJECTS.fullmatch(words):
+    if not _TWO_OBJECTS.fullmatch(sentence):
         what = "the small model was not taught sentences like this one, and its video would not show it"
     choices = "; ".join(f"{name}: {', '.join(values)}" for name, values in CHOICES.items())
     raise UserError(
         f"{shorten(prompt)}: {what}",
-        mend=f"Did you mean '{nearest_sentence(words.split())}'? It knows: {FORM}. {choices}.",
+        mend=f"Did you mean '{nearest_sentence(words)}'? It knows: {FORM}. {choices}.",
     )
 
 

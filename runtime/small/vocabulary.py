@@ -31,6 +31,11 @@ TOKENIZER = Tokenizer.of(
 """Letter case, commas and full stops do not count."""
 
 
+def words_of(prompt: str) -> list[str]:
+    """The words of a prompt as the model reads them. Raises UserError as Tokenizer.tokens."""
+    return [WORDS[token - 2] for token in TOKENIZER.tokens(prompt)[:-1]]
+
+
 def tokenize(prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
     """Token ids and mask of prompts, both int64 [prompts, 24]. Raises UserError as Tokenizer.encode."""
     rows = [TOKENIZER.encode(prompt) for prompt in prompts]

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.units import format_bytes
 from ondevice_sora.records.advice import Advice
+from ondevice_sora.records.ladder import MOST_DOUBT
 from ondevice_sora.records.result import ComponentResult
 from ondevice_sora.simulator.changes.change import tried
 from ondevice_sora.simulator.changes.keys import keys_between
@@ -24,8 +25,6 @@ from ondevice_sora.simulator.search.smallest import check_budget
 
 WORTHWHILE = 0.01
 """A change is worth proposing from this share of the total on."""
-MOST_DOUBT = 0.05
-"""A plan whose limit lies below its peak with a greater probability is told how to fit first."""
 MOST = 5
 """So many changes are told at most."""
 SEARCHED = 200

@@ -5,9 +5,9 @@ from dataclasses import replace as with_fields
 
 import pytest
 from msgspec.structs import replace
-from worlds.brute_force import WINDOWS, brute_force
+from worlds.brute_force import brute_force
 from worlds.costs import with_clean_room
-from worlds.instances import instance
+from worlds.instances import instance, played_candidates
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.schema import load_plan
@@ -16,7 +16,6 @@ from ondevice_sora.simulator.engine import play
 from ondevice_sora.simulator.fast import finish
 from ondevice_sora.simulator.ladder import ladder, simulated
 from ondevice_sora.simulator.prepare import asked
-from ondevice_sora.simulator.search.choices import all_choices
 from ondevice_sora.simulator.search.search import search
 from ondevice_sora.simulator.simulate import simulation_of
 
@@ -149,15 +148,7 @@ def test_the_recurrence_and_the_compiled_search_equal_the_engine(room, tmp_path)
     draw, played = random.Random(room), 0
     for seed in range(300, 312):
         problem = instance(seed, tmp_path, 4, clean_room=room)
-        place = problem.places[0]
-        for _ in range(5):
-            choices = tuple(draw.choice(list(all_choices(part, WINDOWS))) for part in problem.parts)
-            found = problem.play(choices, "shared", place)
-            try:
-                schedule, costs = problem.schedule(choices, "shared", place)
-            except UserError:
-                assert found is None
-                continue
+        for found, schedule, costs, place in played_candidates(problem, draw, 5):
             outcome = play(schedule, costs, place.machine, is_limited=False)
             whole = finish(schedule, costs, place.machine)
             assert whole.total_s == pytest.approx(outcome.total_s, rel=1e-9)

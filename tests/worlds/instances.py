@@ -1,16 +1,41 @@
 """Small random planning problems."""
 
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.writing import write_yaml
+from ondevice_sora.plans.schedule import Schedule
 from ondevice_sora.plans.schema import ComponentPlan, FirstSteps, LoadedPlan, Plan, Sampler, Start, Tdtm
 from ondevice_sora.profiles.blocks import Loading
+from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.simulator.prepare import asked, model_of
+from ondevice_sora.simulator.search.candidates import Played
+from ondevice_sora.simulator.search.choices import all_choices
+from ondevice_sora.simulator.search.place import Place
 from ondevice_sora.simulator.search.problem import Problem, problem_of
 from ondevice_sora.simulator.search.smallest import smallest_budget
+from worlds.brute_force import WINDOWS
 from worlds.costs import with_clean_room
+
+
+def played_candidates(
+    problem: Problem, draw: random.Random, count: int
+) -> Iterator[tuple[Played, Schedule, BlockCosts, Place]]:
+    """Of so many random candidates those that keep the budget: what they come to, and their schedule on one device."""
+    place = problem.places[0]
+    for _ in range(count):
+        choices = tuple(draw.choice(list(all_choices(part, WINDOWS))) for part in problem.parts)
+        found = problem.play(choices, "shared", place)
+        try:
+            schedule, costs = problem.schedule(choices, "shared", place)
+        except UserError:
+            assert found is None
+            continue
+        assert found is not None
+        yield found, schedule, costs, place
 
 
 def instance(

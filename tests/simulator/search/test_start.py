@@ -4,7 +4,8 @@ import random
 from contextlib import suppress
 
 import pytest
-from worlds.instances import instance
+from worlds.brute_force import WINDOWS
+from worlds.instances import instance, played_candidates
 
 import ondevice_sora as sora
 from ondevice_sora.base.errors import UserError
@@ -18,7 +19,6 @@ from ondevice_sora.simulator.search.choices import all_choices, with_choices
 from ondevice_sora.simulator.search.comparison import find_plan_for
 from ondevice_sora.simulator.search.search import search
 
-WINDOWS = (0, 1, 2)
 STARTS = [("cached", ""), ("first", "denoiser"), ("cached", "denoiser"), ("loaded", "denoiser"), ("loaded", "encoder")]
 
 
@@ -37,15 +37,7 @@ def instances(start, stays, folder, count):
 def test_a_candidate_comes_to_what_its_schedule_comes_to(start, stays, tmp_path):
     draw, played = random.Random(5), 0
     for problem in instances(start, stays, tmp_path, 8):
-        place = problem.places[0]
-        for _ in range(6):
-            choices = tuple(draw.choice(list(all_choices(part, WINDOWS))) for part in problem.parts)
-            found = problem.play(choices, "shared", place)
-            try:
-                schedule, costs = problem.schedule(choices, "shared", place)
-            except UserError:
-                assert found is None
-                continue
+        for found, schedule, costs, place in played_candidates(problem, draw, 6):
             whole = finish(schedule, costs, place.machine)
             assert found[:3] == (whole.total_s, whole.peak_bytes, schedule.needed_bytes)
             played += 1
