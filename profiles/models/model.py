@@ -127,7 +127,14 @@ class Unit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The smallest piece a model can be cut at."""
 
     name: Annotated[Name, means("By which plans name it.")]
-    parameters: Annotated[int, msgspec.Meta(ge=0, le=10**11), means("How many numbers it has learned, not bytes.")]
+    parameters: Annotated[
+        int,
+        msgspec.Meta(ge=0, le=10**11),
+        means(
+            "How many numbers it has learned, not bytes; may be written as `215M` or `1.3B`. `bytes: 430 MB` may stand "
+            "instead: what they take in float16."
+        ),
+    ]
     plain: Annotated[Work, means("What one run does.")]
     tdtm: Annotated[Work | None, means("The same with token merging, where that changes it.")] = None
     tables: Annotated[

@@ -111,8 +111,11 @@ def find_plan_for(
     known: Known | None = None,
     beside: int | None = None,
     most_doubt: float | None = None,
+    keeps_cuts: bool = False,
 ) -> tuple[Planning, Plan]:
     """The search's answer and the plan found. `budgets` smaller budgets are searched too, for the front, and `beside`.
+
+    With `keeps_cuts` the blocks stay as the plan has them; windows and residents are chosen.
 
     `known` holds the candidates scored before and takes those scored now. Ctrl-C ends the work with what there is: the
     best plan so far and the rows done. No plan is returned that is above a limit with a probability of more than
@@ -122,6 +125,7 @@ def find_plan_for(
     described = model_of(loaded)
     with loaded.locating():
         problem = problem_of(loaded.plan, described, settings, budget[0])
+        problem.keeps_cuts = keeps_cuts
         others, reserve = _others(problem, seconds)
         clock = Clock(None if seconds is None else seconds - reserve)
         searching = search_within(

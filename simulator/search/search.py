@@ -29,6 +29,7 @@ from random import Random
 import numpy as np
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.units import format_bytes
 from ondevice_sora.plans.schedule import MAX_VISITS
 from ondevice_sora.plans.schema import Keep, Packages
 from ondevice_sora.simulator.search.block_prices import table_of
@@ -210,6 +211,8 @@ class _Search:
         """Try every plan; too many to remember each."""
         for choices in product(*(list(all_choices(part, self.windows)) for part in self.problem.parts)):
             self._check_time()
+            if not self.problem.may_be(choices):
+                continue
             scored = self.problem.score_anew(choices)
             self.num_enumerated += 1
             if scored is not None:
@@ -277,6 +280,12 @@ class _Search:
             self.try_(tuple(Choice(own[min(number, len(own) - 1)], 0, "none") for own in finest))
             if self.best is not None:
                 return
+        if self.problem.keeps_cuts:
+            raise UserError(
+                f"no plan with these blocks keeps the budget of {format_bytes(self.problem.budget)}",
+                "--keep-cuts",
+                "Allow more, or let the search cut.",
+            )
         raise UserError(
             f"no plan was found that keeps the budget of {self.problem.budget} bytes in at most {MAX_VISITS:,} visits "
             "of blocks",
@@ -404,6 +413,8 @@ def _cuts(problem: Problem, part: Part, start: Choice) -> list[tuple[int, ...]]:
 
     Of a component of hundreds of units none that has hundreds of blocks: those would take the time of all others.
     """
+    if problem.keeps_cuts:
+        return [start.starts]
     is_fine = part.count <= NODES
     table = table_of(
         part, problem.model.name, problem.places[0], problem.budget, problem.merging(part)[0], some_nodes(part, NODES)
