@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.units import parse_bytes
-from ondevice_sora.commands.common import EXIT_FITS, output_path, whole_number, wrote
-from ondevice_sora.commands.options import add_force
+from ondevice_sora.commands.common import EXIT_FITS, json_text, output_path, whole_number, wrote
+from ondevice_sora.commands.options import add_force, add_json
 
 MOST_UNITS = 1000
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,60}")
@@ -62,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--every-step", metavar="NAME", help="which network runs at every step (default: the largest); others run once"
     )
     init.add_argument("-o", "--output", default=".", metavar="DIR", help="the folder to write to (default: this one)")
+    add_json(init)
     add_force(init)
 
 
@@ -87,10 +88,13 @@ def run(options: argparse.Namespace) -> int:
         for file, text in zip(files, texts.values(), strict=True):
             file.write_text(text, encoding="utf-8")
     wrote(*paths)
-    print(
-        f"Memory and loads are told by sizes alone; for times, write each unit's operations into {paths[0]}.\n"
-        f"Next: simulate {paths[1]} --device all"
-    )
+    if options.json:
+        print(json_text({"model": str(paths[0]), "plan": str(paths[1])}))
+    else:
+        print(
+            f"Memory and loads are told by sizes alone; for times, write each unit's operations into {paths[0]}.\n"
+            f"Next: simulate {paths[1]} --device all"
+        )
     return EXIT_FITS
 
 

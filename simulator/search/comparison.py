@@ -164,21 +164,21 @@ def find_plan_for(
     best = _plan_of(chosen.problem, scored)
     if not any(row.name == "found" for row in rows):
         rows = [_row("found", ready(best, described, setting), None) for setting in settings]
-    score, is_optimum = score_of(scored, main.problem.scale), main.found.ending == "optimum" and scored is main.best
+    score, bound = score_of(scored, main.problem.scale), main.found.bound
     start = [row for row in rows if row.name == "start"]
     if len(start) == len(settings) and _holds(start, budget[0], 1.0 if most_doubt is None else most_doubt):
         found = [row for row in rows if row.name == "found"]
         if _relative(start, found) < 1.0:  # a search cut short may not have come as far as the plan it began with
             best = replace(loaded.plan, name=best.name)
-            score, is_optimum = score * _relative(start, found), False
+            score, bound = score * _relative(start, found), main.found.lower_bound
             rows = [replace(row, name="found") for row in start] + [row for row in rows if row.name != "found"]
     tried = [Tried(within.problem, each) for within in searched.values() for each in within.found.fitting]
     answer = Planning(
         budget_bytes=budget[0],
         budget_source=budget[1],
         score=score,
-        bound=main.found.bound,
-        gap=gap_of(score, main.found.bound, is_optimum),
+        bound=bound,
+        gap=gap_of(score, bound),
         ending="interrupted" if is_interrupted else main.found.ending,
         num_evaluated=main.found.num_evaluated,
         search_s=main.found.seconds,
@@ -238,7 +238,7 @@ def _point(within: Within) -> BudgetPoint:
         num_packages=best.num_packages,
         budget_bytes=within.problem.budget,
         kill_share=doubt_of(within.problem, best),
-        gap=gap_of(best.score, within.found.bound, within.found.ending == "optimum"),
+        gap=gap_of(best.score, within.found.bound),
         ending=within.found.ending,
         plan=plan_data(plan),
     )

@@ -68,15 +68,16 @@ Progress = Callable[[str, Scored | None, int], None]
 
 @dataclass(frozen=True)
 class Found:
-    """The best plan found, how it was found, and the bound that no plan beats, in the score's unit.
+    """The best plan found, and how it was found.
 
+    lower_bound what no plan beats, found without trying plans, in the score's unit; 0 if there was no time for it
     ending      optimum (every plan was tried), converged (nothing nearby is better), time, interrupted
     finalists   the best few plans by score, the best one first
     fitting     every plan that fitted, or of all plans the best by peak and storage: what the Pareto front is of
     """
 
     best: Scored
-    bound: float
+    lower_bound: float
     num_evaluated: int
     seconds: float
     ending: str
@@ -84,14 +85,17 @@ class Found:
     fitting: tuple[Scored, ...]
 
     @property
+    def bound(self) -> float:
+        """What no plan beats: the best one, if every plan was tried."""
+        return self.best.score if self.ending == "optimum" else self.lower_bound
+
+    @property
     def gap(self) -> float | None:
-        return gap_of(self.best.score, self.bound, self.ending == "optimum")
+        return gap_of(self.best.score, self.bound)
 
 
-def gap_of(score: float, bound: float, is_optimum: bool) -> float | None:
-    """By how much, relative to the bound, a plan may be above the optimum; 0 if every plan was tried; None: unknown."""
-    if is_optimum:
-        return 0.0
+def gap_of(score: float, bound: float) -> float | None:
+    """By how much, relative to the bound, a plan may be above the optimum; None: there was no time for a bound."""
     return score / bound - 1.0 if bound > 0 else None
 
 

@@ -41,6 +41,17 @@ def test_what_is_written_simulates_with_the_sizes_given(capsys: pytest.CaptureFi
     assert set(told["unpriced"]) == {"text", "unet", "vae"}, "sizes say nothing of operations"
 
 
+def test_on_all_phones_no_time_is_told_as_known(capsys: pytest.CaptureFixture[str]) -> None:
+    assert init(*NETWORKS, "-o", "mine") == 0
+    capsys.readouterr()
+    assert main(["simulate", "mine/plan.yaml", "--device", "iphone12,iphone15pro"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "its time is not known, much longer than" in lines[1]
+    rows = [line for line in lines if line.startswith("iPhone")]
+    assert len(rows) == 4
+    assert all("fits" in row and " over " in row for row in rows)
+
+
 def test_which_network_runs_at_every_step_may_be_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert init(*NETWORKS, "--every-step", "vae", "-o", "mine") == 0
     visits = {name: row["num_visits"] for name, row in simulated(capsys)["components"].items()}
@@ -69,6 +80,11 @@ def test_files_are_not_overwritten_unless_asked(capsys: pytest.CaptureFixture[st
     assert (Path("plan.yaml").read_text(), Path("model.yaml").exists()) == ("mine", False)
     assert init(*NETWORKS, "--force") == 0
     assert load_plan("plan.yaml").plan.sampler.steps == 20
+
+
+def test_where_things_were_written_is_told_as_json_if_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert init(*NETWORKS, "-o", "mine", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"model": "mine/model.yaml", "plan": "mine/plan.yaml"}
 
 
 def test_a_search_leaves_the_packages_as_they_are_if_asked(capsys: pytest.CaptureFixture[str]) -> None:
