@@ -101,6 +101,10 @@ def add_search_arguments(parser: argparse.ArgumentParser) -> None:
         help="the footprint to keep to, e.g. '3.3 GB'; without it, what is below the limit with 99 %% certainty",
     )  # fmt: skip
     parser.add_argument(
+        "--keep-cuts", action="store_true",
+        help="leave the plan's blocks as they are: only what is loaded ahead and what stays is chosen",
+    )  # fmt: skip
+    parser.add_argument(
         "--risk", type=_share, metavar="P",
         help="choose by this quantile of the costs' spread, and be as certain that the limit is not below the budget",
     )  # fmt: skip
@@ -393,7 +397,7 @@ def _search(model: str, devices: list[str], options: argparse.Namespace, entitle
     ):
         answer, best = find_plan_for(
             loaded, settings, budget, options.risk, options.seconds, progress,
-            SMALLER_BUDGETS if is_front_asked else 0, known, beside, options.max_kill_share,
+            SMALLER_BUDGETS if is_front_asked else 0, known, beside, options.max_kill_share, options.keep_cuts,
         )  # fmt: skip
     return _Searched(model, answer, LoadedPlan(best, loaded.document), settings)
 
@@ -422,7 +426,7 @@ def run_variants(options: argparse.Namespace, models: list[str], devices: list[s
     from ondevice_sora.simulator.search.variants import Freedoms, search_variants
 
     which = next(f"--{name.replace('_', '-')}" for name in FREEDOMS if getattr(options, name))
-    refuse_without_effect(options, ("pareto", "report", "state"), f"with {which}", "Leave it out.")
+    refuse_without_effect(options, ("pareto", "report", "state", "keep_cuts"), f"with {which}", "Leave it out.")
     if len(models) > 1:
         raise UserError(f"{which} searches one plan, and {len(models)} are named", "--plan", "Name one of them.")
     counts: Sequence[int] = options.evaluations or ()

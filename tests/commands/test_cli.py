@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -406,6 +407,13 @@ def test_without_a_verb_the_verbs_are_listed(run):
         assert ran.status == 0
         assert all(verb in ran.out for verb in umbrella.VERBS)
     assert run("ondevice-sora --version").out.startswith("ondevice-sora ")
+
+
+def test_python_runs_it_where_it_is_not_on_the_path(run, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["ondevice-sora", "--version"])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_module("ondevice_sora", run_name="__main__")
+    assert (stop.value.code, capsys.readouterr().out) == (0, run("ondevice-sora --version").out)
 
 
 def test_a_reader_who_leaves_early_changes_no_exit_status(tmp_path: Path) -> None:
