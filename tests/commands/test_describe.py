@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -38,10 +39,22 @@ def test_a_model_at_its_own_shape_needs_no_video(capsys):
     assert "Stable Diffusion 1.5, whole components in float16, 512x512x1" in capsys.readouterr().out
 
 
+def test_another_shape_is_the_one_that_a_plan_would_have(here, capsys):
+    (here / "longer.yaml").write_text("extends: small\nname: longer\nvideo: {width: 64, height: 64, frames: 34}\n")
+    assert simulate.main(["longer.yaml", "--json"]) == 0
+    longer = json.loads(capsys.readouterr().out)
+    assert simulate.main(["small", "--video", "64x64x34", "--json"]) == 0
+    reshaped = json.loads(capsys.readouterr().out)
+    assert (reshaped["total_s"], reshaped["peak_bytes"]) == (longer["total_s"], longer["peak_bytes"])
+
+
 @pytest.mark.parametrize(("arguments", "message"), [
     ("--model wan3", "'wan3' is no shipped config"),
     ("--model sd1.5 --plan sd1.5-512", "--model has no effect with --plan"),
-    ("--video 64x64", "--video has no effect without --model"),
+    ("small --video 100x100x9", "--video: "),
+    ("sd21-512 --video 512x512", "--video: has no effect: sd21_base lists its units for one shape"),
+    ("ours-256 --video 256x256x5000", "--video: 256x256x5000 is smaller or larger than a plan's video may be"),
+    ("--model .", ".: it has no shape of its own\nGive one with --video"),
     ("--model sd1.5 --video 64", "'64' is no shape"),
 ])  # fmt: skip
 def test_what_simulate_cannot_do_with_a_model(arguments, message, capsys):
@@ -52,6 +65,7 @@ def test_what_simulate_cannot_do_with_a_model(arguments, message, capsys):
 @pytest.mark.parametrize(("arguments", "message"), [
     ("describe nothing-of-the-sort", "is no shipped config, and there is no such file or folder"),
     ("describe sd1.5 --video 512x", "is no shape"),
+    ("describe .", ".: it has no shape of its own\nGive one with --video, such as 1024x1024"),
     ("describe sd1.5 --attention half", "is neither fused, scores nor a number of queries"),
     ("describe sd1.5 --decoder-tile 3", "is not a whole number from 64 to 2048"),
     ("describe sd1.5 -o nowhere/model.yaml", "there is no folder nowhere"),
