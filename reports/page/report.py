@@ -6,6 +6,7 @@ the width and the zoom; everything else stands in the page as HTML.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -126,15 +127,16 @@ def _figures_of(trace: Trace, index: int, components: list[str], unit: TimeUnit)
     kill = trace.kill
     step = steady_step(trace)
     peak = max(trace.memory, key=lambda sample: sample.total, default=None)
+    measured = footprint_columns(trace)
     return {
         "letter": letter(index),
         "total": trace.total_s,
         "lanes": [LANES.index(lane) for lane in lanes_of(trace)],
-        "spans": span_columns(trace, components, unit),
+        "spans": _by_steps(span_columns(trace, components), "start"),
         "passes": pass_texts(trace, unit),
-        "memory": memory_columns(trace),
+        "memory": _by_steps(memory_columns(trace), "time"),
         "csv": blocks_csv(trace),
-        "measured": footprint_columns(trace),
+        "measured": None if measured is None else _by_steps(measured, "time"),
         "peak": None if peak is None else {"time": peak.time_s, "bytes": peak.total},
         "limit": _bytes(trace.limit_bytes),
         "budget": trace.allowed_bytes,
@@ -144,6 +146,12 @@ def _figures_of(trace: Trace, index: int, components: list[str], unit: TimeUnit)
             "unit": time_unit(step.seconds).name,
         },
     }  # fmt: skip
+
+
+def _by_steps(columns: dict[str, Any], moments: str) -> dict[str, Any]:
+    """The columns, with a column of seconds as microseconds from each to the next, which repeat: a twentieth packed."""
+    times = [round(seconds * 1e6) for seconds in columns[moments]]
+    return {**columns, moments: [later - earlier for earlier, later in pairwise([0, *times])]}
 
 
 def _bytes(count: int) -> dict[str, Any]:

@@ -33,6 +33,14 @@ from ondevice_sora.base.units import (
 from ondevice_sora.reports.rows import UNKNOWN
 
 _QUANTITY = re.compile(r"(?<=\d) (?=(?:h|min|s|ms|\u00b5s|GB|MB|kB|B|%)(?!\w))|(?<=\d h) (?=\d)|(?<=\d min) (?=\d)")
+_ENDS = re.compile(
+    r"(?<=\w_)(?=[^\W\d_])"  # mid_|res_0
+    r"|(?<=\w\w\.)(?=[^\W\d]{2})|(?<=\w\.\.)(?=\w)"  # loads.|read, res_0..|res_3
+    r"|(?<=\w/)(?=\w\w)|(?<=://)(?=\w)"
+)
+"""Where a long identifier may be broken: after a part of it, but not before its number."""
+_LONG = re.compile(r"[^\s-]{17,}")
+"""What has no part at which to break it, such as a digest, and is too long for a narrow column."""
 LEVEL = 9
 """zlib's: a tenth of a second more than its fastest levels, and 1 % less."""
 NO_BREAK = "\N{NO-BREAK SPACE}"
@@ -84,6 +92,19 @@ def unbroken(text: str) -> str:
     return _QUANTITY.sub(NO_BREAK, text)
 
 
+def breakable(text: str) -> Markup:
+    """The text, with the places where a line may end in an identifier; browsers find those between words.
+
+    Columns are then as wide as the longest part, and no part is broken.
+    """
+    whole = [_LONG.sub(lambda long: "\0".join(_pieces(long[0], 16)), part) for part in _ENDS.split(unbroken(str(text)))]
+    return Markup("<wbr>").join("\0".join(whole).split("\0"))
+
+
+def _pieces(text: str, length: int) -> list[str]:
+    return [text[at : at + length] for at in range(0, len(text), length)]
+
+
 def known(value: float | None, write: str) -> str:
     """The value through a filter, or the dash of what is not known."""
     return UNKNOWN if value is None else str(FILTERS[write](value))
@@ -114,6 +135,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "groupby_run": runs_of,
     "known": known,
     "as_is": AsIs,
+    "breakable": breakable,
 }
 
 

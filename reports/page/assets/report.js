@@ -43,7 +43,12 @@ function addBar(trace, from, to, y, height, fill, ink, label, hover, hatched, ed
 }
 
 /* ---- spans ---- */
-const spanWords = (trace, i) => `<b>${plain(trace.spans.blocks[trace.spans.block[i]])}</b><br>${lines(trace.spans.told[i])}`;
+/* Moments come as microseconds from each to the next. */
+function secondsOf(steps) { let at = 0; return steps.map(step => (at += step) / 1e6); }
+function spanWords({spans: s}, i) {
+  const told = [s.words[s.does[i]], `${DATA.components[s.component[i]]}, step ${s.step[i]}${s.words[s.variant[i]]}`, `${moment(s.start[i])} to ${moment(s.end[i])}`, s.words[s.holds[i]]];
+  return `<b>${plain(s.blocks[s.block[i]])}</b><br>${lines(told.join("\n"))}`;
+}
 /* Bars of one lane for a stretch of time. What is narrower than a few pixels is joined with its neighbours of the same
    pass, and keeps how busy it was; zooming in takes the joined bars apart. */
 function laneBars(trace, lane, from, to, perPixel) {
@@ -357,7 +362,11 @@ for (const button of document.querySelectorAll("[data-csv]")) button.addEventLis
 });
 Object.assign(FIGURES, {lanes: lanesFigure, memory: memoryFigure, step: stepFigure});
 start(() => {
-  for (const {spans} of DATA.traces) spans.end = spans.seconds.map((seconds, i) => spans.start[i] + seconds);
+  for (const {spans, memory, measured} of DATA.traces) {
+    spans.start = secondsOf(spans.start);
+    spans.end = spans.seconds.map((seconds, i) => spans.start[i] + seconds);
+    for (const samples of [memory, measured]) if (samples) samples.time = secondsOf(samples.time);
+  }
   END = 1.012 * Math.max(1e-6, ...DATA.traces.map(t => Math.max(t.total, t.kill ? t.kill.time : 0)));
   for (const div of plots()) {
     div.zoomed = div.dataset.figure === "step" ? range => { div.stepView = range; draw(div); } : range => show(range || [0, END]);

@@ -83,17 +83,16 @@ public enum Texts {
         public static let words = "Words that it knows"
         public static let start = "Make the video"
 
-        public static func replace(with nearest: String) -> String { "Write “\(nearest)”" }
+        public static func replace(with suggestion: String) -> String { "Write “\(suggestion)”" }
         public static func addLabel(_ word: String) -> String { "Add the word \(word)" }
 
         static func hint(_ state: PromptState) -> String {
             switch state {
             case .empty(let example): "For example: \(example)"
             case .good(let numTokens, let length): "\(numTokens) of \(length) tokens"
-            case .unknownWord(let word, let nearest):
-                "This model does not know “\(word)”. Did you mean “\(nearest)”?"
             case .tooLong(let numTokens, let length):
                 "Too long: \(numTokens) tokens, and the model reads \(length). Write a shorter one."
+            case .refused(let why, _): why.prefix(1).uppercased() + why.dropFirst()
             }
         }
 
