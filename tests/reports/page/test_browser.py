@@ -124,6 +124,13 @@ def test_buttons_go_to_a_step_and_zoom(page: Page, trace: Trace) -> None:
     assert page.js("return document.querySelectorAll('[aria-pressed=true]').length") == 1
 
 
+def test_the_part_that_is_shown_is_told_from_the_others_in_forced_colours(page: Page, trace: Trace) -> None:
+    page.open([trace], scheme="forced")
+    look = "return [...document.querySelectorAll('.strip button')].map(b => getComputedStyle(b).backgroundColor)"
+    shown, *others = page.js(look)
+    assert {shown}.isdisjoint(others)
+
+
 def test_times_far_below_a_second_are_written_out(page: Page, trace: Trace) -> None:
     page.open([trace])
     lanes, memory = page.plots("lanes")[0], page.plots("memory")[0]
