@@ -20,6 +20,7 @@ from ondevice_sora.commands.common import (
     refuse_without_effect,
     shape_argument,
     shown,
+    stem_of,
     whole_number,
     wrote,
 )
@@ -158,7 +159,7 @@ def _which_phones(options: argparse.Namespace, names: list[str], devices: list[s
 
 def _outputs(options: argparse.Namespace, names: list[str]) -> dict[str, Path]:
     """Where to write what, checked before anything is simulated."""
-    stem = options.model or Path(names[0]).stem
+    stem = stem_of(options.model or names[0])
     suffixes = {"report": ".html", "trace": ".trace.json", "perfetto": ".perfetto.json"}
     wanted = {kind: getattr(options, kind) for kind in suffixes if getattr(options, kind) is not None}
     if "trace" in wanted and len(names) > 1:

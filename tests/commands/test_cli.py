@@ -187,6 +187,11 @@ def test_outputs_are_named_after_the_plan_or_as_given(run, here, options, writte
     assert {path.name for path in here.iterdir()} - before == set(written)
 
 
+def test_a_dot_in_a_plans_name_does_not_cut_the_names_of_its_files(run, here):
+    ran = run("simulate sd1.5-512 --trace --perfetto")
+    assert ran.err == "Wrote sd1.5-512.trace.json\nWrote sd1.5-512.perfetto.json\n"
+
+
 def test_what_is_written_is_what_it_claims_to_be(run, here):
     run("simulate --plan small.yaml --report --trace --perfetto")
     trace = read_trace(here / "small.trace.json")
