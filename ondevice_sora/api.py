@@ -243,6 +243,7 @@ def search(
     seconds: float | None = 60.0,
     budgets: int = 0,
     max_kill_share: float = MOST_DOUBT,
+    keep_cuts: bool = False,
 ) -> Search:
     """Find the fastest plan that keeps to a footprint: cuts, windows, residents. The rest stays as in `plan`.
 
@@ -251,6 +252,7 @@ def search(
     risk      choose by this quantile of the costs' spread, and be so sure that the limit is not below the budget
     seconds   stop then with the best so far; None: when nothing better is found
     budgets   search so many smaller budgets too, for the front of total and peak
+    keep_cuts   leave the plan's blocks as they are: only windows and residents are chosen
     max_kill_share   find no plan that is above the limit in more of the draws of limit, baseline and working memory
 
     Raises UserError for input that cannot be used, or if no plan fits.
@@ -261,7 +263,9 @@ def search(
     devices = [device] if isinstance(device, str) else list(device)
     settings = [_setting(loaded, name) for name in devices]
     budget = budget_for(settings, None if memory is None else size_of(memory), risk, max_kill_share)
-    planning, found = find_plan_for(loaded, settings, budget, risk, seconds, budgets=budgets, most_doubt=max_kill_share)
+    planning, found = find_plan_for(
+        loaded, settings, budget, risk, seconds, budgets=budgets, most_doubt=max_kill_share, keeps_cuts=keep_cuts
+    )
     return Search(planning, LoadedPlan(found, loaded.document))
 
 

@@ -174,7 +174,7 @@ def without_weights(walk: Walk, packages: Ints, package: Ints, sizes: Sizes, bas
 
     `packages` is by visit, `package` by block.
     """
-    working, residual = sizes.working, sizes.residual
+    resident, working, residual = sizes.resident, sizes.working, sizes.residual
     block = walk.block
     alone, (_, is_left) = ints(len(block), 0), found_before(walk, package)
     left = baseline
@@ -186,6 +186,8 @@ def without_weights(walk: Walk, packages: Ints, package: Ints, sizes: Sizes, bas
         if is_left[own] == 0 and walk.keep[visit] != STAY:
             is_left[own] = 1
             left += residual[own]
+            # After the last visit, too: a package may leave more behind than it held.
+            alone[visit] = max(alone[visit], left - resident[own])
     return alone
 
 
@@ -261,22 +263,25 @@ def decide(order: Order, keep: Ints, sizes: Sizes, room: Room) -> Decision:
                 if before < visit or (keep[before] != KEEP and keep[before] != STAY):
                     break
             other += 1
-        while True:
-            total = alone[visit] + _weights(package, previous, resident, transient, visit, last)
-            elsewhere, hard_elsewhere = held_bytes, hard_bytes
-            if held_bytes > 0:
-                for other in range(visit + 1, last + 1):
-                    number = package[other]
-                    if held_for[number] == other:
-                        elsewhere -= resident[number]
-                        hard_elsewhere -= resident[number] * (1 - is_soft[number])
-            if budget < 0 or total + hard_elsewhere <= budget:
+        # The window, as far as the budget goes: a further load never makes the footprint smaller.
+        loaded, most, waiting, hard_waiting = resident[own], transient[own], held_bytes, hard_bytes
+        if budget >= 0 and alone[visit] + loaded + most + hard_waiting > budget:
+            return Decision(ahead, keeps, needed, visit, hard_bytes)
+        for other in range(visit + 1, last + 1):
+            number = package[other]
+            if previous[other] >= visit:
+                continue
+            size = resident[number]
+            is_held = held_for[number] == other
+            hard_size = size * (1 - is_soft[number]) if is_held else 0
+            further = max(most, transient[number])
+            if budget >= 0 and alone[visit] + loaded + size + further + hard_waiting - hard_size > budget:
+                last = other - 1
                 break
-            if last == visit:
-                return Decision(ahead, keeps, needed, visit, hard_bytes)
-            last -= 1
+            loaded, most, hard_waiting = loaded + size, further, hard_waiting - hard_size
+            waiting -= size if is_held else 0
         ahead[visit] = last
-        total += elsewhere
+        total = alone[visit] + loaded + most + waiting
         index = end - 1
         while total > limit and index >= first and held_for[queue[index]] > last:
             number = queue[index]

@@ -19,6 +19,7 @@ class Rung(msgspec.Struct, frozen=True):
     verdict      null if the plan cannot be run there at all; `problem` then says why
     total_s      null if the app is killed before the end; unlimited_s is what it would take without a limit
     kill_share   how probable it is that the limit, which is not known exactly, lies below the peak
+    is_unpriced  the model says nothing of some blocks' operations: times are far too short
     """
 
     device: Line
@@ -31,6 +32,7 @@ class Rung(msgspec.Struct, frozen=True):
     unlimited_s: Seconds | None = None
     peak_bytes: Bytes | None = None
     kill_share: Share | None = None
+    is_unpriced: bool = False
     problem: Line | None = None
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -152,7 +153,12 @@ BAD |= {
 
 
 @pytest.mark.parametrize(
-    ("prompt", "complaint"), [("a rde circle", "Did you mean 'red'"), ("red " * 9, "has 10 tokens")]
+    ("prompt", "complaint"),
+    [
+        ("a rde circle", "Did you mean 'red'"),
+        ("red " * 9, "has 10 tokens"),
+        ("red circle", "Did you mean 'a red circle moving left'?"),
+    ],
 )
 def test_prompts_are_read_by_the_exports_own_tokenizer(
     prompt: str, complaint: str, exported: Exported, tmp_path: Path, capsys: Any
@@ -160,6 +166,26 @@ def test_prompts_are_read_by_the_exports_own_tokenizer(
     """It reads nine tokens where the small model that ships reads 24."""
     assert main(["run", str(exported.directory), prompt, "-o", str(tmp_path / "v.mp4")]) == 2
     assert complaint in capsys.readouterr().err
+
+
+def with_sentences(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """The export as if its tokenizer document had been written so."""
+    rewritten("tokenizer.json", change)(folder)
+    digest = hashlib.sha256((folder / "tokenizer.json").read_bytes()).hexdigest()
+    rewritten("manifest.json", lambda manifest: manifest["tokenizer"].update(checksum=digest))(folder)
+    assert main(["schedule", str(folder)]) == 0
+
+
+def test_the_exports_own_document_says_which_sentences_are_taken(
+    exported: Exported, tmp_path: Path, capsys: Any
+) -> None:
+    """An export of an earlier version says of none, and takes any; one that knows no small objects refuses them."""
+    out = Path(shutil.copytree(exported.directory, tmp_path / "out"))
+    with_sentences(out, lambda told: told["sentences"]["choices"].update(SIZE=["large"]))
+    assert main(["run", str(out), "small circle moving left", "-o", str(tmp_path / "v.gif")]) == 2
+    assert "'small circle moving left': the model was not taught sentences like this one" in capsys.readouterr().err
+    with_sentences(out, lambda told: told.pop("sentences"))
+    assert main(["run", str(out), "red and blue", "-o", str(tmp_path / "v.gif")]) == 0
 
 
 @pytest.mark.parametrize("name", BAD)

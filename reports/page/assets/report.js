@@ -185,7 +185,6 @@ function envelope(x, totals, width) {
   for (const each of [at, low, high]) each.push(x.length - 1);
   return {at, low, high};
 }
-const FARTHEST_LIMIT = 10; // times the most that is held: drawn farther up, it would flatten the curve
 /* Series differ by their dashes, and what holds memory by its hatching, as well as by colour: see the legends. */
 const DASHES = ["solid", "dash", "dot"];
 const HATCHES = {loading: "/", working: "."};
@@ -268,7 +267,7 @@ function limitLines(color, held) {
   const late = DATA.traces.some(({kill}) => kill && kill.time > view[0] + 0.6 * span && kill.time <= view[1]);
   let top = 0;
   [...limits].sort((a, b) => b[0] - a[0]).forEach(([limit, traces], place) => {
-    const atLeft = Boolean(place % 2) !== late, isDrawn = limit <= FARTHEST_LIMIT * held;
+    const atLeft = Boolean(place % 2) !== late, isDrawn = limit <= DATA.farthestLimit * held;
     const whose = limits.size > 1 ? " of " + traces.map(trace => trace.letter).join(", ") : "";
     if (isDrawn) { top = Math.max(top, limit); shapes.push(limitLine(color, {xref: "paper", x0: 0, x1: 1, y0: limit / DATA.size.bytes, y1: limit / DATA.size.bytes})); }
     annotations.push({xref: "paper", x: atLeft ? 0 : 1, xanchor: atLeft ? "left" : "right", ...(isDrawn ? {y: limit / DATA.size.bytes} : {y: 1, yref: "paper"}), yanchor: "bottom",

@@ -14,8 +14,10 @@ from msgspec.structs import replace
 from worlds.answers import search_report as a_search_report
 from worlds.answers import swept
 from worlds.browser import BROKEN_WORDS, COLLISIONS, NARROW, OUT_OF_SIGHT, UNFOLDED, WIDE, Page
+from worlds.films import write_film
 from worlds.fullsize import full_size
 
+from ondevice_sora.records.provenance import Provenance
 from ondevice_sora.records.quality import Evaluation
 from ondevice_sora.records.search import SearchReport
 from ondevice_sora.records.trace import Trace
@@ -23,17 +25,24 @@ from ondevice_sora.reports.page.quality import render_quality
 from ondevice_sora.reports.page.report import render, render_plan
 from ondevice_sora.reports.page.search import render_search
 from ondevice_sora.reports.page.sweep import render_sweep
+from ondevice_sora.reports.page.video import render_video
 
 KINDS = (
     "prediction", "killed", "measured", "two", "three", "predicted and measured", "limits far apart", "explained",
-    "search", "quality", "sweep", "full size", "full size, two", "full size, three",
-    "full size, search",
+    "search", "quality", "video", "sweep", "full size", "full size, two", "full size, three", "full size, search",
 )  # fmt: skip
 LARGEST = ("app-256", "ours-256", "steps-256")
 """Ready plans; the first has the most loads and runs of all."""
 MOST_BYTES = 2_200_000
 """Of any page; plotly.js alone is 1.84 MB of it."""
 FITTED = "return [...document.querySelectorAll('.plot')].every(p => !p.clientWidth || p.layout.width <= p.clientWidth)"
+SIDECAR = {
+    "prompt": "a red circle", "seed": 4, "plan": {"name": "toy"}, "num_evaluations": 1, "timesteps": [1000.0],
+    "video": {"width": 16, "height": 16, "frames": 12, "fps": 24},
+    "text_encoder_s": 1.0, "denoiser_s": 1.0, "decoder_s": 1.0, "total_s": 3.0,
+    "machine": {"system": "toyOS"}, "notes": [],
+    "steps": [{"timestep": 1000.0, "seconds": 1.0, "cosine_whole": None, "merged": True, "leapt": False}],
+}  # fmt: skip
 CUT_OFF = """
 return [...document.querySelectorAll('main *')].filter(each => {
   const box = each.getBoundingClientRect();
@@ -66,7 +75,8 @@ def kind(
         ),
         "explained": lambda: render_plan(search_report.chosen),
         "search": lambda: render_search(search_report),
-        "quality": lambda: render_quality(evaluation, tmp_path),
+        "quality": lambda: _with_videos(evaluation, tmp_path),
+        "video": lambda: _video(evaluation, tmp_path),
         "sweep": lambda: render_sweep(swept(), "toy"),
         "full size": lambda: render([full_size("ours-256")]),
         "full size, two": lambda: render([full_size(name) for name in LARGEST[:2]]),
@@ -74,6 +84,18 @@ def kind(
         "full size, search": lambda: render_search(a_search_report(full_size(LARGEST[0]))),
     }
     return ways[request.param]()
+
+
+def _with_videos(evaluation: Evaluation, folder: Path) -> str:
+    (clip,) = evaluation.clips
+    write_film(folder / clip.file, clip)
+    return render_quality(evaluation, folder)
+
+
+def _video(evaluation: Evaluation, folder: Path) -> str:
+    (clip,) = evaluation.clips
+    write_film(folder / clip.file, clip)
+    return render_video((folder / clip.file).read_bytes(), ".mp4", SIDECAR, Provenance("generate", "1", "2026-11-30"))
 
 
 def test_a_page_of_every_kind_is_in_order_however_it_is_looked_at(page: Page, kind: str) -> None:
