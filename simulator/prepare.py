@@ -302,15 +302,18 @@ def ready(
     machine = machine_of(profile.costs, setting.limit_bytes, is_thermal=setting.is_thermal)
     is_cached = profile.fits_page_cache(device, stored_bytes(plan, model))
     price = profile.pricer(device, is_cached=is_cached)
-    schedule, costs = build_schedule(
-        plan,
-        model,
-        described.reference,
-        price,
-        machine.memory,
-        evaluations,
-        device.engine_bytes,
-        machine.speeds,
-        chosen,
-    )
+
+    def scheduled(count: int, chosen: Candidate | None) -> tuple[Schedule, BlockCosts]:
+        return build_schedule(
+            plan, model, described.reference, price, machine.memory, count, device.engine_bytes, machine.speeds, chosen
+        )
+
+    schedule, costs = scheduled(evaluations, chosen)
+    most = plan.most_evaluations()
+    if chosen is None and schedule.chosen is not None and evaluations < most:
+        # What is kept must fit however late the generation ends: a variant that comes back is kept until then.
+        try:
+            scheduled(most, schedule.chosen)
+        except UserError:
+            schedule, costs = scheduled(evaluations, scheduled(most, None)[0].chosen)
     return Prepared(plan, described, model, setting, schedule, costs, machine, evaluations)

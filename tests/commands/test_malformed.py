@@ -778,19 +778,19 @@ def contents(folder: Path) -> dict[str, bytes | None]:
 
 PLAN = """\
 name: fuzzed
-model: opensora
+model: small
 video: {width: 64, height: 64, frames: 5}
-text_tokens: 60
+text_tokens: 20
 sampler: {steps: 4, guidance: 7.0}
 lpl: {mode: dynamic, stop_steps: {2: 0.5, 3: 0.5}}
 tdtm: {steps: [0, 2], packages: separate}
-memory: {budget: 3 GB, entitlement: false}
+memory: {budget: 200 MB, entitlement: false}
 components:
-  text_encoder: {blocks: {units_per_block: 4}, precision: int8, prefetch: app, keep: none}
+  text_encoder: {blocks: {units_per_block: 2}, precision: int8, prefetch: app, keep: none}
   denoiser: {blocks: reference, prefetch: 2, keep: optimal}
   decoder.temporal: {blocks: whole, compute_units: cpu_only, keep: 1}
   decoder.spatial:
-    blocks: [input, mid_res_0..up0_up, {units: up1_res_0..up3_res_2, compute_units: cpu_only}, output]
+    blocks: [input, mid_res_0..up0_up, {units: up1_res_0..up3_res_1, compute_units: cpu_only}, output]
     keep: [input, output]
 """
 USABLE = {
@@ -835,6 +835,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("kind", USABLE)
+def test_the_files_to_be_broken_are_usable(kind, folder):
+    """Otherwise nearly all that is drawn below would be refused for the one reason that these are."""
+    text, arguments = USABLE[kind]
+    assert check(folder, kind, text.encode(), arguments) == 0
+
+
+@pytest.mark.parametrize("kind", USABLE)
 @given(data=st.data())
 @settings(max_examples=20)
 def test_a_usable_file_with_other_bytes_is_simulated_or_refused(kind, folder, data):
@@ -876,7 +883,7 @@ def test_a_usable_file_with_other_values_is_simulated_or_refused(kind, folder, d
     check(folder, kind, written.encode(), arguments)
 
 
-def check(folder: Path, kind: str, content: bytes, arguments: str) -> None:
+def check(folder: Path, kind: str, content: bytes, arguments: str) -> object:
     (folder / ("fuzzed.json" if kind == "trace" else "fuzzed.yaml")).write_bytes(content)
     (folder / "plan.yaml").write_text(TOY.replace("model.yaml", "fuzzed.yaml") if kind == "model" else TOY)
     out, err = io.StringIO(), io.StringIO()
@@ -885,3 +892,5 @@ def check(folder: Path, kind: str, content: bytes, arguments: str) -> None:
     assert status in (0, 2, 3), (status, err.getvalue())
     assert err.getvalue().count("error:") == (1 if status == 2 else 0), err.getvalue()
     assert "Traceback" not in out.getvalue() + err.getvalue()
+    assert not (status == 2 and out.getvalue()), (out.getvalue(), err.getvalue())
+    return status

@@ -135,7 +135,7 @@ function shorten(text, width, size) {
   if (textWidth(text, size) <= width) return text;
   let kept = text;
   while (kept.length > 1 && textWidth(kept + "…", size) > width) kept = kept.slice(0, -1);
-  return kept + "…";
+  return kept.replace(/\.\..*$/, "") + "…";
 }
 function widthOf(div) { return printing ? Math.min(680, div.clientWidth || 680) : div.clientWidth; }
 function baseLayout(color, width, height, margin) {

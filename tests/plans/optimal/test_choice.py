@@ -8,9 +8,10 @@ from worlds.rows import Part, Row, random_row
 
 from ondevice_sora.base.compiled import has_compiler
 from ondevice_sora.plans.optimal import choice, question
-from ondevice_sora.plans.schema import Lpl, Sampler
+from ondevice_sora.plans.schema import Lpl, Sampler, Tdtm
 from ondevice_sora.simulator.changes.change import loading
 from ondevice_sora.simulator.prepare import asked, prepare
+from ondevice_sora.simulator.scheduled import to_play
 
 needs_numba = pytest.mark.skipif(not has_compiler(), reason="numba is not installed")
 ROUNDING = 1 + 1e-9
@@ -136,6 +137,19 @@ def test_what_is_chosen_is_the_same_however_early_a_generation_ends():
     assert [other.num_evaluations for _, other in prepared.outcomes()] == [11, 16]
 
 
+def test_what_is_chosen_fits_however_late_a_generation_ends():
+    """With a package of its own, the variant of the first step is kept for the third only where there is one."""
+    loaded, setting = asked("ours-256")
+    plan = loaded.changed(
+        sampler=Sampler(steps=4),
+        lpl=Lpl(mode="dynamic", stop_steps={1: 0.6, 3: 0.4}),
+        tdtm=Tdtm(steps=(0, 2), packages="separate"),
+    )
+    prepared = prepare(plan, setting)
+    assert [other.num_evaluations for _, other in prepared.outcomes()] == [2, 4]
+    assert to_play(prepared.plan, prepared.described, setting).num_evaluations == 4
+
+
 def test_without_a_budget_it_fills_what_is_available_and_no_more():
     row = Row((Part.equal(4, prefetch=1),), steps=5)
     assert optimal(row.with_(limit=420)).comes_to()[1] == 400
@@ -153,6 +167,24 @@ def test_compiled_or_not_the_same_is_chosen(monkeypatch):
             monkeypatch.setattr(question, "pays", lambda seconds, answer=is_compiled: answer)
             found.append(row.schedule()[0].chosen)
         assert found[0] == found[1]
+
+
+@needs_numba
+def test_a_choice_that_takes_long_goes_on_compiled_and_comes_to_the_same(monkeypatch):
+    """A wide window makes so many candidates that simulating a plan and its changes took minutes."""
+    row = optimal(random_row(random.Random(5), most_blocks=3))
+    monkeypatch.setattr(question, "pays", lambda seconds: False)
+    wanted = row.schedule()[0].chosen
+    asked = []
+
+    def pays(seconds):
+        asked.append(seconds)
+        return len(asked) > 20
+
+    monkeypatch.setattr(question, "pays", pays)
+    assert row.schedule()[0].chosen == wanted
+    assert asked[1:] == sorted(asked[1:])
+    assert len(asked) == 21
 
 
 def test_the_work_is_bounded(monkeypatch):
