@@ -42,7 +42,6 @@ from ondevice_sora.profiles.blocks import Loading
 
 if TYPE_CHECKING:
     from ondevice_sora.plans.schema import LoadedPlan
-    from ondevice_sora.profiles.models.configured import Shape
     from ondevice_sora.records.ladder import Ladder
     from ondevice_sora.records.trace import Trace
     from ondevice_sora.simulator.changes.advice import Names
@@ -82,7 +81,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "components whole in float16",
     )
     parser.add_argument(
-        "--video", type=shape_argument, metavar="WxHxFRAMES", help="this shape instead of the plan's, as 480x320x49"
+        "--video",
+        type=shape_argument,
+        metavar="WxHxFRAMES",
+        help="another shape than the plan's or the model's own, such as 480x320x49",
     )
     add_device(parser, several=True)
     parser.add_argument(
@@ -255,7 +257,6 @@ def _loaded(name: str, options: argparse.Namespace) -> list[LoadedPlan]:
 
 def _named(name: str, options: argparse.Namespace) -> LoadedPlan:
     """Raises UserError."""
-
     if options.model is not None:
         from ondevice_sora.simulator.whole import whole_plan
 
@@ -265,26 +266,10 @@ def _named(name: str, options: argparse.Namespace) -> LoadedPlan:
 
         loaded = load_plan(name)
         if options.video is not None:
-            loaded = _reshaped(loaded, options.video)
+            from ondevice_sora.simulator.whole import at_shape
+
+            loaded = at_shape(loaded, options.video)
     return entitled(loaded, options)
-
-
-def _reshaped(loaded: LoadedPlan, shape: Shape) -> LoadedPlan:
-    """The plan for another shape, and told so in its name. Raises UserError if its model has no such shape."""
-    import msgspec
-
-    from ondevice_sora.plans.schema import Video
-    from ondevice_sora.simulator.prepare import model_of
-
-    try:
-        video = msgspec.convert(msgspec.to_builtins(shape), Video)
-        changed = loaded.changed(name=f"{loaded.plan.name}; {shape}", video=video)
-        model_of(changed)
-    except UserError as error:
-        raise UserError(error.what, "--video", error.mend) from None
-    except msgspec.ValidationError:
-        raise UserError(f"{shape} is smaller or larger than a plan's video may be", "--video") from None
-    return changed
 
 
 def _check_model(options: argparse.Namespace, plans: list[str]) -> None:
