@@ -87,24 +87,24 @@ class Sampler(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     branches: Annotated[
         Branches,
         means(
-            "How guidance computes its two branches. `batch`: both at once. `in_turn`: at each of its visits a block "
-            "of the denoiser, or of a text encoder that takes both, runs for one and then for the other. That takes "
-            "half the working memory and a second call's fixed time; it loads nothing twice, and the video is the same "
-            "but for the rounding of a batch."
+            "How guidance computes its two branches. `batch`: both at once. `in_turn`: at each visit a block of the "
+            "denoiser, or of a text encoder that takes both, runs for one branch and then for the other. That halves "
+            "the working memory, adds the fixed time of a second call, and loads nothing twice. The video differs only "
+            "by rounding."
         ),
     ] = "batch"
     grid: Annotated[
         Even | Grid,
         means(
-            "The times at which the network is evaluated. `even`: one for each step, evenly spaced, moved by the "
-            "model's own transform. Other grids need a model with a rectified flow."
+            "The times at which the network is evaluated. `even`: one for each step, evenly spaced, then shifted as "
+            "the model does it. Other grids need a model with a rectified flow."
         ),
     ] = "even"
     solver: Annotated[
         Solver,
         means(
-            "How one time follows from another. `euler`: along the drift. `ab2`: also along its change since the "
-            "evaluation before (two-step Adams-Bashforth on uneven steps); not with LPL."
+            "How the sampler goes from one time to the next. `euler`: along the drift. `ab2`: it also uses how the "
+            "drift has changed since the evaluation before (two-step Adams-Bashforth on uneven steps). Not with LPL."
         ),
     ] = "euler"
 
@@ -129,7 +129,7 @@ class Lpl(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     mode: Annotated[
         Literal["off", "fixed", "dynamic"],
-        means("`fixed`: leap at `leap_step`. `dynamic`: leap when the drifts say so."),
+        means("`fixed`: leap at `leap_step`. `dynamic`: a rule decides from the drifts when to leap."),
     ] = "off"
     leap_step: Annotated[
         Index | None,
@@ -138,22 +138,22 @@ class Lpl(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stop_steps: Annotated[
         Annotated[dict[Index, Share], msgspec.Meta(max_length=100)] | None,
         means(
-            "For `dynamic`, and only for a simulation, which does not see the video: how probable each leap step is. "
-            "The probabilities add up to 1. Measure them on prompts like yours."
+            "For `dynamic`, and only for a simulation, which has no video to decide from: how probable each leap step "
+            "is. The probabilities add up to 1. Measure them on prompts like yours."
         ),
     ] = None
     rule: Annotated[
         Literal["paper", "gpu_code", "curvature", "bent_curvature"] | None,
         means(
             "For `dynamic`, and only for a generation: when to leap. `paper`: when the cosine of the drifts stops "
-            "growing, after half the steps. `gpu_code`: the same as the published GPU code does it, for one row of the "
-            "drift, from step 14. `curvature`: when the estimated error of the result is accepted. `bent_curvature`: "
-            "the same, and the leap follows the estimated curve."
+            "growing, after half the steps. `gpu_code`: as in the published GPU code, for one row of the drift and "
+            "from step 14. `curvature`: when the estimated error is at most `accepted_error`. `bent_curvature`: the "
+            "same, and the leap follows the estimated curve."
         ),
     ] = None
     accepted_error: Annotated[
         Annotated[float, msgspec.Meta(gt=0, le=10)] | None,
-        means("For the curvature rules: how much of the result may be lost by leaping, relative to it, such as 0.05."),
+        means("For the curvature rules: the error of the result that is accepted, relative to it, such as 0.05."),
     ] = None
 
 
@@ -172,7 +172,7 @@ class Tdtm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     units: Annotated[
         tuple[Annotated[str, LINE, msgspec.Meta(min_length=1, max_length=100)], ...],
         msgspec.Meta(min_length=1, max_length=100),
-        means("In which of the units that can: patterns of their names, such as `[spatial_*]`."),
+        means("In which units, of those that can merge tokens: patterns of their names, such as `[spatial_*]`."),
     ] = ("*",)
     packages: Annotated[
         Packages,
@@ -193,8 +193,8 @@ class Memory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     budget: Annotated[
         ByteCount | None,
         means(
-            "The footprint that the plan keeps to. If it cannot, it is refused with the block and the bytes that are "
-            "missing. Without a budget nothing holds loads back."
+            "The footprint that the plan must not exceed. A plan that cannot keep it is refused, with the block and "
+            "the bytes that are missing. Without a budget, loads never wait for memory."
         ),
     ] = None
     entitlement: Annotated[
@@ -220,13 +220,13 @@ class ComponentPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     blocks: Annotated[
         Literal["reference", "unit", "whole"] | UnitsPerBlock | tuple[Annotated[str | BlockEntry, msgspec.Meta()], ...],
         means(
-            "How it is cut. `reference`: as in the reference app; every unit alone where there is none. `unit`: every "
-            "unit alone. `whole`: one block. Or a list of blocks."
+            "How it is cut. `reference`: as in the reference app, or every unit alone if that app does not have the "
+            "component. `unit`: every unit alone. `whole`: one block. Or a list of blocks."
         ),
     ] = "reference"
     precision: Annotated[
         Precision | None,
-        means("How weights are stored and what the arithmetic is in, by one name. `float32` where nothing is said."),
+        means("How weights are stored and in what the block computes, in one name. `float32` if nothing is given."),
     ] = None
     compute_units: Annotated[ComputeUnits, means("What Core ML may run it on. `all` is Core ML's own default.")] = (
         "cpu_and_gpu"
@@ -234,13 +234,13 @@ class ComponentPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     prefetch: Annotated[
         Annotated[int, msgspec.Meta(ge=0, le=64)] | Literal["app"],
         means(
-            "Loads ahead: how many visits before its own a block's load may begin. 0 loads it when it is needed. "
-            "`app`: as the reference app does."
+            "Loads ahead: how many blocks ahead loads may begin. 0 loads a block when it is needed. `app`: as the "
+            "reference app does."
         ),
     ] = 1
     keep: Annotated[Keep, means("Which blocks stay in memory from one pass to the next, see below.")] = "none"
     weights: Annotated[WeightFormat | None, means("How weights are stored. Instead of `precision`.")] = None
-    activations: Annotated[ActivationFormat | None, means("What the arithmetic is in. Instead of `precision`.")] = None
+    activations: Annotated[ActivationFormat | None, means("In what the block computes. Instead of `precision`.")] = None
     loading: Annotated[Loading, means("Which of Apple's frameworks loads it, see below.")] = "core_ml"
 
     @property
@@ -259,28 +259,28 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     model: Annotated[
         Annotated[str, LINE, msgspec.Meta(min_length=1, max_length=200)] | ConfiguredModel,
         means(
-            "`opensora`, `small` (the model that `generate` ships), a listed model of the catalogue such as "
+            "`opensora`, `small` (the model that ships with its weights), a model of the catalogue such as "
             "`sdxl_base_ios`, a model file (its path starts from the plan's folder), or a model by its config."
         ),
     ]
     video: Annotated[
         Video | None,
         means(
-            "The shape. Without it 256x256 and 68 frames; of `small`, 64x64. A model that is listed unit by unit has a "
-            "shape already."
+            "Size and length. By default 256x256 pixels and 68 frames; for `small` 64x64 pixels. A model file, "
+            "or a model of the catalogue, has a fixed size and takes none."
         ),
     ] = None
     text_tokens: Annotated[
         Annotated[int, msgspec.Meta(ge=1, le=4096)] | None,
         means(
-            "Tokens of the prompt that the denoiser attends to: 300 at most and without it, of `small` 24. Of a model "
-            "by its config: tokens that its large text encoder reads, up to 4096."
+            "Tokens of the prompt that the denoiser attends to, at most and by default 300; for `small` 24. For a "
+            "model by its config: tokens that its large text encoder reads, at most 4096."
         ),
     ] = None
     encoder_tokens: Annotated[
         Annotated[int, msgspec.Meta(ge=1, le=300)] | None,
         means(
-            "Tokens that the text encoder is given, padding included; at least `text_tokens`. Without it 300, of "
+            "Tokens that the text encoder is given, padding included; at least `text_tokens`. By default 300; for "
             "`small` 24."
         ),
     ] = None
@@ -295,8 +295,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     start: Annotated[
         Start,
         means(
-            "What the app has done before. `first`: nothing, it is newly installed. `cached`: it has generated in an "
-            "earlier launch. `loaded`: it has generated in this launch."
+            "What the app has done before. `first`: nothing, it is newly installed. `cached`: it generated in an "
+            "earlier launch. `loaded`: it generated in this launch."
         ),
     ] = "first"
 

@@ -33,7 +33,8 @@ class Planned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: Annotated[
         Annotated[str, LINE, msgspec.Meta(min_length=1, max_length=1000)] | None,
         means(
-            "The file; its path starts from the plan's folder. Without it the model's that ships, which `small` has."
+            "The file; its path starts from the plan's folder. By default the file that ships for the model; only "
+            "`small` has one."
         ),
     ] = msgspec.field(default=None, name="from")
 
@@ -44,12 +45,13 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     shift: Annotated[
         Annotated[float, msgspec.Meta(ge=0.05, le=20)] | None,
         means(
-            "R: `steps` times, R (1 - u) / (1 + (R - 1) (1 - u)) of the way. Above 1 more of them lie near the noise."
+            "R: `steps` times at R (1 - u) / (1 + (R - 1) (1 - u)) of the way, u being the share of the steps done. "
+            "Above 1 more of them are near the noise."
         ),
     ] = None
     power: Annotated[
         Annotated[float, msgspec.Meta(ge=0.2, le=5)] | None,
-        means("p: `steps` times, 1 - u^p of the way. Above 1 more of them lie near the noise."),
+        means("p: `steps` times at 1 - u^p of the way. Above 1 more of them are near the noise."),
     ] = None
     times: Annotated[
         Annotated[tuple[Time, ...], msgspec.Meta(min_length=1, max_length=MAX_STEPS)] | None,
@@ -62,7 +64,7 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     planned: Annotated[Planned | None, means("The indices of a file that `ondevice-sora steps plan` wrote.")] = None
     denoiser: Annotated[
         Checksum | None,
-        means("Beside `indices`: a hash of the weights that they were planned for. Others are refused."),
+        means("With `indices`: a hash of the weights that they were planned for. Other weights are refused."),
     ] = None
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import msgspec
 
 from ondevice_sora.base.quantities import Bytes, Seconds, Share
@@ -19,6 +22,7 @@ class Rung(msgspec.Struct, frozen=True):
     verdict      null if the plan cannot be run there at all; `problem` then says why
     total_s      null if the app is killed before the end; unlimited_s is what it would take without a limit
     kill_share   how probable it is that the limit, which is not known exactly, lies below the peak
+    is_unpriced  the model says nothing of some blocks' operations: times are far too short
     """
 
     device: Line
@@ -31,6 +35,7 @@ class Rung(msgspec.Struct, frozen=True):
     unlimited_s: Seconds | None = None
     peak_bytes: Bytes | None = None
     kill_share: Share | None = None
+    is_unpriced: bool = False
     problem: Line | None = None
 
     @property
@@ -52,3 +57,12 @@ class Ladder(msgspec.Struct, frozen=True):
     def smallest(self, entitlement: bool) -> Rung | None:
         """The lowest rung that fits."""
         return next((rung for rung in self.rungs if rung.entitlement == entitlement and rung.fits), None)
+
+
+def ladder_rows(ladders: Sequence[Ladder]) -> list[dict[str, Any]]:
+    """One row a plan, device and limit: the fields of a rung, in bytes and seconds, and whether it fits."""
+    return [
+        {"plan": ladder.plan, "fits": rung.fits, **msgspec.to_builtins(rung)}
+        for ladder in ladders
+        for rung in ladder.rungs
+    ]

@@ -108,13 +108,22 @@ class Row(msgspec.Struct, frozen=True):
     exact_psnr_db: Interval | None = None
 
 
-class Strip(msgspec.Struct, frozen=True):
-    """Frames of one video side by side, a PNG; `file` relative to the folder of the results."""
+class Clip(msgspec.Struct, frozen=True):
+    """The videos of one prompt as tiles of a single one, an MP4, so that they cannot fall out of step.
 
-    configuration: str
+    Tiles are `width` by `height` pixels and stand in rows of `columns`, in the order of `configurations`. `file` is
+    relative to the folder of the results.
+    """
+
     prompt: str
     seed: int
     file: str
+    configurations: tuple[str, ...]
+    columns: int
+    width: int
+    height: int
+    frames: int
+    fps: float
 
 
 class Evaluation(msgspec.Struct, frozen=True):
@@ -125,7 +134,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     weights_sha256: str
     machines: tuple[str, ...]
     rows: tuple[Row, ...]
-    strips: tuple[Strip, ...]
+    clips: tuple[Clip, ...]
     definitions: dict[str, str] = msgspec.field(default_factory=lambda: dict(DEFINITIONS))
     format: str = FORMAT
 

@@ -1,12 +1,13 @@
 """What the page's figures are drawn from: spans and memory as columns, places worth zooming to, one steady step.
 
 Every quantity that a figure names is written here, beside the number that it is drawn from. Drawing, joining what is
-narrower than a pixel, and colours are the page's own business (page/assets/report.js).
+narrower than a pixel, the moments of its axis, and colours are the page's own business (page/assets/report.js).
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -26,6 +27,8 @@ HOLDERS = {
     "working": "working memory",
 }
 """What holds memory, from the bottom of the stack to its top: fields of a memory sample, and their names."""
+FARTHEST_LIMIT = 10
+"""Times the most that is held: a limit drawn farther up would flatten the curve."""
 ACTIONS = ("load", "run", "evict")
 _DONE = {"load": "Load", "run": "Run", "evict": "Unload"}
 _BYTES_OF = {"load": "read", "run": "working", "evict": "released"}
@@ -69,29 +72,31 @@ def component_names(traces: list[Trace]) -> list[str]:
     return list(dict.fromkeys(span.component for trace in traces for span in sorted(trace.spans, key=_start)))
 
 
-def span_columns(trace: Trace, components: list[str], unit: TimeUnit | None = None) -> dict[str, Any]:
+def span_columns(trace: Trace, components: list[str]) -> dict[str, Any]:
     """The spans as columns of equal length, in order of their starts. Names are indices into `blocks`.
 
-    `told` says what a span is, in lines, its moments in `unit` or in the run's own; `pass` is an index into what
-    `pass_texts` gives.
+    `does`, `variant` and `holds` are what `span_text` says of a span besides its component, step and moments, as
+    indices into `words`; `pass` is an index into what `pass_texts` gives.
     """
     spans = sorted(trace.spans, key=_start)
-    blocks = list(dict.fromkeys(span.block for span in spans))
-    at = {name: index for index, name in enumerate(blocks)}
+    blocks, block = _indexed(span.block for span in spans)
+    words, said = _indexed(word for span in spans for word in _span_words(span))
     pass_at = {key: index for index, key in enumerate(_passes(trace))}
-    unit = unit or unit_of(trace)
     return {
         "blocks": blocks,
+        "words": words,
         "lane": [LANES.index(span.lane) for span in spans],
         "action": [ACTIONS.index(span.action) for span in spans],
         "component": [components.index(span.component) for span in spans],
         "step": [span.step for span in spans],
-        "block": [at[span.block] for span in spans],
+        "block": block,
         "start": [_round(span.start_s) for span in spans],
         "seconds": [_round(span.seconds) for span in spans],
         "cold": [int(span.cold and span.action == "load") for span in spans],
         "pass": [pass_at[_pass_of(span)] for span in spans],
-        "told": [span_text(span, unit) for span in spans],
+        "does": said[0::3],
+        "variant": said[1::3],
+        "holds": said[2::3],
     }
 
 
@@ -102,13 +107,29 @@ def unit_of(trace: Trace) -> TimeUnit:
 
 def span_text(span: Span, unit: TimeUnit) -> str:
     """What one span does, for how long, in which step, when, and with how many bytes; a line each."""
-    variant = "" if span.variant == "plain" else f", {span.variant}"
+    does, variant, holds = _span_words(span)
     return (
-        f"{_done(span)}, {format_seconds(span.seconds)}\n"
+        f"{does}\n"
         f"{span.component}, step {span.step}{variant}\n"
         f"{unit.moment(span.start_s)} to {unit.moment(span.end_s)}\n"
-        f"{format_bytes(span.bytes)} {_BYTES_OF[span.action]}"
+        f"{holds}"
     )
+
+
+def _span_words(span: Span) -> tuple[str, str, str]:
+    """'Run, 1.05 s', ', tdtm' and '79.0 MB working': few different ones, however many spans."""
+    return (
+        f"{_done(span)}, {format_seconds(span.seconds)}",
+        "" if span.variant == "plain" else f", {span.variant}",
+        f"{format_bytes(span.bytes)} {_BYTES_OF[span.action]}",
+    )
+
+
+def _indexed(names: Iterable[str]) -> tuple[list[str], list[int]]:
+    """The different names, and for each name its place among them."""
+    places: dict[str, int] = {}
+    at = [places.setdefault(name, len(places)) for name in names]
+    return list(places), at
 
 
 def pass_texts(trace: Trace, unit: TimeUnit | None = None) -> list[str]:

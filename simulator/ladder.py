@@ -59,4 +59,5 @@ def simulated(
         unlimited_s=result.unlimited_s,
         peak_bytes=result.needed_bytes,
         kill_share=result.kill_share,
+        is_unpriced=bool(result.unpriced),
     )

@@ -12,6 +12,7 @@ import argparse
 import itertools
 import json
 import math
+import random
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -34,6 +35,7 @@ from ondevice_sora.runtime.sampling.generation import to_frames
 from ondevice_sora.runtime.sampling.leap import Observation, Recording, rule_of
 from ondevice_sora.runtime.sampling.sampler import flow_timesteps, replay, sample
 from ondevice_sora.runtime.small import model as small
+from ondevice_sora.runtime.small.dataset import VOCABULARY, describe, held_out_scenes, training_scene
 from ondevice_sora.runtime.small.vocabulary import TOKENIZER
 from ondevice_sora.runtime.tokenizers.document import encoded, read_tokenizer
 from ondevice_sora.runtime.tokenizers.published import read_published
@@ -59,6 +61,7 @@ def numbers(tokenizers: Files) -> Files:
             0,
             {"rows": list(_tokens(tokenizers))},
         ),
+        **_json("sentences.json", "Prompts of the words, and why each is refused.", 0, {"rows": list(_sentences())}),
         **_json("noise.json", "The first and the last values of noise: float32.", 2e-6, {"rows": list(_noise())}),
         **_json("times.json", "Times at which the network is evaluated.", 1e-9, {"rows": list(_times())}),
         **_json("euler.json", "One step with guidance, conditional half first.", 1e-6, {"rows": list(_euler())}),
@@ -179,6 +182,63 @@ def _outcome(tokenizer: Tokenizer, prompt: str) -> dict[str, Any]:
     except UserError as error:
         return {"refused": next(why for said, why in WHY.items() if said in error.what)}
     return {"ids": ids[0, : int(mask.sum())].tolist()}
+
+
+# Sentences
+
+NUM_RANDOM = 80
+"""Prompts of each kind that is drawn."""
+TYPED = [
+    *WORDS_PROMPTS,
+    "red",
+    "a small yellow square",
+    "a red circle and a blue square",
+    "a circle on a white background moving down",
+    "a red circle moving left and a blue square moving up quickly on a black background",
+    "A Red CIRCLE, moving Left.",
+    "a red cat moving left",
+    "a rectangle moving leftwards, slow, on a grey background",
+    "bleu bleu bleue",
+    "a \u001b[31mred circle moving left",
+    "a \U0001f534 circle moving left",
+    "a re\u0301d circle moving left",
+    "a" * 100 + " circle moving left",
+    "a red circle moving left " * 4,
+    "it's a red circle moving left",
+    "\u202eleft",
+]
+
+
+def _sentences() -> Iterator[dict[str, Any]]:
+    """Taught sentences; two objects; their words shuffled; words at random; letters left out, doubled and swapped."""
+    draw = random.Random(18)
+    taught = [describe(draw.choice(held_out_scenes()), np.random.default_rng(index)) for index in range(NUM_RANDOM)]
+    scenes = (training_scene(3, index)[0] for index in itertools.count())
+    two = itertools.islice((describe(scene) for scene in scenes if len(scene.objects) == 2), NUM_RANDOM // 4)
+    shuffled = [" ".join(draw.sample(prompt.split(), len(prompt.split()))) for prompt in taught]
+    drawn = [" ".join(draw.choices(VOCABULARY, k=draw.randint(1, 12))) for _ in range(NUM_RANDOM)]
+    misspelt = [_misspelt(prompt, draw) for prompt in taught]
+    for prompt in dict.fromkeys([*TYPED, *taught, *two, *shuffled, *drawn, *misspelt]):
+        yield {"prompt": prompt, **_verdict(prompt)}
+
+
+def _misspelt(prompt: str, draw: random.Random) -> str:
+    letters = list(prompt)
+    for _ in range(draw.randint(1, 4)):
+        at = draw.randrange(len(letters) - 1)
+        letters[at : at + 2] = draw.choice(
+            [letters[at : at + 1], [*letters[at : at + 2]] * 2, letters[at : at + 2][::-1]]
+        )
+    return "".join(letters)
+
+
+def _verdict(prompt: str) -> dict[str, Any]:
+    try:
+        TOKENIZER.encode(prompt)
+        TOKENIZER.check_sentence(prompt)
+    except UserError as error:
+        return {"what": error.what, "mend": error.mend}
+    return {}
 
 
 # Noise, times, one step

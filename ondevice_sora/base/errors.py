@@ -36,12 +36,16 @@ def in_words(field: str) -> str:
 
 CUTOFF = 0.6
 """Of difflib's measure, from which on a name is taken for another one misspelt."""
+LEAST_BEGINNING, MOST_OFFERED = 3, 3
+"""Letters from which on a name may be the beginning of others, and how many of them are offered."""
 
 
 def nearest(name: str, known: list[str]) -> str:
-    """A sentence that offers the closest known name, or lists what is known."""
+    """A sentence that offers the closest known name, or else those that begin like it, and lists what is known."""
     from difflib import get_close_matches
 
     close = get_close_matches(name.lower(), known, n=1, cutoff=CUTOFF)
-    listed = ", ".join(known)
-    return f"Did you mean '{close[0]}'? Known: {listed}." if close else f"Known: {listed}."
+    if not close and len(name) >= LEAST_BEGINNING:
+        close = [each for each in known if each.startswith(name.lower())][:MOST_OFFERED]
+    offered = " or ".join(f"'{each}'" for each in close)
+    return f"{f'Did you mean {offered}? ' if close else ''}Known: {', '.join(known)}."

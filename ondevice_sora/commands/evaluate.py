@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ondevice_sora.runtime.small.evaluation.configurations import Configuration
 
 DEFAULT_PLAN = "small"
-DEFAULT_PROMPTS, DEFAULT_SEEDS, DEFAULT_STRIPS = 64, 2, 4
+DEFAULT_PROMPTS, DEFAULT_SEEDS, DEFAULT_CLIPS = 64, 2, 3
 RESULTS, REPORT = "results.json", "report.html"
 EXAMPLES = """
 examples:
@@ -73,8 +73,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="for our rule (default 0.02 0.05 0.1 0.2)",
     )  # fmt: skip
     parser.add_argument(
-        "--strips", type=whole_number(0, 144), default=DEFAULT_STRIPS, metavar="N",
-        help="prompts whose frames the page shows (default %(default)s)",
+        "--clips", type=whole_number(0, 144), default=DEFAULT_CLIPS, metavar="N",
+        help="prompts whose videos the page plays (default %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--steps", type=Path, metavar="FILE",
@@ -118,7 +118,7 @@ def run(options: argparse.Namespace) -> int:
             open_folder,
             read_all,
             run_evaluation,
-            strips_in,
+            write_clips,
         )
         from ondevice_sora.runtime.small.shipped import load_small, small_request, weights_digest
     from ondevice_sora.base.files.writing import write_text
@@ -142,16 +142,17 @@ def run(options: argparse.Namespace) -> int:
     digest = weights_digest(options.weights)
     open_folder(options.output, digest)
 
+    everything = list(known.values())
     with (
         locked(options.output),
         keeping(f"finished videos are kept in {options.output}; the same command goes on from them"),
-        progress_bar("videos", len(wanted) * len(scenes) * options.seeds) as advance,
     ):
-        run_evaluation(
-            options.weights, options.output, wanted, scenes, options.seeds,
-            strips=options.strips, processes=options.processes or 1, scheduler=options.scheduler, on_video=advance,
-        )  # fmt: skip
-    everything = list(known.values())
+        with progress_bar("videos", len(wanted) * len(scenes) * options.seeds) as advance:
+            run_evaluation(
+                options.weights, options.output, wanted, scenes, options.seeds,
+                clips=options.clips, processes=options.processes or 1, scheduler=options.scheduler, on_video=advance,
+            )  # fmt: skip
+        clips = tuple(write_clips(options.output, everything, scenes[: options.clips]))
     records = read_all(options.output, everything, scenes, options.seeds)
     results = Evaluation(
         plan=plan.name,
@@ -159,7 +160,7 @@ def run(options: argparse.Namespace) -> int:
         weights_sha256=digest,
         machines=tuple(sorted({record.machine for found in records.values() for record in found})),
         rows=tuple(rows(known, records)),
-        strips=tuple(strips_in(options.output, everything, scenes[: options.strips])),
+        clips=clips,
     )
     document = json_text(results)
     write_text(options.output / RESULTS, document + "\n")

@@ -21,14 +21,7 @@ from typing import TYPE_CHECKING
 from ondevice_sora.base.interrupts import keeping
 from ondevice_sora.commands.common import EXIT_FITS, needing, refuse_without_effect
 from ondevice_sora.commands.generate_blocks import generate_blocks
-from ondevice_sora.commands.generated import (
-    TRACE,
-    add_output_arguments,
-    check_prompt,
-    need_writers,
-    outputs_of,
-    write_outputs,
-)
+from ondevice_sora.commands.generated import TRACE, add_output_arguments, need_writers, outputs_of, write_outputs
 from ondevice_sora.commands.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -99,10 +92,10 @@ def _generate_whole(options: argparse.Namespace, loaded: LoadedPlan, outputs: di
     from ondevice_sora.runtime.sampling.sidecar import sidecar
     from ondevice_sora.runtime.sampling.video import VideoNetworks
     from ondevice_sora.runtime.small.shipped import load_small, small_request, weights_digest
-    from ondevice_sora.runtime.small.vocabulary import tokenize
+    from ondevice_sora.runtime.small.vocabulary import TOKENIZER, tokenize
 
     token_ids, token_mask = tokenize([options.prompt])
-    check_prompt(loaded.plan, options.prompt)
+    TOKENIZER.check_sentence(options.prompt)
     with loaded.locating("$"):
         request = small_request(loaded.plan)
     began = time.perf_counter()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.folders import locked, scratch_in
 from ondevice_sora.base.interrupts import keeping
-from ondevice_sora.commands.generated import check_prompt, write_outputs
+from ondevice_sora.commands.generated import write_outputs
 from ondevice_sora.commands.progress import progress_bar, status_line, timed_bar
 
 if TYPE_CHECKING:
@@ -75,12 +75,12 @@ def _planned(options: argparse.Namespace, loaded: LoadedPlan) -> tuple[PlannedVi
         weights_digest,
         weights_folder,
     )
-    from ondevice_sora.runtime.small.vocabulary import tokenize
+    from ondevice_sora.runtime.small.vocabulary import TOKENIZER, tokenize
 
     plan = loaded.plan
     if plan.model_name == SMALL:
         token_ids, token_mask = tokenize([options.prompt])
-        check_prompt(plan, options.prompt)
+        TOKENIZER.check_sentence(options.prompt)
         with loaded.locating("$"):
             request = small_request(plan)
         folder = weights_folder(options.weights)

@@ -15,7 +15,6 @@ from ondevice_sora.commands.common import distinct, json_text, needing, output_p
 from ondevice_sora.commands.options import add_force, add_json
 
 if TYPE_CHECKING:
-    from ondevice_sora.plans.schema import Plan
     from ondevice_sora.records.provenance import Provenance
     from ondevice_sora.records.trace import Trace
     from ondevice_sora.runtime.sampling.generation import Video
@@ -68,15 +67,6 @@ def outputs_of(options: argparse.Namespace, prompt: str, inputs: Sequence[str]) 
         outputs[TRACE] = output_path(options.trace, str(video.with_suffix(TRACE)), options.force, inputs)
         distinct(outputs.values())
     return outputs
-
-
-def check_prompt(plan: Plan, prompt: str) -> None:
-    """Raises UserError for a prompt that the small model was never taught. Of other models nothing is known here."""
-    from ondevice_sora.runtime.small.sentences import check_sentence
-    from ondevice_sora.runtime.small.shipped import SMALL
-
-    if plan.model_name == SMALL:
-        check_sentence(prompt)
 
 
 def write_outputs(

@@ -21,6 +21,7 @@ VERBS = {
     "steps": "plan which network evaluations of a model are worth making; show the grids of a file",
     "profile": "list and show device profiles; fit one to published figures, or capture one here",
     "describe": "describe a diffusers or transformers model from its config: what its units cost, without weights",
+    "model": "write a model and a plan to start from, from the sizes of its packages",
     "run": "play an export and make its video; or run a plan from a block store, and measure it",
     "weights": "fetch a published model's weights, and see whether a folder of them is whole",
     "generate": "make a video from a prompt, here, with the small model or Open-Sora",

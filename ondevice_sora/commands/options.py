@@ -60,10 +60,10 @@ def devices_named(options: argparse.Namespace) -> list[str]:
 
 
 def _apart(names: Iterable[str]) -> Iterator[str]:
-    """Names apart that are separated by commas; a file may have commas in its name."""
+    """Names apart that are separated by commas; files and machines (iPhone16,2) may have commas in their names."""
     for name in names:
         if "," in name and not os.path.exists(name):
-            yield from filter(None, map(str.strip, name.split(",")))
+            yield from filter(None, map(str.strip, re.split(r",(?!\d+ *(?:,|$))", name)))
         else:
             yield name
 

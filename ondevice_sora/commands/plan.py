@@ -6,8 +6,10 @@ import argparse
 
 from ondevice_sora.commands.common import EXIT_FITS, json_text, output_path, wrote
 from ondevice_sora.commands.options import add_force, add_json, add_plan, plan_of
-from ondevice_sora.commands.plan_search import add_explain_arguments, add_search_arguments, run_explain, run_search
+from ondevice_sora.commands.plan_explain import add_explain_arguments, run_explain
+from ondevice_sora.commands.plan_search import run_search
 from ondevice_sora.commands.plan_sweep import add_sweep_arguments, run_sweep
+from ondevice_sora.commands.search_options import add_search_arguments
 
 YAML_WIDTH = 80
 EXAMPLES = """

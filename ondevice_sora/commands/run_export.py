@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.interrupts import keeping
 from ondevice_sora.commands.common import EXIT_FITS, needing
-from ondevice_sora.commands.generated import check_prompt, need_writers, outputs_of, write_outputs
+from ondevice_sora.commands.generated import need_writers, outputs_of, write_outputs
 from ondevice_sora.commands.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ HOW = {
 
 def run_export(options: argparse.Namespace) -> int:
     """Raises UserError."""
-    need_writers("coreml")
+    need_writers("video")
     with needing("coreml"):
         import torch
         from msgspec.structs import replace
@@ -50,7 +50,7 @@ def run_export(options: argparse.Namespace) -> int:
     export = Export.open(Path(options.export))
     played = export.played(schedule)
     token_ids, token_mask = export.tokenizer.encode(options.prompt)
-    check_prompt(export.plan, options.prompt)
+    export.tokenizer.check_sentence(options.prompt)
     export.check_packages()
     backend: BackendName = options.backend or ("coreml" if sys.platform == "darwin" else "reference")
     began = time.perf_counter()

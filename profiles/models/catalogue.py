@@ -16,6 +16,7 @@ from ondevice_sora.profiles.models.configured import ConfiguredModel, Shape, des
 from ondevice_sora.profiles.models.model import Branches, Model
 from ondevice_sora.profiles.models.opensora import opensora, reference_partition
 from ondevice_sora.profiles.models.opensora_sizes import OpenSoraConfig
+from ondevice_sora.profiles.models.unit_sizes import with_sizes_in_numbers
 
 MODELS = DATA / "models"
 ARCHITECTURES = DATA / "architectures"
@@ -132,6 +133,7 @@ def configured_model(
 
 def checked_model(document: Document) -> Model:
     """The model in a document that lists its units. Raises UserError with file and line."""
+    with_sizes_in_numbers(document)
     model = document.convert(Model)
     names = [component.name for component in model.components]
     for index, component in enumerate(model.components):

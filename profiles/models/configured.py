@@ -61,21 +61,21 @@ class ConfiguredModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
     attention: Annotated[
         Attention,
         means(
-            "`fused`: attention scores are never in memory. `scores`: those of all heads are, twice. `{chunk: n}`: "
-            "those of n queries at a time."
+            "`fused`: attention scores are never in memory. `scores`: the scores of all heads are in memory, twice. "
+            "`{chunk: n}`: the scores of n queries at a time."
         ),
     ] = "fused"
     embeddings: Annotated[
         Embeddings,
         means(
-            "`stored`: the table of token embeddings is in its package. `rows`: the app looks the prompt's rows up in "
-            "a file."
+            "`stored`: the table of token embeddings is in the text encoder's package. `rows`: the app reads the "
+            "prompt's rows from a file."
         ),
     ] = "stored"
     decoder_tile: Annotated[
         Side | None,
         means(
-            "Side of the decoder's tiles in pixels; they overlap by a quarter. Without it the decoder takes whole "
+            "Side of the decoder's tiles in pixels; tiles overlap by a quarter. By default the decoder takes whole "
             "pictures."
         ),
     ] = None
@@ -203,7 +203,8 @@ def request_of(
     elif video is None:
         video = shipped_config(model.config).video
     if video is None:
-        raise UserError("the shape is not known", mend="Add `video: {width: 512, height: 512, frames: 1}`.")
+        what = f"{model.config} has no shape of its own"
+        raise UserError(what, mend="Add `video: {width: 512, height: 512, frames: 1}`.", field="$.video")
     return Request(model, video, branches, text_tokens, guidance)
 
 

@@ -111,7 +111,7 @@ class Work(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
         int,
         msgspec.Meta(ge=1, le=2),
         means(
-            "How often the unit runs for it. The figures above are of all these runs together, one after the other; "
+            "How often the unit runs, one run after the other. The operations above are those of all runs together; "
             "`working_elements` includes what the other runs start from or leave."
         ),
     ] = 1
@@ -126,16 +126,23 @@ class Work(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
 class Unit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The smallest piece a model can be cut at."""
 
-    name: Annotated[Name, means("By which plans name it.")]
-    parameters: Annotated[int, msgspec.Meta(ge=0, le=10**11), means("How many numbers it has learned, not bytes.")]
+    name: Annotated[Name, means("The name that plans use.")]
+    parameters: Annotated[
+        int,
+        msgspec.Meta(ge=0, le=10**11),
+        means(
+            "How many numbers it has learned, such as `215M` or `1.3B`. Write `bytes: 430 MB` instead if you know "
+            "their size in float16."
+        ),
+    ]
     plain: Annotated[Work, means("What one run does.")]
-    tdtm: Annotated[Work | None, means("The same with token merging, where that changes it.")] = None
+    tdtm: Annotated[Work | None, means("The same with token merging, if that changes it.")] = None
     tables: Annotated[
         int,
         msgspec.Meta(ge=-(10**11), le=10**11),
         means(
-            "Numbers that its package stores besides, such as position embeddings, less the parameters that go into "
-            "them."
+            "Numbers that its package stores in addition, such as position embeddings, less the parameters that they "
+            "replace."
         ),
     ] = 0
 

@@ -1,18 +1,18 @@
-"""The page of an evaluation of LPL and TDTM: findings, all configurations, quality for work, frames side by side."""
+"""The page of an evaluation of LPL and TDTM: findings, all configurations, quality for work, videos side by side."""
 
 from __future__ import annotations
 
-from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.writing import write_text
 from ondevice_sora.records.provenance import Provenance
-from ondevice_sora.records.quality import Evaluation, Row, published_quality
+from ondevice_sora.records.quality import Clip, Evaluation, Row, published_quality
 from ondevice_sora.reports.page.downloads import data_link
 from ondevice_sora.reports.page.provenance import source_of
 from ondevice_sora.reports.page.templating import page
+from ondevice_sora.reports.page.video import MEDIA_TYPES
 from ondevice_sora.reports.quality import (
     ANOTHER_MODEL,
     COLUMNS,
@@ -47,13 +47,16 @@ GROUPS = (
 )
 
 
-class Strip(NamedTuple):
-    title: str
-    image: str
+class Film(NamedTuple):
+    """A clip, the link that holds its video, and the titles of its tiles."""
+
+    clip: Clip
+    link: str
+    titles: list[str]
 
 
 def write_evaluation(results: Evaluation, folder: Path, path: Path, made: Provenance | None = None) -> None:
-    """Write the page; the strips are read from `folder`. Raises UserError if a file cannot be read or written."""
+    """Write the page; the clips are read from `folder`. Raises UserError if a file cannot be read or written."""
     write_text(path, render_quality(results, folder, made))
 
 
@@ -64,7 +67,7 @@ def render_quality(results: Evaluation, folder: Path, made: Provenance | None = 
     return page(
         "quality.html",
         title=f"LPL and TDTM measured: {results.plan}",
-        assets=("quality.css", "lines.js", "player.js"),
+        assets=("video.css", "quality.css", "lines.js", "player.js"),
         figures={"plane": _plane(results, groups) if is_charted else None},
         results=results,
         sample=sample_text(results),
@@ -78,7 +81,7 @@ def render_quality(results: Evaluation, folder: Path, made: Provenance | None = 
         published_cells=[(each, published_cells(each, results)) for each in published_quality().techniques],
         another_model=ANOTHER_MODEL,
         has_few_prompts=any(row.psnr_db.value is not None and row.psnr_db.low is None for row in results.rows),
-        strips=_strips(results, folder),
+        films=_films(results, folder),
         source=source_of(made),
     )
 
@@ -130,23 +133,17 @@ def _plane(results: Evaluation, groups: dict[str, list[dict[str, Any]]]) -> dict
     }
 
 
-def _strips(results: Evaluation, folder: Path) -> list[tuple[str, list[Strip]]]:
+def _films(results: Evaluation, folder: Path) -> list[Film]:
+    """Raises UserError for a video that cannot be read."""
     titles = {row.configuration: row.title for row in results.rows}
     return [
-        (
-            prompt,
-            [
-                Strip(titles[strip.configuration], _data_uri(folder / strip.file))
-                for strip in strips
-                if strip.configuration in titles
-            ],
-        )
-        for prompt, strips in groupby(results.strips, key=lambda strip: strip.prompt)
+        Film(clip, _video_link(folder / clip.file), [titles[name] for name in clip.configurations])
+        for clip in results.clips
     ]
 
 
-def _data_uri(file: Path) -> str:
+def _video_link(file: Path) -> str:
     try:
-        return data_link("image/png", file.read_bytes())
+        return data_link(MEDIA_TYPES[file.suffix], file.read_bytes())
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror or error}", str(file)) from None

@@ -6,12 +6,13 @@ the width and the zoom; everything else stands in the page as HTML.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.writing import write_text
-from ondevice_sora.base.units import TimeUnit, format_bytes, parse_bytes, time_unit
+from ondevice_sora.base.units import TimeUnit, format_bytes, size_unit, time_unit
 from ondevice_sora.records.search import PlanReport
 from ondevice_sora.records.trace import Trace
 from ondevice_sora.reports.compare import compare_rows
@@ -24,6 +25,7 @@ from ondevice_sora.reports.page.sections import letter, memory_keys, run_of, sha
 from ondevice_sora.reports.page.templating import page
 from ondevice_sora.reports.rows import LANE_NAMES, kind_word, labels, verdict
 from ondevice_sora.reports.timeline import (
+    FARTHEST_LIMIT,
     HOLDERS,
     LANES,
     component_names,
@@ -98,10 +100,10 @@ def figures(traces: list[Trace]) -> dict[str, Any]:
     longest_s = max(max(trace.total_s, trace.kill.time_s if trace.kill is not None else 0.0) for trace in traces)
     unit = time_unit(longest_s)
     drawn = [_figures_of(trace, index, components, unit) for index, trace in enumerate(traces)]
-    size = format_bytes(max(_most_drawn(each) for each in drawn)).split()[1]
     return {
         "time": unit.name,
-        "size": {"name": size, "bytes": parse_bytes(f"1 {size}")},
+        "size": size_unit(max(_most_drawn(each) for each in drawn))._asdict(),
+        "farthestLimit": FARTHEST_LIMIT,
         "components": components,
         "lanes": list(LANE_NAMES.values()),
         "holders": [{"key": key, "name": name} for key, name in HOLDERS.items()],
@@ -125,15 +127,16 @@ def _figures_of(trace: Trace, index: int, components: list[str], unit: TimeUnit)
     kill = trace.kill
     step = steady_step(trace)
     peak = max(trace.memory, key=lambda sample: sample.total, default=None)
+    measured = footprint_columns(trace)
     return {
         "letter": letter(index),
         "total": trace.total_s,
         "lanes": [LANES.index(lane) for lane in lanes_of(trace)],
-        "spans": span_columns(trace, components, unit),
+        "spans": _by_steps(span_columns(trace, components), "start"),
         "passes": pass_texts(trace, unit),
-        "memory": memory_columns(trace),
+        "memory": _by_steps(memory_columns(trace), "time"),
         "csv": blocks_csv(trace),
-        "measured": footprint_columns(trace),
+        "measured": None if measured is None else _by_steps(measured, "time"),
         "peak": None if peak is None else {"time": peak.time_s, "bytes": peak.total},
         "limit": _bytes(trace.limit_bytes),
         "budget": trace.allowed_bytes,
@@ -143,6 +146,12 @@ def _figures_of(trace: Trace, index: int, components: list[str], unit: TimeUnit)
             "unit": time_unit(step.seconds).name,
         },
     }  # fmt: skip
+
+
+def _by_steps(columns: dict[str, Any], moments: str) -> dict[str, Any]:
+    """The columns, with a column of seconds as microseconds from each to the next, which repeat: a twentieth packed."""
+    times = [round(seconds * 1e6) for seconds in columns[moments]]
+    return {**columns, moments: [later - earlier for earlier, later in pairwise([0, *times])]}
 
 
 def _bytes(count: int) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from operator import attrgetter
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from ondevice_sora.base.units import (
     format_bytes,
@@ -33,6 +33,17 @@ from ondevice_sora.base.units import (
 from ondevice_sora.reports.rows import UNKNOWN
 
 _QUANTITY = re.compile(r"(?<=\d) (?=(?:h|min|s|ms|\u00b5s|GB|MB|kB|B|%)(?!\w))|(?<=\d h) (?=\d)|(?<=\d min) (?=\d)")
+_ENDS = re.compile(
+    r"(?<=\w_)(?=[^\W\d_])"  # mid_|res_0
+    r"|(?<=\w\w\.)(?=[^\W\d]{2})|(?<=\w\.\.)(?=\w)"  # loads.|read, res_0..|res_3
+    r"|(?<=\w/)(?=\w\w)|(?<=://)(?=\w)"
+)
+"""Where a long identifier may be broken: after a part of it, but not before its number."""
+_OPTION = re.compile(r"(?<!\S)--[a-z][a-z-]*")
+"""Of a command, such as --memory-limit: a line may not end at its hyphens."""
+_MAY_END = "\N{ZERO WIDTH SPACE}"
+_LONG = re.compile(rf"[^\s{_MAY_END}-]{{16}}(?=[^\s{_MAY_END}-])")
+"""What has no parts, such as a digest, and is too long for a narrow column."""
 LEVEL = 9
 """zlib's: a tenth of a second more than its fastest levels, and 1 % less."""
 NO_BREAK = "\N{NO-BREAK SPACE}"
@@ -84,6 +95,16 @@ def unbroken(text: str) -> str:
     return _QUANTITY.sub(NO_BREAK, text)
 
 
+def breakable(text: str) -> Markup:
+    """The text, with the places where a line may end in an identifier; browsers find those between words.
+
+    Columns are then as wide as the longest part, and no part is broken.
+    """
+    marked = _LONG.sub(rf"\g<0>{_MAY_END}", _ENDS.sub(_MAY_END, unbroken(str(text))))
+    safe = str(escape(marked)).replace(_MAY_END, "<wbr>")
+    return Markup(_OPTION.sub(r'<span class="option">\g<0></span>', safe))
+
+
 def known(value: float | None, write: str) -> str:
     """The value through a filter, or the dash of what is not known."""
     return UNKNOWN if value is None else str(FILTERS[write](value))
@@ -114,6 +135,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "groupby_run": runs_of,
     "known": known,
     "as_is": AsIs,
+    "breakable": breakable,
 }
 
 

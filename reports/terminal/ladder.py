@@ -37,14 +37,19 @@ def print_ladder(ladder: Ladder) -> None:
 def _told(rung: Rung | None) -> str:
     if rung is None or rung.total_s is None:
         return "none of these"
-    return f"{rung.device}, {format_seconds(rung.total_s)}"
+    time = format_seconds(rung.total_s)
+    return (
+        f"{rung.device}; its time is not known, much longer than {time}"
+        if rung.is_unpriced
+        else f"{rung.device}, {time}"
+    )
 
 
 def _cells(rung: Rung) -> list[str]:
     limit = format_bytes(rung.limit_bytes)
     if rung.verdict is None or rung.unlimited_s is None or rung.peak_bytes is None or rung.kill_share is None:
         return [rung.device, limit, "cannot run"]
-    time = format_seconds(rung.unlimited_s)
+    time = f"{'over ' if rung.is_unpriced else ''}{format_seconds(rung.unlimited_s)}"
     verdict = "KILLED" if rung.verdict == "killed" else "fits" if rung.fits else "too risky"
     shown = time if rung.total_s is not None else f"({time})"
     return [rung.device, limit, verdict, shown, format_bytes(rung.peak_bytes), format_percent(rung.kill_share)]

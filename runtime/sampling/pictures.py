@@ -1,6 +1,7 @@
 """Frames as files: MP4, GIF, PNG. Frames are uint8 [frames, height, width, 3] everywhere."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,17 +14,18 @@ SEPARATOR_PIXELS = 2
 SEPARATOR_LEVEL = 255
 CAPTION_PIXELS = 20
 EVEN_SIDE = 2  # H.264 in yuv420p halves the colour's resolution
+QUALITY = 8
 
 
-def write_video(path: Path, frames: Frames, fps: float) -> None:
+def write_video(path: Path, frames: Frames, fps: float, quality: float = QUALITY) -> None:
     """Write an MP4 (H.264) or a GIF, as the suffix says. A GIF counts in hundredths of a second: 24 frames a second
-    become 25."""
+    become 25. `quality` is an MP4's, imageio's 0 to 10."""
     from imageio import v3
 
     if path.suffix == ".gif":
         v3.imwrite(path, frames, plugin="pillow", extension=".gif", duration=round(100 / fps) * 10, loop=0)
     else:
-        v3.imwrite(path, frames, plugin="FFMPEG", fps=fps, codec="libx264", quality=8, macro_block_size=EVEN_SIDE)
+        v3.imwrite(path, frames, plugin="FFMPEG", fps=fps, codec="libx264", quality=quality, macro_block_size=EVEN_SIDE)
 
 
 def write_png(path: Path, picture: Picture) -> None:
@@ -36,6 +38,24 @@ def write_png(path: Path, picture: Picture) -> None:
 def enlarged(frames: Frames, factor: int) -> Frames:
     """Every pixel as a square of `factor` by `factor`."""
     return frames.repeat(factor, axis=1).repeat(factor, axis=2)
+
+
+def side_by_side(frames: Frames) -> Picture:
+    """All frames in one row, without lines between."""
+    return np.concatenate(list(frames), axis=1)
+
+
+def apart(picture: Picture, count: int) -> Frames:
+    """The frames that `side_by_side` put into a row."""
+    return np.stack(np.split(picture, count, axis=1))
+
+
+def tiled(videos: Sequence[Frames], columns: int) -> Frames:
+    """Videos of one shape as tiles of a single one, in rows of `columns`; tiles without a video are black."""
+    empty = [np.zeros_like(videos[0])] * (-len(videos) % columns)
+    tiles = [*videos, *empty]
+    rows = [np.concatenate(tiles[start : start + columns], axis=2) for start in range(0, len(tiles), columns)]
+    return np.concatenate(rows, axis=1)
 
 
 def contact_sheet(

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ondevice_sora.runtime.small.dataset import VOCABULARY
+from ondevice_sora.runtime.small.sentences import SENTENCES
 from ondevice_sora.runtime.tokenizers.document import WordsDocument
 from ondevice_sora.runtime.tokenizers.tokenizer import Tokenizer
 from ondevice_sora.runtime.tokenizers.words import SPACES
@@ -26,14 +27,10 @@ TOKENIZER = Tokenizer.of(
         example=EXAMPLE,
         separators=f",.{SPACES}",
         words={word: index + 2 for index, word in enumerate(WORDS)},
+        sentences=SENTENCES,
     )
 )
 """Letter case, commas and full stops do not count."""
-
-
-def words_of(prompt: str) -> list[str]:
-    """The words of a prompt as the model reads them. Raises UserError as Tokenizer.tokens."""
-    return [WORDS[token - 2] for token in TOKENIZER.tokens(prompt)[:-1]]
 
 
 def tokenize(prompts: Sequence[str]) -> tuple[Tensor, Tensor]:

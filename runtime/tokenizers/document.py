@@ -6,6 +6,8 @@ step by step what is done with them; nothing else decides which ids a prompt bec
 
 from __future__ import annotations
 
+from collections.abc import Container
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -29,8 +31,38 @@ Letters = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
 Word = Annotated[str, msgspec.Meta(pattern=r"^\S+" + END, max_length=200, description="a word without spaces")]
 
 
+class Phrase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Words that follow one another. One that is a key of Sentences.choices stands for any of its choices."""
+
+    words: Annotated[tuple[Word, ...], msgspec.Meta(min_length=1, max_length=100)]
+    optional: bool
+
+
+Form = Annotated[tuple[Phrase, ...], msgspec.Meta(min_length=1, max_length=100)]
+
+
+class Refused(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Another form, whose videos are known to be bad, and what to say of it."""
+
+    form: Form
+    why: Line
+
+
+class Sentences(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The sentences that a model was taught: phrases in order (runtime/tokenizers/sentences.py)."""
+
+    form: Form
+    choices: Annotated[
+        dict[Word, Annotated[tuple[Word, ...], msgspec.Meta(min_length=1)]], msgspec.Meta(max_length=100)
+    ]
+    refused: Annotated[tuple[Refused, ...], msgspec.Meta(max_length=100)]
+
+
 class WordsDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="words"):
-    """A closed list of words, each an id; `separators` are the characters that part them. Other words are refused."""
+    """A closed list of words, each an id; `separators` are the characters that part them. Other words are refused.
+
+    So are other sentences than `sentences`, where there are any.
+    """
 
     length: Length
     pad: Id
@@ -40,6 +72,7 @@ class WordsDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag
     example: Line
     separators: Letters
     words: Annotated[dict[Word, Id], msgspec.Meta(min_length=1, max_length=MAX_PIECES)]
+    sentences: Sentences | None = None
     format: str = FORMAT
 
 
@@ -127,6 +160,20 @@ def _check_words(found: WordsDocument, document: Document) -> None:
         if number in taken:
             raise document.error("$.words", f"{shorten(word)} and {taken[number]} have the same id, {number}")
         taken[number] = shorten(word)
+    if found.sentences is not None:
+        _check_sentences(found.sentences, found.words, document)
+
+
+def _check_sentences(found: Sentences, words: Container[str], document: Document) -> None:
+    """Every word of a sentence is one of the document's, and no name of choices is."""
+    for name, choices in found.choices.items():
+        if name in words:
+            raise document.error("$.sentences.choices", f"{shorten(name)} is a word, and a name of choices as well")
+        if unknown := [choice for choice in choices if choice not in words]:
+            raise document.error(f"$.sentences.choices.{name}", f"{shorten(unknown[0])} is none of the words")
+    for phrase in chain(found.form, *(refused.form for refused in found.refused)):
+        if unknown := [word for word in phrase.words if word not in words and word not in found.choices]:
+            raise document.error("$.sentences", f"{shorten(unknown[0])} is none of the words, and no name of choices")
 
 
 def _check_pieces(found: UnigramDocument, document: Document) -> None:

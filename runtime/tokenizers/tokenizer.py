@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.runtime.tokenizers.document import TokenizerDocument, WordsDocument
+from ondevice_sora.runtime.tokenizers.sentences import check_sentence
 from ondevice_sora.runtime.tokenizers.unigram import piece_ids
 from ondevice_sora.runtime.tokenizers.words import word_ids
 
@@ -51,12 +52,23 @@ class Tokenizer:
 
     def tokens(self, prompt: str) -> list[int]:
         """The ids of a prompt, its suffix and the end, however many. Raises UserError as encode, but for the length."""
+        return [*self.ids_of(self._text(prompt) + self.document.suffix), self.document.end]
+
+    def check_sentence(self, prompt: str) -> None:
+        """Raises UserError as tokens, and for a sentence that the model was not taught, where the document says."""
+        ids, document = self.ids_of(self._text(prompt)), self.document
+        if isinstance(document, WordsDocument) and document.sentences is not None:
+            words = {number: word for word, number in document.words.items()}
+            check_sentence(document.sentences, [words[number] for number in ids])
+
+    def _text(self, prompt: str) -> str:
+        """What ids are made of. Raises UserError if none are."""
         text = lower_cased(prompt) if self.document.lower_case else prompt
         if any("\ud800" <= letter <= "\udfff" for letter in text):
             raise UserError("the prompt is not text: half a character, \\ud800 to \\udfff alone", mend="Write UTF-8.")
         if not self.ids_of(text):
             raise UserError("the prompt is empty", mend=f"Write one, such as: {self.document.example}")
-        return [*self.ids_of(text + self.document.suffix), self.document.end]
+        return text
 
 
 def lower_cased(text: str) -> str:

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.base.files.complaints import shorten
+from ondevice_sora.base.text import printable
 from ondevice_sora.runtime.tokenizers.document import WordsDocument
 
 SPACES = " \t\n\r\x0b\x0c\x1c\x1d\x1e\x1f\x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + (
@@ -24,11 +24,16 @@ def word_ids(document: WordsDocument) -> Callable[[str], list[int]]:
         unknown = [word for word in words if word not in document.words]
         if unknown:
             near = [close for word in unknown for close in difflib.get_close_matches(word, document.words, n=1)]
-            hint = f"Did you mean {', '.join(map(repr, dict.fromkeys(near)))}? " if near else ""
+            hint = f"Did you mean {', '.join(map(quoted, dict.fromkeys(near)))}? " if near else ""
             raise UserError(
-                f"the model does not know {', '.join(map(shorten, dict.fromkeys(unknown)))}",
+                f"the model does not know {', '.join(map(quoted, dict.fromkeys(unknown)))}",
                 mend=f"{hint}It knows: {', '.join(document.words)}.",
             )
         return [document.words[word] for word in words]
 
     return ids
+
+
+def quoted(text: str, limit: int = 60) -> str:
+    """What a prompt says, in a message: as every runtime shows it, whatever its language."""
+    return f"'{printable(text if len(text) <= limit else text[: limit - 1] + '…')}'"

@@ -111,8 +111,11 @@ def find_plan_for(
     known: Known | None = None,
     beside: int | None = None,
     most_doubt: float | None = None,
+    keeps_cuts: bool = False,
 ) -> tuple[Planning, Plan]:
     """The search's answer and the plan found. `budgets` smaller budgets are searched too, for the front, and `beside`.
+
+    With `keeps_cuts` the blocks stay as the plan has them; windows and residents are chosen.
 
     `known` holds the candidates scored before and takes those scored now. Ctrl-C ends the work with what there is: the
     best plan so far and the rows done. No plan is returned that is above a limit with a probability of more than
@@ -122,6 +125,7 @@ def find_plan_for(
     described = model_of(loaded)
     with loaded.locating():
         problem = problem_of(loaded.plan, described, settings, budget[0])
+        problem.keeps_cuts = keeps_cuts
         others, reserve = _others(problem, seconds)
         clock = Clock(None if seconds is None else seconds - reserve)
         searching = search_within(
@@ -160,21 +164,21 @@ def find_plan_for(
     best = _plan_of(chosen.problem, scored)
     if not any(row.name == "found" for row in rows):
         rows = [_row("found", ready(best, described, setting), None) for setting in settings]
-    score, is_optimum = score_of(scored, main.problem.scale), main.found.ending == "optimum" and scored is main.best
+    score, bound = score_of(scored, main.problem.scale), main.found.bound
     start = [row for row in rows if row.name == "start"]
     if len(start) == len(settings) and _holds(start, budget[0], 1.0 if most_doubt is None else most_doubt):
         found = [row for row in rows if row.name == "found"]
         if _relative(start, found) < 1.0:  # a search cut short may not have come as far as the plan it began with
             best = replace(loaded.plan, name=best.name)
-            score, is_optimum = score * _relative(start, found), False
+            score, bound = score * _relative(start, found), main.found.lower_bound
             rows = [replace(row, name="found") for row in start] + [row for row in rows if row.name != "found"]
     tried = [Tried(within.problem, each) for within in searched.values() for each in within.found.fitting]
     answer = Planning(
         budget_bytes=budget[0],
         budget_source=budget[1],
         score=score,
-        bound=main.found.bound,
-        gap=gap_of(score, main.found.bound, is_optimum),
+        bound=bound,
+        gap=gap_of(score, bound),
         ending="interrupted" if is_interrupted else main.found.ending,
         num_evaluated=main.found.num_evaluated,
         search_s=main.found.seconds,
@@ -234,7 +238,7 @@ def _point(within: Within) -> BudgetPoint:
         num_packages=best.num_packages,
         budget_bytes=within.problem.budget,
         kill_share=doubt_of(within.problem, best),
-        gap=gap_of(best.score, within.found.bound, within.found.ending == "optimum"),
+        gap=gap_of(best.score, within.found.bound),
         ending=within.found.ending,
         plan=plan_data(plan),
     )

@@ -65,6 +65,8 @@ class Problem:
     """by this problem; what `seen` held before is not among them"""
     is_brief: bool = False
     """whether so few plans are looked at that a compiler would not pay"""
+    keeps_cuts: bool = False
+    """whether blocks stay as in `start`; only windows and residents are chosen"""
 
     def plan_of(self, choices: Choices, packages: Packages) -> Plan:
         return with_choices(self.plan, self.parts, choices, self.budget, packages)
@@ -86,7 +88,9 @@ class Problem:
         )  # fmt: skip
 
     def score(self, choices: Choices, packages: Packages = "shared") -> Scored | None:
-        """The candidate's score; None if a device's budget cannot be kept."""
+        """The candidate's score; None if a device's budget cannot be kept, or the cuts are to stay and do not."""
+        if not self.may_be(choices):
+            return None
         key = (choices, packages)
         if key in self.seen:
             return self.seen[key]
@@ -96,6 +100,12 @@ class Problem:
             self.seen[key] = scored
             self.known_bytes += _held_bytes(choices)
         return scored
+
+    def may_be(self, choices: Choices) -> bool:
+        """Whether a candidate cuts as it may."""
+        return not self.keeps_cuts or all(
+            choice.starts == given.starts for choice, given in zip(choices, self.start, strict=True)
+        )
 
     def score_anew(self, choices: Choices, packages: Packages = "shared") -> Scored | None:
         """The same, not remembered."""

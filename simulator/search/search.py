@@ -29,6 +29,7 @@ from random import Random
 import numpy as np
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.units import format_bytes
 from ondevice_sora.plans.schedule import MAX_VISITS
 from ondevice_sora.plans.schema import Keep, Packages
 from ondevice_sora.simulator.search.block_prices import table_of
@@ -67,15 +68,16 @@ Progress = Callable[[str, Scored | None, int], None]
 
 @dataclass(frozen=True)
 class Found:
-    """The best plan found, how it was found, and the bound that no plan beats, in the score's unit.
+    """The best plan found, and how it was found.
 
+    lower_bound what no plan beats, found without trying plans, in the score's unit; 0 if there was no time for it
     ending      optimum (every plan was tried), converged (nothing nearby is better), time, interrupted
     finalists   the best few plans by score, the best one first
     fitting     every plan that fitted, or of all plans the best by peak and storage: what the Pareto front is of
     """
 
     best: Scored
-    bound: float
+    lower_bound: float
     num_evaluated: int
     seconds: float
     ending: str
@@ -83,14 +85,17 @@ class Found:
     fitting: tuple[Scored, ...]
 
     @property
+    def bound(self) -> float:
+        """What no plan beats: the best one, if every plan was tried."""
+        return self.best.score if self.ending == "optimum" else self.lower_bound
+
+    @property
     def gap(self) -> float | None:
-        return gap_of(self.best.score, self.bound, self.ending == "optimum")
+        return gap_of(self.best.score, self.bound)
 
 
-def gap_of(score: float, bound: float, is_optimum: bool) -> float | None:
-    """By how much, relative to the bound, a plan may be above the optimum; 0 if every plan was tried; None: unknown."""
-    if is_optimum:
-        return 0.0
+def gap_of(score: float, bound: float) -> float | None:
+    """By how much, relative to the bound, a plan may be above the optimum; None: there was no time for a bound."""
     return score / bound - 1.0 if bound > 0 else None
 
 
@@ -210,6 +215,8 @@ class _Search:
         """Try every plan; too many to remember each."""
         for choices in product(*(list(all_choices(part, self.windows)) for part in self.problem.parts)):
             self._check_time()
+            if not self.problem.may_be(choices):
+                continue
             scored = self.problem.score_anew(choices)
             self.num_enumerated += 1
             if scored is not None:
@@ -277,6 +284,12 @@ class _Search:
             self.try_(tuple(Choice(own[min(number, len(own) - 1)], 0, "none") for own in finest))
             if self.best is not None:
                 return
+        if self.problem.keeps_cuts:
+            raise UserError(
+                f"no plan with these blocks keeps the budget of {format_bytes(self.problem.budget)}",
+                "--keep-cuts",
+                "Allow more, or let the search cut.",
+            )
         raise UserError(
             f"no plan was found that keeps the budget of {self.problem.budget} bytes in at most {MAX_VISITS:,} visits "
             "of blocks",
@@ -404,6 +417,8 @@ def _cuts(problem: Problem, part: Part, start: Choice) -> list[tuple[int, ...]]:
 
     Of a component of hundreds of units none that has hundreds of blocks: those would take the time of all others.
     """
+    if problem.keeps_cuts:
+        return [start.starts]
     is_fine = part.count <= NODES
     table = table_of(
         part, problem.model.name, problem.places[0], problem.budget, problem.merging(part)[0], some_nodes(part, NODES)

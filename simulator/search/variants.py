@@ -183,12 +183,12 @@ def search_variants(
             yield RefusedVariant(variant.evaluations, precision, units, error.what, variant.branches)
             continue
         before = held
-        yield _point(variant, held, found.bound, found.ending == "optimum" and held.best is found.best)
+        yield _point(variant, held, found.bound)
         if found.ending == "interrupted":
             return
 
 
-def _point(variant: Variant, within: Within, bound: float, is_optimum: bool) -> VariantPoint:
+def _point(variant: Variant, within: Within, bound: float) -> VariantPoint:
     best, problem = within.best, within.problem
     plan = replace(problem.plan_of(best.choices, best.packages), name=f"{variant.evaluations} evaluations")
     prepared = ready(plan, problem.described, problem.places[0].setting)
@@ -200,7 +200,7 @@ def _point(variant: Variant, within: Within, bound: float, is_optimum: bool) -> 
         num_packages=best.num_packages,
         budget_bytes=problem.budget,
         kill_share=doubt_of(problem, best),
-        gap=gap_of(best.score, bound, is_optimum),
+        gap=gap_of(best.score, bound),
         ending=within.found.ending,
         plan=plan_data(plan),
         evaluations=variant.evaluations,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.errors import UserError, nearest
 from ondevice_sora.base.files.reading import parse_yaml
 from ondevice_sora.plans.schema import LoadedPlan, Plan, read_plan
 
@@ -47,3 +47,18 @@ def test_a_plan_made_in_a_program_has_no_lines() -> None:
     loaded = LoadedPlan(Plan("p", "m"))
     assert raised_within(loaded.locating(), TOO_SMALL) == "memory.budget: is too small\nAllow more."
     assert not loaded.says("$.sampler.guidance")
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("ours-265", "Did you mean 'ours-256'? Known: "),
+        ("wan", "Did you mean 'wan2.1-480' or 'wan2.2-832'? Known: "),
+        ("WAN2", "Did you mean 'wan2.1-480' or 'wan2.2-832'? Known: "),
+        ("wa", "Known: "),
+        ("zebra", "Known: "),
+    ],
+)
+def test_a_name_that_is_not_known_gets_those_that_look_or_begin_like_it(name: str, told: str) -> None:
+    known = ["ours-256", "wan2.1-480", "wan2.2-832"]
+    assert nearest(name, known) == f"{told}ours-256, wan2.1-480, wan2.2-832."

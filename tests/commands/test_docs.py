@@ -78,6 +78,21 @@ def test_every_file_that_is_named_is_there(page):
     assert modules or links
 
 
+def test_the_walks_name_modules_where_they_are():
+    """A path starts at the top or in ondevice_sora/; a bare name lies in a folder of a path beside it."""
+    walks = (DOCS / "architecture.md").read_text(encoding="utf-8").partition("## Four walks")[2]
+    named = 0
+    for item in re.split(r"\n\n|\n(?=\d\. )", walks):
+        modules = re.findall(r"`([\w/.-]+\.py)`", item)
+        paths = [ROOT / at / name for name in modules for at in ("", "ondevice_sora") if "/" in name]
+        folders = {path.parent for path in paths if path.is_file()}
+        for name in modules:
+            named += 1
+            around = (ROOT, ROOT / "ondevice_sora") if "/" in name else folders
+            assert any((folder / name).is_file() for folder in around), f"{name} in: {item}"
+    assert named > 40
+
+
 def keys(kind: type) -> Iterator[str]:
     """Every key that a file of this kind may have, at any depth, but for what a figure consists of."""
     if kind is Figure:
@@ -123,6 +138,15 @@ def test_every_key_of_the_json_document_is_described():
     text = (DOCS / "plan.md").read_text(encoding="utf-8")
     missing = {field.encode_name for field in msgspec.structs.fields(Result)} - set(re.findall(r"`(\w+)`", text))
     assert missing == set()
+
+
+def test_the_plan_page_names_every_precision_that_an_export_stores():
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    from ondevice_sora.runtime.coreml.export.export import EXPORTED
+
+    page = (DOCS / "plan.md").read_text(encoding="utf-8")
+    (told,) = re.findall(r"An export can store (.*?)\.", page, re.DOTALL)
+    assert tuple(re.findall(r"`(\w+)`", told)) == EXPORTED
 
 
 def test_the_defaults_that_the_plan_page_gives_are_the_defaults():

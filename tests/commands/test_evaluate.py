@@ -7,6 +7,7 @@ import pytest
 from worlds.pages import outside_references, read
 
 from ondevice_sora.commands.main import main
+from ondevice_sora.reports.page.downloads import data_link
 from ondevice_sora.runtime.small.evaluation import evaluation
 
 pytestmark = pytest.mark.usefixtures("planned_folder")
@@ -34,7 +35,7 @@ def shown_of_results() -> str:
 
 
 def test_table_results_and_page_of_a_few_configurations(evaluate, capsys):
-    assert evaluate("--only", "fixed_2", "fixed_3", "fixed_4", "curvature_0.9", "tdtm_all", "--strips", "1",
+    assert evaluate("--only", "fixed_2", "fixed_3", "fixed_4", "curvature_0.9", "tdtm_all", "--clips", "1",
                     "--accepted-errors", "0.9") == 0  # fmt: skip
     captured = capsys.readouterr()
     assert "LPL at 3 of 5" in captured.out
@@ -47,10 +48,12 @@ def test_table_results_and_page_of_a_few_configurations(evaluate, capsys):
     assert rows["full"]["ssim"]["value"] == 1
     assert rows["full"]["psnr_db"]["value"] is None
     assert {row["num_videos"] for row in rows.values()} == {2}
-    assert len(results["strips"]) == len(rows)
+    (clip,) = results["clips"]
+    assert clip["configurations"] == list(rows)
+    assert (clip["frames"], clip["columns"], clip["width"]) == (17, 6, 64)
     page = Path("out/report.html").read_text()
-    strips = [attributes for tag, attributes in read(page).tags if tag == "img"]
-    assert len(strips) == len(rows)
+    (video,) = [attributes["src"] for tag, attributes in read(page).tags if tag == "video"]
+    assert video == data_link("video/mp4", Path("out", clip["file"]).read_bytes())
     assert outside_references(page) == []
 
 

@@ -89,6 +89,7 @@ def test_plans_and_devices_may_be_repeated_or_separated_by_commas(answered) -> N
     assert two == answered("simulate", "app-192", "ours-192") == answered("simulate", "app-192,ours-192")
     phones = answered("simulate", "app-192", "--device", "iphone15pro", "--device", "iphone16pro")
     assert phones == answered("simulate", "app-192", "--device", "iphone15pro,iphone16pro")
+    assert phones == answered("simulate", "app-192", "--device", "iPhone16,2,iPhone17,1")
     assert {rung["key"] for rung in phones["rungs"]} == {"iphone15pro", "iphone16pro"}
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -152,7 +154,12 @@ BAD |= {
 
 
 @pytest.mark.parametrize(
-    ("prompt", "complaint"), [("a rde circle", "Did you mean 'red'"), ("red " * 9, "has 10 tokens")]
+    ("prompt", "complaint"),
+    [
+        ("a rde circle", "Did you mean 'red'"),
+        ("red " * 9, "has 10 tokens"),
+        ("red circle", "Did you mean 'a red circle moving left'?"),
+    ],
 )
 def test_prompts_are_read_by_the_exports_own_tokenizer(
     prompt: str, complaint: str, exported: Exported, tmp_path: Path, capsys: Any
@@ -160,6 +167,36 @@ def test_prompts_are_read_by_the_exports_own_tokenizer(
     """It reads nine tokens where the small model that ships reads 24."""
     assert main(["run", str(exported.directory), prompt, "-o", str(tmp_path / "v.mp4")]) == 2
     assert complaint in capsys.readouterr().err
+
+
+def test_what_writes_videos_is_named_where_it_is_missing(
+    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """The extra `coreml` has it not."""
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    assert main(["run", str(exported.directory), PROMPT, "-o", str(tmp_path / "v.mp4")]) == 2
+    said = capsys.readouterr().err
+    assert "this needs imageio_ffmpeg, which is not installed" in said and "[video]" in said
+
+
+def with_sentences(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """The export as if its tokenizer document had been written so."""
+    rewritten("tokenizer.json", change)(folder)
+    digest = hashlib.sha256((folder / "tokenizer.json").read_bytes()).hexdigest()
+    rewritten("manifest.json", lambda manifest: manifest["tokenizer"].update(checksum=digest))(folder)
+    assert main(["schedule", str(folder)]) == 0
+
+
+def test_the_exports_own_document_says_which_sentences_are_taken(
+    exported: Exported, tmp_path: Path, capsys: Any
+) -> None:
+    """An export of an earlier version says of none, and takes any; one that knows no small objects refuses them."""
+    out = Path(shutil.copytree(exported.directory, tmp_path / "out"))
+    with_sentences(out, lambda told: told["sentences"]["choices"].update(SIZE=["large"]))
+    assert main(["run", str(out), "small circle moving left", "-o", str(tmp_path / "v.gif")]) == 2
+    assert "'small circle moving left': the model was not taught sentences like this one" in capsys.readouterr().err
+    with_sentences(out, lambda told: told.pop("sentences"))
+    assert main(["run", str(out), "red and blue", "-o", str(tmp_path / "v.gif")]) == 0
 
 
 @pytest.mark.parametrize("name", BAD)

@@ -60,7 +60,7 @@ text_tokens: 60
 sampler: {steps: 4}
 components: {text_encoder: {precision: int8}}
 """
-NOT_PRINTED = {"report", "run", "generate", "schedule", "plan schema", "steps plan", "completion"}
+NOT_PRINTED = {"report", "run", "generate", "schedule", "plan schema", "steps plan", "model init", "completion"}
 """Verbs that print one sentence or a file's text, or what another verb prints."""
 
 

@@ -33,6 +33,26 @@ QUESTIONS = {
     "exit status 3": "commands",
     "sign and install the app": "iphone",
     "convert from diffusers config": "models",
+    "jetsam": "killed",
+    "app crashed out of memory": "killed",
+    "iPad": "killed",                                        # How much memory may an app use on one?
+    "how many seconds of video": "glossary",
+    "quantize weights": "plan",
+    "int4": "plan",
+    "neural engine": "plan",
+    "Wan 2.1 on iPhone": "models",
+    "stable diffusion on iphone": "models",
+    "LoRA": "models",
+    "load model slowly first time": "profile",
+    "compare two plans": "tutorial",
+    "video too slow": "tutorial",
+    "pytorch weights": "generate",                           # Where do I get them?
+    "LLM": "questions",
+    "how accurate": "evidence",
+    "overheating": "how-it-works",
+    "battery": "how-it-works",
+    "android": "how-it-works",
+    "license": "index",
 }  # fmt: skip
 RESULTS = """
 return [...document.querySelectorAll('.md-search-result__item')].map(item =>

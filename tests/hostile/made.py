@@ -95,7 +95,7 @@ def _evaluation(folder: Path, made: Made) -> None:
     shutil.copytree(made.folder("weights"), folder, dirs_exist_ok=True)
     ran(
         folder,
-        "evaluate --plan plan.yaml --weights weights -o evaluation --prompts 1 --seeds 1 --only paper --strips 1",
+        "evaluate --plan plan.yaml --weights weights -o evaluation --prompts 1 --seeds 1 --only paper --clips 1",
     )
 
 

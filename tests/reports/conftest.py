@@ -216,7 +216,7 @@ def search_report(trace: Trace) -> SearchReport:
 
 @pytest.fixture
 def evaluation(tmp_path: Path) -> Evaluation:
-    """Its strip lies in tmp_path."""
+    """Its clip lies in tmp_path."""
     return answers.evaluation(tmp_path)
 
 
@@ -261,6 +261,6 @@ def hostile_evaluation(evaluation: Evaluation) -> Evaluation:
         machines=(HOSTILE,),
         weights_sha256=HOSTILE,
         rows=tuple(msgspec.structs.replace(row, title=HOSTILE) for row in evaluation.rows),
-        strips=tuple(msgspec.structs.replace(strip, prompt=HOSTILE) for strip in evaluation.strips),
+        clips=tuple(msgspec.structs.replace(clip, prompt=HOSTILE) for clip in evaluation.clips),
         definitions={HOSTILE: HOSTILE},
     )

@@ -74,7 +74,7 @@ def test_span_columns_carry_every_span_in_order_of_start(trace: Trace) -> None:
     columns = span_columns(trace, ["text_encoder", "denoiser", "decoder"])
     assert columns["blocks"] == ["encode", "a", "b", "decode"]
     assert columns["start"] == sorted(span.start_s for span in trace.spans)
-    assert {len(values) for name, values in columns.items() if name != "blocks"} == {20}
+    assert {len(values) for name, values in columns.items() if name not in ("blocks", "words")} == {20}
     assert columns["cold"].count(1) == 4
 
 
@@ -89,6 +89,17 @@ def test_a_span_is_told_by_what_it_does_how_long_where_when_and_with_how_many_by
         == "Run, 1.50 s\ndenoiser, step 1, tdtm\n1:03.00 to 1:04.50\n50.0 MB working"
     )
     assert span_text(replace(merged, action="evict", cold=True), time_unit(600.0)).startswith("Unload, 1.50 s\n")
+
+
+def test_span_columns_say_what_a_span_is_in_words_that_spans_share(trace: Trace) -> None:
+    columns = span_columns(trace, ["text_encoder", "denoiser", "decoder"])
+    words = columns["words"]
+    assert [words[columns[part][0]] for part in ("does", "variant", "holds")] == [
+        "First load, 2.00 s",
+        "",
+        "100 MB read",
+    ]
+    assert len(words) == len(set(words)) == 8
 
 
 def test_what_a_lane_does_in_a_step_is_told_together_first_loads_and_runs_apart(trace: Trace) -> None:

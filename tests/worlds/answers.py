@@ -9,7 +9,7 @@ from msgspec import to_builtins
 from msgspec.structs import replace
 
 from ondevice_sora.profiles.figures import Mark
-from ondevice_sora.records.quality import Evaluation, Interval, Row, Strip
+from ondevice_sora.records.quality import Clip, Evaluation, Interval, Row
 from ondevice_sora.records.search import (
     BudgetPoint,
     ComponentReason,
@@ -155,13 +155,18 @@ def quality_row(configuration: str, title: str = "a title", **changes: Any) -> R
     return replace(row, **changes)
 
 
-def results(*rows: Row, strips: tuple[Strip, ...] = ()) -> Evaluation:
-    return Evaluation("toy", 30, "abc", ("a toy",), rows, strips)
+def results(*rows: Row, clips: tuple[Clip, ...] = ()) -> Evaluation:
+    return Evaluation("toy", 30, "abc", ("a toy",), rows, clips)
+
+
+def clip(*configurations: str, prompt: str = "a red circle moving left") -> Clip:
+    """Tiles of 16 by 16 pixels in rows of two, 12 frames of half a second."""
+    return Clip(prompt, 0, "clip.mp4", configurations, 2, 16, 16, 12, 24.0)
 
 
 def evaluation(folder: Path) -> Evaluation:
-    """All steps, two fixed leaps, one of our own rules, and TDTM; with a strip in `folder`."""
-    (folder / "strip.png").write_bytes(b"PNG")
+    """All steps, two fixed leaps, one of our own rules, and TDTM; with a clip in `folder` that cannot be played."""
+    (folder / "clip.mp4").write_bytes(b"MP4")
     return results(
         quality_row("full", "all 30 steps", psnr_db=Interval(None, None, None), evaluations=Interval(30.0, 30.0, 30.0)),
         quality_row("fixed_16", "LPL at 16 of 30", evaluations=Interval(16.0, 16.0, 16.0)),
@@ -170,7 +175,7 @@ def evaluation(folder: Path) -> Evaluation:
         ),
         quality_row("curvature_0.1", "LPL, ours, accepting 0.1", gain_over_fixed_db=Interval(-0.4, -1.0, -0.1)),
         quality_row("tdtm_all", "TDTM on all steps", evaluations=Interval(30.0, 30.0, 30.0)),
-        strips=(Strip("full", "a red circle moving left", 0, "strip.png"),),
+        clips=(clip("full", "fixed_16", "tdtm_all"),),
     )
 
 

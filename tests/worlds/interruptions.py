@@ -321,9 +321,9 @@ def evaluate(weights: Path) -> Command:
     def result(folder: Path) -> Any:
         rows = json.loads((folder / "out" / "results.json").read_text())["rows"]
         kept = [{name: value for name, value in row.items() if "time_ratio" not in name} for row in rows]
-        return kept, [path.read_bytes() for path in sorted((folder / "out" / "strips").rglob("*.png"))]
+        return kept, [path.read_bytes() for path in sorted((folder / "out" / "frames").rglob("*.png"))]
 
-    command = f"evaluate --plan plan.yaml --weights {weights} -o out --prompts 2 --seeds 2 --strips 1"
+    command = f"evaluate --plan plan.yaml --weights {weights} -o out --prompts 2 --seeds 2 --clips 1"
     return Command(f"{command} --only fixed_16 tdtm_all", prepare, result)
 
 

@@ -43,7 +43,12 @@ function addBar(trace, from, to, y, height, fill, ink, label, hover, hatched, ed
 }
 
 /* ---- spans ---- */
-const spanWords = (trace, i) => `<b>${plain(trace.spans.blocks[trace.spans.block[i]])}</b><br>${lines(trace.spans.told[i])}`;
+/* Moments come as microseconds from each to the next. */
+function secondsOf(steps) { let at = 0; return steps.map(step => (at += step) / 1e6); }
+function spanWords({spans: s}, i) {
+  const told = [s.words[s.does[i]], `${DATA.components[s.component[i]]}, step ${s.step[i]}${s.words[s.variant[i]]}`, `${moment(s.start[i])} to ${moment(s.end[i])}`, s.words[s.holds[i]]];
+  return `<b>${plain(s.blocks[s.block[i]])}</b><br>${lines(told.join("\n"))}`;
+}
 /* Bars of one lane for a stretch of time. What is narrower than a few pixels is joined with its neighbours of the same
    pass, and keeps how busy it was; zooming in takes the joined bars apart. */
 function laneBars(trace, lane, from, to, perPixel) {
@@ -86,6 +91,9 @@ function blockNumbers(trace) {
   }
   return trace.numbers;
 }
+function isOnlyBlock(trace, component) {
+  return [...blockNumbers(trace).keys()].filter(key => key.startsWith(component + "/")).length === 1;
+}
 function numPasses(trace) {
   if (!trace.numPasses) {
     const steps = new Map();
@@ -99,8 +107,9 @@ function numPasses(trace) {
 }
 function groupLabel(trace, g, pixels) {
   const block = trace.spans.block[g.first], number = blockNumbers(trace).get(g.component + "/" + block);
-  const choices = g.action === EVICT ? [] : g.count === 1 ? [trace.spans.blocks[block], number ? String(number) : ""]
-    : numPasses(trace).get(g.component) === 1 ? [DATA.components[g.component]] : g.step === g.lastStep ? [`step ${g.step}`, String(g.step)] : [];
+  const passes = numPasses(trace).get(g.component), isBlock = g.count === 1 && !(passes > 1 && isOnlyBlock(trace, g.component));
+  const choices = g.action === EVICT ? [] : isBlock ? [trace.spans.blocks[block], number ? String(number) : ""]
+    : passes === 1 ? [DATA.components[g.component]] : g.step === g.lastStep ? [`step ${g.step}`, String(g.step)] : [];
   return plain(choices.find(text => textWidth(text, 11) + 6 <= pixels) || "");
 }
 
@@ -176,7 +185,6 @@ function envelope(x, totals, width) {
   for (const each of [at, low, high]) each.push(x.length - 1);
   return {at, low, high};
 }
-const FARTHEST_LIMIT = 10; // times the most that is held: drawn farther up, it would flatten the curve
 /* Series differ by their dashes, and what holds memory by its hatching, as well as by colour: see the legends. */
 const DASHES = ["solid", "dash", "dot"];
 const HATCHES = {loading: "/", working: "."};
@@ -259,7 +267,7 @@ function limitLines(color, held) {
   const late = DATA.traces.some(({kill}) => kill && kill.time > view[0] + 0.6 * span && kill.time <= view[1]);
   let top = 0;
   [...limits].sort((a, b) => b[0] - a[0]).forEach(([limit, traces], place) => {
-    const atLeft = Boolean(place % 2) !== late, isDrawn = limit <= FARTHEST_LIMIT * held;
+    const atLeft = Boolean(place % 2) !== late, isDrawn = limit <= DATA.farthestLimit * held;
     const whose = limits.size > 1 ? " of " + traces.map(trace => trace.letter).join(", ") : "";
     if (isDrawn) { top = Math.max(top, limit); shapes.push(limitLine(color, {xref: "paper", x0: 0, x1: 1, y0: limit / DATA.size.bytes, y1: limit / DATA.size.bytes})); }
     annotations.push({xref: "paper", x: atLeft ? 0 : 1, xanchor: atLeft ? "left" : "right", ...(isDrawn ? {y: limit / DATA.size.bytes} : {y: 1, yref: "paper"}), yanchor: "bottom",
@@ -358,7 +366,11 @@ for (const button of document.querySelectorAll("[data-csv]")) button.addEventLis
 });
 Object.assign(FIGURES, {lanes: lanesFigure, memory: memoryFigure, step: stepFigure});
 start(() => {
-  for (const {spans} of DATA.traces) spans.end = spans.seconds.map((seconds, i) => spans.start[i] + seconds);
+  for (const {spans, memory, measured} of DATA.traces) {
+    spans.start = secondsOf(spans.start);
+    spans.end = spans.seconds.map((seconds, i) => spans.start[i] + seconds);
+    for (const samples of [memory, measured]) if (samples) samples.time = secondsOf(samples.time);
+  }
   END = 1.012 * Math.max(1e-6, ...DATA.traces.map(t => Math.max(t.total, t.kill ? t.kill.time : 0)));
   for (const div of plots()) {
     div.zoomed = div.dataset.figure === "step" ? range => { div.stepView = range; draw(div); } : range => show(range || [0, END]);

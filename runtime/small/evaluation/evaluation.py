@@ -1,9 +1,10 @@
 """Generate held-out prompts in every configuration and measure each video, one file a video, resumably.
 
-A folder of results has `videos/CONFIGURATION/SCENE-SEED.json`, each written whole, and `strips/` with a few videos'
-frames. What is there and was made by the same plan is not made again. The full-step video is made anew whenever one is
-to be compared with it, so that both are timed one after the other. Configurations that differ by their leap alone share
-one run that walks all steps: a leap changes nothing before it, so its steps are that run's, and so are their times.
+A folder of results has `videos/CONFIGURATION/SCENE-SEED.json`, each written whole, and the frames of a few videos
+(clips.py). What is there and was made by the same plan is not made again. The full-step video is made anew whenever
+one is to be compared with it, so that both are timed one after the other. Configurations that differ by their leap
+alone share one run that walks all steps: a leap changes nothing before it, so its steps are that run's, and so are
+their times.
 """
 
 import dataclasses
@@ -23,19 +24,20 @@ from msgspec.structs import replace
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.json_files import read_json
 from ondevice_sora.base.files.opening import beneath
-from ondevice_sora.base.files.writing import write_json, write_text, written_together
+from ondevice_sora.base.files.writing import write_json, write_text
 from ondevice_sora.base.interrupts import noted
 from ondevice_sora.base.spread import Words, spread
 from ondevice_sora.plans.schema import Lpl, Plan, plan_data
-from ondevice_sora.records.quality import ATTRIBUTES, FORMAT, Measured, Strip
+from ondevice_sora.records.quality import ATTRIBUTES, FORMAT, Clip, Measured
 from ondevice_sora.runtime.networks.components import TextToVideo
 from ondevice_sora.runtime.sampling.generation import Video, generate, generate_from
 from ondevice_sora.runtime.sampling.leap import Observation, Recording
-from ondevice_sora.runtime.sampling.pictures import Picture, contact_sheet, write_png
+from ondevice_sora.runtime.sampling.pictures import Frames
 from ondevice_sora.runtime.sampling.sidecar import machine
 from ondevice_sora.runtime.sampling.video import VideoNetworks
 from ondevice_sora.runtime.small.dataset import Scene, describe, held_out_scenes
 from ondevice_sora.runtime.small.evaluation.adherence import adherence
+from ondevice_sora.runtime.small.evaluation.clips import frames_file, write_clip, write_frames
 from ondevice_sora.runtime.small.evaluation.configurations import EXACT, FULL, Configuration
 from ondevice_sora.runtime.small.evaluation.quality import (
     flow_magnitudes,
@@ -47,7 +49,6 @@ from ondevice_sora.runtime.small.evaluation.quality import (
 from ondevice_sora.runtime.small.shipped import load_small, small_request, weights_digest, weights_folder
 from ondevice_sora.runtime.small.vocabulary import tokenize
 
-STRIP_FRAMES = 8
 SETTINGS = "settings.json"
 ANOTHER_FOLDER = "Choose another folder with -o."
 
@@ -83,7 +84,7 @@ def open_folder(folder: Path, weights_sha256: str) -> None:
 class Job:
     """The videos of one scene and seed: those of the `wanted` configurations that are `pending`.
 
-    `wanted` begins with the full run. `keeps_strip`: frames of theirs are kept.
+    `wanted` begins with the full run. `keeps_frames`: their frames are kept.
     """
 
     weights: Path | None
@@ -93,24 +94,21 @@ class Job:
     index: int
     scene: Scene
     seed: int
-    keeps_strip: bool
+    keeps_frames: bool
 
 
 @dataclass(frozen=True)
 class Made:
-    """A video's figures, and its strip of frames where that is kept."""
+    """A video's figures, and its frames where those are kept."""
 
     measured: Measured
-    strip: Picture | None
+    frames: Frames | None
 
     def write(self, folder: Path) -> None:
         """Raises OSError and UserError."""
         measured = self.measured
-        if self.strip is not None:
-            file = strip_file(folder, measured.configuration, measured.scene, measured.seed)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with written_together([file]) as (partial_file,):
-                write_png(partial_file, self.strip)
+        if self.frames is not None:
+            write_frames(frames_file(folder, measured.configuration, measured.scene, measured.seed), self.frames)
         file = _measured_file(folder, measured.configuration, measured.scene, measured.seed)
         file.parent.mkdir(parents=True, exist_ok=True)
         write_text(file, msgspec.json.encode(measured).decode() + "\n")
@@ -126,29 +124,29 @@ def run_evaluation(
     scenes: Sequence[tuple[int, Scene]],
     seeds: int,
     *,
-    strips: int = 0,
+    clips: int = 0,
     processes: int = 1,
     scheduler: str | None = None,
     on_video: Callable[[int], None] = lambda count: None,
 ) -> None:
     """Make and measure what is not in `folder` yet; `wanted` begins with the full run.
 
-    The frames of the first seed of the first `strips` scenes are kept. `on_video` is told how many videos are done
+    The frames of the first seed of the first `clips` scenes are kept. `on_video` is told how many videos are done
     with, made now or found there. Several processes take a scene and seed each, with one thread. So do the workers of
     the Dask scheduler at the address `scheduler`: they find the weights under the same path, and send what they make.
 
     Raises UserError, also for a scheduler that does not answer and for workers that have other weights.
     """
     assert wanted[0].name == FULL
-    shown = {index for index, _ in scenes[:strips]}
+    shown = {index for index, _ in scenes[:clips]}
     digest, place = weights_digest(weights), weights.absolute() if weights is not None else None
     jobs = []
     for (index, scene), seed in product(scenes, range(seeds)):
-        keeps_strip = index in shown and seed == 0
-        pending = tuple(each for each in wanted if not _is_made(folder, each, index, seed, keeps_strip))
+        keeps_frames = index in shown and seed == 0
+        pending = tuple(each for each in wanted if not _is_made(folder, each, index, seed, keeps_frames))
         on_video(len(wanted) - len(pending))
         if pending:
-            jobs.append(Job(place, digest, tuple(wanted), pending, index, scene, seed, keeps_strip))
+            jobs.append(Job(place, digest, tuple(wanted), pending, index, scene, seed, keeps_frames))
     if scheduler is not None:
         with noted(), closing(spread(_sent, jobs, scheduler, None, WORDS, _one_thread)) as sent:
             for _, videos in sent:
@@ -168,10 +166,10 @@ def run_evaluation(
                 on_video(1)
 
 
-def _is_made(folder: Path, configuration: Configuration, scene: int, seed: int, keeps_strip: bool) -> bool:
+def _is_made(folder: Path, configuration: Configuration, scene: int, seed: int, keeps_frames: bool) -> bool:
     """Whether there is nothing to do. Raises UserError for an unreadable record."""
     return read_measured(folder, configuration, scene, seed) is not None and (
-        not keeps_strip or strip_file(folder, configuration.name, scene, seed).is_file()
+        not keeps_frames or frames_file(folder, configuration.name, scene, seed).is_file()
     )
 
 
@@ -231,8 +229,7 @@ def made_videos(job: Job, warm: list[bool]) -> Iterator[Made]:
                 walked if is_walk else generate_from(walked, seen, VideoNetworks.of(model, small_request(each.plan)))
             )
             measured = _measure(each, job.index, scene, seed, video, full, None if exact is None else exact[0])
-            strip = contact_sheet(video.frames, STRIP_FRAMES, STRIP_FRAMES) if job.keeps_strip else None
-            yield Made(measured, strip)
+            yield Made(measured, video.frames if job.keeps_frames else None)
 
 
 def read_measured(folder: Path, configuration: Configuration, scene: int, seed: int) -> Measured | None:
@@ -269,17 +266,13 @@ def read_all(
     return {name: records for name, records in found.items() if records}
 
 
-def strips_in(folder: Path, known: Sequence[Configuration], scenes: Sequence[tuple[int, Scene]]) -> Iterator[Strip]:
-    """The strips kept of these scenes, scene by scene."""
+def write_clips(folder: Path, known: Sequence[Configuration], scenes: Sequence[tuple[int, Scene]]) -> Iterator[Clip]:
+    """Write a clip of each scene of which there are frames, scene by scene. Raises UserError for unreadable frames."""
     for index, scene in scenes:
-        for each in known:
-            file = strip_file(folder, each.name, index, 0)
-            if file.is_file():
-                yield Strip(each.name, describe(scene), 0, file.relative_to(folder).as_posix())
-
-
-def strip_file(folder: Path, configuration: str, scene: int, seed: int) -> Path:
-    return beneath(folder, "strips", configuration, f"{scene:03d}-{seed}.png")
+        there = [each for each in known if _is_made(folder, each, index, 0, keeps_frames=True)]
+        if there:
+            names = [each.name for each in there]
+            yield write_clip(folder, names, describe(scene), index, 0, small_request(there[0].plan))
 
 
 def _walk_of(plan: Plan) -> Plan:

@@ -5,14 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
-from imageio import v3
 from msgspec.structs import replace
-from worlds.answers import quality_row, results
 from worlds.browser import COLLISIONS, NARROW, WIDE, Page
 
-from ondevice_sora.records.quality import Evaluation, Strip
+from ondevice_sora.records.quality import Evaluation
 from ondevice_sora.records.search import SearchReport
 from ondevice_sora.records.trace import MemorySample, Span, Trace
 from ondevice_sora.reports.page.quality import render_quality
@@ -127,6 +124,13 @@ def test_buttons_go_to_a_step_and_zoom(page: Page, trace: Trace) -> None:
     assert page.js("return document.querySelectorAll('[aria-pressed=true]').length") == 1
 
 
+def test_the_part_that_is_shown_is_told_from_the_others_in_forced_colours(page: Page, trace: Trace) -> None:
+    page.open([trace], scheme="forced")
+    look = "return [...document.querySelectorAll('.strip button')].map(b => getComputedStyle(b).backgroundColor)"
+    shown, *others = page.js(look)
+    assert {shown}.isdisjoint(others)
+
+
 def test_times_far_below_a_second_are_written_out(page: Page, trace: Trace) -> None:
     page.open([trace])
     lanes, memory = page.plots("lanes")[0], page.plots("memory")[0]
@@ -171,6 +175,13 @@ def test_folded_blocks_unfold(page: Page, trace: Trace) -> None:
     assert not members.is_displayed()
     page.js("document.querySelector('.fold').click()")
     assert members.is_displayed()
+
+
+def test_the_runs_of_an_only_block_are_called_by_their_steps(page: Page, trace: Trace) -> None:
+    page.open([replace(trace, spans=[span for span in trace.spans if span.block != "b"])])
+    labels = page.js(LABELS, page.plots("lanes")[0])
+    assert {"step 1", "step 2", "encode", "decode"} <= set(labels)
+    assert "a" not in labels
 
 
 def test_zooming_reveals_the_blocks_of_a_long_run(page: Page, long: Trace) -> None:
@@ -223,24 +234,6 @@ def test_the_labels_of_an_axis_are_the_values_that_they_stand_at(
     (plane,) = page.plots("plane")
     ticks = page.js("return arguments[0]._fullLayout.yaxis._vals.map(tick => [tick.x, tick.text])", plane)
     assert len(ticks) > 2 and all(float(text) == pytest.approx(value) for value, text in ticks)
-
-
-def test_frames_are_played_one_after_the_other_until_stopped(page: Page, tmp_path: Path) -> None:
-    picture = np.full((8, 28, 3), 255, np.uint8)  # three frames of 8 by 8, with lines of 2 between
-    for number, level in enumerate((0, 100, 200)):
-        picture[:, 10 * number : 10 * number + 8] = level
-    v3.imwrite(tmp_path / "strip.png", picture, plugin="pillow", extension=".png")
-    page.open(render_quality(results(quality_row("full"), strips=(Strip("full", "a", 0, "strip.png"),)), tmp_path))
-    shown = "return document.querySelector('canvas').getContext('2d').getImageData(4, 4, 1, 1).data[0]"
-    page.wait_for(lambda: page.js("return document.querySelector('canvas').width") == 8)
-    assert page.js(shown) == 0
-    button = page.driver.find_element("css selector", ".play")
-    button.click()
-    for level in (100, 200, 0):
-        page.wait_for(lambda level=level: page.js(shown) == level)
-    assert (button.text, button.get_attribute("aria-pressed")) == ("Stop", "true")
-    button.click()
-    assert (button.text, button.get_attribute("aria-pressed")) == ("Play", "false")
 
 
 def test_charts_are_saved_as_pictures_on_white_with_their_name(page: Page, trace: Trace, tmp_path: Path) -> None:
@@ -304,5 +297,5 @@ def test_hostile_names_do_nothing(
         page.open(text, NARROW)
     page.wait()
     assert page.problems() == []
-    assert page.js("return document.images.length") == (kind == "quality")
+    assert page.js("return document.querySelectorAll('img, video').length") == (kind == "quality")
     assert page.js("return document.documentElement.scrollWidth") == NARROW

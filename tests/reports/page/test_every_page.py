@@ -1,6 +1,7 @@
 """Every kind of page in headless Chromium, wide and narrow, light, dark and in forced colours.
 
-None complains, asks for anything, lets labels overlap, or keeps out who uses a keyboard or a screen reader.
+None complains, asks for anything, lets labels overlap, breaks a word, or keeps out who uses a keyboard or a screen
+reader.
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from worlds.answers import search_report as a_search_report
 from worlds.answers import swept
-from worlds.browser import COLLISIONS, NARROW, WIDE, Page
+from worlds.browser import BROKEN_WORDS, COLLISIONS, NARROW, OUT_OF_SIGHT, UNFOLDED, WIDE, Page
+from worlds.films import write_film
 from worlds.fullsize import full_size
 
+from ondevice_sora.records.provenance import Provenance
 from ondevice_sora.records.quality import Evaluation
 from ondevice_sora.records.search import SearchReport
 from ondevice_sora.records.trace import Trace
@@ -21,12 +25,24 @@ from ondevice_sora.reports.page.quality import render_quality
 from ondevice_sora.reports.page.report import render, render_plan
 from ondevice_sora.reports.page.search import render_search
 from ondevice_sora.reports.page.sweep import render_sweep
+from ondevice_sora.reports.page.video import render_video
 
 KINDS = (
     "prediction", "killed", "measured", "two", "three", "predicted and measured", "limits far apart", "explained",
-    "search", "quality", "sweep", "full size", "full size, three",
+    "search", "quality", "video", "sweep", "full size", "full size, two", "full size, three", "full size, search",
 )  # fmt: skip
+LARGEST = ("app-256", "ours-256", "steps-256")
+"""Ready plans; the first has the most loads and runs of all."""
+MOST_BYTES = 2_200_000
+"""Of any page; plotly.js alone is 1.84 MB of it."""
 FITTED = "return [...document.querySelectorAll('.plot')].every(p => !p.clientWidth || p.layout.width <= p.clientWidth)"
+SIDECAR = {
+    "prompt": "a red circle", "seed": 4, "plan": {"name": "toy"}, "num_evaluations": 1, "timesteps": [1000.0],
+    "video": {"width": 16, "height": 16, "frames": 12, "fps": 24},
+    "text_encoder_s": 1.0, "denoiser_s": 1.0, "decoder_s": 1.0, "total_s": 3.0,
+    "machine": {"system": "toyOS"}, "notes": [],
+    "steps": [{"timestep": 1000.0, "seconds": 1.0, "cosine_whole": None, "merged": True, "leapt": False}],
+}  # fmt: skip
 CUT_OFF = """
 return [...document.querySelectorAll('main *')].filter(each => {
   const box = each.getBoundingClientRect();
@@ -59,16 +75,31 @@ def kind(
         ),
         "explained": lambda: render_plan(search_report.chosen),
         "search": lambda: render_search(search_report),
-        "quality": lambda: render_quality(evaluation, tmp_path),
+        "quality": lambda: _with_videos(evaluation, tmp_path),
+        "video": lambda: _video(evaluation, tmp_path),
         "sweep": lambda: render_sweep(swept(), "toy"),
         "full size": lambda: render([full_size("ours-256")]),
-        "full size, three": lambda: render([full_size(name) for name in ("app-256-cidl", "app-256-all", "ours-256")]),
+        "full size, two": lambda: render([full_size(name) for name in LARGEST[:2]]),
+        "full size, three": lambda: render([full_size(name) for name in LARGEST]),
+        "full size, search": lambda: render_search(a_search_report(full_size(LARGEST[0]))),
     }
     return ways[request.param]()
 
 
+def _with_videos(evaluation: Evaluation, folder: Path) -> str:
+    (clip,) = evaluation.clips
+    write_film(folder / clip.file, clip)
+    return render_quality(evaluation, folder)
+
+
+def _video(evaluation: Evaluation, folder: Path) -> str:
+    (clip,) = evaluation.clips
+    write_film(folder / clip.file, clip)
+    return render_video((folder / clip.file).read_bytes(), ".mp4", SIDECAR, Provenance("generate", "1", "2026-11-30"))
+
+
 def test_a_page_of_every_kind_is_in_order_however_it_is_looked_at(page: Page, kind: str) -> None:
-    assert len(kind.encode()) < 2_300_000
+    assert len(kind.encode()) < MOST_BYTES
     page.open(kind, WIDE, "light")
     for width, scheme in ((WIDE, "light"), (WIDE, "forced"), (NARROW, "light"), (NARROW, "dark")):
         page.scheme(scheme)
@@ -79,8 +110,12 @@ def test_a_page_of_every_kind_is_in_order_however_it_is_looked_at(page: Page, ki
         assert page.js("return document.documentElement.scrollWidth") <= width, told
         assert page.js(CUT_OFF) == [], told
         assert page.js(COLLISIONS) == [], told
+        assert page.js(OUT_OF_SIGHT) == [], told
         assert page.problems() == [], told
     assert page.violations() == []
+    page.js(UNFOLDED)
+    page.settle()
+    assert page.js(BROKEN_WORDS) == [], f"{NARROW} pixels"
 
 
 def test_the_largest_page_is_for_everybody_in_light_and_in_forced_colours(page: Page) -> None:

@@ -5,12 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from worlds.answers import quality_row, results
+from worlds.answers import clip, quality_row, results
 from worlds.pages import unpacked, words
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.records.quality import Evaluation, Strip
+from ondevice_sora.commands.evaluate import DEFAULT_CLIPS
+from ondevice_sora.plans.schema import load_plan
+from ondevice_sora.plans.step_file import read_steps, shipped_steps
+from ondevice_sora.records.quality import Evaluation
 from ondevice_sora.reports.page.quality import render_quality, write_evaluation
+from ondevice_sora.runtime.small.dataset import clip_of, describe
+from ondevice_sora.runtime.small.evaluation.clips import frames_file, write_clip, write_frames
+from ondevice_sora.runtime.small.evaluation.configurations import configurations
+from ondevice_sora.runtime.small.evaluation.evaluation import chosen_scenes
+from ondevice_sora.runtime.small.shipped import small_request
 
 
 def test_the_page_shows_every_row_with_its_intervals(evaluation: Evaluation, tmp_path: Path) -> None:
@@ -47,9 +55,27 @@ def test_one_point_makes_no_chart(tmp_path: Path) -> None:
     assert "Quality for work" not in words(render_quality(results(quality_row("fixed_16")), tmp_path))
 
 
-def test_strips_are_inlined_and_a_missing_one_is_named(tmp_path: Path) -> None:
-    shown = results(quality_row("full"), strips=(Strip("full", "a red circle", 0, "strip.png"),))
-    with pytest.raises(UserError, match=r"strip.png: cannot be read"):
+def test_videos_are_inlined_with_the_names_of_their_tiles_and_a_missing_one_is_named(tmp_path: Path) -> None:
+    rows = (quality_row("full", "all of them"), quality_row("paper", "the paper's"))
+    shown = results(*rows, clips=(clip("full", "paper", prompt="a red circle"),))
+    with pytest.raises(UserError, match=r"clip.mp4: cannot be read"):
         render_quality(shown, tmp_path)
-    (tmp_path / "strip.png").write_bytes(b"PNG")
-    assert 'src="data:image/png;base64,UE5H"' in render_quality(shown, tmp_path)
+    (tmp_path / "clip.mp4").write_bytes(b"MP4")
+    page = render_quality(shown, tmp_path)
+    assert 'src="data:video/mp4;base64,TVA0"' in page
+    assert "a red circle All play in step, from seed 0." in words(page)
+    assert "Play all of them the paper's" in words(page)
+
+
+def test_a_page_that_plays_every_configuration_is_small(tmp_path: Path) -> None:
+    known = configurations(load_plan("small").plan, planned=read_steps(shipped_steps("small")))
+    request = small_request(known["full"].plan)
+    rows = [quality_row(name, configuration.title) for name, configuration in known.items()]
+    clips = []
+    for index, scene in chosen_scenes(DEFAULT_CLIPS):
+        for seed, name in enumerate(known):
+            write_frames(frames_file(tmp_path, name, index, 0), clip_of(scene, seed).frames)
+        clips.append(write_clip(tmp_path, list(known), describe(scene), index, 0, request))
+    page = render_quality(results(*rows, clips=tuple(clips)), tmp_path)
+    assert page.count("<li>12 evaluations, planned, ab2</li>") == DEFAULT_CLIPS
+    assert len(page.encode()) < 2_200_000

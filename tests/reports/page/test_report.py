@@ -87,10 +87,17 @@ def test_bytes_do_not_depend_on_the_hash_seed(trace: Trace, tmp_path: Path) -> N
 
 def test_figures_name_every_quantity_in_the_words_of_the_text(trace: Trace, killed: Trace) -> None:
     first, second = unpacked(render([trace, killed]))["traces"]
-    assert first["spans"]["told"][0] == "First load, 2.00 s\ntext_encoder, step 0\n0.000 s to 2.000 s\n100 MB read"
     assert first["limit"] == {"bytes": 1_000_000_000, "told": "1.00 GB"}
     assert first["memory"]["told"]["total"][:3] == ["300 MB", "450 MB", "550 MB"]
     assert second["kill"] == {"time": 11.0, "bytes": 1_100_000_000, "told": "1.10 GB"}
+
+
+def test_moments_are_stored_as_microseconds_from_each_to_the_next(trace: Trace, sampled: Trace) -> None:
+    (data,) = unpacked(render([trace]))["traces"]
+    assert data["memory"]["time"] == [0, 2_000_000, 3_000_000, 0, 3_000_000, 15_000_000, 4_000_000]
+    assert sum(data["spans"]["start"]) == max(span.start_s for span in trace.spans) * 1_000_000
+    (data,) = unpacked(render([sampled]))["traces"]
+    assert data["measured"]["time"] == [0, 8_500_000, 21_200_000]
 
 
 def test_a_step_that_loads_nothing_says_so(trace: Trace) -> None:

@@ -8,9 +8,13 @@ from worlds.terminals import WIDTHS, Shown, has_line
 
 from ondevice_sora.records.trace import Trace
 from ondevice_sora.reports.compare import compare_rows
+from ondevice_sora.reports.headline import headline
 from ondevice_sora.reports.terminal.side_by_side import print_side_by_side
 
 EXPECTED = """\
+Predicted 9.1 % too little. Predicted 27.0 s, measured 29.7 s. That is inside
+the predicted 90 % interval, 25.0 s to 30.0 s.
+
                       toy plan (simulated)        toy plan (measured)
 Origin                           Simulated                   Measured
 Device                           Toy phone                  Toy phone
@@ -22,6 +26,12 @@ Time
 
 def test_two_runs_stand_beside_each_other(shown: Shown, trace: Trace, measured: Trace) -> None:
     assert shown(80, lambda: print_side_by_side([trace, measured])).startswith(EXPECTED)
+
+
+def test_the_sentence_above_is_the_one_that_heads_the_page(shown: Shown, trace: Trace, killed: Trace) -> None:
+    words, sentence = headline([trace, killed], [trace.plan, killed.plan])
+    assert (words, sentence) == ("Only toy plan fits", "It takes 27.0 s. toy plan, too large would be killed.")
+    assert shown(80, lambda: print_side_by_side([trace, killed])).startswith(f"{words}. {sentence}\n\n")
 
 
 def test_what_must_be_known_of_one_of_them_is_told_under_its_name(shown: Shown, trace: Trace, killed: Trace) -> None:

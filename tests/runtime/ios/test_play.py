@@ -168,6 +168,17 @@ def test_its_trace_stands_in_one_report_beside_the_simulated_one(
     assert "tiny" in page.read_text()
 
 
+@pytest.mark.parametrize("prompt", ["red circle", "a blu dog", "circle moving up and square moving up", " "])
+def test_what_run_refuses_play_refuses_in_the_same_words(
+    prompt: str, exported: Exported, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", str(exported.directory), prompt, "-o", str(tmp_path / "v.mp4")]) == 2
+    in_python = ". ".join(capsys.readouterr().err.splitlines())
+    done = swift.ran("play", exported.directory, prompt, "-o", tmp_path / "out")
+    assert (done.returncode, done.stderr.strip()) == (2, in_python)
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_python_says_of_a_package_is_told(exported: Exported, tmp_path: Path) -> None:
     """A weight file that is cut in its blobs' heads keeps its size: the executor finds it."""
     folder = Path(shutil.copytree(exported.directory, tmp_path / "export"))

@@ -9,8 +9,11 @@ import pytest
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.runtime.small.dataset import VOCABULARY, describe, held_out_scenes, training_scene
-from ondevice_sora.runtime.small.sentences import check_sentence, nearest_sentence
-from ondevice_sora.runtime.small.vocabulary import EXAMPLE
+from ondevice_sora.runtime.small.sentences import SENTENCES
+from ondevice_sora.runtime.small.vocabulary import EXAMPLE, TOKENIZER
+from ondevice_sora.runtime.tokenizers.sentences import nearest_sentence
+
+check_sentence = TOKENIZER.check_sentence
 
 
 def test_every_caption_of_one_object_is_a_sentence_with_or_without_what_it_may_leave_out() -> None:
@@ -48,7 +51,7 @@ def test_another_sentence_is_refused_with_the_nearest(prompt: str, nearest: str)
 def test_two_objects_are_refused_for_what_they_are() -> None:
     scenes = (training_scene(3, index)[0] for index in range(1000))
     for scene in (scene for scene in scenes if len(scene.objects) == 2):
-        with pytest.raises(UserError, match="two objects are more than the small model learnt to draw"):
+        with pytest.raises(UserError, match="two objects are more than the model learnt to draw"):
             check_sentence(describe(scene))
 
 
@@ -56,7 +59,7 @@ def test_the_nearest_sentence_is_always_one() -> None:
     rng = np.random.default_rng(1)
     for _ in range(500):
         words = [str(word) for word in rng.choice(VOCABULARY, rng.integers(0, 12))]
-        sentence = nearest_sentence(words)
+        sentence = nearest_sentence(SENTENCES, words)
         check_sentence(sentence)
         kept = set(re.findall(r"\w+", sentence)) - {"a", "moving", "on", "background", "circle", "left"}
         assert kept <= set(words)

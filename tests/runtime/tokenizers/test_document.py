@@ -14,6 +14,7 @@ from ondevice_sora.base.errors import UserError
 from ondevice_sora.runtime.small.vocabulary import TOKENIZER
 from ondevice_sora.runtime.tokenizers.document import UnigramDocument, encoded, read_tokenizer
 from ondevice_sora.runtime.tokenizers.messages import model_class
+from ondevice_sora.runtime.tokenizers.tokenizer import Tokenizer
 from ondevice_sora.runtime.tokenizers.unigram import model_file
 
 
@@ -78,12 +79,29 @@ def leading_away(told: dict[str, Any], place: int, unit: int) -> None:
         (lambda t: t["words"].update({"a.b": 99}), "'a.b' has a separator in it"),
         (lambda t: t["words"].update({"a b": 99}), "expected a word without spaces"),
         (lambda t: t["words"].update({"x": -1}), "expected int >= 0, found int -1"),
+        (lambda t: t["sentences"]["choices"].update(red=["blue"]), "'red' is a word, and a name of choices as well"),
+        (lambda t: t["sentences"]["choices"].update(SIZE=["tiny"]), "choices.SIZE: 'tiny' is none of the words"),
+        (lambda t: t["sentences"]["choices"].update(SIZE=[]), "choices.SIZE: expected array of length >= 1"),
+        (
+            lambda t: t["sentences"]["form"][0].update(words=["WAY"]),
+            "'WAY' is none of the words, and no name of choices",
+        ),
+        (lambda t: t["sentences"]["refused"][0]["form"][0].update(words=["an"]), "'an' is none of the words"),
+        (lambda t: t["sentences"].update(form=[]), "sentences.form: expected array of length >= 1"),
         (lambda t: t.update(suffix="\x1b[31m"), "suffix: expected one line without control characters"),
     ],
 )
 def test_words_that_cannot_be(words: Path, change: Callable[[dict[str, Any]], object], complaint: str) -> None:
     with pytest.raises(UserError, match=complaint):
         read_tokenizer(altered(words, change))
+
+
+@pytest.mark.parametrize("change", [lambda t: t.pop("sentences"), lambda t: t.update(sentences=None)])
+def test_without_sentences_every_one_is_taken(words: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Such as exports have that were made before sentences stood in them."""
+    with pytest.raises(UserError, match="not taught"):
+        Tokenizer.of(read_tokenizer(words)).check_sentence("red and blue")
+    Tokenizer.of(read_tokenizer(altered(words, change))).check_sentence("red and blue")
 
 
 @pytest.mark.parametrize(

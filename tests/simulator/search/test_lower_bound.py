@@ -60,7 +60,7 @@ def test_nor_is_it_on_an_engine_that_refuses_blocks_or_where_something_is_loaded
         place = problem.places[0]
         best = search(problem, windows=(0, 1, 2, 3))
         assert best.ending == "optimum"
-        assert best.bound <= best.best.score, seed
+        assert best.lower_bound <= best.best.score, seed
         assert 0 < max(quick_bounds(problem, place)) <= best.best.score, seed
         schedule, costs = problem.schedule(best.best.choices, "shared", place)
         assert play(schedule, costs, place.machine).total_s == pytest.approx(best.best.score, rel=1e-9)

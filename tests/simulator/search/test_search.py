@@ -39,7 +39,8 @@ def test_search_finds_the_optimum_of_small_instances(block, tmp_path):
         found = search(problem, windows=WINDOWS)
         assert found.ending == "optimum"
         assert found.best.score == pytest.approx(brute_force(problem), rel=1e-9), seed
-        assert found.bound <= found.best.score * (1 + 1e-9), seed
+        assert found.lower_bound <= found.best.score * (1 + 1e-9), seed
+        assert (found.bound, found.gap) == (found.best.score, 0.0), "every plan was tried: no bound is nearer"
         assert found.best.peak_bytes <= problem.budget
 
 

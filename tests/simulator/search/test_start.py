@@ -59,7 +59,7 @@ def test_the_search_finds_the_optimum_and_its_bound_holds(start, stays, tmp_path
         found = search(problem, windows=WINDOWS)
         total_s = found.best.score
         assert total_s <= best * (1 + 1e-9)
-        assert found.bound <= total_s * (1 + 1e-9)
+        assert found.lower_bound <= total_s * (1 + 1e-9)
         chosen = problem.plan_of(found.best.choices, found.best.packages)
         assert chosen.start == start
         if stays:

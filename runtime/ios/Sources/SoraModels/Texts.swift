@@ -83,17 +83,16 @@ public enum Texts {
         public static let words = "Words that it knows"
         public static let start = "Make the video"
 
-        public static func replace(with nearest: String) -> String { "Write “\(nearest)”" }
+        public static func replace(with suggestion: String) -> String { "Write “\(suggestion)”" }
         public static func addLabel(_ word: String) -> String { "Add the word \(word)" }
 
         static func hint(_ state: PromptState) -> String {
             switch state {
             case .empty(let example): "For example: \(example)"
             case .good(let numTokens, let length): "\(numTokens) of \(length) tokens"
-            case .unknownWord(let word, let nearest):
-                "This model does not know “\(word)”. Did you mean “\(nearest)”?"
             case .tooLong(let numTokens, let length):
                 "Too long: \(numTokens) tokens, and the model reads \(length). Write a shorter one."
+            case .refused(let why, _): why.prefix(1).uppercased() + why.dropFirst()
             }
         }
 
@@ -235,7 +234,7 @@ public enum Texts {
         static let title = "The last run did not come to its end"
         static let advice =
             "If you closed the app yourself, this says nothing. Otherwise the block did not fit: it is written down "
-            + "in the capture, and a schedule with a smaller budget may go through (docs/iphone.md)."
+            + "in the capture, and an export with a smaller budget may go through (docs/iphone.md)."
         static let adviceInBackground =
             "iOS may end what is not in front at any time. Keep the app in front while it works."
         public static let putAway = "Put away"
@@ -263,8 +262,8 @@ public enum Texts {
         static let evictAdvice = "Start the app again: its memory is free then."
         static let noRoom = "This will not fit"
         static let noRoomAdvice =
-            "Make a schedule with a smaller budget on your computer (docs/iphone.md), or build the app with the "
-            + "entitlement for more memory."
+            "Export the plan again with a smaller budget (docs/iphone.md), or build the app with the entitlement for more "
+            + "memory."
         static let compile = "Core ML could not compile a package"
         static let compileAdvice =
             "See whether the phone has as much room as the model takes. If it has, compare the model's checksums in "

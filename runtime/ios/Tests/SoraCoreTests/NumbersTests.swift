@@ -220,7 +220,7 @@ struct TokenizerTests {
                     case .empty: "empty"
                     case .unknown: "unknown"
                     case .tooLong: "long"
-                    case nil: "nothing"
+                    case .untaught, nil: "nothing"
                     }
                 #expect(found == (try why.text()), "\(prompt.debugDescription)")
             } else {
@@ -234,9 +234,32 @@ struct TokenizerTests {
         }
     }
 
-    @Test func theNearestWordIsOffered() throws {
+    @Test func everySentenceIsTakenOrRefusedAsInPython() throws {
         let tokenizer = try tokenizer("tokenizer-words.json")
-        #expect(throws: TokenizerError.unknown(word: "circel", nearest: "circle")) { try tokenizer.encode("a circel") }
+        let rows = try Numbers.rows("sentences.json")
+        #expect(rows.count > 300)
+        for row in rows {
+            let prompt = try row.at("prompt").text()
+            let told = try row["what"].map { _ in [try row.at("what").text(), try row.at("mend").text()] }
+            var found: [String]?
+            do {
+                _ = try tokenizer.encode(prompt)
+                try tokenizer.checkSentence(prompt)
+            } catch let error as TokenizerError { found = [error.what, error.mend] }
+            #expect(found == told, "\(prompt.debugDescription)")
+        }
+    }
+
+    @Test func withoutSentencesEveryOneIsTaken() throws {
+        let json = String(decoding: try Numbers.bytes("tokenizer-words.json"), as: UTF8.self)
+        let start = try #require(json.range(of: "\"sentences\":")).lowerBound
+        let end = try #require(json.range(of: "\"format\":")).lowerBound
+        for none in ["", "\"sentences\":null,"] {
+            let written = Array((json[..<start] + none + json[end...]).utf8)
+            let tokenizer = Tokenizer(try TokenizerDocument.read(written, file: "tokenizer.json"))
+            try tokenizer.checkSentence("red and blue")
+            #expect(throws: TokenizerError.self) { try tokenizer.checkSentence("red and bleu") }
+        }
     }
 
     @Test(arguments: [
@@ -248,6 +271,10 @@ struct TokenizerTests {
         ("\"length\":24", "\"length\":0", "length: expected a whole number from 1"),
         ("\"separators\"", "\"parts\"", "parts: this key is not known"),
         ("\"lower_case\":true", "\"lower_case\":1", "lower_case: expected true or false"),
+        ("[\"small\"", "[\"tiny\"", "sentences.choices.SIZE[0]: 'tiny' is none of the words"),
+        ("\"SIZE\":[", "\"red\":[", "sentences.choices.red: 'red' is a word, and a name of choices as well"),
+        ("\"moving\",\"DIRECTION\"", "\"moving\",\"WAY\"", "sentences.form[3].words[2]: 'WAY' is none of the words"),
+        ("\"optional\":true", "\"optional\":1", "sentences.form[0].optional: expected true or false"),
     ])
     func aDocumentWhosePartsDoNotAgreeIsRefused(before: String, after: String, words: String) throws {
         let json = String(decoding: try Numbers.bytes("tokenizer-words.json"), as: UTF8.self)

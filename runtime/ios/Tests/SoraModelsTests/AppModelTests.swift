@@ -161,9 +161,9 @@ struct WordsTests {
     }
 
     @Test func aPromptsErrorIsTheUsersToMend() {
-        let failure = Failure(TokenizerError.unknown(word: "cat", nearest: "a"))
+        let failure = Failure(TokenizerError.unknown([.init(word: "cta", nearest: "cat")], known: ["a", "cat"]))
         #expect(failure.title == "The prompt cannot be read")
-        #expect(failure.message == "the model does not know 'cat'. Did you mean 'a'?")
+        #expect(failure.message == "the model does not know 'cta'. Did you mean 'cat'? It knows: a, cat.")
     }
 
     @Test func tooLittleRoomIsToldInFigures() throws {

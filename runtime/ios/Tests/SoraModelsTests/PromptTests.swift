@@ -23,29 +23,45 @@ import Testing
         #expect(model.canStart)
     }
 
-    @Test func anUnknownWordIsToldWithTheNearest() throws {
+    @Test func everyUnknownWordIsToldWithTheNearest() throws {
         let model = try model()
-        model.prompt = "a Red circel"
-        #expect(model.promptState == .unknownWord("circel", nearest: "circle"))
-        #expect(model.promptState?.hint == "This model does not know “circel”. Did you mean “circle”?")
-        #expect(model.refusal == .prompt(.unknownWord("circel", nearest: "circle")))
-        #expect(model.refusal.map(Texts.Prompt.refusal) == model.promptState?.hint)
+        model.prompt = "a Rad circel cat"
+        let hint =
+            "The model does not know 'rad', 'circel', 'cat'. Did you mean 'red', 'circle'? "
+            + "It knows: a, red, circle, circles, blue."
+        #expect(model.promptState?.hint == hint)
+        #expect(model.refusal.map(Texts.Prompt.refusal) == hint)
+        #expect(!model.canStart)
     }
 
-    @Test func theNearestWordIsPutInItsPlaceAndNowhereElse() throws {
+    @Test func theNearestWordsArePutInTheirPlaceAndNowhereElse() throws {
         let model = try model()
-        model.prompt = "rad,  a rad circle"
-        model.replaceUnknownWord()
+        model.prompt = "rad,  a Rad circel"
+        model.takeSuggestion()
         #expect(model.prompt == "red,  a red circle")
-        model.replaceUnknownWord()
+        model.takeSuggestion()
         #expect(model.prompt == "red,  a red circle")
     }
 
-    @Test func letterCaseDoesNotKeepAWordFromBeingReplaced() throws {
+    @Test func whereNothingIsNearNothingIsSuggested() throws {
         let model = try model()
-        model.prompt = "A Blew circle"
-        model.replaceUnknownWord()
-        #expect(model.prompt == "A blue circle")
+        model.prompt = "xyz"
+        #expect(model.promptState?.hint.hasPrefix("The model does not know 'xyz'. It knows: a, ") == true)
+        model.takeSuggestion()
+        #expect(model.prompt == "xyz")
+    }
+
+    @Test func anotherSentenceThanItWasTaughtIsRefusedWithTheNearest() throws {
+        let model = try model(TestExport(tokenizer: TestExport.taughtTokenizer))
+        model.prompt = "circle, blue"
+        let hint =
+            "'circle blue': the model was not taught sentences like this one, and its video would not show it. "
+            + "Did you mean 'a blue circle'? It knows: [a] COLOUR circle. COLOUR: red, blue."
+        #expect(model.promptState?.hint == hint)
+        model.start()
+        #expect(model.state == .writing && engine.asked == [])
+        model.takeSuggestion()
+        #expect(model.prompt == "a blue circle" && model.canStart)
     }
 
     @Test func aLongPromptIsRefusedAndNotCut() throws {
@@ -131,7 +147,7 @@ import Testing
         #expect(model.promptState == nil && model.offeredWords == [] && model.refusal == .unusable)
         model.useExample()
         model.add(word: "a")
-        model.replaceUnknownWord()
+        model.takeSuggestion()
         #expect(model.prompt == "")
     }
 }

@@ -20,6 +20,15 @@ struct TestExport {
          "words": {"a": 2, "red": 3, "circle": 4, "circles": 5, "blue": 6}}
         """
 
+    /// The same words, in sentences of one kind.
+    static let taughtTokenizer = wordsTokenizer.replacingOccurrences(
+        of: "\"words\": {",
+        with: """
+            "sentences": {"form": [{"words": ["a"], "optional": true}, {"words": ["COLOUR", "circle"], "optional": false}],
+                          "choices": {"COLOUR": ["red", "blue"]}, "refused": []},
+            "words": {
+            """)
+
     private static func feature(_ name: String, _ shape: [Int], _ type: String = "float32") -> String {
         "{\"feature\": \"\(name)\", \"tensor\": \"\(name)\", \"dtype\": \"\(type)\", \"shape\": \(shape)}"
     }

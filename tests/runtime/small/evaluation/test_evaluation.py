@@ -242,7 +242,7 @@ def test_a_cluster_makes_the_same_videos_though_a_worker_dies(weights, tiny_know
     wanted, scenes = list(tiny_known.values()), evaluation.chosen_scenes(4)
     here, there, threads = tmp_path / "here", tmp_path / "there", torch.get_num_threads()
     torch.set_num_threads(1)  # as the workers have
-    evaluation.run_evaluation(weights, here, wanted, scenes, 1, strips=1)
+    evaluation.run_evaluation(weights, here, wanted, scenes, 1, clips=1)
     torch.set_num_threads(threads)
     told = []
     with distributed.LocalCluster(2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
@@ -254,13 +254,13 @@ def test_a_cluster_makes_the_same_videos_though_a_worker_dies(weights, tiny_know
             told.append(count)
 
         evaluation.run_evaluation(
-            weights, there, wanted, scenes, 1, strips=1, scheduler=cluster.scheduler_address, on_video=on_video
+            weights, there, wanted, scenes, 1, clips=1, scheduler=cluster.scheduler_address, on_video=on_video
         )
     assert sum(told) == len(wanted) * len(scenes)
     assert figures(there, wanted, scenes) == figures(here, wanted, scenes)
-    strips = [sorted(path.relative_to(folder) for path in folder.glob("strips/*/*")) for folder in (here, there)]
-    assert strips[0] == strips[1] != []
-    assert all((here / path).read_bytes() == (there / path).read_bytes() for path in strips[0])
+    frames = [sorted(path.relative_to(folder) for path in folder.glob("frames/*/*")) for folder in (here, there)]
+    assert frames[0] == frames[1] != []
+    assert all((here / path).read_bytes() == (there / path).read_bytes() for path in frames[0])
 
 
 def test_a_worker_with_other_weights_says_so(weights, tiny_known):

@@ -47,9 +47,9 @@ struct PromptSections: View {
                 Text(state.hint).font(.footnote).foregroundStyle(state.isGood ? Color.secondary : Color.orange)
                 switch state {
                 case .empty: Button(Texts.Prompt.useExample) { model.useExample() }
-                case .unknownWord(_, let nearest):
-                    Button(Texts.Prompt.replace(with: nearest)) { model.replaceUnknownWord() }
-                case .good, .tooLong: EmptyView()
+                case .refused(_, let suggestion?):
+                    Button(Texts.Prompt.replace(with: suggestion)) { model.takeSuggestion() }
+                case .good, .tooLong, .refused(_, nil): EmptyView()
                 }
             }
         } header: {

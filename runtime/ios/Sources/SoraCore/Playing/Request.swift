@@ -17,6 +17,7 @@ public struct Request: Sendable {
             throw DocumentError(file: export.folder, what: what, mend: mend)
         }
         let (ids, mask) = try tokenizer.encode(prompt)
+        try tokenizer.checkSentence(prompt)
         try self.init(prompt: prompt, ids: ids, mask: mask, seed: seed, for: export)
     }
 

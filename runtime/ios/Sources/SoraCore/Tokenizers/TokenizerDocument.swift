@@ -3,10 +3,16 @@ public struct TokenizerDocument: Sendable {
     public static let format = "ondevice-sora-tokenizer-1"
 
     enum Kind: Sendable {
-        /// A closed list, each word an id; `separators` are the scalars that part words. Words by their UTF-8.
-        case words(ids: [[UInt8]: Int], separators: Set<Unicode.Scalar>)
+        /// A closed list, each word an id; `separators` are the scalars that part words. `sentences` are those that the
+        /// model was taught; nil where it takes any.
+        case words([Word], separators: Set<Unicode.Scalar>, sentences: Sentences?)
         /// Pieces in the order of their ids. Of those in `controls`, and of `unknown`, no text is made.
         case unigram(pieces: [Piece], controls: Set<Int>, unknown: Int, charsmap: Charsmap)
+    }
+
+    struct Word: Sendable {
+        let text: String
+        let id: Int
     }
 
     struct Piece: Sendable {

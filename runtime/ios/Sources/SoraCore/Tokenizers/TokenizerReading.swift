@@ -30,7 +30,7 @@ extension TokenizerDocument {
             case .words: ["separators", "words"]
             case .unigram: ["unknown", "controls", "charsmap", "pieces"]
             }
-        let all = try document.record(Self.common + own)
+        let all = try document.record(Self.common + own, optional: name == .words ? ["sentences"] : [])
         let id = 0...(Self.maxPieces - 1)
         length = try all("length").integer(1...100_000)
         pad = try all("pad").integer(id)
@@ -49,7 +49,7 @@ extension TokenizerDocument {
     private static func words(_ all: Record, taken: Set<Int>, _ id: ClosedRange<Int>) throws -> Kind {
         let separators = Set(try all("separators").text(.letters).unicodeScalars)
         var taken = taken
-        var ids: [[UInt8]: Int] = [:]
+        var words: [Word] = []
         for (word, node) in try all("words").entries(1...maxPieces) {
             guard TextForm.word.isFulfilled(word) else { throw node.error("as a key, expected a word without spaces") }
             if word.unicodeScalars.contains(where: separators.contains) {
@@ -57,9 +57,12 @@ extension TokenizerDocument {
             }
             let number = try node.integer(id)
             guard taken.insert(number).inserted else { throw node.error("the id \(number) stands twice") }
-            ids[Array(word.utf8)] = number
+            words.append(Word(text: word, id: number))
         }
-        return .words(ids: ids, separators: separators)
+        let sentences = try all.ifThere("sentences")?.optional { node in
+            try Sentences(node, words: Set(words.map { Array($0.text.utf8) }))
+        }
+        return .words(words, separators: separators, sentences: sentences)
     }
 
     private static func unigram(_ all: Record, pad: Int, end: Int, _ id: ClosedRange<Int>) throws -> Kind {
@@ -93,5 +96,41 @@ extension TokenizerDocument {
             throw node.error("not a normalisation of sentencepiece's")
         }
         return .unigram(pieces: pieces, controls: controls, unknown: unknown, charsmap: charsmap)
+    }
+}
+
+extension Sentences {
+    private static let counts = 1...100
+
+    /// Every word of them is one of `words`, by its UTF-8, or a name of choices, which are none of `words`.
+    fileprivate init(_ node: Node, words: Set<[UInt8]>) throws {
+        func isKnown(_ word: String) -> Bool { words.contains(Array(word.utf8)) }
+        func known(_ node: Node) throws -> String {
+            let word = try node.text(.word)
+            guard isKnown(word) else { throw node.error("'\(word)' is none of the words") }
+            return word
+        }
+        let all = try node.record(["form", "choices", "refused"])
+        let choices = try all("choices").entries(0...100).map { name, node in
+            guard TextForm.word.isFulfilled(name) else { throw node.error("as a key, expected a word without spaces") }
+            if isKnown(name) { throw node.error("'\(name)' is a word, and a name of choices as well") }
+            return Choices(name: name, words: try node.list(1...1_000_000).map(known))
+        }
+        func phrases(_ node: Node) throws -> [Phrase] {
+            try node.list(Self.counts).map { node in
+                let phrase = try node.record(["words", "optional"])
+                let words = try phrase("words").list(Self.counts).map { node in
+                    let word = try node.text(.word)
+                    return choices.contains { $0.name.isExactly(word) } ? word : try known(node)
+                }
+                return Phrase(words: words, isOptional: try phrase("optional").flag())
+            }
+        }
+        form = try phrases(all("form"))
+        refused = try all("refused").list(0...100).map { node in
+            let each = try node.record(["form", "why"])
+            return Refused(form: try phrases(each("form")), why: try each("why").text(.line))
+        }
+        self.choices = choices
     }
 }

@@ -1,39 +1,36 @@
 /// A closed list of words.
 struct Words: Sendable {
-    let ids: [[UInt8]: Int]
+    /// In the order of the document.
+    let known: [String]
     let separators: Set<Unicode.Scalar>
+    let sentences: Sentences?
+    private let ids: [[UInt8]: Int]
 
-    /// Ids of a text, without an end. Throws TokenizerError for a word that is not in the list.
+    init(_ words: [TokenizerDocument.Word], separators: Set<Unicode.Scalar>, sentences: Sentences?) {
+        known = words.map(\.text)
+        (self.separators, self.sentences) = (separators, sentences)
+        ids = Dictionary(uniqueKeysWithValues: words.map { (Array($0.text.utf8), $0.id) })
+    }
+
+    func words(of text: String) -> [String] {
+        text.unicodeScalars.split(whereSeparator: separators.contains).map { String(String.UnicodeScalarView($0)) }
+    }
+
+    /// Ids of a text, without an end. Throws TokenizerError for words that are not in the list.
     func ids(_ text: String) throws -> [Int] {
-        try text.unicodeScalars.split(whereSeparator: separators.contains).map { scalars in
-            let word = String(String.UnicodeScalarView(scalars))
-            guard let id = ids[Array(word.utf8)] else {
-                throw TokenizerError.unknown(word: word, nearest: nearest(word))
-            }
-            return id
-        }
+        let words = words(of: text)
+        let ids = words.compactMap { self.ids[Array($0.utf8)] }
+        guard ids.count == words.count else { throw TokenizerError.unknown(unknown(of: words), known: known) }
+        return ids
     }
 
-    /// The word of the list that the fewest changes of single letters lead to; of several the first by its letters.
-    private func nearest(_ word: String) -> String {
-        let known = ids.keys.map { String(decoding: $0, as: UTF8.self) }.sorted()
-        let wanted = Array(word.unicodeScalars.prefix(100))
-        let distances = known.map { (word: $0, changes: Self.distance(Array($0.unicodeScalars), wanted)) }
-        return distances.min { $0.changes < $1.changes }?.word ?? ""
-    }
-
-    /// Insertions, deletions and replacements that make one of the other (Levenshtein).
-    private static func distance(_ one: [Unicode.Scalar], _ other: [Unicode.Scalar]) -> Int {
-        var row = Array(0...other.count)
-        for (index, letter) in one.enumerated() {
-            var diagonal = row[0]
-            row[0] = index + 1
-            for (column, wanted) in other.enumerated() {
-                let replaced = diagonal + (letter == wanted ? 0 : 1)
-                diagonal = row[column + 1]
-                row[column + 1] = min(replaced, diagonal + 1, row[column] + 1)
-            }
+    /// Each once.
+    private func unknown(of words: [String]) -> [TokenizerError.UnknownWord] {
+        var told: Set<[UInt8]> = []
+        return words.compactMap { word in
+            let letters = Array(word.utf8)
+            guard ids[letters] == nil, told.insert(letters).inserted else { return nil }
+            return TokenizerError.UnknownWord(word: word, nearest: Nearest.word(to: word, among: known))
         }
-        return row[other.count]
     }
 }

@@ -91,10 +91,9 @@ import SoraCore
         prompt = KnownWords.completed(prompt, with: word, separators: known.separators)
     }
 
-    /// Puts the nearest word in place of the one that is not known.
-    public func replaceUnknownWord() {
-        guard case .unknownWord(let word, let nearest)? = promptState, let known = tokenizer?.knownWords else { return }
-        prompt = KnownWords.replaced(prompt, word, by: nearest, separators: known.separators)
+    /// Puts what is near and can be read in place of a prompt that cannot.
+    public func takeSuggestion() {
+        if case .refused(_, let suggestion?)? = promptState { prompt = suggestion }
     }
 
     public func useExample() {

@@ -6,16 +6,25 @@ public enum PromptState: Equatable, Sendable {
     case empty(example: String)
     /// Tokens, of how many.
     case good(numTokens: Int, length: Int)
-    case unknownWord(String, nearest: String)
     case tooLong(numTokens: Int, length: Int)
+    /// It has words that the model does not know, or is no sentence that it was taught. `suggestion` is what could be
+    /// written instead; nil if nothing is near.
+    case refused(why: String, suggestion: String?)
 
     public init(_ prompt: String, by tokenizer: Tokenizer) {
         do {
             let (_, mask) = try tokenizer.encode(prompt)
+            try tokenizer.checkSentence(prompt)
             self = .good(numTokens: mask.count { $0 == 1 }, length: mask.count)
         } catch {
             switch error as? TokenizerError {
-            case .unknown(let word, let nearest)?: self = .unknownWord(word, nearest: nearest)
+            case .unknown(let unknown, _)?:
+                let nearest = unknown.compactMap { each in each.nearest.map { (each.word, $0) } }
+                let written = KnownWords.replaced(
+                    prompt, Dictionary(nearest) { first, _ in first },
+                    separators: tokenizer.knownWords?.separators ?? [])
+                self = .refused(why: "\(error)", suggestion: nearest.isEmpty ? nil : written)
+            case .untaught(_, _, let nearest, _)?: self = .refused(why: "\(error)", suggestion: nearest)
             case .tooLong(let numTokens, let length)?: self = .tooLong(numTokens: numTokens, length: length)
             case .empty?, nil: self = .empty(example: tokenizer.document.example)
             }
@@ -47,14 +56,14 @@ public enum KnownWords {
         return String(String.UnicodeScalarView(kept)) + word + " "
     }
 
-    /// The prompt with each occurrence of a word that is not known replaced.
+    /// The prompt with each word that is a key of `known`, in whatever case, replaced by its value.
     public static func replaced(
-        _ prompt: String, _ word: String, by known: String, separators: Set<Unicode.Scalar>
+        _ prompt: String, _ known: [String: String], separators: Set<Unicode.Scalar>
     ) -> String {
         var made = ""
         var current = ""
         func close() {
-            made += current.lowercased() == word.lowercased() ? known : current
+            made += known[current.lowercased()] ?? current
             current = ""
         }
         for scalar in prompt.unicodeScalars {
