@@ -174,7 +174,7 @@ def without_weights(walk: Walk, packages: Ints, package: Ints, sizes: Sizes, bas
 
     `packages` is by visit, `package` by block.
     """
-    working, residual = sizes.working, sizes.residual
+    resident, working, residual = sizes.resident, sizes.working, sizes.residual
     block = walk.block
     alone, (_, is_left) = ints(len(block), 0), found_before(walk, package)
     left = baseline
@@ -186,6 +186,8 @@ def without_weights(walk: Walk, packages: Ints, package: Ints, sizes: Sizes, bas
         if is_left[own] == 0 and walk.keep[visit] != STAY:
             is_left[own] = 1
             left += residual[own]
+            # After the last visit, too: a package may leave more behind than it held.
+            alone[visit] = max(alone[visit], left - resident[own])
     return alone
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ondevice_sora.base.units import format_bytes, format_change, format_percent, format_seconds
+from ondevice_sora.base.units import format_bytes, format_change, format_percent, format_probability, format_seconds
 from ondevice_sora.records.metrics import busy_shares
 from ondevice_sora.records.result import ComponentResult
 from ondevice_sora.records.trace import Trace
@@ -24,6 +24,8 @@ Format = Callable[[float], str]
 Better = int
 LESS, MORE, NEITHER = -1, 1, 0
 SAME = "same"
+MANY_TIMES = 10.0
+"""From here on a percentage says less than how many times as much it is."""
 
 
 class Cell(NamedTuple):
@@ -111,7 +113,7 @@ def _lines(runs: list[_Run]) -> list[_Line]:
         ),
         _Line("Memory", "budget of the plan", lambda run: run.trace.allowed_bytes, format_bytes, NEITHER),
         _Line("Memory", "limit", lambda run: run.trace.limit_bytes, format_bytes, NEITHER),
-        _Line("Memory", "risk of a kill", _kill_share, format_percent),
+        _Line("Memory", "risk of a kill", _kill_share, format_probability),
         *(_Line("Busy", LANE_NAMES[lane], _busy_of(lane), format_percent, NEITHER) for lane in ("gpu", "ane", "cpu")),
     ]
 
@@ -149,17 +151,22 @@ def _row(line: _Line, values: list[float | None]) -> CompareRow:
             cells.append(Cell(UNKNOWN if value is None else line.write(value), "", NEITHER))
             continue
         change = value - first
-        better = NEITHER if abs(change) <= 1e-3 * abs(first) else line.good * (1 if change > 0 else -1)
-        cells.append(Cell(line.write(value), _difference(first, value, line.write), better))
+        difference = _difference(first, value, line.write)
+        is_same = difference == SAME or abs(change) <= 1e-3 * abs(first)
+        cells.append(Cell(line.write(value), difference, NEITHER if is_same else line.good * (1 if change > 0 else -1)))
     return CompareRow(line.section, line.name, tuple(cells))
 
 
 def _difference(first: float, value: float, write: Format) -> str:
     """'+14.0 s (+1.2 %)'; shares differ in percentage points, without a percentage of a percentage."""
     change = value - first
-    if write is format_percent:
-        return SAME if abs(change) < 5e-4 else format_change(change, lambda share: f"{share * 100:.1f} points")
+    if write in (format_percent, format_probability):
+        least = 1e-3 if write is format_probability else 5e-4
+        return SAME if abs(change) < least else format_change(change, lambda share: f"{share * 100:.1f} points")
     written = format_change(change, write)
     if written == write(0.0) or abs(change) < 1e-9 * max(abs(first), abs(value)):
         return SAME
-    return f"{written} ({format_change(change / first, format_percent)})" if first > 0 else written
+    if first <= 0:
+        return written
+    share = format_change(change / first, format_percent)
+    return f"{written} ({f'{value / first:,.0f} times' if value >= MANY_TIMES * first else share})"

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from ondevice_sora.base.units import format_bytes, format_count, format_percent, format_probability, format_seconds
 from ondevice_sora.profiles.figures import MARKS, Mark
+from ondevice_sora.records.ladder import MOST_DOUBT
 from ondevice_sora.records.memory import Kept
 from ondevice_sora.records.metrics import busy_shares, component_results, step_ends
 from ondevice_sora.records.result import BlockRow, ComponentResult, Result
@@ -197,18 +198,21 @@ def verdict(trace: Trace) -> Verdict:
             f"One generation {verbs[0]} {more}{took}. Memory {verbs[1]} at {format_bytes(trace.peak_bytes)}, {room} of "
             f"{format_bytes(trace.limit_bytes)}."
         )
-    sureness = None if result is None else _risk_sentence(result.kill_share)
+    sureness = None if result is None else _risk_sentence(result.kill_share, is_killed=kill is not None)
     if kill is not None:
         return Verdict(True, "Would be killed" if simulated else "Killed", sentence, sureness)
     if result is not None and result.unpriced:
         return Verdict(False, "Fits, but its time is not known", sentence, sureness)
     if result is not None and any(row.falls_back for row in result.blocks):
         return Verdict(False, "Fits, not on the Neural Engine", sentence, sureness)
+    if result is not None and simulated and result.kill_share > MOST_DOUBT:
+        return Verdict(False, "Fits, but too risky", sentence, sureness)
     return Verdict(False, "Fits" if simulated else "Completed", sentence, sureness)
 
 
-def _risk_sentence(share: float) -> str:
-    risk = f"Risk of being killed: {format_probability(share)}."
+def _risk_sentence(share: float, is_killed: bool) -> str:
+    above = f", more than the {format_percent(MOST_DOUBT)} up to which a plan is said to fit"
+    risk = f"Risk of being killed: {format_probability(share)}{above if share > MOST_DOUBT and not is_killed else ''}."
     why = "iOS publishes no limit, and the app's own use is not known exactly"
     return f"{risk} ({why}.)" if 0.0 < share < 1.0 else risk
 

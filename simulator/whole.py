@@ -1,10 +1,15 @@
-"""A model before anything is decided: a plan of whole components in float16, as a plain conversion makes them."""
+"""A model before anything is decided: a plan of whole components in float16, as a plain conversion makes them.
+
+And a plan with one thing changed in all of it: how its components are loaded, or the shape of its video.
+"""
 
 from __future__ import annotations
 
+import msgspec
 from msgspec.structs import replace
 
-from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.errors import UserError, in_words
+from ondevice_sora.base.files.complaints import complaint_of
 from ondevice_sora.plans.schema import ComponentPlan, LoadedPlan, Plan, Sampler, Video
 from ondevice_sora.profiles.blocks import Loading
 from ondevice_sora.profiles.models.configured import ConfiguredModel, Shape, shipped_config
@@ -37,6 +42,25 @@ def loaded_by(loaded: LoadedPlan, loading: Loading) -> LoadedPlan:
     names = [component.name for component in model_of(loaded).model.components]
     components = {name: replace(plan.component(name), loading=loading) for name in names}
     return loaded.changed(name=f"{plan.name} · {TITLES[loading]}", components=components)
+
+
+def at_shape(loaded: LoadedPlan, shape: Shape) -> LoadedPlan:
+    """The plan for a video of another shape, told so in its name.
+
+    Raises UserError where no plan may have the shape or its model cannot be had at it, and as `model_of`.
+    """
+    model_of(loaded)  # what is wrong with the plan as it is, is said of its own lines
+    where = f"--video {shape}"
+    data = {"width": shape.width, "height": shape.height, "frames": shape.frames}
+    try:
+        changed = loaded.changed(name=f"{loaded.plan.name} · {shape}", video=msgspec.convert(data, Video))
+        model_of(changed)
+    except msgspec.ValidationError as error:
+        pointer, what, mend = complaint_of(data, Video, str(error))
+        raise UserError(f"{in_words(pointer)}: {what}", where, mend) from None
+    except UserError as error:
+        raise UserError(error.what, where, error.mend) from None
+    return changed
 
 
 def with_whole_components(loaded: LoadedPlan) -> LoadedPlan:

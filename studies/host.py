@@ -16,6 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.limits import MAX_BYTES
 from ondevice_sora.base.files.opening import beneath, read_text, reason
@@ -23,6 +25,7 @@ from ondevice_sora.base.files.writing import write_yaml
 from ondevice_sora.base.interrupts import check
 from ondevice_sora.plans.schema import ComponentPlan, LoadedPlan, Plan, UnitsPerBlock, load_plan, plan_data
 from ondevice_sora.profiles.profile import profile_data
+from ondevice_sora.provenance import provenance
 from ondevice_sora.records.agreement import PlanRow
 from ondevice_sora.records.trace import write_trace
 from ondevice_sora.runtime.capture.host import KINDS, capture_trial, profile_of_trials
@@ -46,9 +49,13 @@ WRITTEN = "Written by `validate host`."
 
 @dataclass(frozen=True)
 class Settings:
-    """What is validated: how many plans, how often, and the stand-in's size. `weights` are of the small model."""
+    """What is validated: how many plans, how often, and the stand-in's size. `weights` are of the small model.
+
+    Traces say that they come from `command`.
+    """
 
     out: Path
+    command: str
     num_plans: int = 24
     rounds: int = 11
     threads: int = 1
@@ -180,7 +187,10 @@ class Validation:
             return read_trial(file, mode)
         if mode:
             self._say(f"{mode}, as {plan.stem}")
-        return in_process(store.directory, plan, file, threads=self.threads, profile=profile, mode=mode)
+        command = None if mode else self.settings.command
+        return in_process(
+            store.directory, plan, file, threads=self.threads, profile=profile, mode=mode, command=command
+        )
 
     def _hash(self, store: Store, what: str = "") -> str:
         """Of what is run: the weights, the partition unless nothing is partitioned, and the plan."""
@@ -190,9 +200,11 @@ class Validation:
         return hashlib.sha256(f"{blocks}{what}".encode()).hexdigest()[:12]
 
     def _row(self, plan: Path, runs: list[Trial], whole: str, profile: Path) -> PlanRow:
-        predicted = simulate(plan, str(profile))
+        loaded = load_plan(plan)
+        predicted = simulate(loaded, str(profile))
+        made = provenance(self.settings.command, loaded, predicted.prepared.setting.profile)
         traces = [trial.trace for trial in runs if trial.trace is not None]
-        write_trace(predicted.trace, self.out / "traces" / f"{plan.stem}.simulated.json")
+        write_trace(replace(predicted.trace, provenance=made), self.out / "traces" / f"{plan.stem}.simulated.json")
         middle = sorted(traces, key=lambda trace: trace.total_s)[len(traces) // 2]
         write_trace(middle, self.out / "traces" / f"{plan.stem}.measured.json")
         added = [trial.added_bytes for trial in runs if trial.added_bytes is not None]

@@ -45,12 +45,25 @@ def parse_bytes(text: str | int | float) -> int:
     return round(count)
 
 
+class SizeUnit(NamedTuple):
+    """One unit for all sizes of an axis; `name` stands in its title."""
+
+    name: str
+    bytes: int
+
+
+def size_unit(most: float) -> SizeUnit:
+    """The unit in which so many bytes are read best: GB, MB, kB or B."""
+    for unit in (SizeUnit("GB", 10**9), SizeUnit("MB", 10**6), SizeUnit("kB", 10**3)):
+        if abs(most) >= unit.bytes * 0.9995:
+            return unit
+    return SizeUnit("B", 1)
+
+
 def format_bytes(count: float) -> str:
     """Bytes for people, three figures: 3.30 GB, 170 MB, 12.0 kB."""
-    for factor, unit in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
-        if abs(count) >= factor * 0.9995:
-            return f"{_three_figures(count / factor)} {unit}"
-    return f"{count:.0f} B"
+    unit = size_unit(count)
+    return f"{count:.0f} B" if unit.bytes == 1 else f"{_three_figures(count / unit.bytes)} {unit.name}"
 
 
 def format_seconds(seconds: float) -> str:

@@ -175,6 +175,12 @@ def output_path(given: str, default: str, force: bool, inputs: Sequence[str] = (
     return path
 
 
+def stem_of(named: str) -> str:
+    """How files made of a plan, a grid or a model begin: its name, whose dots stay ('sd1.5-512'), or its file's."""
+    path = Path(named)
+    return path.stem if path.suffix.lower() in OTHER_KINDS else path.name
+
+
 def refuse_without_effect(options: argparse.Namespace, names: Iterable[str], why: str, mend: str) -> None:
     """Raises UserError for the first of these options that was given. `why` goes on from 'has no effect'."""
     for name in names:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ondevice_sora.base import interrupts
-from ondevice_sora.commands.common import DEFAULT_DEVICE, EXIT_FITS, json_text, output_path, wrote
+from ondevice_sora.commands.common import DEFAULT_DEVICE, EXIT_FITS, json_text, output_path, stem_of, wrote
 from ondevice_sora.commands.options import (
     add_conditions,
     add_device,
@@ -47,7 +46,7 @@ def run_explain(options: argparse.Namespace) -> int:
     plan, device = plan_of(options), options.device or DEFAULT_DEVICE
     path = None
     if options.report is not None:
-        path = output_path(options.report, f"{Path(plan).stem}.explained.html", options.force, [plan, device])
+        path = output_path(options.report, f"{stem_of(plan)}.explained.html", options.force, [plan, device])
     loaded, setting = asked(entitled(load_plan(plan), options), device, **conditions_of(options))
     if path is None:
         explanation = explain(prepare(loaded, setting))

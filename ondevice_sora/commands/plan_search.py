@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 
 from ondevice_sora.base import interrupts
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.commands.common import EXIT_FITS, distinct, json_text, output_path, refuse_without_effect, wrote
+from ondevice_sora.commands.common import (
+    EXIT_FITS,
+    distinct,
+    json_text,
+    output_path,
+    refuse_without_effect,
+    stem_of,
+    wrote,
+)
 from ondevice_sora.commands.options import conditions_of, devices_named, plans_of
 from ondevice_sora.commands.plan_explain import plan_report
 from ondevice_sora.commands.plan_variants import search_variants_of
@@ -93,7 +101,7 @@ def _show(found: Mapping[str, Searched], options: argparse.Namespace, *, is_one:
 
 def _outputs(options: argparse.Namespace, models: list[str], devices: list[str]) -> dict[str, Path]:
     """Where to write what was asked for, checked before the search. Raises UserError."""
-    defaults = {"output": "plan.yaml", "pareto": "fronts.json", "report": f"{Path(models[0]).stem}.search.html"}
+    defaults = {"output": "plan.yaml", "pareto": "fronts.json", "report": f"{stem_of(models[0])}.search.html"}
     asked = {
         name: given for name in defaults if (given := getattr(options, name)) or (name == "report" and given == "")
     }
@@ -108,7 +116,7 @@ def _outputs(options: argparse.Namespace, models: list[str], devices: list[str])
     if "report" in outputs and len(models) > 1:
         del outputs["report"]
         for model in models:
-            page = output_path("", f"{Path(model).stem}.search.html", options.force, inputs)
+            page = output_path("", f"{stem_of(model)}.search.html", options.force, inputs)
             outputs[_report_of(model, models)] = page
     distinct(outputs.values())
     return outputs

@@ -13,6 +13,7 @@ from ondevice_sora.commands.common import (
     needing,
     output_path,
     refuse_without_effect,
+    stem_of,
     whole_number,
     wrote,
 )
@@ -37,7 +38,6 @@ def add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_sweep(options: argparse.Namespace) -> int:
     """Raises UserError."""
-    from pathlib import Path
 
     from ondevice_sora.simulator.sweep.grid import read_grid
     from ondevice_sora.simulator.sweep.journal import Journal
@@ -45,7 +45,7 @@ def run_sweep(options: argparse.Namespace) -> int:
 
     if options.scheduler is not None:
         refuse_without_effect(options, ("processes",), "with --scheduler", "Leave it out.")
-    path = output_path(options.output or "", f"{Path(options.grid).stem}.csv", options.force, [options.grid])
+    path = output_path(options.output or "", f"{stem_of(options.grid)}.csv", options.force, [options.grid])
     if path.suffix not in (".csv", ".parquet"):
         raise UserError("a table is CSV or Parquet", str(path), "Name a .csv or .parquet file.")
     outputs = [path]
@@ -74,7 +74,7 @@ def run_sweep(options: argparse.Namespace) -> int:
             from ondevice_sora.provenance import provenance
             from ondevice_sora.reports.page.sweep import write_sweep
 
-            write_sweep(rows, Path(options.grid).stem, outputs[1], provenance(options.command))
+            write_sweep(rows, stem_of(options.grid), outputs[1], provenance(options.command))
         journal.remove()
     refused = sum(row["verdict"] == "refused" for row in rows)
     killed = sum(row["verdict"] == "killed" for row in rows)

@@ -32,8 +32,8 @@ DEFAULT_STEPS = 30
 def add_estimate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "paths", nargs="*", metavar="PATH",
-        help="an export, packages (.mlpackage, .mlmodelc, .mlmodel, or zipped), or folders of them: a folder is a "
-        "component, its packages its blocks in order",
+        help="an export, packages (.mlpackage, .mlmodelc, .mlmodel, or zipped), or folders of them: a package is a "
+        "component, and so is a folder, whose packages are its blocks in order",
     )  # fmt: skip
     parser.add_argument(
         "--component", action="append", nargs="+", default=[], metavar=("NAME=PATH", "PATH"),
@@ -127,9 +127,29 @@ def run_estimate(options: argparse.Namespace) -> int:
         from ondevice_sora.reports.terminal.estimates import print_estimate
 
         print_estimate(described.estimate)
+        print(_simulated(described))
     if directory is not None:
         _write(described, directory)
     return EXIT_FAILED if described.estimate.refused else EXIT_FITS
+
+
+def _simulated(described: Described) -> str:
+    """Whether the packages fit, as the plan that `-o` writes loads them; why not, where they cannot be simulated."""
+    import tempfile
+
+    from ondevice_sora.plans.schema import load_plan
+    from ondevice_sora.reports.rows import verdict
+    from ondevice_sora.runtime.coreml.estimate.estimate import write_described
+    from ondevice_sora.simulator.simulate import simulate
+
+    with tempfile.TemporaryDirectory() as folder:
+        write_described(described, Path(folder))
+        try:
+            loaded = load_plan(f"{folder}/plan.yaml")
+            answer = verdict(simulate(loaded, f"{folder}/profile.yaml", with_advice=False).trace)
+        except UserError as error:
+            return f"simulated, cannot run: {error.what}"
+    return f"simulated, the next package loaded while one runs: {answer.word.lower()}. {answer.sentence}"
 
 
 def _find(options: argparse.Namespace) -> Found:
@@ -169,17 +189,21 @@ def _which_phones(options: argparse.Namespace, names: list[str]) -> int:
     from ondevice_sora.runtime.coreml.estimate.estimate import count_packages, describe, write_described
 
     counts = count_packages(found, options.compute_units)
+
+    def described_on(device: Device) -> Described:
+        return describe(
+            found, *load_profile(device.key), compute_units=options.compute_units, name=_name(options),
+            passes=dict(options.passes), steps=options.steps or DEFAULT_STEPS, counts=counts,
+            together=options.loaded_together,
+        )  # fmt: skip
+
+    described_on(devices[0])  # what is wrong on any device is one complaint, not one of each device
     with tempfile.TemporaryDirectory() as folder:
 
         def attempt(device: Device, rung: Rung) -> Rung:
             own = Path(folder) / device.key
             if not own.exists():
-                described = describe(
-                    found, *load_profile(device.key), compute_units=options.compute_units, name=_name(options),
-                    passes=dict(options.passes), steps=options.steps or DEFAULT_STEPS, counts=counts,
-                    together=options.loaded_together,
-                )  # fmt: skip
-                write_described(described, own)
+                write_described(described_on(device), own)
             return simulated(load_plan(str(own / "plan.yaml")), str(own / "profile.yaml"), rung)
 
         return show_ladder(_name(options), devices, attempt, as_json=options.json)

@@ -23,6 +23,7 @@ from ondevice_sora.commands.common import (
     needing,
     output_path,
     refuse_without_effect,
+    stem_of,
     whole_number,
     wrote,
 )
@@ -114,7 +115,7 @@ def _run_stored(options: argparse.Namespace) -> int:
 
     path = None
     if options.trace is not None:
-        path = output_path(options.trace, f"{Path(options.plan).stem}.measured.json", options.force, [options.plan])
+        path = output_path(options.trace, f"{stem_of(options.plan)}.measured.json", options.force, [options.plan])
     loaded = load_plan(options.plan)
     plan = loaded.plan
     store = Store.open(Path(options.store))

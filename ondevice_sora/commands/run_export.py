@@ -32,7 +32,7 @@ HOW = {
 
 def run_export(options: argparse.Namespace) -> int:
     """Raises UserError."""
-    need_writers("coreml")
+    need_writers("video")
     with needing("coreml"):
         import torch
         from msgspec.structs import replace

@@ -20,6 +20,7 @@ from ondevice_sora.commands.common import (
     refuse_without_effect,
     shape_argument,
     shown,
+    stem_of,
     whole_number,
     wrote,
 )
@@ -60,6 +61,8 @@ examples:
                                   which phones it fits
   simulate app-256-all --device all --loading both
                                   the same through Core ML, and with Core AI
+  simulate ours-256 --video 256x256x34
+                                  a plan, for a video of half the length
   simulate --model wan2.1-1.3b --video 480x320x49
                                   a model of the hub, before anything is decided
   simulate --repeat 3             after installing, at the next launch, once more
@@ -77,7 +80,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="instead of a plan: a shipped config (docs/models.md), its components whole in float16",
     )
     parser.add_argument(
-        "--video", type=shape_argument, metavar="WxHxFRAMES", help="the shape for --model, such as 480x320x49"
+        "--video",
+        type=shape_argument,
+        metavar="WxHxFRAMES",
+        help="another shape than the plan's or the model's own, such as 480x320x49",
     )
     add_device(parser, several=True)
     parser.add_argument(
@@ -153,7 +159,7 @@ def _which_phones(options: argparse.Namespace, names: list[str], devices: list[s
 
 def _outputs(options: argparse.Namespace, names: list[str]) -> dict[str, Path]:
     """Where to write what, checked before anything is simulated."""
-    stem = options.model or Path(names[0]).stem
+    stem = stem_of(options.model or names[0])
     suffixes = {"report": ".html", "trace": ".trace.json", "perfetto": ".perfetto.json"}
     wanted = {kind: getattr(options, kind) for kind in suffixes if getattr(options, kind) is not None}
     if "trace" in wanted and len(names) > 1:
@@ -212,7 +218,7 @@ def _names(name: str, options: argparse.Namespace) -> Names | None:
     """What a search for a better plan is told; none for what a plan file does not say as it is simulated."""
     from ondevice_sora.simulator.changes.advice import Names
 
-    if options.model is not None or options.loading is not None or options.entitlement:
+    if options.model is not None or options.loading is not None or options.video is not None or options.entitlement:
         return None
     return Names(name, options.device)
 
@@ -229,7 +235,6 @@ def _loaded(name: str, options: argparse.Namespace) -> list[LoadedPlan]:
 
 def _named(name: str, options: argparse.Namespace) -> LoadedPlan:
     """Raises UserError."""
-
     if options.model is not None:
         from ondevice_sora.simulator.whole import whole_plan
 
@@ -238,14 +243,16 @@ def _named(name: str, options: argparse.Namespace) -> LoadedPlan:
         from ondevice_sora.plans.schema import load_plan
 
         loaded = load_plan(name)
+        if options.video is not None:
+            from ondevice_sora.simulator.whole import at_shape
+
+            loaded = at_shape(loaded, options.video)
     return entitled(loaded, options)
 
 
 def _check_model(options: argparse.Namespace, plans: list[str]) -> None:
     if options.model is not None and plans:
         raise UserError("--model has no effect with --plan", mend="Give one of the two.")
-    if options.video is not None and options.model is None:
-        raise UserError("--video has no effect without --model", mend="A plan has its own `video`.")
 
 
 def _show(traces: list[Trace], as_json: bool) -> None:

@@ -22,6 +22,7 @@ from ondevice_sora.commands.common import (
     needing,
     output_path,
     refuse_without_effect,
+    stem_of,
     whole_number,
     wrote,
 )
@@ -120,7 +121,7 @@ def run_plan(options: argparse.Namespace) -> int:
         raise UserError(what, mend="Record a plan of fewer steps.")
     videos = _videos(options, plan.model_name)
     inputs = [options.plan, *([str(options.prompts)] if options.prompts else [])]
-    output = output_path(options.output or "", f"{Path(plan.model_name).stem}.steps.json", options.force, inputs)
+    output = output_path(options.output or "", f"{stem_of(plan.model_name)}.steps.json", options.force, inputs)
     with loaded.locating("$"):
         digest = denoiser_digest(plan, options.weights)
         times = request_of_plan(plan).even_timesteps()

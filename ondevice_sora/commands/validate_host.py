@@ -66,6 +66,7 @@ def run(options: argparse.Namespace) -> int:
         refuse_without_effect(options, ("search_seconds",), "without --search", "Leave it out, or add --search.")
     settings = Settings(
         options.output,
+        options.command,
         options.plans or DEFAULT_PLANS,
         options.rounds,
         options.threads or os.cpu_count() or 1,

@@ -1,6 +1,6 @@
 """A generation with something to be chosen in it, and what it comes to with one of the choices.
 
-Plain functions over columns (base/compiled.py): compiled where the compiler runs already, to the same numbers.
+Plain functions over columns (base/compiled.py): compiled where that pays, to the same numbers.
 """
 
 from __future__ import annotations
@@ -118,18 +118,34 @@ def _compiled() -> Callable[..., Any]:
     return compiled(played_walk, *HELPERS)
 
 
+SECONDS_A_VISIT = 6e-6
+"""What a visit of a candidate takes uncompiled, about."""
+
+
 class Player:
-    """Plays candidates of one question."""
+    """Plays candidates of one question; compiled from when the compiler runs, or would have paid for those before."""
+
+    uncompiled_visits = 0
+    """of all questions so far"""
 
     def __init__(self, question: Question) -> None:
-        self.question = question
-        self.is_compiled = pays(0.0)
-        self.asked = arrays(question) if self.is_compiled else question
+        self.question: Question = question
+        self.asked = question
+        self.is_compiled = False
         self.orders: dict[tuple[int, ...], Order] = {}
         """by windows"""
+        if pays(0.0):
+            self._compile()
+
+    def _compile(self) -> None:
+        self.is_compiled, self.asked, self.orders = True, arrays(self.question), {}
 
     def __call__(self, candidate: Candidate) -> Played | None:
         """What it comes to; None if the budget refuses it, or if it needs more than is available without one."""
+        if not self.is_compiled:
+            Player.uncompiled_visits += len(self.question.walk.block)
+            if pays(Player.uncompiled_visits * SECONDS_A_VISIT):
+                self._compile()
         flags: Any = candidate.flags
         play: Callable[..., Any] = played_walk
         if self.is_compiled:

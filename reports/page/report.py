@@ -12,7 +12,7 @@ from typing import Any
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.writing import write_text
-from ondevice_sora.base.units import TimeUnit, format_bytes, parse_bytes, time_unit
+from ondevice_sora.base.units import TimeUnit, format_bytes, size_unit, time_unit
 from ondevice_sora.records.search import PlanReport
 from ondevice_sora.records.trace import Trace
 from ondevice_sora.reports.compare import compare_rows
@@ -25,6 +25,7 @@ from ondevice_sora.reports.page.sections import letter, memory_keys, run_of, sha
 from ondevice_sora.reports.page.templating import page
 from ondevice_sora.reports.rows import LANE_NAMES, kind_word, labels, verdict
 from ondevice_sora.reports.timeline import (
+    FARTHEST_LIMIT,
     HOLDERS,
     LANES,
     component_names,
@@ -99,10 +100,10 @@ def figures(traces: list[Trace]) -> dict[str, Any]:
     longest_s = max(max(trace.total_s, trace.kill.time_s if trace.kill is not None else 0.0) for trace in traces)
     unit = time_unit(longest_s)
     drawn = [_figures_of(trace, index, components, unit) for index, trace in enumerate(traces)]
-    size = format_bytes(max(_most_drawn(each) for each in drawn)).split()[1]
     return {
         "time": unit.name,
-        "size": {"name": size, "bytes": parse_bytes(f"1 {size}")},
+        "size": size_unit(max(_most_drawn(each) for each in drawn))._asdict(),
+        "farthestLimit": FARTHEST_LIMIT,
         "components": components,
         "lanes": list(LANE_NAMES.values()),
         "holders": [{"key": key, "name": name} for key, name in HOLDERS.items()],

@@ -111,7 +111,7 @@ def render_search(report: SearchReport) -> str:
         meanings=row_meanings(rows),
         policies={device: _policies(rows_of(planning, device)) for device in devices},
         front=list(map(_offer, planning.memory_front)),
-        named=[Named(letter(n), run_color(n), f"{row.name}: {_told(row)}") for n, row in enumerate(rows)],
+        named=_named(rows),
         has_next_best=bool(_next_best(report)),
         cuts={component: [_cut(row, component) for row in rows] for component in rows[0].num_blocks},
         notes=_notes(report, devices),
@@ -156,15 +156,20 @@ def _policies(rows: list[PlannedRow]) -> Policies:
                     row,
                     False,
                     format_change(row.total_s - found.total_s, saves.write),
-                    ", ".join(
-                        f"{format_change(seconds, saves.write)} {mark}"
-                        for mark, seconds in saved_by_mark(row, found).items()
-                    ),
+                    _rests(row, found, saves),
                 )
                 for row in others
             ),
         ],
     )
+
+
+def _rests(row: PlannedRow, found: PlannedRow, unit: TimeUnit) -> str:
+    """'+10.0 published, −5.00 fitted'; nothing where all are as fast."""
+    by_mark = saved_by_mark(row, found)
+    if not any(by_mark.values()):
+        return ""
+    return ", ".join(f"{format_change(seconds, unit.write)} {mark}" for mark, seconds in by_mark.items())
 
 
 def _cut(row: PlannedRow, component: str) -> Cut:
@@ -229,6 +234,18 @@ def _pareto(report: SearchReport, rows: list[PlannedRow]) -> dict[str, Any]:
 def _point(peak_bytes: int, total_s: float, name: str) -> dict[str, Any]:
     told = f"{format_seconds(total_s)}, {format_bytes(peak_bytes)}"
     return {"x": peak_bytes / 1e9, "y": total_s, "told": f"{name}: {told}"}
+
+
+def _named(rows: list[PlannedRow]) -> list[Named]:
+    """The legend of the chart; of plans at one place only the first can be seen."""
+    places: dict[tuple[float, int], str] = {}
+    named = []
+    for number, row in enumerate(rows):
+        own = letter(number)
+        first = places.setdefault((row.total_s, row.peak_bytes), own)
+        told = _told(row) if first == own else f"where {first} is"
+        named.append(Named(own, run_color(number), f"{row.name}: {told}"))
+    return named
 
 
 def _told(row: PlannedRow) -> str:

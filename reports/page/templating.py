@@ -20,7 +20,7 @@ from operator import attrgetter
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from ondevice_sora.base.units import (
     format_bytes,
@@ -39,8 +39,11 @@ _ENDS = re.compile(
     r"|(?<=\w/)(?=\w\w)|(?<=://)(?=\w)"
 )
 """Where a long identifier may be broken: after a part of it, but not before its number."""
-_LONG = re.compile(r"[^\s-]{17,}")
-"""What has no part at which to break it, such as a digest, and is too long for a narrow column."""
+_OPTION = re.compile(r"(?<!\S)--[a-z][a-z-]*")
+"""Of a command, such as --memory-limit: a line may not end at its hyphens."""
+_MAY_END = "\N{ZERO WIDTH SPACE}"
+_LONG = re.compile(rf"[^\s{_MAY_END}-]{{16}}(?=[^\s{_MAY_END}-])")
+"""What has no parts, such as a digest, and is too long for a narrow column."""
 LEVEL = 9
 """zlib's: a tenth of a second more than its fastest levels, and 1 % less."""
 NO_BREAK = "\N{NO-BREAK SPACE}"
@@ -97,12 +100,9 @@ def breakable(text: str) -> Markup:
 
     Columns are then as wide as the longest part, and no part is broken.
     """
-    whole = [_LONG.sub(lambda long: "\0".join(_pieces(long[0], 16)), part) for part in _ENDS.split(unbroken(str(text)))]
-    return Markup("<wbr>").join("\0".join(whole).split("\0"))
-
-
-def _pieces(text: str, length: int) -> list[str]:
-    return [text[at : at + length] for at in range(0, len(text), length)]
+    marked = _LONG.sub(rf"\g<0>{_MAY_END}", _ENDS.sub(_MAY_END, unbroken(str(text))))
+    safe = str(escape(marked)).replace(_MAY_END, "<wbr>")
+    return Markup(_OPTION.sub(r'<span class="option">\g<0></span>', safe))
 
 
 def known(value: float | None, write: str) -> str:

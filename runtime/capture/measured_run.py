@@ -23,6 +23,7 @@ from typing import Annotated, Any
 
 import msgspec
 import torch
+from msgspec.structs import replace
 from torch import Tensor
 
 from ondevice_sora.base import children
@@ -36,6 +37,7 @@ from ondevice_sora.base.text import END, Line
 from ondevice_sora.plans.schedule import Schedule
 from ondevice_sora.plans.schema import load_plan
 from ondevice_sora.profiles.profile import load_profile
+from ondevice_sora.provenance import provenance
 from ondevice_sora.records.trace import Trace, check_trace
 from ondevice_sora.runtime.capture.subjects import executor_for, subject_of
 from ondevice_sora.runtime.executor import footprint
@@ -108,15 +110,27 @@ class ProbingBlocks(TorchBlocks):
         return after
 
 
-def run_trial(store_directory: Path, plan_path: Path, profile: str | None, *, is_probe: bool, is_whole: bool) -> Trial:
-    """Raises UserError for a plan that does not fit the store or this machine."""
+def run_trial(
+    store_directory: Path,
+    plan_path: Path,
+    profile: str | None,
+    *,
+    is_probe: bool = False,
+    is_whole: bool = False,
+    command: str | None = None,
+) -> Trial:
+    """The trace says that it comes from `command`, if one is given.
+
+    Raises UserError for a plan that does not fit the store or this machine.
+    """
     loaded, store = load_plan(plan_path), Store.open(store_directory)
+    known = None if profile is None else load_profile(profile)
     if is_whole:
         return Trial(digest_of(subject_of(store).whole(loaded.plan)))
     executor, playable = executor_for(
         store,
         loaded,
-        None if profile is None else load_profile(profile),
+        known,
         reader=partial(FileReader, drop_cache=True),
         blocks=ProbingBlocks if is_probe else TimedBlocks,
     )
@@ -131,7 +145,10 @@ def run_trial(store_directory: Path, plan_path: Path, profile: str | None, *, is
     if isinstance(blocks, ProbingBlocks):
         return Trial(digest, working_bytes=_working(blocks, executor.schedule))
     share = blocks.cpu_share if isinstance(blocks, TimedBlocks) else None
-    return Trial(digest, executor.trace(), executor.measured_peak_bytes, cpu_share=share, load_average=load_average)
+    trace = executor.trace()
+    if command is not None:
+        trace = replace(trace, provenance=provenance(command, loaded, None if known is None else known[0]))
+    return Trial(digest, trace, executor.measured_peak_bytes, cpu_share=share, load_average=load_average)
 
 
 def digest_of(tensor: Tensor) -> str:
@@ -139,15 +156,25 @@ def digest_of(tensor: Tensor) -> str:
 
 
 def in_process(
-    store: Path, plan: Path, output: Path, *, threads: int, profile: Path | None = None, mode: str = ""
+    store: Path,
+    plan: Path,
+    output: Path,
+    *,
+    threads: int,
+    profile: Path | None = None,
+    mode: str = "",
+    command: str | None = None,
 ) -> Trial:
     """Run a trial in a fresh process. `mode` is "", "probe" or "whole". `output` is there once it is whole.
+
+    A trace says that it comes from `command`, if one is given.
 
     Raises UserError with what it complained of, and Interrupted, both when the process has ended.
     """
     options = ["--store", str(store), "--plan", str(plan), "--threads", str(threads)]
     options += ["--device", str(profile)] if profile is not None else []
     options += [f"--{mode}"] if mode else []
+    options += [f"--command={command}"] if command is not None else []
     with noted(), scratch_in(output.parent, "trial") as folder:
         written = folder / output.name
         process = children.start(
@@ -199,12 +226,14 @@ def main() -> int:
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--probe", action="store_true", help="measure the memory of runs, not their time")
     parser.add_argument("--whole", action="store_true", help="do not partition")
+    parser.add_argument("--command", help="what the trace is to say that it comes from")
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     try:
         trial = run_trial(
-            options.store, options.plan, options.device, is_probe=options.probe, is_whole=options.whole
+            options.store, options.plan, options.device,
+            is_probe=options.probe, is_whole=options.whole, command=options.command,
         )  # fmt: skip
     except UserError as error:
         print(f"error: {error}".replace("\n", " "), file=sys.stderr)

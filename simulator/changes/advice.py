@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.units import format_bytes
 from ondevice_sora.records.advice import Advice
@@ -66,7 +68,7 @@ def advice(
         *_best_of_each_kind(_tried(prepared, fitting, total_s), -math.inf),
         *_best_of_each_kind(_tried(prepared, faster, total_s), WORTHWHILE * total_s),
     ]
-    found = [one.told for one in singles if _risk(one) <= MOST_DOUBT]
+    found = [one.told for one in map(_with_risk, singles) if one.told.kill_share <= MOST_DOUBT]
     searched = None if names is None else _searched(prepared, total_s, names)
     if searched is not None:
         same = max((one.saved_s for one in found if one.quality is None), default=-math.inf if is_doubtful else 0.0)
@@ -121,9 +123,10 @@ def _best_of_each_kind(found: Iterable[_Tried], least_s: float) -> list[_Tried]:
     return list(best.values())
 
 
-def _risk(one: _Tried) -> float:
-    """The same with the doubt about working memory, which takes playing the plan."""
-    return kill_risk(one.prepared, one.prepared.play(is_limited=False))
+def _with_risk(one: _Tried) -> _Tried:
+    """The same with the doubt about working memory in its share of kills, which takes playing the plan."""
+    share = kill_risk(one.prepared, one.prepared.play(is_limited=False))
+    return one._replace(told=replace(one.told, kill_share=share))
 
 
 def _searched(prepared: Prepared, total_s: float, names: Names) -> Advice | None:
@@ -147,7 +150,8 @@ def _searched(prepared: Prepared, total_s: float, names: Names) -> Advice | None
         reason=f"the best of its first {SEARCHED} plans; it may find better ones",
     )
     found = _Tried("search", told, prepared.changed(problem.plan_of(best.choices, best.packages)))
-    return told if _risk(found) <= MOST_DOUBT else None
+    told = _with_risk(found).told
+    return told if told.kill_share <= MOST_DOUBT else None
 
 
 def _search_command(names: Names, budget: int) -> str:

@@ -15,6 +15,7 @@ from ondevice_sora.base.units import (
     format_probability,
     format_seconds,
     parse_bytes,
+    size_unit,
     time_unit,
 )
 from ondevice_sora.profiles.figures import ByteCount
@@ -159,6 +160,15 @@ def test_a_share_is_shown_with_the_figures_that_mean_something(share: float, sho
 def test_a_column_of_times_has_one_unit(longest_s: float, seconds: float, name: str, written: str, moment: str) -> None:
     unit = time_unit(longest_s)
     assert (unit.name, unit.write(seconds), unit.moment(seconds)) == (name, written, moment)
+
+
+@pytest.mark.parametrize(
+    ("most", "unit"),
+    [(3.3e9, ("GB", 10**9)), (999.9e6, ("GB", 10**9)), (6e6, ("MB", 10**6)), (12e3, ("kB", 10**3)), (7.0, ("B", 1))],
+)
+def test_an_axis_of_sizes_has_the_unit_in_which_its_largest_is_written(most: float, unit: tuple[str, int]) -> None:
+    assert size_unit(most) == unit
+    assert format_bytes(most).endswith(f" {unit[0]}")
 
 
 def test_one_thing_is_not_called_several() -> None:

@@ -17,6 +17,7 @@ import msgspec
 import pytest
 import yaml
 from worlds.paths import ROOT
+from worlds.toy_files import TOY_MODEL, TOY_PLAN
 
 import ondevice_sora as sora
 from ondevice_sora.commands import main as umbrella
@@ -131,6 +132,33 @@ def test_json_and_summary_show_the_same_numbers(run):
     assert format_bytes(document["peak_bytes"]) in summary
 
 
+def test_a_plan_is_simulated_at_another_shape_as_if_its_file_said_so(run, here):
+    (here / "short.yaml").write_text("extends: ours-256\nvideo: {width: 192, height: 192, frames: 34}\n")
+    by_file, by_option, as_it_is = (
+        json.loads(run(f"simulate {what} --json").out)
+        for what in ("short.yaml", "ours-256 --video 192x192x34", "ours-256")
+    )
+    assert by_option["total_s"] == by_file["total_s"] < as_it_is["total_s"]
+    assert by_option["peak_bytes"] == by_file["peak_bytes"]
+    told = run("simulate ours-256 --video 192x192x34").out
+    assert "CI-DL \N{MIDDLE DOT} 192x192x34 \N{MIDDLE DOT} Open-Sora v1.2\n" in told
+
+
+@pytest.mark.parametrize(("asked", "complaint"), [
+    ("ours-256 --video 250x192x34", "width 250 is not a multiple of 8 pixels\nUse 248 or 256.\n"),
+    ("ours-256 --video 32x192x34", "width: expected int >= 64, found int 32\n"),
+    ("sd1.5-512 --video 512x512x8", "video.frames: a model of pictures makes one frame\n"),
+    ("own.yaml --video 64x64x8", "has no effect: model.yaml lists its units for one shape\nRemove it.\n"),
+])  # fmt: skip
+def test_a_shape_that_a_plan_cannot_have_is_told_of_the_option(run, here, asked, complaint):
+    (here / "model.yaml").write_text(TOY_MODEL)
+    (here / "own.yaml").write_text(TOY_PLAN)
+    told = run(f"simulate {asked}")
+    assert (told.status, told.out) == (2, "")
+    option = asked.partition(" ")[2]
+    assert told.err.startswith(f"error: {option}: {complaint}")
+
+
 def test_several_plans_are_set_side_by_side(run):
     ran = run("simulate --plan small.yaml --plan whole.yaml --json")
     results = json.loads(ran.out)["results"]
@@ -157,6 +185,11 @@ def test_outputs_are_named_after_the_plan_or_as_given(run, here, options, writte
     assert ran.status == 0
     assert ran.err == "".join(f"Wrote {name}\n" for name in written)
     assert {path.name for path in here.iterdir()} - before == set(written)
+
+
+def test_a_dot_in_a_plans_name_does_not_cut_the_names_of_its_files(run, here):
+    ran = run("simulate sd1.5-512 --trace --perfetto")
+    assert ran.err == "Wrote sd1.5-512.trace.json\nWrote sd1.5-512.perfetto.json\n"
 
 
 def test_what_is_written_is_what_it_claims_to_be(run, here):

@@ -41,7 +41,6 @@ def test_a_model_at_its_own_shape_needs_no_video(capsys):
 @pytest.mark.parametrize(("arguments", "message"), [
     ("--model wan3", "'wan3' is no shipped config"),
     ("--model sd1.5 --plan sd1.5-512", "--model has no effect with --plan"),
-    ("--video 64x64", "--video has no effect without --model"),
     ("--model sd1.5 --video 64", "'64' is no shape"),
 ])  # fmt: skip
 def test_what_simulate_cannot_do_with_a_model(arguments, message, capsys):

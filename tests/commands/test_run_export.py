@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -166,6 +167,16 @@ def test_prompts_are_read_by_the_exports_own_tokenizer(
     """It reads nine tokens where the small model that ships reads 24."""
     assert main(["run", str(exported.directory), prompt, "-o", str(tmp_path / "v.mp4")]) == 2
     assert complaint in capsys.readouterr().err
+
+
+def test_what_writes_videos_is_named_where_it_is_missing(
+    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """The extra `coreml` has it not."""
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    assert main(["run", str(exported.directory), PROMPT, "-o", str(tmp_path / "v.mp4")]) == 2
+    said = capsys.readouterr().err
+    assert "this needs imageio_ffmpeg, which is not installed" in said and "[video]" in said
 
 
 def with_sentences(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:

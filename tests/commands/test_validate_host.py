@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from ondevice_sora import __version__
 from ondevice_sora.commands.main import main
+from ondevice_sora.plans.schedule_file import hash_of
+from ondevice_sora.profiles.profile import load_profile, profile_data
 from ondevice_sora.records.trace import read_trace
 from ondevice_sora.reports.prediction import prediction_of
 from ondevice_sora.studies.host_plans import PLANS, host_plans
@@ -29,7 +32,18 @@ def test_a_plan_is_captured_predicted_run_and_compared_and_nothing_is_done_twice
         assert "How far the prediction is off" in (out / f"{page}.html").read_text()
     assert row["is_equal"] and len(row["measured_s"]) == 1
     (simulated,), (measured,) = ((out / "traces").glob(f"*.{kind}.json") for kind in ("simulated", "measured"))
-    assert prediction_of([read_trace(simulated), read_trace(measured)]) is not None
+    traces = [read_trace(simulated), read_trace(measured)]
+    assert prediction_of(traces) is not None
+    captured = out / "host-stand-in.yaml"
+    for trace in traces:
+        made = trace.provenance
+        assert made is not None
+        assert (made.command, made.version) == (f"ondevice-sora {' '.join(command)}", __version__)
+        assert made.plan_name == f"{simulated.name.split('.')[0]}.yaml" and made.plan_file is not None
+        assert made.profile == str(captured) and made.profile_sha256 is not None
+    assert traces[0].provenance is not None
+    assert traces[0].provenance.profile_sha256 == hash_of(profile_data(load_profile(str(captured))[0]))
+    assert "Where this comes from" in (out / "worst.html").read_text()
 
     before = {file: file.stat().st_mtime_ns for file in (out / "trials").iterdir()}
     assert len(before) == 4 + 1 + 1  # the capture's, the whole model's, the plan's

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from ondevice_sora.records.ladder import MOST_DOUBT, Rung
 from ondevice_sora.records.provenance import Provenance
 from ondevice_sora.records.result import Generation
 from ondevice_sora.records.trace import Trace
@@ -37,11 +38,20 @@ def test_verdict_says_how_long_and_how_much_room(trace: Trace) -> None:
     assert bounds_sentence(trace) == "Best possible 25.0 s; with no overlap of loads and runs 39.0 s."
 
 
-def test_a_risk_that_is_certain_is_told_without_reasons(trace: Trace) -> None:
-    assert trace.result is not None
-    for share, told in ((0.0, "0.0 %"), (1.0, "100 %")):
-        sure = replace(trace, result=replace(trace.result, kill_share=share))
+def test_a_risk_that_is_certain_is_told_without_reasons(trace: Trace, killed: Trace) -> None:
+    for run, share, told in ((trace, 0.0, "0.0 %"), (killed, 1.0, "100 %")):
+        assert run.result is not None
+        sure = replace(run, result=replace(run.result, kill_share=share))
         assert verdict(sure).sureness == f"Risk of being killed: {told}."
+
+
+def test_one_phone_and_several_call_the_same_risk_too_high(trace: Trace) -> None:
+    assert trace.result is not None
+    for share, word in ((MOST_DOUBT, "Fits"), (MOST_DOUBT + 0.001, "Fits, but too risky")):
+        answer = verdict(replace(trace, result=replace(trace.result, kill_share=share)))
+        rung = Rung("phone", "phone", False, 10**9, "published", "fits", 1.0, 1.0, 10**8, share)
+        assert (answer.word, rung.fits) == (word, word == "Fits")
+    assert "5.1 %, more than the 5.0 % up to which a plan is said to fit. (iOS" in (answer.sureness or "")
 
 
 def test_verdict_of_a_kill_names_moment_block_step_and_bytes(killed: Trace) -> None:

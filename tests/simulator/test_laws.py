@@ -48,7 +48,7 @@ def toys(draw, interference=True, thermal=True):
         load_rate=draw(rates) if interference else 1.0,
         run_rate=draw(rates) if interference else 1.0,
         transient=draw(st.sampled_from([0.0, 0.5])),
-        residual=draw(st.sampled_from([0.0, 0.1])),
+        residual=draw(st.sampled_from([0.0, 0.1, 1.5])),
         thermal=Thermal(0.6, 80.0) if thermal and draw(st.booleans()) else None,
     )
 
@@ -152,6 +152,14 @@ def test_a_plan_below_its_smallest_budget_is_refused(toy, share):
 def test_what_is_needed_bounds_what_is_used(toy):
     schedule, _ = toy.schedule()
     assert toy.play(is_limited=False).peak_bytes <= schedule.needed_bytes
+
+
+def test_what_packages_leave_behind_is_needed_after_the_last_visit_too():
+    """Each of two blocks holds 100 bytes and leaves 150: more than the second one took while it ran."""
+    toy = Toy(blocks=2, size=100, working=10, residual=1.5)
+    assert toy.play(is_limited=False).peak_bytes == toy.schedule()[0].needed_bytes == 300
+    with pytest.raises(UserError, match="more than the budget of"):
+        toy.with_(budget=299).schedule()
 
 
 @given(toys(interference=False, thermal=False), st.floats(0.1, 1.0))

@@ -39,6 +39,36 @@ return [...document.querySelectorAll('.plot')].flatMap(plot => {
 });
 """
 
+OUT_OF_SIGHT = """
+return [...document.querySelectorAll('.plot')].flatMap(plot => {
+  const whole = plot.getBoundingClientRect();
+  const isOut = box => box.width && (box.bottom > whole.bottom + 1 || box.top < whole.top - 1
+    || box.right > whole.right + 1 || box.left < whole.left - 1);
+  const texts = plot.querySelectorAll('.xtick text, .x2tick text, .ytick text, .y2tick text, .annotation-text');
+  return [...texts].filter(text => isOut(text.getBoundingClientRect())).map(text => text.textContent);
+});
+"""
+BROKEN_WORDS = """
+const found = [], range = document.createRange();
+const texts = document.createTreeWalker(document.querySelector('main'), NodeFilter.SHOW_TEXT);
+while (texts.nextNode()) {
+  const text = texts.currentNode, within = text.parentElement;
+  if (within.closest('svg, pre') || !within.checkVisibility()) continue;
+  for (const {0: word, index} of text.data.matchAll(/[^ \\n\\/-]+/g)) {
+    range.setStart(text, index);
+    range.setEnd(text, index + word.length);
+    const lines = new Set([...range.getClientRects()].filter(box => box.width).map(box => Math.round(box.top)));
+    if (lines.size > 1) found.push(word);
+  }
+}
+return found;
+"""
+"""Words, and parts of identifiers between <wbr>, that lie on more than one line; one may end at a hyphen or slash."""
+UNFOLDED = """
+document.querySelectorAll('details').forEach(each => { each.open = true; });
+document.querySelectorAll('tbody.members').forEach(each => { each.hidden = false; });
+"""
+
 
 class Page:
     """One browser; `open` shows a page at a width and in a colour scheme."""

@@ -13,7 +13,7 @@ PLAIN = str.maketrans({"\N{NO-BREAK SPACE}": " "})
 
 
 class Reader(HTMLParser):
-    """Collects elements, and the text outside scripts and styles."""
+    """Collects elements, and the text outside scripts and styles; that of both sides of a <wbr> is one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -21,8 +21,12 @@ class Reader(HTMLParser):
         self.words: list[str] = []
         self.scripts: list[str] = []
         self._inside = ""
+        self._is_going_on = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "wbr":
+            self._is_going_on = True
+            return
         self.tags.append((tag, dict(attrs)))
         self._inside = tag if tag in ("script", "style") else ""
         if tag == "script":
@@ -35,7 +39,11 @@ class Reader(HTMLParser):
         if self._inside == "script":
             self.scripts[-1] += data
         elif not self._inside:
-            self.words.append(data)
+            if self._is_going_on:
+                self.words[-1] += data
+            else:
+                self.words.append(data)
+            self._is_going_on = False
 
 
 def read(page: str) -> Reader:

@@ -91,6 +91,9 @@ function blockNumbers(trace) {
   }
   return trace.numbers;
 }
+function isOnlyBlock(trace, component) {
+  return [...blockNumbers(trace).keys()].filter(key => key.startsWith(component + "/")).length === 1;
+}
 function numPasses(trace) {
   if (!trace.numPasses) {
     const steps = new Map();
@@ -104,8 +107,9 @@ function numPasses(trace) {
 }
 function groupLabel(trace, g, pixels) {
   const block = trace.spans.block[g.first], number = blockNumbers(trace).get(g.component + "/" + block);
-  const choices = g.action === EVICT ? [] : g.count === 1 ? [trace.spans.blocks[block], number ? String(number) : ""]
-    : numPasses(trace).get(g.component) === 1 ? [DATA.components[g.component]] : g.step === g.lastStep ? [`step ${g.step}`, String(g.step)] : [];
+  const passes = numPasses(trace).get(g.component), isBlock = g.count === 1 && !(passes > 1 && isOnlyBlock(trace, g.component));
+  const choices = g.action === EVICT ? [] : isBlock ? [trace.spans.blocks[block], number ? String(number) : ""]
+    : passes === 1 ? [DATA.components[g.component]] : g.step === g.lastStep ? [`step ${g.step}`, String(g.step)] : [];
   return plain(choices.find(text => textWidth(text, 11) + 6 <= pixels) || "");
 }
 
@@ -181,7 +185,6 @@ function envelope(x, totals, width) {
   for (const each of [at, low, high]) each.push(x.length - 1);
   return {at, low, high};
 }
-const FARTHEST_LIMIT = 10; // times the most that is held: drawn farther up, it would flatten the curve
 /* Series differ by their dashes, and what holds memory by its hatching, as well as by colour: see the legends. */
 const DASHES = ["solid", "dash", "dot"];
 const HATCHES = {loading: "/", working: "."};
@@ -264,7 +267,7 @@ function limitLines(color, held) {
   const late = DATA.traces.some(({kill}) => kill && kill.time > view[0] + 0.6 * span && kill.time <= view[1]);
   let top = 0;
   [...limits].sort((a, b) => b[0] - a[0]).forEach(([limit, traces], place) => {
-    const atLeft = Boolean(place % 2) !== late, isDrawn = limit <= FARTHEST_LIMIT * held;
+    const atLeft = Boolean(place % 2) !== late, isDrawn = limit <= DATA.farthestLimit * held;
     const whose = limits.size > 1 ? " of " + traces.map(trace => trace.letter).join(", ") : "";
     if (isDrawn) { top = Math.max(top, limit); shapes.push(limitLine(color, {xref: "paper", x0: 0, x1: 1, y0: limit / DATA.size.bytes, y1: limit / DATA.size.bytes})); }
     annotations.push({xref: "paper", x: atLeft ? 0 : 1, xanchor: atLeft ? "left" : "right", ...(isDrawn ? {y: limit / DATA.size.bytes} : {y: 1, yref: "paper"}), yanchor: "bottom",

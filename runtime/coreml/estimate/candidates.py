@@ -1,8 +1,9 @@
 """Where packages lie that a user names, and which component each belongs to, by folders and by names. Nothing is read.
 
 A folder with packages is a component named after it; its packages come in the order of their names with numbers counted
-(part2 before part10). Folders one level below are components too. A package given by itself belongs to `model`. What
-some converters write into one folder, Apple's of Stable Diffusion first, is told apart by the names that they give.
+(part2 before part10). Folders one level below are components too. Packages given by themselves are components of their
+own, the chunks or parts of one together. What some converters write into one folder, Apple's of Stable Diffusion first,
+is told apart by the names that they give.
 """
 
 from __future__ import annotations
@@ -30,7 +31,6 @@ from ondevice_sora.runtime.coreml.package.reading import (
 ZIP = ".zip"
 SUFFIXES = (PACKAGE, COMPILED, BARE)
 """Of two forms of one model in a folder the first of these is taken."""
-LOOSE = "model"
 MAX_PACKAGES = 5_000
 MAX_COMPONENTS = 50
 MAX_FOLDERS = 2_000
@@ -68,7 +68,7 @@ APPLE = Layout(
         "text_encoder": ("text_encoder", "TextEncoder"),
         "text_encoder_2": ("text_encoder_2", "TextEncoder2"),
         "text_encoder_t5": ("text_encoder_t5", "TextEncoderT5"),
-        "unet": ("unet", "Unet"),
+        "unet": ("unet", "Unet", "UNet"),
         "mmdit": ("mmdit", "MultiModalDiffusionTransformer"),
         "vae_decoder": ("vae_decoder", "VAEDecoder"),
         "safety_checker": ("safety_checker", "SafetyChecker"),
@@ -121,12 +121,12 @@ def candidates_in(paths: Sequence[Path], given: Mapping[str, Sequence[Path]]) ->
     components: dict[str, list[Candidate]] = {}
     notes: list[str] = []
     walked: list[str] = []
-    for path in paths:
-        for component, listed in _listed(path, notes):
-            told, every_step = _by_layout(listed, notes)
-            walked += every_step
-            for name, each in (told or {component: listed}).items():
-                components.setdefault(name or component, []).extend(each)
+    for component, listed in _together([found for path in paths for found in _listed(path, notes)]):
+        told, every_step = _by_layout(listed, notes)
+        walked += every_step
+        placed = told or _by_themselves(listed) if component is None else told or {component: listed}
+        for name, each in placed.items():
+            components.setdefault(name or component or each[0].name, []).extend(each)
     for component, own in given.items():
         for path in own:
             for _, listed in _listed(path, notes):
@@ -136,19 +136,40 @@ def candidates_in(paths: Sequence[Path], given: Mapping[str, Sequence[Path]]) ->
     return Candidates(components, walked, notes)
 
 
-def _listed(path: Path, notes: list[str]) -> list[tuple[str, list[Candidate]]]:
-    """(component, candidates) of one path."""
+def _together(found: Sequence[tuple[str | None, list[Candidate]]]) -> list[tuple[str | None, list[Candidate]]]:
+    """Those that were given by themselves in one list, where the first of them stood."""
+    loose = [each for component, listed in found if component is None for each in listed]
+    first = next((at for at, (component, _) in enumerate(found) if component is None), None)
+    return [(component, loose if at == first else listed) for at, (component, listed) in enumerate(found)
+            if component is not None or at == first]  # fmt: skip
+
+
+CHUNK = re.compile(r"(.+?)[_ -]?(?:chunk|part)[_ -]?[0-9]{1,3}(?:of[0-9]{1,3})?", re.IGNORECASE)
+
+
+def _by_themselves(listed: Sequence[Candidate]) -> dict[str, list[Candidate]]:
+    """A component for each, named after it; chunks of one are one."""
+    components: dict[str, list[Candidate]] = {}
+    for each in listed:
+        chunk = CHUNK.fullmatch(each.name)
+        components.setdefault(component_name(chunk[1] if chunk else each.name), []).append(each)
+    return {name: sorted(several, key=lambda each: _natural(Path(each.name))) for name, several in components.items()}
+
+
+def _listed(path: Path, notes: list[str]) -> list[tuple[str | None, list[Candidate]]]:
+    """(component, candidates) of one path; no component of a package that is given by itself."""
     if not path.exists() and not path.is_symlink():
         raise UserError("there is no such folder or package", str(path), f"Give folders that hold {PACKAGE} folders.")
     if path.name.endswith(ZIP):
-        return [(LOOSE, _archived(path))]
+        archived = _archived(path)
+        return [(None if len(archived) == 1 else component_name(path.name.removesuffix(ZIP)), archived)]
     if path.name.endswith(SUFFIXES):
-        return [(LOOSE, [_single(path)])]
+        return [(None, [_single(path)])]
     if not path.is_dir():
         told = f"Give a folder, or what ends in {', '.join(SUFFIXES)} or {PACKAGE}{ZIP}."
         raise UserError("this is no Core ML model", str(path), told)
     path = _snapshot(path)
-    found = []
+    found: list[tuple[str | None, list[Candidate]]] = []
     for folder in (path, *sorted(child for child in path.iterdir() if child.is_dir() and not child.is_symlink())):
         if folder.name.endswith(SUFFIXES):
             continue

@@ -17,7 +17,7 @@ from ondevice_sora.base.interrupts import check
 from ondevice_sora.plans.schema import Plan
 from ondevice_sora.profiles.blocks import ComputeUnits
 from ondevice_sora.profiles.models.model import Variant
-from ondevice_sora.runtime.coreml.estimate.candidates import LOOSE, Candidate, candidates_in, component_name, fresh_name
+from ondevice_sora.runtime.coreml.estimate.candidates import Candidate, candidates_in, component_name, fresh_name
 from ondevice_sora.runtime.coreml.estimate.shapes import fixed
 from ondevice_sora.runtime.coreml.export.manifest import (
     EXPORT_AGAIN,
@@ -102,11 +102,12 @@ def find_packages(
     candidates = candidates_in(paths, components or {})
     blocks: list[FoundBlock] = []
     refused: list[UserError] = []
+    is_alone = choices.function == ALL and [len(each) for each in candidates.components.values()] == [1]
     for component, listed in candidates.components.items():
         names: set[str] = set()
         for candidate in listed:
             try:
-                blocks += _blocks(component, candidate, names, choices)
+                blocks += _blocks("" if is_alone else component, candidate, names, choices)
             except PackageError as error:
                 refused.append(error)
     if not blocks:
@@ -137,7 +138,7 @@ def _check_choices(choices: Choices, blocks: Sequence[FoundBlock]) -> None:
 
 
 def _blocks(component: str, candidate: Candidate, names: set[str], choices: Choices) -> list[FoundBlock]:
-    """Each ML Program of a package. Raises PackageError if it has none."""
+    """Each ML Program of a package; functions of one without a component name their own. Raises PackageError."""
     check()
     stages = candidate.read()
     if all(stage.package is None for stage in stages):
@@ -151,7 +152,7 @@ def _blocks(component: str, candidate: Candidate, names: set[str], choices: Choi
             continue
         name = fresh_name("_".join(filter(None, (candidate.name, stage.name))), names)
         for function, variants in _chosen(stage.package, choices.function):
-            own = " ".join(filter(None, (component if component != LOOSE or not function else "", function)))
+            own = " ".join(filter(None, (component, function))) or candidate.name
             fixed_variants, notes = _fixed(stage.package, variants, choices.shapes)
             if others := [name for name in stage.package.functions
                           if choices.function != ALL and name not in {f.name for f in variants.values()}]:  # fmt: skip

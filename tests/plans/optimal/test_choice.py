@@ -169,6 +169,24 @@ def test_compiled_or_not_the_same_is_chosen(monkeypatch):
         assert found[0] == found[1]
 
 
+@needs_numba
+def test_a_choice_that_takes_long_goes_on_compiled_and_comes_to_the_same(monkeypatch):
+    """A wide window makes so many candidates that simulating a plan and its changes took minutes."""
+    row = optimal(random_row(random.Random(5), most_blocks=3))
+    monkeypatch.setattr(question, "pays", lambda seconds: False)
+    wanted = row.schedule()[0].chosen
+    asked = []
+
+    def pays(seconds):
+        asked.append(seconds)
+        return len(asked) > 20
+
+    monkeypatch.setattr(question, "pays", pays)
+    assert row.schedule()[0].chosen == wanted
+    assert asked[1:] == sorted(asked[1:])
+    assert len(asked) == 21
+
+
 def test_the_work_is_bounded(monkeypatch):
     """However many candidates there are: what is chosen then is the best of those that were played."""
     monkeypatch.setattr(choice, "WORK", 1_000)

@@ -124,6 +124,13 @@ def test_buttons_go_to_a_step_and_zoom(page: Page, trace: Trace) -> None:
     assert page.js("return document.querySelectorAll('[aria-pressed=true]').length") == 1
 
 
+def test_the_part_that_is_shown_is_told_from_the_others_in_forced_colours(page: Page, trace: Trace) -> None:
+    page.open([trace], scheme="forced")
+    look = "return [...document.querySelectorAll('.strip button')].map(b => getComputedStyle(b).backgroundColor)"
+    shown, *others = page.js(look)
+    assert {shown}.isdisjoint(others)
+
+
 def test_times_far_below_a_second_are_written_out(page: Page, trace: Trace) -> None:
     page.open([trace])
     lanes, memory = page.plots("lanes")[0], page.plots("memory")[0]
@@ -168,6 +175,13 @@ def test_folded_blocks_unfold(page: Page, trace: Trace) -> None:
     assert not members.is_displayed()
     page.js("document.querySelector('.fold').click()")
     assert members.is_displayed()
+
+
+def test_the_runs_of_an_only_block_are_called_by_their_steps(page: Page, trace: Trace) -> None:
+    page.open([replace(trace, spans=[span for span in trace.spans if span.block != "b"])])
+    labels = page.js(LABELS, page.plots("lanes")[0])
+    assert {"step 1", "step 2", "encode", "decode"} <= set(labels)
+    assert "a" not in labels
 
 
 def test_zooming_reveals_the_blocks_of_a_long_run(page: Page, long: Trace) -> None:

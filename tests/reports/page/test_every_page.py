@@ -1,6 +1,7 @@
 """Every kind of page in headless Chromium, wide and narrow, light, dark and in forced colours.
 
-None complains, asks for anything, lets labels overlap, or keeps out who uses a keyboard or a screen reader.
+None complains, asks for anything, lets labels overlap, breaks a word, or keeps out who uses a keyboard or a screen
+reader.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 from worlds.answers import search_report as a_search_report
 from worlds.answers import swept
-from worlds.browser import COLLISIONS, NARROW, WIDE, Page
+from worlds.browser import BROKEN_WORDS, COLLISIONS, NARROW, OUT_OF_SIGHT, UNFOLDED, WIDE, Page
 from worlds.films import write_film
 from worlds.fullsize import full_size
 
@@ -109,8 +110,12 @@ def test_a_page_of_every_kind_is_in_order_however_it_is_looked_at(page: Page, ki
         assert page.js("return document.documentElement.scrollWidth") <= width, told
         assert page.js(CUT_OFF) == [], told
         assert page.js(COLLISIONS) == [], told
+        assert page.js(OUT_OF_SIGHT) == [], told
         assert page.problems() == [], told
     assert page.violations() == []
+    page.js(UNFOLDED)
+    page.settle()
+    assert page.js(BROKEN_WORDS) == [], f"{NARROW} pixels"
 
 
 def test_the_largest_page_is_for_everybody_in_light_and_in_forced_colours(page: Page) -> None:

@@ -71,17 +71,20 @@ def test_keys_play_and_go_frame_by_frame(playing: Page) -> None:
     from selenium.webdriver.common.keys import Keys
 
     button, slider = playing.driver.find_elements("css selector", ".controls button, .controls input")
-    button.send_keys(Keys.SPACE)
-    playing.wait_for(lambda: button.text == "Pause")
-    slider.send_keys(Keys.HOME)
-    playing.wait_for(lambda: shown(playing) == [0, 0, 0])
-    assert button.text == "Play"
-    for frame in (1, 2):
-        slider.send_keys(Keys.ARROW_RIGHT)
+    for words in ("Pause", "Play"):
+        button.send_keys(Keys.SPACE)
+        playing.wait_for(lambda words=words: button.text == words)
+    for key, frame in ((Keys.END, 11), (Keys.HOME, 0), (Keys.ARROW_RIGHT, 1), (Keys.ARROW_RIGHT, 2)):
+        slider.send_keys(key)
         playing.wait_for(lambda frame=frame: shown(playing) == [frame] * 3)
     assert slider.get_attribute("aria-valuetext") == "frame 3 of 12, 0.08 s"
-    slider.send_keys(Keys.END)
-    playing.wait_for(lambda: shown(playing) == [11, 11, 11])
+
+
+def test_a_frame_that_is_chosen_while_videos_play_stays(playing: Page) -> None:
+    playing.driver.find_element("css selector", ".controls button").click()
+    playing.js("const s = document.querySelector('input'); s.value = 5; s.dispatchEvent(new Event('input'))")
+    playing.wait_for(lambda: shown(playing) == [5, 5, 5])
+    assert playing.js("return document.querySelector('video').paused")
 
 
 def test_paper_has_frames_from_the_first_to_the_last_and_nothing_to_press(playing: Page) -> None:

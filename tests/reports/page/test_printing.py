@@ -85,6 +85,12 @@ def test_paper_is_white_with_dark_words_charts_in_one_piece_and_headings_with_wh
     assert [sheet.last_line for sheet in found if sheet.last_line in headings] == []
 
 
+def test_the_heads_of_a_table_stand_on_every_sheet_that_it_reaches(printed: tuple[list[Sheet], Page]) -> None:
+    found, _ = printed
+    reached = [sheet for sheet in found if {"always", "never"} & set(sheet.words)]
+    assert [sheet.words[:12] for sheet in reached if "Kept" not in sheet.words] == []
+
+
 def test_figures_are_drawn_in_light_colours_for_paper_and_in_dark_ones_again_after(page: Page, trace: Trace) -> None:
     page.open(render([trace]), WIDE, "dark")
     memory = "const p = document.querySelector('.plot.memory');"

@@ -39,6 +39,14 @@ def test_the_page_says_every_row_change_and_what_if(search_report: SearchReport,
         assert part in said, part
 
 
+def test_a_plan_that_is_the_one_found_saves_nothing_and_stands_where_it_stands(search_report: SearchReport) -> None:
+    found, *others = search_report.planning.rows
+    same = replace(found, name="found within 3.50 GB")
+    said = words(render_search(replace(search_report, planning=planning(rows=[found, same, *others]))))
+    assert "B found within 3.50 GB: where A is" in said
+    assert " 0 published" not in said
+
+
 def test_the_chart_holds_the_front_the_plans_and_what_is_one_change_away(search_report: SearchReport) -> None:
     pareto = unpacked(render_search(search_report))["pareto"]
     assert [(plan["letter"], plan["x"], plan["y"]) for plan in pareto["plans"]][:2] == [

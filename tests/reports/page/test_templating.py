@@ -16,7 +16,7 @@ from ondevice_sora.records.trace import Trace
 from ondevice_sora.reports.page.quality import render_quality
 from ondevice_sora.reports.page.report import render
 from ondevice_sora.reports.page.search import render_search
-from ondevice_sora.reports.page.templating import digest, known, packed, unbroken
+from ondevice_sora.reports.page.templating import breakable, digest, known, packed, unbroken
 
 KINDS = ["report", "search", "quality"]
 
@@ -78,6 +78,32 @@ def test_a_number_stays_on_one_line_with_its_unit() -> None:
     joined = unbroken("10 min 05 s to 22 min, 3.30 GB of 12 %, 84.5 \N{MICRO SIGN}s")
     assert joined == "10~min~05~s to 22~min, 3.30~GB of 12~%, 84.5~\N{MICRO SIGN}s".replace("~", "\N{NO-BREAK SPACE}")
     assert unbroken("3 blocks of 2 minds") == "3 blocks of 2 minds"
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("spatial_1..temporal_3", ["spatial_1..", "temporal_3"]),
+        ("mid_res_0", ["mid_", "res_0"]),
+        ("processors.gpu.convolution_flops", ["processors.", "gpu.", "convolution_", "flops"]),
+        ("https://example.com/docs/plan.md", ["https://", "example.", "com/", "docs/", "plan.", "md"]),
+        ("0123456789abcdef0123456789", ["0123456789abcdef", "0123456789"]),
+        (
+            "the 2.2 % of v0.2.0, e.g. 1.6 GB/s, stay as they are",
+            ["the 2.2 % of v0.2.0, e.g. 1.6 GB/s, stay as they are"],
+        ),
+    ],
+)
+def test_an_identifier_may_be_broken_after_its_parts_only(text: str, lines: list[str]) -> None:
+    assert str(breakable(text)).replace("\N{NO-BREAK SPACE}", " ").split("<wbr>") == lines
+
+
+def test_a_line_may_not_end_within_an_option_of_a_command() -> None:
+    assert breakable("simulate --memory-limit 2GB") == 'simulate <span class="option">--memory-limit</span> 2GB'
+
+
+def test_what_may_be_broken_is_text_and_no_markup() -> None:
+    assert breakable("<b>in_out &") == "&lt;b&gt;in_<wbr>out &amp;"
 
 
 def test_what_is_not_known_is_a_dash() -> None:

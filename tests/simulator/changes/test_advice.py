@@ -29,7 +29,7 @@ CASES = [
 
 @pytest.mark.parametrize(("name", "options"), CASES)
 def test_the_keys_written_into_a_plan_make_what_was_told(tmp_path, name, options):
-    """Pasted under `extends`, each piece of advice comes to the total, peak and saving that stand beside it."""
+    """Pasted under `extends`, each piece of advice comes to the total, peak, saving and risk that stand beside it."""
     result = simulate(name, **options).result
     assert result.advice
     for number, one in enumerate(result.advice):
@@ -39,6 +39,7 @@ def test_the_keys_written_into_a_plan_make_what_was_told(tmp_path, name, options
         assert changed.unlimited_s == pytest.approx(one.total_s)
         assert changed.needed_bytes == one.peak_bytes
         assert result.unlimited_s - one.total_s == pytest.approx(one.saved_s)
+        assert changed.kill_share == pytest.approx(one.kill_share, abs=1e-9)
         assert changed.kill_share <= 0.05
 
 

@@ -234,7 +234,7 @@ public enum Texts {
         static let title = "The last run did not come to its end"
         static let advice =
             "If you closed the app yourself, this says nothing. Otherwise the block did not fit: it is written down "
-            + "in the capture, and a schedule with a smaller budget may go through (docs/iphone.md)."
+            + "in the capture, and an export with a smaller budget may go through (docs/iphone.md)."
         static let adviceInBackground =
             "iOS may end what is not in front at any time. Keep the app in front while it works."
         public static let putAway = "Put away"
@@ -262,8 +262,8 @@ public enum Texts {
         static let evictAdvice = "Start the app again: its memory is free then."
         static let noRoom = "This will not fit"
         static let noRoomAdvice =
-            "Make a schedule with a smaller budget on your computer (docs/iphone.md), or build the app with the "
-            + "entitlement for more memory."
+            "Export the plan again with a smaller budget (docs/iphone.md), or build the app with the entitlement for more "
+            + "memory."
         static let compile = "Core ML could not compile a package"
         static let compileAdvice =
             "See whether the phone has as much room as the model takes. If it has, compare the model's checksums in "

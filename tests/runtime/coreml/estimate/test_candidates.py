@@ -92,13 +92,29 @@ def test_components_are_put_together_by_hand(tmp_path):
     assert names(find_packages([], own)) == [("unet", "b"), ("unet", "a"), ("vae", "c")]
 
 
+def test_packages_given_one_by_one_are_components_of_their_own(tmp_path):
+    folder = many(tmp_path / "app", "clip", "net_part2", "net_part10", "NetChunk1", "vae", "clip_2")
+    given = [folder / f"{name}.mlpackage" for name in ("clip", "net_part10", "net_part2", "NetChunk1", "vae", "clip_2")]
+    assert names(find_packages(given)) == [
+        ("clip", "clip"), ("net", "net_part2"), ("net", "net_part10"), ("Net", "NetChunk1"), ("vae", "vae"),
+        ("clip_2", "clip_2"),
+    ]  # fmt: skip
+
+
+def test_packages_given_one_by_one_with_the_names_of_a_layout_are_its_components(tmp_path):
+    folder = many(tmp_path / "app", "TextEncoder", "UNet", "VAEDecoder")
+    found = find_packages(sorted(folder.iterdir()))
+    assert [component for component, _ in names(found)] == ["text_encoder", "unet", "vae_decoder"]
+    assert found.passes == {"unet": "steps"}
+
+
 def test_an_archive_holds_packages_at_any_depth(tmp_path):
     one = linear_package(tmp_path / "one.mlpackage")
-    assert names(find_packages([zipped(one, tmp_path / "one.mlpackage.zip")])) == [("model", "one")]
+    assert names(find_packages([zipped(one, tmp_path / "one.mlpackage.zip")])) == [("one", "one")]
     bare = zipped(one, tmp_path / "bare.mlpackage.zip", inside="")
-    assert names(find_packages([bare])) == [("model", "bare")]
+    assert names(find_packages([bare])) == [("bare", "bare")]
     deep = zipped(one, tmp_path / "deep.zip", inside="a/b/x.mlpackage")
-    assert names(find_packages([deep])) == [("model", "x")]
+    assert names(find_packages([deep])) == [("x", "x")]
 
 
 def test_of_two_forms_of_one_model_one_is_taken(tmp_path):
@@ -185,7 +201,7 @@ def test_each_program_of_a_pipeline_is_a_block_and_the_rest_is_told(tmp_path, mo
     stage(writer.model, "nms").nonMaximumSuppression.SetInParent()
     yolo = writer.save(tmp_path / "yolo.mlpackage")
     shutil.copy(inner / "Data/com.apple.CoreML/weights/weight.bin", yolo / "Data/com.apple.CoreML/weights/weight.bin")
-    assert names(find_packages([yolo])) == [("model", "yolo_backbone"), ("model", "yolo_head")]
+    assert names(find_packages([yolo])) == [("yolo", "yolo_backbone"), ("yolo", "yolo_head")]
     assert main(["profile", "estimate", "yolo.mlpackage", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert shown["packages"][0]["notes"] == ["of its pipeline, nms is not counted: it is non-maximum suppression"]

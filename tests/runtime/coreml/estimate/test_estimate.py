@@ -54,7 +54,7 @@ def test_folders_are_components_and_packages_their_units_in_order_of_number(fold
         ("decoder", "decoder"), ("denoiser", "part1"), ("denoiser", "part2"), ("denoiser", "part10"),
     ]  # fmt: skip
     given = find_packages([folder / "denoiser", folder / "decoder/decoder.mlpackage"])
-    assert [each.component for each in given.blocks] == ["denoiser"] * 3 + ["model"]
+    assert [each.component for each in given.blocks] == ["denoiser"] * 3 + ["decoder"]
 
 
 def test_names_are_made_fit_for_a_model(tmp_path):
@@ -79,6 +79,18 @@ def estimated(capsys, *arguments: str) -> dict[str, Any]:
     assert main(["profile", "estimate", *arguments, "--json"]) == 0
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
     return found
+
+
+@pytest.mark.parametrize("device", ["iphone15pro", "iphone15pro,iphone12"])
+def test_passes_of_a_component_that_there_is_not_are_one_complaint(folder, capsys, device):
+    assert main(["profile", "estimate", str(folder / "denoiser"), "--passes", "unet=steps", "--device", device]) == 2
+    assert "--passes: there is no component 'unet'\nKnown: denoiser." in capsys.readouterr().err
+
+
+def test_one_device_is_told_to_fit_or_not(folder, capsys):
+    assert main(["profile", "estimate", str(folder / "denoiser"), "--passes", "denoiser=steps"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "simulated, the next package loaded while one runs: fits. One generation takes" in out
 
 
 def test_amounts_are_those_of_the_packages(folder, capsys):

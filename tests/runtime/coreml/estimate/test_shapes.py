@@ -155,8 +155,8 @@ def test_any_function_or_all_of_a_package(tmp_path):
         return [(block.component, block.unit, block.functions["plain"].name, block.notes)
                 for block in find_packages([path], None, Choices(function)).blocks]  # fmt: skip
 
-    assert found(None) == [("model", "llm", "prefill", ("functions that are left out: decode",))]
-    assert found("decode") == [("model", "llm", "decode", ("functions that are left out: prefill",))]
+    assert found(None) == [("llm", "llm", "prefill", ("functions that are left out: decode",))]
+    assert found("decode") == [("llm", "llm", "decode", ("functions that are left out: prefill",))]
     assert found("all") == [("prefill", "llm", "prefill", ()), ("decode", "llm", "decode", ())]
     with pytest.raises(UserError, match="there is no function 'encode'"):
         found("encode")
