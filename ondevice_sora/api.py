@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.errors import UserError, nearest
 from ondevice_sora.base.files.documents import Document
 from ondevice_sora.base.files.reading import extend
 from ondevice_sora.base.installation import how_to_install
@@ -36,9 +36,10 @@ if TYPE_CHECKING:
 
 PlanLike = str | Path | Mapping[str, Any] | Plan | LoadedPlan
 """A plan file, a ready plan's name, a plan's keys as in YAML (`extends` too), or a plan that is there already."""
-Size = int | str
+Size = int | float | str
 """Bytes, or text such as '3.3 GB'."""
 DEVICE = "iphone15pro"
+MOST_REPEATS = 100
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class Run:
 
     def to_dataframe(self, what: Literal["spans", "memory", "blocks", "components"] = "spans") -> pd.DataFrame:
         """Every load, run and eviction; the footprint at every change, by holder; the blocks; or the components."""
+        _check_choice(what, ("spans", "memory", "blocks", "components"))
         if what == "spans":
             return _frame(self.trace.spans)
         if what == "memory":
@@ -127,6 +129,7 @@ class Search:
 
     def to_dataframe(self, what: Literal["plans", "front"] = "plans") -> pd.DataFrame:
         """The plans compared, one row each and device; or the front of total and peak."""
+        _check_choice(what, ("plans", "front"))
         if what == "front":
             return _frame(self.planning.memory_front)
         return _frame(self.planning.rows).drop(columns="blocks")
@@ -143,6 +146,14 @@ class Search:
         from ondevice_sora.reports.terminal.search import print_planning
 
         return _printed(lambda: print_planning({self.plan.plan.model_name: self.planning}))
+
+    def __repr__(self) -> str:
+        from ondevice_sora.base.units import format_bytes, format_seconds
+
+        found = self.planning.rows[0]
+        took = "is killed" if found.total_s is None else f"takes {format_seconds(found.total_s)}"
+        peak = "" if found.peak_bytes is None else f", peak {format_bytes(found.peak_bytes)}"
+        return f"<Search: {self.plan.plan.name!r} on {found.device} {took}{peak}>"
 
     def _repr_html_(self) -> str:
         return _preformatted(self.summary())
@@ -182,6 +193,9 @@ class PackageEstimate:
 
         return _printed(lambda: print_estimate(self.estimate))
 
+    def __repr__(self) -> str:
+        return f"<PackageEstimate of {len(self.estimate.packages)} packages on {self.estimate.device}>"
+
     def _repr_html_(self) -> str:
         return _preformatted(self.summary())
 
@@ -191,7 +205,8 @@ def simulate(
     device: str = DEVICE,
     *,
     memory_limit: Size | None = None,
-    os_version: str | None = None,
+    entitlement: bool = False,
+    os_version: str | float | None = None,
     thermal: bool = False,
     what_ifs: bool = False,
     repeat: int = 1,
@@ -202,6 +217,7 @@ def simulate(
     plan           a file, a ready plan's name, or a plan's keys: {"extends": "ours-256", "memory": {"budget": "2 GB"}}
     device         a key of the catalogue (see `devices`), or a profile file
     memory_limit   bytes that the app may use, instead of what is known of the device
+    entitlement    the app has the increased-memory entitlement, whatever the plan says
     os_version     whose limit is meant, such as "18.1"
     thermal        apply the device's derating under heat
     what_ifs       also simulate the plan with one thing changed (result.what_ifs); takes several times as long
@@ -214,7 +230,14 @@ def simulate(
     from ondevice_sora.simulator.simulate import simulate as simulated
 
     limit = None if memory_limit is None else size_of(memory_limit)
-    loaded = loaded_plan(plan)
+    if limit is not None and entitlement:
+        raise UserError("entitlement has no effect with memory_limit", mend="Give one of the two.")
+    loaded, os_version = loaded_plan(plan), None if os_version is None else str(os_version)
+    if entitlement:
+        loaded = loaded.changed(memory=msgspec.structs.replace(loaded.plan.memory, entitlement=True))
+    _check_device(device)
+    if not isinstance(repeat, int) or not 1 <= repeat <= MOST_REPEATS:
+        raise UserError(f"repeat: {repeat!r} is not a whole number from 1 to {MOST_REPEATS}")
     answer = simulated(
         loaded,
         device,
@@ -225,7 +248,13 @@ def simulate(
         repeat=repeat,
         with_advice=advice,
     )
-    told = {"memory_limit": memory_limit, "os_version": os_version, "thermal": thermal, "repeat": repeat}
+    told = {
+        "memory_limit": memory_limit,
+        "entitlement": entitlement,
+        "os_version": os_version,
+        "thermal": thermal,
+        "repeat": repeat,
+    }
     given = "".join(f", {key}={value!r}" for key, value in told.items() if value not in (None, False, 1))
     what = str(plan) if isinstance(plan, str | Path) else loaded.plan.name
     made = provenance(
@@ -261,6 +290,8 @@ def search(
 
     loaded = loaded_plan(plan)
     devices = [device] if isinstance(device, str) else list(device)
+    for name in devices:
+        _check_device(name)
     settings = [_setting(loaded, name) for name in devices]
     budget = budget_for(settings, None if memory is None else size_of(memory), risk, max_kill_share)
     planning, found = find_plan_for(
@@ -313,11 +344,11 @@ def load_trace(path: str | Path) -> Run:
     return Run(read_trace(path))
 
 
-def report(runs: Iterable[Run], path: str | Path) -> Path:
+def report(runs: Run | Iterable[Run], path: str | Path) -> Path:
     """Write one self-contained HTML page; several runs are set side by side. Raises UserError without any."""
     from ondevice_sora.reports.page.report import write_report
 
-    write_report([run.trace for run in runs], path)
+    write_report([run.trace for run in ([runs] if isinstance(runs, Run) else runs)], path)
     return Path(path)
 
 
@@ -343,17 +374,30 @@ def loaded_plan(plan: PlanLike) -> LoadedPlan:
         return LoadedPlan(plan)
     if isinstance(plan, str | Path):
         return load_plan(plan)
+    if not isinstance(plan, Mapping):
+        raise UserError(f"{plan!r} is no plan", mend="Give a file, a ready plan's name, or a mapping of a plan's keys.")
     return read_plan(extend(Document({"name": "plan", **plan}, {}, Path("plan")), READY))
 
 
 def size_of(size: Size) -> int:
     """Bytes. Raises UserError for text that is no size."""
-    if isinstance(size, int):
-        return size
     try:
-        return int(parse_bytes(size))
-    except ValueError as error:
+        found = int(size) if isinstance(size, (int, float)) else int(parse_bytes(size))
+    except (ValueError, OverflowError) as error:
         raise UserError(str(error)) from None
+    if found <= 0:
+        raise UserError(f"{size!r} is not a size above zero")
+    return found
+
+
+def _check_device(device: object) -> None:
+    if not isinstance(device, str | Path):
+        raise UserError(f"{device!r} is no device", mend="Name one, such as 'iphone15pro', and simulate one at a time.")
+
+
+def _check_choice(what: str, known: tuple[str, ...]) -> None:
+    if what not in known:
+        raise UserError(f"there is no table {what!r}", mend=nearest(str(what), list(known)))
 
 
 def _setting(loaded: LoadedPlan, device: str) -> Setting:

@@ -173,5 +173,7 @@ def named(device: str) -> str:
 
 
 def _version(text: str) -> tuple[int, int]:
+    if not re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,3})?", text):
+        raise UserError(f"'{text}' is not a version", mend="Write one such as 18 or 18.1.")
     major, _, minor = text.partition(".")
     return int(major), int(minor or 0)

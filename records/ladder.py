@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import msgspec
 
 from ondevice_sora.base.quantities import Bytes, Seconds, Share
@@ -54,3 +57,12 @@ class Ladder(msgspec.Struct, frozen=True):
     def smallest(self, entitlement: bool) -> Rung | None:
         """The lowest rung that fits."""
         return next((rung for rung in self.rungs if rung.entitlement == entitlement and rung.fits), None)
+
+
+def ladder_rows(ladders: Sequence[Ladder]) -> list[dict[str, Any]]:
+    """One row a plan, device and limit: the fields of a rung, in bytes and seconds, and whether it fits."""
+    return [
+        {"plan": ladder.plan, "fits": rung.fits, **msgspec.to_builtins(rung)}
+        for ladder in ladders
+        for rung in ladder.rungs
+    ]

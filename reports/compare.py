@@ -24,6 +24,8 @@ Format = Callable[[float], str]
 Better = int
 LESS, MORE, NEITHER = -1, 1, 0
 SAME = "same"
+MANY_TIMES = 10.0
+"""From here on a percentage says less than how many times as much it is."""
 
 
 class Cell(NamedTuple):
@@ -164,4 +166,7 @@ def _difference(first: float, value: float, write: Format) -> str:
     written = format_change(change, write)
     if written == write(0.0) or abs(change) < 1e-9 * max(abs(first), abs(value)):
         return SAME
-    return f"{written} ({format_change(change / first, format_percent)})" if first > 0 else written
+    if first <= 0:
+        return written
+    share = format_change(change / first, format_percent)
+    return f"{written} ({f'{value / first:,.0f} times' if value >= MANY_TIMES * first else share})"

@@ -5,6 +5,9 @@ And a plan with one thing changed in all of it: how its components are loaded, o
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import msgspec
 from msgspec.structs import replace
 
@@ -12,26 +15,34 @@ from ondevice_sora.base.errors import UserError, in_words
 from ondevice_sora.base.files.complaints import complaint_of
 from ondevice_sora.plans.schema import ComponentPlan, LoadedPlan, Plan, Sampler, Video
 from ondevice_sora.profiles.blocks import Loading
-from ondevice_sora.profiles.models.configured import ConfiguredModel, Shape, shipped_config
+from ondevice_sora.profiles.models.configured import ConfiguredModel, Shape, config_path, shipped_config
 from ondevice_sora.simulator.prepare import model_of
 
 TITLES: dict[Loading, str] = {"core_ml": "Core ML", "core_ai": "Core AI"}
 
 
 def whole_plan(config: str, shape: Shape | None) -> LoadedPlan:
-    """A shipped config's whole components at a shape, its own unless given, with the steps and guidance published.
+    """A config's whole components at a shape: a shipped one's with its own shape unless one is given, and the steps and
+    guidance published; a folder's or a file's with a plan's usual ones.
 
-    Raises UserError for another name, and where there is no description of the shape.
+    Raises UserError for what is neither, and where there is no description of the shape.
     """
-    pipeline = shipped_config(config)
-    shape = shape or pipeline.video
+    path = config_path(config, Path())
+    pipeline = shipped_config(config) if path is None else None
+    if shape is None and pipeline is not None:
+        shape = pipeline.video
     if shape is None:
-        raise UserError(f"{config} has no shape of its own", mend="Give one with --video.")
+        mend = "Give one with --video, such as 1024x1024, or 832x480x81 for a video."
+        raise UserError("it has no shape of its own", config, mend)
+    if pipeline is None:
+        name, sampler = os.path.basename(os.path.abspath(config)), Sampler()
+    else:
+        name, sampler = pipeline.name, Sampler(steps=pipeline.steps, guidance=pipeline.guidance)
     plan = Plan(
-        name=f"{pipeline.name}, whole components in float16, {shape}",
+        name=f"{name}, whole components in float16, {shape}",
         model=ConfiguredModel(config),
         video=Video(shape.width, shape.height, shape.frames),
-        sampler=Sampler(steps=pipeline.steps, guidance=pipeline.guidance),
+        sampler=sampler,
     )
     return with_whole_components(LoadedPlan(plan))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -75,12 +76,41 @@ def test_mistakes_are_user_errors(plan: sora.api.PlanLike, limit: str | None, sa
         sora.simulate(plan, memory_limit=limit)
 
 
+@pytest.mark.parametrize(
+    ("mistake", "said"),
+    [
+        (lambda: sora.simulate(42), "42 is no plan"),  # type: ignore[arg-type]
+        (lambda: sora.simulate("small", ["iphone15pro", "iphone16pro"]), "is no device"),  # type: ignore[arg-type]
+        (lambda: sora.simulate("small", memory_limit=-1), "-1 is not a size above zero"),
+        (lambda: sora.simulate("small", memory_limit="1 GB", entitlement=True), "has no effect with memory_limit"),
+        (lambda: sora.simulate("small", os_version="eighteen"), "'eighteen' is not a version"),
+        (lambda: sora.simulate("small", repeat=0), "repeat: 0 is not a whole number from 1 to 100"),
+        (lambda: sora.simulate("small", advice=False).to_dataframe("block"), "Did you mean 'blocks'"),  # type: ignore[arg-type]
+    ],
+)
+def test_arguments_that_cannot_be_used_are_user_errors(mistake: Callable[[], object], said: str) -> None:
+    with pytest.raises(sora.UserError, match=said):
+        mistake()
+
+
+def test_the_entitlement_and_a_version_are_given_as_they_come_to_mind() -> None:
+    assert sora.simulate("small", entitlement=True, os_version=18.1, advice=False).limit_bytes == 6_000_000_000
+    assert sora.simulate("small", memory_limit=1.5e9, advice=False).limit_bytes == 1_500_000_000
+
+
+def test_results_are_one_line_where_they_are_not_asked_for_more(tmp_path: Path) -> None:
+    found = sora.search("small", memory="1 GB", seconds=None)
+    assert repr(found).startswith("<Search: 'found within 1.00 GB' on iPhone 15 Pro takes ")
+    assert len(repr(found)) < 120
+
+
 def test_a_run_is_saved_loaded_and_reported(run: sora.Run, tmp_path: Path) -> None:
     saved = run.save(tmp_path / "run.json")
     assert read_trace(saved) == run.trace
     again = sora.load_trace(saved)
     assert again == run
     assert "small model" in run.report(tmp_path / "one.html").read_text()
+    assert "small model" in sora.report(run, tmp_path / "own.html").read_text()
     assert "2 runs compared" in sora.report([run, again], tmp_path / "two.html").read_text()
 
 

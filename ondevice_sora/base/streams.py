@@ -25,6 +25,7 @@ PLAIN = {
     "\N{HORIZONTAL ELLIPSIS}": "...",
     "\N{MICRO SIGN}": "u",
     "\N{PLUS-MINUS SIGN}": "+-",
+    "\N{BLACK CIRCLE}": "o",
 }
 """For our own characters, where an encoding lacks them. Anything else comes as its number."""
 ERRORS = "ondevice_sora_plain"

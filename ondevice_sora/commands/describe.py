@@ -11,6 +11,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.commands.common import (
     EXIT_FITS,
     json_text,
@@ -122,8 +123,10 @@ def _request(options: argparse.Namespace) -> Request:
     )
 
     model = ConfiguredModel(options.config, options.attention, options.embeddings, options.decoder_tile)
-    branches = options.branches
+    path, branches = config_path(options.config, Path()), options.branches
+    if path is not None and options.video is None:
+        what = "it has no shape of its own"
+        raise UserError(what, str(path), "Give one with --video, such as 1024x1024, or 832x480x81 for a video.")
     if branches is None:
-        shipped = config_path(options.config, Path()) is None
-        branches = shipped_config(options.config).branches if shipped else 2
+        branches = shipped_config(options.config).branches if path is None else 2
     return request_of(model, Path(), options.video, branches, options.text_tokens, options.guidance)

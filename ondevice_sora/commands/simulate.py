@@ -61,8 +61,8 @@ examples:
                                   which phones it fits
   simulate app-256-all --device all --loading both
                                   the same through Core ML, and with Core AI
-  simulate ours-256 --video 256x256x34
-                                  a plan, for a video of half the length
+  simulate steps-192 --video 192x192x120 --device all --csv
+                                  five seconds of video on every phone, as a table
   simulate --model wan2.1-1.3b --video 480x320x49
                                   a model of the hub, before anything is decided
   simulate --repeat 3             after installing, at the next launch, once more
@@ -77,7 +77,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         metavar="CONFIG",
-        help="instead of a plan: a shipped config (docs/models.md), its components whole in float16",
+        help="instead of a plan: a shipped config (docs/models.md), a pipeline's folder or one config.json, its "
+        "components whole in float16",
     )
     parser.add_argument(
         "--video",
@@ -110,6 +111,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="JSON",
         help="write a Chrome/Perfetto trace (default PLAN.perfetto.json)",
     )
+    parser.add_argument(
+        "--csv",
+        nargs="?",
+        const="",
+        metavar="CSV",
+        help="with several devices: write the table, a row a device and limit (default PLAN.csv)",
+    )
     add_force(parser)
 
 
@@ -121,6 +129,7 @@ def run(options: argparse.Namespace) -> int:
     conditions_of(options)
     if names_several(devices):
         return _which_phones(options, names, devices)
+    refuse_without_effect(options, ("csv",), "with one device", "Name several, or write --json.")
     (options.device,) = devices
     outputs = _outputs(options, names)
     loaded = [(name, plan) for name in names for plan in _loaded(name, options)]
@@ -139,8 +148,13 @@ def _which_phones(options: argparse.Namespace, names: list[str], devices: list[s
     """One plan on several devices. Raises UserError."""
     if len(names) > 1:
         raise UserError("several plans and several devices are named", mend="Name one plan, or one device.")
-    unused = ("memory_limit", "entitlement", "repeat", "report", "trace", "perfetto")
-    refuse_without_effect(options, unused, "with several devices", "Leave it out, or name one device.")
+    unused = ("memory_limit", "repeat", "report", "trace", "perfetto")
+    refuse_without_effect(options, unused, "with several devices", "Name one device, or take --csv or --json.")
+    mend = "Leave it out: each device is told without it and with it."
+    refuse_without_effect(options, ("entitlement",), "with several devices", mend)
+    table = None
+    if options.csv is not None:
+        table = output_path(options.csv, f"{stem_of(options.model or names[0])}.csv", options.force, names)
     from ondevice_sora.simulator.core_ai import assumptions
     from ondevice_sora.simulator.ladder import ladder, simulated
     from ondevice_sora.simulator.prepare import model_of
@@ -154,7 +168,15 @@ def _which_phones(options: argparse.Namespace, names: list[str], devices: list[s
             [*filter(None, [unpriced_in(model_of(loaded).model)]), *assumptions(loaded.plan)],
         )
 
-    return show_ladders([tried(loaded) for loaded in _loaded(names[0], options)], as_json=options.json)
+    found = [tried(loaded) for loaded in _loaded(names[0], options)]
+    if table is not None:
+        from ondevice_sora.records.ladder import ladder_rows
+        from ondevice_sora.simulator.sweep.sweep import write_table
+
+        write_table(ladder_rows(found), table)
+    status = show_ladders(found, as_json=options.json)
+    wrote(*filter(None, [table]))
+    return status
 
 
 def _outputs(options: argparse.Namespace, names: list[str]) -> dict[str, Path]:
@@ -218,7 +240,7 @@ def _names(name: str, options: argparse.Namespace) -> Names | None:
     """What a search for a better plan is told; none for what a plan file does not say as it is simulated."""
     from ondevice_sora.simulator.changes.advice import Names
 
-    if options.model is not None or options.loading is not None or options.video is not None or options.entitlement:
+    if options.model or options.video or options.loading is not None or options.entitlement:
         return None
     return Names(name, options.device)
 

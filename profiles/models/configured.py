@@ -203,7 +203,8 @@ def request_of(
     elif video is None:
         video = shipped_config(model.config).video
     if video is None:
-        raise UserError("the shape is not known", mend="Add `video: {width: 512, height: 512, frames: 1}`.")
+        what = f"{model.config} has no shape of its own"
+        raise UserError(what, mend="Add `video: {width: 512, height: 512, frames: 1}`.", field="$.video")
     return Request(model, video, branches, text_tokens, guidance)
 
 

@@ -79,7 +79,7 @@ COLUMNS = (
     Column("To", lambda row: row.get("high_s"), _known("high_s", format_seconds)),
     Column("Peak", lambda row: row.get("peak_bytes"), _known("peak_bytes", format_bytes)),
     Column("Limit", lambda row: row.get("limit_bytes"), _known("limit_bytes", format_bytes)),
-    Column("Doubt", lambda row: row.get("kill_share"), _known("kill_share", format_probability)),
+    Column("Risk", lambda row: row.get("kill_share"), _known("kill_share", format_probability)),
 )
 
 
@@ -114,6 +114,7 @@ def render_sweep(rows: Sequence[Row], name: str, made: Provenance | None = None)
         drawn=[key for key, figure in figures.items() if figure is not None],
         series=shown,
         num_left_out=len(series) - len(shown),
+        num_without_place=sum(across.place(row) is None for row in rows),
         has_limit=figures["peak"] is not None and figures["peak"]["limit"] is not None,
         columns=[column.heading for column in columns],
         rows=[([(column.words(row), column.value(row)) for column in columns], row.get("reason")) for row in rows],

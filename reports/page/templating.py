@@ -39,6 +39,8 @@ _ENDS = re.compile(
     r"|(?<=\w/)(?=\w\w)|(?<=://)(?=\w)"
 )
 """Where a long identifier may be broken: after a part of it, but not before its number."""
+_OPTION = re.compile(r"(?<!\S)--[a-z][a-z-]*")
+"""Of a command, such as --memory-limit: a line may not end at its hyphens."""
 _MAY_END = "\N{ZERO WIDTH SPACE}"
 _LONG = re.compile(rf"[^\s{_MAY_END}-]{{16}}(?=[^\s{_MAY_END}-])")
 """What has no parts, such as a digest, and is too long for a narrow column."""
@@ -99,7 +101,8 @@ def breakable(text: str) -> Markup:
     Columns are then as wide as the longest part, and no part is broken.
     """
     marked = _LONG.sub(rf"\g<0>{_MAY_END}", _ENDS.sub(_MAY_END, unbroken(str(text))))
-    return escape(marked).replace(_MAY_END, Markup("<wbr>"))
+    safe = str(escape(marked)).replace(_MAY_END, "<wbr>")
+    return Markup(_OPTION.sub(r'<span class="option">\g<0></span>', safe))
 
 
 def known(value: float | None, write: str) -> str:

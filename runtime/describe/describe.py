@@ -25,6 +25,7 @@ from ondevice_sora.runtime.describe.inputs import (
     is_video,
     latents_of,
     takes_pictures,
+    usual_latents,
 )
 from ondevice_sora.runtime.describe.pipeline import made, pipeline_config
 from ondevice_sora.runtime.describe.trace import Trace, traced
@@ -47,14 +48,17 @@ def described(pipeline: PipelineConfig, request: Request) -> Model:
     video, decoder = request.video, networks.get(DECODER)
     config = _config(decoder) if decoder is not None else {}
     channels = _config(networks[DENOISER]).get("in_channels", 4) if DENOISER in networks else 4
-    is_unet = DENOISER in networks and type(networks[DENOISER]).__name__.startswith("UNet")
-    latents = latents_of(decoder, config, video.width, video.height, video.frames, channels, is_unet)
+    usual = usual_latents(networks.get(DENOISER))
+    latents = latents_of(decoder, config, video.width, video.height, video.frames, channels, usual)
     components = []
     for name, model in networks.items():
         check()
         with torch.device("meta"):
             components.append(_component(name, model, pipeline, request, latents))
     how = f"; {request.video}, {' '.join(request.options[2:])}"
+    if DENOISER in networks and decoder is None:
+        frames = "a frame" if usual.time == 1 else f"{usual.time} frames"
+        how += f"; without a decoder, a latent is taken for {usual.space}x{usual.space} pixels of {frames}"
     return Model(pipeline.name, pipeline.source + how, tuple(components), pipeline.is_rectified_flow)
 
 
@@ -70,6 +74,9 @@ def _component(name: str, model: nn.Module, pipeline: PipelineConfig, request: R
     else:
         tokens = network.tokens or request.text_tokens or pipeline.text_tokens
         trace = _first_that_fits(network, [_forward(model, given) for given in encoder_inputs(model, batch, tokens)])
+    if not trace.operators:
+        what = f"{network.class_name} computes nothing by itself"
+        raise UserError(what, mend="Give the config of the network that it is put into, such as a UNetMotionModel's.")
     found = counted(
         trace, layers_of(model), asked.attention,
         unread=_unread(model, trace) if name != DECODER else None, given_rows=asked.embeddings == "rows",

@@ -10,7 +10,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -164,16 +164,47 @@ def encoder_inputs(network: nn.Module, batch: int, tokens: int) -> Iterator[dict
     yield {**given, "attention_mask": torch.empty(batch, 1, tokens, tokens)}
 
 
-def latents_of(
-    decoder: nn.Module | None, config: Any, width: int, height: int, frames: int, channels: int, is_unet: bool = False
-) -> Latents:
-    """The latents of a picture or video. Without a decoder: an eighth of the sides, and a quarter of the frames.
+class LatentSize(NamedTuple):
+    """Pixels of a side and frames that are one latent, and a latent's channels, where the denoiser takes more."""
 
-    A decoder that is told how many of its pictures are one video has a latent for each, and so have UNets.
+    space: int = 8
+    time: int = 4
+    channels: int | None = None
+
+
+USUAL = LatentSize()
+LATENT_SIZES = {
+    "SanaTransformer2DModel": LatentSize(32, 1),
+    "LTXVideoTransformer3DModel": LatentSize(32, 8),
+    "MochiTransformer3DModel": LatentSize(8, 6),
+    "FluxTransformer2DModel": LatentSize(8, 1, 16),
+    "ChromaTransformer2DModel": LatentSize(8, 1, 16),
+    "QwenImageTransformer2DModel": LatentSize(8, 1, 16),
+    "Flux2Transformer2DModel": LatentSize(8, 1, 32),
+}
+"""Of the decoders that these are published with. Those with channels are given 2x2 latents as one."""
+
+
+def usual_latents(denoiser: nn.Module | None) -> LatentSize:
+    """What a latent is where no decoder says it: that of the class's published decoder, else 8x8 pixels of 4 frames.
+
+    UNets have a latent for each frame.
+    """
+    name = type(denoiser).__name__
+    return LATENT_SIZES.get(name, LatentSize(time=1 if name.startswith("UNet") else 4))
+
+
+def latents_of(
+    decoder: nn.Module | None, config: Any, width: int, height: int, frames: int, channels: int,
+    usual: LatentSize = USUAL,
+) -> Latents:  # fmt: skip
+    """The latents of a picture or video, `usual` ones without a decoder.
+
+    A decoder that is told how many of its pictures are one video has a latent for each.
 
     Raises UserError for a shape that is no whole number of latents.
     """
-    space, time = 8, 1 if is_unet else 4
+    space, time, channels = usual.space, usual.time, usual.channels or channels
     if decoder is not None:
         space = _factor(decoder, config, ("scale_factor_spatial", "spatial_compression_ratio"))
         time = 1

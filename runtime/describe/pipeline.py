@@ -42,9 +42,9 @@ def pipeline_config(config: str, folder: Path) -> PipelineConfig:
         return _from_index(path)
     if (path / "config.json").is_file():
         return _alone(path / "config.json")
-    raise UserError(
-        f"there is neither a {INDEX} nor a config.json in it", str(path), "Give a folder of a pipeline or of a model."
-    )
+    below = sorted(str(file.parent) for file in path.glob("*/config.json"))
+    mend = f"Give one of its networks: {', '.join(below)}." if below else "Give a folder of a pipeline or of a model."
+    raise UserError(f"there is neither a {INDEX} nor a config.json in it", str(path), mend)
 
 
 def _from_index(path: Path) -> PipelineConfig:
@@ -108,7 +108,9 @@ def _class_of(network: NetworkConfig) -> Any:
         library = LIBRARIES[network.library]
         known = [name for name in dir(library) if name[0].isupper() and name.endswith(("Model", "DModel", "KL"))]
         what = f"{network.library} {library.__version__} has no model of the class '{network.class_name}'"
-        raise UserError(what, mend=nearest(network.class_name, known).partition(" Known")[0])
+        close, *others = nearest(network.class_name, known).split(" Known: ")
+        mend = close if others else "Give the config of a network, as its library wrote it, or update the library."
+        raise UserError(what, mend=mend)
     return kind
 
 

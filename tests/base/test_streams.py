@@ -51,6 +51,10 @@ def test_characters_that_the_encoding_lacks_come_as_plain_ones(encoding: str, pl
     assert encoded(SHOWN, encoding) == plain.encode(encoding)
 
 
+def test_the_dots_of_steps_stay_one_character_each() -> None:
+    assert encoded("\N{BLACK CIRCLE}\N{BLACK CIRCLE}\N{MIDDLE DOT}", "ascii") == b"oo-"
+
+
 def test_json_stays_json_in_any_encoding() -> None:
     text = "Zürich 日本 🎬 \x9b"
     assert json.loads(encoded(json.dumps(text, ensure_ascii=False), "ascii").decode()) == text

@@ -41,6 +41,7 @@ def test_a_model_at_its_own_shape_needs_no_video(capsys):
 @pytest.mark.parametrize(("arguments", "message"), [
     ("--model wan3", "'wan3' is no shipped config"),
     ("--model sd1.5 --plan sd1.5-512", "--model has no effect with --plan"),
+    ("--model .", ".: it has no shape of its own\nGive one with --video"),
     ("--model sd1.5 --video 64", "'64' is no shape"),
 ])  # fmt: skip
 def test_what_simulate_cannot_do_with_a_model(arguments, message, capsys):
@@ -51,6 +52,7 @@ def test_what_simulate_cannot_do_with_a_model(arguments, message, capsys):
 @pytest.mark.parametrize(("arguments", "message"), [
     ("describe nothing-of-the-sort", "is no shipped config, and there is no such file or folder"),
     ("describe sd1.5 --video 512x", "is no shape"),
+    ("describe .", ".: it has no shape of its own\nGive one with --video, such as 1024x1024"),
     ("describe sd1.5 --attention half", "is neither fused, scores nor a number of queries"),
     ("describe sd1.5 --decoder-tile 3", "is not a whole number from 64 to 2048"),
     ("describe sd1.5 -o nowhere/model.yaml", "there is no folder nowhere"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 
 import pytest
@@ -82,6 +83,7 @@ def test_a_plan_that_fits_nowhere_ends_with_status_3(capsys):
             ["simulate", "--loading", "both", "--trace", "t.json"],
             "--trace writes one run, and --loading both makes two",
         ),
+        (["simulate", "--csv"], "--csv has no effect with one device"),
         (["simulate", "--device", "iphone12,iphone99"], "unknown device 'iphone99'"),
         (["simulate", "--device", ","], "0 devices are named"),
         (["plan", "search", "--device", "all", "-o", "x.yaml"], "--output has no effect with several devices"),
@@ -91,6 +93,20 @@ def test_a_plan_that_fits_nowhere_ends_with_status_3(capsys):
 )
 def test_what_several_devices_cannot_have(capsys, arguments, said):
     assert said in told(capsys, *arguments, status=2).err
+
+
+def test_the_table_of_phones_is_written_for_other_programs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["small", "--video", "64x64x34", "--device", "iphone12,iphone15pro"]
+    said = told(capsys, "simulate", *arguments, "--csv").err
+    assert said == "Wrote small.csv\n"
+    rows = list(csv.DictReader((tmp_path / "small.csv").read_text().splitlines()))
+    assert [(row["key"], row["entitlement"]) for row in rows] == [
+        ("iphone12", "False"), ("iphone15pro", "False"), ("iphone12", "True"), ("iphone15pro", "True"),
+    ]  # fmt: skip
+    rungs = json.loads(told(capsys, "simulate", *arguments, "--json").out)["rungs"]
+    assert [float(row["total_s"]) for row in rows] == [rung["total_s"] for rung in rungs]
+    assert all(row["fits"] == "True" and row["plan"].endswith("; 64x64x34") for row in rows)
 
 
 def test_packages_on_several_devices(tmp_path, monkeypatch, capsys):

@@ -24,6 +24,15 @@ def test_differences_are_from_the_first_trace(trace: Trace, measured: Trace) -> 
     ]
 
 
+def test_what_is_many_times_as_much_is_told_in_times(trace: Trace) -> None:
+    assert trace.result is not None
+    slow = replace(trace, result=replace(trace.result, total_s=2700.0))
+    assert rows_of([trace, slow])["Time", "total"].cells[1].difference == "+44 min 33 s (100 times)"
+    assert (
+        rows_of([slow, trace])["Time", "total"].cells[1].difference == "\N{MINUS SIGN}44 min 33 s (\N{MINUS SIGN}99 %)"
+    )
+
+
 def test_a_risk_is_told_as_the_summary_tells_it(trace: Trace) -> None:
     assert trace.result is not None
     runs = [replace(trace, result=replace(trace.result, kill_share=share)) for share in (0.0, 0.0007, 0.05)]

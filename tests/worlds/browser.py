@@ -39,6 +39,15 @@ return [...document.querySelectorAll('.plot')].flatMap(plot => {
 });
 """
 
+OUT_OF_SIGHT = """
+return [...document.querySelectorAll('.plot')].flatMap(plot => {
+  const whole = plot.getBoundingClientRect();
+  const isOut = box => box.width && (box.bottom > whole.bottom + 1 || box.top < whole.top - 1
+    || box.right > whole.right + 1 || box.left < whole.left - 1);
+  const texts = plot.querySelectorAll('.xtick text, .x2tick text, .ytick text, .y2tick text, .annotation-text');
+  return [...texts].filter(text => isOut(text.getBoundingClientRect())).map(text => text.textContent);
+});
+"""
 BROKEN_WORDS = """
 const found = [], range = document.createRange();
 const texts = document.createTreeWalker(document.querySelector('main'), NodeFilter.SHOW_TEXT);

@@ -63,12 +63,14 @@ function drawAll(kinds) { for (const div of plots()) if (!kinds || kinds.include
 /* Draws one figure, unless it is out of sight. `div.zoomed`, if there is one, is told the range that a reader drags. */
 function draw(div) {
   if (!div.clientWidth && !printing) return;
-  const {data, layout} = FIGURES[div.dataset.figure](div);
-  const isFirst = !div.on;
+  const {data, layout} = FIGURES[div.dataset.figure](div), size = `${layout.width}x${layout.height}`;
+  const isFirst = !div.size, isNew = div.size !== size;
+  div.size = size;
   div.drawing = true;
-  Plotly.react(div, data, layout, CONFIG).then(() => { div.drawing = false; div.classList.add("drawn"); performance.mark("drawn"); });
+  /* Of another size it begins anew: Plotly.react leaves the numbers of an axis where they were. */
+  (isNew ? Plotly.newPlot : Plotly.react)(div, data, layout, CONFIG).then(() => { div.drawing = false; div.classList.add("drawn"); performance.mark("drawn"); });
   if (isFirst) div.after(savingButtons(div));
-  if (!isFirst || !div.zoomed) return;
+  if (!isNew || !div.zoomed) return;
   div.on("plotly_doubleclick", () => div.zoomed(null));
   div.on("plotly_relayout", change => {
     if (!div.drawing) div.zoomed(change["xaxis.range"] || ("xaxis.range[0]" in change ? [change["xaxis.range[0]"], change["xaxis.range[1]"]] : null));

@@ -91,6 +91,9 @@ function blockNumbers(trace) {
   }
   return trace.numbers;
 }
+function isOnlyBlock(trace, component) {
+  return [...blockNumbers(trace).keys()].filter(key => key.startsWith(component + "/")).length === 1;
+}
 function numPasses(trace) {
   if (!trace.numPasses) {
     const steps = new Map();
@@ -104,8 +107,9 @@ function numPasses(trace) {
 }
 function groupLabel(trace, g, pixels) {
   const block = trace.spans.block[g.first], number = blockNumbers(trace).get(g.component + "/" + block);
-  const choices = g.action === EVICT ? [] : g.count === 1 ? [trace.spans.blocks[block], number ? String(number) : ""]
-    : numPasses(trace).get(g.component) === 1 ? [DATA.components[g.component]] : g.step === g.lastStep ? [`step ${g.step}`, String(g.step)] : [];
+  const passes = numPasses(trace).get(g.component), isBlock = g.count === 1 && !(passes > 1 && isOnlyBlock(trace, g.component));
+  const choices = g.action === EVICT ? [] : isBlock ? [trace.spans.blocks[block], number ? String(number) : ""]
+    : passes === 1 ? [DATA.components[g.component]] : g.step === g.lastStep ? [`step ${g.step}`, String(g.step)] : [];
   return plain(choices.find(text => textWidth(text, 11) + 6 <= pixels) || "");
 }
 

@@ -177,6 +177,13 @@ def test_folded_blocks_unfold(page: Page, trace: Trace) -> None:
     assert members.is_displayed()
 
 
+def test_the_runs_of_an_only_block_are_called_by_their_steps(page: Page, trace: Trace) -> None:
+    page.open([replace(trace, spans=[span for span in trace.spans if span.block != "b"])])
+    labels = page.js(LABELS, page.plots("lanes")[0])
+    assert {"step 1", "step 2", "encode", "decode"} <= set(labels)
+    assert "a" not in labels
+
+
 def test_zooming_reveals_the_blocks_of_a_long_run(page: Page, long: Trace) -> None:
     page.open([long])
     (lanes,), (memory,) = page.plots("lanes"), page.plots("memory")

@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 from worlds.answers import search_report as a_search_report
 from worlds.answers import swept
-from worlds.browser import BROKEN_WORDS, COLLISIONS, NARROW, UNFOLDED, WIDE, Page
+from worlds.browser import BROKEN_WORDS, COLLISIONS, NARROW, OUT_OF_SIGHT, UNFOLDED, WIDE, Page
 from worlds.films import write_film
 from worlds.fullsize import full_size
 
@@ -110,6 +110,7 @@ def test_a_page_of_every_kind_is_in_order_however_it_is_looked_at(page: Page, ki
         assert page.js("return document.documentElement.scrollWidth") <= width, told
         assert page.js(CUT_OFF) == [], told
         assert page.js(COLLISIONS) == [], told
+        assert page.js(OUT_OF_SIGHT) == [], told
         assert page.problems() == [], told
     assert page.violations() == []
     page.js(UNFOLDED)

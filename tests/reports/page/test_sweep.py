@@ -52,6 +52,13 @@ def test_lines_are_told_apart_by_colour_and_dash() -> None:
     assert "2 more lines would not be told apart" in words(render_sweep(rows, "toy"))
 
 
+def test_a_combination_without_a_place_on_the_axis_is_not_left_out_without_a_word() -> None:
+    first, *others = swept()
+    said = words(render_sweep([{**first, "budget_bytes": None}, *others], "toy"))
+    assert "1 combination without a budget: in the table only." in said
+    assert "without a budget" not in words(render_sweep(swept(), "toy"))
+
+
 def test_every_row_stands_in_the_table_and_every_column_in_the_csv() -> None:
     page = render_sweep(swept(), "toy")
     said = words(page)

@@ -98,6 +98,10 @@ def test_an_identifier_may_be_broken_after_its_parts_only(text: str, lines: list
     assert str(breakable(text)).replace("\N{NO-BREAK SPACE}", " ").split("<wbr>") == lines
 
 
+def test_a_line_may_not_end_within_an_option_of_a_command() -> None:
+    assert breakable("simulate --memory-limit 2GB") == 'simulate <span class="option">--memory-limit</span> 2GB'
+
+
 def test_what_may_be_broken_is_text_and_no_markup() -> None:
     assert breakable("<b>in_out &") == "&lt;b&gt;in_<wbr>out &amp;"
 

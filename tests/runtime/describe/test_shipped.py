@@ -23,6 +23,7 @@ from ondevice_sora.profiles.models.configured import (
     DESCRIPTIONS,
     ConfiguredModel,
     InChunks,
+    NetworkConfig,
     Request,
     Shape,
     config_names,
@@ -30,8 +31,8 @@ from ondevice_sora.profiles.models.configured import (
 )
 from ondevice_sora.profiles.models.model import Component, Model
 from ondevice_sora.profiles.networks import flops
-from ondevice_sora.runtime.describe.describe import DECODER, DENOISER, describe, write_model
-from ondevice_sora.runtime.describe.inputs import denoiser_inputs, encoder_inputs, is_video, latents_of
+from ondevice_sora.runtime.describe.describe import DECODER, DENOISER, _config, describe, write_model
+from ondevice_sora.runtime.describe.inputs import denoiser_inputs, encoder_inputs, is_video, latents_of, usual_latents
 from ondevice_sora.runtime.describe.pipeline import made, pipeline_config
 from ondevice_sora.studies.descriptions import shipped_requests
 
@@ -297,7 +298,7 @@ def tokens(*size: int) -> torch.Tensor:
                 "text_embed_dim": 32,
                 "time_embed_dim": 16,
             },
-            9,
+            13,
             lambda: {
                 "hidden_states": ones(1, 12, 3, 16, 16),
                 "encoder_hidden_states": ones(1, 16, 32),
@@ -389,6 +390,7 @@ def test_networks_with_inputs_of_their_own_are_those_of_torchs_counter(
     ({"_class_name": "os.system"}, TINY, "'os.system' is no class"),
     ({"_class_name": "DDIMScheduler"}, TINY, "no model of the class 'DDIMScheduler'"),
     ({"num_layers": 2}, TINY, "neither `_class_name`"),
+    ({"_class_name": "MotionAdapter"}, Shape(64, 64, 5), "MotionAdapter computes nothing by itself"),
     ({**TINY_WAN, "num_layers": "two"}, TINY, "cannot be made from its config"),
     ({**TINY_WAN, "in_channels": 16, "attention_head_dim": 7}, TINY, "cannot be"),
     (TINY_VAE, Shape(64, 60, 5), "60 pixels are no multiple of 8"),
@@ -401,6 +403,38 @@ def test_what_cannot_be_described_is_refused(
     path.write_text(json.dumps(config))
     with pytest.raises(UserError, match=message):
         describe(asked(path, shape))
+
+
+@pytest.mark.parametrize(("name", "config", "tokens"), [
+    ("SanaTransformer2DModel", {"num_layers": 1, "attention_head_dim": 8, "num_attention_heads": 2}, 2 * 4),
+    ("QwenImageTransformer2DModel",
+     {"num_layers": 1, "attention_head_dim": 16, "num_attention_heads": 2, "axes_dims_rope": [4, 4, 8]}, 4 * 8),
+    ("PixArtTransformer2DModel",
+     {"num_layers": 1, "attention_head_dim": 8, "num_attention_heads": 2, "caption_channels": 64}, 4 * 8),
+])  # fmt: skip
+def test_a_denoiser_alone_gets_the_latents_of_the_decoder_it_is_published_with(
+    name: str, config: dict[str, Any], tokens: int
+) -> None:
+    """64x128 pixels: 2x4 latents of 32x32 pixels, or 8x16 of 8x8, of which 2x2 are one token."""
+    network = made(NetworkConfig(library="diffusers", class_name=name, config=config))
+    usual = usual_latents(network)
+    latents = latents_of(None, {}, 128, 64, 1, _config(network).get("in_channels", 4), usual)
+    given = next(iter(denoiser_inputs(network, _config(network), latents, 1, 8)))["hidden_states"]
+    patch = _config(network).get("patch_size", 1) if given.ndim == 4 else 1
+    places = given.shape[1] if given.ndim == 3 else given.shape[2] * given.shape[3] // patch**2
+    assert places == tokens
+
+
+def test_what_is_taken_for_a_latent_is_said(pipeline: Path) -> None:
+    alone = describe(asked(pipeline / "transformer" / "config.json", branches=1))
+    assert "; without a decoder, a latent is taken for 8x8 pixels of 4 frames" in alone.source
+    assert "without a decoder" not in describe(asked(pipeline)).source
+
+
+def test_networks_in_a_folder_without_an_index_are_pointed_at(pipeline: Path) -> None:
+    (pipeline / "model_index.json").unlink()
+    with pytest.raises(UserError, match=r"Give one of its networks: .*/text_encoder, .*/transformer, .*/vae\."):
+        describe(asked(pipeline))
 
 
 def test_a_folder_without_configs_is_refused(tmp_path: Path) -> None:
