@@ -69,6 +69,8 @@ def without_merging(plan: Plan) -> Plan | None:
 
 def with_entitlement(plan: Plan, setting: Setting, wanted: bool) -> tuple[Plan, Setting] | None:
     """The plan with or without the entitlement, its budget scaled as the limit. None if that stays or is unknown."""
+    if setting.is_limit_given:
+        return None
     changed = replace(plan, memory=replace(plan.memory, entitlement=wanted))
     try:
         place = setting_of(
