@@ -26,6 +26,23 @@ def test_no_sentence_is_too_long(page):
     assert long == []
 
 
+ABBREVIATIONS = {
+    "CI-DL": "Concurrent Inference with Dynamic Loading",
+    "LPL": "Linear Proportional Leap",
+    "TDTM": "Temporal Dimension Token Merging",
+}
+"""Those of the paper, which nobody else knows."""
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda path: path.name)
+def test_an_abbreviation_of_the_paper_is_spelled_out_on_each_page(page):
+    """Wherever the text or what a command prints has it."""
+    text = " ".join(page.read_text(encoding="utf-8").split())
+    assert [
+        short for short, long in ABBREVIATIONS.items() if re.search(rf"\b{short}\b", text) and long not in text
+    ] == []
+
+
 def test_sentences_are_told_apart_from_code_and_tables():
     page = "# A title\n\nOne. Two `a. b` words:\n\n- three\n- four\n\n    code\n\n| a | b |\n\n```sh\ncode\n```\n"
     assert sentences(page) == ["One.", "Two code words:", "- three", "- four"]
