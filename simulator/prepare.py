@@ -43,6 +43,9 @@ HEADROOM = 0.92
 """A proposed budget stays this far within the limit."""
 
 
+GIVEN = "given with the command"
+
+
 @dataclass(frozen=True)
 class Setting:
     """Where a plan is simulated: the device's costs, the limit on memory, and whether heat is applied."""
@@ -54,6 +57,11 @@ class Setting:
     limit_spread: float = 0.0
     is_thermal: bool = False
     os_version: str | None = None
+
+    @property
+    def is_limit_given(self) -> bool:
+        """Whether somebody said what the limit is, whatever the device and the entitlement."""
+        return self.limit_source == GIVEN
 
 
 class Described(NamedTuple):
@@ -126,7 +134,7 @@ def setting_of(
 ) -> Setting:
     """The setting for a plan: its entitlement decides the device's limit unless a limit is given."""
     if memory_limit is not None:
-        return Setting(profile, device, memory_limit, "given with the command", 0.0, is_thermal, os_version)
+        return Setting(profile, device, memory_limit, GIVEN, 0.0, is_thermal, os_version)
     row = device.memory_limit(plan.memory.entitlement, os_version)
     limit = row.limit_bytes
     return Setting(profile, device, round(limit.value), limit.source, limit.spread, is_thermal, os_version)
@@ -181,6 +189,7 @@ def _configured_model_of(loaded: LoadedPlan, model: ConfiguredModel) -> Describe
 def _listed_model_of(loaded: LoadedPlan) -> Described:
     plan = loaded.plan
     assert isinstance(plan.model, str)
+    described = Described(*listed_model(plan.model, loaded.folder))  # a name that nobody knows is told first
     for key in ("video", "text_tokens", "encoder_tokens"):
         if getattr(plan, key) is not None:
             what = f"has no effect: {plan.model} lists its units for one shape"
@@ -189,7 +198,7 @@ def _listed_model_of(loaded: LoadedPlan) -> Described:
         if loaded.says(field) or (field.endswith("branches") and plan.sampler.branches != "batch"):
             what = f"has no effect: {plan.model} lists its units for the branches it has"
             raise UserError(what, mend="Remove it.", field=field)
-    return Described(*listed_model(plan.model, loaded.folder))
+    return described
 
 
 def merging_as_planned(model: Model, plan: Plan) -> Model:

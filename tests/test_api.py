@@ -136,8 +136,8 @@ def test_the_figure_shows_every_span_and_the_limit(run: sora.Run) -> None:
     bars = [trace for trace in figure.data if trace.type == "bar"]
     assert sum(len(bar.x) for bar in bars) == len(run.trace.spans)
     assert {name for bar in bars for name in bar.y} == {"Load", "GPU"}
-    (line,) = figure.layout.shapes
-    assert line.y0 == run.limit_bytes / 1e9
+    assert figure.layout.yaxis2.title.text == "footprint, MB"
+    assert [note.text for note in figure.layout.annotations] == ["limit 3.30 GB, far above"]
 
 
 def test_a_search_gives_a_plan_that_simulates_and_saves(tmp_path: Path) -> None:

@@ -38,12 +38,24 @@ def plan_of(options: argparse.Namespace, default: str | None = None) -> str:
         raise UserError(
             "no plan is named", mend="Give a plan file or a ready plan; `ondevice-sora plan list` has them."
         )
+    _refuse_devices([named])
     return str(named)
 
 
 def plans_of(options: argparse.Namespace) -> list[str]:
     """The plans that are named in either way; several of one option may be separated by commas."""
-    return list(_apart([*options.named_plan, *(options.plan or ())]))
+    named = list(_apart([*options.named_plan, *(options.plan or ())]))
+    _refuse_devices(named)
+    return named
+
+
+def _refuse_devices(plans: Iterable[str]) -> None:
+    """Raises UserError where a device stands in a plan's place."""
+    from ondevice_sora.profiles.devices import device_keys
+
+    for name in plans:
+        if name in device_keys() and not os.path.exists(name):
+            raise UserError(f"'{name}' is a device, not a plan", mend=f"Give it as --device {name}.")
 
 
 def add_device(parser: argparse.ArgumentParser, about: str = DEVICE_HELP, *, several: bool = False) -> None:
@@ -56,7 +68,14 @@ def add_device(parser: argparse.ArgumentParser, about: str = DEVICE_HELP, *, sev
 
 def devices_named(options: argparse.Namespace) -> list[str]:
     """The devices that are named, the default if none is."""
-    return list(dict.fromkeys(_apart(options.device or [DEFAULT_DEVICE])))
+    named = list(dict.fromkeys(_apart(options.device or [DEFAULT_DEVICE])))
+    if named != [DEFAULT_DEVICE]:
+        from ondevice_sora.plans.schema import ready_plans
+
+        for name in named:
+            if name in ready_plans() and not os.path.exists(name):
+                raise UserError(f"'{name}' is a plan, not a device", mend=f"Give it as --plan {name}.")
+    return named
 
 
 def _apart(names: Iterable[str]) -> Iterator[str]:

@@ -25,6 +25,11 @@ RENAMED = {
     "--increased-memory": ("--entitlement",),
 }
 """What an option was once called, or is called elsewhere, and the names here."""
+ELSEWHERE = {
+    "--budget": "A plan's own budget is its `memory.budget`; --memory-limit is what iOS allows.",
+    "-o": "What is written has options of its own: see the help.",
+}
+"""Options of other verbs, and what stands for them where they are not."""
 MAX_WIDTH = 100
 MANY = 8
 """Options from which on the usage does not list them: they follow beneath, and it would be half a page."""
@@ -74,6 +79,15 @@ class Parser(argparse.ArgumentParser):
         chosen = self.choices.get(getattr(options, "action", None) or "")
         return self if chosen is None else chosen._chosen(argparse.Namespace())
 
+    def _places(self) -> str:
+        """How plans and devices are named here, if they are."""
+        plans = next((action.nargs for action in self._actions if action.dest == "named_plan"), None)
+        if plans == "?":
+            return " One plan is taken here."
+        if plans == "*" and "--device" in self.option_names:
+            return " Plans stand before the options; several devices are joined by commas: --device iphone15,iphone16."
+        return " A plan is named with --plan." if "--plan" in self.option_names else ""
+
     def _refuse(self, left: list[str]) -> NoReturn:
         """Say what is the matter with the first word that is left over, and what it could have been."""
         name = next((each.partition("=")[0] for each in left if each.startswith("-")), None)
@@ -81,8 +95,9 @@ class Parser(argparse.ArgumentParser):
             words = " ".join(each for each in left if not each.startswith("-"))
             if any(action.dest == "prompt" for action in self._actions):
                 self.error(f'there is no place for "{words}". Put the prompt in quotes: "a red circle".')
-            plan = " A plan is named with --plan." if "--plan" in self.option_names else ""
-            self.error(f"there is no place for '{words}'.{plan}")
+            self.error(f"there is no place for '{words}'.{self._places()}")
+        if name in ELSEWHERE:
+            self.error(f"there is no option {name} here. {ELSEWHERE[name]}")
         here = [each for each in RENAMED.get(name, ()) if each in self.option_names]
         close = here or get_close_matches(name, self.option_names, n=1, cutoff=0.6)
         self.error(f"there is no option {name} here." + (f" Did you mean {' or '.join(close)}?" if close else ""))

@@ -210,8 +210,15 @@ def _pareto(report: SearchReport, rows: list[PlannedRow]) -> dict[str, Any]:
         _point(point.peak_bytes, point.total_s, f"budget {format_bytes(point.budget_bytes)}")
         for point in planning.memory_front
     ]
+    seen = {_place(row): number for number, row in reversed(list(enumerate(rows)))}
     plans = [
-        {"letter": letter(number), **_point(row.peak_bytes, row.total_s, row.name)} for number, row in enumerate(rows)
+        {
+            "letter": letter(number),
+            "color": run_color(number),
+            **_point(row.peak_bytes, row.total_s, row.name),
+        }
+        for number, row in enumerate(rows)
+        if seen[_place(row)] == number
     ]
     points = [*front, *near, *plans]
     is_long = max(point["y"] for point in points) >= LONG_S
@@ -242,10 +249,14 @@ def _named(rows: list[PlannedRow]) -> list[Named]:
     named = []
     for number, row in enumerate(rows):
         own = letter(number)
-        first = places.setdefault((row.total_s, row.peak_bytes), own)
+        first = places.setdefault(_place(row), own)
         told = _told(row) if first == own else f"where {first} is"
         named.append(Named(own, run_color(number), f"{row.name}: {told}"))
     return named
+
+
+def _place(row: PlannedRow) -> tuple[float, int]:
+    return row.total_s, row.peak_bytes
 
 
 def _told(row: PlannedRow) -> str:

@@ -267,7 +267,13 @@ def _conditions(trace: Trace) -> list[tuple[str, str]]:
         ("device", trace.device),
         ("limit", format_bytes(trace.limit_bytes) + (f" ({result.limit_source})" if result else "")),
     ]
-    return [*rows, *(_plan_conditions(result) if result is not None else []), *trace.conditions.items()]
+    facts = [(name, _in_words(name, value)) for name, value in trace.conditions.items()]
+    return [*rows, *(_plan_conditions(result) if result is not None else []), *facts]
+
+
+def _in_words(name: str, value: str) -> str:
+    """A fact of a trace; traces write bytes as bare numbers."""
+    return format_bytes(int(value)) if "bytes" in name.split() and value.isdecimal() else value
 
 
 def _plan_conditions(result: Result) -> list[tuple[str, str]]:

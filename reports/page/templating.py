@@ -33,17 +33,15 @@ from ondevice_sora.base.units import (
 from ondevice_sora.reports.rows import UNKNOWN
 
 _QUANTITY = re.compile(r"(?<=\d) (?=(?:h|min|s|ms|\u00b5s|GB|MB|kB|B|%)(?!\w))|(?<=\d h) (?=\d)|(?<=\d min) (?=\d)")
-_ENDS = re.compile(
-    r"(?<=\w_)(?=[^\W\d_])"  # mid_|res_0
-    r"|(?<=\w\w\.)(?=[^\W\d]{2})|(?<=\w\.\.)(?=\w)"  # loads.|read, res_0..|res_3
-    r"|(?<=\w/)(?=\w\w)|(?<=://)(?=\w)"
-)
-"""Where a long identifier may be broken: after a part of it, but not before its number."""
-_OPTION = re.compile(r"(?<!\S)--[a-z][a-z-]*")
-"""Of a command, such as --memory-limit: a line may not end at its hyphens."""
+_PARTS = re.compile(r"(?<=\w\w\.)(?=[^\W\d]{2})|(?<=\w\.\.)(?=\w)|(?<=\w/)(?=\w\w)|(?<=://)(?=\w)")
+"""Between the parts of an identifier: loads.|read, res_0..|res_3, docs/|plan."""
 _MAY_END = "\N{ZERO WIDTH SPACE}"
-_LONG = re.compile(rf"[^\s{_MAY_END}-]{{16}}(?=[^\s{_MAY_END}-])")
-"""What has no parts, such as a digest, and is too long for a narrow column."""
+_WIDE = re.compile(rf"[^\s{_MAY_END}-]{{17,}}")
+"""A part that is too long for a narrow column: broken after its words, or, having none, such as a digest, anywhere."""
+_WORDS = re.compile(r"(?<=\w_)(?=[^\W\d_])")
+_LETTERS = re.compile(rf"[^{_MAY_END}]{{16}}(?=[^{_MAY_END}])")
+_OPTION = re.compile(r"(?<!\S)--?[a-z][a-z-]*")
+"""Of a command, such as --memory-limit: a line may not end at its hyphens."""
 LEVEL = 9
 """zlib's: a tenth of a second more than its fastest levels, and 1 % less."""
 NO_BREAK = "\N{NO-BREAK SPACE}"
@@ -100,9 +98,13 @@ def breakable(text: str) -> Markup:
 
     Columns are then as wide as the longest part, and no part is broken.
     """
-    marked = _LONG.sub(rf"\g<0>{_MAY_END}", _ENDS.sub(_MAY_END, unbroken(str(text))))
+    marked = _WIDE.sub(lambda part: _narrowed(part[0]), _PARTS.sub(_MAY_END, unbroken(str(text))))
     safe = str(escape(marked)).replace(_MAY_END, "<wbr>")
     return Markup(_OPTION.sub(r'<span class="option">\g<0></span>', safe))
+
+
+def _narrowed(part: str) -> str:
+    return _LETTERS.sub(rf"\g<0>{_MAY_END}", _WORDS.sub(_MAY_END, part))
 
 
 def known(value: float | None, write: str) -> str:

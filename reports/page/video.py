@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ondevice_sora.base.units import format_percent, format_seconds
+from ondevice_sora.base.units import TimeUnit, format_percent, format_seconds, time_unit
 from ondevice_sora.records.provenance import Provenance
 from ondevice_sora.reports.page.downloads import data_link
 from ondevice_sora.reports.page.provenance import source_of
@@ -15,7 +15,7 @@ STAGES = {"text_encoder_s": "text encoder", "denoiser_s": "denoiser", "decoder_s
 
 
 class Step(NamedTuple):
-    """A step of sampling; `what` is what happened besides an evaluation."""
+    """A step of sampling, its time in the unit of its column; `what` is what happened besides an evaluation."""
 
     number: int
     timestep: str
@@ -27,7 +27,8 @@ class Step(NamedTuple):
 def render_video(video: bytes, suffix: str, record: dict[str, Any], provenance: Provenance) -> str:
     """The whole page as text. `video` is a file's bytes, of a kind in MEDIA_TYPES; `record` the sidecar."""
     shape = record["video"]
-    steps = [_step(number, step) for number, step in enumerate(record["steps"])]
+    unit = time_unit(max(step["seconds"] for step in record["steps"]))
+    steps = [_step(number, step, unit) for number, step in enumerate(record["steps"])]
     return page(
         "video.html",
         title=record["prompt"],
@@ -42,12 +43,13 @@ def render_video(video: bytes, suffix: str, record: dict[str, Any], provenance: 
         stages=[(name, format_seconds(record[key])) for key, name in STAGES.items()],
         machine=", ".join(f"{key} {value}" for key, value in record["machine"].items()),
         steps=steps,
+        took=f"Took, {unit.name}",
         has_more=any(step.what for step in steps),
         source=source_of(provenance),
     )
 
 
-def _step(number: int, step: dict[str, Any]) -> Step:
+def _step(number: int, step: dict[str, Any], unit: TimeUnit) -> Step:
     what = []
     if step["merged"]:
         what.append("tokens merged")
@@ -58,7 +60,7 @@ def _step(number: int, step: dict[str, Any]) -> Step:
     return Step(
         number,
         f"{step['timestep']:.0f}",
-        format_seconds(step["seconds"]),
+        unit.write(step["seconds"]),
         "" if cosine is None else f"{cosine:.4f}",
         "; ".join(what),
     )

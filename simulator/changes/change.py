@@ -9,7 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.plans.schema import ComponentPlan, Lpl, Plan, Tdtm
+from ondevice_sora.plans.schema import ComponentPlan, Lpl, Plan, Tdtm, check_plan
 from ondevice_sora.profiles.figures import ByteCount
 from ondevice_sora.simulator.prepare import HEADROOM, Prepared, Setting, setting_of
 
@@ -28,9 +28,10 @@ class Change:
 
 
 def tried(prepared: Prepared, changes: Iterable[Change]) -> Iterator[tuple[Change, Prepared]]:
-    """Each change made ready. One whose plan is refused is left out."""
+    """Each change made ready. One whose plan is refused, or that no file could say, is left out."""
     for change in changes:
         try:
+            check_plan(change.plan)
             yield change, prepared.changed(change.plan, change.setting)
         except UserError:
             continue
@@ -68,6 +69,8 @@ def without_merging(plan: Plan) -> Plan | None:
 
 def with_entitlement(plan: Plan, setting: Setting, wanted: bool) -> tuple[Plan, Setting] | None:
     """The plan with or without the entitlement, its budget scaled as the limit. None if that stays or is unknown."""
+    if setting.is_limit_given:
+        return None
     changed = replace(plan, memory=replace(plan.memory, entitlement=wanted))
     try:
         place = setting_of(

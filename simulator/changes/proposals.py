@@ -57,6 +57,7 @@ def to_fit(prepared: Prepared) -> Iterator[Proposal]:
     budget = budget_below(setting)
     yield Proposal("budget", Change("Give the plan a budget that fits", within(plan, budget), setting))
     kept = with_settings(prepared, components_of(prepared), within(plan, budget), keep="belady")
+    kept = replace(kept, start="cached") if kept.start == "loaded" else kept  # nothing stays loaded any more
     yield Proposal("budget", Change("Give the plan a budget, and keep only what fits in it", kept, setting))
     too_large = list(_too_large(prepared, budget))
     if too_large:

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from ondevice_sora.plans.schedule import MemoryModel
+from ondevice_sora.plans.schema import Packages, Plan
 from ondevice_sora.profiles.blocks import BlockSpec
 from ondevice_sora.profiles.costs import BlockCosts, Pricer
+from ondevice_sora.profiles.models.model import Model
 from ondevice_sora.simulator.machine import Machine, machine_of
-from ondevice_sora.simulator.prepare import Setting
+from ondevice_sora.simulator.prepare import Setting, stored_bytes
 
 BlockKey = tuple[str, ...]
 
@@ -57,20 +60,36 @@ class BlockPrices:
 
 @dataclass(frozen=True)
 class Place:
-    """A device to plan for: its machine, and its prices."""
+    """A device to plan for: its machine, and its prices where variants share packages and where they do not.
+
+    Both are the same, unless twice the packages are too many for the system to keep their files in memory.
+    """
 
     setting: Setting
     machine: Machine
     prices: BlockPrices
+    separate_prices: BlockPrices
 
     @property
     def memory(self) -> MemoryModel:
         return self.machine.memory
 
+    def prices_of(self, packages: Packages) -> BlockPrices:
+        return self.prices if packages == "shared" else self.separate_prices
 
-def place_of(setting: Setting, stored_bytes: int) -> Place:
-    """`stored_bytes` is what the packages take together."""
-    profile = setting.profile
-    is_cached = profile.fits_page_cache(setting.device, stored_bytes)
+
+def place_of(setting: Setting, plan: Plan, model: Model) -> Place:
+    """The device of a setting for plans of the model that are stored as this one is, their packages aside."""
+    profile, device = setting.profile, setting.device
+
+    def is_cached(packages: Packages) -> bool:
+        stored = stored_bytes(replace(plan, tdtm=replace(plan.tdtm, packages=packages)), model)
+        return profile.fits_page_cache(device, stored)
+
+    def prices(is_cached: bool) -> BlockPrices:
+        return BlockPrices(profile.pricer(device, is_cached=is_cached))
+
+    shared, separate = is_cached("shared"), is_cached("separate")
+    own = prices(shared)
     machine = machine_of(profile.costs, setting.limit_bytes, is_thermal=setting.is_thermal)
-    return Place(setting, machine, BlockPrices(profile.pricer(setting.device, is_cached=is_cached)))
+    return Place(setting, machine, own, own if separate == shared else prices(separate))

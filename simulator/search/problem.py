@@ -15,7 +15,7 @@ from ondevice_sora.plans.schema import Packages, Plan
 from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.models.model import Model
 from ondevice_sora.simulator.fast import finish
-from ondevice_sora.simulator.prepare import Described, Setting, check_loading, merging_as_planned, stored_bytes
+from ondevice_sora.simulator.prepare import Described, Setting, check_loading, merging_as_planned
 from ondevice_sora.simulator.search.candidates import Candidates, Played
 from ondevice_sora.simulator.search.choices import Choices, Part, parts_of, with_choices
 from ondevice_sora.simulator.search.place import Place, place_of
@@ -83,7 +83,7 @@ class Problem:
         """Raises UserError if the budget cannot be kept."""
         plan = self.plan_of(choices, packages)
         return build_schedule(
-            plan, self.model, self.described.reference, place.prices, place.memory,
+            plan, self.model, self.described.reference, place.prices_of(packages), place.memory,
             engine_bytes=self.parts[0].engine_bytes, speeds=place.machine.speeds,
         )  # fmt: skip
 
@@ -127,7 +127,7 @@ class Problem:
             candidates = self.candidates[id(place)] = Candidates(
                 self.plan, self.model.name, self.parts, place, self.is_brief
             )
-        if candidates.can_play(choices):
+        if candidates.can_play(choices) and place.prices_of(packages) is place.prices:
             return candidates.play(choices, packages, self.budget)
         try:
             schedule, costs = self.schedule(choices, packages, place)
@@ -150,6 +150,5 @@ def problem_of(plan: Plan, described: Described, settings: Sequence[Setting], bu
     model = merging_as_planned(described.model, plan)
     engine_bytes = min(setting.device.engine_bytes for setting in settings)
     parts, start = parts_of(plan, model, described.reference, engine_bytes)
-    stored = stored_bytes(plan, model)
-    places = tuple(place_of(setting, stored) for setting in settings)
+    places = tuple(place_of(setting, plan, model) for setting in settings)
     return Problem(plan, described, model, parts, start, places, budget, (1.0,) * len(places))

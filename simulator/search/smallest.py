@@ -50,12 +50,15 @@ def check_budget(problem: Problem) -> None:
         return
     for place in problem.places:
         _check_units(problem, place, smallest)
-    raise UserError(
-        f"no plan fits: the smallest needs {smallest} bytes, {smallest - problem.budget} more than the budget of "
-        f"{problem.budget}",
-        "--budget",
-        f"Allow {smallest} bytes.",
-    )
+    more = format_bytes(smallest - problem.budget)
+    what = f"no plan fits: the smallest needs {format_bytes(smallest)}, {more} more than the budget of "
+    raise UserError(what + format_bytes(problem.budget), mend=_mend(smallest))
+
+
+def _mend(smallest: int) -> str:
+    """The smallest budget in three digits, which are enough: rounded up."""
+    step = 10 ** max(0, len(str(smallest)) - 3)
+    return f"The smallest budget that works is {format_bytes(-(-smallest // step) * step)}."
 
 
 def _check_units(problem: Problem, place: Place, smallest: int) -> None:
@@ -70,6 +73,5 @@ def _check_units(problem: Problem, place: Place, smallest: int) -> None:
                     f"unit '{part.name_of(alone.index(max(alone)))}' of {part.component.name} needs "
                     f"{format_bytes(needed)} even as a block of its own, {format_bytes(needed - problem.budget)} more "
                     f"than the budget of {format_bytes(problem.budget)}",
-                    "--budget",
-                    f"The smallest budget that works is {smallest} bytes ({format_bytes(smallest)}).",
+                    mend=_mend(smallest),
                 )

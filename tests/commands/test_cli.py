@@ -266,7 +266,7 @@ def test_the_same_input_gives_the_same_bytes(run, here, monkeypatch):
 
 def test_a_text_only_simulation_loads_nothing_heavy(here):
     code = (
-        "import sys; from ondevice_sora.commands.simulate import main; status = main(['--plan', 'small.yaml']); "
+        "import sys; from ondevice_sora.commands.simulate import main; status = main(['--plan', 'ours-256']); "
         "print(status, sorted({'torch', 'plotly', 'coremltools', 'scipy'} & set(sys.modules)))"
     )
     command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {code}"]

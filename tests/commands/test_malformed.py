@@ -240,6 +240,12 @@ plan("extends a number", "extends: 3\n", "1: extends: 3 is not a file name", "Na
 plan("extends a list", "extends: [a, b]\n", "1: extends: ['a', 'b'] is not a file name")
 plan("a mistake in what it extends", "extends: base.yaml\n", "base.yaml:3: text_tokens: expected int",
      base="name: x\nmodel: opensora\ntext_tokens: none\n")
+plan("steps that what it extends does not allow", "extends: base.yaml\nsampler: {steps: 10}\n",
+     "base.yaml:3: lpl.leap_step: leap step 15 lies beyond the 10 steps",
+     "Or write 'lpl.leap_step' anew in plan.yaml, which extends that file.",
+     base="name: x\nmodel: opensora\nlpl: {mode: fixed, leap_step: 15}\n")
+plan("an unknown model in place of the one that is extended", "extends: ours-256\nmodel: opensora2\n",
+     "2: model: unknown model 'opensora2'", "Did you mean 'opensora'?")
 plan("a chain without end", "extends: p0.yaml\n", "p39.yaml:1: extends: more than 40 files extend each other",
      **{f"p{i}": f"extends: p{i + 1}.yaml\n" for i in range(60)})
 plan("an unknown model", "name: x\nmodel: opensorra\n", "2: model: unknown model 'opensorra'",
@@ -572,7 +578,17 @@ command("a device with a suffix", "simulate --device iphone15pro.yaml", "iphone1
         "The device of the catalogue is named without a suffix: iphone15pro.")
 command("an option given twice", "simulate --os 18.1 --os 18.2", "--os is given twice. Give it once.")
 command("a plan named twice", "plan explain ours-256 --plan ours-192", "--plan: two plans are named")
-command("a word too many", "plan explain ours-256 ours-192", "there is no place for 'ours-192'.")
+command("a word too many", "plan explain ours-256 ours-192",
+        "there is no place for 'ours-192'. One plan is taken here.")
+command("two devices without a comma", "simulate ours-256 --device iphone15 iphone16",
+        "there is no place for 'iphone16'. Plans stand before the options; several devices are joined by commas")
+command("a device as a plan", "simulate iphone15", "'iphone15' is a device, not a plan",
+        "Give it as --device iphone15.")
+command("a plan as a device", "simulate --device ours-256", "'ours-256' is a plan, not a device",
+        "Give it as --plan ours-256.")
+command("a budget for simulate", "simulate --budget 2GB",
+        "there is no option --budget here. A plan's own budget is its `memory.budget`")
+command("-o where a page is written", "plan explain ours-256 -o x.html", "there is no option -o here. What is written")
 command("a prompt without quotes", "generate a red circle", 'there is no place for "red circle". Put the prompt')
 command("an action for a verb", "search", "unknown verb 'search'", "Did you mean `ondevice-sora plan search`?")
 command("an option without its value", "simulate --plan", "argument --plan: expected one argument")

@@ -106,7 +106,7 @@ def test_the_table_of_phones_is_written_for_other_programs(tmp_path, monkeypatch
     ]  # fmt: skip
     rungs = json.loads(told(capsys, "simulate", *arguments, "--json").out)["rungs"]
     assert [float(row["total_s"]) for row in rows] == [rung["total_s"] for rung in rungs]
-    assert all(row["fits"] == "True" and row["plan"].endswith("; 64x64x34") for row in rows)
+    assert all(row["fits"] == "True" and row["plan"].endswith(" · 64x64x34") for row in rows)
 
 
 def test_packages_on_several_devices(tmp_path, monkeypatch, capsys):

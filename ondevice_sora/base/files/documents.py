@@ -51,7 +51,15 @@ class Document:
         return self.lines.get(pointer, (self.path, 0))[0]
 
     def error(self, pointer: str, what: str, mend: str | None = None) -> UserError:
-        return UserError(what, self.where(pointer), mend or self.mend)
+        return UserError(what, self.where(pointer), self._for_this_file(pointer, mend or self.mend))
+
+    def _for_this_file(self, pointer: str, mend: str | None) -> str | None:
+        """A value that stands in a file that this one extends may be written anew in this one."""
+        place = self.lines.get(pointer, (self.path, 0))[0]
+        if place == self.path:
+            return mend
+        own = f"Or write '{in_words(pointer)}' anew in {self.path}, which extends that file."
+        return f"{mend} {own}" if mend else own
 
     def check_format(self, name: str, known: str) -> None:
         """Raises UserError unless the key 'format' says `known`; `name` is what the file should be: 'a trace'."""

@@ -39,7 +39,7 @@ async function play(player) {
   onFrames(video, show);
   button.addEventListener("click", () => { if (video.paused) video.play().catch(() => {}); else video.pause(); });
   video.addEventListener("play", () => { button.textContent = "Pause"; });
-  video.addEventListener("pause", () => { button.textContent = "Play"; });
+  video.addEventListener("pause", () => { button.textContent = "Play all"; });
   slider.addEventListener("input", () => { video.pause(); seek(Number(slider.value)); });
   names.forEach((name, index) => name.prepend(tiles[index], strips[index]));
   controls.hidden = false;

@@ -12,8 +12,8 @@ function paretoFigure(div) {
   if (limit !== null) layout.shapes.push(limitLine(color, {x0: limit, x1: limit, yref: "paper", y0: 0, y1: 1}));
   if (budget !== null) layout.shapes.push(budgetLine(color, {x0: budget, x1: budget, yref: "paper", y0: 0, y1: 1}));
   /* The plan found is drawn last, on top. */
-  const named = plans.map((plan, number) => ({...dots([plan], {symbol: "square", size: 20, color: color("t" + number % 6)}), mode: "markers+text", text: [plan.letter],
-    textposition: "middle center", textfont: {family: FONT, size: 12, color: color("on-t" + number % 6), weight: 700}})).reverse();
+  const named = plans.map(plan => ({...dots([plan], {symbol: "square", size: 20, color: color(plan.color)}), mode: "markers+text", text: [plan.letter],
+    textposition: "middle center", textfont: {family: FONT, size: 12, color: color("on-" + plan.color), weight: 700}})).reverse();
   return {data: [dots(front, {size: 7, color: color("muted")}), dots(near, {symbol: "circle-open", size: 9, color: color("t3"), line: {width: 2}}), ...named], layout};
 }
 

@@ -169,6 +169,12 @@ def test_the_steady_step_shows_loads_beside_runs(page: Page, trace: Trace) -> No
     assert bars == [[0, 0, 1], [1, 0, 2], [0, 2, 1], [1, 2, 2]]
 
 
+def test_a_section_that_has_no_other_beside_it_takes_the_whole_width(page: Page, measured: Trace) -> None:
+    page.open([measured])
+    width = "return document.querySelector(arguments[0]).getBoundingClientRect().width"
+    assert page.js(width, ".columns > section") == page.js(width, "#timeline")
+
+
 def test_folded_blocks_unfold(page: Page, trace: Trace) -> None:
     page.open([trace])
     members = page.driver.find_element("css selector", "tbody.members")

@@ -101,7 +101,7 @@ def _video(evaluation: Evaluation, folder: Path) -> str:
 def test_a_page_of_every_kind_is_in_order_however_it_is_looked_at(page: Page, kind: str) -> None:
     assert len(kind.encode()) < MOST_BYTES
     page.open(kind, WIDE, "light")
-    for width, scheme in ((WIDE, "light"), (WIDE, "forced"), (NARROW, "light"), (NARROW, "dark")):
+    for width, scheme in ((WIDE, "light"), (NARROW, "light"), (WIDE, "forced"), (NARROW, "dark")):
         page.scheme(scheme)
         page.width(width)
         page.settle()

@@ -38,7 +38,7 @@ def test_nothing_moves_before_it_is_told_to(playing: Page) -> None:
     assert playing.js("return document.querySelector('video').paused")
     assert shown(playing) == [0, 0, 0]
     assert playing.driver.find_element("css selector", ".controls").text.split("\n") == [
-        "Play",
+        "Play all",
         "frame 1 of 12, 0.00 s",
     ]
 
@@ -57,7 +57,7 @@ def test_one_button_plays_all_videos_in_step_until_it_is_pressed_again(playing: 
 
     playing.wait_for(look)
     button.click()
-    playing.wait_for(lambda: button.text == "Play")
+    playing.wait_for(lambda: button.text == "Play all")
     assert playing.js("return document.querySelector('video').paused")
 
 
@@ -71,7 +71,7 @@ def test_keys_play_and_go_frame_by_frame(playing: Page) -> None:
     from selenium.webdriver.common.keys import Keys
 
     button, slider = playing.driver.find_elements("css selector", ".controls button, .controls input")
-    for words in ("Pause", "Play"):
+    for words in ("Pause", "Play all"):
         button.send_keys(Keys.SPACE)
         playing.wait_for(lambda words=words: button.text == words)
     for key, frame in ((Keys.END, 11), (Keys.HOME, 0), (Keys.ARROW_RIGHT, 1), (Keys.ARROW_RIGHT, 2)):

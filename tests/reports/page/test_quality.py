@@ -63,8 +63,8 @@ def test_videos_are_inlined_with_the_names_of_their_tiles_and_a_missing_one_is_n
     (tmp_path / "clip.mp4").write_bytes(b"MP4")
     page = render_quality(shown, tmp_path)
     assert 'src="data:video/mp4;base64,TVA0"' in page
-    assert "a red circle All play in step, from seed 0." in words(page)
-    assert "Play all of them the paper's" in words(page)
+    assert "a red circle Seed 0." in words(page)
+    assert "Play all all of them the paper's" in words(page)
 
 
 def test_a_page_that_plays_every_configuration_is_small(tmp_path: Path) -> None:

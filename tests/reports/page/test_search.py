@@ -42,7 +42,10 @@ def test_the_page_says_every_row_change_and_what_if(search_report: SearchReport,
 def test_a_plan_that_is_the_one_found_saves_nothing_and_stands_where_it_stands(search_report: SearchReport) -> None:
     found, *others = search_report.planning.rows
     same = replace(found, name="found within 3.50 GB")
-    said = words(render_search(replace(search_report, planning=planning(rows=[found, same, *others]))))
+    page = render_search(replace(search_report, planning=planning(rows=[found, same, *others])))
+    said = words(page)
+    drawn = unpacked(page)["pareto"]["plans"]
+    assert [(plan["letter"], plan["color"]) for plan in drawn][:2] == [("A", "t0"), ("C", "t2")]
     assert "B found within 3.50 GB: where A is" in said
     assert " 0 published" not in said
 

@@ -50,6 +50,12 @@ def test_a_measurement_has_no_bounds_and_no_what_ifs(measured: Trace) -> None:
     assert dict(run.conditions)["origin"] == "measured on the device"
 
 
+def test_bytes_among_the_conditions_are_told_in_their_unit(measured: Trace) -> None:
+    facts = {"measured peak bytes": "58363904", "threads": "2", "blocks": "12000"}
+    told = dict(run_of(replace(measured, conditions=facts), "toy", 0).conditions)
+    assert (told["measured peak bytes"], told["threads"], told["blocks"]) == ("58.4 MB", "2", "12000")
+
+
 def test_the_legend_of_memory_names_what_is_held_the_limit_the_budget_and_the_peak(trace: Trace, killed: Trace) -> None:
     assert [key.text for key in memory_keys([run_of(trace, "toy", 0)])] == [
         "working memory", "being loaded", "resident blocks", "left by unloaded blocks", "app baseline",

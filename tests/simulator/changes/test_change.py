@@ -21,7 +21,7 @@ from ondevice_sora.simulator.changes.change import (
     without_merging,
 )
 from ondevice_sora.simulator.changes.whatif import what_ifs
-from ondevice_sora.simulator.prepare import asked, prepare
+from ondevice_sora.simulator.prepare import GIVEN, asked, prepare
 from ondevice_sora.simulator.simulate import simulate
 
 
@@ -59,6 +59,8 @@ def test_the_entitlement_scales_the_budget_as_the_limit(ours):
     assert plan.memory.entitlement
     assert plan.memory.budget / ours.plan.memory.budget == pytest.approx(setting.limit_bytes / ours.setting.limit_bytes)
     assert with_entitlement(ours.plan, ours.setting, False) is None, "the limit stays"
+    given = replace(ours.setting, limit_bytes=2_000_000_000, limit_source=GIVEN)
+    assert with_entitlement(ours.plan, given, True) is None, "a limit that was given holds with it too"
 
 
 def test_a_plan_without_a_budget_is_given_one_below_the_limit(bare, ours):

@@ -1,10 +1,12 @@
 """The search finds the optimum where every plan can be played, and elsewhere says how far from it it may be."""
 
 import random
+from dataclasses import replace as with_fields
 
 import pytest
 from msgspec.structs import replace
 from worlds.brute_force import WINDOWS, all_plans, brute_force
+from worlds.costs import figure
 from worlds.instances import instance
 
 from ondevice_sora.base.compiled import has_compiler
@@ -12,9 +14,10 @@ from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.writing import write_yaml
 from ondevice_sora.plans.schedule import MAX_VISITS
 from ondevice_sora.plans.schema import LoadedPlan, Plan, Sampler
+from ondevice_sora.profiles.costs import replace_figures
 from ondevice_sora.profiles.models.model import Component, Model, Unit, Work
 from ondevice_sora.simulator.engine import play
-from ondevice_sora.simulator.prepare import Described, asked, model_of, ready
+from ondevice_sora.simulator.prepare import Described, asked, merging_as_planned, model_of, ready, stored_bytes
 from ondevice_sora.simulator.search import candidates
 from ondevice_sora.simulator.search import lower_bound as lower_bound_module
 from ondevice_sora.simulator.search import search as search_module
@@ -99,6 +102,27 @@ def test_a_search_that_does_not_try_every_plan_comes_near_the_optimum(units, cou
         gaps.append(near.best.score / best.best.score - 1)
     assert max(gaps) < 0.01
     assert sum(gaps) / len(gaps) < 0.001
+
+
+def test_a_plan_is_priced_by_the_packages_that_it_has_itself():
+    """Half as many fit in the system's cache of files: a search that began with two packages a block told 10 % more."""
+    loaded, setting = asked("app-192-all")
+    assert loaded.plan.tdtm.packages == "separate"
+    described = model_of(loaded)
+    model = merging_as_planned(described.model, loaded.plan)
+    both = stored_bytes(loaded.plan, model)
+    ram = setting.device.hardware.ram_bytes.value
+    share = {"loads.page_cache_share": figure(0.9 * both / ram)}
+    profile = replace(setting.profile, costs=replace_figures(setting.profile.costs, share))
+    setting = with_fields(setting, profile=profile)
+    problem = problem_of(loaded.plan, described, [setting], setting.limit_bytes)
+    totals = []
+    for packages in ("shared", "separate"):
+        scored = problem.score(problem.start, packages)
+        plan = problem.plan_of(problem.start, packages)
+        assert scored.score == pytest.approx(ready(plan, described, setting).finish().total_s, rel=1e-9)
+        totals.append(scored.score)
+    assert lower_bound(problem, problem.places[0]) <= totals[0] < totals[1]
 
 
 def test_when_the_time_is_up_a_small_problem_has_a_good_plan_already(tmp_path, monkeypatch):

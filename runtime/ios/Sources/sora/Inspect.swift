@@ -3,14 +3,10 @@ import SoraCore
 
 /// `sora inspect EXPORT`: throws DocumentError where the export cannot be read, or anything of it is wrong.
 func inspect(_ arguments: [String]) throws {
-    let known = ["--checksums"]
-    let folders = arguments.filter { !$0.hasPrefix("-") }
-    if let other = arguments.first(where: { $0.hasPrefix("-") && !known.contains($0) }) {
-        throw Usage(what: "error: inspect has no option '\(other)'")
-    }
-    guard folders.count == 1 else { throw Usage(what: "error: inspect takes one folder") }
-    let export = try Export.open(folders[0])
-    let readsAll = arguments.contains("--checksums")
+    let given = try Arguments(arguments, of: "inspect", flags: ["--checksums"])
+    guard given.words.count == 1 else { throw Usage(what: "error: inspect takes one folder") }
+    let export = try Export.open(given.words[0])
+    let readsAll = given.has("--checksums")
     for (label, text) in summary(of: export) {
         print(label.padding(toLength: 12, withPad: " ", startingAt: 0) + text)
     }
@@ -18,7 +14,7 @@ func inspect(_ arguments: [String]) throws {
     for problem in problems { print("problem     \(problem)") }
     if !problems.isEmpty {
         let count = problems.count == 1 ? "1 file or package is" : "\(problems.count) files and packages are"
-        throw DocumentError(file: folders[0], what: "\(count) missing or altered", mend: "Copy or export it again")
+        throw DocumentError(file: export.folder, what: "\(count) missing or altered", mend: "Copy or export it again")
     }
     let checked = readsAll ? "every file has its checksum" : "every file has its size; --checksums reads them"
     print("whole       \(checked)")

@@ -12,28 +12,17 @@ struct PlayOptions {
 
     /// Throws Usage.
     init(_ arguments: [String]) throws {
-        var (words, values): ([String], [String: String]) = ([], [:])
-        var rest = arguments[...]
-        while let argument = rest.popFirst() {
-            switch argument {
-            case "--seed", "--tokens", "-o":
-                guard let value = rest.popFirst() else { throw Usage(what: "error: \(argument) takes a value") }
-                values[argument] = value
-            case "--force": values[argument] = ""
-            case _ where argument.hasPrefix("-"): throw Usage(what: "error: play has no option '\(argument)'")
-            default: words.append(argument)
-            }
-        }
-        tokens = values["--tokens"]
-        let isRight = words.count == (tokens == nil ? 2 : 1)
-        guard isRight, let folder = values["-o"] else {
+        let given = try Arguments(arguments, of: "play", options: ["--seed", "--tokens", "-o"], flags: ["--force"])
+        tokens = given["--tokens"]
+        let isRight = given.words.count == (tokens == nil ? 2 : 1)
+        guard isRight, let folder = given["-o"] else {
             throw Usage(what: "error: play takes an export, a prompt or --tokens, and -o with a folder")
         }
-        guard let seed = UInt64(values["--seed"] ?? "0") else {
+        guard let seed = UInt64(given["--seed"] ?? "0") else {
             throw Usage(what: "error: --seed takes a whole number from 0 to \(UInt64.max)")
         }
-        (export, prompt) = (words[0], words.count > 1 ? words[1] : nil)
-        (self.seed, self.folder, overwrites) = (seed, folder, values["--force"] != nil)
+        (export, prompt) = (given.words[0], given.words.dropFirst().first)
+        (self.seed, self.folder, overwrites) = (seed, folder, given.has("--force"))
     }
 }
 
@@ -80,7 +69,7 @@ func play(
     _ options: PlayOptions, _ export: Export, meter: any Meter, makeBackend: (Export) throws -> any BlockBackend,
     say: @escaping @Sendable (String) -> Void
 ) throws {
-    if let problem = export.problems(readingAll: false, mayLack: compiledPackages(export)).first { throw problem }
+    let export = try checked(export)
     let request =
         if let tokens = options.tokens {
             try Request.tokens(path: tokens, seed: options.seed, for: export)

@@ -15,7 +15,7 @@ func profile(
     _ options: ProfileOptions, _ export: Export, meter: any Meter, makeBackend: (Export) throws -> any BlockBackend,
     say: @escaping @Sendable (String) -> Void
 ) throws {
-    if let problem = export.problems(readingAll: false, mayLack: compiledPackages(export)).first { throw problem }
+    let export = try checked(export)
     let keeper = try JournalKeeper(folder: options.state ?? JournalKeeper.standardFolder, meter: meter)
     for damage in keeper.damages { say("note: \(damage)") }
     if let ending = keeper.lastEnding { say(ending.description) }
@@ -53,39 +53,27 @@ struct ProfileOptions {
 
     /// Throws Usage.
     init(_ arguments: [String]) throws {
-        var folders: [String] = []
-        var output: String?
-        var state: String?
-        var settings = Harness.Settings()
-        var rest = arguments[...]
-        func value(of option: String) throws -> String {
-            guard let value = rest.popFirst() else { throw Usage(what: "error: \(option) needs a value") }
-            return value
-        }
-        while let argument = rest.popFirst() {
-            switch argument {
-            case "-o": output = try value(of: argument)
-            case "--state": state = try value(of: argument)
-            case "--again": settings.triesAgain = true
-            case "--repeats":
-                guard let count = Int(try value(of: argument)), (1...1000).contains(count) else {
-                    throw Usage(what: "error: --repeats takes a whole number from 1 to 1000")
-                }
-                settings.repeats = count
-            case "--units":
-                guard let units = Manifest.ComputeUnits(rawValue: try value(of: argument)) else {
-                    let known = Manifest.ComputeUnits.allCases.map(\.rawValue).joined(separator: ", ")
-                    throw Usage(what: "error: --units takes one of \(known)")
-                }
-                if !settings.computeUnits.contains(units) { settings.computeUnits.append(units) }
-            case _ where argument.hasPrefix("-"): throw Usage(what: "error: profile has no option '\(argument)'")
-            default: folders.append(argument)
-            }
-        }
-        guard folders.count == 1, let output else {
+        let given = try Arguments(
+            arguments, of: "profile", options: ["-o", "--state", "--repeats", "--units"], flags: ["--again"])
+        guard given.words.count == 1, let output = given["-o"] else {
             throw Usage(what: "error: profile takes an export, and -o with a file")
         }
-        (export, self.output, self.state, self.settings) = (folders[0], output, state, settings)
+        var settings = Harness.Settings()
+        settings.triesAgain = given.has("--again")
+        if let repeats = given["--repeats"] {
+            guard let count = Int(repeats), (1...1000).contains(count) else {
+                throw Usage(what: "error: --repeats takes a whole number from 1 to 1000")
+            }
+            settings.repeats = count
+        }
+        for name in given.all("--units") {
+            guard let units = Manifest.ComputeUnits(rawValue: name) else {
+                let known = Manifest.ComputeUnits.allCases.map(\.rawValue).joined(separator: ", ")
+                throw Usage(what: "error: --units takes one of \(known)")
+            }
+            if !settings.computeUnits.contains(units) { settings.computeUnits.append(units) }
+        }
+        (export, self.output, state, self.settings) = (given.words[0], output, given["--state"], settings)
     }
 }
 

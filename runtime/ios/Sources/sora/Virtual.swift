@@ -3,20 +3,11 @@ import SoraCore
 
 /// `sora virtual SCHEDULE.json ... -o FOLDER`.
 func playVirtually(_ arguments: [String]) throws {
-    var paths: [String] = []
-    var folder: String?
-    var rest = arguments[...]
-    while let argument = rest.popFirst() {
-        if argument == "-o" {
-            folder = rest.popFirst()
-        } else if argument.hasPrefix("-") {
-            throw Usage(what: "error: virtual has no option '\(argument)'")
-        } else {
-            paths.append(argument)
-        }
+    let given = try Arguments(arguments, of: "virtual", options: ["-o"])
+    guard let folder = given["-o"], !given.words.isEmpty else {
+        throw Usage(what: "error: virtual takes schedules, and -o with a folder")
     }
-    guard let folder, !paths.isEmpty else { throw Usage(what: "error: virtual takes schedules, and -o with a folder") }
-    for path in paths {
+    for path in given.words {
         let schedule = try Schedule.read(path: path)
         let trace = Trace(simulated: try VirtualTime.play(schedule), of: schedule, model: "not told")
         let target = URL(fileURLWithPath: folder).appendingPathComponent((path as NSString).lastPathComponent)
@@ -29,5 +20,5 @@ func playVirtually(_ arguments: [String]) throws {
             throw DocumentError(file: target.path, what: "cannot be written")
         }
     }
-    print("Wrote \(paths.count) traces to \(folder)")
+    print("Wrote \(given.words.count) traces to \(folder)")
 }

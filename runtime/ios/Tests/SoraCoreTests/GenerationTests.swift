@@ -319,39 +319,6 @@ struct GenerationTests {
         #expect(writer.isCancelled && backend.inMemory == [])
     }
 
-    @Test func onAThreadOfItsOwnItEndsLikewise() throws {
-        let export = try ToyVideo().export(scratch.path)
-        let generation = try Generation(export, backend: ToyBackend(compute: ToyVideo.compute), meter: ToyMeter())
-        let asked = try request(export)
-        let writer = ToyWriter()
-        let (ended, outcome) = (DispatchSemaphore(value: 0), Outcome())
-        generation.start(asked, to: { writer }) {
-            outcome.result = $0
-            ended.signal()
-        }
-        ended.wait()
-        let played = try outcome.result?.get()
-        #expect(played?.steps.count == 3)
-        #expect(writer.isFinished && writer.frames.count == 5)
-    }
-
-    @Test func aVideoThatCannotBeBegunIsToldLikewise() throws {
-        let export = try ToyVideo().export(scratch.path)
-        let backend = ToyBackend(compute: ToyVideo.compute)
-        let generation = try Generation(export, backend: backend, meter: ToyMeter())
-        let asked = try request(export)
-        let (ended, outcome) = (DispatchSemaphore(value: 0), Outcome())
-        generation.start(asked, to: { throw FrameError(path: "video", what: "cannot be written") }) {
-            outcome.result = $0
-            ended.signal()
-        }
-        ended.wait()
-        #expect(throws: FrameError.self) { try outcome.result?.get() }
-        #expect(backend.calls.isEmpty)
-    }
-
-    private final class Outcome: @unchecked Sendable { var result: Result<Played, any Error>? }
-
     @Test func aGenerationRunsOnce() throws {
         let export = try ToyVideo().export(scratch.path)
         let backend = ToyBackend(compute: ToyVideo.compute)

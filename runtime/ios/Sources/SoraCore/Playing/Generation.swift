@@ -55,17 +55,6 @@ public final class Generation: Sendable {
         }
     }
 
-    /// The same on a thread of its own. `ended` is called there, when all has been told.
-    public func start(
-        _ request: Request, to writer: @escaping @Sendable () throws -> any FrameWriter,
-        ended: @escaping @Sendable (Result<Played, any Error>) -> Void
-    ) {
-        let thread = Thread { ended(Result { try self.run(request, to: try writer()) }) }
-        thread.name = "sora.generation"
-        thread.qualityOfService = .userInitiated
-        thread.start()
-    }
-
     /// What has happened until now: after `run` has thrown, all that happened.
     public var playback: Playback { driver.playbackSoFar }
 

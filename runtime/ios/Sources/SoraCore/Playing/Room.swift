@@ -24,6 +24,6 @@ public struct NoRoom: Error, CustomStringConvertible {
     public var description: String {
         "this schedule needs up to \(Figures.bytes(room.neededBytes)); the system leaves this app "
             + "\(Figures.bytes(room.limitBytes ?? 0)), \(Figures.bytes(room.missingBytes)) too few. "
-            + "Make a schedule with `ondevice-sora schedule --memory-limit`, or close apps"
+            + "Export the plan again with a smaller budget, or close apps"
     }
 }
