@@ -146,7 +146,7 @@ def test_a_plan_is_simulated_at_another_shape_as_if_its_file_said_so(run, here):
 
 @pytest.mark.parametrize(("asked", "complaint"), [
     ("ours-256 --video 250x192x34", "width 250 is not a multiple of 8 pixels\nUse 248 or 256.\n"),
-    ("ours-256 --video 32x192x34", "width: expected int >= 64, found int 32\n"),
+    ("ours-256 --video 32x192x34", "width: expected a whole number >= 64, found 32\n"),
     ("sd1.5-512 --video 512x512x8", "video.frames: a model of pictures makes one frame\n"),
     ("own.yaml --video 64x64x8", "has no effect: model.yaml lists its units for one shape\nRemove it.\n"),
 ])  # fmt: skip

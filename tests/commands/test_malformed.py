@@ -184,35 +184,36 @@ for _name, _content, _message in (
 
 plan("no name", "model: opensora\n", "1: the key 'name' is missing", "Add 'name:'")
 plan("no model", "name: x\n", "1: the key 'model' is missing")
-plan("an empty name", "name: ''\nmodel: opensora\n", "1: name: expected str of length >= 1")
+plan("an empty name", "name: ''\nmodel: opensora\n", "1: name: expected text of length >= 1")
 plan("an unknown key", "name: x\nmodel: opensora\nvidio: {}\n", "3: vidio: this key is not known",
      "Did you mean 'video'?")
 plan("an unknown key inside", TOY + "memory:\n  buget: 3 GB\n", "5: memory.buget: this key is not known",
      "Did you mean 'budget'? Known: budget, entitlement.")
 plan("text for a number", "name: x\nmodel: opensora\nsampler: {steps: thirty}\n",
-     "3: sampler.steps: expected int, found str 'thirty'")
+     "3: sampler.steps: expected a whole number, found 'thirty'")
 plan("a fraction of a step", "name: x\nmodel: opensora\nsampler:\n  steps: 2.5\n",
-     "4: sampler.steps: expected int, found float 2.5")
+     "4: sampler.steps: expected a whole number, found 2.5")
 plan("no steps", "name: x\nmodel: opensora\nsampler: {steps: 0}\n",
-     "3: sampler.steps: expected int >= 1, found int 0")
+     "3: sampler.steps: expected a whole number >= 1, found 0")
 plan("a million steps", "name: x\nmodel: opensora\nsampler: {steps: 1000000}\n",
-     "3: sampler.steps: expected int <= 1000")
+     "3: sampler.steps: expected a whole number <= 1000")
 plan("steps of 40 digits", f"name: x\nmodel: opensora\nsampler: {{steps: {'9' * 39}}}\n",
-     "3: sampler.steps: expected int <= 1000")
+     "3: sampler.steps: expected a whole number <= 1000")
 plan("a truth for a number", "name: x\nmodel: opensora\nsampler: {steps: true}\n",
-     "3: sampler.steps: expected int, found bool True")
-plan("a number for a mapping", "name: x\nmodel: opensora\nsampler: 30\n", "3: sampler: expected object, found int 30")
+     "3: sampler.steps: expected a whole number, found true")
+plan("a number for a mapping", "name: x\nmodel: opensora\nsampler: 30\n",
+     "3: sampler: expected keys with values, found 30")
 plan("NaN", "name: x\nmodel: opensora\nsampler:\n  guidance: .nan\n", "4: .nan is not a finite number")
 plan("infinity", "name: x\nmodel: opensora\nsampler: {guidance: .inf}\n", "3: .inf is not a finite number")
 plan("1e999", "name: x\nmodel: opensora\nsampler: {guidance: 1e999}\n", "3: 1e999 is not a finite number")
 plan("negative guidance", "name: x\nmodel: opensora\nsampler: {guidance: -7}\n",
-     "3: sampler.guidance: expected float >= 0.0")
+     "3: sampler.guidance: expected a number >= 0.0")
 plan("zero frames", "name: x\nmodel: opensora\nvideo: {width: 64, height: 64, frames: 0}\n",
-     "3: video.frames: expected int >= 1")
+     "3: video.frames: expected a whole number >= 1")
 plan("a video without frames", "name: x\nmodel: opensora\nvideo: {width: 64, height: 64}\n",
      "3: video: the key 'frames' is missing")
 plan("a giant video", "name: x\nmodel: opensora\nvideo: {width: 1e9, height: 64, frames: 1}\n",
-     "3: video.width: expected int")
+     "3: video.width: expected a whole number")
 plan("an odd side", "name: x\nmodel: opensora\nvideo:\n  width: 256\n  height: 250\n  frames: 4\n",
      "5: video.height: height 250 is not a multiple of 8 pixels", "Use 248 or 256.")
 plan("301 text tokens", "name: x\nmodel: opensora\ntext_tokens: 301\n",
@@ -222,9 +223,9 @@ plan("a precision that is none", "name: x\nmodel: opensora\ncomponents: {denoise
 plan("compute units that are none", TOY + "components: {denoiser: {compute_units: gpu}}\n",
      "4: components.denoiser.compute_units: 'gpu' is not one of the choices", "cpu_and_gpu")
 plan("negative prefetch", TOY + "components: {denoiser: {prefetch: -1}}\n",
-     "4: components.denoiser.prefetch: expected int >= 0")
+     "4: components.denoiser.prefetch: expected a whole number >= 0")
 plan("an absurd prefetch", TOY + "components: {denoiser: {prefetch: 100000}}\n",
-     "4: components.denoiser.prefetch: expected int <= 64")
+     "4: components.denoiser.prefetch: expected a whole number <= 64")
 
 
 # Plans: what they start from and what they name
@@ -238,7 +239,7 @@ plan("extends what is missing", "extends: modle.yaml\n", "1: extends: no such fi
      "Did you mean 'model.yaml'?")
 plan("extends a number", "extends: 3\n", "1: extends: 3 is not a file name", "Name one file")
 plan("extends a list", "extends: [a, b]\n", "1: extends: ['a', 'b'] is not a file name")
-plan("a mistake in what it extends", "extends: base.yaml\n", "base.yaml:3: text_tokens: expected int",
+plan("a mistake in what it extends", "extends: base.yaml\n", "base.yaml:3: text_tokens: expected a whole number",
      base="name: x\nmodel: opensora\ntext_tokens: none\n")
 plan("steps that what it extends does not allow", "extends: base.yaml\nsampler: {steps: 10}\n",
      "base.yaml:3: lpl.leap_step: leap step 15 lies beyond the 10 steps",
@@ -253,9 +254,9 @@ plan("an unknown model", "name: x\nmodel: opensorra\n", "2: model: unknown model
 plan("a model file that is missing", "name: x\nmodel: toy.yaml\n", "2: model: no such file: toy.yaml")
 plan("a model that is a folder", "name: x\nmodel: ..\n", "2: model: unknown model '..'")
 plan("a model's name with a NUL", 'name: x\nmodel: "a\\0.yaml"\n',
-     "2: model: expected one line without control characters, found str 'a\\x00.yaml'")
+     "2: model: expected one line without control characters, found 'a\\x00.yaml'")
 plan("a model's name of 100,000 letters", f"name: x\nmodel: {'m' * 100_000}.yaml\n",
-     "2: model: expected str of length <= 200")
+     "2: model: expected text of length <= 200")
 plan("a video for a listed model", TOY + "video: {width: 64, height: 64, frames: 4}\n", "4: video: has no effect",
      "Remove it")
 plan("text tokens for a listed model", TOY + "text_tokens: 60\n",
@@ -273,7 +274,7 @@ plan("leap without a step", TOY + "lpl: {mode: fixed}\n", "4: lpl: mode 'fixed' 
      "Add `leap_step: 15`")
 plan("leap beyond the steps", "name: x\nmodel: opensora\nlpl:\n  mode: fixed\n  leap_step: 30\n",
      "5: lpl.leap_step: leap step 30 lies beyond the 30 steps", "Write a step from 0 to 29.")
-plan("leap at minus one", TOY + "lpl: {mode: fixed, leap_step: -1}\n", "4: lpl.leap_step: expected int >= 0")
+plan("leap at minus one", TOY + "lpl: {mode: fixed, leap_step: -1}\n", "4: lpl.leap_step: expected a whole number >= 0")
 plan("a leap step without effect", TOY + "lpl:\n  leap_step: 2\n", "5: lpl.leap_step: has no effect with mode 'off'",
      "Remove it")
 plan("stop steps without effect", TOY + "lpl:\n  mode: fixed\n  leap_step: 2\n  stop_steps: {2: 1}\n",
@@ -289,22 +290,22 @@ plan("encoder tokens for a listed model", TOY + "encoder_tokens: 60\n",
      "4: encoder_tokens: has no effect: model.yaml lists its units")
 plan("merging in units that do not", "name: x\nmodel: opensora\ntdtm:\n  steps: all\n  units: [spatial_*, input]\n",
      "5: tdtm.units[1]: no unit that merges tokens has a name like 'input'")
-plan("merging in no units", TOY + "tdtm: {steps: all, units: []}\n", "4: tdtm.units: expected array of length >= 1")
+plan("merging in no units", TOY + "tdtm: {steps: all, units: []}\n", "4: tdtm.units: expected a list of length >= 1")
 plan("dynamic with no stop step", TOY + "lpl: {mode: dynamic, stop_steps: {}}\n",
      "4: lpl: mode 'dynamic' needs stop_steps")
 plan("probabilities of 0.7", TOY + "lpl:\n  mode: dynamic\n  stop_steps: {1: 0.4, 2: 0.3}\n",
      "6: lpl.stop_steps: the probabilities add up to 0.7, not 1")
 plan("a probability of 2", TOY + "lpl: {mode: dynamic, stop_steps: {1: 2}}\n",
-     "4: lpl.stop_steps.1: expected float <= 1.0, found int 2")
+     "4: lpl.stop_steps.1: expected a number <= 1.0, found 2")
 plan("a negative probability", TOY + "lpl: {mode: dynamic, stop_steps: {1: -0.5, 2: 1.5}}\n",
-     "4: lpl.stop_steps.1: expected float >= 0.0")
+     "4: lpl.stop_steps.1: expected a number >= 0.0")
 plan("a stop step beyond the steps", TOY + "lpl: {mode: dynamic, stop_steps: {3: 1}}\n",
      "4: lpl.stop_steps: leap step 3 lies beyond the 3 steps")
 plan("a stop step that is a word", TOY + "lpl: {mode: dynamic, stop_steps: {late: 1}}\n",
-     "4: lpl.stop_steps.late: as a key, expected int")
+     "4: lpl.stop_steps.late: as a key, expected a whole number")
 plan("a thousand stop steps",
      TOY + f"lpl: {{mode: dynamic, stop_steps: {{{', '.join(f'{i}: 0.001' for i in range(1000))}}}}}\n",
-     "4: lpl.stop_steps: expected object of length <= 100")
+     "4: lpl.stop_steps: expected keys with values of length <= 100")
 plan("an unknown mode", TOY + "lpl: {mode: fixxed, leap_step: 2}\n",
      "4: lpl.mode: 'fixxed' is not one of the choices", "dynamic, fixed, off")
 plan("LPL for a model that does not flow", TOY + "lpl: {mode: fixed, leap_step: 2}\n",
@@ -347,11 +348,11 @@ plan("a range without a first unit", BLOCKS + "      - ..c\n",
 plan("a range without a last unit", BLOCKS + "      - a..\n",
      "7: components.denoiser.blocks[0]: 'a..' names no block")
 plan("a block that is a number", BLOCKS + "      - 7\n",
-     "7: components.denoiser.blocks[0]: expected str | object, found int 7")
+     "7: components.denoiser.blocks[0]: expected text or keys with values, found 7")
 plan("a block without units", BLOCKS + "      - {compute_units: cpu_only}\n",
      "7: components.denoiser.blocks[0]: the key 'units' is missing")
 plan("zero units per block", TOY + "components: {denoiser: {blocks: {units_per_block: 0}}}\n",
-     "4: components.denoiser.blocks.units_per_block: expected int >= 1")
+     "4: components.denoiser.blocks.units_per_block: expected a whole number >= 1")
 plan("a partition that is none", TOY + "components: {denoiser: {blocks: whol}}\n",
      "4: components.denoiser.blocks: 'whol' is not one of the choices")
 plan("blocks of a stage under its family's name",
@@ -364,7 +365,7 @@ plan("keep a unit inside a block", TOY + "components: {denoiser: {blocks: [a..b,
 plan("keep more than there are", TOY + "components: {denoiser: {keep: 4}}\n",
      "4: components.denoiser.keep: 4 blocks cannot be kept: there are 3")
 plan("keep fewer than none", TOY + "components: {denoiser: {keep: -1}}\n",
-     "4: components.denoiser.keep: expected int >= 0")
+     "4: components.denoiser.keep: expected a whole number >= 0")
 plan("keep by a rule that is none", TOY + "components: {denoiser: {keep: optimum}}\n",
      "4: components.denoiser.keep: 'optimum' is not one of the choices", "none, optimal, paper")
 plan("keep all of them", TOY + "components: {denoiser: {keep: all}}\n",
@@ -377,7 +378,12 @@ plan("a plan misspelt that it extends", "extends: ours-265\n", "1: extends: no s
      "Did you mean 'ours-256'?")
 plan("a tab before a key", "extends: ours-256\nmemory:\n\tbudget: 2 GB\n", "3: not valid YAML: a tab", "Write blanks.")
 plan("a budget without a unit", TOY + "memory: {budget: 2.6}\n", "4: memory.budget: 2.6 has no unit", "2.6 GB")
-plan("steps in quotes", "extends: ours-256\nsampler: {steps: '20'}\n", "2: sampler.steps: expected int, found str '20'",
+plan("words for keys", "extends: ours-256\nmemory: 2 GB\n", "2: memory: expected keys with values, found '2 GB'",
+     "Write keys: budget, entitlement.")
+plan("a number for blocks", "extends: ours-256\ncomponents: {denoiser: {blocks: 7}}\n",
+     "2: components.denoiser.blocks: expected text or keys with values or a list, found 7", "keys: units_per_block.")
+plan("steps in quotes", "extends: ours-256\nsampler: {steps: '20'}\n",
+     "2: sampler.steps: expected a whole number, found '20'",
      "Write 20, without quotes.")
 plan("a model instead of a plan", MODEL, "1: this is a model, not a plan", "`model: plan.yaml`")
 plan("a grid instead of a plan", "models: [ours-256]\n", "1: this is a grid, not a plan", "plan sweep")
@@ -411,9 +417,9 @@ profile("an unknown device", "device: iphone15pro", "device: iphone15prp", "devi
 profile("no device", "device: iphone15pro\n", "", "the key 'device' is missing")
 for _figure, _value, _what in (
     ("read_bytes_per_s", "0", "0 is out of range\nGive a number from 1 to 1e+18."),
-    ("read_bytes_per_s", "-1e9", "expected float >= 0.0"),
-    ("read_bytes_per_s", "1e300", "expected float <= 1e+18"),
-    ("read_bytes_per_s", "fast", "expected float, found str 'fast'"),
+    ("read_bytes_per_s", "-1e9", "expected a number >= 0.0"),
+    ("read_bytes_per_s", "1e300", "expected a number <= 1e+18"),
+    ("read_bytes_per_s", "fast", "expected a number, found 'fast'"),
     ("prepare_bytes_per_s", "0", "0 is out of range"),
     ("specialise_bytes_per_s", "0.0", "0 is out of range"),
     ("matmul_flops_per_s", "0", "0 is out of range"),
@@ -447,19 +453,19 @@ profile("a figure too few", f"    unload_s: {FIGURE % 0}\n", "", "costs.loads: t
 profile("a figure too many", "    unload_s", "    unlod_s: 3\n    unload_s",
      "costs.loads.unlod_s: this key is not known", "Did you mean 'unload_s'?")
 profile("a number for a figure", f"unload_s: {FIGURE % 0}", "unload_s: 0",
-     "costs.loads.unload_s: expected object, found int 0")
+     "costs.loads.unload_s: expected keys with values, found 0")
 profile("an unknown processor", "    gpu:", "    npu:", "costs.processors.npu: 'npu' is not one of the choices",
      "ane, cpu, gpu")
 profile("a spread of 400 %", f"floor: {FIGURE % 0.6}", "floor: {value: 0.6, mark: estimated, source: x, spread: 4}",
-     "costs.thermal.floor.spread: expected float <= 3.0")
+     "costs.thermal.floor.spread: expected a number <= 3.0")
 profile("a fit of an unknown figure", "loads.unload_s,", "loads.unlod_s,",
      "fit.parameters[0].name: unknown figure 'loads.unlod_s'", "Did you mean 'loads.unload_s'?")
 profile("a correlation above one", "- [0.5]", "- [1.5]",
      "fit.correlation: no correlation matrix: it is not positive definite", at="  correlation:")
 profile("a correlation of another size", "- [0.5]", "- [0.5, 0.5]",
      "fit.correlation: not a lower triangle for 2 parameters", at="  correlation:")
-profile("a fit to a figure of zero", "published: 1", "published: 0", "fit.cells[0].published: expected float > 0.0")
-profile("negative noise", "noise: 0.02", "noise: -0.02", "fit.noise: expected float >= 0.0")
+profile("a fit to a figure of zero", "published: 1", "published: 0", "fit.cells[0].published: expected a number > 0.0")
+profile("negative noise", "noise: 0.02", "noise: -0.02", "fit.noise: expected a number >= 0.0")
 plan("a processor that the profile leaves out", TOY + "components:\n  denoiser: {compute_units: cpu_and_ne}\n",
      "5: components.denoiser.compute_units: profile profile.yaml has no costs for 'cpu_and_ne'",
      "It has some for: cpu_and_gpu.", profile=PROFILE)
@@ -471,24 +477,24 @@ plan("a block where the profile has no costs", BLOCKS + "      - a..b\n      - {
 # Models
 
 model("negative parameters", "{name: b, parameters: 1000", "{name: b, parameters: -1000",
-     "components[0].units[1].parameters: expected int >= 0")
+     "components[0].units[1].parameters: expected a whole number >= 0")
 model("parameters beyond all models", "{name: b, parameters: 1000", "{name: b, parameters: 10000000000000",
-     "components[0].units[1].parameters: expected int <=")
+     "components[0].units[1].parameters: expected a whole number <=")
 model("operations without end", "matmul_flops: 1e9", "matmul_flops: .inf", ".inf is not a finite number")
 model("negative operations", "matmul_flops: 1e9", "matmul_flops: -1",
-     "components[0].units[0].plain.matmul_flops: expected float >= 0.0")
+     "components[0].units[0].plain.matmul_flops: expected a number >= 0.0")
 model("an operator class that is none", "matmul_flops: 1e9", "matmull_flops: 1e9",
      "components[0].units[0].plain.matmull_flops: this key is not known", "Did you mean 'matmul_flops'?")
 model("a unit twice", "name: b,", "name: a,", "components[0].units[1].name: 'a' stands twice")
-model("no passes", "passes: steps", "passes: 0", "components[0].passes: expected int >= 1")
-model("a million passes", "passes: steps", "passes: 1000000", "components[0].passes: expected int <= 10000")
+model("no passes", "passes: steps", "passes: 0", "components[0].passes: expected a whole number >= 1")
+model("a million passes", "passes: steps", "passes: 1000000", "components[0].passes: expected a whole number <= 10000")
 model("passes that are none", "passes: steps", "passes: step",
      "components[0].passes: 'step' is not one of the choices")
 model("a unit without work", ", plain: {matmul_flops: 1e9}", "", "components[0].units[0]: the key 'plain' is missing")
 model("no components", MODEL[MODEL.index("components:") :], "components: []\n",
-     "components: expected array of length >= 1")
+     "components: expected a list of length >= 1")
 model("a unit's name with a colour in it", "name: b,", 'name: "\\e[31mb",',
-     "components[0].units[1].name: expected letters, digits, spaces, and any of _ . -, found str '\\x1b[31mb'")
+     "components[0].units[1].name: expected letters, digits, spaces, and any of _ . -, found '\\x1b[31mb'")
 
 
 # Cases files
@@ -498,20 +504,21 @@ cases("an unknown quantity", "quantity: denoiser_s", "quantity: denoisr_s",
      "known: total_s, denoiser_s, first_step_s, steady_step_s, peak_bytes")
 cases("a quantity without its unit", "quantity: denoiser_s", "quantity: denoiser",
      "cases[0].figures[1].quantity: unknown quantity 'denoiser'")
-cases("zero published", "published: 50", "published: 0", "cases[0].figures[1].published: expected float >= 1e-09")
+cases("zero published", "published: 50", "published: 0", "cases[0].figures[1].published: expected a number >= 1e-09")
 cases("negative published", "published: 50", "published: -50",
-     "cases[0].figures[1].published: expected float >= 1e-09")
+     "cases[0].figures[1].published: expected a number >= 1e-09")
 cases("NaN published", "published: 50", "published: .NaN", ".NaN is not a finite number")
 cases("a role that is none", "role: context", "role: heldout",
      "cases[0].figures[2].role: 'heldout' is not one of the choices", "calibration, context, held_out")
 cases("no place", ", place: Table 1}", "}", "cases[0].figures[0]: the key 'place' is missing")
 cases("an unknown plan", "plan: plan.yaml", "plan: app-25",
      "cases[0].plan: no file beside this one and no ready plan is named 'app-25'", "Did you mean 'app-256'?", READY)
-cases("a plan that is a number", "plan: plan.yaml", "plan: 7", "cases[0].plan: expected str | object, found int 7")
+cases("a plan that is a number", "plan: plan.yaml", "plan: 7",
+      "cases[0].plan: expected text or keys with values, found 7")
 cases("an unknown key in a plan written out", "plan: plan.yaml", "plan:\n      extends: app-192\n      nam: x",
      "nam: this key is not known", "Did you mean 'name'?", at="nam:")
 cases("a mistake in a plan written out", "plan: plan.yaml",
-     "plan:\n      extends: app-192\n      sampler:\n        steps: 0", "sampler.steps: expected int >= 1",
+     "plan:\n      extends: app-192\n      sampler:\n        steps: 0", "sampler.steps: expected a whole number >= 1",
      at="steps: 0")
 cases("a plan that extends what is missing", "plan: plan.yaml", "plan: {extends: app-191}",
      "extends: no such file: 'app-191'")
@@ -520,7 +527,7 @@ cases("an unknown device", "device: iphone15pro", "device: iphone51pro", "device
 cases("an unknown device of a case", "    plan: plan.yaml", "    device: iphone99\n    plan: plan.yaml",
      "cases[0].device: unknown device 'iphone99'")
 cases("a profile that is missing", "device: iphone15pro", "device: my.yaml", "device: my.yaml: no such file")
-cases("no cases", CASES[CASES.index("cases:") :], "cases: []\n", "cases: expected array of length >= 1")
+cases("no cases", CASES[CASES.index("cases:") :], "cases: []\n", "cases: expected a list of length >= 1")
 cases("no source", "source: made up\n", "", "the key 'source' is missing")
 cases("no steady step in one step", "{quantity: first_step_s, published: 10",
      "{quantity: steady_step_s, published: 10",
@@ -682,7 +689,7 @@ WRITE_ONE = "Write one with `simulate --trace FILE`."
 trace("broken off", json.dumps(TRACE)[:-40], "not valid JSON", WRITE_ONE)
 trace("empty", "", "not valid JSON", WRITE_ONE)
 trace("not JSON", "name: x\n", "not valid JSON", WRITE_ONE)
-trace("a list", "[]", "expected keys with values, found list []", WRITE_ONE)
+trace("a list", "[]", "expected keys with values, found a list []", WRITE_ONE)
 trace("for another viewer", '{"traceEvents": []}', "not a trace: no 'format': 'ondevice-sora-trace-1'", WRITE_ONE)
 trace("of another format", changed("format", to="ondevice-sora-trace-0"),
      "format 'ondevice-sora-trace-0' is not 'ondevice-sora-trace-1'")
@@ -692,8 +699,8 @@ trace("nested without end", json.dumps(TRACE)[:-1] + ', "x": ' + "[" * 100_000 +
       "nested deeper than 40 levels")
 trace("a lane that is none", changed("spans", 1, "lane", to="npu"),
      "spans[1].lane: 'npu' is not one of the choices", "ane, cpu, gpu, load")
-trace("before the start", changed("spans", 1, "start_s", to=-1), "spans[1].start_s: expected float >= 0.0")
-trace("a time beyond reason", changed("spans", 1, "end_s", to=1e300), "spans[1].end_s: expected float <=")
+trace("before the start", changed("spans", 1, "start_s", to=-1), "spans[1].start_s: expected a number >= 0.0")
+trace("a time beyond reason", changed("spans", 1, "end_s", to=1e300), "spans[1].end_s: expected a number <=")
 trace("NaN", json.dumps(TRACE).replace('"end_s": 1.0', '"end_s": NaN'), "NaN is not a number")
 trace("NaN where nothing is expected", json.dumps(TRACE)[:-1] + ', "x": NaN}', "NaN is not a number")
 trace("1e400 where nothing is expected", json.dumps(TRACE)[:-1] + ', "x": 1e400}', "1e400 is not a finite number")
@@ -702,8 +709,8 @@ trace("a key twice", json.dumps(TRACE)[:-1] + ', "plan": "y"}', "the key 'plan' 
 trace("a name with a colour in it", changed("plan", to="\x1b[31mx"), "plan: expected one line without control")
 trace("backwards", changed("spans", 1, "start_s", to=2), "spans[1]: ends before it starts")
 trace("memory out of order", changed("memory", 0, "time_s", to=2), "memory[1]: is earlier than the one before")
-trace("negative memory", changed("memory", 1, "resident", to=-1), "memory[1].resident: expected int >= 0")
-trace("a limit of nothing", changed("limit_bytes", to=0), "limit_bytes: expected int >= 1")
+trace("negative memory", changed("memory", 1, "resident", to=-1), "memory[1].resident: expected a whole number >= 0")
+trace("a limit of nothing", changed("limit_bytes", to=0), "limit_bytes: expected a whole number >= 1")
 for _name, _arguments, _start in (
     ("a trace that is missing", "report nope.json", "nope.json: no such file"),
     ("a folder for a trace", "report folder", "folder: this is a folder, not a file"),

@@ -66,7 +66,7 @@ def test_dynamic_lpl_shows_its_median_outcome():
         ("lpl: {mode: dynamic, rule: curvature}", "rule 'curvature' needs an accepted_error"),
         ("lpl: {mode: dynamic, rule: paper, accepted_error: 0.1}", "has no effect with rule 'paper'"),
         ("lpl: {accepted_error: 0.1}", "has no effect with mode 'off' and no rule"),
-        ("lpl: {mode: dynamic, rule: curvature, accepted_error: 0}", "accepted_error: expected float > 0"),
+        ("lpl: {mode: dynamic, rule: curvature, accepted_error: 0}", "accepted_error: expected a number > 0"),
         ("lpl: {mode: dynamic, stop_steps: {3: 0.5}}", "add up to 0.5, not 1"),
         ("tdtm: {steps: [1, 1]}", "a step is listed twice"),
         ("tdtm: {steps: {first: 31}}", "step 30 lies beyond"),

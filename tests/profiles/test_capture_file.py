@@ -211,7 +211,7 @@ def test_a_device_that_is_not_told_or_told_in_two_ways_is_one_complaint(path, gi
     [
         ({"format": "x-2"}, "format 'x-2' is not 'ondevice-sora-capture-1'"),
         ({"format": None}, "no 'format'"),
-        ({"loads": {"first_s": [-1]}}, "blocks[0].loads.first_s[0]: expected float >= 0.0, found int -1"),
+        ({"loads": {"first_s": [-1]}}, "blocks[0].loads.first_s[0]: expected a number >= 0.0, found -1"),
         ({"loads": {"frist_s": [1]}}, "this key is not known\nDid you mean 'first_s'?"),
         ({"memory": {"before_load": [1, 2], "after_load": [3]}}, "different lengths: before_load 2, after_load 1"),
         ({"loads": {}, "runs": {}, "unload_s": [], "memory": {}}, "on cpu_and_gpu has no samples"),

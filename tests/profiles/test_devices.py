@@ -261,20 +261,20 @@ def test_a_path_is_no_device(name: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
-        ("value: 100", "value: -1", r"toy\.yaml:6: hardware\.ram_bytes\.value: expected float >= 0\.0, found int -1"),
-        ("value: 100", "value: 8 GB", r"toy\.yaml:6: .*expected float, found str '8 GB'"),
-        ("source: a toy}\n  gpu", "source: ''}\n  gpu", r"toy\.yaml:6: .*source: expected str of length >= 1"),
+        ("value: 100", "value: -1", r"toy\.yaml:6: hardware\.ram_bytes\.value: expected a number >= 0\.0, found -1"),
+        ("value: 100", "value: 8 GB", r"toy\.yaml:6: .*expected a number, found '8 GB'"),
+        ("source: a toy}\n  gpu", "source: ''}\n  gpu", r"toy\.yaml:6: .*source: expected text of length >= 1"),
         (
             "mark: estimated, source: a toy}\n  gpu",
             "mark: guess, source: x}\n  gpu",
             r"'guess' is not one of the choices",
         ),
-        ("source: a toy}\n  gpu", "source: x, spread: 4}\n  gpu", r"spread: expected float <= 3\.0, found int 4"),
-        ('os_until: "17.4"', "os_until: 17.4", r"toy\.yaml:10: .*os_until: expected str \| null, found float 17\.4"),
-        ('os_until: "17.4"', "os_until: beta", r"memory_limits\[0\]\.os_until: expected str matching regex"),
+        ("source: a toy}\n  gpu", "source: x, spread: 4}\n  gpu", r"spread: expected a number <= 3\.0, found 4"),
+        ('os_until: "17.4"', "os_until: 17.4", r"toy\.yaml:10: .*os_until: expected text or nothing, found 17\.4"),
+        ('os_until: "17.4"', "os_until: beta", r"memory_limits\[0\]\.os_until: expected text matching regex"),
         ("dram_bytes_per_s", "dram_byte_per_s", r"toy\.yaml:8: .*this key is not known\nDid you mean 'dram_bytes"),
         ("chip: T1\n", "", r"toy\.yaml:2: the key 'chip' is missing\nAdd 'chip:'\."),
-        ("memory_limits:\n", "memory_limits: []\nnotes:\n", r"toy\.yaml:9: memory_limits: expected array of length"),
+        ("memory_limits:\n", "memory_limits: []\nnotes:\n", r"toy\.yaml:9: memory_limits: expected a list of length"),
     ],
 )
 def test_a_mistake_in_a_device_file_is_named_with_its_line(old: str, new: str, complaint: str) -> None:

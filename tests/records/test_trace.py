@@ -38,14 +38,14 @@ def test_a_trace_without_one_does_not_mention_it(path: Path) -> None:
 @pytest.mark.parametrize(
     ("footprint", "said"),
     [
-        ([[0, 7], [0.5, -1]], r"footprint\[1\]\[1\]: expected int >= 0"),
-        ([[-1, 7]], r"footprint\[0\]\[0\]: expected float >= 0"),
+        ([[0, 7], [0.5, -1]], r"footprint\[1\]\[1\]: expected a whole number >= 0"),
+        ([[-1, 7]], r"footprint\[0\]\[0\]: expected a number >= 0"),
         ([[0.5, 7], [0.25, 7]], r"footprint\[1\]: is earlier than the one before"),
-        ([[0.5]], r"footprint\[0\]: expected array of length 2"),
-        ([[0.5, 7, 9]], r"footprint\[0\]: expected array of length 2"),
-        ([[0, 1.5]], r"footprint\[0\]\[1\]: expected int"),
-        ([{"time_s": 0, "bytes": 1}], r"footprint\[0\]: expected array"),
-        (None, "footprint: expected array"),
+        ([[0.5]], r"footprint\[0\]: expected a list of length 2"),
+        ([[0.5, 7, 9]], r"footprint\[0\]: expected a list of length 2"),
+        ([[0, 1.5]], r"footprint\[0\]\[1\]: expected a whole number"),
+        ([{"time_s": 0, "bytes": 1}], r"footprint\[0\]: expected a list"),
+        (None, "footprint: expected a list"),
     ],
 )
 def test_any_other_footprint_is_refused(path: Path, footprint: object, said: str) -> None:

@@ -56,12 +56,44 @@ def complaint_of(data: Any, kind: type, message: str) -> Complaint:
         return Complaint(pointer, f"{shorten(found)} is not one of the choices", mend)
     if not what.startswith("Expected"):
         return Complaint(pointer, what)
-    expected = what.partition(", got")[0].replace("`", "").replace("Expected", "expected", 1)
+    expected = what.partition(", got")[0].replace("`", "").removeprefix("Expected ")
     described = _description(kind, steps_of(data, pointer), of_key) if "matching regex" in what else None
-    expected = f"expected {described}" if described else expected
-    shown = "nothing" if found is None else f"{type(found).__name__} {shorten(found)}"
-    mend = _as_number(found) if expected.startswith(("expected int", "expected float")) and not of_key else None
-    return Complaint(pointer, f"{'as a key, ' if of_key else ''}{expected}, found {shown}", mend)
+    mend = None
+    if not of_key and expected.startswith(("int", "float")):
+        mend = _as_number(found)
+    elif not of_key and "object" in expected and pointer != "$":
+        mend = _as_keys(kind, steps_of(data, pointer))
+    told = f"expected {described or _in_words(expected)}, found {shown(found)}"
+    return Complaint(pointer, f"{'as a key, ' if of_key else ''}{told}", mend)
+
+
+WORDS = {
+    "int": "a whole number", "float": "a number", "str": "text", "object": "keys with values", "array": "a list",
+    "bool": "true or false", "null": "nothing",
+}  # fmt: skip
+"""For msgspec's names of kinds."""
+
+
+def _in_words(expected: str) -> str:
+    """'a whole number or text' for 'int | str'."""
+    kinds = re.sub(rf"\b({'|'.join(WORDS)})\b", lambda name: WORDS[name[1]], expected)
+    return kinds.replace(" | ", " or ")
+
+
+def shown(found: Any) -> str:
+    """A value as YAML has it, with its kind where that is not plain to see."""
+    if found is None or isinstance(found, bool):
+        return "nothing" if found is None else str(found).lower()
+    kind = "a list " if isinstance(found, list) else "keys " if isinstance(found, dict) else ""
+    return f"{kind}{shorten(found)}"
+
+
+def _as_keys(kind: type, steps: list[str | int]) -> str | None:
+    """What may stand there where keys may: their names, and the words that do as well."""
+    keys, choices = _fields(kind, steps), list(map(str, _choices(kind, steps, False)))
+    if not keys:
+        return None
+    return f"Write {', '.join(choices) + '; or ' if choices else ''}keys: {', '.join(keys)}."
 
 
 def _meant(text: str, choices: list[str]) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.base.files.complaints import shorten
+from ondevice_sora.base.files.complaints import shorten, shown
 from ondevice_sora.base.files.documents import Document
 from ondevice_sora.base.files.limits import MAX_BYTES, MAX_DEPTH, MAX_DIGITS, TOO_DEEP
 from ondevice_sora.base.files.opening import read_bytes, read_text
@@ -36,7 +36,7 @@ def read_json(
     try:
         data = parse_json(read_text(path, max_bytes, follows_links=follows_links), str(path))
         if not isinstance(data, dict):
-            raise UserError(f"expected keys with values, found {type(data).__name__} {shorten(data)}", str(path))
+            raise UserError(f"expected keys with values, found {shown(data)}", str(path))
     except UserError as error:
         raise UserError(error.what, error.where, error.mend or mend) from None
     return Document(data, {}, path, mend)
@@ -64,8 +64,8 @@ def parse_json(text: str, where: str) -> Any:
     """JSON text as plain data. Raises UserError."""
 
     def number_error(text: str, what: str) -> UserError:
-        shown = text if len(text) <= 60 else f"{text[:59]}…"
-        return UserError(f"{shown} {what}", where, "Leave the key out where nothing is known.")
+        key = text if len(text) <= 60 else f"{text[:59]}…"
+        return UserError(f"{key} {what}", where, "Leave the key out where nothing is known.")
 
     def refused(text: str) -> None:
         raise number_error(text, "is not a number")

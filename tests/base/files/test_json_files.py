@@ -72,7 +72,7 @@ def test_a_record_is_of_its_schema_or_the_place_is_named(tmp_path: Path) -> None
     path.write_text('{"name": "a", "size": -3}')
     with pytest.raises(UserError) as caught:
         read_record(path, Row, mend="Write it again.")
-    assert str(caught.value) == f"{path}: size: expected int >= 0, found int -3\nWrite it again."
+    assert str(caught.value) == f"{path}: size: expected a whole number >= 0, found -3\nWrite it again."
 
 
 @pytest.mark.parametrize("text", ["[]", "3", "null"])
@@ -102,7 +102,7 @@ def test_a_mistake_in_a_row_names_its_line(tmp_path: Path) -> None:
     path.write_bytes(b'{"name": "a"}\n{"name": 3}\n{\xff}\n')
     rows = read_rows(path, max_bytes=100)
     assert next(rows)[0].convert(Row) == Row("a")
-    with pytest.raises(UserError, match=r"rows\.jsonl:2: name: expected str, found int 3"):
+    with pytest.raises(UserError, match=r"rows\.jsonl:2: name: expected text, found 3"):
         next(rows)[0].convert(Row)
     with pytest.raises(UserError, match=r"rows\.jsonl:3: not UTF-8 text \(byte 1\)"):
         next(rows)

@@ -237,13 +237,13 @@ def test_each_value_keeps_the_line_of_the_file_it_came_from(tmp_path: Path) -> N
 
 def test_a_mistake_in_the_base_is_reported_in_the_base(tmp_path: Path) -> None:
     path = write(tmp_path, near="extends: base.yaml\nname: x\n", base="# a comment\nsampler: {steps: many}\n")
-    with pytest.raises(UserError, match=r"base\.yaml:2: sampler\.steps: expected int, found str 'many'"):
+    with pytest.raises(UserError, match=r"base\.yaml:2: sampler\.steps: expected a whole number, found 'many'"):
         read_extended(path).convert(Plan)
 
 
 def test_a_mistake_that_overrides_the_base_is_reported_in_the_nearer_file(tmp_path: Path) -> None:
     path = write(tmp_path, near="extends: base.yaml\nsampler: {steps: many}\n", base="name: x\nsampler: {steps: 3}\n")
-    with pytest.raises(UserError, match=r"near\.yaml:2: sampler\.steps: expected int, found str 'many'"):
+    with pytest.raises(UserError, match=r"near\.yaml:2: sampler\.steps: expected a whole number, found 'many'"):
         read_extended(path).convert(Plan)
 
 

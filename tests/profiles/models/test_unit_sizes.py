@@ -40,7 +40,7 @@ def test_a_size_is_written_as_people_know_it(tmp_path: Path, size: str, paramete
         ("bytes: 430 XB", r"model.yaml:7: components\[0\].units\[0\].bytes: '430 XB' is not a size\nWrite"),
         ("bytes: [3]", r"bytes: \[3\] is not a size\nWrite"),
         ("bytes: 1 MB, parameters: 3", "a unit's size stands twice, as parameters and as bytes"),
-        ("parameters: 215X", "parameters: expected int, found str '215X'"),
+        ("parameters: 215X", "parameters: expected a whole number, found '215X'"),
         ("tables: 3", "the key 'parameters' is missing"),
     ],
 )

@@ -46,9 +46,13 @@ def test_trials_of_each_mode_are_read(tmp_path: Path) -> None:
         (TRIAL | {"trace": TRACE | {"spans": []}}, "", "trace.spans: no run took any time"),
         (TRIAL | {"trace": TRACE | {"spans": [SPAN | {"end_s": 0.0}]}}, "", "trace.spans: no run took any time"),
         (TRIAL | {"trace": TRACE | {"spans": [SPAN | {"start_s": 2.0}]}}, "", "trace.spans[0]: ends before it starts"),
-        (TRIAL | {"added_bytes": -5}, "", "added_bytes: expected int >= 0"),
+        (TRIAL | {"added_bytes": -5}, "", "added_bytes: expected a whole number >= 0"),
         (TRIAL, "probe", "working_bytes: nothing was probed"),
-        (TRIAL | {"working_bytes": [["denoiser", "a", "plain", -5]]}, "probe", "working_bytes[0][3]: expected int"),
+        (
+            TRIAL | {"working_bytes": [["denoiser", "a", "plain", -5]]},
+            "probe",
+            "working_bytes[0][3]: expected a whole number",
+        ),
     ],
 )
 def test_a_file_that_is_no_trial_is_refused(tmp_path: Path, content: Any, mode: str, complaint: str) -> None:

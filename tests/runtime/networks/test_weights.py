@@ -162,7 +162,7 @@ def test_an_index_cannot_point_elsewhere(network: nn.Module, weights: dict[str, 
     folder.mkdir()
     names = dict.fromkeys(weights, "../outside.safetensors")
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
-    with pytest.raises(UserError, match=r"expected the name of a file beside this one, found str '../outside"):
+    with pytest.raises(UserError, match=r"expected the name of a file beside this one, found '../outside"):
         load_weights(network, folder)
 
 

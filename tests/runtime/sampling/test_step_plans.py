@@ -131,9 +131,9 @@ def test_recorded_videos_come_back_as_they_were_and_others_are_left_alone(journa
     ("line", "message"),
     [
         (f'["{KEYS[0]}", 1.0, [1, 2]]', "2 numbers; expected 6"),
-        (f'["{KEYS[0]}", 0, [1, 2, 3, 4, 5, 6]]', "expected float > 0"),
-        (f'["{KEYS[0]}", 1.0, [1, 2, 3, 4, 5, -6]]', "expected float >= 0"),
-        ("[]", "array of at least length 3"),
+        (f'["{KEYS[0]}", 0, [1, 2, 3, 4, 5, 6]]', "expected a number > 0"),
+        (f'["{KEYS[0]}", 1.0, [1, 2, 3, 4, 5, -6]]', "expected a number >= 0"),
+        ("[]", "list of at least length 3"),
     ],
 )
 def test_a_line_that_is_no_video_is_refused(journal, trajectory, line: str, message: str) -> None:

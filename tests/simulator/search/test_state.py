@@ -73,10 +73,10 @@ def test_the_state_of_another_search_is_refused(make, tmp_path):
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (lambda entry: entry.__setitem__(2, {**entry[2], "score": -1.0}), "score: expected float >= 0.0"),
+        (lambda entry: entry.__setitem__(2, {**entry[2], "score": -1.0}), "score: expected a number >= 0.0"),
         (lambda entry: entry.__setitem__(2, {**entry[2], "packages": "separate"}), "the score is another plan's"),
-        (lambda entry: entry.__setitem__(0, None), "expected array, found nothing"),
-        (lambda entry: entry.clear(), "array of at least length 3"),
+        (lambda entry: entry.__setitem__(0, None), "expected a list, found nothing"),
+        (lambda entry: entry.clear(), "list of at least length 3"),
     ],
 )
 def test_a_state_that_was_altered_is_refused_at_its_place(make, tmp_path, change, complaint):

@@ -539,7 +539,7 @@ def rename_tensor(manifest: dict[str, Any]) -> None:
 
 LIES: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (lambda m: denoiser(m)["functions"].pop(), "functions is not what the plan and its packages give"),
-    (lambda m: denoiser(m)["functions"][0]["outputs"].pop(), "functions.*expected array of length >= 1"),
+    (lambda m: denoiser(m)["functions"][0]["outputs"].pop(), "functions.*expected a list of length >= 1"),
     (lambda m: denoiser(m)["functions"][0]["inputs"].pop(), "functions is not what the plan and its packages give"),
     (lambda m: denoiser(m)["functions"][0]["inputs"][0].update(shape=[1]), "functions is not what the plan"),
     (lambda m: denoiser(m)["functions"][0]["inputs"][0].update(dtype="float16"), "functions is not what the plan"),
@@ -568,7 +568,7 @@ LIES: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (lambda m: denoiser(m)["functions"].reverse() or denoiser(m)["functions"].pop(), "and a plain one"),
     (lambda m: m["no_caption"].update(file="../no_caption.bin"), "no_caption.file: expected the name of a .bin file"),
     (lambda m: m["no_caption"].update(shape=[10**9, 10**9]), "no_caption is not what the plan and these weights give"),
-    (lambda m: m["sampling"].update(fps=-1), "sampling.fps: expected float > 0.0"),
+    (lambda m: m["sampling"].update(fps=-1), "sampling.fps: expected a number > 0.0"),
     (lambda m: m["weights"].update(description="\x1b[31m"), "weights.description: expected one line"),
 ]
 
