@@ -124,10 +124,13 @@ def run_estimate(options: argparse.Namespace) -> int:
     if options.json:
         print(json_text(described.estimate))
     else:
+        from rich.text import Text
+
+        from ondevice_sora.reports.terminal.console import table_console
         from ondevice_sora.reports.terminal.estimates import print_estimate
 
         print_estimate(described.estimate)
-        print(_simulated(described))
+        table_console().print(Text(_simulated(described)))
     if directory is not None:
         _write(described, directory)
     return EXIT_FAILED if described.estimate.refused else EXIT_FITS
