@@ -159,10 +159,15 @@ def asked(
 def model_of(loaded: LoadedPlan) -> Described:
     """The plan's model at the plan's shape. Raises UserError where a listed model is asked for another shape."""
     with loaded.locating("$.model"):
-        if isinstance(loaded.plan.model, ConfiguredModel):
-            return _configured_model_of(loaded, loaded.plan.model)
-        described = architecture(loaded.plan.model)
-        return _listed_model_of(loaded) if described is None else described_as(loaded.plan, described)
+        return described_in(loaded)
+
+
+def described_in(loaded: LoadedPlan) -> Described:
+    """The same; what is wrong is said of the setting, not of its line."""
+    if isinstance(loaded.plan.model, ConfiguredModel):
+        return _configured_model_of(loaded, loaded.plan.model)
+    described = architecture(loaded.plan.model)
+    return _listed_model_of(loaded) if described is None else described_as(loaded.plan, described)
 
 
 def described_as(plan: Plan, described: Architecture) -> Described:

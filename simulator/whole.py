@@ -16,7 +16,7 @@ from ondevice_sora.base.files.complaints import complaint_of
 from ondevice_sora.plans.schema import ComponentPlan, LoadedPlan, Plan, Sampler, Video
 from ondevice_sora.profiles.blocks import Loading
 from ondevice_sora.profiles.models.configured import ConfiguredModel, Shape, config_path, shipped_config
-from ondevice_sora.simulator.prepare import model_of
+from ondevice_sora.simulator.prepare import described_in, model_of
 
 TITLES: dict[Loading, str] = {"core_ml": "Core ML", "core_ai": "Core AI"}
 
@@ -65,7 +65,7 @@ def at_shape(loaded: LoadedPlan, shape: Shape) -> LoadedPlan:
     data = {"width": shape.width, "height": shape.height, "frames": shape.frames}
     try:
         changed = loaded.changed(name=f"{loaded.plan.name} · {shape}", video=msgspec.convert(data, Video))
-        model_of(changed)
+        described_in(changed)
     except msgspec.ValidationError as error:
         pointer, what, mend = complaint_of(data, Video, str(error))
         raise UserError(f"{in_words(pointer)}: {what}", where, mend) from None

@@ -157,7 +157,7 @@ def test_what_cannot_be_meant_is_refused_with_its_line(text, message, tmp_path):
 
 def test_a_folder_needs_the_plan_s_shape(tmp_path):
     (tmp_path / "pipe").mkdir()
-    with pytest.raises(UserError, match="the shape is not known"):
+    with pytest.raises(UserError, match="pipe has no shape of its own"):
         model_of(plan_of("name: p\nmodel: {config: pipe}", tmp_path / "plan.yaml"))
 
 
