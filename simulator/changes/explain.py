@@ -12,7 +12,8 @@ from dataclasses import replace as with_fields
 import numpy as np
 from msgspec.structs import replace
 
-from ondevice_sora.base.units import format_bytes, format_percent, format_seconds
+from ondevice_sora.base.units import format_bytes, format_count, format_percent, format_seconds
+from ondevice_sora.plans.schema import Keep
 from ondevice_sora.profiles.costs import Array, figures, replace_figures
 from ondevice_sora.profiles.figures import ByteCount
 from ondevice_sora.profiles.models.model import family
@@ -211,8 +212,8 @@ def _next_best(problem: Problem, setting: Setting, total_s: float) -> Iterator[C
                 elif choice.prefetch != own.prefetch:
                     kind, key = f"prefetch {choice.prefetch}, not {own.prefetch}", "prefetch"
                 else:
-                    kept = f"{len(choice.keep)} listed blocks" if isinstance(choice.keep, tuple) else choice.keep
-                    kind, key = f"keep {kept}, not {_keep_name(own.keep)}", "keep"
+                    planned = problem.plan.component(part.component.name).keep
+                    kind, key = f"keep {_keep_name(choice.keep)}, not {_keep_name(planned)}", "keep"
                 name = part.component.name
                 if (name, key) not in found or scored.score < found[name, key][0]:
                     found[name, key] = (scored.score, f"{name}: {kind}", choices)
@@ -221,8 +222,8 @@ def _next_best(problem: Problem, setting: Setting, total_s: float) -> Iterator[C
         yield Change(title, plan, setting)
 
 
-def _keep_name(keep: object) -> object:
-    return f"{len(keep)} listed blocks" if isinstance(keep, tuple) else keep
+def _keep_name(keep: Keep) -> str:
+    return format_count(len(keep), "listed block") if isinstance(keep, tuple) else str(keep)
 
 
 def _flips(reasons: list[Reason]) -> list[str]:

@@ -69,6 +69,7 @@ def test_next_best_plans_differ_in_one_thing_each(explanation):
         component, _, kind = found.title.partition(": ")
         assert component in ("text_encoder", "denoiser", "decoder.temporal", "decoder.spatial")
         assert kind.startswith(("a boundary moved", "prefetch", "keep")) or "blocks, not " in kind
+        assert not kind.startswith("keep") or kind.endswith(", not optimal"), "as the plan says it"
 
 
 def test_what_the_draws_do_not_agree_on_is_said(explanation):
