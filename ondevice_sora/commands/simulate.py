@@ -62,10 +62,10 @@ examples:
   simulate app-256-all --device all --loading both
                                   the same through Core ML, and with Core AI
   simulate steps-192 --video 192x192x120 --device all --csv
-                                  five seconds of video on every phone, as a table
+                                  five seconds of video, on every phone, as CSV
   simulate --model wan2.1-1.3b --video 480x320x49
                                   a model of the hub, before anything is decided
-  simulate --repeat 3             after installing, at the next launch, once more
+  simulate --repeat 3             after installing, after a launch, once more
 
 exit status: 0 fits, 2 unusable input, 3 predicted over the memory limit
 """

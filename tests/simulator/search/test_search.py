@@ -12,6 +12,7 @@ from worlds.instances import instance
 from ondevice_sora.base.compiled import has_compiler
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.writing import write_yaml
+from ondevice_sora.base.units import parse_bytes
 from ondevice_sora.plans.schedule import MAX_VISITS
 from ondevice_sora.plans.schema import LoadedPlan, Plan, Sampler
 from ondevice_sora.profiles.costs import replace_figures
@@ -310,10 +311,11 @@ def test_budget_below_a_unit_names_it_and_what_would_do(shipped):
     problem = problem_of(shipped.plan, shipped.described, [place.setting for place in shipped.places], 5 * 10**8)
     with pytest.raises(UserError, match=r"unit 'layer_0' of text_encoder needs .* a block of its own") as refused:
         search(problem)
-    smallest = int(refused.value.mend.split()[6])
-    assert smallest == smallest_budget(problem)
-    problem.budget = smallest
-    assert search(problem, seconds=1e-9).best.peak_bytes <= smallest
+    told = parse_bytes(refused.value.mend.removeprefix("The smallest budget that works is ").removesuffix("."))
+    smallest = smallest_budget(problem)
+    assert smallest <= told < smallest * 1.01, "in three digits, rounded up"
+    problem.budget = told
+    assert search(problem, seconds=1e-9).best.peak_bytes <= told
     problem.budget = smallest - 1
     with pytest.raises(UserError, match="unit 'layer_0'"):
         search(problem)
