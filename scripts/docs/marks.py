@@ -62,6 +62,8 @@ UNITS = {
 }  # fmt: skip
 """How a value is written, by the end of its name; the first that fits."""
 LEFT_OPEN = re.compile(r"<!-- (?:shown|printed|figure)(?: slowly| varying)?:")
+PROGRESS = re.compile(r"^.*[;,] \d[^;,\n]* passed\b.*\n", re.MULTILINE)
+"""What a busy machine tells while it works: no page shows it."""
 IN_CHECKOUT = "<!-- in: checkout -->"
 
 
@@ -90,7 +92,7 @@ class Commands:
             raise StaleError(f"{program}: pages show simulate, ondevice-sora and python alone")
         with self._as_shown(), io.StringIO() as output, redirect_stdout(output), redirect_stderr(output):
             status = run_verb([program, *arguments] if program == "simulate" else arguments)
-            text = output.getvalue()
+            text = PROGRESS.sub("", output.getvalue())
         if status not in (0, 1, 3):  # 1: done, and something that was checked is not as it should be
             raise StaleError(f"{shlex.join(words)}: exit status {status}\n{text}")
         return text
