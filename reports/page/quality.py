@@ -30,12 +30,16 @@ UNTIL = "\N{THIN SPACE}\N{HORIZONTAL ELLIPSIS}\N{THIN SPACE}"
 
 
 class Group(NamedTuple):
-    """Configurations of one kind, by what their names begin with; `is_line` joins their points."""
+    """Configurations of one kind, by what their names begin and end with; `is_line` joins their points."""
 
     prefixes: tuple[str, ...]
     color: str
     name: str
     is_line: bool = False
+    suffix: str = ""
+
+    def has(self, configuration: str) -> bool:
+        return configuration.startswith(self.prefixes) and configuration.endswith(self.suffix)
 
 
 GROUPS = (
@@ -43,7 +47,8 @@ GROUPS = (
     Group(("curvature_",), "t1", "ours"),
     Group(("bent_",), "t2", "ours, bent"),
     Group(("paper", "gpu_code"), "t3", "published dynamic rules"),
-    Group(("steps_",), "t4", "fewer steps"),
+    Group(("planned_",), "t4", "planned steps", is_line=True, suffix="_euler"),
+    Group(("even_",), "t5", "even steps", is_line=True, suffix="_euler"),
 )
 
 
@@ -100,7 +105,7 @@ def _points(results: Evaluation) -> dict[str, list[dict[str, Any]]]:
     for group in GROUPS:
         for row in results.rows:
             psnr, evaluations = row.psnr_db, row.evaluations.value
-            if not row.configuration.startswith(group.prefixes) or psnr.value is None or evaluations is None:
+            if not group.has(row.configuration) or psnr.value is None or evaluations is None:
                 continue
             low, high = (psnr.value if end is None else end for end in (psnr.low, psnr.high))
             told = f"{row.title}: {interval_text(psnr, ONE, ' dB')}"

@@ -13,7 +13,7 @@ from ondevice_sora.commands.evaluate import DEFAULT_CLIPS
 from ondevice_sora.plans.schema import load_plan
 from ondevice_sora.plans.step_file import read_steps, shipped_steps
 from ondevice_sora.records.quality import Evaluation
-from ondevice_sora.reports.page.quality import render_quality, write_evaluation
+from ondevice_sora.reports.page.quality import GROUPS, render_quality, write_evaluation
 from ondevice_sora.runtime.small.dataset import clip_of, describe
 from ondevice_sora.runtime.small.evaluation.clips import frames_file, write_clip, write_frames
 from ondevice_sora.runtime.small.evaluation.configurations import configurations
@@ -49,6 +49,19 @@ def test_the_chart_has_a_point_for_each_configuration_whose_videos_differ(
     assert (fixed["isLine"], ours["isLine"]) == (True, False)
     assert ours["points"][0]["told"] == "LPL, ours, accepting 0.1: 25.0 dB (24.0 to 26.0)"
     assert (plane["from"], plane["to"]) == (0, 30.6)
+
+
+def test_planned_and_even_steps_are_lines_of_their_own_and_other_solvers_are_not_mixed_in(tmp_path: Path) -> None:
+    names = ("planned_8_euler", "planned_12_euler", "planned_8_ab2", "even_8_euler")
+    plane = unpacked(render_quality(results(*map(quality_row, names)), tmp_path))["plane"]
+    assert [(line["name"], len(line["points"]), line["isLine"]) for line in plane["groups"]] == [
+        ("planned steps", 2, True), ("even steps", 1, True),
+    ]  # fmt: skip
+
+
+def test_every_line_of_the_chart_has_configurations_that_are_evaluated() -> None:
+    names = configurations(load_plan("small").plan, planned=read_steps(shipped_steps("small")))
+    assert [group.name for group in GROUPS if not any(map(group.has, names))] == []
 
 
 def test_one_point_makes_no_chart(tmp_path: Path) -> None:
