@@ -108,6 +108,7 @@ class Result(msgspec.Struct, frozen=True):
     evaluated       of each step of the step plan whether the network is evaluated there, else it is leapt over
     start           what the app had done before, see Plan.start
     generations     all generations if several in a row were asked for; the rest of the result is of the first
+    no_advice       why there is no advice, of a plan that is killed; null elsewhere
     cautions        what must be known before believing it: figures that nobody knows, what Core ML may do instead
     unpriced        components of which nobody has given the operations of some blocks: the times are too short
     residents       what stays in memory between passes, by component
@@ -140,6 +141,7 @@ class Result(msgspec.Struct, frozen=True):
     evaluated: Annotated[list[bool], msgspec.Meta(max_length=1000)] = []
     start: Line = "first"
     generations: list[Generation] = []
+    no_advice: Line | None = None
     cautions: list[Line] = []
     unpriced: list[Line] = []
     residents: list[Residents] = []

@@ -183,8 +183,9 @@ def verdict(trace: Trace) -> Verdict:
         over = format_bytes(kill.footprint_bytes - kill.limit_bytes)
         doing = "while loading" if kill.action == "load" else "while running"
         who = "iOS ends the app" if simulated else "The app was ended"
+        when = f"after {format_seconds(kill.time_s)}" if kill.time_s > 0.0 else "at once"
         sentence = (
-            f"{who} after {format_seconds(kill.time_s)}, {doing} block {kill.block} of {kill.component} in step "
+            f"{who} {when}, {doing} block {kill.block} of {kill.component} in step "
             f"{kill.step}: {format_bytes(kill.footprint_bytes)} is {over} over the limit of "
             f"{format_bytes(kill.limit_bytes)}."
         )

@@ -19,7 +19,7 @@ from ondevice_sora.records.result import BlockRow, ComponentResult, Generation, 
 from ondevice_sora.records.trace import Kill, Trace
 from ondevice_sora.simulator.bounds import bounds_of
 from ondevice_sora.simulator.cautions import cautions
-from ondevice_sora.simulator.changes.advice import Names, advice, why_nothing_fits
+from ondevice_sora.simulator.changes.advice import Names, advice, why_no_advice
 from ondevice_sora.simulator.changes.whatif import what_ifs
 from ondevice_sora.simulator.engine import Outcome
 from ondevice_sora.simulator.holdings import kept_of, peak_of, residents_of
@@ -49,9 +49,8 @@ class Simulation:
         """
         result = self.result
         found = advice(self.prepared, result.components, self.unlimited, names)
-        hopeless = why_nothing_fits(self.prepared) if result.verdict == "killed" and not found else None
-        told = [*([hopeless] if hopeless else []), *result.cautions]
-        advised = msgspec.structs.replace(result, advice=found, cautions=told)
+        reason = why_no_advice(self.prepared) if result.verdict == "killed" and not found else None
+        advised = msgspec.structs.replace(result, advice=found, no_advice=reason)
         return replace(self, trace=msgspec.structs.replace(self.trace, result=advised))
 
     @property

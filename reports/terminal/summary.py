@@ -70,12 +70,15 @@ def print_answer(trace: Trace, file: TextIO | None = None, width: int | None = N
 
 
 def print_advice(trace: Trace, file: TextIO | None = None, width: int | None = None) -> None:
-    """What to change, with the lines to paste; nothing if there is no advice."""
+    """What to change, with the lines to paste; why there is no advice, where the app is killed; else nothing."""
     from rich.text import Text
 
     from ondevice_sora.reports.terminal.console import table_console
 
     console, rows = table_console(file, width), advice_rows(trace)
+    if trace.result is not None and trace.result.no_advice is not None:
+        console.print()
+        console.print(Text(trace.result.no_advice, style="yellow"))
     if rows:
         console.print()
         console.print(Text("What to change; each was simulated by itself", style="dim"))

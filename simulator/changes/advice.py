@@ -10,7 +10,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.base.units import format_bytes
+from ondevice_sora.base.units import format_bytes, format_percent
 from ondevice_sora.records.advice import Advice
 from ondevice_sora.records.ladder import MOST_DOUBT
 from ondevice_sora.records.result import ComponentResult
@@ -77,14 +77,17 @@ def advice(
     return sorted(found, key=lambda one: -one.saved_s)[:MOST]
 
 
-def why_nothing_fits(prepared: Prepared) -> str | None:
-    """What is too large for any plan of the model, in words; None if some plan may fit."""
+def why_no_advice(prepared: Prepared) -> str:
+    """Of a killed plan for which nothing was found: what is too large for any plan, or that others may fit."""
     setting = prepared.setting
     try:
         check_budget(problem_of(prepared.plan, prepared.described, [setting], budget_below(setting)))
     except UserError as error:
         return f"No way to cut or load this model fits: {error.what}."
-    return None
+    return (
+        f"No single change that was tried fits with a risk of at most {format_percent(MOST_DOUBT)}. Several together "
+        "may: smaller blocks, fewer bits, a smaller shape (docs/killed.md)."
+    )
 
 
 def _tried(prepared: Prepared, proposals: Iterable[Proposal], total_s: float) -> Iterator[_Tried]:

@@ -54,3 +54,10 @@ def test_the_blocks_can_be_saved_as_csv(trace: Trace) -> None:
     assert [row["block"] for row in rows] == ["encode", "a", "b", "decode"]
     known = {"kept": "sometimes", "stored_bytes": "50000000", "held_bytes": "100000000", "run_s": "2.0"}
     assert rows[1] | known == rows[1]
+
+
+def test_an_app_killed_at_its_first_load_has_no_timeline_to_draw(killed: Trace) -> None:
+    at_once = replace(killed, spans=[], kill=replace(killed.kill, time_s=0.0))
+    assert " Timeline " in words(render([killed]))
+    assert " Timeline " not in words(render([at_once]))
+    assert "iOS ends the app at once, while loading block" in words(render([at_once]))

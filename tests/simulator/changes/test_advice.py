@@ -6,10 +6,12 @@ from msgspec.structs import replace
 
 from ondevice_sora.plans.schema import Memory, load_plan
 from ondevice_sora.profiles.figures import ByteCount
+from ondevice_sora.profiles.models.configured import Shape
 from ondevice_sora.simulator.changes.advice import SEARCHED, Names
 from ondevice_sora.simulator.changes.keys import keys_between
 from ondevice_sora.simulator.prepare import asked
 from ondevice_sora.simulator.simulate import simulate, simulation_of
+from ondevice_sora.simulator.whole import whole_plan
 
 
 def told(name, device="iphone15pro", **options):
@@ -115,7 +117,13 @@ def test_a_plan_whose_whole_denoiser_is_killed_is_told_how_to_cut_it(tmp_path):
 def test_where_nothing_fits_it_is_said_what_is_too_large():
     result = simulate("app-256-all", memory_limit=900_000_000).result
     assert result.advice == []
-    assert result.cautions[0].startswith("No way to cut or load this model fits: unit ")
+    assert result.no_advice.startswith("No way to cut or load this model fits: unit ")
+
+
+def test_a_killed_plan_that_no_single_change_saves_is_told_so():
+    result = simulate(whole_plan("wan2.1-1.3b", Shape(480, 320, 49)), "iphone17pro").result
+    assert (result.verdict, result.advice) == ("killed", [])
+    assert result.no_advice.startswith("No single change that was tried fits with a risk of at most 5.0 %.")
 
 
 def test_advice_is_the_same_each_time():
