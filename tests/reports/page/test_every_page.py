@@ -28,8 +28,8 @@ from ondevice_sora.reports.page.sweep import render_sweep
 from ondevice_sora.reports.page.video import render_video
 
 KINDS = (
-    "prediction", "killed", "measured", "two", "three", "predicted and measured", "limits far apart", "explained",
-    "search", "quality", "video", "sweep", "full size", "full size, two", "full size, three", "full size, search",
+    "prediction", "killed", "killed at once", "measured", "two", "three", "predicted and measured", "limits far apart",
+    "explained", "search", "quality", "video", "sweep", "full size", "full size, two", "full size, three", "full size, search",
 )  # fmt: skip
 LARGEST = ("app-256", "ours-256", "steps-256")
 """Ready plans; the first has the most loads and runs of all."""
@@ -66,6 +66,7 @@ def kind(
     ways: dict[str, Callable[[], str]] = {
         "prediction": lambda: render([trace]),
         "killed": lambda: render([killed]),
+        "killed at once": lambda: render([replace(killed, spans=[], kill=replace(killed.kill, time_s=0.0))]),
         "measured": lambda: render([sampled]),
         "two": lambda: render([trace, killed]),
         "three": lambda: render([trace, sampled, killed]),
