@@ -29,7 +29,8 @@ from ondevice_sora.reports.page.video import render_video
 
 KINDS = (
     "prediction", "killed", "killed at once", "measured", "two", "three", "predicted and measured", "limits far apart",
-    "explained", "search", "quality", "video", "sweep", "full size", "full size, two", "full size, three", "full size, search",
+    "explained", "search", "quality", "video", "sweep", "full size", "full size, two", "full size, three",
+    "full size, search",
 )  # fmt: skip
 LARGEST = ("app-256", "ours-256", "steps-256")
 """Ready plans; the first has the most loads and runs of all."""
