@@ -17,7 +17,7 @@ from ondevice_sora.profiles.models.model import Model
 from ondevice_sora.simulator.fast import finish
 from ondevice_sora.simulator.prepare import Described, Setting, check_loading, merging_as_planned
 from ondevice_sora.simulator.search.candidates import Candidates, Played
-from ondevice_sora.simulator.search.choices import Choices, Part, parts_of, with_choices
+from ondevice_sora.simulator.search.choices import Choice, Choices, Part, parts_of, with_choices
 from ondevice_sora.simulator.search.place import Place, place_of
 
 MOST_KNOWN_BYTES = 100_000_000
@@ -89,7 +89,7 @@ class Problem:
 
     def score(self, choices: Choices, packages: Packages = "shared") -> Scored | None:
         """The candidate's score; None if a device's budget cannot be kept, or the cuts are to stay and do not."""
-        if not self.may_be(choices):
+        if not all(map(self.may_cut, choices, self.start)):
             return None
         key = (choices, packages)
         if key in self.seen:
@@ -101,11 +101,9 @@ class Problem:
             self.known_bytes += _held_bytes(choices)
         return scored
 
-    def may_be(self, choices: Choices) -> bool:
-        """Whether a candidate cuts as it may."""
-        return not self.keeps_cuts or all(
-            choice.starts == given.starts for choice, given in zip(choices, self.start, strict=True)
-        )
+    def may_cut(self, choice: Choice, given: Choice) -> bool:
+        """Whether a part may be cut so; `given` is what it has in `start`."""
+        return not self.keeps_cuts or choice.starts == given.starts
 
     def score_anew(self, choices: Choices, packages: Packages = "shared") -> Scored | None:
         """The same, not remembered."""

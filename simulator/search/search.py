@@ -213,10 +213,8 @@ class _Search:
 
     def _enumerate(self) -> None:
         """Try every plan; too many to remember each."""
-        for choices in product(*(list(all_choices(part, self.windows)) for part in self.problem.parts)):
+        for choices in product(*map(self._choices_of, self.problem.parts, self.problem.start)):
             self._check_time()
-            if not self.problem.may_be(choices):
-                continue
             scored = self.problem.score_anew(choices)
             self.num_enumerated += 1
             if scored is not None:
@@ -224,6 +222,9 @@ class _Search:
                 if key not in self.enumerated or scored.score < self.enumerated[key].score:
                     self.enumerated[key] = scored
             self._compare(scored)
+
+    def _choices_of(self, part: Part, given: Choice) -> list[Choice]:
+        return [choice for choice in all_choices(part, self.windows) if self.problem.may_cut(choice, given)]
 
     def run(self) -> str:
         try:
