@@ -46,7 +46,7 @@ class TorchBlocks:
             )
             for spec in schedule.blocks
         ]  # fmt: skip
-        self._is_separate = schedule.plan.tdtm.packages == "separate"
+        self._is_separate = schedule.plan.tdtm.is_separate
         self._views: dict[tuple[str, int], list[Tensor]] = {}
         self.buffers: list[Buffer] = []
 
