@@ -12,8 +12,8 @@ from worlds.schedule_files import made, made_at_random, toy_file
 from worlds.toys import random_toy
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.plans.plan_file import load_plan, ready_plans
 from ondevice_sora.plans.schedule_file import write_schedule
-from ondevice_sora.plans.schema import load_plan, ready_plans
 from ondevice_sora.records.trace import Span, read_trace
 from ondevice_sora.simulator.engine import Outcome, play
 from ondevice_sora.simulator.machine import LANES, Machine
