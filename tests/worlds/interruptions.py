@@ -160,7 +160,7 @@ class Scan:
         self.mark = uuid.uuid4().hex
         with (folder.parent / "stderr").open("wb") as stream:
             return subprocess.Popen(
-                [sys.executable, "-P", "-m", "ondevice_sora.commands.main", *arguments.split()],
+                [sys.executable, "-P", "-m", "ondevice_sora", *arguments.split()],
                 cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stream, start_new_session=True,
                 env={**os.environ, MARK: self.mark, "TMPDIR": str(self.temporary)},
             )  # fmt: skip
