@@ -238,12 +238,13 @@ def sweep() -> Command:
     return Command(command, prepare, lambda folder: (folder / "grid.csv").read_text(), lambda _: f"{command} --force")
 
 
-def search() -> Command:
+def search(num_units: int = 6) -> Command:
     """Of a model so small that every plan is tried: the result does not depend on where the time ran out."""
 
     def prepare(folder: Path) -> None:
         units = ", ".join(
-            f"{{name: u{i}, parameters: {9 + 7 * i}000000, plain: {{matmul_flops: {3 + i % 3}e+10}}}}" for i in range(8)
+            f"{{name: u{i}, parameters: {9 + 7 * i}000000, plain: {{matmul_flops: {3 + i % 3}e+10}}}}"
+            for i in range(num_units)
         )
         (folder / "model.yaml").write_text(
             f"name: m\nsource: made up\ncomponents: [{{name: denoiser, passes: steps, units: [{units}]}}]\n"
