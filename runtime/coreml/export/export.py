@@ -177,6 +177,10 @@ def _made(todo: list[Job], jobs: int) -> Generator[ExportedBlock]:
             raise UserError(what, mend=mend) from None
 
 
+UNWRITABLE = "MIL FileWriter"
+"""In what coremltools says of a file of weights that it cannot write. It does not say why."""
+
+
 def _start_worker() -> None:
     """One thread a process."""
     torch.set_num_threads(1)
@@ -226,6 +230,9 @@ def make_block(job: Job) -> ExportedBlock:
                 put_package(made, job.directory, f"{stem}{suffix}.mlpackage")
         return block_in(job.directory, workshop, job.component, job.number)
     except Exception as error:
+        if isinstance(error, RuntimeError) and UNWRITABLE in str(error):
+            what = f"block '{block.name}' of {job.component}: coremltools cannot write it; most likely the disk is full"
+            raise OSError(what) from error
         error.add_note(f"while block '{block.name}' of {job.component} was made")
         raise
 

@@ -277,6 +277,22 @@ def test_a_process_that_the_system_ends_names_its_block(
     refused.match("What is finished is kept; take fewer --jobs if memory is short.")
 
 
+def test_a_full_disk_is_one_message_and_what_was_there_stays(
+    copied: Path, exported: Exported, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """coremltools says this, of a file system of 16 kB."""
+    there = unfinished(copied, 2)
+
+    def full(*_: Any) -> Any:
+        raise RuntimeError("[MIL FileWriter]: Unknown error occurred while writing data to the file.")
+
+    monkeypatch.setattr(export, "convert_block", full)
+    with pytest.raises(UserError) as refused:
+        export_plan(Commission(load_plan(exported.plan).plan, exported.weights), copied)
+    refused.match(f"{copied}: the export cannot be written: block 'output' of denoiser: coremltools cannot write it")
+    assert {path.name for path in copied.iterdir()} == there
+
+
 def test_in_two_processes_the_same_packages_are_made(copied: Path, exported: Exported) -> None:
     before = read_manifest(copied)
     unfinished(copied, 0, 2)
