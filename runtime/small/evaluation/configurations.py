@@ -1,5 +1,7 @@
 """The configurations that an evaluation compares, each a plan made from one base plan."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
