@@ -35,9 +35,8 @@ from ondevice_sora.simulator.machine import Machine, machine_of
 
 HEADROOM = 0.92
 """A proposed budget stays this far within the limit."""
-
-
 GIVEN = "given with the command"
+"""The source of a limit that somebody has named."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +133,7 @@ def setting_of(
     return Setting(profile, device, round(limit.value), limit.source, limit.spread, is_thermal, os_version)
 
 
-def asked(
+def load_inputs(
     plan: str | Path | LoadedPlan,
     device: str = "iphone15pro",
     *,
@@ -181,8 +180,8 @@ def _configured_model_of(loaded: LoadedPlan, model: ConfiguredModel) -> Describe
         raise UserError(what, mend="Write text_tokens.", field="$.encoder_tokens")
     shape = None if video is None else Shape(video.width, video.height, video.frames)
     sampler = plan.sampler
-    asked = (loaded.folder, shape, sampler.num_branches, plan.text_tokens, sampler.branches)
-    return Described(*configured_model(model, *asked))
+    described = configured_model(model, loaded.folder, shape, sampler.num_branches, plan.text_tokens, sampler.branches)
+    return Described(*described)
 
 
 def _listed_model_of(loaded: LoadedPlan) -> Described:
@@ -219,6 +218,21 @@ def merging_as_planned(model: Model, plan: Plan) -> Model:
         )
 
     return replace(model, components=tuple(map(masked, model.components)))
+
+
+def _check_techniques(plan: Plan, model: Model) -> None:
+    """Raises UserError for a technique that the model cannot have."""
+    if plan.lpl.mode != "off" and not model.is_rectified_flow:
+        what = f"LPL leaps along a rectified flow, which {model.name} is not"
+        raise UserError(what, mend="Remove `lpl`.", field="$.lpl")
+    if not model.is_rectified_flow:
+        for key in ("grid", "solver"):
+            if getattr(plan.sampler, key) != getattr(Sampler(), key):
+                what = f"this is for rectified flows, and {model.name} is none"
+                raise UserError(what, mend="Remove it.", field=f"$.sampler.{key}")
+    if plan.tdtm.steps != "none" and not model.merges_tokens:
+        what = f"has no effect: no unit of {model.name} merges tokens"
+        raise UserError(what, mend="Remove `tdtm`.", field="$.tdtm")
 
 
 def _check_processors(plan: Plan, component: str, profile: Profile) -> None:
@@ -287,17 +301,7 @@ def ready(
     the plan without lines.
     """
     model = merging_as_planned(described.model, plan)
-    if plan.lpl.mode != "off" and not model.is_rectified_flow:
-        what = f"LPL leaps along a rectified flow, which {model.name} is not"
-        raise UserError(what, mend="Remove `lpl`.", field="$.lpl")
-    if not model.is_rectified_flow:
-        for key in ("grid", "solver"):
-            if getattr(plan.sampler, key) != getattr(Sampler(), key):
-                what = f"this is for rectified flows, and {model.name} is none"
-                raise UserError(what, mend="Remove it.", field=f"$.sampler.{key}")
-    if plan.tdtm.steps != "none" and not model.merges_tokens:
-        what = f"has no effect: no unit of {model.name} merges tokens"
-        raise UserError(what, mend="Remove `tdtm`.", field="$.tdtm")
+    _check_techniques(plan, model)
     if plan.lpl.mode == "dynamic" and not plan.lpl.stop_steps and evaluations is None:
         what = "a simulation of dynamic LPL needs stop_steps: it does not see the video that the rule looks at"
         raise UserError(what, mend="Add `stop_steps: {17: 0.6, 18: 0.4}`, for instance.", field="$.lpl")

@@ -116,9 +116,12 @@ class Candidates:
         cuts = [columns[1] for columns in chosen]
         block = self._join([cut.block for cut in cuts])
         walk = Walk(
-            block, self._join([columns[2] for columns in chosen]), self._join([columns[3] for columns in chosen]),
-            self._join([cut.pass_length for cut in cuts]), self.start,
-        )  # fmt: skip
+            block,
+            self._join([columns[2] for columns in chosen]),
+            self._join([columns[3] for columns in chosen]),
+            self._join([cut.pass_length for cut in cuts]),
+            self.start,
+        )
         if self.table is None:
             columns = self.columns.arrays() if self.is_fast else self.columns.lists
             self.table = _Table(Blocks(Seconds(*columns[:7]), Sizes(*columns[7:11])), *columns[11:])

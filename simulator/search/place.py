@@ -53,9 +53,18 @@ class BlockPrices:
         table = np.array([row[:5] for row in found], dtype=np.float64)
         resident, working, stored, load_marks, run_marks, clean = zip(*(row[5:] for row in found), strict=True)
         return BlockCosts(
-            table[:, 0:1], table[:, 1:2], table[:, 2:3], table[:, 3:4], table[:, 4:5],
-            resident, working, stored, load_marks, run_marks, clean,
-        )  # fmt: skip
+            load_warm_s=table[:, 0:1],
+            load_cold_s=table[:, 1:2],
+            run_s=table[:, 2:3],
+            first_run_s=table[:, 3:4],
+            unload_s=table[:, 4:5],
+            resident_bytes=resident,
+            working_bytes=working,
+            stored_bytes=stored,
+            load_marks=load_marks,
+            run_marks=run_marks,
+            clean_bytes=clean,
+        )
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pytest
 from ondevice_sora.base.files.reading import read_extended
 from ondevice_sora.plans.plan_file import LoadedPlan, load_plan
 from ondevice_sora.simulator.changes.whatif import what_ifs
-from ondevice_sora.simulator.prepare import asked, prepare
+from ondevice_sora.simulator.prepare import load_inputs, prepare
 from ondevice_sora.simulator.simulate import simulate, simulation_of
 
 
@@ -57,7 +57,7 @@ def test_ours_is_faster_than_the_app_within_its_budget():
 
 
 def test_what_ifs_change_one_thing_each():
-    rows = {row.title: row for row in what_ifs(prepare(*asked("app-256")))}
+    rows = {row.title: row for row in what_ifs(prepare(*load_inputs("app-256")))}
     base = simulate("app-256").result.total_s
     assert rows["With LPL"].total_s < base
     assert rows["With TDTM"].total_s < base
@@ -142,7 +142,7 @@ def test_measured_figures_stand_instead_of_the_models(tmp_path):
     from ondevice_sora.profiles.figures import Figure
     from ondevice_sora.profiles.measurements import Measurement
 
-    loaded, setting = asked("app-256-lpl")
+    loaded, setting = load_inputs("app-256-lpl")
     before = simulation_of(loaded, setting).result
     row = next(row for row in before.blocks if row.block == "spatial_0..temporal_0")
     measured = Measurement(
