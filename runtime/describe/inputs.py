@@ -19,8 +19,13 @@ from ondevice_sora.base.errors import UserError
 
 BY_HAND = "List its units in a model file (docs/plan.md), or convert it and give the packages to `profile estimate`."
 TEXT_WIDTHS = (
-    "caption_channels", "joint_attention_dim", "cross_attention_dim", "text_dim", "text_embed_dim", "cap_feat_dim",
-)  # fmt: skip
+    "caption_channels",
+    "joint_attention_dim",
+    "cross_attention_dim",
+    "text_dim",
+    "text_embed_dim",
+    "cap_feat_dim",
+)
 
 
 @dataclass(frozen=True)
@@ -195,9 +200,14 @@ def usual_latents(denoiser: nn.Module | None) -> LatentSize:
 
 
 def latents_of(
-    decoder: nn.Module | None, config: Any, width: int, height: int, frames: int, channels: int,
+    decoder: nn.Module | None,
+    config: Any,
+    width: int,
+    height: int,
+    frames: int,
+    channels: int,
     usual: LatentSize = USUAL,
-) -> Latents:  # fmt: skip
+) -> Latents:
     """The latents of a picture or video, `usual` ones without a decoder.
 
     A decoder that is told how many of its pictures are one video has a latent for each.

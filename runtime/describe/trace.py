@@ -29,10 +29,22 @@ Kind = Literal["matmul", "attention", "convolution", "softmax", "pointwise", "ga
 aten = torch.ops.aten
 PRODUCTS = {aten.mm, aten.addmm, aten.bmm, aten.baddbmm}
 FACTORIES = {
-    aten.empty, aten.empty_like, aten.empty_strided, aten.new_empty, aten.new_empty_strided, aten.zeros,
-    aten.zeros_like, aten.new_zeros, aten.ones, aten.ones_like, aten.new_ones, aten.full, aten.full_like, aten.new_full,
+    aten.empty,
+    aten.empty_like,
+    aten.empty_strided,
+    aten.new_empty,
+    aten.new_empty_strided,
+    aten.zeros,
+    aten.zeros_like,
+    aten.new_zeros,
+    aten.ones,
+    aten.ones_like,
+    aten.new_ones,
+    aten.full,
+    aten.full_like,
+    aten.new_full,
     aten.scalar_tensor,
-}  # fmt: skip
+}
 """What they make is one number repeated, which no package stores."""
 ALSO_POINTWISE = {aten._to_copy, aten.copy_, aten.lift_fresh_copy}
 OVERWRITING = {aten.copy_, aten.fill_, aten.zero_}

@@ -140,8 +140,11 @@ def _together(found: Sequence[tuple[str | None, list[Candidate]]]) -> list[tuple
     """Those that were given by themselves in one list, where the first of them stood."""
     loose = [each for component, listed in found if component is None for each in listed]
     first = next((at for at, (component, _) in enumerate(found) if component is None), None)
-    return [(component, loose if at == first else listed) for at, (component, listed) in enumerate(found)
-            if component is not None or at == first]  # fmt: skip
+    return [
+        (component, loose if at == first else listed)
+        for at, (component, listed) in enumerate(found)
+        if component is not None or at == first
+    ]
 
 
 CHUNK = re.compile(r"(.+?)[_ -]?(?:chunk|part)[_ -]?[0-9]{1,3}(?:of[0-9]{1,3})?", re.IGNORECASE)
@@ -291,9 +294,7 @@ def _deeper(path: Path) -> str | None:
     for _ in range(DEPTH):
         below = [child for folder in level for child in sorted(folder.iterdir()) if child.is_dir()][:MAX_FOLDERS]
         level = [child for child in below if not child.name.endswith(SUFFIXES) and not child.is_symlink()]
-        found += dict.fromkeys(
-            str(child.parent.relative_to(path)) for child in below if child.name.endswith(SUFFIXES)
-        )  # fmt: skip
+        found += dict.fromkeys(str(child.parent.relative_to(path)) for child in below if child.name.endswith(SUFFIXES))
     return f"There are some in {', '.join(dict.fromkeys(found))}." if found else None
 
 
