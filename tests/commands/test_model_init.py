@@ -105,3 +105,10 @@ def test_cuts_that_cannot_keep_the_budget_are_told(capsys: pytest.CaptureFixture
     Path("whole.yaml").write_text("extends: ours-256\nname: whole\ncomponents: {denoiser: {blocks: whole}}\n")
     assert main(["plan", "search", "whole.yaml", "--budget", "1.3GB", "--keep-cuts", "--seconds", "5"]) == 2
     assert "--keep-cuts: no plan with these blocks keeps the budget of" in capsys.readouterr().err
+
+
+def test_the_folder_that_was_written_is_named_as_a_plan(capsys: pytest.CaptureFixture[str]) -> None:
+    assert init(*NETWORKS, "-o", "mine") == 0
+    by_file = simulated(capsys)
+    assert main(["simulate", "mine", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == by_file
