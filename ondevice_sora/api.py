@@ -19,7 +19,8 @@ from ondevice_sora.base.files.reading import extend
 from ondevice_sora.base.installation import how_to_install
 from ondevice_sora.base.text import in_one_line
 from ondevice_sora.base.units import parse_bytes
-from ondevice_sora.plans.schema import READY, LoadedPlan, Plan, plan_data, read_plan, ready_plans
+from ondevice_sora.plans.plan_file import READY, LoadedPlan, read_plan, ready_plans
+from ondevice_sora.plans.schema import Plan, plan_data
 from ondevice_sora.records.ladder import MOST_DOUBT
 from ondevice_sora.records.result import Result
 from ondevice_sora.records.search import Planning
@@ -366,7 +367,7 @@ def plans() -> list[str]:
 
 def loaded_plan(plan: PlanLike) -> LoadedPlan:
     """Whatever says what a plan is, read and checked. Raises UserError."""
-    from ondevice_sora.plans.schema import load_plan
+    from ondevice_sora.plans.plan_file import load_plan
 
     if isinstance(plan, LoadedPlan):
         return plan

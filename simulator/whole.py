@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 from ondevice_sora.base.errors import UserError, in_words
 from ondevice_sora.base.files.complaints import complaint_of
-from ondevice_sora.plans.schema import ComponentPlan, LoadedPlan, Plan, Sampler, Video
+from ondevice_sora.plans.plan_file import LoadedPlan
+from ondevice_sora.plans.schema import ComponentPlan, Plan, Sampler, Video
 from ondevice_sora.profiles.blocks import Loading
 from ondevice_sora.profiles.models.configured import ConfiguredModel, Shape, config_path, shipped_config
 from ondevice_sora.simulator.prepare import described_in, model_of

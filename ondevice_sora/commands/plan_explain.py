@@ -19,7 +19,7 @@ from ondevice_sora.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from ondevice_sora.plans.schema import LoadedPlan
+    from ondevice_sora.plans.plan_file import LoadedPlan
     from ondevice_sora.records.provenance import Provenance
     from ondevice_sora.records.search import PlanReport
     from ondevice_sora.simulator.prepare import Setting
@@ -39,7 +39,7 @@ def add_explain_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_explain(options: argparse.Namespace) -> int:
     """Raises UserError."""
-    from ondevice_sora.plans.schema import load_plan
+    from ondevice_sora.plans.plan_file import load_plan
     from ondevice_sora.simulator.changes.explain import explain
     from ondevice_sora.simulator.prepare import asked, prepare
 

@@ -14,7 +14,8 @@ from ondevice_sora.commands.options import conditions_of, entitled
 from ondevice_sora.commands.progress import status_line
 
 if TYPE_CHECKING:
-    from ondevice_sora.plans.schema import LoadedPlan, Plan
+    from ondevice_sora.plans.plan_file import LoadedPlan
+    from ondevice_sora.plans.schema import Plan
     from ondevice_sora.records.search import Planning
     from ondevice_sora.simulator.prepare import Setting
     from ondevice_sora.simulator.search.problem import Scored
@@ -37,7 +38,7 @@ def search_one(
     """With or without the entitlement, or as the plan says. Raises UserError, and Interrupted if there is no plan."""
     from msgspec.structs import replace
 
-    from ondevice_sora.plans.schema import LoadedPlan, load_plan
+    from ondevice_sora.plans.plan_file import LoadedPlan, load_plan
     from ondevice_sora.simulator.search.comparison import budget_for, find_plan_for, other_budget
     from ondevice_sora.simulator.search.state import fingerprint, load_state, save_state
 
