@@ -211,7 +211,8 @@ def verdict(trace: Trace) -> Verdict:
     if kill is not None:
         return Verdict("bad", "Would be killed" if simulated else "Killed", sentence, sureness)
     if result is not None and result.unpriced:
-        return Verdict("care", "Fits, but its time is not known", sentence, sureness)
+        risky = "too risky, and " if is_too_risky(trace) else ""
+        return Verdict("care", f"Fits, but {risky}its time is not known", sentence, sureness)
     if result is not None and any(row.falls_back for row in result.blocks):
         return Verdict("care", "Fits, not on the Neural Engine", sentence, sureness)
     if is_too_risky(trace):
