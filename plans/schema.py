@@ -170,6 +170,11 @@ class Tdtm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = "shared"
 
+    @property
+    def is_separate(self) -> bool:
+        """Whether a block that merges tokens lies in another package than the same block without."""
+        return self.packages == "separate"
+
     def chosen(self, names: Iterable[str]) -> tuple[str, ...]:
         """The units among `names` that merge tokens."""
         return tuple(name for name in names if any(fnmatchcase(name, pattern) for pattern in self.units))

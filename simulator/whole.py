@@ -64,9 +64,8 @@ def at_shape(loaded: LoadedPlan, shape: Shape) -> LoadedPlan:
     model_of(loaded)  # what is wrong with the plan as it is, is said of its own lines
     where, own = f"--video {shape}", loaded.plan.video
     if shape.frames == 1 and own is not None and own.frames > 1 and loaded.plan.merging_steps:
-        what = "one frame has no tokens to merge, and the plan merges some (TDTM)"
         as_many = f"Write {shape.width}x{shape.height}x{own.frames} for as many frames as the plan has."
-        raise UserError(what, where, as_many)
+        raise UserError("one frame has no tokens to merge, and the plan merges some (TDTM)", where, as_many)
     data = {"width": shape.width, "height": shape.height, "frames": shape.frames}
     try:
         changed = loaded.changed(name=f"{loaded.plan.name} · {shape}", video=msgspec.convert(data, Video))

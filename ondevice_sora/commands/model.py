@@ -58,10 +58,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="init")
     init = actions.add_parser("init", help="write a model and a plan from the sizes of its packages")
     init.add_argument(
-        "networks", nargs="+", type=_network, metavar="NAME=SIZE",
+        "networks",
+        nargs="+",
+        type=_network,
+        metavar="NAME=SIZE",
         help="what each network's packages take in float16, in the order in which they run; SIZE*N: in so many "
         "packages, SIZE,SIZE: in packages of several sizes",
-    )  # fmt: skip
+    )
     init.add_argument(
         "--steps", type=whole_number(1, 1000), default=20, metavar="N", help="denoising steps (default %(default)s)"
     )

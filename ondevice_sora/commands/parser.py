@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
-from ondevice_sora.base.text import in_one_line
+from ondevice_sora.base.text import in_one_line, printable
 from ondevice_sora.commands.common import EXIT_UNUSABLE
 
 RENAMED = {
@@ -54,6 +54,11 @@ class Parser(argparse.ArgumentParser):
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """The options; `command` among them is the whole command line. Exits with status 2 for what is not usable."""
         given = sys.argv[1:] if args is None else list(args)
+        for each in given:
+            if any("\ud800" <= char <= "\udfff" for char in each):  # a byte that is not UTF-8, as Python has it
+                self.error(
+                    f"'{printable(each)}' is not UTF-8, and pages and traces could not name it. Rename the file."
+                )
         options, left = self.parse_known_args(given, namespace)
         if left:
             self._chosen(options)._refuse(left)

@@ -31,9 +31,12 @@ def add_explain_arguments(parser: argparse.ArgumentParser) -> None:
     add_conditions(parser)
     add_json(parser)
     parser.add_argument(
-        "--report", nargs="?", const="", metavar="HTML",
+        "--report",
+        nargs="?",
+        const="",
+        metavar="HTML",
         help="write a page with the timeline, memory and this explanation (default PLAN.explained.html)",
-    )  # fmt: skip
+    )
     add_force(parser)
 
 
@@ -41,13 +44,13 @@ def run_explain(options: argparse.Namespace) -> int:
     """Raises UserError."""
     from ondevice_sora.plans.plan_file import load_plan
     from ondevice_sora.simulator.changes.explain import explain
-    from ondevice_sora.simulator.prepare import asked, prepare
+    from ondevice_sora.simulator.prepare import load_inputs, prepare
 
     plan, device = plan_of(options), options.device or DEFAULT_DEVICE
     path = None
     if options.report is not None:
         path = output_path(options.report, f"{stem_of(plan)}.explained.html", options.force, [plan, device])
-    loaded, setting = asked(entitled(load_plan(plan), options), device, **conditions_of(options))
+    loaded, setting = load_inputs(entitled(load_plan(plan), options), device, **conditions_of(options))
     if path is None:
         explanation = explain(prepare(loaded, setting))
     else:

@@ -32,7 +32,7 @@ def search_variants_of(options: argparse.Namespace, models: list[str], devices: 
     from ondevice_sora.plans.plan_file import load_plan
     from ondevice_sora.records.search import VariantPoint
     from ondevice_sora.reports.terminal.search import print_variants
-    from ondevice_sora.simulator.search.comparison import budget_for
+    from ondevice_sora.simulator.search.budget import budget_for
     from ondevice_sora.simulator.search.variants import search_variants
 
     _refuse_unclear(options, models)

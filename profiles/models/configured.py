@@ -143,9 +143,17 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
         model = self.model
         attention = str(model.attention.chunk) if isinstance(model.attention, InChunks) else model.attention
         options = [
-            "--video", str(self.video), "--branches", str(self.branches), "--attention", attention,
-            "--guidance", self.guidance, "--embeddings", model.embeddings,
-        ]  # fmt: skip
+            "--video",
+            str(self.video),
+            "--branches",
+            str(self.branches),
+            "--attention",
+            attention,
+            "--guidance",
+            self.guidance,
+            "--embeddings",
+            model.embeddings,
+        ]
         if self.text_tokens is not None:
             options += ["--text-tokens", str(self.text_tokens)]
         if model.decoder_tile is not None:

@@ -77,9 +77,17 @@ class Cell:
         """The same for cells that come to the same row."""
         setting = self.setting
         about = [
-            self.model, self.device, self.technique, plan_data(self.plan), setting.profile, setting.device.hardware,
-            setting.limit_bytes, setting.limit_spread, setting.is_thermal, self.is_searched,
-        ]  # fmt: skip
+            self.model,
+            self.device,
+            self.technique,
+            plan_data(self.plan),
+            setting.profile,
+            setting.device.hardware,
+            setting.limit_bytes,
+            setting.limit_spread,
+            setting.is_thermal,
+            self.is_searched,
+        ]
         return hashlib.sha256(msgspec.json.encode(about, order="deterministic")).hexdigest()[:24]
 
 
