@@ -123,13 +123,14 @@ def test_one_page_to_hand_on_has_every_phone_with_its_interval(tmp_path, monkeyp
 def test_phones_are_told_with_what_is_likely_and_the_risk_as_one_phone_is(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     out = told(capsys, "simulate", "ours-256", "--device", "iphone12,iphone12pro,iphone15pro").out
-    rows = [line.split() for line in out.splitlines() if line.startswith("iPhone")][:3]
-    assert [row[-5:] for row in rows] == [
-        ["KILLED", "(20:25)", "2.56", "GB", "99", "%"][-5:],
-        ["17:13–23:57", "2.56", "GB", "9.3", "%"],
-        ["9:45–10:51", "2.56", "GB", "<0.1", "%"],
-    ]
-    assert "Likely between 9 min 45 s and 10 min 51 s" in told(capsys, "simulate", "ours-256").out
+    rows = {line[:13].strip(): line.split("GB")[1:] for line in reversed(out.splitlines()) if line.startswith("iPhone")}
+    verdict, risk = rows["iPhone 15 Pro"]
+    assert verdict.split() == ["fits", "10:08", "9:45–10:51", "2.56"]
+    alone = told(capsys, "simulate", "ours-256").out
+    assert "Likely between 9 min 45 s and 10 min 51 s" in alone
+    assert f"Risk of being killed: {risk.strip().replace('<', 'under ')}." in alone
+    assert rows["iPhone 12"][0].split()[:2] == ["KILLED", "(20:25)"]
+    assert rows["iPhone 12 Pro"][0].split()[:2] == ["too", "risky"]
     assert "Too risky: with more." in out and "In brackets" in out
 
 
