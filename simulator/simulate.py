@@ -11,7 +11,8 @@ from typing import get_args
 import msgspec
 
 from ondevice_sora.base.units import format_percent
-from ondevice_sora.plans.schema import LoadedPlan, Start
+from ondevice_sora.plans.plan_file import LoadedPlan
+from ondevice_sora.plans.schema import Start
 from ondevice_sora.profiles.blocks import PROCESSORS
 from ondevice_sora.profiles.costs import Array, MarkShares
 from ondevice_sora.profiles.figures import MARKS, Mark
@@ -27,8 +28,8 @@ from ondevice_sora.simulator.changes.advice import Names, advice, why_no_advice
 from ondevice_sora.simulator.changes.whatif import what_ifs
 from ondevice_sora.simulator.engine import Outcome
 from ondevice_sora.simulator.holdings import kept_of, peak_of, residents_of
-from ondevice_sora.simulator.interval import measured_share, spread_of
-from ondevice_sora.simulator.prepare import Prepared, Setting, asked, prepare
+from ondevice_sora.simulator.interval import Spread, measured_share, spread_of
+from ondevice_sora.simulator.prepare import Prepared, Setting, load_inputs, prepare
 from ondevice_sora.simulator.risk import kill_risk
 from ondevice_sora.simulator.unpriced import unpriced_components
 
@@ -79,7 +80,7 @@ def simulate(
     What-ifs, which take as long as several simulations, come only if asked for; advice may be left out. With `repeat`,
     so many generations in a row are simulated; all but their totals and peaks is of the first. Raises UserError.
     """
-    loaded, setting = asked(plan, device, memory_limit=memory_limit, os_version=os_version, is_thermal=is_thermal)
+    loaded, setting = load_inputs(plan, device, memory_limit=memory_limit, os_version=os_version, is_thermal=is_thermal)
     return simulation_of(loaded, setting, with_what_ifs, repeat, with_advice)
 
 
@@ -93,16 +94,26 @@ def simulation_of(
 ) -> Simulation:
     """The same of what is loaded already. Advice, which takes as long as a few simulations, may be left out."""
     prepared = prepare(loaded, setting)
-    plan = prepared.plan
     with loaded.locating():
         outcomes = prepared.outcomes()
     outcome = prepared.play()
-    unlimited = outcome
-    if outcome.kill is not None:
-        unlimited = prepared.play(is_limited=False)
-    trace = Trace(
+    unlimited = outcome if outcome.kill is None else prepared.play(is_limited=False)
+    result = _result(prepared, outcome, unlimited, spread_of(outcomes))
+    if with_what_ifs:
+        result = msgspec.structs.replace(result, what_ifs=what_ifs(prepared))
+    if repeat > 1:
+        with loaded.locating():
+            result = msgspec.structs.replace(result, generations=generations_of(prepared, result, repeat))
+    trace = msgspec.structs.replace(_trace(prepared, outcome), result=result)
+    simulation = Simulation(trace, prepared, unlimited)
+    return simulation.advised(names) if with_advice else simulation
+
+
+def _trace(prepared: Prepared, outcome: Outcome) -> Trace:
+    setting = prepared.setting
+    return Trace(
         kind="simulated",
-        plan=plan.name,
+        plan=prepared.plan.name,
         device=setting.device.name,
         model=prepared.model.name,
         spans=outcome.spans,
@@ -111,14 +122,18 @@ def simulation_of(
         kill=outcome.kill,
         conditions={"profile": setting.profile.name, **setting.profile.conditions},
     )
-    whole = msgspec.structs.replace(trace, spans=unlimited.spans, memory=unlimited.memory)
-    spread = spread_of(outcomes)
+
+
+def _result(prepared: Prepared, outcome: Outcome, unlimited: Outcome, spread: Spread) -> Result:
+    """What a generation comes to. `unlimited` is the outcome without a memory limit; advice and what-ifs come later."""
+    plan, setting, kill = prepared.plan, prepared.setting, outcome.kill
+    whole = _trace(prepared, unlimited)
     components = component_results(whole)
-    result = Result(
-        verdict="killed" if outcome.kill else "fits",
-        total_s=None if outcome.kill else outcome.total_s,
+    return Result(
+        verdict="killed" if kill else "fits",
+        total_s=None if kill else outcome.total_s,
         unlimited_s=unlimited.total_s,
-        interval_s=None if outcome.kill else spread.interval(),
+        interval_s=None if kill else spread.interval(),
         components=components,
         peak_bytes=outcome.peak_bytes,
         needed_bytes=unlimited.peak_bytes,
@@ -126,16 +141,16 @@ def simulation_of(
         limit_source=setting.limit_source,
         budget_bytes=int(plan.memory.budget) if plan.memory.budget is not None else None,
         kill_share=kill_risk(prepared, unlimited),
-        killed_at_s=outcome.kill.time_s if outcome.kill else None,
-        killed_by=_killed_by(outcome.kill) if outcome.kill else None,
+        killed_at_s=kill.time_s if kill else None,
+        killed_by=_killed_by(kill) if kill else None,
         busy_share=busy_shares(whole),
         bounded_by=bounded_by(components),
         advice=[],
         marks=mark_shares(prepared, unlimited),
         bounds=bounds_of(prepared.schedule, prepared.costs),
         num_evaluations=prepared.num_evaluations,
-        evaluations=plan.leap_steps(),
-        what_ifs=what_ifs(prepared) if with_what_ifs else [],
+        evaluations=plan.evaluation_odds(),
+        what_ifs=[],
         blocks=_block_rows(prepared),
         notes=_notes(prepared),
         evaluated=plan.evaluated_steps(),
@@ -145,11 +160,6 @@ def simulation_of(
         residents=residents_of(prepared.schedule, prepared.costs),
         peak=peak_of(prepared.schedule, prepared.costs, prepared.machine, unlimited.peak),
     )
-    if repeat > 1:
-        with loaded.locating():
-            result = msgspec.structs.replace(result, generations=generations_of(prepared, result, repeat))
-    simulation = Simulation(msgspec.structs.replace(trace, result=result), prepared, unlimited)
-    return simulation.advised(names) if with_advice else simulation
 
 
 def generations_of(prepared: Prepared, first: Result, count: int) -> list[Generation]:
@@ -161,10 +171,15 @@ def generations_of(prepared: Prepared, first: Result, count: int) -> list[Genera
     begin = starts.index(prepared.plan.start)
     found = {
         prepared.plan.start: Generation(
-            first.start, first.verdict, first.total_s, first.unlimited_s, first.interval_s, first.peak_bytes,
-            first.killed_by,
+            start=first.start,
+            verdict=first.verdict,
+            total_s=first.total_s,
+            unlimited_s=first.unlimited_s,
+            interval_s=first.interval_s,
+            peak_bytes=first.peak_bytes,
+            killed_by=first.killed_by,
         )
-    }  # fmt: skip
+    }
     rows = []
     for number in range(count):
         start = starts[min(begin + number, len(starts) - 1)]

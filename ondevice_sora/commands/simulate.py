@@ -41,7 +41,7 @@ from ondevice_sora.commands.which_phones import devices_of, names_several, show_
 from ondevice_sora.profiles.blocks import Loading
 
 if TYPE_CHECKING:
-    from ondevice_sora.plans.schema import LoadedPlan
+    from ondevice_sora.plans.plan_file import LoadedPlan
     from ondevice_sora.records.ladder import Ladder
     from ondevice_sora.records.trace import Trace
     from ondevice_sora.simulator.changes.advice import Names
@@ -262,7 +262,7 @@ def _named(name: str, options: argparse.Namespace) -> LoadedPlan:
 
         loaded = whole_plan(options.model, options.video)
     else:
-        from ondevice_sora.plans.schema import load_plan
+        from ondevice_sora.plans.plan_file import load_plan
 
         loaded = load_plan(name)
         if options.video is not None:

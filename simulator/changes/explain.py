@@ -109,9 +109,14 @@ def _draws(prepared: Prepared) -> Array:
 def _components(prepared: Prepared) -> list[ComponentReason]:
     outcome = prepared.play(is_limited=False)
     trace = Trace(
-        kind="simulated", plan="", device="", model="", spans=outcome.spans, memory=outcome.memory,
+        kind="simulated",
+        plan="",
+        device="",
+        model="",
+        spans=outcome.spans,
+        memory=outcome.memory,
         limit_bytes=prepared.setting.limit_bytes,
-    )  # fmt: skip
+    )
     costs, blocks = prepared.costs, prepared.schedule.blocks
     alone: dict[str, float] = {}
     for visit in prepared.schedule.visits:
@@ -179,9 +184,11 @@ def _more(prepared: Prepared) -> Iterator[Change]:
             yield Change(f"the entitlement ({format_bytes(allowed)} budget)", *changed)
     for title, names in (
         ("10 % more storage bandwidth", ("loads.read_bytes_per_s",)),
-        ("10 % more bandwidth in all of loading", (
-            "loads.read_bytes_per_s", "loads.prepare_bytes_per_s", "loads.specialise_bytes_per_s")),
-    ):  # fmt: skip
+        (
+            "10 % more bandwidth in all of loading",
+            ("loads.read_bytes_per_s", "loads.prepare_bytes_per_s", "loads.specialise_bytes_per_s"),
+        ),
+    ):
         costs = setting.profile.costs
         known = figures(costs)
         faster = {name: replace(known[name], value=known[name].value * FASTER) for name in names}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 
 import pytest
+from worlds.toy_files import TOY_MODEL, TOY_PLAN
 
 from ondevice_sora.commands import simulate
 from ondevice_sora.commands.main import VERBS, main, verb_parser
@@ -79,17 +81,26 @@ def answered(capsys):
     return answered
 
 
+@pytest.fixture
+def toys(tmp_path, monkeypatch):
+    """Two plans of a toy model, in the folder that commands run in: what is asked of them takes no time."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.yaml").write_text(TOY_MODEL)
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.yaml").write_text(TOY_PLAN.replace("name: toy", f"name: {name}"))
+
+
 @pytest.mark.parametrize("verb", [["simulate"], ["plan", "explain"], ["plan", "show"]])
-def test_a_plan_is_named_with_or_without_the_option(answered, verb: list[str]) -> None:
-    assert answered(*verb, "app-192") == answered(*verb, "--plan", "app-192")
+def test_a_plan_is_named_with_or_without_the_option(answered, toys, verb: list[str]) -> None:
+    assert answered(*verb, "a.yaml") == answered(*verb, "--plan", "a.yaml")
 
 
-def test_plans_and_devices_may_be_repeated_or_separated_by_commas(answered) -> None:
-    two = answered("simulate", "--plan", "app-192", "--plan", "ours-192")
-    assert two == answered("simulate", "app-192", "ours-192") == answered("simulate", "app-192,ours-192")
-    phones = answered("simulate", "app-192", "--device", "iphone15pro", "--device", "iphone16pro")
-    assert phones == answered("simulate", "app-192", "--device", "iphone15pro,iphone16pro")
-    assert phones == answered("simulate", "app-192", "--device", "iPhone16,2,iPhone17,1")
+def test_plans_and_devices_may_be_repeated_or_separated_by_commas(answered, toys) -> None:
+    two = answered("simulate", "--plan", "a.yaml", "--plan", "b.yaml")
+    assert two == answered("simulate", "a.yaml", "b.yaml") == answered("simulate", "a.yaml,b.yaml")
+    phones = answered("simulate", "a.yaml", "--device", "iphone15pro", "--device", "iphone16pro")
+    assert phones == answered("simulate", "a.yaml", "--device", "iphone15pro,iphone16pro")
+    assert phones == answered("simulate", "a.yaml", "--device", "iPhone16,2,iPhone17,1")
     assert {rung["key"] for rung in phones["rungs"]} == {"iphone15pro", "iphone16pro"}
 
 
@@ -128,3 +139,18 @@ def test_help_is_readable_at_80_columns(verb: str, monkeypatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     lines = LEAVES[verb].format_help().splitlines()
     assert max(len(line) for line in lines if not line.startswith(("  ondevice-sora ", "  simulate "))) <= 80
+
+
+def test_a_name_that_is_not_utf_8_is_refused_before_anything_is_done(tmp_path, monkeypatch, capsys) -> None:
+    """It could stand in no page and no trace, which say what they were made of."""
+    monkeypatch.chdir(tmp_path)
+    name = os.fsdecode(b"pl\xe9.yaml")
+    (tmp_path / name).write_text("extends: small\n")
+    with pytest.raises(SystemExit) as stop:
+        main(["simulate", name, "--report", "page.html"])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == (
+        r"error: 'pl\udce9.yaml' is not UTF-8, and pages and traces could not name it. Rename the file."
+        "\nSee `ondevice-sora simulate --help`.\n"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == [name]

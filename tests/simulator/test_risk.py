@@ -7,7 +7,7 @@ from statistics import NormalDist
 import msgspec
 import pytest
 
-from ondevice_sora.plans.schema import load_plan
+from ondevice_sora.plans.plan_file import load_plan
 from ondevice_sora.profiles.costs import figures, replace_figures
 from ondevice_sora.profiles.figures import Figure
 from ondevice_sora.profiles.measurements import Measurement

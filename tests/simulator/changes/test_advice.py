@@ -4,12 +4,13 @@ import pytest
 import yaml
 from msgspec.structs import replace
 
-from ondevice_sora.plans.schema import Memory, load_plan
+from ondevice_sora.plans.plan_file import load_plan
+from ondevice_sora.plans.schema import Memory
 from ondevice_sora.profiles.figures import ByteCount
 from ondevice_sora.profiles.models.configured import Shape
 from ondevice_sora.simulator.changes.advice import SEARCHED, Names
 from ondevice_sora.simulator.changes.keys import keys_between
-from ondevice_sora.simulator.prepare import asked
+from ondevice_sora.simulator.prepare import load_inputs
 from ondevice_sora.simulator.simulate import simulate, simulation_of
 from ondevice_sora.simulator.whole import whole_plan
 
@@ -19,7 +20,7 @@ def told(name, device="iphone15pro", **options):
 
 
 def searched(name, **options):
-    return simulation_of(*asked(name, **options), names=Names(str(name), "iphone15pro")).result.advice
+    return simulation_of(*load_inputs(name, **options), names=Names(str(name), "iphone15pro")).result.advice
 
 
 CASES = [

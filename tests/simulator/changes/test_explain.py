@@ -6,12 +6,12 @@ from msgspec.structs import replace
 from ondevice_sora.plans.schema import FirstSteps, Lpl
 from ondevice_sora.simulator.changes.change import loading
 from ondevice_sora.simulator.changes.explain import NEXT_BEST, NO_BUDGET, explain
-from ondevice_sora.simulator.prepare import asked, prepare
+from ondevice_sora.simulator.prepare import load_inputs, prepare
 
 
 @pytest.fixture(scope="module")
 def prepared():
-    return prepare(*asked("ours-192"))
+    return prepare(*load_inputs("ours-192"))
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_what_the_draws_do_not_agree_on_is_said(explanation):
 
 
 def test_without_a_budget_nothing_near_the_plan_is_searched():
-    bare = explain(prepare(*asked("app-192")))
+    bare = explain(prepare(*load_inputs("app-192")))
     assert bare.notes == [NO_BUDGET]
     assert bare.budget_bytes == 3_300_000_000
     groups = {reason.group for reason in bare.reasons}

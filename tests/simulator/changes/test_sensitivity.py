@@ -10,12 +10,12 @@ from ondevice_sora.profiles.costs import figures, replace_figures
 from ondevice_sora.profiles.figures import ByteCount
 from ondevice_sora.simulator.changes.change import loading, within
 from ondevice_sora.simulator.changes.sensitivity import sensitivities
-from ondevice_sora.simulator.prepare import asked, prepare
+from ondevice_sora.simulator.prepare import load_inputs, prepare
 
 
 @pytest.fixture(scope="module")
 def prepared():
-    return prepare(*asked("ours-192"))
+    return prepare(*load_inputs("ours-192"))
 
 
 @pytest.fixture(scope="module")
