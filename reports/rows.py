@@ -203,7 +203,8 @@ def verdict(trace: Trace) -> Verdict:
     if kill is not None:
         return Verdict(True, "Would be killed" if simulated else "Killed", sentence, sureness)
     if result is not None and result.unpriced:
-        return Verdict(False, "Fits, but its time is not known", sentence, sureness)
+        risky = "too risky, and " if simulated and result.kill_share > MOST_DOUBT else ""
+        return Verdict(False, f"Fits, but {risky}its time is not known", sentence, sureness)
     if result is not None and any(row.falls_back for row in result.blocks):
         return Verdict(False, "Fits, not on the Neural Engine", sentence, sureness)
     if result is not None and simulated and result.kill_share > MOST_DOUBT:

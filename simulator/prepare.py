@@ -267,13 +267,16 @@ def check_loading(plan: Plan, setting: Setting) -> None:
 
 
 def stored_bytes(plan: Plan, model: Model) -> int:
-    """Bytes that the model's packages take on the device's storage, however it is cut."""
+    """Bytes that the model's packages take on the device's storage, however it is cut.
+
+    Where variants have packages of their own and both are used, units that merge are stored twice. One that does not,
+    in a block with others that do, would be too.
+    """
+    variants = {plan.merges(step) for step in range(plan.most_evaluations())}
+    times = 2 if plan.tdtm.is_separate and len(variants) == 2 else 1
     total = 0.0
     for component in model.components:
-        numbers = sum(
-            unit.stored * (2 if plan.tdtm.is_separate and unit.tdtm is not None and plan.merging_steps else 1)
-            for unit in component.units
-        )
+        numbers = sum(unit.stored * (times if unit.tdtm is not None else 1) for unit in component.units)
         total += numbers * weight_bytes(plan.component(component.name).stored)
     return round(total)
 

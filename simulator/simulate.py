@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
@@ -12,9 +14,11 @@ from ondevice_sora.base.units import format_percent
 from ondevice_sora.plans.plan_file import LoadedPlan
 from ondevice_sora.plans.schema import Start
 from ondevice_sora.profiles.blocks import PROCESSORS
+from ondevice_sora.profiles.costs import Array, MarkShares
 from ondevice_sora.profiles.figures import MARKS, Mark
 from ondevice_sora.profiles.packages import size_notes
 from ondevice_sora.profiles.pricing import unused_measurements
+from ondevice_sora.profiles.terms import weighed
 from ondevice_sora.records.metrics import busy_shares, component_results
 from ondevice_sora.records.result import BlockRow, ComponentResult, Generation, Result
 from ondevice_sora.records.trace import Kill, Trace
@@ -226,9 +230,10 @@ def mark_shares(prepared: Prepared, outcome: Outcome) -> dict[Mark, float]:
     run_s = 0.0
     for span in outcome.spans:
         row = rows[(span.component, span.block, span.variant)]
-        shares, into = (costs.run_marks[row], runs) if span.action == "run" else (costs.load_marks[row], loads)
         if span.action == "evict":
             continue
+        of_span, into = (costs.marks_of_run, runs) if span.action == "run" else (costs.marks_of_load, loads)
+        shares = of_span(row, span.cold)
         run_s += span.seconds if span.action == "run" else 0.0
         for mark, share in shares.items():
             into[mark] += share * span.seconds
@@ -245,10 +250,12 @@ def mark_shares(prepared: Prepared, outcome: Outcome) -> dict[Mark, float]:
 def _block_rows(prepared: Prepared) -> list[BlockRow]:
     costs, kept = prepared.costs, kept_of(prepared.schedule)
     clean = costs.clean_bytes or (0,) * len(prepared.schedule.blocks)
-    runs, loads = [0] * len(prepared.schedule.blocks), [0] * len(prepared.schedule.blocks)
+    runs: list[list[bool]] = [[] for _ in prepared.schedule.blocks]
+    loads: list[list[bool]] = [[] for _ in prepared.schedule.blocks]
     for visit in prepared.schedule.visits:
-        runs[visit.block] += 1
-        loads[visit.block] += visit.loads
+        runs[visit.block].append(visit.first_run)
+        if visit.loads:
+            loads[visit.block].append(visit.cold)
     return [
         BlockRow(
             component=block.component,
@@ -261,10 +268,10 @@ def _block_rows(prepared: Prepared) -> list[BlockRow]:
             load_cold_s=float(costs.load_cold_s[row, 0]),
             load_warm_s=float(costs.load_warm_s[row, 0]),
             run_s=float(costs.run_s[row, 0]),
-            num_loads=loads[row],
-            num_runs=runs[row],
-            load_marks=costs.load_marks[row],
-            run_marks=costs.run_marks[row],
+            num_loads=len(loads[row]),
+            num_runs=len(runs[row]),
+            load_marks=_of_all(costs.marks_of_load, row, loads[row], costs.load_cold_s, costs.load_warm_s),
+            run_marks=_of_all(costs.marks_of_run, row, runs[row], costs.first_run_s, costs.run_s),
             kept=kept[row],
             falls_back=block.falls_back,
             loading=block.loading,
@@ -272,6 +279,16 @@ def _block_rows(prepared: Prepared) -> list[BlockRow]:
         )
         for row, block in enumerate(prepared.schedule.blocks)
     ]
+
+
+def _of_all(
+    marks_of: Callable[[int, bool], MarkShares], row: int, are_first: Sequence[bool], first_s: Array, later_s: Array
+) -> MarkShares:
+    """What the seconds of all loads, or of all runs, of a block rest on, first ones and later ones; of a later one if
+    there are none."""
+    counts = Counter(are_first or (False,))
+    seconds = {True: float(first_s[row, 0]), False: float(later_s[row, 0])}
+    return weighed([(marks_of(row, is_first), count * seconds[is_first]) for is_first, count in counts.items()])
 
 
 def _notes(prepared: Prepared) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -155,21 +156,28 @@ def run_estimate(options: argparse.Namespace) -> int:
 
 def _simulated(described: Described) -> str:
     """Whether the packages fit, as the plan that `-o` writes loads them; why not, where they cannot be simulated."""
-    import tempfile
-
     from ondevice_sora.plans.plan_file import load_plan
     from ondevice_sora.reports.rows import verdict
     from ondevice_sora.runtime.coreml.estimate.estimate import write_described
     from ondevice_sora.simulator.simulate import simulate
 
-    with tempfile.TemporaryDirectory() as folder:
-        write_described(described, Path(folder))
+    with _scratch() as folder:
+        write_described(described, folder)
         try:
             loaded = load_plan(f"{folder}/plan.yaml")
             answer = verdict(simulate(loaded, f"{folder}/profile.yaml", with_advice=False).trace)
         except UserError as error:
             return f"simulated, cannot run: {error.what}"
     return f"simulated, the next package loaded while one runs: {answer.word.lower()}. {answer.sentence}"
+
+
+def _scratch() -> AbstractContextManager[Path]:
+    """A folder for a plan that is simulated and not kept."""
+    import tempfile
+
+    from ondevice_sora.base.files.folders import scratch_in
+
+    return scratch_in(Path(tempfile.gettempdir()), "estimate")
 
 
 def _find(options: argparse.Namespace) -> Found:
@@ -197,8 +205,6 @@ def _name(options: argparse.Namespace) -> str:
 
 def _which_phones(options: argparse.Namespace, names: list[str]) -> int:
     """The packages on several devices, as a plan that loads one ahead. Raises UserError."""
-    import tempfile
-
     from ondevice_sora.plans.plan_file import load_plan
     from ondevice_sora.profiles.profile import load_profile
     from ondevice_sora.simulator.ladder import simulated
@@ -223,10 +229,10 @@ def _which_phones(options: argparse.Namespace, names: list[str]) -> int:
         )
 
     described_on(devices[0])  # what is wrong on any device is one complaint, not one of each device
-    with tempfile.TemporaryDirectory() as folder:
+    with _scratch() as folder:
 
         def attempt(device: Device, rung: Rung) -> Rung:
-            own = Path(folder) / device.key
+            own = folder / device.key
             if not own.exists():
                 write_described(described_on(device), own)
             return simulated(load_plan(str(own / "plan.yaml")), str(own / "profile.yaml"), rung)

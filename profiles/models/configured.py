@@ -187,8 +187,16 @@ def shipped_config(name: str) -> PipelineConfig:
     return read_yaml(CONFIGS / f"{name}.yaml").convert(PipelineConfig)
 
 
+def refuse_package(name: str) -> None:
+    """Raises UserError for the name of a Core ML package, where a plan or a config is meant."""
+    if name.rstrip("/").endswith((".mlpackage", ".mlmodelc", ".mlmodel")):
+        mend = f"Make a plan of all packages of the model: ondevice-sora profile estimate {name} ... -o DIR"
+        raise UserError("this is a Core ML package", name, mend)
+
+
 def config_path(config: str, folder: Path) -> Path | None:
     """The file or folder that is meant, None for a shipped config. Raises UserError for neither."""
+    refuse_package(config)
     path = folder / config
     if config not in config_names() and os.path.exists(path):
         return path

@@ -46,12 +46,16 @@ class BlockPrices:
                 costs.load_marks,
                 costs.run_marks,
                 costs.clean_bytes or (0,) * len(missing),
+                costs.cold_marks or costs.load_marks,
+                costs.first_marks or costs.run_marks,
             ]
             for key, *row in zip(missing, *columns, strict=True):
                 rows[key] = tuple(row)
         found = [rows[key] for key in keys]
         table = np.array([row[:5] for row in found], dtype=np.float64)
-        resident, working, stored, load_marks, run_marks, clean = zip(*(row[5:] for row in found), strict=True)
+        resident, working, stored, load_marks, run_marks, clean, cold_marks, first_marks = zip(
+            *(row[5:] for row in found), strict=True
+        )
         return BlockCosts(
             load_warm_s=table[:, 0:1],
             load_cold_s=table[:, 1:2],
@@ -64,6 +68,8 @@ class BlockPrices:
             load_marks=load_marks,
             run_marks=run_marks,
             clean_bytes=clean,
+            cold_marks=cold_marks,
+            first_marks=first_marks,
         )
 
 

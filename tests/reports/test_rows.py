@@ -54,6 +54,15 @@ def test_one_phone_and_several_call_the_same_risk_too_high(trace: Trace) -> None
     assert "5.1 %, more than the 5.0 % up to which a plan is said to fit. (iOS" in (answer.sureness or "")
 
 
+def test_a_time_that_is_not_known_does_not_hide_a_risk(trace: Trace) -> None:
+    assert trace.result is not None
+    words = [
+        verdict(replace(trace, result=replace(trace.result, kill_share=share, unpriced=["unet (2 blocks)"]))).word
+        for share in (MOST_DOUBT, MOST_DOUBT + 0.001)
+    ]
+    assert words == ["Fits, but its time is not known", "Fits, but too risky, and its time is not known"]
+
+
 def test_verdict_of_a_kill_names_moment_block_step_and_bytes(killed: Trace) -> None:
     answer = verdict(killed)
     assert (answer.is_killed, answer.word) == (True, "Would be killed")

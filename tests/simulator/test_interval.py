@@ -161,7 +161,8 @@ def test_what_was_measured_without_spread_has_none_of_the_fits_noise():
 def test_the_fits_noise_counts_for_the_share_that_was_not_measured():
     half = measured_profile()
     marks = [{"measured": 0.5, "fitted": 0.5}] * len(half.schedule.blocks)
-    mixed = replace(half, costs=replace(half.costs, run_marks=tuple(marks), load_marks=tuple(marks)))
+    names = ("run_marks", "first_marks", "load_marks", "cold_marks")
+    mixed = replace(half, costs=replace(half.costs, **dict.fromkeys(names, tuple(marks))))
     assert measured_share(mixed) == pytest.approx(0.5)
     assert logs(mixed).std() == pytest.approx(0.5 * mixed.setting.profile.fit.noise, rel=0.05)
 

@@ -3,7 +3,8 @@
 import pytest
 from msgspec.structs import replace
 
-from ondevice_sora.plans.schema import Lpl
+from ondevice_sora.plans.schema import FirstSteps, Lpl
+from ondevice_sora.simulator.changes.change import loading
 from ondevice_sora.simulator.changes.explain import NEXT_BEST, NO_BUDGET, explain
 from ondevice_sora.simulator.prepare import load_inputs, prepare
 
@@ -58,6 +59,21 @@ def test_the_components_seconds_add_up(prepared, explanation):
     assert by_name["text_encoder"].bounded_by.endswith(" % of its time is waiting for loads")
     assert by_name["denoiser"].reload_s > 0.0
     assert "of its loading loads blocks that it had loaded before" in by_name["denoiser"].bounded_by
+
+
+def test_loads_again_are_all_but_each_packages_first_and_take_as_long_as_the_loads(prepared):
+    """The seconds of a load beside a run were told of all loads, those of one alone of the ones that come again; and
+    a package that another variant was loaded from before counted as new.
+    """
+    plan = replace(prepared.plan, tdtm=replace(prepared.plan.tdtm, steps=FirstSteps(8)))
+    changed = prepared.changed(loading(prepared.changed(plan), keep="none"))
+    (row,) = [row for row in explain(changed).components if row.component == "denoiser"]
+    loads = [s for s in changed.play(is_limited=False).spans if s.action == "load" and s.component == "denoiser"]
+    known = {span.block for span in loads}
+    first = [next(span for span in loads if span.block == block) for block in known]
+    assert {span.variant for span in loads} == {"plain", "tdtm"}
+    assert row.load_s == pytest.approx(sum(span.seconds for span in loads))
+    assert row.reload_s == pytest.approx(row.load_s - sum(span.seconds for span in first))
 
 
 def test_next_best_plans_differ_in_one_thing_each(explanation):

@@ -1,5 +1,6 @@
 """Which figures a total depends on: one at a time, by its spread, in the seconds that it stands for."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -33,6 +34,15 @@ def test_each_row_is_the_total_with_one_figure_moved(prepared, rows):
         totals.append(prepared.changed(setting=replace(prepared.setting, profile=profile)).finish().total_s)
     assert (rows[name].low_s, rows[name].high_s) == tuple(totals)
     assert rows[name].low_s < prepared.finish().total_s < rows[name].high_s
+
+
+def test_a_wide_spread_is_of_the_logarithm_as_in_the_interval(prepared, rows):
+    """A dispatch known to a factor of 2.2 either way was moved to a fifth, and to 1.8 times."""
+    name = "processors.gpu.dispatch_s"
+    figure = figures(prepared.setting.profile.costs)[name]
+    assert figure.spread == 0.8
+    runs = prepared.finish().total_s
+    assert (rows[name].high_s - runs) / (runs - rows[name].low_s) == pytest.approx(math.exp(0.8), rel=0.05)
 
 
 def test_every_figures_ends_lie_around_the_total(prepared, rows):

@@ -15,7 +15,7 @@ from ondevice_sora.base.files.writing import write_yaml
 from ondevice_sora.base.units import parse_bytes
 from ondevice_sora.plans.plan_file import LoadedPlan
 from ondevice_sora.plans.schedule import MAX_VISITS
-from ondevice_sora.plans.schema import Plan, Sampler
+from ondevice_sora.plans.schema import FirstSteps, Plan, Sampler, Tdtm
 from ondevice_sora.profiles.costs import replace_figures
 from ondevice_sora.profiles.models.model import Component, Model, Unit, Work
 from ondevice_sora.simulator.engine import play
@@ -109,7 +109,7 @@ def test_a_search_that_does_not_try_every_plan_comes_near_the_optimum(units, cou
 def test_a_plan_is_priced_by_the_packages_that_it_has_itself():
     """Half as many fit in the system's cache of files: a search that began with two packages a block told 10 % more."""
     loaded, setting = load_inputs("app-192-all")
-    assert loaded.plan.tdtm.packages == "separate"
+    loaded = LoadedPlan(replace(loaded.plan, tdtm=Tdtm(FirstSteps(8), packages="separate")))
     described = model_of(loaded)
     model = merging_as_planned(described.model, loaded.plan)
     both = stored_bytes(loaded.plan, model)
