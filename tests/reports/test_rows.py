@@ -94,8 +94,12 @@ def test_facts_of_a_kill_say_what_would_be_needed(killed: Trace) -> None:
     assert [tuple(fact) for fact in facts(killed)][:3] == [
         ("Killed after", "11.0 s", "all of it 27.0 s without a limit"),
         ("Memory needed", "1.20 GB", "limit 1.00 GB, 200 MB missing"),
-        ("Risk of being killed", "100 %", "the limit is not known exactly"),
+        ("Risk of being killed", "100 %", "at every limit that is likely"),
     ]
+    assert facts(killed)[3].note.endswith("without a limit")
+    assert killed.kill is not None
+    at_once = replace(killed, kill=replace(killed.kill, time_s=0.0))
+    assert facts(at_once)[0][:2] == ("Killed", "at once")
 
 
 def test_a_sampled_footprint_is_a_fact_beside_the_ledgers_peak(sampled: Trace) -> None:
