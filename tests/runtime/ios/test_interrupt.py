@@ -33,7 +33,7 @@ def play(
     record = {"format": "ondevice-sora-tokens-1", "input_ids": [1] * TOKENS, "attention_mask": [1] * TOKENS}
     tokens.write_text(json.dumps(record))
     settings = {"SORA_STANDIN_BEHAVIOUR": behaviour, "XDG_DATA_HOME": str(folder / "support")}
-    command = [*starting, swift.sora(), "play", export.directory, "--tokens", tokens, "-o", out]
+    command: list[str | Path] = [*starting, swift.sora(), "play", export.directory, "--tokens", tokens, "-o", out]
     with subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, start_new_session=True, env={**os.environ, **settings}
     ) as process:
