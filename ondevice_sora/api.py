@@ -19,7 +19,8 @@ from ondevice_sora.base.files.reading import extend
 from ondevice_sora.base.installation import how_to_install
 from ondevice_sora.base.text import in_one_line
 from ondevice_sora.base.units import parse_bytes
-from ondevice_sora.plans.schema import READY, LoadedPlan, Plan, plan_data, read_plan, ready_plans
+from ondevice_sora.plans.plan_file import READY, LoadedPlan, read_plan, ready_plans
+from ondevice_sora.plans.schema import Plan, plan_data
 from ondevice_sora.records.ladder import MOST_DOUBT
 from ondevice_sora.records.result import Result
 from ondevice_sora.records.search import Planning
@@ -286,7 +287,8 @@ def search(
 
     Raises UserError for input that cannot be used, or if no plan fits.
     """
-    from ondevice_sora.simulator.search.comparison import budget_for, find_plan_for
+    from ondevice_sora.simulator.search.budget import budget_for
+    from ondevice_sora.simulator.search.comparison import Goal, find_plan_for
 
     loaded = loaded_plan(plan)
     devices = [device] if isinstance(device, str) else list(device)
@@ -294,9 +296,8 @@ def search(
         _check_device(name)
     settings = [_setting(loaded, name) for name in devices]
     budget = budget_for(settings, None if memory is None else size_of(memory), risk, max_kill_share)
-    planning, found = find_plan_for(
-        loaded, settings, budget, risk, seconds, budgets=budgets, most_doubt=max_kill_share, keeps_cuts=keep_cuts
-    )
+    goal = Goal(risk=risk, most_doubt=max_kill_share, seconds=seconds, budgets=budgets, keeps_cuts=keep_cuts)
+    planning, found = find_plan_for(loaded, settings, budget, goal)
     return Search(planning, LoadedPlan(found, loaded.document))
 
 
@@ -366,7 +367,7 @@ def plans() -> list[str]:
 
 def loaded_plan(plan: PlanLike) -> LoadedPlan:
     """Whatever says what a plan is, read and checked. Raises UserError."""
-    from ondevice_sora.plans.schema import load_plan
+    from ondevice_sora.plans.plan_file import load_plan
 
     if isinstance(plan, LoadedPlan):
         return plan
@@ -401,9 +402,9 @@ def _check_choice(what: str, known: tuple[str, ...]) -> None:
 
 
 def _setting(loaded: LoadedPlan, device: str) -> Setting:
-    from ondevice_sora.simulator.prepare import asked
+    from ondevice_sora.simulator.prepare import load_inputs
 
-    return asked(loaded, device)[1]
+    return load_inputs(loaded, device)[1]
 
 
 def _frame(records: Sequence[msgspec.Struct]) -> pd.DataFrame:

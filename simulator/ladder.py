@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.interrupts import check
-from ondevice_sora.plans.schema import LoadedPlan
+from ondevice_sora.plans.plan_file import LoadedPlan
 from ondevice_sora.profiles.devices import Device
 from ondevice_sora.records.ladder import Ladder, Rung
 from ondevice_sora.simulator.simulate import simulate
@@ -59,5 +59,6 @@ def simulated(
         unlimited_s=result.unlimited_s,
         peak_bytes=result.needed_bytes,
         kill_share=result.kill_share,
+        interval_s=None if result.unpriced else result.interval_s,
         is_unpriced=bool(result.unpriced),
     )

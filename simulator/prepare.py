@@ -9,18 +9,12 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.plans.checks import check_merging_units, loaded_by_core_ai
 from ondevice_sora.plans.optimal.question import Candidate
-from ondevice_sora.plans.schedule import Schedule, build_schedule
-from ondevice_sora.plans.schema import (
-    BlockEntry,
-    LoadedPlan,
-    Plan,
-    Sampler,
-    Tdtm,
-    check_merging_units,
-    load_plan,
-    loaded_by_core_ai,
-)
+from ondevice_sora.plans.plan_file import LoadedPlan, load_plan
+from ondevice_sora.plans.schedule import Schedule
+from ondevice_sora.plans.scheduling import build_schedule
+from ondevice_sora.plans.schema import BlockEntry, Plan, Sampler, Tdtm
 from ondevice_sora.profiles.blocks import PROCESSORS
 from ondevice_sora.profiles.costs import BlockCosts, Sample
 from ondevice_sora.profiles.devices import Device
@@ -41,9 +35,8 @@ from ondevice_sora.simulator.machine import Machine, machine_of
 
 HEADROOM = 0.92
 """A proposed budget stays this far within the limit."""
-
-
 GIVEN = "given with the command"
+"""The source of a limit that somebody has named."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +112,7 @@ class Prepared:
 
     def outcomes(self) -> list[tuple[float, Prepared]]:
         """How likely each number of network evaluations is, and the plan made ready for it."""
-        counts = self.plan.leap_steps().items()
+        counts = self.plan.evaluation_odds().items()
         return [(probability, self.changed(evaluations=count)) for count, probability in counts]
 
 
@@ -140,7 +133,7 @@ def setting_of(
     return Setting(profile, device, round(limit.value), limit.source, limit.spread, is_thermal, os_version)
 
 
-def asked(
+def load_inputs(
     plan: str | Path | LoadedPlan,
     device: str = "iphone15pro",
     *,
@@ -187,8 +180,8 @@ def _configured_model_of(loaded: LoadedPlan, model: ConfiguredModel) -> Describe
         raise UserError(what, mend="Write text_tokens.", field="$.encoder_tokens")
     shape = None if video is None else Shape(video.width, video.height, video.frames)
     sampler = plan.sampler
-    asked = (loaded.folder, shape, sampler.num_branches, plan.text_tokens, sampler.branches)
-    return Described(*configured_model(model, *asked))
+    described = configured_model(model, loaded.folder, shape, sampler.num_branches, plan.text_tokens, sampler.branches)
+    return Described(*described)
 
 
 def _listed_model_of(loaded: LoadedPlan) -> Described:
@@ -227,6 +220,21 @@ def merging_as_planned(model: Model, plan: Plan) -> Model:
     return replace(model, components=tuple(map(masked, model.components)))
 
 
+def _check_techniques(plan: Plan, model: Model) -> None:
+    """Raises UserError for a technique that the model cannot have."""
+    if plan.lpl.mode != "off" and not model.is_rectified_flow:
+        what = f"LPL leaps along a rectified flow, which {model.name} is not"
+        raise UserError(what, mend="Remove `lpl`.", field="$.lpl")
+    if not model.is_rectified_flow:
+        for key in ("grid", "solver"):
+            if getattr(plan.sampler, key) != getattr(Sampler(), key):
+                what = f"this is for rectified flows, and {model.name} is none"
+                raise UserError(what, mend="Remove it.", field=f"$.sampler.{key}")
+    if plan.tdtm.steps != "none" and not model.merges_tokens:
+        what = f"has no effect: no unit of {model.name} merges tokens"
+        raise UserError(what, mend="Remove `tdtm`.", field="$.tdtm")
+
+
 def _check_processors(plan: Plan, component: str, profile: Profile) -> None:
     """Raises UserError if a block is to run where the profile knows no costs."""
     settings, pointer = plan.component(component), f"$.components.{plan.entry(component)}"
@@ -259,14 +267,16 @@ def check_loading(plan: Plan, setting: Setting) -> None:
 
 
 def stored_bytes(plan: Plan, model: Model) -> int:
-    """Bytes that the model's packages take on the device's storage, however it is cut."""
+    """Bytes that the model's packages take on the device's storage, however it is cut.
+
+    Where variants have packages of their own and both are used, units that merge are stored twice. One that does not,
+    in a block with others that do, would be too.
+    """
+    variants = {plan.merges(step) for step in range(plan.most_evaluations())}
+    times = 2 if plan.tdtm.is_separate and len(variants) == 2 else 1
     total = 0.0
     for component in model.components:
-        numbers = sum(
-            unit.stored
-            * (2 if plan.tdtm.packages == "separate" and unit.tdtm is not None and plan.merging_steps else 1)
-            for unit in component.units
-        )
+        numbers = sum(unit.stored * (times if unit.tdtm is not None else 1) for unit in component.units)
         total += numbers * weight_bytes(plan.component(component.name).stored)
     return round(total)
 
@@ -294,17 +304,7 @@ def ready(
     the plan without lines.
     """
     model = merging_as_planned(described.model, plan)
-    if plan.lpl.mode != "off" and not model.is_rectified_flow:
-        what = f"LPL leaps along a rectified flow, which {model.name} is not"
-        raise UserError(what, mend="Remove `lpl`.", field="$.lpl")
-    if not model.is_rectified_flow:
-        for key in ("grid", "solver"):
-            if getattr(plan.sampler, key) != getattr(Sampler(), key):
-                what = f"this is for rectified flows, and {model.name} is none"
-                raise UserError(what, mend="Remove it.", field=f"$.sampler.{key}")
-    if plan.tdtm.steps != "none" and not model.merges_tokens:
-        what = f"has no effect: no unit of {model.name} merges tokens"
-        raise UserError(what, mend="Remove `tdtm`.", field="$.tdtm")
+    _check_techniques(plan, model)
     if plan.lpl.mode == "dynamic" and not plan.lpl.stop_steps and evaluations is None:
         what = "a simulation of dynamic LPL needs stop_steps: it does not see the video that the rule looks at"
         raise UserError(what, mend="Add `stop_steps: {17: 0.6, 18: 0.4}`, for instance.", field="$.lpl")

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 from ondevice_sora.base.errors import UserError, in_words
 from ondevice_sora.base.files.complaints import complaint_of
-from ondevice_sora.plans.schema import ComponentPlan, LoadedPlan, Plan, Sampler, Video
+from ondevice_sora.plans.plan_file import LoadedPlan
+from ondevice_sora.plans.schema import ComponentPlan, Plan, Sampler, Video
 from ondevice_sora.profiles.blocks import Loading
 from ondevice_sora.profiles.models.configured import ConfiguredModel, Shape, config_path, shipped_config
 from ondevice_sora.simulator.prepare import described_in, model_of
@@ -61,7 +62,10 @@ def at_shape(loaded: LoadedPlan, shape: Shape) -> LoadedPlan:
     Raises UserError where no plan may have the shape or its model cannot be had at it, and as `model_of`.
     """
     model_of(loaded)  # what is wrong with the plan as it is, is said of its own lines
-    where = f"--video {shape}"
+    where, own = f"--video {shape}", loaded.plan.video
+    if shape.frames == 1 and own is not None and own.frames > 1 and loaded.plan.merging_steps:
+        as_many = f"Write {shape.width}x{shape.height}x{own.frames} for as many frames as the plan has."
+        raise UserError("one frame has no tokens to merge, and the plan merges some (TDTM)", where, as_many)
     data = {"width": shape.width, "height": shape.height, "frames": shape.frames}
     try:
         changed = loaded.changed(name=f"{loaded.plan.name} · {shape}", video=msgspec.convert(data, Video))

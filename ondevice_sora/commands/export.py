@@ -53,9 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of random weights (default 0)",
     )
     parser.add_argument(
-        "--jobs", type=whole_number(1, 64), default=1, metavar="N",
+        "--jobs",
+        type=whole_number(1, 64),
+        default=1,
+        metavar="N",
         help="blocks made at a time, each in a process with the memory of one block (default %(default)s)",
-    )  # fmt: skip
+    )
 
     add_device_arguments(parser)
     add_json(parser)
@@ -66,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Raises UserError."""
-    from ondevice_sora.plans.schema import load_plan
+    from ondevice_sora.plans.plan_file import load_plan
 
     loaded = load_plan(plan_of(options))
     with needing("coreml"):

@@ -25,7 +25,7 @@ from ondevice_sora.commands.generated import TRACE, add_output_arguments, need_w
 from ondevice_sora.commands.progress import progress_bar
 
 if TYPE_CHECKING:
-    from ondevice_sora.plans.schema import LoadedPlan
+    from ondevice_sora.plans.plan_file import LoadedPlan
 
 DEFAULT_PLAN = "small"
 STORED_AS = ("checkpoint", "float16", "bfloat16")
@@ -47,23 +47,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"a plan file or a ready plan, of the model small or opensora (default {DEFAULT_PLAN})",
     )
     parser.add_argument(
-        "--weights", type=Path, metavar="DIR",
+        "--weights",
+        type=Path,
+        metavar="DIR",
         help="the model's folder: text_encoder, denoiser, decoder (default: the small one that ships)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--store", type=Path, metavar="DIR",
+        "--store",
+        type=Path,
+        metavar="DIR",
         help="run block by block and keep the blocks in this folder for later (default: beside the video, and removed)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--store-precision", choices=STORED_AS,
+        "--store-precision",
+        choices=STORED_AS,
         help="what blocks hold matrices in: as the checkpoint has them (default), or 16 bits, in half the bytes",
-    )  # fmt: skip
+    )
     add_output_arguments(parser, "run block by block and write the measured trace (default VIDEO.trace.json)")
 
 
 def run(options: argparse.Namespace) -> int:
     """Raises UserError."""
-    from ondevice_sora.plans.schema import load_plan
+    from ondevice_sora.plans.plan_file import load_plan
 
     need_writers("generate")
     with needing("generate"):
@@ -85,7 +90,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _generate_whole(options: argparse.Namespace, loaded: LoadedPlan, outputs: dict[str, Path]) -> None:
     """With all weights in memory, and a progress bar, one tick a step."""
-    from ondevice_sora.plans.schema import check_merging_units
+    from ondevice_sora.plans.checks import check_merging_units
     from ondevice_sora.provenance import provenance
     from ondevice_sora.runtime.models import check_planned_for
     from ondevice_sora.runtime.sampling.generation import generate

@@ -19,7 +19,7 @@ from ondevice_sora.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from ondevice_sora.plans.schema import LoadedPlan
+    from ondevice_sora.plans.plan_file import LoadedPlan
     from ondevice_sora.records.provenance import Provenance
     from ondevice_sora.records.search import PlanReport
     from ondevice_sora.simulator.prepare import Setting
@@ -31,23 +31,26 @@ def add_explain_arguments(parser: argparse.ArgumentParser) -> None:
     add_conditions(parser)
     add_json(parser)
     parser.add_argument(
-        "--report", nargs="?", const="", metavar="HTML",
+        "--report",
+        nargs="?",
+        const="",
+        metavar="HTML",
         help="write a page with the timeline, memory and this explanation (default PLAN.explained.html)",
-    )  # fmt: skip
+    )
     add_force(parser)
 
 
 def run_explain(options: argparse.Namespace) -> int:
     """Raises UserError."""
-    from ondevice_sora.plans.schema import load_plan
+    from ondevice_sora.plans.plan_file import load_plan
     from ondevice_sora.simulator.changes.explain import explain
-    from ondevice_sora.simulator.prepare import asked, prepare
+    from ondevice_sora.simulator.prepare import load_inputs, prepare
 
     plan, device = plan_of(options), options.device or DEFAULT_DEVICE
     path = None
     if options.report is not None:
         path = output_path(options.report, f"{stem_of(plan)}.explained.html", options.force, [plan, device])
-    loaded, setting = asked(entitled(load_plan(plan), options), device, **conditions_of(options))
+    loaded, setting = load_inputs(entitled(load_plan(plan), options), device, **conditions_of(options))
     if path is None:
         explanation = explain(prepare(loaded, setting))
     else:

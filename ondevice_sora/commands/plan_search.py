@@ -162,7 +162,7 @@ def _write_fronts(searched: Searched, path: Path) -> None:
 
 def _write_report(searched: Searched, path: Path, command: str) -> None:
     """Raises UserError."""
-    from ondevice_sora.plans.schema import LoadedPlan
+    from ondevice_sora.plans.plan_file import LoadedPlan
     from ondevice_sora.provenance import provenance
     from ondevice_sora.records.search import SearchReport
     from ondevice_sora.reports.page.search import write_search
@@ -176,16 +176,25 @@ def _which_phones(options: argparse.Namespace, models: list[str], devices: list[
     """On each of several devices the plan found for it. Raises UserError."""
     from msgspec.structs import replace
 
-    from ondevice_sora.plans.schema import load_plan
+    from ondevice_sora.plans.plan_file import load_plan
     from ondevice_sora.simulator.core_ai import assumptions
     from ondevice_sora.simulator.ladder import ladder
     from ondevice_sora.simulator.prepare import model_of
     from ondevice_sora.simulator.unpriced import unpriced_in
 
     unused = (
-        "budget", "memory_limit", "entitlement", "evaluations", "steps", "quality", "output", "pareto", "front",
-        "report", "state",
-    )  # fmt: skip
+        "budget",
+        "memory_limit",
+        "entitlement",
+        "evaluations",
+        "steps",
+        "quality",
+        "output",
+        "pareto",
+        "front",
+        "report",
+        "state",
+    )
     refuse_without_effect(options, unused, "with several devices", "Leave it out, or name one device.")
     if len(models) > 1:
         raise UserError("several plans and several devices are named", mend="Name one plan, or one device.")

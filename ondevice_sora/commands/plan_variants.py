@@ -18,7 +18,7 @@ from ondevice_sora.commands.search_options import FREEDOMS
 from ondevice_sora.commands.searching import Progress, plans_folder, settings_for
 
 if TYPE_CHECKING:
-    from ondevice_sora.plans.schema import LoadedPlan
+    from ondevice_sora.plans.plan_file import LoadedPlan
     from ondevice_sora.records.search import VariantPoint
     from ondevice_sora.simulator.search.variants import Freedoms
 
@@ -29,10 +29,10 @@ def search_variants_of(options: argparse.Namespace, models: list[str], devices: 
     Raises UserError, and Interrupted if there is no plan yet.
     """
     from ondevice_sora.base.units import format_bytes
-    from ondevice_sora.plans.schema import load_plan
+    from ondevice_sora.plans.plan_file import load_plan
     from ondevice_sora.records.search import VariantPoint
     from ondevice_sora.reports.terminal.search import print_variants
-    from ondevice_sora.simulator.search.comparison import budget_for
+    from ondevice_sora.simulator.search.budget import budget_for
     from ondevice_sora.simulator.search.variants import search_variants
 
     _refuse_unclear(options, models)

@@ -14,7 +14,8 @@ from ondevice_sora.commands.options import conditions_of, entitled
 from ondevice_sora.commands.progress import status_line
 
 if TYPE_CHECKING:
-    from ondevice_sora.plans.schema import LoadedPlan, Plan
+    from ondevice_sora.plans.plan_file import LoadedPlan
+    from ondevice_sora.plans.schema import Plan
     from ondevice_sora.records.search import Planning
     from ondevice_sora.simulator.prepare import Setting
     from ondevice_sora.simulator.search.problem import Scored
@@ -37,8 +38,9 @@ def search_one(
     """With or without the entitlement, or as the plan says. Raises UserError, and Interrupted if there is no plan."""
     from msgspec.structs import replace
 
-    from ondevice_sora.plans.schema import LoadedPlan, load_plan
-    from ondevice_sora.simulator.search.comparison import budget_for, find_plan_for, other_budget
+    from ondevice_sora.plans.plan_file import LoadedPlan, load_plan
+    from ondevice_sora.simulator.search.budget import budget_for, other_budget
+    from ondevice_sora.simulator.search.comparison import Goal, find_plan_for
     from ondevice_sora.simulator.search.state import fingerprint, load_state, save_state
 
     loaded = entitled(load_plan(model), options)
@@ -47,10 +49,18 @@ def search_one(
     plan = loaded.plan
     settings = settings_for(plan, devices, options)
     budget = budget_for(settings, options.budget, options.risk, options.max_kill_share)
-    beside = other_budget(settings, budget[0])
-    if options.budget is not None and options.budget > budget[0]:
+    beside = other_budget(settings, budget.num_bytes)
+    if options.budget is not None and options.budget > budget.num_bytes:
         beside = options.budget  # what was asked for is shown, and its doubt
     is_front_asked = any(asked is not None for asked in (options.pareto, options.front, options.report))
+    goal = Goal(
+        risk=options.risk,
+        most_doubt=options.max_kill_share,
+        seconds=options.seconds,
+        budgets=SMALLER_BUDGETS if is_front_asked else 0,
+        beside=beside,
+        keeps_cuts=options.keep_cuts,
+    )
     known: Known = {}
     about = fingerprint(plan, settings)
     if options.state:
@@ -60,10 +70,7 @@ def search_one(
         status_line() as say,
         Progress(say, lambda: save_state(Path(options.state), about, known) if options.state else None) as progress,
     ):
-        answer, best = find_plan_for(
-            loaded, settings, budget, options.risk, options.seconds, progress,
-            SMALLER_BUDGETS if is_front_asked else 0, known, beside, options.max_kill_share, options.keep_cuts,
-        )  # fmt: skip
+        answer, best = find_plan_for(loaded, settings, budget, goal, progress, known)
     return Searched(model, answer, LoadedPlan(best, loaded.document), settings)
 
 

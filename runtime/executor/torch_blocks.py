@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.plans.checks import refuse_core_ai
 from ondevice_sora.plans.schedule import Schedule
-from ondevice_sora.plans.schema import Plan, refuse_core_ai
+from ondevice_sora.plans.schema import Plan
 from ondevice_sora.profiles.blocks import Processor, span_name
 from ondevice_sora.runtime.executor.backend import Progress
 from ondevice_sora.runtime.executor.buffers import Buffer, placed
@@ -40,12 +41,14 @@ class TorchBlocks:
         by_name = {network.name: network for network in networks}
         self._blocks = [
             RuntimeBlock(
-                by_name[spec.component], store.files_of(spec.component, spec.units[0].name, spec.units[-1].name),
-                spec.variant, [unit.name for unit in spec.units],
+                by_name[spec.component],
+                store.files_of(spec.component, spec.units[0].name, spec.units[-1].name),
+                spec.variant,
+                [unit.name for unit in spec.units],
             )
             for spec in schedule.blocks
-        ]  # fmt: skip
-        self._is_separate = schedule.plan.tdtm.packages == "separate"
+        ]
+        self._is_separate = schedule.plan.tdtm.is_separate
         self._views: dict[tuple[str, int], list[Tensor]] = {}
         self.buffers: list[Buffer] = []
 

@@ -16,7 +16,8 @@ from ondevice_sora.base.errors import UserError, nearest
 from ondevice_sora.base.files.documents import overlaid
 from ondevice_sora.base.files.reading import read_extended, read_yaml
 from ondevice_sora.base.text import Line, Title
-from ondevice_sora.plans.schema import READY, LoadedPlan, Plan, Start, Video, find_plan, plan_data, read_plan
+from ondevice_sora.plans.plan_file import READY, LoadedPlan, find_plan, read_plan
+from ondevice_sora.plans.schema import Plan, Start, Video, plan_data
 from ondevice_sora.profiles.figures import ByteCount
 from ondevice_sora.profiles.profile import load_profile
 from ondevice_sora.simulator.prepare import Setting, model_of, setting_of
@@ -76,9 +77,17 @@ class Cell:
         """The same for cells that come to the same row."""
         setting = self.setting
         about = [
-            self.model, self.device, self.technique, plan_data(self.plan), setting.profile, setting.device.hardware,
-            setting.limit_bytes, setting.limit_spread, setting.is_thermal, self.is_searched,
-        ]  # fmt: skip
+            self.model,
+            self.device,
+            self.technique,
+            msgspec.to_builtins(plan_data(self.plan), str_keys=True),  # probabilities are keyed by steps
+            setting.profile,
+            setting.device.hardware,
+            setting.limit_bytes,
+            setting.limit_spread,
+            setting.is_thermal,
+            self.is_searched,
+        ]
         return hashlib.sha256(msgspec.json.encode(about, order="deterministic")).hexdigest()[:24]
 
 

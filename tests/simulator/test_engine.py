@@ -1,11 +1,13 @@
 """The engine plays a schedule as one can by hand."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
+from ondevice_sora.plans.heat import Heat
 from ondevice_sora.plans.schema import FirstSteps, Packages, Tdtm
-from ondevice_sora.simulator.machine import Thermal
+from ondevice_sora.simulator.engine import play
 
 
 def test_sequential_plan_never_overlaps(toy):
@@ -90,7 +92,7 @@ def test_loading_and_running_slow_each_other_only_while_both_go_on(toy):
 
 
 def test_heat_slows_later_runs_to_the_floor(toy):
-    hot = toy.with_(blocks=1, steps=60, keep=1, run_s=10.0, thermal=Thermal(floor=0.5, time_constant_s=20.0))
+    hot = toy.with_(blocks=1, steps=60, keep=1, run_s=10.0, heat=Heat(True, floor=0.5, time_constant_s=20.0))
     runs = [end - start for action, _, start, end in hot.spans() if action == "run"]
     assert 10.0 < runs[0] < 12.0
     assert all(later >= earlier - 1e-9 for earlier, later in pairwise(runs))
@@ -158,3 +160,12 @@ def test_same_input_gives_the_same_trace(toy):
     one = toy.with_(steps=4, prefetch=2, load_rate=0.7, run_rate=0.6)
     assert one.play().spans == one.play().spans
     assert one.play().memory == one.play().memory
+
+
+def test_what_goes_wrong_in_a_run_ends_no_simulation_as_if_it_were_done(toy):
+    """The runner died of a ledger that gives back more than it holds, and the time so far was told as the total."""
+    toy = toy.with_(steps=2, tdtm=Tdtm(steps=FirstSteps(1)), keep=1)
+    schedule, costs = toy.schedule()
+    odd = replace(costs, resident_bytes=tuple(100 if b.variant == "tdtm" else 120 for b in schedule.blocks))
+    with pytest.raises(AssertionError, match="more given back than held"):
+        play(schedule, odd, toy.machine)

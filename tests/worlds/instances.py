@@ -7,11 +7,12 @@ from typing import Any
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.writing import write_yaml
+from ondevice_sora.plans.plan_file import LoadedPlan
 from ondevice_sora.plans.schedule import Schedule
-from ondevice_sora.plans.schema import ComponentPlan, FirstSteps, LoadedPlan, Plan, Sampler, Start, Tdtm
+from ondevice_sora.plans.schema import ComponentPlan, FirstSteps, Plan, Sampler, Start, Tdtm
 from ondevice_sora.profiles.blocks import Loading
 from ondevice_sora.profiles.costs import BlockCosts
-from ondevice_sora.simulator.prepare import asked, model_of
+from ondevice_sora.simulator.prepare import load_inputs, model_of
 from ondevice_sora.simulator.search.candidates import Played
 from ondevice_sora.simulator.search.choices import all_choices
 from ondevice_sora.simulator.search.place import Place
@@ -86,7 +87,7 @@ def instance(
     if stays:
         settings[stays] = ComponentPlan(keep="always", loading=loading)
     plan = Plan("random", str(path), sampler=Sampler(steps=steps), tdtm=tdtm, components=settings, start=start)
-    loaded, setting = asked(LoadedPlan(plan))
+    loaded, setting = load_inputs(LoadedPlan(plan))
     if clean_room is not None:
         setting = with_clean_room(setting, clean_room)
     problem = problem_of(plan, model_of(loaded), [setting], 10**12)

@@ -44,6 +44,16 @@ SIDECAR = {
     "machine": {"system": "toyOS"}, "notes": [],
     "steps": [{"timestep": 1000.0, "seconds": 1.0, "cosine_whole": None, "merged": True, "leapt": False}],
 }  # fmt: skip
+CROOKED = """
+const side = cell => getComputedStyle(cell).textAlign.replace('start', 'left').replace('end', 'right');
+return [...document.querySelectorAll('table')].flatMap(table => {
+  const heads = [...table.tHead.rows[0].cells];
+  const rows = [...table.querySelectorAll('tbody tr')].filter(row => row.cells.length === heads.length);
+  return heads.filter((head, i) => rows.some(({cells}) => cells[i].textContent.trim() && side(cells[i]) !== side(head)))
+    .map(head => head.textContent);
+});
+"""
+"""Heads of columns that do not stand where their column does."""
 CUT_OFF = """
 return [...document.querySelectorAll('main *')].filter(each => {
   const box = each.getBoundingClientRect();
@@ -117,6 +127,7 @@ def test_a_page_of_every_kind_is_in_order_however_it_is_looked_at(
         assert page.js(CUT_OFF) == [], told
         assert page.js(COLLISIONS) == [], told
         assert page.js(OUT_OF_SIGHT) == [], told
+        assert page.js(CROOKED) == [], told
         assert page.problems() == [], told
         if scheme == "dark" or (is_full and width == WIDE):
             assert page.violations() == [], told

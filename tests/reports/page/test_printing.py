@@ -82,6 +82,7 @@ def printed(
     found, headings = sheets(page.printed()), page.js(HEADINGS)
     page.js("dispatchEvent(new Event('beforeprint'))")
     page.settle()
+    page.shown = ""  # as it is now, it is no page to start from
     return Printed(found, headings, page.js(CHARTED))
 
 
@@ -102,6 +103,16 @@ def test_no_figure_is_cut_by_the_end_of_a_sheet(printed: Printed) -> None:
         words = {word for label in labels for word in label.split()}
         missing = [words - set(sheet.words) for sheet in printed.sheets]
         assert set() in missing, min(missing, key=len)
+
+
+def test_nothing_is_wider_than_a_sheet(page: Page) -> None:
+    """Browsers shrink the whole document for what is."""
+    page.open([full_size("ours-256")], width=740)
+    try:
+        page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+        assert page.js("return document.documentElement.scrollWidth") == 740
+    finally:
+        page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
 
 
 def test_figures_are_drawn_in_light_colours_for_paper_and_in_dark_ones_again_after(page: Page, trace: Trace) -> None:

@@ -29,8 +29,16 @@ import SoraCore
     nonisolated public static let seeds: ClosedRange<UInt64> = 0...UInt64(UInt32.max)
 
     public private(set) var entry: LibraryEntry
-    public var prompt = ""
+    /// One line: the key that ends it on a phone puts an end of a line into the text.
+    public var prompt = "" {
+        didSet {
+            guard prompt.contains(where: \.isNewline) else { return }
+            prompt = prompt.split(whereSeparator: \.isNewline).joined(separator: " ")
+        }
+    }
     public var seedText = "0"
+    /// Whether nothing is to be loaded beside a run.
+    public var savesMemory = false
     public private(set) var state = State.writing
     /// nil before the first start.
     public private(set) var progress: RunProgress?
@@ -153,7 +161,8 @@ import SoraCore
         turn.take(self)
         state = .running
         let (events, continuation) = AsyncStream<GenerationEvent>.makeStream()
-        let request = GenerationRequest(export: playable.export, prompt: prompt, seed: seed)
+        let request = GenerationRequest(
+            export: playable.export, prompt: prompt, seed: seed, savesMemory: savesMemory)
         generation = engine.start(request) { event in
             continuation.yield(event)
             if event.isLast { continuation.finish() }
