@@ -148,13 +148,16 @@ def _which_phones(options: argparse.Namespace, names: list[str], devices: list[s
     """One plan on several devices. Raises UserError."""
     if len(names) > 1:
         raise UserError("several plans and several devices are named", mend="Name one plan, or one device.")
-    unused = ("memory_limit", "repeat", "report", "trace", "perfetto")
-    refuse_without_effect(options, unused, "with several devices", "Name one device, or take --csv or --json.")
+    unused = ("memory_limit", "repeat", "trace", "perfetto")
+    mend = "Name one device, or take --report, --csv or --json."
+    refuse_without_effect(options, unused, "with several devices", mend)
     mend = "Leave it out: each device is told without it and with it."
     refuse_without_effect(options, ("entitlement",), "with several devices", mend)
-    table = None
-    if options.csv is not None:
-        table = output_path(options.csv, f"{stem_of(options.model or names[0])}.csv", options.force, names)
+    stem, outputs = stem_of(options.model or names[0]), {}
+    for kind, suffix in (("csv", ".csv"), ("report", ".html")):
+        if (given := getattr(options, kind)) is not None:
+            outputs[kind] = output_path(given, f"{stem}{suffix}", options.force, names)
+    distinct(outputs.values())
     from ondevice_sora.simulator.core_ai import assumptions
     from ondevice_sora.simulator.ladder import ladder, simulated
     from ondevice_sora.simulator.prepare import model_of
@@ -169,13 +172,18 @@ def _which_phones(options: argparse.Namespace, names: list[str], devices: list[s
         )
 
     found = [tried(loaded) for loaded in _loaded(names[0], options)]
-    if table is not None:
+    if "csv" in outputs:
         from ondevice_sora.records.ladder import ladder_rows
         from ondevice_sora.simulator.sweep.sweep import write_table
 
-        write_table(ladder_rows(found), table)
+        write_table(ladder_rows(found), outputs["csv"])
+    if "report" in outputs:
+        from ondevice_sora.provenance import provenance
+        from ondevice_sora.reports.page.ladder import write_ladders
+
+        write_ladders(found, stem, outputs["report"], provenance(options.command))
     status = show_ladders(found, as_json=options.json)
-    wrote(*filter(None, [table]))
+    wrote(*outputs.values())
     return status
 
 
