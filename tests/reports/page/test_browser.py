@@ -154,6 +154,19 @@ def test_the_contents_lead_to_the_sections_and_do_not_cover_their_heads(page: Pa
         assert section >= bar
 
 
+def test_what_has_the_focus_does_not_lie_beneath_the_contents(page: Page, trace: Trace) -> None:
+    page.open([trace])
+    covered = page.js("""
+        const bar = document.querySelector('nav').getBoundingClientRect().bottom, hidden = [];
+        for (const each of [...document.querySelectorAll('main button, main a, main [tabindex]')].reverse()) {
+          each.focus();
+          if (document.activeElement === each && each.getBoundingClientRect().top < bar) hidden.push(each.outerHTML);
+        }
+        return hidden;
+    """)
+    assert covered == []
+
+
 def test_advice_is_copied_as_lines_of_a_plan(page: Page, trace: Trace) -> None:
     page.open([trace])
     page.driver.execute_cdp_cmd(
