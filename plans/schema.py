@@ -30,6 +30,7 @@ from ondevice_sora.profiles.models.configured import ConfiguredModel, config_pat
 from ondevice_sora.profiles.models.model import (
     ActivationFormat,
     Branches,
+    Model,
     Precision,
     WeightFormat,
     family,
@@ -44,11 +45,8 @@ EXTENDS = "The plan to start from: a ready plan's name, or a path that starts fr
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Packages = Literal["shared", "separate"]
 Start = Literal["first", "cached", "loaded"]
-Keep = (
-    Literal["none", "app", "paper", "belady", "optimal", "always"]
-    | Annotated[int, msgspec.Meta(ge=0, le=5000)]
-    | tuple[str, ...]
-)
+NamedKeep = Literal["none", "app", "paper", "belady", "optimal", "always"]
+Keep = NamedKeep | Annotated[int, msgspec.Meta(ge=0, le=5000)] | tuple[str, ...]
 
 
 class Video(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -383,10 +381,14 @@ def find_plan(name: str) -> Path:
 
 @dataclass(frozen=True)
 class LoadedPlan:
-    """A plan and the document it was read from; none for a plan made in a program."""
+    """A plan and the document it was read from; none for a plan made in a program.
+
+    `listed` is its model where that is no file: one made in a program. The plan then has the model's name.
+    """
 
     plan: Plan
     document: Document | None = None
+    listed: Model | None = None
 
     def locating(self, field: str | None = None) -> AbstractContextManager[None]:
         """Complaints from within about a key of the plan name its line; those about nothing named are about "
@@ -395,7 +397,7 @@ class LoadedPlan:
 
     def changed(self, **settings: Any) -> LoadedPlan:
         """The same with other settings; complaints about them name the lines that they had."""
-        return LoadedPlan(msgspec.structs.replace(self.plan, **settings), self.document)
+        return LoadedPlan(msgspec.structs.replace(self.plan, **settings), self.document, self.listed)
 
     @property
     def folder(self) -> Path:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.optimal.question import Candidate
+from ondevice_sora.plans.own_policy import Policy
 from ondevice_sora.plans.schedule import Schedule, build_schedule
 from ondevice_sora.plans.schema import (
     BlockEntry,
@@ -75,7 +76,7 @@ class Described(NamedTuple):
 class Prepared:
     """A plan made ready for one setting: model (with the TDTM variants that the plan chooses), schedule and prices.
 
-    `described` is the model with all its variants.
+    `described` is the model with all its variants. A `policy` says what stays in memory, in place of the plan's `keep`.
     """
 
     plan: Plan
@@ -86,6 +87,7 @@ class Prepared:
     costs: BlockCosts
     machine: Machine
     num_evaluations: int
+    policy: Policy | None = None
 
     def changed(
         self, plan: Plan | None = None, setting: Setting | None = None, evaluations: int | None = None
@@ -97,11 +99,11 @@ class Prepared:
         plan, setting = plan or self.plan, setting or self.setting
         count = evaluations if evaluations is not None else plan.evaluations()
         if (plan, setting) != (self.plan, self.setting):
-            return ready(plan, self.described, setting, count)
+            return ready(plan, self.described, setting, count, policy=self.policy)
         # A generation that ends early or late goes by what was chosen before it began.
-        return (
-            self if count == self.num_evaluations else ready(plan, self.described, setting, count, self.schedule.chosen)
-        )
+        if count == self.num_evaluations:
+            return self
+        return ready(plan, self.described, setting, count, self.schedule.chosen, self.policy)
 
     def price(self, sample: Sample) -> BlockCosts:
         """What the schedule's blocks cost at samples of the profile's figures."""
@@ -164,6 +166,8 @@ def model_of(loaded: LoadedPlan) -> Described:
 
 def described_in(loaded: LoadedPlan) -> Described:
     """The same; what is wrong is said of the setting, not of its line."""
+    if loaded.listed is not None:
+        return _listed_model_of(loaded)
     if isinstance(loaded.plan.model, ConfiguredModel):
         return _configured_model_of(loaded, loaded.plan.model)
     described = architecture(loaded.plan.model)
@@ -193,8 +197,8 @@ def _configured_model_of(loaded: LoadedPlan, model: ConfiguredModel) -> Describe
 
 def _listed_model_of(loaded: LoadedPlan) -> Described:
     plan = loaded.plan
-    assert isinstance(plan.model, str)
-    described = Described(*listed_model(plan.model, loaded.folder))  # a name that nobody knows is told first
+    # a name that nobody knows is told before what has no effect
+    described = Described(loaded.listed, {}) if loaded.listed is not None else _model_in_a_file(loaded)
     for key in ("video", "text_tokens", "encoder_tokens"):
         if getattr(plan, key) is not None:
             what = f"has no effect: {plan.model} lists its units for one shape"
@@ -204,6 +208,11 @@ def _listed_model_of(loaded: LoadedPlan) -> Described:
             what = f"has no effect: {plan.model} lists its units for the branches it has"
             raise UserError(what, mend="Remove it.", field=field)
     return described
+
+
+def _model_in_a_file(loaded: LoadedPlan) -> Described:
+    assert isinstance(loaded.plan.model, str)
+    return Described(*listed_model(loaded.plan.model, loaded.folder))
 
 
 def merging_as_planned(model: Model, plan: Plan) -> Model:
@@ -271,14 +280,14 @@ def stored_bytes(plan: Plan, model: Model) -> int:
     return round(total)
 
 
-def prepare(loaded: LoadedPlan, setting: Setting) -> Prepared:
+def prepare(loaded: LoadedPlan, setting: Setting, policy: Policy | None = None) -> Prepared:
     """Everything that is settled before the first second: model, schedule, prices.
 
     Raises UserError for a plan that cannot be kept on this device, naming the plan's line.
     """
     described = model_of(loaded)
     with loaded.locating():
-        return ready(loaded.plan, described, setting)
+        return ready(loaded.plan, described, setting, policy=policy)
 
 
 def ready(
@@ -287,6 +296,7 @@ def ready(
     setting: Setting,
     evaluations: int | None = None,
     chosen: Candidate | None = None,
+    policy: Policy | None = None,
 ) -> Prepared:
     """`prepare` for a model that is there already. `evaluations` is the plan's own number unless given.
 
@@ -319,8 +329,9 @@ def ready(
 
     def scheduled(count: int, chosen: Candidate | None) -> tuple[Schedule, BlockCosts]:
         return build_schedule(
-            plan, model, described.reference, price, machine.memory, count, device.engine_bytes, machine.speeds, chosen
-        )
+            plan, model, described.reference, price, machine.memory, count, device.engine_bytes, machine.speeds, chosen,
+            policy,
+        )  # fmt: skip
 
     schedule, costs = scheduled(evaluations, chosen)
     most = plan.most_evaluations()
@@ -330,4 +341,4 @@ def ready(
             scheduled(most, schedule.chosen)
         except UserError:
             schedule, costs = scheduled(evaluations, scheduled(most, None)[0].chosen)
-    return Prepared(plan, described, model, setting, schedule, costs, machine, evaluations)
+    return Prepared(plan, described, model, setting, schedule, costs, machine, evaluations, policy)

@@ -9,6 +9,7 @@ from typing import get_args
 import msgspec
 
 from ondevice_sora.base.units import format_percent
+from ondevice_sora.plans.own_policy import Policy
 from ondevice_sora.plans.schema import LoadedPlan, Start
 from ondevice_sora.profiles.blocks import PROCESSORS
 from ondevice_sora.profiles.figures import MARKS, Mark
@@ -86,9 +87,13 @@ def simulation_of(
     repeat: int = 1,
     with_advice: bool = True,
     names: Names | None = None,
+    policy: Policy | None = None,
 ) -> Simulation:
-    """The same of what is loaded already. Advice, which takes as long as a few simulations, may be left out."""
-    prepared = prepare(loaded, setting)
+    """The same of what is loaded already. Advice, which takes as long as a few simulations, may be left out.
+
+    A policy says what stays in memory, in place of the plan's `keep`: then there is no advice, which would change that.
+    """
+    prepared = prepare(loaded, setting, policy)
     plan = prepared.plan
     with loaded.locating():
         outcomes = prepared.outcomes()
@@ -145,7 +150,7 @@ def simulation_of(
         with loaded.locating():
             result = msgspec.structs.replace(result, generations=generations_of(prepared, result, repeat))
     simulation = Simulation(msgspec.structs.replace(trace, result=result), prepared, unlimited)
-    return simulation.advised(names) if with_advice else simulation
+    return simulation.advised(names) if with_advice and policy is None else simulation
 
 
 def generations_of(prepared: Prepared, first: Result, count: int) -> list[Generation]:
