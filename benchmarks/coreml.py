@@ -26,8 +26,9 @@ import numpy as np
 import torch
 
 from ondevice_sora.commands.schedule import schedule_of
+from ondevice_sora.plans.plan_file import LoadedPlan, load_plan
 from ondevice_sora.plans.schedule_file import SCHEDULE, write_schedule
-from ondevice_sora.plans.schema import ComponentPlan, LoadedPlan, Plan, Sampler, Tdtm, load_plan
+from ondevice_sora.plans.schema import ComponentPlan, Plan, Sampler, Tdtm
 from ondevice_sora.profiles.models.model import Model, Precision, family, is_compressed
 from ondevice_sora.records.quality import ATTRIBUTES
 from ondevice_sora.runtime.coreml.blocks.programs import ProgramBlocks

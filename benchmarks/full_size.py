@@ -29,7 +29,7 @@ from torch import Tensor
 
 from benchmarks.published_weights import DTYPES, write_published_weights
 from ondevice_sora.base.units import format_bytes, format_seconds
-from ondevice_sora.plans.schema import load_plan
+from ondevice_sora.plans.plan_file import load_plan
 from ondevice_sora.profiles.models.model import family
 from ondevice_sora.runtime.models import PlannedVideo
 from ondevice_sora.runtime.networks.components import TEXT_ENCODER

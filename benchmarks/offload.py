@@ -46,7 +46,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ondevice_sora.plans.partition import cut
-from ondevice_sora.plans.schedule import build_schedule
+from ondevice_sora.plans.scheduling import build_schedule
 from ondevice_sora.plans.schema import ComponentPlan, Plan, Sampler
 from ondevice_sora.profiles.costs import bytes_alone
 from ondevice_sora.runtime.capture.durations import line

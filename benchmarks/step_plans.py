@@ -190,67 +190,103 @@ def main() -> None:
     show(summary)
 
 
+class Goals:
+    """Where the test videos' flow ends by the 30-step grids and by the exact solution, and what the ends decode to."""
+
+    def __init__(self, videos: Videos, moved: Times, fine: int) -> None:
+        self.latents = {
+            "30 steps": videos.walked(EVEN),
+            "exact": runge_kutta(videos.velocity, videos.noise, fine),
+            "30 steps, transformed": videos.walked(moved),
+        }
+        self.checked_db = relative_db(runge_kutta(videos.velocity, videos.noise, fine // 2), self.latents["exact"])
+        """of the exact solution, to that with half as many steps"""
+        self.frames = {name: videos.frames(end) for name, end in self.latents.items()}
+
+    def frames_db(self, made: Tensor, besides: str = "") -> dict[str, float]:
+        """How near frames come to each goal's; `besides` names the goal that they are themselves."""
+        goals = self.frames.items()
+        return {f"frames to {name}, dB": round(psnr(made, goal), 3) for name, goal in goals if name != besides}
+
+    def latents_db(self, end: Tensor) -> dict[str, float]:
+        """How near latents come to each goal's."""
+        return {f"latents to {name}, dB": round(relative_db(end, goal), 3) for name, goal in self.latents.items()}
+
+
+class Judges:
+    """Processes that say how many videos show what their prompts ask for, while the next ones are made."""
+
+    def __init__(self, scenes: Sequence[Scene], scratch: str, pool: ProcessPoolExecutor) -> None:
+        self.scenes, self.scratch, self.pool = scenes, scratch, pool
+        self.num_given = 0
+
+    def __call__(self, frames: Tensor) -> Future[dict[str, float]]:
+        path = f"{self.scratch}/{self.num_given}.npy"
+        self.num_given += 1
+        np.save(path, frames.cpu().numpy())
+        return self.pool.submit(_right, self.scenes, path)
+
+
+Row = dict[str, Any]
+
+
 def study(options: argparse.Namespace) -> dict[str, Any]:
+    """Everything that `show` prints; what is done is saved after each number of evaluations."""
     began = time.monotonic()
-    counts = (4, 8) if options.quick else tuple(options.counts)
-    chosen = [scene for _, scene in chosen_scenes(options.prompts)]
-    test = Videos([scene for scene in chosen for _ in range(options.seeds)], list(range(options.seeds)) * len(chosen))
-    training = Videos(
-        [training_scene(1, index)[0] for index in range(options.training)],
-        [1000 + index for index in range(options.training)],
-    )
-    moved = grid_times(Grid(shift=TRANSFORM), EVEN)
 
     def say(what: str) -> None:
         print(f"{time.monotonic() - began:6.1f} s  {what}", flush=True)
 
-    fine = 30 if options.quick else 120
-    ends = {
-        "30 steps": test.walked(EVEN),
-        "exact": runge_kutta(test.velocity, test.noise, fine),
-        "30 steps, transformed": test.walked(moved),
-    }
-    check = relative_db(runge_kutta(test.velocity, test.noise, fine // 2), ends["exact"])
-    say(f"exact: {fine} steps of Runge-Kutta, {check:.1f} dB from half as many")
+    counts, fine = ((4, 8), 30) if options.quick else (tuple(options.counts), 120)
+    test, training = _videos(options)
+    moved = grid_times(Grid(shift=TRANSFORM), EVEN)
+    goals = Goals(test, moved, fine)
+    say(f"exact: {fine} steps of Runge-Kutta, {goals.checked_db:.1f} dB from half as many")
     planned = {"even": planned_on(training, EVEN), "transformed": planned_on(training, moved)}
     say("grids planned")
-    frames = {name: test.frames(end) for name, end in ends.items()}
     summary: dict[str, Any] = {
-        "machine": machine(options.device), "videos": len(test.scenes), "exact checked, dB": round(check, 3),
-        "training": options.training, "rows": [],
-    }  # fmt: skip
+        "machine": machine(options.device),
+        "videos": len(test.scenes),
+        "exact checked, dB": round(goals.checked_db, 3),
+        "training": options.training,
+        "rows": [],
+    }
     with TemporaryDirectory() as scratch, ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-
-        def right(name: str, made: Tensor) -> Future[dict[str, float]]:
-            path = f"{scratch}/{name}.npy"
-            np.save(path, made.cpu().numpy())
-            return pool.submit(_right, test.scenes, path)
-
-        judged_own = {name: right(name, made) for name, made in frames.items()}
+        judges = Judges(test.scenes, scratch, pool)
+        right = {name: judges(made) for name, made in goals.frames.items()}
         summary["reference"] = {
-            name: judged_own[name].result()
-            | {f"frames to {goal}, dB": round(psnr(made, frames[goal]), 3) for goal in ends if goal != name}
-            for name, made in frames.items()
+            name: right[name].result() | goals.frames_db(made, besides=name) for name, made in goals.frames.items()
         }
         for count in counts:
-            rows: list[dict[str, Any]] = []
-            judging: list[Future[dict[str, float]]] = []
+            rows = []
             for name, times in grids_of(count, planned).items():
                 for solver in SOLVERS:
                     end = test.walked(times, solver)
                     made = test.frames(end)
-                    row: dict[str, Any] = {"grid": name, "evaluations": count, "solver": solver}
-                    row |= {f"frames to {goal}, dB": round(psnr(made, frames[goal]), 3) for goal in ends}
-                    row |= {f"latents to {goal}, dB": round(relative_db(end, ends[goal]), 3) for goal in ends}
-                    if name.startswith("planned"):
-                        row["indices"] = planned["transformed" if "transformed" in name else "even"][count - 1]
-                    rows.append(row)
-                    judging.append(right(f"{len(judging)}", made))
-            summary["rows"] += [row | future.result() for row, future in zip(rows, judging, strict=True)]
+                    row = _row(name, count, solver, planned) | goals.frames_db(made) | goals.latents_db(end)
+                    rows.append((row, judges(made)))
+            summary["rows"] += [row | judged.result() for row, judged in rows]
             if options.output:  # what is done is kept when the rest is interrupted
                 options.output.write_text(json.dumps(summary, indent=1))
             say(f"{count} evaluations done")
     return summary
+
+
+def _videos(options: argparse.Namespace) -> tuple[Videos, Videos]:
+    """Those that grids are tried on, every scene with every seed, and those that grids are planned on."""
+    chosen = [scene for _, scene in chosen_scenes(options.prompts)]
+    seeds = range(options.seeds)
+    test = Videos([scene for scene in chosen for _ in seeds], list(seeds) * len(chosen))
+    scenes = [training_scene(1, index)[0] for index in range(options.training)]
+    return test, Videos(scenes, [1000 + index for index in range(options.training)])
+
+
+def _row(name: str, count: int, solver: Solver, planned: dict[str, list[tuple[int, ...]]]) -> Row:
+    """What was walked, before it is judged."""
+    row: Row = {"grid": name, "evaluations": count, "solver": solver}
+    if name.startswith("planned"):
+        row["indices"] = planned["transformed" if "transformed" in name else "even"][count - 1]
+    return row
 
 
 def machine(device: str) -> str:

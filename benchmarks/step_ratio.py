@@ -15,7 +15,8 @@ from statistics import median
 
 from msgspec.structs import replace
 
-from ondevice_sora.plans.schema import ComponentPlan, LoadedPlan, Memory, Plan, Sampler
+from ondevice_sora.plans.plan_file import LoadedPlan
+from ondevice_sora.plans.schema import ComponentPlan, Memory, Plan, Sampler
 from ondevice_sora.plans.step_file import read_steps, shipped_steps
 from ondevice_sora.plans.step_plan import Grid
 from ondevice_sora.profiles.figures import ByteCount

@@ -2,6 +2,6 @@
 
 import sys
 
-from ondevice_sora.commands.main import main
+from ondevice_sora.programs import ondevice_sora
 
-sys.exit(main())
+sys.exit(ondevice_sora())

@@ -289,7 +289,7 @@ def _check_walk(file: ScheduleFile, plan: Plan, model: Model, num_blocks: dict[s
 
 
 def _columns(file: ScheduleFile, blocks: Sequence[BlockSpec], plan: Plan) -> VisitColumns:
-    package = packages_of(blocks, plan.tdtm.packages == "separate")
+    package = packages_of(blocks, plan.tdtm.is_separate)
 
     def column(value: Callable[[ScheduledVisit], int]) -> list[int]:
         return [int(value(visit)) for visit in file.visits]

@@ -6,39 +6,27 @@ this file for editors.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 
-from ondevice_sora.base.errors import UserError, nearest
 from ondevice_sora.base.files.complaints import decode
-from ondevice_sora.base.files.documents import Document
 from ondevice_sora.base.files.keys import kinds_in, meanings, means
-from ondevice_sora.base.files.reading import read_extended
 from ondevice_sora.base.text import LINE, Title
-from ondevice_sora.plans.step_file import planned_grid
-from ondevice_sora.plans.step_plan import Even, Grid, Index, Solver, Steps, check_grid, evaluated_steps, num_evaluations
+from ondevice_sora.plans.step_plan import Even, Grid, Index, Solver, Steps, evaluated_steps, num_evaluations
 from ondevice_sora.profiles.blocks import ComputeUnits, Loading
 from ondevice_sora.profiles.figures import ByteCount
-from ondevice_sora.profiles.models.configured import ConfiguredModel, config_path
+from ondevice_sora.profiles.models.configured import ConfiguredModel
 from ondevice_sora.profiles.models.model import (
     ActivationFormat,
     Branches,
-    Model,
     Precision,
     WeightFormat,
     family,
     precision_of,
 )
-
-READY = Path(__file__).parent / "ready"
-CURVATURE_RULES = ("curvature", "bent_curvature")
 
 EXTENDS = "The plan to start from: a ready plan's name, or a path that starts from this file's folder."
 
@@ -160,8 +148,7 @@ class FirstSteps(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Tdtm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Temporal Dimension Token Merging: on which steps, in which units, and whether a block's variants share a "
-    "package."""
+    """Temporal Dimension Token Merging: on which steps, in which units, whether a block's variants share a package."""
 
     steps: Annotated[
         Literal["none", "all"] | FirstSteps | tuple[Index, ...],
@@ -179,6 +166,11 @@ class Tdtm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "app has: twice the storage, and two first loads."
         ),
     ] = "shared"
+
+    @property
+    def is_separate(self) -> bool:
+        """Whether a block that merges tokens lies in another package than the same block without."""
+        return self.packages == "separate"
 
     def chosen(self, names: Iterable[str]) -> tuple[str, ...]:
         """The units among `names` that merge tokens."""
@@ -332,7 +324,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
         """The steps on which TDTM merges tokens."""
         return frozenset(step for step in range(self.sampler.evaluations) if self.merges(step))
 
-    def leap_steps(self) -> dict[int, float]:
+    def evaluation_odds(self) -> dict[int, float]:
         """Number of network evaluations -> its probability; all with certainty without LPL."""
         if self.lpl.mode == "fixed" and self.lpl.leap_step is not None:
             return {self.lpl.leap_step + 1: 1.0}
@@ -341,15 +333,14 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
         return {self.sampler.evaluations: 1.0}
 
     def most_evaluations(self) -> int:
-        """The network evaluations of a schedule to be played: under dynamic LPL all, of which the last may not "
-        "come."""
+        """Network evaluations of a schedule to be played: under dynamic LPL all, of which the last may not come."""
         return self.sampler.evaluations if self.lpl.mode == "dynamic" else self.evaluations()
 
     def evaluations(self) -> int:
         """The number of network evaluations that the trace shows: the median one under dynamic LPL."""
         passed = 0.0
         chosen = self.sampler.evaluations
-        for count, probability in self.leap_steps().items():
+        for count, probability in self.evaluation_odds().items():
             passed += probability
             chosen = count
             if passed >= 0.5:
@@ -359,211 +350,6 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     def evaluated_steps(self) -> list[bool]:
         """Of each step whether it is evaluated, else leapt over; under dynamic LPL in the median run."""
         return evaluated_steps(self.sampler.grid, self.sampler.steps, self.evaluations())
-
-
-def ready_plans() -> dict[str, Path]:
-    return {path.stem: path for path in sorted(READY.glob("*.yaml"), key=lambda path: path.stem)}
-
-
-def find_plan(name: str) -> Path:
-    """A plan file by path, or a ready plan by name. Raises UserError with the nearest ready plan."""
-    path = Path(name)
-    # os.path answers "no" where Path raises: too long a name, a NUL in it, a folder that may not be entered
-    if os.path.isfile(name) or path.suffix in (".yaml", ".yml", ".json"):
-        return path
-    ready = ready_plans()
-    if name in ready:
-        return ready[name]
-    if name and os.path.exists(name):
-        return path
-    raise UserError(f"no plan file and no ready plan is named '{name}'", mend=nearest(name, list(ready)))
-
-
-@dataclass(frozen=True)
-class LoadedPlan:
-    """A plan and the document it was read from; none for a plan made in a program.
-
-    `listed` is its model where that is no file: one made in a program. The plan then has the model's name.
-    """
-
-    plan: Plan
-    document: Document | None = None
-    listed: Model | None = None
-
-    def locating(self, field: str | None = None) -> AbstractContextManager[None]:
-        """Complaints from within about a key of the plan name its line; those about nothing named are about "
-        "`field`."""
-        return nullcontext() if self.document is None else self.document.locating(field)
-
-    def changed(self, **settings: Any) -> LoadedPlan:
-        """The same with other settings; complaints about them name the lines that they had."""
-        return LoadedPlan(msgspec.structs.replace(self.plan, **settings), self.document, self.listed)
-
-    @property
-    def folder(self) -> Path:
-        """Where the path of a model that lists its units starts from."""
-        return Path() if self.document is None else self.document.file_of("$.model").parent
-
-    def moved_to(self, folder: Path) -> Plan:
-        """The plan as it is to be written in a folder: a path that `model` names leads from there."""
-        model = self.plan.model
-        if isinstance(model, str):
-            if not model.endswith((".yaml", ".yml", ".json")):
-                return self.plan
-            return msgspec.structs.replace(self.plan, model=self._from(folder, model))
-        if config_path(model.config, self.folder) is None:
-            return self.plan
-        moved = msgspec.structs.replace(model, config=self._from(folder, model.config))
-        return msgspec.structs.replace(self.plan, model=moved)
-
-    def _from(self, folder: Path, path: str) -> str:
-        return os.path.relpath((self.folder / path).resolve(), folder.resolve())
-
-    def says(self, field: str) -> bool:
-        """Whether the document has a value for '$.sampler.guidance', for instance, be it the default."""
-        return self.document is not None and field in self.document.lines
-
-
-def load_plan(name: str | Path) -> LoadedPlan:
-    """A plan by path or, if it is a ready one, by name. Raises UserError."""
-    return read_plan(read_extended(find_plan(str(name)), READY))
-
-
-def read_plan(document: Document) -> LoadedPlan:
-    """The plan in a document whose `extends` has been followed; a planned grid is looked up. Raises UserError."""
-    _refuse_other_files(document)
-    plan = document.convert(Plan)
-    with document.locating():
-        check_plan(plan)
-        sampler = plan.sampler
-        if isinstance(sampler.grid, Grid) and sampler.grid.planned is not None:
-            folder = document.file_of("$.sampler.grid.planned").parent
-            grid = planned_grid(sampler.grid.planned, folder, plan.model_name, sampler.steps)
-            plan = msgspec.structs.replace(plan, sampler=msgspec.structs.replace(sampler, grid=grid))
-    return LoadedPlan(plan, document)
-
-
-def _refuse_other_files(document: Document) -> None:
-    """Raises UserError for a file of another kind, with where that is named."""
-    data = document.data
-    if isinstance(data.get("components"), list) and "model" not in data:
-        raise document.error("$", "this is a model, not a plan", f"Name it in a plan: `model: {document.path.name}`.")
-    if "costs" in data or "measurements" in data:
-        raise document.error("$", "this is a profile, not a plan", "Name it with --device.")
-    if "models" in data:
-        raise document.error("$", "this is a grid, not a plan", "Simulate it with `ondevice-sora plan sweep`.")
-
-
-def check_plan(plan: Plan) -> None:
-    """What a schema cannot say: steps that do not exist, probabilities that do not add up, options without effect."""
-    check_grid(plan.sampler.grid, plan.sampler.steps)
-    if plan.sampler.branches == "in_turn" and plan.sampler.num_branches == 1:
-        what = "has no effect: a guidance of 1.0 computes one branch"
-        raise UserError(what, mend="Remove it, or write batch.", field="$.sampler.branches")
-    lpl, steps = plan.lpl, plan.sampler.evaluations
-    _check_lpl(lpl)
-    if lpl.mode != "off" and plan.sampler.solver != "euler":
-        what = f"LPL leaps along the last drift, which is Euler's step, and the solver is {plan.sampler.solver}"
-        raise UserError(what, mend="Write solver: euler, or a grid instead of LPL.", field="$.lpl.mode")
-    if plan.start == "loaded" and not plan.keeps_loaded:
-        mend = "Write keep: always for the components that do, or start: cached."
-        raise UserError("no component stays loaded from one generation to the next", mend=mend, field="$.start")
-    for name, component in plan.components.items():
-        _check_precision(component, f"$.components.{name}")
-    for evaluations in plan.leap_steps():
-        if evaluations > steps:
-            where = "$.lpl.leap_step" if lpl.mode == "fixed" else "$.lpl.stop_steps"
-            raise UserError(
-                f"leap step {evaluations - 1} lies beyond the {steps} steps",
-                mend=f"Write a step from 0 to {steps - 1}.",
-                field=where,
-            )
-    if lpl.stop_steps is not None and abs(sum(lpl.stop_steps.values()) - 1.0) > 1e-6:
-        total = sum(lpl.stop_steps.values())
-        raise UserError(f"the probabilities add up to {total:g}, not 1", field="$.lpl.stop_steps")
-    merging = plan.tdtm.steps
-    listed = (
-        merging if isinstance(merging, tuple) else ((merging.first - 1,) if isinstance(merging, FirstSteps) else ())
-    )
-    for step in listed:
-        if step >= steps:
-            raise UserError(
-                f"step {step} lies beyond the {steps} steps",
-                mend=f"Steps go from 0 to {steps - 1}.",
-                field="$.tdtm.steps",
-            )
-    if len(set(listed)) != len(listed):
-        raise UserError("a step is listed twice", field="$.tdtm.steps")
-
-
-def loaded_by_core_ai(plan: Plan) -> str | None:
-    """The first component that is to be loaded by Core AI, by its key in the plan; None if there is none."""
-    return next((name for name, settings in plan.components.items() if settings.loading == "core_ai"), None)
-
-
-def refuse_core_ai(plan: Plan) -> None:
-    """Of what Core ML loads, or this machine. Raises UserError for a plan whose components Core AI is to load."""
-    name = loaded_by_core_ai(plan)
-    if name is not None:
-        what = "blocks are exported and run through Core ML; Core AI is only simulated"
-        raise UserError(what, mend="Write loading: core_ml.", field=f"$.components.{name}.loading")
-
-
-def check_merging_units(plan: Plan, names: Iterable[str]) -> None:
-    """`names` are all units that could merge tokens. Raises UserError for a pattern that chooses none of them."""
-    names = list(names)
-    for row, pattern in enumerate(plan.tdtm.units):
-        if not msgspec.structs.replace(plan.tdtm, units=(pattern,)).chosen(names):
-            what = f"no unit that merges tokens has a name like '{pattern}'"
-            raise UserError(what, mend=nearest(pattern, names), field=f"$.tdtm.units[{row}]")
-
-
-def _check_precision(component: ComponentPlan, where: str) -> None:
-    """One way to say how a component is stored, and a pair of formats that Core ML has."""
-    pair = {"weights": component.weights, "activations": component.activations}
-    said = [key for key, value in pair.items() if value is not None]
-    if component.precision is not None and said:
-        raise UserError(
-            "has no effect beside `precision`, which says both",
-            mend="Write `precision`, or `weights` and `activations`.",
-            field=f"{where}.{said[0]}",
-        )
-    weights, activations = component.weights, component.activations
-    if weights is not None and activations is not None and precision_of(weights, activations) is None:
-        raise UserError(
-            "Core ML stores the weights of float16 arithmetic in float16 or fewer bits",
-            mend="Write weights: float16.",
-            field=f"{where}.weights",
-        )
-
-
-def _check_lpl(lpl: Lpl) -> None:
-    """Each mode needs its keys and has no use for another's."""
-    if lpl.mode == "fixed" and lpl.leap_step is None:
-        raise UserError("mode 'fixed' needs a leap_step", mend="Add `leap_step: 15`, for instance.", field="$.lpl")
-    if lpl.mode == "dynamic" and not lpl.stop_steps and lpl.rule is None:
-        raise UserError(
-            "mode 'dynamic' needs stop_steps, to be simulated, or a rule, to generate with",
-            mend="Add `stop_steps: {17: 0.6, 18: 0.4}` or `rule: paper`, for instance.",
-            field="$.lpl",
-        )
-    for key, mode in (("leap_step", "fixed"), ("stop_steps", "dynamic"), ("rule", "dynamic")):
-        if lpl.mode != mode and getattr(lpl, key) is not None:
-            raise UserError(
-                f"has no effect with mode '{lpl.mode}'", mend=f"Remove it, or write mode: {mode}.", field=f"$.lpl.{key}"
-            )
-    if lpl.rule in CURVATURE_RULES:
-        if lpl.accepted_error is None:
-            raise UserError(
-                f"rule '{lpl.rule}' needs an accepted_error",
-                mend="Add `accepted_error: 0.05`, for instance.",
-                field="$.lpl",
-            )
-    elif lpl.accepted_error is not None:
-        which = f"rule '{lpl.rule}'" if lpl.rule else f"mode '{lpl.mode}' and no rule"
-        raise UserError(
-            f"has no effect with {which}", mend="Remove it, or write rule: curvature.", field="$.lpl.accepted_error"
-        )
 
 
 def json_schema() -> dict[str, Any]:

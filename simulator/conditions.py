@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.plans.schema import LoadedPlan, Plan
+from ondevice_sora.plans.plan_file import LoadedPlan
+from ondevice_sora.plans.schema import Plan
 from ondevice_sora.profiles.profile import Place, load_profile
 from ondevice_sora.simulator.prepare import Setting, setting_of
 

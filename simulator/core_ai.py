@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ondevice_sora.base.units import format_bytes
-from ondevice_sora.plans.schema import Plan, loaded_by_core_ai
+from ondevice_sora.plans.checks import loaded_by_core_ai
+from ondevice_sora.plans.schema import Plan
 from ondevice_sora.simulator.engine import Outcome
 from ondevice_sora.simulator.prepare import Prepared
 

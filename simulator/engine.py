@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 import simpy
 
 from ondevice_sora.plans.heat import NO_HEAT, Heat, after, seconds_for, work_in
-from ondevice_sora.plans.schedule import Schedule, packages_of
+from ondevice_sora.plans.schedule import Schedule
 from ondevice_sora.profiles.blocks import Processor
 from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.records.ledger import Ledger
 from ondevice_sora.records.trace import Action, Kill, Lane, MemorySample, Span
-from ondevice_sora.simulator.machine import LANES, Machine
+from ondevice_sora.simulator.machine import Machine
 
 Process = Generator[simpy.Event, Any, None]
 LOAD_LANE: Lane = "load"
@@ -134,7 +134,7 @@ class _Engine:
         self.transient, self.residual = machine.memory.shares_of(self.size)
         self.env = simpy.Environment()
         self.ledger = Ledger(machine.memory.baseline, machine.memory.available)
-        self.package = packages_of(schedule.blocks, schedule.plan.tdtm.packages == "separate")
+        self.package = schedule.packages
         self.in_memory = {self.package[number] for number in schedule.held}
         self.on_its_way: int | None = None
         self.at_work: int | None = None
@@ -274,9 +274,9 @@ class _Engine:
         if action == "load":
             lane, held, cold = LOAD_LANE, self.stored[block], visit.cold
         elif action == "run":
-            lane, held, cold = LANES[spec.processor], self.working[block], visit.first_run
+            lane, held, cold = spec.processor, self.working[block], visit.first_run
         else:
-            lane, held, cold = LANES[spec.processor], self.size[block], False
+            lane, held, cold = spec.processor, self.size[block], False
         self.spans.append(
             Span(lane, action, spec.component, visit.step, spec.name, spec.variant, start_s, self.env.now, held, cold)
         )

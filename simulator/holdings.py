@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ondevice_sora.plans.schedule import Schedule, packages_of
+from ondevice_sora.plans.schedule import Schedule
 from ondevice_sora.profiles.blocks import BlockSpec
 from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.records.memory import Holder, Kept, Peak, PeakPart, Residents
@@ -16,7 +16,7 @@ ORDER: tuple[Holder, ...] = ("baseline", "resident", "run", "ahead", "loading", 
 
 def kept_of(schedule: Schedule) -> list[Kept]:
     """For each block of the schedule whether its package is in memory when it is run again."""
-    package = _packages(schedule)
+    package = schedule.packages
     visits, loads, last = [0] * len(package), [0] * len(package), [-1] * len(package)
     for number, visit in enumerate(schedule.visits):
         own = package[visit.block]
@@ -35,7 +35,7 @@ def kept_of(schedule: Schedule) -> list[Kept]:
 def residents_of(schedule: Schedule, costs: BlockCosts) -> list[Residents]:
     """What stays of each component, in the order in which they are run: its weights, charged to the app or not."""
     clean = costs.clean_bytes or (0,) * len(schedule.blocks)
-    package, kept = _packages(schedule), kept_of(schedule)
+    package, kept = schedule.packages, kept_of(schedule)
     rows = []
     for component in dict.fromkeys(block.component for block in schedule.blocks):
         own = [n for n, block in enumerate(schedule.blocks) if block.component == component and package[n] == n]
@@ -57,7 +57,7 @@ def residents_of(schedule: Schedule, costs: BlockCosts) -> list[Residents]:
 
 def peak_of(schedule: Schedule, costs: BlockCosts, machine: Machine, moment: Moment) -> Peak:
     """What is in memory at that moment, by what holds it."""
-    package, charged = _packages(schedule), moment.charged
+    charged = moment.charged
     parts: dict[tuple[Holder, str | None], _Sum] = {("baseline", None): _Sum([], charged.baseline)}
 
     def add(holder: Holder, block: int, size: int) -> None:
@@ -67,7 +67,7 @@ def peak_of(schedule: Schedule, costs: BlockCosts, machine: Machine, moment: Mom
             parts[holder, schedule.blocks[block].component] = _Sum([*part.blocks, name], part.bytes + size)
 
     for number in sorted({*moment.loaded, *(() if moment.loading is None else (moment.loading,))}):
-        add(_why(schedule, package, number, moment.visit), number, costs.resident_bytes[number])
+        add(_why(schedule, number, moment.visit), number, costs.resident_bytes[number])
     if moment.loading is not None:
         transient, _ = machine.memory.shares_of(costs.resident_bytes)
         add("loading", moment.loading, transient[moment.loading])
@@ -94,10 +94,6 @@ class _Sum(NamedTuple):
     bytes: int
 
 
-def _packages(schedule: Schedule) -> list[int]:
-    return packages_of(schedule.blocks, schedule.plan.tdtm.packages == "separate")
-
-
 def _of(schedule: Schedule, visit: int) -> BlockSpec:
     return schedule.blocks[schedule.visits[visit].block]
 
@@ -105,13 +101,13 @@ def _of(schedule: Schedule, visit: int) -> BlockSpec:
 def _name(schedule: Schedule, number: int) -> str:
     """A block's name; where its variants have packages of their own, the variant's besides."""
     block = schedule.blocks[number]
-    is_separate = schedule.plan.tdtm.packages == "separate" and block.variant != "plain"
-    return f"{block.name} ({block.variant})" if is_separate else block.name
+    is_apart = schedule.plan.tdtm.is_separate and block.variant != "plain"
+    return f"{block.name} ({block.variant})" if is_apart else block.name
 
 
-def _why(schedule: Schedule, package: list[int], number: int, now: int) -> Holder:
+def _why(schedule: Schedule, number: int, now: int) -> Holder:
     """What a package that is in memory is there for, while visit `now` is the next to finish."""
-    visits = schedule.visits
+    visits, package = schedule.visits, schedule.packages
     following = next((at for at in range(now, len(visits)) if package[visits[at].block] == number), None)
     if following is None or not (visits[following].loads and visits[following].evicts):
         return "resident"

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.interrupts import check
-from ondevice_sora.plans.schema import LoadedPlan
+from ondevice_sora.plans.plan_file import LoadedPlan
 from ondevice_sora.profiles.devices import Device
 from ondevice_sora.records.ladder import Ladder, Rung
 from ondevice_sora.simulator.core_ai import assumptions

@@ -10,36 +10,20 @@ from ondevice_sora.plans.heat import NO_HEAT, Heat
 from ondevice_sora.plans.schedule import MemoryModel
 from ondevice_sora.profiles.blocks import Processor
 from ondevice_sora.profiles.costs import Costs, Sample, nominal
-from ondevice_sora.records.trace import Lane
-
-LANES: dict[Processor, Lane] = {"cpu": "cpu", "gpu": "gpu", "ane": "ane"}
-
-
-@dataclass(frozen=True)
-class Thermal:
-    """What heat does to throughput, see plans/heat.py."""
-
-    floor: float
-    time_constant_s: float
 
 
 @dataclass(frozen=True)
 class Machine:
-    """Bytes, and relative speeds of loader and runner while both are active, by processor."""
+    """Bytes, relative speeds of loader and runner while both are active, by processor, and what heat does."""
 
     memory: MemoryModel
     load_rate: dict[Processor, float]
     run_rate: dict[Processor, float]
-    thermal: Thermal | None = None
+    heat: Heat = NO_HEAT
 
     def speeds(self, processor: Processor) -> tuple[float, float]:
         """Of the loader and of a run on this processor while both are active, relative to being alone."""
         return self.load_rate[processor], self.run_rate[processor]
-
-    @property
-    def heat(self) -> Heat:
-        """The thermal figures as engine and recurrence take them."""
-        return NO_HEAT if self.thermal is None else Heat(True, self.thermal.floor, self.thermal.time_constant_s)
 
 
 def machine_of(costs: Costs, limit_bytes: int, *, is_thermal: bool = False) -> Machine:
@@ -59,7 +43,7 @@ def machines_of(costs: Costs, limit_bytes: int, sample: Sample, *, is_thermal: b
             memory=MemoryModel(round(baseline), limit_bytes, transient, residual),
             load_rate=dict(zip(names, load_rate, strict=True)),
             run_rate=dict(zip(names, run_rate, strict=True)),
-            thermal=Thermal(floor, time_constant_s) if is_thermal else None,
+            heat=Heat(True, floor, time_constant_s) if is_thermal else NO_HEAT,
         )
         for (baseline, transient, residual, floor, time_constant_s), load_rate, run_rate in zip(
             zip(*(sample[name].tolist() for name in columns), strict=True),

@@ -9,19 +9,13 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.plans.checks import check_merging_units, loaded_by_core_ai
 from ondevice_sora.plans.optimal.question import Candidate
 from ondevice_sora.plans.own_policy import Policy
-from ondevice_sora.plans.schedule import Schedule, build_schedule
-from ondevice_sora.plans.schema import (
-    BlockEntry,
-    LoadedPlan,
-    Plan,
-    Sampler,
-    Tdtm,
-    check_merging_units,
-    load_plan,
-    loaded_by_core_ai,
-)
+from ondevice_sora.plans.plan_file import LoadedPlan, load_plan
+from ondevice_sora.plans.schedule import Schedule
+from ondevice_sora.plans.scheduling import build_schedule
+from ondevice_sora.plans.schema import BlockEntry, Plan, Sampler, Tdtm
 from ondevice_sora.profiles.blocks import PROCESSORS
 from ondevice_sora.profiles.costs import BlockCosts, Sample
 from ondevice_sora.profiles.devices import Device
@@ -121,7 +115,7 @@ class Prepared:
 
     def outcomes(self) -> list[tuple[float, Prepared]]:
         """How likely each number of network evaluations is, and the plan made ready for it."""
-        counts = self.plan.leap_steps().items()
+        counts = self.plan.evaluation_odds().items()
         return [(probability, self.changed(evaluations=count)) for count, probability in counts]
 
 
@@ -272,8 +266,7 @@ def stored_bytes(plan: Plan, model: Model) -> int:
     total = 0.0
     for component in model.components:
         numbers = sum(
-            unit.stored
-            * (2 if plan.tdtm.packages == "separate" and unit.tdtm is not None and plan.merging_steps else 1)
+            unit.stored * (2 if plan.tdtm.is_separate and unit.tdtm is not None and plan.merging_steps else 1)
             for unit in component.units
         )
         total += numbers * weight_bytes(plan.component(component.name).stored)

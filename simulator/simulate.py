@@ -10,7 +10,8 @@ import msgspec
 
 from ondevice_sora.base.units import format_percent
 from ondevice_sora.plans.own_policy import Policy
-from ondevice_sora.plans.schema import LoadedPlan, Start
+from ondevice_sora.plans.plan_file import LoadedPlan
+from ondevice_sora.plans.schema import Start
 from ondevice_sora.profiles.blocks import PROCESSORS
 from ondevice_sora.profiles.figures import MARKS, Mark
 from ondevice_sora.profiles.packages import size_notes
@@ -135,7 +136,7 @@ def simulation_of(
         marks=mark_shares(prepared, unlimited),
         bounds=bounds_of(prepared.schedule, prepared.costs),
         num_evaluations=prepared.num_evaluations,
-        evaluations=plan.leap_steps(),
+        evaluations=plan.evaluation_odds(),
         what_ifs=what_ifs(prepared) if with_what_ifs else [],
         blocks=_block_rows(prepared),
         notes=_notes(prepared),

@@ -15,7 +15,8 @@ from msgspec.structs import replace
 from ondevice_sora.base.errors import UserError, in_words, nearest
 from ondevice_sora.base.files.complaints import complaint_of
 from ondevice_sora.plans.own_policy import Policy, policy_name, refuse_what_stays
-from ondevice_sora.plans.schema import ComponentPlan, LoadedPlan, NamedKeep, Plan, Sampler, Video
+from ondevice_sora.plans.plan_file import LoadedPlan
+from ondevice_sora.plans.schema import ComponentPlan, NamedKeep, Plan, Sampler, Video
 from ondevice_sora.profiles.blocks import Loading
 from ondevice_sora.profiles.models.configured import ConfiguredModel, Shape, config_path, shipped_config
 from ondevice_sora.simulator.prepare import described_in, model_of

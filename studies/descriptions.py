@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from ondevice_sora.base.units import format_bytes, format_seconds
-from ondevice_sora.plans.schema import LoadedPlan, load_plan, ready_plans
+from ondevice_sora.plans.plan_file import LoadedPlan, load_plan, ready_plans
 from ondevice_sora.profiles.devices import Device, device_keys, load_device
 from ondevice_sora.profiles.models.configured import (
     DESCRIPTIONS,

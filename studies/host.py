@@ -23,7 +23,8 @@ from ondevice_sora.base.files.limits import MAX_BYTES
 from ondevice_sora.base.files.opening import beneath, read_text, reason
 from ondevice_sora.base.files.writing import write_yaml
 from ondevice_sora.base.interrupts import check
-from ondevice_sora.plans.schema import ComponentPlan, LoadedPlan, Plan, UnitsPerBlock, load_plan, plan_data
+from ondevice_sora.plans.plan_file import LoadedPlan, load_plan
+from ondevice_sora.plans.schema import ComponentPlan, Plan, UnitsPerBlock, plan_data
 from ondevice_sora.profiles.profile import profile_data
 from ondevice_sora.provenance import provenance
 from ondevice_sora.records.agreement import PlanRow

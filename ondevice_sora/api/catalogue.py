@@ -107,7 +107,8 @@ def import_capture(path: str | Path, device: str = "") -> DeviceProfile:
 
     Raises UserError for a file that is no capture.
     """
-    from ondevice_sora.profiles.capture_file import profile_of_capture, read_capture
+    from ondevice_sora.profiles.capture_file import read_capture
+    from ondevice_sora.profiles.capture_profile import profile_of_capture
     from ondevice_sora.profiles.profile import device_of
 
     found, _ = profile_of_capture(read_capture(str(path), device))

@@ -19,7 +19,7 @@ from ondevice_sora.api.given import (
     place_of,
 )
 from ondevice_sora.api.shown import check_choice, frame, preformatted, printed
-from ondevice_sora.plans.schema import LoadedPlan
+from ondevice_sora.plans.plan_file import LoadedPlan
 from ondevice_sora.records.search import Explanation
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.documents import Document
 from ondevice_sora.base.files.reading import extend
 from ondevice_sora.base.units import parse_bytes
-from ondevice_sora.plans.schema import READY, LoadedPlan, Plan, read_plan
+from ondevice_sora.plans.plan_file import READY, LoadedPlan, read_plan
+from ondevice_sora.plans.schema import Plan
 from ondevice_sora.profiles.models.model import Model
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def loaded_plan(plan: PlanLike) -> LoadedPlan:
     `model` in a plan's keys may be a model itself: its keys as in a model file, or what `describe` gives. Raises
     UserError.
     """
-    from ondevice_sora.plans.schema import load_plan
+    from ondevice_sora.plans.plan_file import load_plan
 
     if isinstance(plan, LoadedPlan):
         return plan
@@ -100,9 +101,9 @@ def _listed(model: Any) -> Model | None:
 
 def ready_plans() -> list[str]:
     """Names of the ready plans."""
-    from ondevice_sora.plans import schema
+    from ondevice_sora.plans import plan_file
 
-    return list(schema.ready_plans())
+    return list(plan_file.ready_plans())
 
 
 def size_of(size: Size) -> int:

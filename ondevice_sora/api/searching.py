@@ -26,7 +26,7 @@ from ondevice_sora.api.given import (
 )
 from ondevice_sora.api.shown import check_choice, frame, frame_of, preformatted, printed
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.plans.schema import LoadedPlan
+from ondevice_sora.plans.plan_file import LoadedPlan
 from ondevice_sora.profiles.blocks import ComputeUnits
 from ondevice_sora.profiles.models.model import Branches, Precision
 from ondevice_sora.records.ladder import MOST_DOUBT

@@ -67,6 +67,25 @@ class _Note:
 
 
 _note: _Note | None = None
+_early: tuple[_Note, list[signal.Signals]] | None = None
+
+
+def note_from_now() -> None:
+    """Note signals already before the next `noted`, which takes over: for a program that has much to import first.
+
+    An import that a signal breaks off ends with a traceback, or crashes: extension modules are not written for it.
+    """
+    global _early
+    _early = _started()
+
+
+def _started() -> tuple[_Note, list[signal.Signals]]:
+    """A note, and the signals that are noted in it from now on."""
+    note = _Note()
+    replaced = [number for number, usual in HANDLED.items() if signal.getsignal(number) == usual]
+    for number in reversed(replaced):
+        signal.signal(number, note.take)
+    return note, replaced
 
 
 @contextmanager
@@ -76,14 +95,11 @@ def noted(*, is_last: bool = False) -> Iterator[None]:
     `is_last` says that the process ends after it: a signal then ends it at once, while Python takes itself down.
     Inside another `noted` this does nothing: what comes is the outer one's.
     """
-    global _note
+    global _note, _early
     if _note is not None or threading.current_thread() is not threading.main_thread():
         yield
         return
-    note = _Note()
-    replaced = [number for number, usual in HANDLED.items() if signal.getsignal(number) == usual]
-    for number in reversed(replaced):
-        signal.signal(number, note.take)
+    (note, replaced), _early = _early or _started(), None
     _note = note
     failure: BaseException | None = None
     try:

@@ -45,6 +45,7 @@ def guarded(work: Callable[[], int], *, is_program: bool = False) -> int:
 
                 def worked() -> None:
                     nonlocal status
+                    check()  # what came while modules were imported
                     status = work()
 
                 shown(worked)

@@ -57,7 +57,7 @@ def _name_completers(parser: Parser) -> None:
     files = FilesCompleter()
 
     def plans(prefix: str, **asked: Any) -> list[str]:
-        from ondevice_sora.plans.schema import ready_plans
+        from ondevice_sora.plans.plan_file import ready_plans
 
         return [*ready_plans(), *files(prefix, **asked)]
 

@@ -104,7 +104,7 @@ def error_argument(text: str) -> float:
 
 def run(options: argparse.Namespace) -> int:
     """Raises UserError."""
-    from ondevice_sora.plans.schema import load_plan
+    from ondevice_sora.plans.plan_file import load_plan
 
     with needing("evaluate"):
         import PIL  # noqa: F401  # found missing before the work, not after it

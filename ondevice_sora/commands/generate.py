@@ -25,7 +25,7 @@ from ondevice_sora.commands.generated import TRACE, add_output_arguments, need_w
 from ondevice_sora.commands.progress import progress_bar
 
 if TYPE_CHECKING:
-    from ondevice_sora.plans.schema import LoadedPlan
+    from ondevice_sora.plans.plan_file import LoadedPlan
 
 DEFAULT_PLAN = "small"
 STORED_AS = ("checkpoint", "float16", "bfloat16")
@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Raises UserError."""
-    from ondevice_sora.plans.schema import load_plan
+    from ondevice_sora.plans.plan_file import load_plan
 
     need_writers("generate")
     with needing("generate"):
@@ -85,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _generate_whole(options: argparse.Namespace, loaded: LoadedPlan, outputs: dict[str, Path]) -> None:
     """With all weights in memory, and a progress bar, one tick a step."""
-    from ondevice_sora.plans.schema import check_merging_units
+    from ondevice_sora.plans.checks import check_merging_units
     from ondevice_sora.provenance import provenance
     from ondevice_sora.runtime.models import check_planned_for
     from ondevice_sora.runtime.sampling.generation import generate

@@ -19,7 +19,7 @@ from ondevice_sora.commands.progress import progress_bar, status_line, timed_bar
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ondevice_sora.plans.schema import LoadedPlan
+    from ondevice_sora.plans.plan_file import LoadedPlan
     from ondevice_sora.records.trace import Trace
     from ondevice_sora.runtime.executor.in_blocks import BlockwiseVideo, Expected, Place
     from ondevice_sora.runtime.models import PlannedVideo
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 def generate_blocks(options: argparse.Namespace, loaded: LoadedPlan, outputs: dict[str, Path]) -> None:
     """Make the video and write it. Raises UserError and Interrupted."""
-    from ondevice_sora.plans.schema import check_merging_units
+    from ondevice_sora.plans.checks import check_merging_units
     from ondevice_sora.provenance import provenance
     from ondevice_sora.runtime.executor.in_blocks import BlockwiseVideo
     from ondevice_sora.runtime.sampling.sidecar import IN_BLOCKS, sidecar

@@ -70,7 +70,7 @@ def devices_named(options: argparse.Namespace) -> list[str]:
     """The devices that are named, the default if none is."""
     named = list(dict.fromkeys(_apart(options.device or [DEFAULT_DEVICE])))
     if named != [DEFAULT_DEVICE]:
-        from ondevice_sora.plans.schema import ready_plans
+        from ondevice_sora.plans.plan_file import ready_plans
 
         for name in named:
             if name in ready_plans() and not os.path.exists(name):

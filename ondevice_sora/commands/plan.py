@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> None:
-    from ondevice_sora.plans.schema import load_plan, ready_plans
+    from ondevice_sora.plans.plan_file import load_plan, ready_plans
 
     titles = {name: load_plan(path).plan.name for name, path in ready_plans().items()}
     if options.json:
@@ -64,7 +64,8 @@ def _list(options: argparse.Namespace) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
-    from ondevice_sora.plans.schema import load_plan, plan_data
+    from ondevice_sora.plans.plan_file import load_plan
+    from ondevice_sora.plans.schema import plan_data
 
     data = plan_data(load_plan(plan_of(options)).plan)
     if options.json:

@@ -164,7 +164,7 @@ def _write_fronts(searched: Searched, path: Path) -> None:
 
 def _write_report(searched: Searched, model: str, path: Path, command: str) -> None:
     """Raises UserError."""
-    from ondevice_sora.plans.schema import LoadedPlan
+    from ondevice_sora.plans.plan_file import LoadedPlan
     from ondevice_sora.provenance import provenance
     from ondevice_sora.records.search import SearchReport
     from ondevice_sora.reports.page.search import write_search
@@ -179,7 +179,7 @@ def _which_phones(options: argparse.Namespace, models: list[str], devices: list[
     """On each of several devices the plan found for it. Raises UserError."""
     from msgspec.structs import replace
 
-    from ondevice_sora.plans.schema import load_plan
+    from ondevice_sora.plans.plan_file import load_plan
     from ondevice_sora.profiles.devices import devices_named as devices_of
     from ondevice_sora.simulator.ladder import ladder, notes_of
 

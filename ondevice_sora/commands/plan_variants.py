@@ -16,7 +16,7 @@ from ondevice_sora.commands.search_options import FREEDOMS
 from ondevice_sora.commands.searching import Progress, plans_folder, wanted_of
 
 if TYPE_CHECKING:
-    from ondevice_sora.plans.schema import LoadedPlan
+    from ondevice_sora.plans.plan_file import LoadedPlan
     from ondevice_sora.records.search import VariantPoint
 
 
@@ -26,7 +26,7 @@ def search_variants_of(options: argparse.Namespace, models: list[str], devices: 
     Raises UserError, and Interrupted if there is no plan yet.
     """
     from ondevice_sora.base.units import format_bytes
-    from ondevice_sora.plans.schema import load_plan
+    from ondevice_sora.plans.plan_file import load_plan
     from ondevice_sora.records.search import VariantPoint
     from ondevice_sora.reports.terminal.search import print_variants
     from ondevice_sora.simulator.search.asked import fastest_of, freedoms_of, search_freely

@@ -144,7 +144,7 @@ def _import(options: argparse.Namespace) -> None:
 def _write_captured(capture: Capture, path: Path, source: Path | str, *, as_json: bool) -> None:
     """Write the profile of a capture, and print what was measured and what to bear in mind."""
     from ondevice_sora.base.files.writing import write_yaml
-    from ondevice_sora.profiles.capture_file import profile_of_capture
+    from ondevice_sora.profiles.capture_profile import profile_of_capture
     from ondevice_sora.profiles.profile import profile_data
     from ondevice_sora.reports.terminal.devices import print_measurements
 

@@ -140,7 +140,7 @@ def _simulated(described: Described) -> str:
     """Whether the packages fit, as the plan that `-o` writes loads them; why not, where they cannot be simulated."""
     import tempfile
 
-    from ondevice_sora.plans.schema import load_plan
+    from ondevice_sora.plans.plan_file import load_plan
     from ondevice_sora.reports.rows import verdict
     from ondevice_sora.runtime.coreml.estimate.estimate import write_described
     from ondevice_sora.simulator.simulate import simulate
@@ -182,7 +182,7 @@ def _which_phones(options: argparse.Namespace, names: list[str]) -> int:
     """The packages on several devices, as a plan that loads one ahead. Raises UserError."""
     import tempfile
 
-    from ondevice_sora.plans.schema import load_plan
+    from ondevice_sora.plans.plan_file import load_plan
     from ondevice_sora.profiles.devices import devices_named as devices_of
     from ondevice_sora.profiles.profile import load_profile
     from ondevice_sora.simulator.ladder import simulated

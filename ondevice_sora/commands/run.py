@@ -98,7 +98,7 @@ def _run_stored(options: argparse.Namespace) -> int:
     from msgspec.structs import replace
 
     from ondevice_sora.base.units import format_bytes, format_seconds
-    from ondevice_sora.plans.schema import load_plan
+    from ondevice_sora.plans.plan_file import load_plan
     from ondevice_sora.profiles.profile import load_profile
     from ondevice_sora.provenance import provenance
     from ondevice_sora.records.trace import write_trace

@@ -28,7 +28,7 @@ def search_one(
     """With or without the entitlement, or as the plan says. Raises UserError, and Interrupted if there is no plan."""
     from msgspec.structs import replace
 
-    from ondevice_sora.plans.schema import load_plan
+    from ondevice_sora.plans.plan_file import load_plan
     from ondevice_sora.simulator.search.asked import search_plan
     from ondevice_sora.simulator.search.state import fingerprint, load_state, save_state
 

@@ -40,7 +40,7 @@ from ondevice_sora.commands.which_phones import names_several, show_ladders
 from ondevice_sora.profiles.blocks import Loading
 
 if TYPE_CHECKING:
-    from ondevice_sora.plans.schema import LoadedPlan
+    from ondevice_sora.plans.plan_file import LoadedPlan
     from ondevice_sora.records.trace import Trace
     from ondevice_sora.simulator.changes.advice import Names
     from ondevice_sora.simulator.simulate import Simulation
@@ -231,7 +231,7 @@ def _names(name: str, options: argparse.Namespace) -> Names | None:
 
 def _loaded(name: str, options: argparse.Namespace) -> list[LoadedPlan]:
     """The plan of that name, or the one of --model, at the shape and loaded as the options say. Raises UserError."""
-    from ondevice_sora.plans.schema import load_plan
+    from ondevice_sora.plans.plan_file import load_plan
     from ondevice_sora.simulator.whole import asked_plan
 
     given = None if options.model is not None else load_plan(name)

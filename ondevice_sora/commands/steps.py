@@ -30,7 +30,7 @@ from ondevice_sora.commands.options import add_force, add_json
 from ondevice_sora.commands.progress import progress_bar
 
 if TYPE_CHECKING:
-    from ondevice_sora.plans.schema import LoadedPlan
+    from ondevice_sora.plans.plan_file import LoadedPlan
     from ondevice_sora.runtime.sampling.trajectories import Trajectory
 
 DEFAULT_PLAN = "small"
@@ -103,8 +103,9 @@ def run_show(options: argparse.Namespace) -> int:
 
 def run_plan(options: argparse.Namespace) -> int:
     """Raises UserError and Interrupted."""
+    from ondevice_sora.plans.plan_file import load_plan
     from ondevice_sora.plans.schedule_file import hash_of
-    from ondevice_sora.plans.schema import load_plan, plan_data
+    from ondevice_sora.plans.schema import plan_data
     from ondevice_sora.plans.step_file import FORMAT, StepFile, write_steps
     from ondevice_sora.reports.terminal.steps import print_steps
 
@@ -208,7 +209,7 @@ def _whole(options: argparse.Namespace, loaded: LoadedPlan) -> Recorder:
 
     import torch
 
-    from ondevice_sora.plans.schema import check_merging_units
+    from ondevice_sora.plans.checks import check_merging_units
     from ondevice_sora.runtime.sampling.generation import Stopwatch, WholePlayer, denoised
     from ondevice_sora.runtime.sampling.leap import Recording
     from ondevice_sora.runtime.sampling.trajectories import trajectory_of
@@ -238,7 +239,7 @@ def _in_blocks(options: argparse.Namespace, loaded: LoadedPlan) -> Iterator[Reco
     from dataclasses import replace
 
     from ondevice_sora.commands.generate_blocks import prepared, store_folder
-    from ondevice_sora.plans.schema import check_merging_units
+    from ondevice_sora.plans.checks import check_merging_units
     from ondevice_sora.runtime.executor.in_blocks import BlockwiseVideo
     from ondevice_sora.runtime.models import PlannedVideo, request_of_plan
     from ondevice_sora.runtime.sampling.leap import Recording

@@ -34,8 +34,8 @@ from ondevice_sora.base.files.writing import write_text
 from ondevice_sora.base.interrupts import noted
 from ondevice_sora.base.quantities import Bytes
 from ondevice_sora.base.text import END, Line
+from ondevice_sora.plans.plan_file import load_plan
 from ondevice_sora.plans.schedule import Schedule
-from ondevice_sora.plans.schema import load_plan
 from ondevice_sora.profiles.profile import load_profile
 from ondevice_sora.provenance import provenance
 from ondevice_sora.records.trace import Trace, check_trace

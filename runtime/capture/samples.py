@@ -14,7 +14,8 @@ from statistics import median
 from typing import NamedTuple
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.plans.schedule import Schedule, build_schedule
+from ondevice_sora.plans.schedule import Schedule
+from ondevice_sora.plans.scheduling import build_schedule
 from ondevice_sora.profiles.blocks import BlockSpec
 from ondevice_sora.profiles.costs import bytes_alone
 from ondevice_sora.profiles.measurements import LEAST_RATE

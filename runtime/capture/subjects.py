@@ -24,8 +24,10 @@ from ondevice_sora.base.files.opening import beneath
 from ondevice_sora.base.text import Line
 from ondevice_sora.plans.leap import resolved
 from ondevice_sora.plans.partition import cut
-from ondevice_sora.plans.schedule import MemoryModel, build_schedule, speeds_of
-from ondevice_sora.plans.schema import ComponentPlan, LoadedPlan, Plan, Tdtm
+from ondevice_sora.plans.plan_file import LoadedPlan
+from ondevice_sora.plans.schedule import MemoryModel
+from ondevice_sora.plans.scheduling import build_schedule, speeds_of
+from ondevice_sora.plans.schema import ComponentPlan, Plan, Tdtm
 from ondevice_sora.plans.step_plan import grid_times
 from ondevice_sora.profiles.costs import bytes_alone
 from ondevice_sora.profiles.devices import Device

@@ -18,7 +18,8 @@ from ondevice_sora.base.units import format_bytes
 from ondevice_sora.plans.heat import NO_HEAT
 from ondevice_sora.plans.partition import Block, cut
 from ondevice_sora.plans.recurrence import Blocks, Seconds, finish_times
-from ondevice_sora.plans.schedule import MemoryModel, Schedule, build_schedule, sizes_of
+from ondevice_sora.plans.schedule import MemoryModel, Schedule, sizes_of
+from ondevice_sora.plans.scheduling import build_schedule
 from ondevice_sora.plans.schema import ComponentPlan, Memory, Plan
 from ondevice_sora.profiles.blocks import BlockSpec
 from ondevice_sora.profiles.costs import BlockCosts, MarkShares

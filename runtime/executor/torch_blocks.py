@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.plans.checks import refuse_core_ai
 from ondevice_sora.plans.schedule import Schedule
-from ondevice_sora.plans.schema import Plan, refuse_core_ai
+from ondevice_sora.plans.schema import Plan
 from ondevice_sora.profiles.blocks import Processor, span_name
 from ondevice_sora.runtime.executor.backend import Progress
 from ondevice_sora.runtime.executor.buffers import Buffer, placed
@@ -45,7 +46,7 @@ class TorchBlocks:
             )
             for spec in schedule.blocks
         ]  # fmt: skip
-        self._is_separate = schedule.plan.tdtm.packages == "separate"
+        self._is_separate = schedule.plan.tdtm.is_separate
         self._views: dict[tuple[str, int], list[Tensor]] = {}
         self.buffers: list[Buffer] = []
 

@@ -9,7 +9,7 @@ from statistics import median
 import numpy as np
 
 from ondevice_sora.base.interrupts import check
-from ondevice_sora.plans.schema import load_plan
+from ondevice_sora.plans.plan_file import load_plan
 from ondevice_sora.profiles.block_bytes import memory_processor
 from ondevice_sora.profiles.blocks import UNBOUNDED, BlockSpec, Processor
 from ondevice_sora.profiles.costs import Array, figures

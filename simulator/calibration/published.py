@@ -33,7 +33,7 @@ from ondevice_sora.base.errors import UserError, nearest
 from ondevice_sora.base.files.documents import Document
 from ondevice_sora.base.files.reading import extend, read_yaml
 from ondevice_sora.base.text import LINE, Line, Title
-from ondevice_sora.plans.schema import READY, LoadedPlan, load_plan, read_plan, ready_plans
+from ondevice_sora.plans.plan_file import READY, LoadedPlan, load_plan, read_plan, ready_plans
 from ondevice_sora.profiles.devices import DATA, Device
 from ondevice_sora.profiles.profile import Profile, load_profile
 from ondevice_sora.records.checks import GainRow, PublishedRow, Role

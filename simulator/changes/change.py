@@ -9,7 +9,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.plans.schema import ComponentPlan, Lpl, Plan, Tdtm, check_plan
+from ondevice_sora.plans.checks import check_plan
+from ondevice_sora.plans.schema import ComponentPlan, Lpl, Plan, Tdtm
 from ondevice_sora.profiles.figures import ByteCount
 from ondevice_sora.simulator.prepare import HEADROOM, Prepared, Setting, setting_of
 

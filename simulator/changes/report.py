@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from ondevice_sora.base import interrupts
-from ondevice_sora.plans.schema import LoadedPlan
+from ondevice_sora.plans.plan_file import LoadedPlan
 from ondevice_sora.records.provenance import Provenance
 from ondevice_sora.records.search import PlanReport
 from ondevice_sora.simulator.changes.explain import explain

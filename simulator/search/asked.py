@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.plans.schema import LoadedPlan
+from ondevice_sora.plans.plan_file import LoadedPlan
 from ondevice_sora.plans.step_file import read_steps, shipped_steps
 from ondevice_sora.profiles.blocks import ComputeUnits
 from ondevice_sora.profiles.models.model import Branches, Precision

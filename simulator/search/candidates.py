@@ -22,7 +22,8 @@ from ondevice_sora.plans.heat import NO_HEAT, Heat
 from ondevice_sora.plans.loading import NEW, Ints, Room, Sizes, Walk, load_plan_of
 from ondevice_sora.plans.policies import flags
 from ondevice_sora.plans.recurrence import Blocks, Seconds, finish_times
-from ondevice_sora.plans.schedule import MAX_VISITS, STARTS, sizes_of
+from ondevice_sora.plans.schedule import MAX_VISITS, sizes_of
+from ondevice_sora.plans.scheduling import STARTS
 from ondevice_sora.plans.schema import Packages, Plan
 from ondevice_sora.simulator.search.choices import Choice, Choices, Part
 from ondevice_sora.simulator.search.place import Place

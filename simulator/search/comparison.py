@@ -12,8 +12,9 @@ from msgspec.structs import replace
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.units import format_bytes, format_percent
+from ondevice_sora.plans.plan_file import LoadedPlan, load_plan
 from ondevice_sora.plans.schedule import Schedule
-from ondevice_sora.plans.schema import ComponentPlan, Keep, LoadedPlan, Memory, Plan, load_plan, plan_data
+from ondevice_sora.plans.schema import ComponentPlan, Keep, Memory, Plan, plan_data
 from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.figures import ByteCount, Mark
 from ondevice_sora.records.result import Verdict

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.quantities import Bytes, Count, Seconds
-from ondevice_sora.plans.schedule import Schedule, build_schedule
+from ondevice_sora.plans.schedule import Schedule
+from ondevice_sora.plans.scheduling import build_schedule
 from ondevice_sora.plans.schema import Packages, Plan
 from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.models.model import Model
@@ -141,12 +142,18 @@ def _held_bytes(choices: Choices) -> int:
     return 500 + 200 * len(choices) + 8 * (sum(len(choice.starts) for choice in choices) + sum(kept))
 
 
-def problem_of(plan: Plan, described: Described, settings: Sequence[Setting], budget: int) -> Problem:
-    """The problem of planning for one or more devices within a budget. Raises UserError, about keys without lines."""
+def problem_of(
+    plan: Plan, described: Described, settings: Sequence[Setting], budget: int, keeps_cuts: bool = False
+) -> Problem:
+    """The problem of planning for one or more devices within a budget; with `keeps_cuts` the plan's blocks stay.
+
+    Raises UserError, about keys without lines.
+    """
     for setting in settings:
         check_loading(plan, setting)
     model = merging_as_planned(described.model, plan)
     engine_bytes = min(setting.device.engine_bytes for setting in settings)
     parts, start = parts_of(plan, model, described.reference, engine_bytes)
     places = tuple(place_of(setting, plan, model) for setting in settings)
-    return Problem(plan, described, model, parts, start, places, budget, (1.0,) * len(places))
+    scale = (1.0,) * len(places)
+    return Problem(plan, described, model, parts, start, places, budget, scale, keeps_cuts=keeps_cuts)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.units import format_bytes
 from ondevice_sora.plans.loading import DROP, STAY, Room, Walk, load_plan_of
-from ondevice_sora.plans.schedule import STARTS, UNLIMITED, sizes_of
+from ondevice_sora.plans.schedule import UNLIMITED, sizes_of
+from ondevice_sora.plans.scheduling import STARTS
 from ondevice_sora.profiles.blocks import BlockSpec
 from ondevice_sora.simulator.search.place import Place
 from ondevice_sora.simulator.search.problem import Problem

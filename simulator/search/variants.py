@@ -15,7 +15,9 @@ from msgspec.structs import replace
 
 from ondevice_sora.base.errors import UserError, nearest
 from ondevice_sora.base.units import format_count
-from ondevice_sora.plans.schema import BlockEntry, ComponentPlan, LoadedPlan, Lpl, Plan, check_plan, plan_data
+from ondevice_sora.plans.checks import check_plan
+from ondevice_sora.plans.plan_file import LoadedPlan
+from ondevice_sora.plans.schema import BlockEntry, ComponentPlan, Lpl, Plan, plan_data
 from ondevice_sora.plans.step_file import StepFile, estimated_db
 from ondevice_sora.plans.step_plan import Grid
 from ondevice_sora.profiles.blocks import ComputeUnits

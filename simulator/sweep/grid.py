@@ -17,7 +17,8 @@ from ondevice_sora.base.errors import UserError, nearest
 from ondevice_sora.base.files.documents import Document, overlaid
 from ondevice_sora.base.files.reading import read_extended, read_yaml
 from ondevice_sora.base.text import Line, Title
-from ondevice_sora.plans.schema import READY, LoadedPlan, Plan, Start, Video, find_plan, plan_data, read_plan
+from ondevice_sora.plans.plan_file import READY, LoadedPlan, find_plan, read_plan
+from ondevice_sora.plans.schema import Plan, Start, Video, plan_data
 from ondevice_sora.profiles.figures import ByteCount
 from ondevice_sora.profiles.profile import load_profile
 from ondevice_sora.simulator.conditions import Conditions

@@ -15,7 +15,7 @@ from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.folders import locked
 from ondevice_sora.base.interrupts import noted
 from ondevice_sora.base.spread import Words, spread
-from ondevice_sora.plans.schema import LoadedPlan
+from ondevice_sora.plans.plan_file import LoadedPlan
 from ondevice_sora.profiles.models.model import family
 from ondevice_sora.simulator.search.comparison import budget_for, find_plan_for
 from ondevice_sora.simulator.simulate import simulation_of

@@ -6,7 +6,8 @@ import pytest
 
 from ondevice_sora.base.errors import UserError, nearest
 from ondevice_sora.base.files.reading import parse_yaml
-from ondevice_sora.plans.schema import LoadedPlan, Plan, read_plan
+from ondevice_sora.plans.plan_file import LoadedPlan, read_plan
+from ondevice_sora.plans.schema import Plan
 
 DOCUMENT = parse_yaml("name: p\nmodel: m\nmemory:\n  budget: 1 MB\n", Path("plan.yaml"))
 TOO_SMALL = UserError("is too small", mend="Allow more.", field="$.memory.budget")

@@ -23,7 +23,8 @@ import ondevice_sora as sora
 from ondevice_sora.commands import main as umbrella
 from ondevice_sora.commands import simulate
 from ondevice_sora.commands.parser import Parser
-from ondevice_sora.plans.schema import json_schema, load_plan, ready_plans
+from ondevice_sora.plans.plan_file import load_plan, ready_plans
+from ondevice_sora.plans.schema import json_schema
 from ondevice_sora.profiles.devices import device_keys
 from ondevice_sora.records.result import Result
 from ondevice_sora.records.trace import read_trace

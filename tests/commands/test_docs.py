@@ -12,8 +12,9 @@ from worlds.paths import ROOT
 
 from ondevice_sora.base.files.reading import extend, parse_yaml
 from ondevice_sora.commands.main import main
+from ondevice_sora.plans.plan_file import read_plan
 from ondevice_sora.plans.schedule_file import ScheduleFile
-from ondevice_sora.plans.schema import Plan, read_plan
+from ondevice_sora.plans.schema import Plan
 from ondevice_sora.profiles.costs import Costs
 from ondevice_sora.profiles.devices import Device
 from ondevice_sora.profiles.figures import Figure

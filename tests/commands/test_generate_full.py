@@ -13,7 +13,8 @@ from imageio import v3
 
 from benchmarks.published_weights import TINY, write_published_weights
 from ondevice_sora.commands.main import main
-from ondevice_sora.plans.schema import Lpl, load_plan
+from ondevice_sora.plans.plan_file import load_plan
+from ondevice_sora.plans.schema import Lpl
 from ondevice_sora.plans.step_file import read_steps
 from ondevice_sora.records.trace import read_trace
 from ondevice_sora.runtime.models import PlannedVideo

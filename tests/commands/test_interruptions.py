@@ -6,6 +6,7 @@ hours, so choose one: `python -m pytest tests/commands/test_interruptions.py -m 
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -21,8 +22,8 @@ from ondevice_sora.base.interrupts import HANDLED
 if TYPE_CHECKING:
     from worlds.exports import Exported
 
-MOMENTS = 102
-SEED = 0
+MOMENTS = int(os.environ.get("MOMENTS", 102))
+SEED = int(os.environ.get("SEED", 0))
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 
@@ -50,6 +51,24 @@ def test_a_moment_of_each_signal(command: Callable[[], Command], tmp_path: Path)
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("command", [interruptions.sweep, interruptions.search])
 def test_moments_of_simulations(command: Callable[[], Command], tmp_path: Path) -> None:
+    scanned(command(), tmp_path, MOMENTS)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(
+    "command",
+    [
+        interruptions.simulate,
+        interruptions.explain,
+        interruptions.variants,
+        interruptions.describe,
+        interruptions.estimate,
+    ],
+)
+def test_moments_of_shorter_commands(
+    command: Callable[[], Command], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "caches")  # in the folder of each run
     scanned(command(), tmp_path, MOMENTS)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ondevice_sora.commands.main import main
-from ondevice_sora.plans.schema import load_plan
+from ondevice_sora.plans.plan_file import load_plan
 
 NETWORKS = ["text=250MB", "unet=430MB*2", "vae=100MB"]
 

@@ -6,6 +6,7 @@ import argparse
 import json
 
 import pytest
+from worlds.toy_files import TOY_MODEL, TOY_PLAN
 
 from ondevice_sora.commands import simulate
 from ondevice_sora.commands.main import VERBS, main, verb_parser
@@ -79,17 +80,26 @@ def answered(capsys):
     return answered
 
 
+@pytest.fixture
+def toys(tmp_path, monkeypatch):
+    """Two plans of a toy model, in the folder that commands run in: what is asked of them takes no time."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.yaml").write_text(TOY_MODEL)
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.yaml").write_text(TOY_PLAN.replace("name: toy", f"name: {name}"))
+
+
 @pytest.mark.parametrize("verb", [["simulate"], ["plan", "explain"], ["plan", "show"]])
-def test_a_plan_is_named_with_or_without_the_option(answered, verb: list[str]) -> None:
-    assert answered(*verb, "app-192") == answered(*verb, "--plan", "app-192")
+def test_a_plan_is_named_with_or_without_the_option(answered, toys, verb: list[str]) -> None:
+    assert answered(*verb, "a.yaml") == answered(*verb, "--plan", "a.yaml")
 
 
-def test_plans_and_devices_may_be_repeated_or_separated_by_commas(answered) -> None:
-    two = answered("simulate", "--plan", "app-192", "--plan", "ours-192")
-    assert two == answered("simulate", "app-192", "ours-192") == answered("simulate", "app-192,ours-192")
-    phones = answered("simulate", "app-192", "--device", "iphone15pro", "--device", "iphone16pro")
-    assert phones == answered("simulate", "app-192", "--device", "iphone15pro,iphone16pro")
-    assert phones == answered("simulate", "app-192", "--device", "iPhone16,2,iPhone17,1")
+def test_plans_and_devices_may_be_repeated_or_separated_by_commas(answered, toys) -> None:
+    two = answered("simulate", "--plan", "a.yaml", "--plan", "b.yaml")
+    assert two == answered("simulate", "a.yaml", "b.yaml") == answered("simulate", "a.yaml,b.yaml")
+    phones = answered("simulate", "a.yaml", "--device", "iphone15pro", "--device", "iphone16pro")
+    assert phones == answered("simulate", "a.yaml", "--device", "iphone15pro,iphone16pro")
+    assert phones == answered("simulate", "a.yaml", "--device", "iPhone16,2,iPhone17,1")
     assert {rung["key"] for rung in phones["rungs"]} == {"iphone15pro", "iphone16pro"}
 
 

@@ -8,7 +8,7 @@ import pytest
 from worlds.pages import words
 
 from ondevice_sora.commands.main import main
-from ondevice_sora.plans.schema import load_plan
+from ondevice_sora.plans.plan_file import load_plan
 
 
 @pytest.fixture(scope="module")

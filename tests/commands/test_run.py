@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -20,13 +21,21 @@ components:
 """
 
 
+@pytest.fixture(scope="module")
+def captured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a plan, a store of blocks, and the profile that was captured of them with one thread."""
+    folder = tmp_path_factory.mktemp("captured")
+    (folder / "plan.yaml").write_text(PLAN)
+    with contextlib.chdir(folder):
+        capture = "profile capture --store blocks -o host.yaml --width 64 --depth 1 --repeats 1 --threads 1"
+        assert main(capture.split()) == 0
+    return folder
+
+
 def test_one_plan_is_captured_simulated_run_and_reported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    captured: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("plan.yaml").write_text(PLAN)
-    capture = "profile capture --store blocks -o host.yaml --width 64 --depth 1 --repeats 1"
-    assert main(capture.split()) == 0
+    monkeypatch.chdir(captured)
     assert main(["simulate", "--plan", "plan.yaml", "--device", "host.yaml", "--trace", "simulated.json"]) == 0
     run = "run --plan plan.yaml --store blocks --device host.yaml --verify --trace measured.json"
     assert main(run.split()) == 0
@@ -43,14 +52,10 @@ def test_one_plan_is_captured_simulated_run_and_reported(
 
 
 def test_a_run_says_what_is_otherwise_than_in_the_capture(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    captured: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("plan.yaml").write_text(PLAN)
-    capture = "profile capture --store blocks -o host.yaml --width 64 --depth 1 --repeats 1 --threads 1"
+    monkeypatch.chdir(captured)
     run = "run --plan plan.yaml --store blocks --device host.yaml"
-    assert main(capture.split()) == 0
-    capsys.readouterr()
     assert main(f"{run} --threads 1".split()) == 0
     assert "was captured" not in capsys.readouterr().err
     assert main(f"{run} --threads 2 --buffered".split()) == 0

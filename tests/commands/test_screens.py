@@ -116,7 +116,7 @@ def estimated() -> None:
 
 
 def described() -> None:
-    from ondevice_sora.plans.schema import load_plan
+    from ondevice_sora.plans.plan_file import load_plan
     from ondevice_sora.simulator.prepare import model_of
 
     models.print_model(model_of(load_plan("sd1.5-512")).model)

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from ondevice_sora.commands.main import main
-from ondevice_sora.plans.schema import ready_plans
+from ondevice_sora.plans.plan_file import ready_plans
 from ondevice_sora.simulator.prepare import asked, prepare
 from ondevice_sora.simulator.unpriced import unpriced_components
 

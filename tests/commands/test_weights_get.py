@@ -175,11 +175,13 @@ def test_ctrl_c_keeps_what_has_arrived(
 
     def interrupt() -> None:
         ctrl_c()
-        arrived.wait(10)
+        arrived.wait()
 
     hub.on_bytes[WEIGHTS] = 5 * CHUNK_BYTES, interrupt
-    assert get(tmp_path / "toy") == 130
-    arrived.set()
+    try:
+        assert get(tmp_path / "toy") == 130
+    finally:
+        arrived.set()
     said = capsys.readouterr().err
     assert said == f"interrupted: what has arrived is kept in {tmp_path / 'toy'}; the same command goes on from it\n"
     assert {name for name in files_in(tmp_path / "toy") if "/." not in name} == {"denoiser/config.json"}

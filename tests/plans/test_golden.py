@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ondevice_sora.plans.schema import ready_plans
+from ondevice_sora.plans.plan_file import ready_plans
 from ondevice_sora.simulator.prepare import asked, prepare
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from worlds.rows import Part, Row
 
 from ondevice_sora.plans.heat import Heat, after, seconds_for, work_in
-from ondevice_sora.simulator.machine import Thermal
 
 HEAT = Heat(True, 0.5, 10.0)
 heats = st.builds(Heat, st.just(True), st.floats(0.01, 1.0), st.floats(0.1, 1e4))
@@ -24,7 +23,7 @@ def test_heat_follows_activity_and_decays_at_rest():
 def test_work_takes_as_long_however_finely_it_is_cut(blocks):
     """1,000 s of work: 0.5 t + 5 (1 - exp(-t / 10)) = 1,000 at t = 1,990."""
     part = Part((1,) * blocks, (0.0,) * blocks, (1000.0 / blocks,) * blocks, passes=1)
-    hot = Row((part,), thermal=Thermal(0.5, 10.0))
+    hot = Row((part,), heat=Heat(True, 0.5, 10.0))
     assert hot.finish().total_s == pytest.approx(1990.0, rel=1e-9)
     assert hot.play().total_s == pytest.approx(1990.0, rel=1e-9)
 
@@ -46,7 +45,7 @@ def test_work_is_the_sum_of_its_parts(heat, warmth, seconds, share):
 def test_a_hot_run_that_a_load_slows_does_its_work_piece_by_piece(run_rate, run_s, load_s):
     """Throughput is the heat's, times the run's rate while a load goes on: summed over small steps it is the work."""
     parts = (Part((1, 1, 1), (2.0, load_s, 0.0), (5.0, run_s, 1.0), prefetch=2),)
-    row = Row(parts, load_rate=0.7, run_rate=run_rate, thermal=Thermal(0.5, 10.0))
+    row = Row(parts, load_rate=0.7, run_rate=run_rate, heat=Heat(True, 0.5, 10.0))
     spans = row.play().spans
     loads = [(span.start_s, span.end_s) for span in spans if span.action == "load"]
     warmth, now = 0.0, 0.0

@@ -7,7 +7,8 @@ import pytest
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.reading import parse_yaml
-from ondevice_sora.plans.schema import ComponentPlan, plan_data, read_plan
+from ondevice_sora.plans.plan_file import read_plan
+from ondevice_sora.plans.schema import ComponentPlan, plan_data
 from ondevice_sora.profiles.models.model import WEIGHT_BYTES, activation_bytes, multiplies_in_float16, weight_bytes
 
 

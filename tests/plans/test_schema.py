@@ -9,7 +9,9 @@ import pytest
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.documents import Document
 from ondevice_sora.base.files.reading import parse_yaml
-from ondevice_sora.plans.schema import READY, Plan, check_plan, json_schema, load_plan, plan_data, ready_plans
+from ondevice_sora.plans.checks import check_plan
+from ondevice_sora.plans.plan_file import READY, load_plan, ready_plans
+from ondevice_sora.plans.schema import Plan, json_schema, plan_data
 
 
 @pytest.mark.parametrize("name", sorted(ready_plans()))
@@ -52,7 +54,7 @@ def test_token_merging_is_decided_per_step(steps, merged):
 def test_dynamic_lpl_shows_its_median_outcome():
     plan = plan_of("lpl: {mode: dynamic, stop_steps: {16: 0.3, 17: 0.4, 20: 0.3}}")
     assert plan.evaluations() == 18
-    assert plan.leap_steps() == {17: 0.3, 18: 0.4, 21: 0.3}
+    assert plan.evaluation_odds() == {17: 0.3, 18: 0.4, 21: 0.3}
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,10 @@ import pytest
 from msgspec.structs import replace
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.plans.schedule import MemoryModel, build_schedule
-from ondevice_sora.plans.schema import ComponentPlan, Memory, Plan, Sampler, check_plan
+from ondevice_sora.plans.checks import check_plan
+from ondevice_sora.plans.schedule import MemoryModel
+from ondevice_sora.plans.scheduling import build_schedule
+from ondevice_sora.plans.schema import ComponentPlan, Memory, Plan, Sampler
 from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.figures import ByteCount
 from ondevice_sora.profiles.models.model import Component, Model, Unit, Work

@@ -11,7 +11,9 @@ import pytest
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.reading import parse_yaml
-from ondevice_sora.plans.schema import Lpl, Plan, Sampler, check_plan, plan_data, read_plan
+from ondevice_sora.plans.checks import check_plan
+from ondevice_sora.plans.plan_file import read_plan
+from ondevice_sora.plans.schema import Lpl, Plan, Sampler, plan_data
 from ondevice_sora.plans.step_file import FORMAT, PlannedGrid, StepFile, read_steps, write_steps
 from ondevice_sora.plans.step_plan import Grid, check_grid, grid_times
 from ondevice_sora.simulator.prepare import asked, prepare

@@ -18,7 +18,8 @@ from worlds.paths import ROOT
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.commands.main import main
-from ondevice_sora.profiles.capture_file import Capture, profile_of_capture, read_capture
+from ondevice_sora.profiles.capture_file import Capture, read_capture
+from ondevice_sora.profiles.capture_profile import profile_of_capture
 from ondevice_sora.profiles.profile import RunNoise, load_profile
 
 DOCS = ROOT / "docs" / "profile.md"

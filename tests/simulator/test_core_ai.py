@@ -10,7 +10,7 @@ from worlds.costs import with_clean_room
 from worlds.instances import instance, played_candidates
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.plans.schema import load_plan
+from ondevice_sora.plans.plan_file import load_plan
 from ondevice_sora.records.ladder import Rung
 from ondevice_sora.simulator.engine import play
 from ondevice_sora.simulator.fast import finish

@@ -4,8 +4,8 @@ from itertools import pairwise
 
 import pytest
 
+from ondevice_sora.plans.heat import Heat
 from ondevice_sora.plans.schema import FirstSteps, Packages, Tdtm
-from ondevice_sora.simulator.machine import Thermal
 
 
 def test_sequential_plan_never_overlaps(toy):
@@ -90,7 +90,7 @@ def test_loading_and_running_slow_each_other_only_while_both_go_on(toy):
 
 
 def test_heat_slows_later_runs_to_the_floor(toy):
-    hot = toy.with_(blocks=1, steps=60, keep=1, run_s=10.0, thermal=Thermal(floor=0.5, time_constant_s=20.0))
+    hot = toy.with_(blocks=1, steps=60, keep=1, run_s=10.0, heat=Heat(True, floor=0.5, time_constant_s=20.0))
     runs = [end - start for action, _, start, end in hot.spans() if action == "run"]
     assert 10.0 < runs[0] < 12.0
     assert all(later >= earlier - 1e-9 for earlier, later in pairwise(runs))

@@ -11,11 +11,11 @@ from worlds.toys import Toy, random_toy
 
 from ondevice_sora.base.compiled import has_compiler
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.plans.heat import NO_HEAT, Heat
 from ondevice_sora.plans.schema import FirstSteps, Keep, Tdtm
 from ondevice_sora.simulator import fast
 from ondevice_sora.simulator.engine import play
 from ondevice_sora.simulator.fast import finish, sampled_totals
-from ondevice_sora.simulator.machine import Thermal
 
 needs_numba = pytest.mark.skipif(not has_compiler(), reason="numba is not installed")
 
@@ -50,8 +50,8 @@ def test_a_load_that_ends_with_a_run_is_charged_before_the_run_gives_back():
 
 
 @pytest.mark.parametrize("is_compiled", [False, pytest.param(True, marks=needs_numba)])
-@pytest.mark.parametrize("thermal", [None, Thermal(0.6, 80.0)])
-def test_samples_together_come_to_what_each_comes_to_alone(is_compiled, thermal, monkeypatch):
+@pytest.mark.parametrize("heat", [NO_HEAT, Heat(True, 0.6, 80.0)])
+def test_samples_together_come_to_what_each_comes_to_alone(is_compiled, heat, monkeypatch):
     """Every sample has its own prices, rates and heat."""
     monkeypatch.setattr(fast, "pays", lambda seconds: is_compiled)
     toy = Toy(blocks=4, steps=12, prefetch=2, keep=1, sizes=(3, 1, 4, 1), residual=0.5, tdtm=Tdtm(FirstSteps(2)))
@@ -65,7 +65,7 @@ def test_samples_together_come_to_what_each_comes_to_alone(is_compiled, thermal,
     machines = [
         toy.with_(
             load_rate=0.5 + 0.1 * number, run_rate=1.0 - 0.1 * number,
-            thermal=thermal and Thermal(thermal.floor + 0.05 * number, thermal.time_constant_s),
+            heat=heat._replace(floor=heat.floor + 0.05 * number) if heat.is_on else NO_HEAT,
         ).machine
         for number in range(4)
     ]  # fmt: skip
@@ -86,7 +86,7 @@ def random_case(draw):
         .keeping(*keeps)
         .with_(
             budget=draw.choice([None, row.budget]),
-            thermal=draw.choice([None, Thermal(draw.uniform(0.2, 1.0), draw.uniform(1.0, 100.0))]),
+            heat=draw.choice([NO_HEAT, Heat(True, draw.uniform(0.2, 1.0), draw.uniform(1.0, 100.0))]),
             tdtm=Tdtm(draw.choice(["none", "all", FirstSteps(1)]), packages=draw.choice(["shared", "separate"])),
             residual=draw.choice([0.0, 0.1, 1.5]),
         )

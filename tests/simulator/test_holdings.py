@@ -7,7 +7,7 @@ import pytest
 from worlds.toys import Toy, random_toy
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.plans.schema import ready_plans
+from ondevice_sora.plans.plan_file import ready_plans
 from ondevice_sora.records.memory import PeakPart
 from ondevice_sora.simulator.holdings import kept_of, peak_of, residents_of
 from ondevice_sora.simulator.simulate import simulate

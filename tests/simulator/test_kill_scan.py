@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from ondevice_sora.plans.schema import ready_plans
+from ondevice_sora.plans.plan_file import ready_plans
 from ondevice_sora.profiles.devices import device_keys
 from ondevice_sora.simulator.prepare import asked, prepare
 from ondevice_sora.simulator.simulate import simulation_of

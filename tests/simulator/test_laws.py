@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 from worlds.toys import Toy
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.plans.heat import NO_HEAT, Heat
 from ondevice_sora.plans.schema import FirstSteps, Lpl, Tdtm
 from ondevice_sora.simulator.bounds import bounds_of
-from ondevice_sora.simulator.machine import Thermal
 
 seconds = st.floats(0.0, 50.0)
 rates = st.floats(0.5, 1.0)
 
 
 @st.composite
-def toys(draw, interference=True, thermal=True):
+def toys(draw, interference=True, heats=True):
     """Any number of blocks, sizes, costs, steps, windows, residents, variants, with or without a budget."""
     blocks = draw(st.integers(1, 8))
     steps = draw(st.integers(1, 12))
@@ -49,7 +49,7 @@ def toys(draw, interference=True, thermal=True):
         run_rate=draw(rates) if interference else 1.0,
         transient=draw(st.sampled_from([0.0, 0.5])),
         residual=draw(st.sampled_from([0.0, 0.1, 1.5])),
-        thermal=Thermal(0.6, 80.0) if thermal and draw(st.booleans()) else None,
+        heat=Heat(True, 0.6, 80.0) if heats and draw(st.booleans()) else NO_HEAT,
     )
 
 
@@ -72,7 +72,7 @@ def test_the_recurrence_equals_the_engine(toy):
     assert finish.peak_bytes == outcome.peak_bytes
 
 
-@given(toys(thermal=False))
+@given(toys(heats=False))
 def test_every_total_lies_between_its_bounds(toy):
     schedule, costs = toy.schedule()
     bounds = bounds_of(schedule, costs)
@@ -162,7 +162,7 @@ def test_what_packages_leave_behind_is_needed_after_the_last_visit_too():
         toy.with_(budget=299).schedule()
 
 
-@given(toys(interference=False, thermal=False), st.floats(0.1, 1.0))
+@given(toys(interference=False, heats=False), st.floats(0.1, 1.0))
 def test_faster_loading_is_never_slower(toy, factor):
     faster = toy.with_(load_s=toy.load_s * factor, cold_s=toy.cold_s * factor)
     assert faster.finish().total_s <= toy.finish().total_s + 1e-9
@@ -189,7 +189,7 @@ def test_beladys_residents_reload_fewer_where_the_papers_leave_room_idle():
     assert loaded_bytes(toy.with_(keep="belady")) < loaded_bytes(toy.with_(keep="paper")) < loaded_bytes(toy)
 
 
-@given(toys(interference=False, thermal=False))
+@given(toys(interference=False, heats=False))
 def test_peaks_grow_with_what_is_held(toy):
     toy = toy.with_(residual=0.0, transient=0.0)
     alone = toy.with_(prefetch=0, keep="none").play(is_limited=False).peak_bytes
@@ -227,7 +227,7 @@ def test_passes_that_are_not_replayed_end_when_the_engine_says(
     assert [finish for _, _, finish in toy.finish().passes] == pytest.approx(list(ends.values()), rel=1e-9, abs=1e-9)
 
 
-@given(st.one_of(toys(thermal=False), budgeted(thermal=False)))
+@given(st.one_of(toys(heats=False), budgeted(heats=False)))
 def test_variants_that_share_packages_are_loaded_as_if_there_were_one(toy):
     """TDTM changes no load, gate or eviction of a plan with shared packages, nor what is left behind."""
     plain = toy.with_(tdtm=Tdtm())

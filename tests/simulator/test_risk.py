@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ondevice_sora.plans.schema import load_plan
+from ondevice_sora.plans.plan_file import load_plan
 from ondevice_sora.profiles.costs import figures, replace_figures
 from ondevice_sora.profiles.profile import load_profile
 from ondevice_sora.simulator.limit import kill_share

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from ondevice_sora.base.files.reading import read_extended
-from ondevice_sora.plans.schema import LoadedPlan, load_plan
+from ondevice_sora.plans.plan_file import LoadedPlan, load_plan
 from ondevice_sora.simulator.changes.whatif import what_ifs
 from ondevice_sora.simulator.prepare import asked, prepare
 from ondevice_sora.simulator.simulate import simulate, simulation_of
@@ -124,7 +124,7 @@ def test_every_device_of_the_catalogue_answers():
 def test_read_extended_follows_a_ready_plan(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("extends: app-256\nname: mine\n")
-    from ondevice_sora.plans.schema import READY
+    from ondevice_sora.plans.plan_file import READY
 
     assert read_extended(path, READY).data["name"] == "mine"
 

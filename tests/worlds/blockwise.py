@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from ondevice_sora.plans.schema import LoadedPlan, load_plan
+from ondevice_sora.plans.plan_file import LoadedPlan, load_plan
 from ondevice_sora.runtime.executor.in_blocks import BlockwiseVideo
 from ondevice_sora.runtime.executor.unit_store import StoredAs, stored_type
 from ondevice_sora.runtime.models import PlannedVideo

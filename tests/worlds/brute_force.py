@@ -6,7 +6,7 @@ from itertools import combinations
 from typing import Any
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.plans.schedule import build_schedule
+from ondevice_sora.plans.scheduling import build_schedule
 from ondevice_sora.simulator.engine import play
 from ondevice_sora.simulator.search.choices import Choice, Choices, with_choices
 from ondevice_sora.simulator.search.problem import Problem

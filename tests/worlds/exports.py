@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from ondevice_sora.commands.schedule import schedule_of
+from ondevice_sora.plans.plan_file import load_plan
 from ondevice_sora.plans.schedule_file import SCHEDULE, write_schedule
-from ondevice_sora.plans.schema import load_plan
 from ondevice_sora.runtime.networks.components import (
     DECODER,
     DENOISER,

@@ -7,8 +7,9 @@ from typing import Any
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.writing import write_yaml
+from ondevice_sora.plans.plan_file import LoadedPlan
 from ondevice_sora.plans.schedule import Schedule
-from ondevice_sora.plans.schema import ComponentPlan, FirstSteps, LoadedPlan, Plan, Sampler, Start, Tdtm
+from ondevice_sora.plans.schema import ComponentPlan, FirstSteps, Plan, Sampler, Start, Tdtm
 from ondevice_sora.profiles.blocks import Loading
 from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.simulator.prepare import asked, model_of

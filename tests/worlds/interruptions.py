@@ -160,7 +160,7 @@ class Scan:
         self.mark = uuid.uuid4().hex
         with (folder.parent / "stderr").open("wb") as stream:
             return subprocess.Popen(
-                [sys.executable, "-P", "-m", "ondevice_sora.commands.main", *arguments.split()],
+                [sys.executable, "-P", "-m", "ondevice_sora", *arguments.split()],
                 cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stream, start_new_session=True,
                 env={**os.environ, MARK: self.mark, "TMPDIR": str(self.temporary)},
             )  # fmt: skip
@@ -238,12 +238,13 @@ def sweep() -> Command:
     return Command(command, prepare, lambda folder: (folder / "grid.csv").read_text(), lambda _: f"{command} --force")
 
 
-def search() -> Command:
+def search(num_units: int = 6) -> Command:
     """Of a model so small that every plan is tried: the result does not depend on where the time ran out."""
 
     def prepare(folder: Path) -> None:
         units = ", ".join(
-            f"{{name: u{i}, parameters: {9 + 7 * i}000000, plain: {{matmul_flops: {3 + i % 3}e+10}}}}" for i in range(8)
+            f"{{name: u{i}, parameters: {9 + 7 * i}000000, plain: {{matmul_flops: {3 + i % 3}e+10}}}}"
+            for i in range(num_units)
         )
         (folder / "model.yaml").write_text(
             f"name: m\nsource: made up\ncomponents: [{{name: denoiser, passes: steps, units: [{units}]}}]\n"
@@ -372,3 +373,57 @@ def validate_host(weights: Path) -> Command:
 
     command = f"validate host -o out --plans 1 --rounds 1 --threads 1 --width 32 --depth 1 --weights {weights}"
     return Command(command, lambda folder: None, result)
+
+
+def page_of(path: Path) -> bool:
+    """Whether a page is whole; its bytes tell the time."""
+    return path.read_text().rstrip().endswith("</html>")
+
+
+def simulate() -> Command:
+    def result(folder: Path) -> Any:
+        trace = json.loads((folder / "out.json").read_text())
+        return trace["result"], len(json.loads((folder / "out.pftrace").read_text())), page_of(folder / "out.html")
+
+    command = "simulate ours-256 --trace out.json --perfetto out.pftrace --report out.html"
+    return Command(command, lambda folder: None, result, lambda _: f"{command} --force")
+
+
+def explain() -> Command:
+    command = "plan explain app-192-all --report out.html"
+    return Command(
+        command, lambda folder: None, lambda folder: page_of(folder / "out.html"), lambda _: f"{command} --force"
+    )
+
+
+def variants() -> Command:
+    command = "plan search small --seconds 1 --evaluations 8..9 --front plans"
+
+    def result(folder: Path) -> Any:
+        return sorted(path.name for path in (folder / "plans").iterdir())
+
+    return Command(command, lambda folder: None, result, lambda _: f"{command} --force")
+
+
+def describe() -> Command:
+    """As `simulate` does it of a model it has not met: in a process of its own, whose result is kept."""
+    command = "simulate --model wan2.1-1.3b --video 480x320x49 --trace out.json"
+
+    def result(folder: Path) -> Any:
+        return json.loads((folder / "out.json").read_text())["result"]
+
+    return Command(command, lambda folder: None, result, lambda _: f"{command} --force")
+
+
+def estimate() -> Command:
+    def prepare(folder: Path) -> None:
+        from worlds.coreml_packages import described_package, looping_package
+
+        described_package(folder / "a.mlpackage")
+        looping_package(folder / "b.mlpackage")
+
+    def result(folder: Path) -> Any:
+        return [(folder / "est" / f"{name}.yaml").read_text() for name in ("model", "plan", "profile")]
+
+    command = "profile estimate a.mlpackage b.mlpackage -o est"
+    return Command(command, prepare, result, lambda _: f"{command} --force")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ondevice_sora.plans.schedule import MemoryModel, Schedule, build_schedule
+from ondevice_sora.plans.heat import Heat
+from ondevice_sora.plans.schedule import MemoryModel, Schedule
+from ondevice_sora.plans.scheduling import build_schedule
 from ondevice_sora.plans.schema import Plan
 from ondevice_sora.profiles.blocks import BlockSpec
 from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.models.model import Model
 from ondevice_sora.simulator.engine import Outcome, play
 from ondevice_sora.simulator.fast import Finish, finish
-from ondevice_sora.simulator.machine import Machine, Thermal
+from ondevice_sora.simulator.machine import Machine
 
 
 class OnAMachine:
@@ -23,7 +25,7 @@ class OnAMachine:
     residual: float
     load_rate: float
     run_rate: float
-    thermal: Thermal | None
+    heat: Heat
 
     @property
     def plan(self) -> Plan:
@@ -45,7 +47,7 @@ class OnAMachine:
         return Machine(
             self.memory,
             dict.fromkeys(("cpu", "gpu", "ane"), self.load_rate), dict.fromkeys(("cpu", "gpu", "ane"), self.run_rate),
-            self.thermal,
+            self.heat,
         )  # fmt: skip
 
     def schedule(self) -> tuple[Schedule, BlockCosts]:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from ondevice_sora.plans.partition import cut
-from ondevice_sora.plans.schedule import Schedule, build_schedule
+from ondevice_sora.plans.schedule import Schedule
+from ondevice_sora.plans.scheduling import build_schedule
 from ondevice_sora.plans.schema import ComponentPlan, Memory, Plan, Sampler, Start, Tdtm, UnitsPerBlock
 from ondevice_sora.profiles.costs import BlockCosts, bytes_alone
 from ondevice_sora.profiles.figures import ByteCount

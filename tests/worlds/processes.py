@@ -6,6 +6,8 @@ import os
 import time
 from pathlib import Path
 
+from ondevice_sora.base import children
+
 GUARD_S = 60.0
 """How long a broken test waits before it fails."""
 
@@ -27,9 +29,26 @@ def parents_of(pid: int) -> list[int]:
 
 
 def children_of(pid: int | None = None) -> list[int]:
-    """The processes that a process, by default this one, has started and that have not ended."""
+    """The processes that a process, by default this one, has started with base/children.py and that have not ended.
+
+    Not counted: a browser of the same session, and multiprocessing's resource tracker, which outlives its test.
+    """
     pid = os.getpid() if pid is None else pid
-    return [int(each.name) for each in Path("/proc").glob("[0-9]*") if parents_of(int(each.name))[:1] == [pid]]
+    found = [int(each.name) for each in Path("/proc").glob("[0-9]*")]
+    return sorted(each for each in found if parents_of(each)[:1] == [pid] and children.__name__ in command_of(each))
+
+
+def command_of(pid: int) -> list[str]:
+    """What a process was started with; empty if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except OSError:
+        return []
+
+
+def shared_memory_of(pid: int) -> list[str]:
+    """The files in /dev/shm that a process has mapped, semaphores among them; one that is killed may leave them."""
+    return [line for line in Path(f"/proc/{pid}/maps").read_text().splitlines() if "/dev/shm/" in line]
 
 
 def ended(pid: int) -> bool:

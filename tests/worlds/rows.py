@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.plans.heat import NO_HEAT, Heat
 from ondevice_sora.plans.schema import ComponentPlan, Keep, Memory, Plan, Sampler, Tdtm
 from ondevice_sora.profiles.blocks import BlockSpec
 from ondevice_sora.profiles.costs import BlockCosts
@@ -17,7 +18,6 @@ from ondevice_sora.profiles.figures import ByteCount, Mark
 from ondevice_sora.profiles.models.model import Component, Model, Unit, Work
 from ondevice_sora.simulator.engine import Outcome
 from ondevice_sora.simulator.fast import finish
-from ondevice_sora.simulator.machine import Thermal
 from worlds.machines import OnAMachine
 
 
@@ -58,7 +58,7 @@ class Row(OnAMachine):
     run_rate: float = 1.0
     transient: float = 0.0
     residual: float = 0.0
-    thermal: Thermal | None = None
+    heat: Heat = NO_HEAT
 
     def with_(self, **changes: Any) -> Row:
         return replace(self, **changes)

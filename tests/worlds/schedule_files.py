@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.leap import Never
+from ondevice_sora.plans.plan_file import LoadedPlan
 from ondevice_sora.plans.schedule import Schedule, packages_of
 from ondevice_sora.plans.schedule_file import (
     FORMAT,
@@ -29,7 +30,6 @@ from ondevice_sora.plans.schema import (
     ComponentPlan,
     FirstSteps,
     Keep,
-    LoadedPlan,
     Lpl,
     Memory,
     Plan,

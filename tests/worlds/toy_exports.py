@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ondevice_sora.plans.schema import load_plan
+from ondevice_sora.plans.plan_file import load_plan
 from worlds.schedule_files import made
 
 TOKENS, WIDTH, LATENT = 4, 8, 2

@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ondevice_sora.plans.heat import NO_HEAT, Heat
 from ondevice_sora.plans.schema import ComponentPlan, FirstSteps, Keep, Lpl, Memory, Plan, Sampler, Start, Tdtm
 from ondevice_sora.profiles.blocks import BlockSpec
 from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.figures import ByteCount, Mark
 from ondevice_sora.profiles.models.model import Component, Model, Unit, Work
-from ondevice_sora.simulator.machine import Thermal
 from worlds.machines import OnAMachine
 
 
@@ -46,7 +46,7 @@ class Toy(OnAMachine):
     run_rate: float = 1.0
     transient: float = 0.0
     residual: float = 0.0
-    thermal: Thermal | None = None
+    heat: Heat = NO_HEAT
 
     def with_(self, **changes: Any) -> Toy:
         return replace(self, **changes)
@@ -146,5 +146,5 @@ def random_toy(draw: random.Random) -> Toy:
         residual=draw.choice([0.0, 0.1, 1.5]),
         load_rate=rate(),
         run_rate=rate(),
-        thermal=draw.choice([None, None, Thermal(0.6, 80.0)]),
+        heat=draw.choice([NO_HEAT, NO_HEAT, Heat(True, 0.6, 80.0)]),
     )

@@ -11,7 +11,7 @@ import pytest
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.reading import parse_yaml
-from ondevice_sora.plans.schema import LoadedPlan, load_plan, read_plan, ready_plans
+from ondevice_sora.plans.plan_file import LoadedPlan, load_plan, read_plan, ready_plans
 from ondevice_sora.profiles.models import configured
 from ondevice_sora.profiles.models.configured import (
     DESCRIPTIONS,

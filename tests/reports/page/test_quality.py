@@ -10,7 +10,7 @@ from worlds.pages import unpacked, words
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.commands.evaluate import DEFAULT_CLIPS
-from ondevice_sora.plans.schema import load_plan
+from ondevice_sora.plans.plan_file import load_plan
 from ondevice_sora.plans.step_file import read_steps, shipped_steps
 from ondevice_sora.records.quality import Evaluation
 from ondevice_sora.reports.page.quality import GROUPS, render_quality, write_evaluation

@@ -106,7 +106,7 @@ def tables(draw: st.DrawFn) -> tuple[list[Column], list[list[str]]]:
     return columns, draw(st.lists(cells, min_size=1, max_size=4))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.integers(60, 200), tables())
 def test_first_column_and_numbers_are_whole_and_no_line_is_too_long(
     shown: Shown, width: int, table: tuple[list[Column], list[list[str]]]
@@ -159,7 +159,7 @@ def test_a_file_has_no_colours_whatever_the_environment_asks(
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(st.lists(st.integers(0, 10**9), min_size=9, max_size=9), min_size=1, max_size=4))
 def test_every_number_is_whole_at_every_width(shown: Shown, width: int, values: list[list[int]]) -> None:
     columns = [*text("plan"), *numbers(*(f"heading {index}" for index in range(9)))]

@@ -13,8 +13,10 @@ import pytest
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.writing import write_yaml
-from ondevice_sora.plans.schedule import MemoryModel, Schedule, build_schedule
-from ondevice_sora.plans.schema import ComponentPlan, LoadedPlan, Plan, Sampler, Tdtm, UnitsPerBlock
+from ondevice_sora.plans.plan_file import LoadedPlan
+from ondevice_sora.plans.schedule import MemoryModel, Schedule
+from ondevice_sora.plans.scheduling import build_schedule
+from ondevice_sora.plans.schema import ComponentPlan, Plan, Sampler, Tdtm, UnitsPerBlock
 from ondevice_sora.profiles.figures import Figure
 from ondevice_sora.profiles.measurements import Measurement
 from ondevice_sora.profiles.models.catalogue import listed_model

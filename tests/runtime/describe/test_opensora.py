@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from torch import Tensor, nn
 
-from ondevice_sora.plans.schema import LoadedPlan, load_plan
+from ondevice_sora.plans.plan_file import LoadedPlan, load_plan
 from ondevice_sora.profiles.models.model import Component
 from ondevice_sora.runtime.describe.counting import Counted, counted
 from ondevice_sora.runtime.describe.trace import traced

@@ -11,7 +11,8 @@ from worlds.blockwise import IDS, MASK, begun, loaded, whole
 from worlds.tiny import save_tiny_model
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.plans.schema import Plan, Sampler, check_plan
+from ondevice_sora.plans.checks import check_plan
+from ondevice_sora.plans.schema import Plan, Sampler
 from ondevice_sora.profiles.models.model import Branches
 from ondevice_sora.runtime.executor.in_blocks import BlockwiseVideo
 from ondevice_sora.runtime.models import PlannedVideo

@@ -65,7 +65,8 @@ def play(
     if wrap is not None:
         network = Network(network.name, network.passes, wrap(network.plain))
     schedule, costs = scheduled(plan, network)
-    run = Executor(schedule, costs, TorchBlocks(schedule, [network], store, reader=reader), **settings)
+    blocks = TorchBlocks(schedule, [network], store, reader=reader)
+    run = Executor(schedule, costs, blocks, **{"close_s": GUARD_S, **settings})
     try:
         with run:
             for step in range(3):
@@ -316,8 +317,8 @@ def test_no_fault_hangs_however_often(denoiser: STDiT3, store: Store) -> None:
         at = number % 9
         if number % 2:
             with pytest.raises(BlockError, match="boom"):
-                play(denoiser, store, Scripted(store, {at: raising(ValueError("boom"))}), stall_s=5.0)
+                play(denoiser, store, Scripted(store, {at: raising(ValueError("boom"))}))
         else:
             name = ("input", "spatial_0", "temporal_0", "spatial_1", "temporal_1", "output")[at % 6]
             with pytest.raises(BlockError, match="boom"):
-                play(denoiser, store, wrap=failing(name, ValueError("boom")), stall_s=5.0)
+                play(denoiser, store, wrap=failing(name, ValueError("boom")))

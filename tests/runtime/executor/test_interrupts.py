@@ -23,6 +23,8 @@ from ondevice_sora.runtime.networks.network import Network
 from ondevice_sora.runtime.networks.stdit3 import STDiT3
 
 STEPS = 2
+GUARD_S = 60
+"""How long a broken test waits before it fails; one that passes does not depend on it."""
 FILES = (executor.__file__, threading.__file__)
 """Whose instructions count: the executor's own, and those of the locks that it takes."""
 
@@ -64,7 +66,7 @@ def interrupted(model: STDiT3, store: Store, at: int) -> int:
     """Play, with a Ctrl-C at that instruction if there are so many. Returns how many there were."""
     network = network_of(empty_like(model))
     schedule, costs = scheduled(plan_of(2, steps=STEPS), network)
-    run = Executor(schedule, costs, TorchBlocks(schedule, [network], store))
+    run = Executor(schedule, costs, TorchBlocks(schedule, [network], store), close_s=GUARD_S)
     before = with_data(network)
     interruption = Interruption(at)
     is_raised = False
@@ -134,7 +136,7 @@ def test_ctrl_c_in_the_backend_is_raised_when_it_is_done(denoiser: STDiT3, store
 
     network = network_of(empty_like(denoiser))
     schedule, costs = scheduled(plan_of(2, prefetch=0), network)
-    run = Executor(schedule, costs, Sending(schedule, [network], store))
+    run = Executor(schedule, costs, Sending(schedule, [network], store), close_s=GUARD_S)
     with pytest.raises(KeyboardInterrupt), run:
         run.play("denoiser", inputs(denoiser, 0))
     assert held_bytes(run) == 0

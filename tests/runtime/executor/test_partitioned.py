@@ -12,7 +12,7 @@ import pytest
 from worlds.partitioned import held_bytes, plan_of
 
 from ondevice_sora.plans.partition import cut
-from ondevice_sora.plans.schedule import build_schedule
+from ondevice_sora.plans.scheduling import build_schedule
 from ondevice_sora.plans.schema import ComponentPlan, Tdtm, UnitsPerBlock
 from ondevice_sora.profiles.costs import bytes_alone
 from ondevice_sora.runtime.executor.executor import Executor

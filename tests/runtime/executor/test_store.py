@@ -18,7 +18,7 @@ from worlds.partitioned import network_of, plan_of, stored
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.partition import cut
-from ondevice_sora.plans.schedule import build_schedule
+from ondevice_sora.plans.scheduling import build_schedule
 from ondevice_sora.profiles.costs import bytes_alone
 from ondevice_sora.profiles.models.catalogue import listed_model as read_listed
 from ondevice_sora.runtime.executor import store as store_module

@@ -150,6 +150,9 @@ def test_the_scheme_runs_the_app_without_a_debugger() -> None:
     assert targets == set(of_kind("PBXNativeTarget"))
     launch = scheme.find("LaunchAction")
     assert (launch.attrib["selectedDebuggerIdentifier"], launch.attrib["buildConfiguration"]) == ("", "Release")
+    profile = scheme.find("ProfileAction")
+    assert profile.find("BuildableProductRunnable") is not None, "Product > Profile would not know what to start"
+    assert profile.attrib["buildConfiguration"] == "Release"
 
 
 # Property lists
@@ -167,6 +170,26 @@ def test_the_property_list_shares_the_documents_folder() -> None:
     assert set(re.findall(r"\$\((\w+)\)", (APP / "Info.plist").read_text(encoding="utf-8"))) == known
     target = settings(the_only("PBXNativeTarget"))[0]
     assert {"MARKETING_VERSION", "CURRENT_PROJECT_VERSION", "PRODUCT_NAME"} <= set(target)
+
+
+def test_saving_a_shared_video_to_the_photos_is_allowed_to_ask() -> None:
+    """The share sheet's "Save Video" ends an app that does not say what it wants with the photos."""
+    values = plistlib.loads((APP / "Info.plist").read_bytes())
+    shares = [path for path in (APP / "Sora").rglob("*.swift") if "ShareLink(" in path.read_text(encoding="utf-8")]
+    assert shares
+    assert len(values["NSPhotoLibraryAddUsageDescription"]) > 20
+    assert "NSPhotoLibraryUsageDescription" not in values, "photos are added, never read"
+
+
+def test_a_question_belongs_to_a_control() -> None:
+    """On a Section a modifier is each row's: the question would be asked more than once."""
+    for path in sorted((APP / "Sora").rglob("*.swift")):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        for number, line in enumerate(lines):
+            if ".confirmationDialog(" not in line:
+                continue
+            before = [each.strip() for each in lines[:number] if not each.strip().startswith((".", "//"))]
+            assert before[-1].startswith("Button("), path.name
 
 
 def test_the_entitlement_is_the_one_for_more_memory_and_no_other() -> None:

@@ -10,7 +10,8 @@ import pytest
 from worlds import swift
 
 from ondevice_sora.commands.main import main
-from ondevice_sora.profiles.capture_file import Capture, profile_of_capture, read_capture
+from ondevice_sora.profiles.capture_file import Capture, read_capture
+from ondevice_sora.profiles.capture_profile import profile_of_capture
 
 pytestmark = swift.needs_swift
 

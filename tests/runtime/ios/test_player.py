@@ -12,15 +12,17 @@ from worlds.schedule_files import made, made_at_random, toy_file
 from worlds.toys import random_toy
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.plans.heat import NO_HEAT
+from ondevice_sora.plans.plan_file import load_plan, ready_plans
 from ondevice_sora.plans.schedule_file import write_schedule
-from ondevice_sora.plans.schema import load_plan, ready_plans
+from ondevice_sora.profiles.blocks import PROCESSORS
 from ondevice_sora.records.trace import Span, read_trace
 from ondevice_sora.simulator.engine import Outcome, play
-from ondevice_sora.simulator.machine import LANES, Machine
+from ondevice_sora.simulator.machine import Machine
 
 NUM_RANDOM = 200
 SECONDS = 1e-9
-FULL_SPEED = dict.fromkeys(LANES, 1.0)
+FULL_SPEED = dict.fromkeys(PROCESSORS.values(), 1.0)
 
 
 def differences(expected: Outcome, path: Path) -> list[str]:
@@ -73,7 +75,7 @@ def test_where_loads_and_runs_end_together_the_order_is_the_simulators(tmp_path:
     """Toy worlds, half of them on a grid of whole seconds: blocks that take none, unloading that does, residues."""
     expected = {}
     for seed in range(2 * NUM_RANDOM):
-        toy = random_toy(random.Random(seed)).with_(load_rate=1.0, run_rate=1.0, thermal=None)
+        toy = random_toy(random.Random(seed)).with_(load_rate=1.0, run_rate=1.0, heat=NO_HEAT)
         try:
             file, schedule, costs = toy_file(toy)
         except UserError as error:

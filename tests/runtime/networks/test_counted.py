@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from ondevice_sora.plans.schema import LoadedPlan, Tdtm, load_plan
+from ondevice_sora.plans.plan_file import LoadedPlan, load_plan
+from ondevice_sora.plans.schema import Tdtm
 from ondevice_sora.profiles.models.model import Unit as DescribedUnit
 from ondevice_sora.profiles.models.model import Variant
 from ondevice_sora.runtime.models import SIZES, request_of_plan, without_weights

@@ -16,7 +16,9 @@ from ondevice_sora.runtime.networks.t5 import T5Encoder
 from ondevice_sora.runtime.networks.units import BlockModule, Unit, run_units
 from ondevice_sora.runtime.networks.video_vae import VideoVAE
 
-LAW = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+LAW = settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 SIZE = LatentSize(5, 3, 4)
 PIXELS = PixelSize(24, 32)
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from ondevice_sora.plans.schema import load_plan
+from ondevice_sora.plans.plan_file import load_plan
 from ondevice_sora.profiles.models.catalogue import architecture
 from ondevice_sora.profiles.models.opensora import opensora
 from ondevice_sora.runtime.networks.stdit3 import LatentSize, PixelSize, STDiT3

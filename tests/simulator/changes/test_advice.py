@@ -4,7 +4,8 @@ import pytest
 import yaml
 from msgspec.structs import replace
 
-from ondevice_sora.plans.schema import Memory, load_plan
+from ondevice_sora.plans.plan_file import load_plan
+from ondevice_sora.plans.schema import Memory
 from ondevice_sora.profiles.figures import ByteCount
 from ondevice_sora.profiles.models.configured import Shape
 from ondevice_sora.simulator.changes.advice import SEARCHED, Names

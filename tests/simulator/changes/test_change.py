@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 from msgspec.structs import replace as with_settings
 
-from ondevice_sora.plans.schedule import build_schedule
-from ondevice_sora.plans.schema import ComponentPlan, LoadedPlan, Memory, Plan, load_plan
+from ondevice_sora.plans.plan_file import LoadedPlan, load_plan
+from ondevice_sora.plans.scheduling import build_schedule
+from ondevice_sora.plans.schema import ComponentPlan, Memory, Plan
 from ondevice_sora.profiles.figures import ByteCount
 from ondevice_sora.simulator import prepare as prepare_module
 from ondevice_sora.simulator.changes.change import (

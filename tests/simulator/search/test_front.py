@@ -4,7 +4,7 @@ import pytest
 from worlds.instances import instance
 
 from ondevice_sora.api import loaded_plan
-from ondevice_sora.plans.schema import LoadedPlan
+from ondevice_sora.plans.plan_file import LoadedPlan
 from ondevice_sora.simulator.prepare import asked, prepare
 from ondevice_sora.simulator.search.comparison import budget_for, find_plan_for, other_budget
 from ondevice_sora.simulator.search.problem import problem_of

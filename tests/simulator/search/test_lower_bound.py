@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace as with_settings
 from worlds.instances import instance
 
-from ondevice_sora.plans.schedule import build_schedule
+from ondevice_sora.plans.scheduling import build_schedule
 from ondevice_sora.simulator.engine import play
 from ondevice_sora.simulator.prepare import asked, model_of
 from ondevice_sora.simulator.search import lower_bound as lower_bound_module

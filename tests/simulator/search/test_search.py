@@ -13,8 +13,9 @@ from ondevice_sora.base.compiled import has_compiler
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.writing import write_yaml
 from ondevice_sora.base.units import parse_bytes
+from ondevice_sora.plans.plan_file import LoadedPlan
 from ondevice_sora.plans.schedule import MAX_VISITS
-from ondevice_sora.plans.schema import LoadedPlan, Plan, Sampler
+from ondevice_sora.plans.schema import Plan, Sampler
 from ondevice_sora.profiles.costs import replace_figures
 from ondevice_sora.profiles.models.model import Component, Model, Unit, Work
 from ondevice_sora.simulator.engine import play

@@ -9,8 +9,8 @@ from worlds.instances import instance, played_candidates
 
 import ondevice_sora as sora
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.plans.schedule import build_schedule
-from ondevice_sora.plans.schema import load_plan
+from ondevice_sora.plans.plan_file import load_plan
+from ondevice_sora.plans.scheduling import build_schedule
 from ondevice_sora.profiles.profile import load_profile
 from ondevice_sora.simulator.engine import play
 from ondevice_sora.simulator.fast import finish

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from worlds.instances import instance
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.plans.schema import LoadedPlan
+from ondevice_sora.plans.plan_file import LoadedPlan
 from ondevice_sora.simulator.search.comparison import find_plan_for
 from ondevice_sora.simulator.search.search import search
 from ondevice_sora.simulator.search.state import fingerprint, load_state, save_state

@@ -13,7 +13,8 @@ from worlds.brute_force import WINDOWS, brute_force
 from worlds.instances import instance
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.plans.schema import ComponentPlan, LoadedPlan, Lpl, Plan, Sampler, Tdtm, load_plan
+from ondevice_sora.plans.plan_file import LoadedPlan, load_plan
+from ondevice_sora.plans.schema import ComponentPlan, Lpl, Plan, Sampler, Tdtm
 from ondevice_sora.plans.step_file import FORMAT, PlannedGrid, StepFile
 from ondevice_sora.plans.step_plan import Grid
 from ondevice_sora.profiles.costs import figures, replace_figures

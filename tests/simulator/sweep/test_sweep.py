@@ -155,20 +155,21 @@ def test_a_cell_that_ends_its_process_time_and_again_is_named(cells, tmp_path, m
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_processes_end_with_the_sweep_however_that_ends(cells, rows, tmp_path, number):
-    """And what is in the journal then is enough to go on."""
+    """And what is in the journal then is enough to go on. None has anything in shared memory that would stay there."""
     program = (
-        "import os, sys; from ondevice_sora.commands.main import main; from worlds.processes import children_of\n"
+        "import os, sys; from ondevice_sora.commands.main import main\n"
+        "from worlds.processes import children_of, shared_memory_of\n"
         "from ondevice_sora.simulator.sweep.sweep import Journal; add = Journal.add\n"
         "def first(*row):\n"
         "    add(*row)\n"
         "    print(*children_of(), flush=True)\n"
+        "    assert not [line for pid in (os.getpid(), *children_of()) for line in shared_memory_of(pid)]\n"
         f"    os.kill(os.getpid(), {int(number)})\n"
         "Journal.add = first\n"
         "sys.exit(main(['plan', 'sweep', 'grid.yaml']))"
     )
     grid(tmp_path)
     journal = Journal(tmp_path / "grid.csv")
-    before = set(os.listdir("/dev/shm"))
     ran = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False,
         env={**os.environ, "PYTHONPATH": str(Path(chores.__file__).parents[1])},
@@ -176,7 +177,6 @@ def test_processes_end_with_the_sweep_however_that_ends(cells, rows, tmp_path, n
     assert ran.returncode == {signal.SIGTERM: 143, signal.SIGKILL: -9}[number]
     assert ran.stderr.count("\n") == {signal.SIGTERM: 1, signal.SIGKILL: 0}[number], ran.stderr
     assert ran.stdout and all(ended(int(pid)) for pid in ran.stdout.split())
-    assert set(os.listdir("/dev/shm")) <= before
     assert 1 <= len(journal.read()) <= len(cells)
     assert sweep(cells, journal, processes=1) == rows
 

@@ -28,5 +28,13 @@ struct CoreMLBackends: Backends {
         try models(of: export).prepare(tell)
     }
 
+    func leftoverBytes(besides exports: [Export]) -> Int {
+        CompiledModels.leftoverBytes(besides: exports.map(\.manifest))
+    }
+
+    func removeLeftovers(besides exports: [Export]) {
+        CompiledModels.removeLeftovers(besides: exports.map(\.manifest))
+    }
+
     func backend(for export: Export) throws -> any BlockBackend { CoreMLBackend(models(of: export)) }
 }

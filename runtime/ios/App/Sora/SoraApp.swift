@@ -5,22 +5,30 @@ import UIKit
 @main
 struct SoraApp: App {
     @UIApplicationDelegateAdaptor(AppDelegate.self) private var delegate
-    @Environment(\.scenePhase) private var phase
 
     var body: some Scene {
-        WindowGroup {
-            LibraryView(model: delegate.model)
-                .onChange(of: delegate.model.keepsAwake, initial: true) { _, keepsAwake in
-                    UIApplication.shared.isIdleTimerDisabled = keepsAwake
+        WindowGroup { RootView(model: delegate.model) }
+    }
+}
+
+/// Tells the model whether the app is in front, and the system whether the screen is to stay on. A view of its own: what
+/// it reads of the model is followed, which is not promised of an App's body.
+struct RootView: View {
+    let model: AppModel
+    @Environment(\.scenePhase) private var phase
+
+    var body: some View {
+        LibraryView(model: model)
+            .onChange(of: model.keepsAwake, initial: true) { _, keepsAwake in
+                UIApplication.shared.isIdleTimerDisabled = keepsAwake
+            }
+            .onChange(of: phase) { _, phase in
+                switch phase {
+                case .active: model.enterForeground()
+                case .background: model.enterBackground()
+                default: break
                 }
-                .onChange(of: phase) { _, phase in
-                    switch phase {
-                    case .active: delegate.model.enterForeground()
-                    case .background: delegate.model.enterBackground()
-                    default: break
-                    }
-                }
-        }
+            }
     }
 }
 

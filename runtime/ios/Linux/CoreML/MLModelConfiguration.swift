@@ -11,6 +11,8 @@ open class MLModelConfiguration: NSObject {
     public var computeUnits = MLComputeUnits.all
     /// nil for the package's default function.
     public var functionName: String?
+    /// What Instruments calls the model; nothing else depends on it.
+    public var modelDisplayName: String?
 
     override public init() { super.init() }
 }

@@ -25,7 +25,7 @@ public final class CompiledModels: @unchecked Sendable {
     public init(_ manifest: Manifest, of export: String, in folder: String? = nil, readsBeside: Bool = true) {
         self.export = URL(fileURLWithPath: export, isDirectory: true)
         self.readsBeside = readsBeside
-        self.folder = folder.map { URL(fileURLWithPath: $0, isDirectory: true) } ?? Self.ofApp
+        self.folder = Self.place(folder)
         let all = manifest.blocks.flatMap { block in block.packages.map { ($0.file, ($0, block)) } }
         packages = Dictionary(all, uniquingKeysWith: { first, _ in first })
     }
@@ -50,6 +50,31 @@ public final class CompiledModels: @unchecked Sendable {
                 throw CoreMLFailure("block '\(block.name)' of \(block.component): \(error)")
             }
         }
+    }
+
+    /// Bytes of the models in the app's own folder, or in another one, that belong to none of these exports.
+    public static func leftoverBytes(besides manifests: [Manifest], in folder: String? = nil) -> Int {
+        leftovers(manifests, place(folder)).reduce(0) { sum, item in
+            if let bytes = Files.numBytes(item.path) { return sum + bytes }
+            return sum + ((try? Files.below(item.path)) ?? []).reduce(0) { $0 + $1.numBytes }
+        }
+    }
+
+    /// Deletes them, as far as they can be. Nothing may be compiled meanwhile.
+    public static func removeLeftovers(besides manifests: [Manifest], in folder: String? = nil) {
+        for item in leftovers(manifests, place(folder)) { try? FileManager.default.removeItem(at: item) }
+    }
+
+    private static func leftovers(_ manifests: [Manifest], _ folder: URL) -> [URL] {
+        let packages = manifests.flatMap(\.blocks).flatMap(\.packages)
+        let models = packages.map { folder.appendingPathComponent(name(of: $0.file, $0.checksum)) }
+        let kept = Set((models + models.map(sizeFile)).map(\.lastPathComponent))
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
+        return names.filter { !kept.contains($0) }.map { folder.appendingPathComponent($0) }
+    }
+
+    private static func place(_ folder: String?) -> URL {
+        folder.map { URL(fileURLWithPath: $0, isDirectory: true) } ?? ofApp
     }
 
     /// The packages whose models are compiled already: these packages need not be there.
@@ -97,8 +122,12 @@ public final class CompiledModels: @unchecked Sendable {
         guard let found = packages[package] else {
             throw CoreMLFailure("\(package): the export has no such package")
         }
+        return Self.name(of: package, found.package.checksum)
+    }
+
+    private static func name(of package: String, _ checksum: String) -> String {
         let stem = URL(fileURLWithPath: package).deletingPathExtension().lastPathComponent
-        return "\(stem)-\(found.package.checksum).mlmodelc"
+        return "\(stem)-\(checksum).mlmodelc"
     }
 
     private func make(_ package: String, _ name: String) throws -> URL {

@@ -65,6 +65,7 @@ public final class CoreMLBackend: BlockBackend, @unchecked Sendable {
             }
         // A package's only function has no name.
         configuration.functionName = function.function == "main" ? nil : function.function
+        configuration.modelDisplayName = "\(function.package) \(function.function)"
         do {
             return try MLModel(contentsOf: url, configuration: configuration)
         } catch {

@@ -11,16 +11,23 @@ import SoraCore
         public let meter: any Meter
         /// Told once at the start: what an unfinished journal says, which is then put away.
         public let ended: @Sendable () -> EndNotice?
+        /// Bytes of what is kept of other exports than these. Reads the disk.
+        public let leftovers: @Sendable ([Export]) -> Int
+        public let removeLeftovers: @Sendable ([Export]) -> Void
 
         public init(
             shelf: any Shelf, generation: any GenerationEngine, profiling: any ProfilingEngine, meter: any Meter,
-            ended: @escaping @Sendable () -> EndNotice?
+            ended: @escaping @Sendable () -> EndNotice?,
+            leftovers: @escaping @Sendable ([Export]) -> Int = { _ in 0 },
+            removeLeftovers: @escaping @Sendable ([Export]) -> Void = { _ in }
         ) {
             self.shelf = shelf
             self.generation = generation
             self.profiling = profiling
             self.meter = meter
             self.ended = ended
+            self.leftovers = leftovers
+            self.removeLeftovers = removeLeftovers
         }
     }
 
@@ -36,6 +43,8 @@ import SoraCore
     public let library: LibraryModel
     /// One for each entry of the library, and for what is under way though its export is gone.
     public private(set) var screens: [Screen] = []
+    /// Bytes of compiled models whose exports are gone.
+    public private(set) var leftoverBytes = 0
     /// Shown until it is put away.
     public private(set) var notice: EndNotice?
 
@@ -67,6 +76,24 @@ import SoraCore
         }
         let ids = Set(listed.map(\.id))
         screens = listed + screens.filter { $0.isUnderWay && !ids.contains($0.id) }
+        await measureLeftovers()
+    }
+
+    private var exports: [Export] { library.entries.compactMap { $0.playable?.export } }
+
+    private func measureLeftovers() async {
+        let (exports, leftovers) = (exports, world.leftovers)
+        leftoverBytes = await Task.detached { leftovers(exports) }.value
+    }
+
+    /// Whether what is left of other exports can be deleted: nothing may be compiled meanwhile.
+    public var canRemoveLeftovers: Bool { leftoverBytes > 0 && !screens.contains { $0.isUnderWay } }
+
+    public func removeLeftovers() async {
+        guard canRemoveLeftovers else { return }
+        let (exports, remove) = (exports, world.removeLeftovers)
+        await Task.detached { remove(exports) }.value
+        await measureLeftovers()
     }
 
     private func screen(for entry: LibraryEntry) -> Screen {

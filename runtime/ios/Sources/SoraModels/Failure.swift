@@ -8,6 +8,8 @@ public struct Failure: Equatable, Sendable {
     public let message: String
     /// What can be done.
     public let advice: String
+    /// Path of the measured trace until then; nil if there is none.
+    public private(set) var trace: String?
 
     public init(title: String, message: String, advice: String) {
         self.title = title
@@ -17,6 +19,9 @@ public struct Failure: Equatable, Sendable {
 
     public init(_ error: any Error) {
         switch error {
+        case let error as BrokenOff:
+            self.init(error.cause)
+            trace = error.trace
         case let error as PlayerError: self.init(error)
         case let error as DocumentError:
             self.init(

@@ -16,6 +16,10 @@ public enum Texts {
         public static let readAll = "Compare checksums"
         public static let details = "About this model"
 
+        public static func removeLeftovers(_ numBytes: Int) -> String {
+            "Delete what is left of other models (\(Figures.bytes(numBytes)))"
+        }
+
         static func limit(_ limitBytes: Int?) -> String {
             guard let limitBytes else { return "The system does not say how much memory this app may use." }
             return "iOS lets this app use \(Figures.bytes(limitBytes)) of memory."
@@ -79,6 +83,9 @@ public enum Texts {
         public static let seed = "Seed"
         public static let drawSeed = "Another seed"
         public static let seedHint = "The same prompt and seed make the same video."
+        public static let saveMemory = "Save memory"
+        public static let saveMemoryHint =
+            "Nothing is loaded while a block runs. It takes longer, and may go through where iOS has ended the app."
         public static let useExample = "Use the example"
         public static let words = "Words that it knows"
         public static let start = "Make the video"
@@ -234,25 +241,37 @@ public enum Texts {
         static let title = "The last run did not come to its end"
         static let advice =
             "If you closed the app yourself, this says nothing. Otherwise the block did not fit: it is written down "
-            + "in the capture, and an export with a smaller budget may go through (docs/iphone.md)."
+            + "in the capture. Switch on “\(Prompt.saveMemory)”, or make an export with a smaller budget "
+            + "(docs/iphone.md)."
         static let adviceInBackground =
             "iOS may end what is not in front at any time. Keep the app in front while it works."
+        static let adviceBetween = "If you closed the app yourself, this says nothing. Nothing was being loaded or run."
         public static let putAway = "Put away"
 
         static func message(_ notice: EndNotice) -> String {
-            let doing =
-                switch notice.action {
-                case .load: "loading"
-                case .run: "running"
-                }
             let at = notice.footprintBytes.map { " at \(Memory.used($0, notice.limitBytes))" } ?? ""
             let place = notice.isInBackground ? " in the background" : ""
-            return "iOS ended the app\(place) while \(doing) \(notice.block)\(at)."
+            return "iOS ended the app\(place) while \(notice.doing)\(at)."
+        }
+
+        static func doing(_ action: Ending.Action, _ block: String) -> String {
+            switch action {
+            case .load: "loading \(block)"
+            case .run: "running \(block)"
+            }
+        }
+
+        static func between(_ purpose: Ending.Purpose) -> String {
+            switch purpose {
+            case .generation: "making a video, between two blocks"
+            case .profile: "measuring a model, between two blocks"
+            }
         }
     }
 
     public enum Failure {
         public static let back = "Back"
+        public static let traceHint = "What was measured until then. ondevice-sora report opens it."
         static let load = "A block could not be loaded"
         static let loadAdvice =
             "Compare the model's checksums in the list of models. If they are right, close other apps and try again."

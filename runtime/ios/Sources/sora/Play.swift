@@ -9,10 +9,12 @@ struct PlayOptions {
     let seed: UInt64
     let folder: String
     let overwrites: Bool
+    let savesMemory: Bool
 
     /// Throws Usage.
     init(_ arguments: [String]) throws {
-        let given = try Arguments(arguments, of: "play", options: ["--seed", "--tokens", "-o"], flags: ["--force"])
+        let given = try Arguments(
+            arguments, of: "play", options: ["--seed", "--tokens", "-o"], flags: ["--force", "--save-memory"])
         tokens = given["--tokens"]
         let isRight = given.words.count == (tokens == nil ? 2 : 1)
         guard isRight, let folder = given["-o"] else {
@@ -23,6 +25,7 @@ struct PlayOptions {
         }
         (export, prompt) = (given.words[0], given.words.dropFirst().first)
         (self.seed, self.folder, overwrites) = (seed, folder, given.has("--force"))
+        savesMemory = given.has("--save-memory")
     }
 }
 
@@ -31,18 +34,21 @@ struct PlayFiles {
     let video: String
     let trace: String
     let sidecar: String
+    /// Of what was played, where it broke off.
+    let brokenOff: String
 
     /// Makes the folder. Throws DocumentError if it cannot be made, or if files lie there that are not to be replaced.
     init(_ options: PlayOptions) throws {
         video = "\(options.folder)/video.\(VideoFile.suffix)"
         trace = "\(options.folder)/trace.json"
         sidecar = "\(options.folder)/played.json"
+        brokenOff = "\(options.folder)/broken-off.trace.json"
         let known = [video, trace, sidecar].filter { FileManager.default.fileExists(atPath: $0) }
         if let first = known.first, !options.overwrites {
             throw DocumentError(file: first, what: "is there already", mend: "Name another folder, or give --force")
         }
         try Files.makeFolder(options.folder)
-        for file in known { try Files.remove(file) }
+        for file in known + [brokenOff] where Files.exists(file) { try Files.remove(file) }
     }
 
     /// Throws DocumentError.
@@ -80,9 +86,19 @@ func play(
     let backend = try makeBackend(export)
     let files = try PlayFiles(options)
     let lines = ProgressLines(numSteps: export.manifest.sampling.timesteps.count, say: say)
-    let generation = try Generation(export, backend: backend, meter: meter, tell: lines.tell)
+    let generation = try Generation(
+        export, backend: backend, meter: meter, savesMemory: options.savesMemory, tell: lines.tell)
     let writer = try VideoFile.writer(files.video, VideoFormat(export.manifest))
-    let played = try whenInterrupted(generation.stop) { try generation.run(request, to: writer) }
+    let played: Played
+    do {
+        played = try whenInterrupted(generation.stop) { try generation.run(request, to: writer) }
+    } catch  where !(error is CancellationError) {
+        let trace = Trace(brokenOff: generation.playback, by: error, of: export, playedOn.conditions)
+        if let trace, (try? Files.replace(files.brokenOff, with: trace.json)) != nil {
+            say("Wrote \(files.brokenOff), of what was played until then")
+        }
+        throw error
+    }
     try files.write(played, of: export)
     for path in [files.video, files.trace, files.sidecar] { say("Wrote \(path)") }
 }

@@ -6,8 +6,8 @@ import SoraCore
 struct Sora {
     static let usage = """
         usage: sora inspect EXPORT [--checksums]
-               sora play EXPORT PROMPT [--seed N] -o FOLDER [--force]
-               sora play EXPORT --tokens TOKENS.json [--seed N] -o FOLDER [--force]
+               sora play EXPORT PROMPT [--seed N] [--save-memory] -o FOLDER [--force]
+               sora play EXPORT --tokens TOKENS.json [--seed N] [--save-memory] -o FOLDER [--force]
                sora profile EXPORT -o CAPTURE.json [--units UNITS ...] [--repeats N] [--again] [--state FOLDER]
                sora virtual SCHEDULE.json [SCHEDULE.json ...] -o FOLDER
                sora tokens TOKENIZER.json < PROMPTS
@@ -16,7 +16,9 @@ struct Sora {
           inspect   say what an export is and needs, and whether anything of it is missing or altered;
                     --checksums reads every file, otherwise sizes are compared
           play      generate a video: FOLDER gets the video, a measured trace for `ondevice-sora report`, and
-                    played.json, which says what was played; --force replaces what lies there
+                    played.json, which says what was played; --force replaces what lies there. If a block fails,
+                    broken-off.trace.json says what was played until then.
+                    --save-memory loads nothing while a block runs, which takes longer
           profile   measure each block here, for `ondevice-sora profile import`; the same command goes on where it was.
                     --units says on what (cpu_only, cpu_and_gpu, cpu_and_ne, all; otherwise as the plan does);
                     --again tries blocks too that have ended the program twice; FOLDER keeps the journal

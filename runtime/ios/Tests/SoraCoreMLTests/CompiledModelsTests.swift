@@ -35,6 +35,27 @@ extension CoreMLTests {
             #expect(try names(world.kept) == ["denoiser.000-\(sum).mlmodelc", "denoiser.000-\(sum).size"])
         }
 
+        @Test func whatBelongsToNoExportIsLeftOver() throws {
+            let world = try twoBlocks()
+            try world.models().prepare()
+            func bytes(_ manifests: [Manifest]) -> Int {
+                CompiledModels.leftoverBytes(besides: manifests, in: world.kept.path)
+            }
+            #expect(bytes([world.manifest]) == 0)
+            let all = bytes([])
+            #expect(all > 0)
+            let one = try World([package: .doubling()]).manifest
+            #expect((1..<all).contains(bytes([one])))
+            try Data(count: 7).write(to: world.kept.appendingPathComponent("x-\(sum).mlmodelc.part"))
+            #expect(bytes([world.manifest]) == 7)
+            CompiledModels.removeLeftovers(besides: [one], in: world.kept.path)
+            #expect(try names(world.kept) == ["denoiser.000-\(sum).mlmodelc", "denoiser.000-\(sum).size"])
+            #expect(bytes([one]) == 0)
+            CompiledModels.removeLeftovers(besides: [], in: world.kept.path)
+            #expect(try names(world.kept) == [])
+            #expect(CompiledModels.leftoverBytes(besides: [], in: world.folder.path + "/none") == 0)
+        }
+
         @Test func anotherChecksumIsAnotherModel() throws {
             let world = try twoBlocks()
             let other = try World([package: .doubling()], checksum: "b")

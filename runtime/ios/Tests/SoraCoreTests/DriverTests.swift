@@ -266,6 +266,77 @@ struct DriverTests {
         #expect(backend.calls.count(where: \.failed) == 1)
     }
 
+    /// Core ML has been seen to return from a run that iOS had refused the GPU, with whatever lay in its outputs.
+    @Test(arguments: [false, true])
+    func whatRunsInTheBackgroundIsDoneAgainThoughItDoesNotFail(isBackAgain: Bool) throws {
+        let export = try Toy.streamed.export()
+        let gate = Gate()
+        let runs = Counter()
+        let backend = ToyBackend(
+            before: { action, number, _ in if action == .run, number == 2 { gate.pass() } },
+            compute: { function, inputs in
+                let outputs = try Toy.compute(function, inputs)
+                guard runs.next() == 2 else { return outputs }
+                return outputs.mapValues { _ in Tensor(floats: [0, 0, 0, 0], shape: [4]) }
+            })
+        let told = Told()
+        let driver = try driver(export, backend, told: told)
+        let isOver = onThread {
+            try driver.start()
+            let last = try playAll(driver, export.schedule)
+            #expect(last.first == Toy.result(1, of: export.schedule, export.schedule.passes[1]))
+        }
+        gate.waitUntilReached()
+        driver.note(isInBackground: true)
+        driver.note(isInBackground: true)
+        if isBackAgain { driver.note(isInBackground: false) }
+        gate.open()
+        if !isBackAgain { driver.note(isInBackground: false) }
+        driver.resume()
+        #expect(isOver() == nil)
+        let playback = driver.close()
+        #expect(backend.violations == [])
+        #expect(playback.numPauses == 1)
+        let count = export.schedule.visits.count
+        #expect(backend.calls.count { $0.action == .run } == count + 1)
+        #expect(playback.spans.count { $0.action == .run } == count, "what was done in vain is no run of the block")
+    }
+
+    /// Coming back is not going on: the user may have paused it.
+    @Test func backInFrontItStaysPausedUntilItIsResumed() throws {
+        let export = try Toy.streamed.export()
+        let told = Told()
+        let backend = ToyBackend(compute: Toy.compute)
+        let driver = try driver(export, backend, told: told)
+        driver.note(isInBackground: true)
+        let isOver = onThread {
+            try driver.start()
+            try playAll(driver, export.schedule)
+        }
+        driver.note(isInBackground: false)
+        usleep(20_000)
+        #expect(backend.calls.isEmpty)
+        driver.resume()
+        #expect(isOver() == nil)
+        driver.close()
+    }
+
+    @Test func howHotTheDeviceIsIsNotedWhenItChanges() throws {
+        let export = try Toy.streamed.export()
+        let meter = ToyMeter()
+        let backend = ToyBackend(
+            before: { action, number, _ in
+                if action == .run, number == 1 { meter.set(thermal: .fair) }
+                if action == .run, number == 3 { meter.set(thermal: .serious) }
+            }, compute: Toy.compute)
+        let driver = try Driver(export, backend: backend, meter: meter)
+        try driver.start()
+        try playAll(driver, export.schedule)
+        let heat = driver.close().heat
+        #expect(heat.map(\.state) == [.nominal, .fair, .serious])
+        #expect(heat[0].timeS == 0 && heat[1].timeS <= heat[2].timeS)
+    }
+
     @Test func aLeapDropsWhatIsUnderWay() throws {
         let export = try Interleavings.twoComponents.export()
         let backend = ToyBackend(compute: Toy.compute)
@@ -299,6 +370,21 @@ struct DriverTests {
         }
         driver.stop()
         #expect(driver.close().numMemoryWarnings == 1)
+    }
+
+    @Test(arguments: 0..<4)
+    func whereMemoryIsSavedNoLoadEverGoesOnBesideARun(toy: Int) throws {
+        let export = try toys[toy].export()
+        let backend = ToyBackend(before: { action, _, _ in if action == .run { usleep(1000) } }, compute: Toy.compute)
+        let driver = try Driver(export, backend: backend, meter: ToyMeter(), savesMemory: true)
+        try driver.start()
+        try playAll(driver, export.schedule)
+        #expect(driver.close().savesMemory)
+        check(backend, export.schedule)
+        let runs = backend.calls.filter { $0.action == .run }
+        for load in backend.calls where load.action == .load {
+            #expect(runs.allSatisfy { (load.ended ?? .max) < $0.began || load.began > ($0.ended ?? .max) })
+        }
     }
 
     @Test func whatIsHeldIsLoadedBeforeTheClockStarts() throws {

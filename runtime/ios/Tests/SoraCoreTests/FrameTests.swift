@@ -87,6 +87,72 @@ struct FrameTests {
         }
     }
 
+    private func late(_ encode: @escaping LateWriter.Encode) throws -> LateWriter {
+        try LateWriter("\(scratch.path)/video.mp4", format, pause: {}, encode: encode)
+    }
+
+    private func frame(_ number: Int) -> [UInt8] { (0..<48).map { UInt8(number * 48 + $0) } }
+
+    @Test func aVideoIsEncodedOnceAllFramesAreThere() throws {
+        var encoded: [[UInt8]] = []
+        let writer = try late { frames in encoded = try (0..<frames.numFrames).map(frames.frame) }
+        for number in 0..<5 {
+            #expect(encoded.isEmpty)
+            try writer.write(frame(number)[...])
+        }
+        try writer.finish()
+        #expect(encoded == (0..<5).map(frame))
+    }
+
+    /// iOS takes the encoder from an app in the background; the frames are kept, and what was begun is not.
+    @Test func anInterruptedVideoIsEncodedAgainFromItsFirstFrame() throws {
+        let path = "\(scratch.path)/video.mp4"
+        var numTried = 0
+        let writer = try late { frames in
+            #expect(!Files.exists(path))
+            try Data(try frames.frame(4)).write(to: URL(fileURLWithPath: path))
+            numTried += 1
+            if numTried < 4 { throw EncodingInterrupted(what: "the app is not in front") }
+        }
+        for number in 0..<5 { try writer.write(frame(number)[...]) }
+        try writer.finish()
+        #expect(numTried == 4)
+        #expect(try Files.read(path, maxBytes: 100) == frame(4))
+    }
+
+    @Test func whatIsInterruptedAgainAndAgainIsGivenUp() throws {
+        var numTried = 0
+        let writer = try late { _ in
+            numTried += 1
+            throw EncodingInterrupted(what: "the app is not in front")
+        }
+        for number in 0..<5 { try writer.write(frame(number)[...]) }
+        let error = #expect(throws: FrameError.self) { try writer.finish() }
+        #expect(error?.what == "the app is not in front")
+        #expect(numTried == LateWriter.mostInterruptions + 1)
+    }
+
+    @Test func whatCannotBeEncodedLeavesNothing() throws {
+        let path = "\(scratch.path)/video.mp4"
+        let writer = try late { _ in
+            try Data([1]).write(to: URL(fileURLWithPath: path))
+            throw FrameError(path: path, what: "the disk is full")
+        }
+        #expect(throws: FrameError.self) { try writer.finish() }
+        for number in 0..<5 { try writer.write(frame(number)[...]) }
+        #expect(throws: FrameError.self) { try writer.write(frame(0)[...]) }
+        let error = #expect(throws: FrameError.self) { try writer.finish() }
+        #expect(error?.what == "the disk is full")
+        #expect(!Files.exists(path))
+        writer.cancel()
+        #expect(throws: FrameError.self) { try writer.write(frame(0)[...]) }
+    }
+
+    @Test func whatLiesThereIsNotReplaced() throws {
+        try Data([1]).write(to: URL(fileURLWithPath: "\(scratch.path)/video.mp4"))
+        #expect(throws: FrameError.self) { try late { _ in } }
+    }
+
     @Test func rowsAreFilledUpToFourBytes() {
         var manifest = AVIWriter.Layout(format)
         #expect(manifest.rowBytes == 12)

@@ -123,6 +123,21 @@ struct JournalTests {
         #expect(try keeper(folder).lastEnding?.isInBackground == false)
     }
 
+    @Test func anEndBetweenTwoBlocksIsKnown() throws {
+        do {
+            let session = try keeper(folder).begin(.generation)
+            _ = try session.record(.load, toyBlock()) { 7 }
+            session.note(isInBackground: true)
+        }
+        do {
+            let keeper = try keeper(folder)
+            #expect(keeper.lastEnding == nil && keeper.endings == [])
+            #expect(keeper.lastCutShort == CutShort(purpose: .generation, isInBackground: true))
+            try keeper.begin(.profile).close()
+        }
+        #expect(try keeper(folder).lastCutShort == nil)
+    }
+
     @Test func whatFailsHasEndedToo() throws {
         do {
             let session = try keeper(folder).begin(.profile)
@@ -292,7 +307,9 @@ struct LoadRecordTests {
 
     init() throws { folder = try Folder() }
 
-    private func record() throws -> LoadRecord { try LoadRecord(path: folder.file("loads.jsonl")) }
+    private func record(_ system: String = "22B83", place: String = "/app") throws -> LoadRecord {
+        try LoadRecord(path: folder.file("loads.jsonl"), system: system, place: place)
+    }
 
     @Test func theFirstIsTheFirstOfTheInstall() throws {
         let block = try toyBlock()
@@ -303,6 +320,31 @@ struct LoadRecordTests {
             #expect(record.novelty(of: block) == .later)
         }
         #expect(try record().novelty(of: block) == .later)
+    }
+
+    /// Core ML compiles anew what another version of the system had compiled.
+    @Test func afterAnUpdateOfTheSystemALoadIsTheFirstAgain() throws {
+        let block = try toyBlock()
+        do { try record("22B83").note(block) }
+        do {
+            let record = try record("22C152")
+            #expect(record.novelty(of: block) == .first)
+            try record.note(block)
+            #expect(record.novelty(of: block) == .later)
+        }
+        #expect(try record("22B83").novelty(of: block) == .later)
+    }
+
+    /// Whether Core ML still finds what it has compiled when the app's folder has moved, no document says.
+    @Test func whereTheAppHasMovedALoadIsNeitherOnce() throws {
+        let block = try toyBlock()
+        do { try record(place: "/containers/1").note(block) }
+        do {
+            let record = try record(place: "/containers/2")
+            #expect(record.novelty(of: block) == .unclear)
+            try record.note(block)
+        }
+        #expect(try record(place: "/containers/2").novelty(of: block) == .later)
     }
 
     @Test func anotherFunctionOfAPackageIsNeither() throws {
@@ -339,8 +381,11 @@ struct LoadRecordTests {
 
     /// A load that the app was ended in has compiled something; what, nobody knows.
     @Test func aLoadThatWasNotEndedCounts() throws {
-        do { _ = try JournalKeeper(folder: folder.path, meter: ToyBlocks()).begin(.profile).begin(.load, toyBlock()) }
-        #expect(try record().novelty(of: toyBlock()) == .later)
+        do {
+            let keeper = try JournalKeeper(folder: folder.path, meter: ToyBlocks(), system: "22B83")
+            _ = try keeper.begin(.profile).begin(.load, toyBlock())
+        }
+        #expect(try record(place: folder.path).novelty(of: toyBlock()) == .later)
     }
 
     @Test(arguments: ["{\"sha256\": 1}\n", "x\n", "{\"format\": \"other\"}\n", "\n"])

@@ -89,7 +89,7 @@ struct PlayTests {
         #expect(error?.description.contains("denoiser.1.mlpackage: is not as it was exported (size)") == true)
     }
 
-    @Test func whenABlockFailsNoFileIsLeft() throws {
+    @Test func whenABlockFailsTheTraceUntilThenIsLeftAndNothingElse() throws {
         let export = try ToyVideo().export(scratch.path)
         let backend = ToyBackend { function, inputs in
             if function.package.hasPrefix("decoder.spatial") { throw ToyBackend.Failure(description: "no GPU") }
@@ -98,7 +98,20 @@ struct PlayTests {
         #expect(throws: PlayerError.self) {
             try play(try options(), export, meter: ToyMeter(), makeBackend: { _ in backend }, say: { _ in })
         }
-        #expect(try FileManager.default.contentsOfDirectory(atPath: "\(scratch.path)/out") == [])
+        let out = "\(scratch.path)/out"
+        #expect(try FileManager.default.contentsOfDirectory(atPath: out) == ["broken-off.trace.json"])
+        let text = try Files.read("\(out)/broken-off.trace.json", maxBytes: 1 << 20)
+        let trace = try JSONReader.read(text, file: "")
+        guard case .list(let spans)? = trace["spans"], case .text(let reason)? = trace["conditions"]?["broke off"]
+        else {
+            throw ToyBackend.Failure(description: "\(trace)")
+        }
+        #expect(!spans.isEmpty)
+        #expect(reason.contains("of decoder.spatial, step 0 failed: no GPU"))
+        // The same command again: nothing lies there that is not to be replaced.
+        let whole = ToyBackend(compute: ToyVideo.compute)
+        try play(try options(), export, meter: ToyMeter(), makeBackend: { _ in whole }, say: { _ in })
+        #expect(!Files.exists("\(out)/broken-off.trace.json"))
     }
 
     @Test func progressIsToldInLines() {

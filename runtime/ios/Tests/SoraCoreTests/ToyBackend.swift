@@ -107,6 +107,7 @@ final class ToyBackend: BlockBackend, @unchecked Sendable {
 final class ToyMeter: Meter, @unchecked Sendable {
     private let lock = NSLock()
     private var footprint: Int?
+    private var thermal = ThermalState.nominal
     let available: Int?
 
     init(footprint: Int? = nil, available: Int? = nil) { (self.footprint, self.available) = (footprint, available) }
@@ -114,7 +115,8 @@ final class ToyMeter: Meter, @unchecked Sendable {
     func set(footprint: Int) { lock.withLock { self.footprint = footprint } }
     func footprintBytes() -> Int? { lock.withLock { footprint } }
     func availableBytes() -> Int? { available }
-    func thermalState() -> ThermalState { .nominal }
+    func set(thermal: ThermalState) { lock.withLock { self.thermal = thermal } }
+    func thermalState() -> ThermalState { lock.withLock { thermal } }
     func isLowPowerMode() -> Bool? { false }
 }
 

@@ -98,37 +98,55 @@ import Testing
 
     // After a kill
 
-    private let ended = EndNotice(
-        action: .load, block: "denoiser block 'spatial_3' on cpu_and_gpu", footprintBytes: 3_100_000_000,
-        limitBytes: 3_300_000_000)
+    private func notice(
+        _ action: Ending.Action = .load, footprint: Int? = nil, limit: Int? = nil, isInBackground: Bool = false
+    ) throws -> EndNotice {
+        let block = try TestExport().playable().export.manifest.blocks[1]
+        let function = try #require(block.function(.plain))
+        return EndNotice(
+            Ending(
+                purpose: .generation, date: "", begun: [.init(action: action, block: BlockFunction(block, function))],
+                footprintBytes: footprint, limitBytes: limit, isInBackground: isInBackground))
+    }
 
-    @Test func aKillIsToldUntilItIsPutAway() {
+    @Test func aKillIsToldUntilItIsPutAway() throws {
+        let ended = try notice(footprint: 3_100_000_000, limit: 3_300_000_000)
         let model = model(ended: ended)
         #expect(model.notice == ended)
         #expect(
             model.notice?.message
-                == "iOS ended the app while loading denoiser block 'spatial_3' on cpu_and_gpu at 3.10 GB of 3.30 GB.")
+                == "iOS ended the app while loading block 'u1' of denoiser, on cpu_and_gpu at 3.10 GB of 3.30 GB.")
         model.putNoticeAway()
         #expect(model.notice == nil)
     }
 
-    @Test func whatIsNotKnownOfAKillIsNotTold() {
-        let notice = EndNotice(action: .run, block: "block 'b'", footprintBytes: nil, limitBytes: 5)
-        #expect(notice.message == "iOS ended the app while running block 'b'.")
-        let other = EndNotice(action: .load, block: "block 'b'", footprintBytes: 20_000, limitBytes: nil)
-        #expect(other.message == "iOS ended the app while loading block 'b' at 20.0 kB.")
+    @Test func whatIsNotKnownOfAKillIsNotTold() throws {
+        let block = "block 'u1' of denoiser, on cpu_and_gpu"
+        #expect(try notice(.run, limit: 5).message == "iOS ended the app while running \(block).")
+        #expect(try notice(footprint: 20_000).message == "iOS ended the app while loading \(block) at 20.0 kB.")
     }
 
-    @Test func aKillDoesNotAccuseWhoeverClosedTheApp() {
+    /// As when it is paused in the background, where iOS ends the largest apps first.
+    @Test func anEndBetweenTwoBlocksIsToldToo() {
+        let there = EndNotice(CutShort(purpose: .generation, isInBackground: true))
+        #expect(there.message == "iOS ended the app in the background while making a video, between two blocks.")
+        #expect(there.advice.hasSuffix("Keep the app in front while it works."))
+        let here = EndNotice(CutShort(purpose: .profile, isInBackground: false))
+        #expect(here.message == "iOS ended the app while measuring a model, between two blocks.")
+        #expect(!here.advice.contains("budget"))
+    }
+
+    @Test func aKillDoesNotAccuseWhoeverClosedTheApp() throws {
+        let ended = try notice(footprint: 3_100_000_000, limit: 3_300_000_000)
+        #expect(ended.advice.contains("“\(Texts.Prompt.saveMemory)”"))
         #expect(ended.title == "The last run did not come to its end")
         #expect(ended.advice.hasPrefix("If you closed the app yourself, this says nothing."))
         #expect(ended.accessibilityLabel.contains("at 3.10 gigabytes of 3.30 gigabytes"))
     }
 
-    @Test func inTheBackgroundABlockIsNotBlamed() {
-        let notice = EndNotice(
-            action: .load, block: "block 'b'", footprintBytes: nil, limitBytes: nil, isInBackground: true)
-        #expect(notice.message == "iOS ended the app in the background while loading block 'b'.")
+    @Test func inTheBackgroundABlockIsNotBlamed() throws {
+        let notice = try notice(isInBackground: true)
+        #expect(notice.message.hasPrefix("iOS ended the app in the background while loading block 'u1' of denoiser"))
         #expect(notice.advice.hasSuffix("Keep the app in front while it works."))
     }
 

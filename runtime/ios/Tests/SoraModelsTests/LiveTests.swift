@@ -33,8 +33,27 @@ struct TestBackends: Backends {
     var compiled: Set<String> = []
     var uncompiled: [String] = []
     var whileCompiling: @Sendable () throws -> Void = {}
+    var leftovers = Leftovers()
+
+    /// 3 GB of exports that are gone, until they are deleted.
+    final class Leftovers: @unchecked Sendable {
+        private let lock = NSLock()
+        private var isThere = true
+        private var known: [[String]] = []
+        /// The exports that were told to be here, whenever it was asked.
+        var asked: [[String]] { lock.withLock { known } }
+        func bytes(besides exports: [Export]) -> Int {
+            lock.withLock {
+                known.append(exports.map(\.folder))
+                return isThere ? 3_000_000_000 : 0
+            }
+        }
+        func remove() { lock.withLock { isThere = false } }
+    }
 
     func compiledPackages(of export: Export) -> Set<String> { compiled }
+    func leftoverBytes(besides exports: [Export]) -> Int { leftovers.bytes(besides: exports) }
+    func removeLeftovers(besides exports: [Export]) { leftovers.remove() }
     func prepare(_ export: Export, _ tell: (_ package: String) throws -> Void) throws {
         for package in uncompiled {
             try tell(package)
@@ -95,8 +114,41 @@ struct TestContainer {
     }
 }
 
+@MainActor @Suite("What is left of other exports")
+struct LeftoversTests {
+    @Test func itIsMeasuredAndDeletedWhileNothingIsUnderWay() async throws {
+        let container = try TestContainer()
+        let backends = TestBackends(backend: ZeroBackend())
+        let model = AppModel(
+            AppModel.World(container.device(backends), bundle: nil, documents: container.folder("docs").path))
+        #expect(!model.canRemoveLeftovers)
+        await model.refresh()
+        #expect(model.leftoverBytes == 3_000_000_000 && model.canRemoveLeftovers)
+        #expect(backends.leftovers.asked == [[container.export.folder]])
+        #expect(Texts.Library.removeLeftovers(model.leftoverBytes).hasSuffix("(3.00 GB)"))
+        let generation = try #require(model.screens.first?.generation)
+        generation.useExample()
+        generation.start()
+        #expect(!model.canRemoveLeftovers)
+        await model.removeLeftovers()
+        await generation.listening?.value
+        #expect(model.leftoverBytes == 3_000_000_000)
+        await model.removeLeftovers()
+        #expect(model.leftoverBytes == 0 && !model.canRemoveLeftovers)
+    }
+}
+
 @Suite("Generating with what a device has")
 struct LiveGenerationTests {
+    /// Of a block that fails before anything was played there is nothing to tell.
+    @Test func whereNothingWasPlayedThereIsNoTrace() async throws {
+        let container = try TestContainer()
+        let backend = ZeroBackend { action, _ in if action == "load" { throw SomeError(description: "no") } }
+        let told = await container.told(container.generation(container.device(backend)))
+        #expect(Failure(try error(of: told)).trace == nil)
+        #expect(container.files("docs/Videos") == [])
+    }
+
     private func error(of told: [GenerationEvent]) throws -> any Error {
         guard case .failed(let error)? = told.last else { throw SomeError(description: "\(told)") }
         return error
@@ -114,7 +166,11 @@ struct LiveGenerationTests {
         #expect((video.video as NSString).lastPathComponent == "\(name).\(VideoFile.suffix)")
         let trace = try String(contentsOfFile: video.trace, encoding: .utf8)
         #expect(trace.contains("\"kind\": \"measured\"") && trace.contains("\"device\": \"toy1,1\""))
-        #expect(trace.contains("iOS 18.1 22B83"))
+        for fact in [
+            "\"os\": \"iOS 18.1\"", "\"os build\": \"22B83\"", "\"thermal state\"", "\"low power mode\"", "\"pauses\"",
+        ] {
+            #expect(trace.contains(fact))
+        }
         let began = told.compactMap { event -> String? in
             guard case .progress(.began(let component, let step)) = event else { return nil }
             return "\(component) \(step)"
@@ -126,6 +182,20 @@ struct LiveGenerationTests {
             ])
     }
 
+    @Test func thatMemoryIsSavedIsPassedOnAndWrittenDown() async throws {
+        let container = try TestContainer()
+        let (events, continuation) = AsyncStream<GenerationEvent>.makeStream()
+        let request = GenerationRequest(export: container.export, prompt: "a", seed: 0, savesMemory: true)
+        _ = container.generation(container.device()).start(request) { event in
+            continuation.yield(event)
+            if event.isLast { continuation.finish() }
+        }
+        var last: GenerationEvent?
+        for await event in events { last = event }
+        guard case .finished(let video)? = last else { throw SomeError(description: "\(String(describing: last))") }
+        #expect(try String(contentsOfFile: video.trace, encoding: .utf8).contains("none beside a run, to save memory"))
+    }
+
     @Test func aBlockThatDoesNotLoadIsNamedAndNoVideoIsLeft() async throws {
         let container = try TestContainer()
         let backend = ZeroBackend { action, package in
@@ -135,7 +205,10 @@ struct LiveGenerationTests {
         let failure = Failure(try error(of: told))
         #expect(failure.title == "A block could not be loaded")
         #expect(failure.message.contains("'u2' of denoiser") && failure.message.hasSuffix("no space left"))
-        #expect(container.files("docs/Videos") == [])
+        #expect(container.files("docs/Videos") == ["toy-2027-01-15T080000Z.trace.json"])
+        let trace = try String(contentsOfFile: try #require(failure.trace), encoding: .utf8)
+        #expect(trace.contains("\"broke off\": \"loading block 'u2' of denoiser, step 0 failed: no space left\""))
+        #expect(trace.contains("\"component\": \"text_encoder\""))
     }
 
     @Test func whatIsNotCompiledIsCompiledFirstAndTold() async throws {
@@ -236,7 +309,6 @@ struct LiveGenerationTests {
         guard case .finished? = told.last else { throw SomeError(description: "\(told)") }
         let ended = Device(TestBackends(backend: ZeroBackend()), state: copy.path, meter: TestMeter())
         let notice = try #require(ended.notice)
-        #expect(notice.action == .load)
         #expect(
             notice.message
                 == "iOS ended the app while loading block 'u0' of text_encoder, on cpu_and_gpu at 500 B of 2.50 kB.")

@@ -9,7 +9,8 @@ pytest.importorskip("coremltools")
 
 from worlds.coreml_packages import Writer, linear_package, set_type
 
-from ondevice_sora.runtime.coreml.estimate.counting import (
+from ondevice_sora.runtime.coreml.estimate.counting import count
+from ondevice_sora.runtime.coreml.estimate.operations import (
     COPIES,
     KNOWN,
     OTHERS,
@@ -17,7 +18,6 @@ from ondevice_sora.runtime.coreml.estimate.counting import (
     PRODUCTS,
     REDUCTIONS,
     VIEWS,
-    count,
 )
 from ondevice_sora.runtime.coreml.package.errors import PackageError
 from ondevice_sora.runtime.coreml.package.reading import read_package

@@ -27,8 +27,8 @@ from ondevice_sora.base.files.folders import locked
 from ondevice_sora.base.files.opening import NotAFileError
 from ondevice_sora.base.files.reading import parse_yaml
 from ondevice_sora.base.interrupts import Interrupted
+from ondevice_sora.plans.plan_file import load_plan, read_plan
 from ondevice_sora.plans.schedule_file import plan_hash
-from ondevice_sora.plans.schema import load_plan, read_plan
 from ondevice_sora.profiles.profile import load_profile
 from ondevice_sora.runtime.coreml.estimate.estimate import Described, describe
 from ondevice_sora.runtime.coreml.estimate.folders import find_packages

@@ -9,7 +9,7 @@ from worlds.films import read_film
 from worlds.tiny import PLAN
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.plans.schema import load_plan
+from ondevice_sora.plans.plan_file import load_plan
 from ondevice_sora.records.quality import Clip
 from ondevice_sora.runtime.sampling.pictures import tiled
 from ondevice_sora.runtime.small.evaluation.clips import frames_file, read_frames, write_clip, write_frames

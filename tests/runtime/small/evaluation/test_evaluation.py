@@ -14,7 +14,8 @@ from worlds import chores
 from worlds.tiny import PLAN, save_tiny_model
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.plans.schema import Plan, load_plan
+from ondevice_sora.plans.plan_file import load_plan
+from ondevice_sora.plans.schema import Plan
 from ondevice_sora.records.quality import Measured
 from ondevice_sora.runtime.sampling.generation import generate, generate_from
 from ondevice_sora.runtime.sampling.video import VideoNetworks

@@ -18,6 +18,15 @@ struct GenerationView: View {
                     symbol: "xmark.octagon", title: failure.title, message: failure.message, advice: failure.advice,
                     spoken: failure.accessibilityLabel, button: Texts.Failure.back
                 ) { model.writeAgain() }
+                if let trace = failure.trace {
+                    Section {
+                        ShareLink(item: URL(fileURLWithPath: trace)) {
+                            Label(Texts.Finished.shareTrace, systemImage: "chart.bar.xaxis")
+                        }
+                    } footer: {
+                        Text(Texts.Failure.traceHint)
+                    }
+                }
             }
         }
         .navigationTitle(model.entry.name)
@@ -42,6 +51,7 @@ struct PromptSections: View {
             TextField(Texts.Prompt.placeholder, text: $model.prompt, axis: .vertical)
                 .lineLimit(2...6)
                 .textInputAutocapitalization(.never)
+                .autocorrectionDisabled()
                 .accessibilityLabel(Texts.Prompt.title)
             if let state = model.promptState {
                 Text(state.hint).font(.footnote).foregroundStyle(state.isGood ? Color.secondary : Color.orange)
@@ -84,6 +94,11 @@ struct PromptSections: View {
             Text(Texts.Prompt.seed)
         } footer: {
             Text(Texts.Prompt.seedHint)
+        }
+        Section {
+            Toggle(Texts.Prompt.saveMemory, isOn: $model.savesMemory)
+        } footer: {
+            Text(Texts.Prompt.saveMemoryHint)
         }
         Section {
             Button(Texts.Prompt.start, systemImage: "play.fill") { model.start() }.disabled(!model.canStart)

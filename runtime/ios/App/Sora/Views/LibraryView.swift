@@ -44,6 +44,12 @@ struct LibraryView: View {
                     Menu {
                         Button(Texts.Library.refresh, systemImage: "arrow.clockwise") { look(readingAll: false) }
                         Button(Texts.Library.readAll, systemImage: "checkmark.seal") { look(readingAll: true) }
+                        if model.canRemoveLeftovers {
+                            Button(
+                                Texts.Library.removeLeftovers(model.leftoverBytes), systemImage: "trash",
+                                role: .destructive
+                            ) { Task { await model.removeLeftovers() } }
+                        }
                     } label: {
                         Label(Texts.Library.menu, systemImage: "ellipsis.circle")
                     }

@@ -26,12 +26,13 @@ struct RunSections: View {
                     Button(Texts.Run.pause, systemImage: "pause.fill") { model.pause() }
                         .disabled(model.state == .cancelling)
                 }
+                // The question belongs to the button: on a section it would belong to each of its rows.
                 Button(Texts.Run.cancel, systemImage: "stop.fill", role: .destructive) { isAsking = true }
                     .disabled(model.state == .cancelling)
-            }
-            .confirmationDialog(Texts.Run.cancelQuestion, isPresented: $isAsking, titleVisibility: .visible) {
-                Button(Texts.Run.cancel, role: .destructive) { model.cancel() }
-                Button(Texts.Run.keepGoing, role: .cancel) {}
+                    .confirmationDialog(Texts.Run.cancelQuestion, isPresented: $isAsking, titleVisibility: .visible) {
+                        Button(Texts.Run.cancel, role: .destructive) { model.cancel() }
+                        Button(Texts.Run.keepGoing, role: .cancel) {}
+                    }
             }
             if !texts.rows.isEmpty { PassesSection(rows: texts.rows) }
         }

@@ -36,6 +36,16 @@ public struct AVVideoCodecType: Hashable, RawRepresentable, Sendable {
 public let AVVideoCodecKey = "AVVideoCodecKey"
 public let AVVideoWidthKey = "AVVideoWidthKey"
 public let AVVideoHeightKey = "AVVideoHeightKey"
+public let AVVideoCompressionPropertiesKey = "AVVideoCompressionPropertiesKey"
+public let AVVideoAverageBitRateKey = "AverageBitRate"
+
+public struct AVError: Error {
+    public enum Code: Int, Sendable {
+        case unknown = -11800
+        case operationInterrupted = -11847
+    }
+    public var code: Code { stub() }
+}
 
 open class AVAssetWriter: NSObject {
     public enum Status: Int, Sendable { case unknown, writing, completed, failed, cancelled }
@@ -57,9 +67,6 @@ open class AVAssetWriterInput: NSObject {
     }
     public var isReadyForMoreMediaData: Bool { stub() }
     public func markAsFinished() { stub() }
-    public func requestMediaDataWhenReady(on queue: DispatchQueue, using block: @escaping @Sendable () -> Void) {
-        stub()
-    }
 }
 open class AVAssetWriterInputPixelBufferAdaptor: NSObject {
     public init(assetWriterInput input: AVAssetWriterInput, sourcePixelBufferAttributes: [String: Any]? = nil) {

@@ -57,6 +57,7 @@ extension View {
     public func overlay<V: View>(alignment: Alignment = .center, @ViewBuilder content: () -> V) -> some View { self }
     public func buttonStyle<S: PrimitiveButtonStyle>(_ style: S) -> some View { self }
     public func labelStyle<S: LabelStyle>(_ style: S) -> some View { self }
+    public func autocorrectionDisabled(_ disable: Bool = true) -> some View { self }
     public func textInputAutocapitalization(_ autocapitalization: TextInputAutocapitalization?) -> some View { self }
     public func keyboardType(_ type: UIKeyboardType) -> some View { self }
     public func navigationTitle<S: StringProtocol>(_ title: S) -> some View { self }

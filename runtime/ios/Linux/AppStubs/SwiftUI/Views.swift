@@ -166,6 +166,10 @@ extension TextField where Label == Text {
     public init<S: StringProtocol>(_ title: S, text: Binding<String>) { stub() }
     public init<S: StringProtocol>(_ title: S, text: Binding<String>, axis: Axis) { stub() }
 }
+public struct Toggle<Label: View>: StubView {}
+extension Toggle where Label == Text {
+    public init<S: StringProtocol>(_ title: S, isOn: Binding<Bool>) { stub() }
+}
 public struct ProgressView<Label: View, CurrentValueLabel: View>: StubView {}
 extension ProgressView where Label == EmptyView, CurrentValueLabel == EmptyView {
     public init<V: BinaryFloatingPoint>(value: V?, total: V = 1.0) { stub() }

@@ -77,7 +77,7 @@ package enum Files {
     }
 
     /// Bytes of a regular file, nil if there is none.
-    static func numBytes(_ path: String) -> Int? {
+    package static func numBytes(_ path: String) -> Int? {
         var found = stat()
         return lstat(path, &found) == 0 && isRegular(found) ? Int(found.st_size) : nil
     }

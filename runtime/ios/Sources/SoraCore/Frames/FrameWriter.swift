@@ -45,7 +45,7 @@ public enum VideoFile {
     /// Begins a video at `path`, where nothing must lie. Throws FrameError.
     public static func writer(_ path: String, _ format: VideoFormat) throws -> any FrameWriter {
         #if canImport(AVFoundation)
-            return try MovieWriter(path, format)
+            return try LateWriter(path, format) { try MovieEncoder(path, format).encode($0) }
         #else
             return try AVIWriter(path, format)
         #endif

@@ -1,3 +1,9 @@
+/// A session that the app did not close, without anything under way: ended while it waited, mostly in the background.
+public struct CutShort: Equatable, Sendable {
+    public let purpose: Ending.Purpose
+    public let isInBackground: Bool
+}
+
 /// How the app was ended: at which block, doing what, at what footprint. Near the limit it was iOS, for its memory.
 public struct Ending: Equatable, Sendable {
     public enum Purpose: String, CaseIterable, Sendable { case generation, profile }

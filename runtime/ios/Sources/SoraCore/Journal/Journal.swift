@@ -31,6 +31,11 @@ struct Journal: Equatable, Sendable {
         fileprivate(set) var footprintBytes: Int?
         fileprivate(set) var limitBytes: Int?
 
+        /// nil if it was closed, or if something was under way.
+        var cutShort: CutShort? {
+            isClosed || !open.isEmpty ? nil : CutShort(purpose: purpose, isInBackground: isInBackground)
+        }
+
         /// How it ended, if the app was ended while something went on.
         var ending: Ending? {
             guard !isClosed, !open.isEmpty else { return nil }

@@ -16,6 +16,8 @@ public final class JournalKeeper: Sendable {
     public let endings: [Ending]
     /// How the session before ended, if the app was ended.
     public let lastEnding: Ending?
+    /// The session before, if the app was ended in it with nothing under way.
+    public let lastCutShort: CutShort?
     /// What was wrong with files of an earlier session; a damaged journal has been set aside.
     public let damages: [DocumentError]
     private let journal: JournalFile
@@ -26,9 +28,11 @@ public final class JournalKeeper: Sendable {
         return (found ?? FileManager.default.temporaryDirectory).appendingPathComponent("ondevice-sora").path
     }
 
-    /// Takes the journal in `folder`, which is made if it is missing; nobody else can until the keeper is gone.
-    /// Throws DocumentError if another has it, or if it cannot be written.
-    public init(folder: String, meter: any Meter) throws {
+    /// Takes the journal in `folder`, which is made if it is missing; nobody else can until the keeper is gone. `system`
+    /// is the build of the system. Throws DocumentError if another has it, or if it cannot be written.
+    public init(
+        folder: String, meter: any Meter, system: String = SystemNames.ofThisSystem().osBuild
+    ) throws {
         try Files.makeFolder(folder)
         let path = "\(folder)/\(Self.fileName)"
         var file = try AppendedFile(path: path, isLocked: true)
@@ -49,9 +53,10 @@ public final class JournalKeeper: Sendable {
             try file.shorten(to: numWhole)
             if numWhole == 0 { try file.append(Array(JournalText.head.utf8), isSynced: true) }
         }
-        let loads = try LoadRecord(path: "\(folder)/\(LoadRecord.fileName)")
+        let loads = try LoadRecord(path: "\(folder)/\(LoadRecord.fileName)", system: system, place: folder)
         endings = found.endings
         lastEnding = found.sessions.last?.ending
+        lastCutShort = found.sessions.last?.cutShort
         self.damages = damages + [loads.damage].compactMap { $0 }
         journal = JournalFile(file: file, loads: loads, meter: meter)
     }

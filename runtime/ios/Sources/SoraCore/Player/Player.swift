@@ -11,9 +11,12 @@ public struct Player: Sendable {
     public let schedule: Schedule
     public internal(set) var ledger: Ledger
     private(set) var state: State
+    private let savesMemory: Bool
 
-    public init(_ schedule: Schedule) {
+    /// With `savesMemory` no load ever goes on beside a run: each gate is kept, and the time that is won by it is not.
+    public init(_ schedule: Schedule, savesMemory: Bool = false) {
         self.schedule = schedule
+        self.savesMemory = savesMemory
         ledger = Ledger(baseline: schedule.baselineBytes)
         state = State(numPackages: schedule.packages.count)
         for number in schedule.held {
@@ -253,7 +256,7 @@ public struct Player: Sendable {
         guard state.nextLoad < schedule.visits.count else { return }
         let visit = state.nextLoad
         guard schedule.visits[visit].gate <= state.finished else { return }
-        if state.isShortOfMemory, state.running != nil || visit != state.finished + 1 { return }
+        if savesMemory || state.isShortOfMemory, state.running != nil || visit != state.finished + 1 { return }
         let size = schedule.block(of: visit).residentBytes
         let loading = size + schedule.transientBytes(size)
         if isOverNeeded(ledger.charge(loading: loading), visit, &commands) {

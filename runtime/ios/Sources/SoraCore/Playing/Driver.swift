@@ -48,6 +48,8 @@ public final class Driver: @unchecked Sendable {
     private var cause: (any Error)?
     /// On the clock.
     private var pausedSinceS: Double?
+    private var isInBackground = false
+    private var numBackgrounds = 0
     private var hasStarted = false
     private var isClosed = false
 
@@ -62,12 +64,14 @@ public final class Driver: @unchecked Sendable {
         }
     }
 
-    /// `tell` is called on a queue of its own, in the order in which things happen; it must not wait for the driver.
+    /// `tell` is called on a queue of its own, in the order in which things happen; it must not wait for the driver. With
+    /// `savesMemory` nothing is loaded beside a run.
     ///
     /// Throws DocumentError if the export's blocks do not fit together.
     public init(
         _ export: Export, backend: any BlockBackend, meter: any Meter, clock: @escaping Clock = Driver.uptime,
-        slowLoadS: Double = Driver.slowLoadS, tell: @escaping @Sendable (Progress) -> Void = { _ in }
+        slowLoadS: Double = Driver.slowLoadS, savesMemory: Bool = false,
+        tell: @escaping @Sendable (Progress) -> Void = { _ in }
     ) throws {
         schedule = export.schedule
         wiring = try Wiring(export)
@@ -76,7 +80,8 @@ public final class Driver: @unchecked Sendable {
         self.clock = clock
         self.slowLoadS = slowLoadS
         listener = tell
-        player = Player(schedule)
+        player = Player(schedule, savesMemory: savesMemory)
+        playback.savesMemory = savesMemory
         charges = player.ledger.now
         let origin = Origin(clock())
         self.origin = origin
@@ -103,6 +108,7 @@ public final class Driver: @unchecked Sendable {
             origin.value = clock()
             sampler.start()
             playback.note(charges, at: 0)
+            playback.note(meter.thermalState(), at: 0)
             tell(.memory(timeS: 0, charges: charges, footprintBytes: meter.footprintBytes()))
             handle(.started)
         }
@@ -186,14 +192,7 @@ public final class Driver: @unchecked Sendable {
     // What anybody may call
 
     /// Starts nothing more, until `resume`. What is under way goes on, and is done again if it fails.
-    public func pause() {
-        locked {
-            guard pausedSinceS == nil else { return }
-            pausedSinceS = clock()
-            handle(.pause)
-            tell(.paused)
-        }
-    }
+    public func pause() { locked { pauseNow() } }
 
     public func resume() {
         locked {
@@ -204,6 +203,18 @@ public final class Driver: @unchecked Sendable {
             tell(.resumed)
             handle(.resume)
             lock.broadcast()
+        }
+    }
+
+    /// The app is shown no more, or again. In the background it is paused, until `resume`; and what runs there meanwhile
+    /// is done again, also if it seems to have gone well: of what iOS refuses the GPU there Core ML does not always tell.
+    public func note(isInBackground: Bool) {
+        locked {
+            guard isInBackground != self.isInBackground else { return }
+            self.isInBackground = isInBackground
+            guard isInBackground else { return }
+            numBackgrounds += 1
+            pauseNow()
         }
     }
 
@@ -232,6 +243,16 @@ public final class Driver: @unchecked Sendable {
     }
 
     private var nowS: Double { clock() - origin.value }
+
+    private func pauseNow() {
+        guard pausedSinceS == nil else { return }
+        pausedSinceS = clock()
+        handle(.pause)
+        tell(.paused)
+    }
+
+    /// How often the app has been in the background, and whether it is there.
+    private var background: (count: Int, isThere: Bool) { (numBackgrounds, isInBackground) }
 
     private func checkGoingOn() throws {
         if let cause { throw cause }
@@ -282,6 +303,7 @@ public final class Driver: @unchecked Sendable {
     private func note(_ action: Playback.Action, _ visit: Int) {
         let span = Playback.Span(action, visit, of: schedule, startS: startS[action] ?? 0, endS: nowS)
         playback.spans.append(span)
+        playback.note(meter.thermalState(), at: span.endS)
         tell(.acted(span))
     }
 
@@ -319,12 +341,17 @@ public final class Driver: @unchecked Sendable {
 
     private func load(block: Int) -> String? {
         let call = wiring.calls[block]
-        return Self.attempt { try backend.load(call.functions[0], on: call.units) }
+        return Self.attempt {
+            try Signposts.interval(.load, schedule.blocks[block].label) {
+                try backend.load(call.functions[0], on: call.units)
+            }
+        }
     }
 
     private func run(_ visit: Int, _ pass: Pass) {
         let block = schedule.visits[visit].block
-        let error = Self.attempt { try predict(block, pass) }
+        let name = "\(schedule.blocks[block].label), step \(schedule.visits[visit].step)"
+        let error = Self.attempt { try Signposts.interval(.run, name) { try predict(block, pass) } }
         locked {
             if let error { return handle(.runFailed(visit: visit, reason: error)) }
             note(.run, visit)
@@ -335,7 +362,10 @@ public final class Driver: @unchecked Sendable {
     /// A run that is done again goes on with the state that it failed at.
     private func predict(_ block: Int, _ pass: Pass) throws {
         while pass.numDone < pass.states.count {
-            pass.states[pass.numDone] = try predicted(block, pass.states[pass.numDone])
+            let before = locked { background }
+            let state = try predicted(block, pass.states[pass.numDone])
+            if before.isThere || locked({ numBackgrounds }) != before.count { throw InBackground() }
+            pass.states[pass.numDone] = state
             pass.numDone += 1
         }
         pass.numDone = 0
@@ -364,7 +394,8 @@ public final class Driver: @unchecked Sendable {
     }
 
     private func evict(_ package: Int, _ visit: Int?) {
-        let error = Self.attempt { try backend.evict(package: schedule.packages[package]) }
+        let name = schedule.packages[package]
+        let error = Self.attempt { try Signposts.interval(.evict, name) { try backend.evict(package: name) } }
         locked {
             if let error { return handle(.evictFailed(package: package, reason: error)) }
             if let visit { note(.evict, visit) }
@@ -386,4 +417,9 @@ public final class Driver: @unchecked Sendable {
         let error = error as NSError
         return "\(error.localizedDescription) (\(error.domain) \(error.code))".printable
     }
+}
+
+/// What ran while the app was in the background.
+private struct InBackground: Error, CustomStringConvertible {
+    var description: String { "the app was in the background" }
 }

@@ -12,19 +12,23 @@ public final class Generation: Sendable {
     private let meter: any Meter
     private let clock: Driver.Clock
 
-    /// `tell` is called on a thread of its own, in the order in which things happen.
+    /// `tell` is called on a thread of its own, in the order in which things happen. With `savesMemory` nothing is loaded
+    /// beside a run: a little less memory, and more time.
     ///
     /// Throws DocumentError if the export's parts do not fit together, or its caption for none is not as it was written.
     public init(
         _ export: Export, backend: any BlockBackend, meter: any Meter, clock: @escaping Driver.Clock = Driver.uptime,
-        slowLoadS: Double = Driver.slowLoadS, tell: @escaping @Sendable (Progress) -> Void = { _ in }
+        slowLoadS: Double = Driver.slowLoadS, savesMemory: Bool = false,
+        tell: @escaping @Sendable (Progress) -> Void = { _ in }
     ) throws {
         self.export = export
         self.meter = meter
         self.clock = clock
         edges = try Edges(export)
         noCaption = try export.constant(export.manifest.noCaption)
-        driver = try Driver(export, backend: backend, meter: meter, clock: clock, slowLoadS: slowLoadS, tell: tell)
+        driver = try Driver(
+            export, backend: backend, meter: meter, clock: clock, slowLoadS: slowLoadS, savesMemory: savesMemory,
+            tell: tell)
     }
 
     /// Generates, and hands the frames over as they are decoded. What was played; the writer has finished.
@@ -61,6 +65,8 @@ public final class Generation: Sendable {
     /// Starts nothing more, until `resume`: iOS allows no GPU work in the background.
     public func pause() { driver.pause() }
     public func resume() { driver.resume() }
+    /// In the background it is paused, until `resume`, and what runs there is done again.
+    public func note(isInBackground: Bool) { driver.note(isInBackground: isInBackground) }
     public func memoryWarning() { driver.memoryWarning() }
     /// Ends it as soon as what is under way has ended.
     public func stop() { driver.stop() }

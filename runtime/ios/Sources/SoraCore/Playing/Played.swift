@@ -25,10 +25,13 @@ public struct Played: Sendable {
     /// What a trace tells of them.
     public var facts: [String: String] {
         var facts = ["set-up": "\(Self.milliseconds(setUpS))", "total with set-up": "\(Self.milliseconds(totalS))"]
-        facts["thermal state"] = "\(thermalBefore.rawValue) before, \(thermalAfter.rawValue) after"
+        let changes = playback.heat.dropFirst().map { ", \($0.state.rawValue) from \(Self.milliseconds($0.timeS))" }
+        facts["thermal state"] =
+            "\(thermalBefore.rawValue) before\(changes.joined()), \(thermalAfter.rawValue) after"
         facts["low power mode"] = isLowPowerMode.map { $0 ? "on" : "off" }
         facts["pauses"] = "\(playback.numPauses), \(Self.milliseconds(playback.pausedS))"
         facts["memory warnings"] = "\(playback.numMemoryWarnings)"
+        if playback.savesMemory { facts["loads"] = "none beside a run, to save memory" }
         return facts
     }
 

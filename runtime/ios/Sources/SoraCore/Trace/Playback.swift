@@ -30,6 +30,12 @@ public struct Playback: Sendable {
         }
     }
 
+    /// How hot the device says it is from this moment on.
+    public struct Heat: Equatable, Sendable {
+        public let timeS: Double
+        public let state: ThermalState
+    }
+
     /// In the order of their ends.
     public internal(set) var spans: [Span] = []
     public internal(set) var samples: [Sample] = []
@@ -38,13 +44,22 @@ public struct Playback: Sendable {
     /// Empty where it was not measured.
     public internal(set) var footprint: [Footprint] = []
 
+    /// The first state, and each change of it.
+    public internal(set) var heat: [Heat] = []
+
     /// Pauses that ended before the generation did, and the seconds of them.
     public internal(set) var numPauses = 0
     public internal(set) var pausedS = 0.0
     public internal(set) var numMemoryWarnings = 0
+    /// Whether nothing was loaded beside a run, as was asked for.
+    public internal(set) var savesMemory = false
 
     /// When the last action ended.
     public var totalS: Double { spans.map(\.endS).max() ?? 0 }
+
+    mutating func note(_ state: ThermalState, at timeS: Double) {
+        if heat.last?.state != state { heat.append(Heat(timeS: timeS, state: state)) }
+    }
 
     /// The last sample of a moment stands for it.
     mutating func note(_ charges: Charges, at timeS: Double) {

@@ -66,6 +66,18 @@ public struct Trace: Sendable {
             Conditions(device: conditions.device, lane: conditions.lane, facts: facts))
     }
 
+    /// What was played of a generation that broke off; nil if nothing was.
+    public init?(brokenOff playback: Playback, by error: any Error, of export: Export, _ conditions: Conditions) {
+        if playback.spans.isEmpty { return nil }
+        var facts = conditions.facts
+        facts["broke off"] = Driver.reason(error)
+        facts["pauses"] = "\(playback.numPauses)"
+        facts["memory warnings"] = "\(playback.numMemoryWarnings)"
+        self.init(
+            measured: playback, of: export,
+            Conditions(device: conditions.device, lane: conditions.lane, facts: facts))
+    }
+
     /// The document's text.
     public var json: String {
         let facts = conditions.facts.sorted { $0.key < $1.key }.map {

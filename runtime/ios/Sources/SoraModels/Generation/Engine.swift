@@ -5,6 +5,8 @@ public struct GenerationRequest: Sendable {
     public let export: Export
     public let prompt: String
     public let seed: UInt64
+    /// Nothing is loaded beside a run.
+    public var savesMemory = false
 }
 
 /// A video that was made, and how.
@@ -39,7 +41,7 @@ public protocol RunningGeneration: Sendable {
     func pause()
     func resume()
     func memoryWarning()
-    /// For the journal: in the background iOS ends apps for less.
+    /// For the journal, as in the background iOS ends apps for less; and what runs there is done again.
     func note(isInBackground: Bool)
     /// Ends it when what is under way has ended.
     func cancel()

@@ -31,6 +31,8 @@ import SoraCore
     public private(set) var entry: LibraryEntry
     public var prompt = ""
     public var seedText = "0"
+    /// Whether nothing is to be loaded beside a run.
+    public var savesMemory = false
     public private(set) var state = State.writing
     /// nil before the first start.
     public private(set) var progress: RunProgress?
@@ -153,7 +155,8 @@ import SoraCore
         turn.take(self)
         state = .running
         let (events, continuation) = AsyncStream<GenerationEvent>.makeStream()
-        let request = GenerationRequest(export: playable.export, prompt: prompt, seed: seed)
+        let request = GenerationRequest(
+            export: playable.export, prompt: prompt, seed: seed, savesMemory: savesMemory)
         generation = engine.start(request) { event in
             continuation.yield(event)
             if event.isLast { continuation.finish() }

@@ -18,7 +18,7 @@ public struct Device: Sendable {
         self.meter = meter
         self.names = names
         self.date = date
-        journal = Result { try JournalKeeper(folder: state, meter: meter) }
+        journal = Result { try JournalKeeper(folder: state, meter: meter, system: names.osBuild) }
     }
 
     /// Compiles what is not compiled yet. Throws NotCompiled, or what `tell` throws to end it: CancellationError.
@@ -36,7 +36,10 @@ public struct Device: Sendable {
     func keeper() throws -> JournalKeeper { try journal.get() }
 
     /// How the app was ended, if it was.
-    var notice: EndNotice? { (try? journal.get())?.lastEnding.map(EndNotice.init) }
+    var notice: EndNotice? {
+        guard let keeper = try? journal.get() else { return nil }
+        return keeper.lastEnding.map { EndNotice($0) } ?? keeper.lastCutShort.map { EndNotice($0) }
+    }
 }
 
 /// Why Core ML does not compile a package.
@@ -51,6 +54,7 @@ extension AppModel.World {
             shelf: FolderShelf(bundle: bundle, documents: documents) { device.backends.compiledPackages(of: $0) },
             generation: LiveGeneration(device, folder: "\(documents)/Videos"),
             profiling: LiveProfiling(device, folder: "\(documents)/Captures"), meter: device.meter,
-            ended: { device.notice })
+            ended: { device.notice }, leftovers: { device.backends.leftoverBytes(besides: $0) },
+            removeLeftovers: { device.backends.removeLeftovers(besides: $0) })
     }
 }

@@ -1,6 +1,12 @@
 import Foundation
 import SoraCore
 
+/// Why a generation broke off, and the trace of it until then: nil if there is none.
+struct BrokenOff: Error {
+    let cause: any Error
+    let trace: String?
+}
+
 /// Generates with what a device has: packages behind a backend, a journal, and files in a folder.
 public struct LiveGeneration: GenerationEngine {
     private let device: Device
@@ -44,11 +50,19 @@ public struct LiveGeneration: GenerationEngine {
         peak.start()
         defer { peak.stop() }
         let backend = JournalledBackend(try device.backends.backend(for: export), export.manifest, session)
-        let generation = try Generation(export, backend: backend, meter: device.meter, tell: { tell(.progress($0)) })
+        let generation = try Generation(
+            export, backend: backend, meter: device.meter, savesMemory: request.savesMemory,
+            tell: { tell(.progress($0)) })
         try running.adopt(generation, session)
         let files = try VideoFiles(in: folder, export, date: device.date())
         let writer = try VideoFile.writer(files.video, VideoFormat(export.manifest))
-        let played = try generation.run(wanted, to: writer)
+        let played: Played
+        do {
+            played = try generation.run(wanted, to: writer)
+        } catch  where !(error is CancellationError) {
+            let trace = files.writeTrace(generation.playback, brokenOffBy: error, of: export, on: device.names)
+            throw BrokenOff(cause: error, trace: trace)
+        }
         try files.write(played, of: export, on: device.names)
         return FinishedVideo(
             video: files.video, trace: files.trace, numFrames: export.manifest.decoding.numFrames, totalS: played.totalS
@@ -73,7 +87,10 @@ public struct LiveGeneration: GenerationEngine {
                 if isStopped { throw CancellationError() }
                 (self.generation, self.session) = (generation, session)
                 if isPaused { generation.pause() }
-                if isInBackground { session.note(isInBackground: true) }
+                if isInBackground {
+                    session.note(isInBackground: true)
+                    generation.note(isInBackground: true)
+                }
             }
         }
 
@@ -97,6 +114,7 @@ public struct LiveGeneration: GenerationEngine {
             lock.withLock {
                 self.isInBackground = isInBackground
                 session?.note(isInBackground: isInBackground)
+                generation?.note(isInBackground: isInBackground)
             }
         }
 

@@ -17,9 +17,17 @@ struct VideoFiles {
         sidecar = "\(folder)/\(name).json"
     }
 
+    /// The trace of what was played before it broke off. nil if nothing was, or if it cannot be written.
+    func writeTrace(_ playback: Playback, brokenOffBy error: any Error, of export: Export, on device: SystemNames)
+        -> String?
+    {
+        let found = Trace(brokenOff: playback, by: error, of: export, Trace.Conditions(device))
+        guard let found, (try? Files.replace(trace, with: found.json)) != nil else { return nil }
+        return trace
+    }
+
     func write(_ played: Played, of export: Export, on device: SystemNames) throws {
-        let facts = ["system": "\(device.os) \(device.osBuild)"]
-        let trace = Trace(measured: played.playback, of: export, Trace.Conditions(device: device.machine, facts: facts))
+        let trace = Trace(played, of: export, Trace.Conditions(device))
         let how = "Core ML on \(device.machine), block by block out of an export, by its schedule."
         let name = (video as NSString).lastPathComponent
         try trace.json.write(toFile: self.trace, atomically: true, encoding: .utf8)
