@@ -99,6 +99,11 @@ class Prepared:
             return self
         return ready(plan, self.described, setting, count, self.schedule.chosen, self.policy)
 
+    def num_passes(self, component: str) -> int:
+        """How often a component is walked in the generation."""
+        known = {each.name: each.passes for each in self.model.components}[component]
+        return self.num_evaluations if known == "steps" else known
+
     def price(self, sample: Sample) -> BlockCosts:
         """What the schedule's blocks cost at samples of the profile's figures."""
         profile, device = self.setting.profile, self.setting.device

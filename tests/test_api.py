@@ -555,6 +555,17 @@ def test_a_device_of_ones_own_is_one_like_another_but_for_some_figures(tmp_path:
     assert sora.simulate("ours-192", mine, entitlement=True, advice=False).limit_bytes == 6_000_000_000
 
 
+def test_a_capture_is_a_profile_as_the_command_writes_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "capture.json"
+    page = (ROOT / "docs/profile.md").read_text(encoding="utf-8")
+    path.write_text(page.partition("```json capture\n")[2].partition("```")[0])
+    measured = sora.import_capture(path)
+    assert measured.name == "iPhone 15 Pro"
+    assert main(["profile", "import", str(path), "-o", str(tmp_path / "phone.yaml")]) == 0
+    assert sora.profile(tmp_path / "phone.yaml").profile.measurements == measured.profile.measurements
+    assert measured.profile.measurements[0].run_s.mark == "measured"
+
+
 def test_a_model_of_ones_own_needs_no_file(tmp_path: Path) -> None:
     run = sora.simulate(OWN_PLAN, advice=False)
     assert {span.block for span in run.trace.spans} == {f"layer_{i}" for i in range(6)}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FIRST_S, LONGEST_S = 10.0, 60.0
 """Seconds to a log's first line, and between lines at most; in between each pause is twice the one before."""
 CELL_S = 1.0
-"""Seconds to a notebook's line; it then changes twice as often."""
+"""Seconds to a notebook's line, and from one change of it to the next."""
 clock = time.monotonic
 
 
@@ -56,7 +56,7 @@ class _Cell(_Log):
         self.handle: Any = None
 
     def show(self, words: str) -> None:
-        self.pause_s = CELL_S / 2
+        self.pause_s = CELL_S / 2  # it is doubled after this
         if self.handle is None:
             self.handle = self.display({"text/plain": words}, raw=True, display_id=True)
         else:
