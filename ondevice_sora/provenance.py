@@ -6,6 +6,8 @@ import os
 from datetime import UTC, datetime
 
 from ondevice_sora import __version__
+from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.complaints import shorten
 from ondevice_sora.base.files.writing import yaml_text
 from ondevice_sora.base.text import in_one_line
 from ondevice_sora.plans.plan_file import LoadedPlan
@@ -16,7 +18,10 @@ from ondevice_sora.records.provenance import Provenance
 
 
 def provenance(command: str, loaded: LoadedPlan | None = None, profile: Profile | None = None) -> Provenance:
-    """Made now, by this version. SOURCE_DATE_EPOCH, seconds since 1970, is taken for the time where it is set."""
+    """Made now, by this version. SOURCE_DATE_EPOCH, seconds since 1970, is taken for the time where it is set.
+
+    Raises UserError if that is no time.
+    """
     resolved = None if loaded is None else yaml_text(plan_data(loaded.plan))
     document = None if loaded is None else loaded.document
     return Provenance(
@@ -32,5 +37,11 @@ def provenance(command: str, loaded: LoadedPlan | None = None, profile: Profile 
 
 
 def _now() -> datetime:
-    given = os.environ.get("SOURCE_DATE_EPOCH", "")
-    return datetime.fromtimestamp(int(given), UTC) if given.isdecimal() else datetime.now(UTC)
+    given = os.environ.get("SOURCE_DATE_EPOCH")
+    if not given:
+        return datetime.now(UTC)
+    try:
+        return datetime.fromtimestamp(int(given), UTC)
+    except (ValueError, OverflowError, OSError):
+        what = f"SOURCE_DATE_EPOCH={shorten(given)} is no time"
+        raise UserError(what, mend="Give whole seconds since 1970, or leave it unset.") from None

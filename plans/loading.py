@@ -382,7 +382,7 @@ def compare_passes(columns: VisitColumns) -> None:
         end = first
 
 
-def load_plan_of(walk: Walk, package: Ints, sizes: Sizes, room: Room) -> tuple[VisitColumns, int, int]:
+def planned_loads(walk: Walk, package: Ints, sizes: Sizes, room: Room) -> tuple[VisitColumns, int, int]:
     """All of the above, for a search: the columns, the largest footprint, and the visit refused, -1 if none."""
     order = order_of(walk, package, sizes, room.baseline)
     decision = decide(order, walk.keep, sizes, room)
@@ -390,4 +390,4 @@ def load_plan_of(walk: Walk, package: Ints, sizes: Sizes, room: Room) -> tuple[V
 
 
 HELPERS = (order_of, reaches, links, without_weights, found_before, _weights, decide, columns_of, compare_passes)
-"""What `load_plan_of` calls."""
+"""What `planned_loads` calls."""

@@ -232,9 +232,14 @@ def sampled_totals(columns: VisitColumns, samples: Samples, sizes: Sizes, baseli
     totals = floats(len(samples.run))
     for number in range(len(totals)):
         seconds = Seconds(
-            samples.warm[number], samples.cold[number], samples.run[number], samples.first[number],
-            samples.unload[number], samples.load_rate[number], samples.run_rate[number],
-        )  # fmt: skip
+            samples.warm[number],
+            samples.cold[number],
+            samples.run[number],
+            samples.first[number],
+            samples.unload[number],
+            samples.load_rate[number],
+            samples.run_rate[number],
+        )
         heat = Heat(samples.is_hot, samples.floor[number], samples.time_constant_s[number])
         finish_s, _ = finish_times(columns, Blocks(seconds, sizes), baseline, heat)
         if len(finish_s) > 0:

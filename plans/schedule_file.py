@@ -262,9 +262,16 @@ def played(file: ScheduleFile, plan: Plan, model: Model, reference: Reference) -
         precision = plan.component(each.component).stored
         falls_back = PROCESSORS[block.compute_units] == "ane" and each.lane == "gpu"
         spec = BlockSpec(
-            model.name, each.component, each.number, each.name, block.units, each.variant, precision,
-            block.compute_units, 0 if falls_back else UNBOUNDED,
-        )  # fmt: skip
+            model=model.name,
+            component=each.component,
+            index=each.number,
+            name=each.name,
+            units=block.units,
+            variant=each.variant,
+            precision=precision,
+            compute_units=block.compute_units,
+            engine_bytes=0 if falls_back else UNBOUNDED,
+        )
         if spec.processor != each.lane:
             what = f"block '{each.name}' of {each.component} on the lane {each.lane}; the plan has {spec.processor}"
             raise UserError(what, mend=MAKE_AGAIN)
@@ -300,10 +307,19 @@ def _columns(file: ScheduleFile, blocks: Sequence[BlockSpec], plan: Plan) -> Vis
         for number in numbers:
             flags[package[number]] = 1
     columns = VisitColumns(
-        column(lambda v: v.block), column(lambda v: v.loads), column(lambda v: v.cold), column(lambda v: v.first_run),
-        column(lambda v: v.gate), column(lambda v: v.evicts), column(lambda v: v.leaves),
-        lengths, [0] * len(lengths), [0] * len(lengths), is_held, is_left,
-    )  # fmt: skip
+        block=column(lambda v: v.block),
+        loads=column(lambda v: v.loads),
+        cold=column(lambda v: v.cold),
+        first_run=column(lambda v: v.first_run),
+        gate=column(lambda v: v.gate),
+        evicts=column(lambda v: v.evicts),
+        leaves=column(lambda v: v.leaves),
+        pass_length=lengths,
+        pass_loads=[0] * len(lengths),
+        pass_same_after=[0] * len(lengths),
+        is_held=is_held,
+        is_left=is_left,
+    )
     compare_passes(columns)
     return columns
 

@@ -130,10 +130,19 @@ class _ComponentWalk:
         if number == len(blocks):
             blocks.append(
                 BlockSpec(
-                    self.model, block.component, block.index, block.name, block.units, variant, self.precision,
-                    block.compute_units, self.engine_bytes, self.loading, self.component_bytes,
+                    model=self.model,
+                    component=block.component,
+                    index=block.index,
+                    name=block.name,
+                    units=block.units,
+                    variant=variant,
+                    precision=self.precision,
+                    compute_units=block.compute_units,
+                    engine_bytes=self.engine_bytes,
+                    loading=self.loading,
+                    component_bytes=self.component_bytes,
                 )
-            )  # fmt: skip
+            )
         return number
 
 
@@ -170,9 +179,15 @@ class _LoadPlanner:
             rates = zip(*(speeds(block.processor) for block in self.blocks), strict=True)
             seconds = Seconds(*(array[:, 0].tolist() for array in costs.seconds), *map(list, rates))
             question = Question(
-                walk, self.package, Blocks(seconds, self.sizes), costs.stored_bytes, room, slot, part,
-                [1] * len(walk.pass_length),
-            )  # fmt: skip
+                walk=walk,
+                package=self.package,
+                blocks=Blocks(seconds, self.sizes),
+                stored=costs.stored_bytes,
+                room=room,
+                slot=slot,
+                part=part,
+                weight=[1] * len(walk.pass_length),
+            )
             chosen = chosen or choose(question, parts)
             walk = asked_walk(question, chosen)
             room = room._replace(budget=chosen.budget)
@@ -197,10 +212,16 @@ class _LoadPlanner:
             room = limit - demand(self.order, self.sizes, visit, self.order.reach[visit])
             visits.append(
                 PolicyVisit(
-                    self.package[number], block.component, block.name, step, self.sizes.resident[number], room,
-                    float(costs.load_warm_s[number, 0]), float(costs.run_s[number, 0]),
+                    self.package[number],
+                    block.component,
+                    block.name,
+                    step,
+                    self.sizes.resident[number],
+                    room,
+                    float(costs.load_warm_s[number, 0]),
+                    float(costs.run_s[number, 0]),
                 )
-            )  # fmt: skip
+            )
         return decided(policy, tuple(visits))
 
     def _slots(self) -> tuple[list[int], list[int], list[Part]]:

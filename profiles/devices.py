@@ -30,6 +30,8 @@ Machine = Annotated[
     str,
     msgspec.Meta(pattern=MACHINE, description="a machine identifier such as 'iPhone16,1', within [brackets] in quotes"),
 ]
+LAST_VERSION = 40
+"""Apple's systems are counted by years since 26, that of 2025: a version beyond this one is a slip."""
 Version = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,3}(\.[0-9]{1,3})?" + END)]
 
 
@@ -107,6 +109,8 @@ class Device(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
         Raises UserError if nobody has published a limit for that combination.
         """
+        if os_version is not None and _version(os_version)[0] > LAST_VERSION:
+            raise UserError(f"there is no {self.system} {os_version}", "--os", "Write one such as 18.1 or 26.4.")
         for row in self.memory_limits:
             if row.entitlement == entitlement and (os_version is None or row.covers(os_version)):
                 return row

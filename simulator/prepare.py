@@ -36,9 +36,8 @@ from ondevice_sora.simulator.machine import Machine, machine_of
 
 HEADROOM = 0.92
 """A proposed budget stays this far within the limit."""
-
-
 GIVEN = "given with the command"
+"""The source of a limit that somebody has named."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +140,7 @@ def setting_of(
     return Setting(profile, device, round(limit.value), limit.source, limit.spread, is_thermal, os_version)
 
 
-def asked(
+def load_inputs(
     plan: str | Path | LoadedPlan,
     device: str = "iphone15pro",
     *,
@@ -190,8 +189,8 @@ def _configured_model_of(loaded: LoadedPlan, model: ConfiguredModel) -> Describe
         raise UserError(what, mend="Write text_tokens.", field="$.encoder_tokens")
     shape = None if video is None else Shape(video.width, video.height, video.frames)
     sampler = plan.sampler
-    asked = (loaded.folder, shape, sampler.num_branches, plan.text_tokens, sampler.branches)
-    return Described(*configured_model(model, *asked))
+    described = configured_model(model, loaded.folder, shape, sampler.num_branches, plan.text_tokens, sampler.branches)
+    return Described(*described)
 
 
 def _listed_model_of(loaded: LoadedPlan) -> Described:
@@ -235,6 +234,21 @@ def merging_as_planned(model: Model, plan: Plan) -> Model:
     return replace(model, components=tuple(map(masked, model.components)))
 
 
+def _check_techniques(plan: Plan, model: Model) -> None:
+    """Raises UserError for a technique that the model cannot have."""
+    if plan.lpl.mode != "off" and not model.is_rectified_flow:
+        what = f"LPL leaps along a rectified flow, which {model.name} is not"
+        raise UserError(what, mend="Remove `lpl`.", field="$.lpl")
+    if not model.is_rectified_flow:
+        for key in ("grid", "solver"):
+            if getattr(plan.sampler, key) != getattr(Sampler(), key):
+                what = f"this is for rectified flows, and {model.name} is none"
+                raise UserError(what, mend="Remove it.", field=f"$.sampler.{key}")
+    if plan.tdtm.steps != "none" and not model.merges_tokens:
+        what = f"has no effect: no unit of {model.name} merges tokens"
+        raise UserError(what, mend="Remove `tdtm`.", field="$.tdtm")
+
+
 def _check_processors(plan: Plan, component: str, profile: Profile) -> None:
     """Raises UserError if a block is to run where the profile knows no costs."""
     settings, pointer = plan.component(component), f"$.components.{plan.entry(component)}"
@@ -267,13 +281,16 @@ def check_loading(plan: Plan, setting: Setting) -> None:
 
 
 def stored_bytes(plan: Plan, model: Model) -> int:
-    """Bytes that the model's packages take on the device's storage, however it is cut."""
+    """Bytes that the model's packages take on the device's storage, however it is cut.
+
+    Where variants have packages of their own and both are used, units that merge are stored twice. One that does not,
+    in a block with others that do, would be too.
+    """
+    variants = {plan.merges(step) for step in range(plan.most_evaluations())}
+    times = 2 if plan.tdtm.is_separate and len(variants) == 2 else 1
     total = 0.0
     for component in model.components:
-        numbers = sum(
-            unit.stored * (2 if plan.tdtm.is_separate and unit.tdtm is not None and plan.merging_steps else 1)
-            for unit in component.units
-        )
+        numbers = sum(unit.stored * (times if unit.tdtm is not None else 1) for unit in component.units)
         total += numbers * weight_bytes(plan.component(component.name).stored)
     return round(total)
 
@@ -302,17 +319,7 @@ def ready(
     the plan without lines.
     """
     model = merging_as_planned(described.model, plan)
-    if plan.lpl.mode != "off" and not model.is_rectified_flow:
-        what = f"LPL leaps along a rectified flow, which {model.name} is not"
-        raise UserError(what, mend="Remove `lpl`.", field="$.lpl")
-    if not model.is_rectified_flow:
-        for key in ("grid", "solver"):
-            if getattr(plan.sampler, key) != getattr(Sampler(), key):
-                what = f"this is for rectified flows, and {model.name} is none"
-                raise UserError(what, mend="Remove it.", field=f"$.sampler.{key}")
-    if plan.tdtm.steps != "none" and not model.merges_tokens:
-        what = f"has no effect: no unit of {model.name} merges tokens"
-        raise UserError(what, mend="Remove `tdtm`.", field="$.tdtm")
+    _check_techniques(plan, model)
     if plan.lpl.mode == "dynamic" and not plan.lpl.stop_steps and evaluations is None:
         what = "a simulation of dynamic LPL needs stop_steps: it does not see the video that the rule looks at"
         raise UserError(what, mend="Add `stop_steps: {17: 0.6, 18: 0.4}`, for instance.", field="$.lpl")
@@ -327,9 +334,17 @@ def ready(
 
     def scheduled(count: int, chosen: Candidate | None) -> tuple[Schedule, BlockCosts]:
         return build_schedule(
-            plan, model, described.reference, price, machine.memory, count, device.engine_bytes, machine.speeds, chosen,
+            plan,
+            model,
+            described.reference,
+            price,
+            machine.memory,
+            count,
+            device.engine_bytes,
+            machine.speeds,
+            chosen,
             policy,
-        )  # fmt: skip
+        )
 
     schedule, costs = scheduled(evaluations, chosen)
     most = plan.most_evaluations()

@@ -98,7 +98,10 @@ def at_shape(loaded: LoadedPlan, shape: Shape) -> LoadedPlan:
     Raises UserError where no plan may have the shape or its model cannot be had at it, and as `model_of`.
     """
     model_of(loaded)  # what is wrong with the plan as it is, is said of its own lines
-    where = f"--video {shape}"
+    where, own = f"--video {shape}", loaded.plan.video
+    if shape.frames == 1 and own is not None and own.frames > 1 and loaded.plan.merging_steps:
+        as_many = f"Write {shape.width}x{shape.height}x{own.frames} for as many frames as the plan has."
+        raise UserError("one frame has no tokens to merge, and the plan merges some (TDTM)", where, as_many)
     data = {"width": shape.width, "height": shape.height, "frames": shape.frames}
     try:
         changed = loaded.changed(name=f"{loaded.plan.name} · {shape}", video=msgspec.convert(data, Video))

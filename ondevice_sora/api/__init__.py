@@ -5,6 +5,8 @@ packages load when they are first needed: plotly for figures and pages, pandas f
 classes for estimates of packages, PyTorch for descriptions of models.
 """
 
+from __future__ import annotations
+
 from ondevice_sora.api.catalogue import DeviceProfile, devices, import_capture, profile
 from ondevice_sora.api.comparing import Comparison, compare, report
 from ondevice_sora.api.estimating import PackageEstimate, estimate

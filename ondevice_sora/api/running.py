@@ -176,10 +176,18 @@ def simulate(
     simulation = simulation_of(loaded, setting, what_ifs, repeat, advice, policy=own)
     named = {} if policy is None else {"policy": policy_name(own) if own is not None else policy}
     call = call_of(
-        "simulate", model or name_of(DEFAULT_PLAN if plan is None else plan),
-        device if isinstance(device, str) else setting.device.name, video=video, loading=loading, **named,
-        memory_limit=memory_limit, entitlement=entitlement, os=os, thermal=thermal, repeat=repeat,
-    )  # fmt: skip
+        "simulate",
+        model or name_of(DEFAULT_PLAN if plan is None else plan),
+        device if isinstance(device, str) else setting.device.name,
+        video=video,
+        loading=loading,
+        **named,
+        memory_limit=memory_limit,
+        entitlement=entitlement,
+        os=os,
+        thermal=thermal,
+        repeat=repeat,
+    )
     made = provenance(call, loaded, setting.profile)
     return Run(msgspec.structs.replace(simulation.trace, provenance=made))
 

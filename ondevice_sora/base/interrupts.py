@@ -35,6 +35,8 @@ HANDLED: dict[signal.Signals, Any] = {signal.SIGTERM: signal.SIG_DFL, signal.SIG
 class Interrupted(KeyboardInterrupt):
     """A signal, raised by `check`. `status` is the exit status that says so: 130 for SIGINT, 143 for SIGTERM."""
 
+    STATUSES = tuple(128 + number for number in HANDLED)
+
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
         self.number = number

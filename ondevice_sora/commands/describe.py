@@ -38,9 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from ondevice_sora.profiles.models.configured import config_names
 
     parser.add_argument(
-        "config", metavar="CONFIG",
+        "config",
+        metavar="CONFIG",
         help=f"a pipeline's folder, a config file, or a shipped config: {', '.join(config_names())}",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--video",
         type=shape_argument,
@@ -54,17 +55,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="2 with classifier-free guidance, else 1 (default: as usual)",
     )
     parser.add_argument(
-        "--guidance", choices=["batch", "in_turn"], default="batch",
+        "--guidance",
+        choices=["batch", "in_turn"],
+        default="batch",
         help="both branches in one batch (default), or each unit for one and then for the other",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--attention", type=_attention, default="fused", metavar="HOW",
+        "--attention",
+        type=_attention,
+        default="fused",
+        metavar="HOW",
         help="fused (default): no scores in memory; scores: those of all heads; N: those of N queries at a time",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--embeddings", choices=["stored", "rows"], default="stored",
+        "--embeddings",
+        choices=["stored", "rows"],
+        default="stored",
         help="the table of token embeddings in its package (default), or only the prompt's rows given",
-    )  # fmt: skip
+    )
     parser.add_argument("--text-tokens", type=whole_number(1, 4096), metavar="N", help="tokens of the prompt")
     parser.add_argument(
         "--decoder-tile",

@@ -53,9 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of random weights (default 0)",
     )
     parser.add_argument(
-        "--jobs", type=whole_number(1, 64), default=1, metavar="N",
+        "--jobs",
+        type=whole_number(1, 64),
+        default=1,
+        metavar="N",
         help="blocks made at a time, each in a process with the memory of one block (default %(default)s)",
-    )  # fmt: skip
+    )
 
     add_device_arguments(parser)
     add_json(parser)

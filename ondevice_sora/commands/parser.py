@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
-from ondevice_sora.base.text import in_one_line
+from ondevice_sora.base.text import in_one_line, printable
 from ondevice_sora.commands.common import EXIT_UNUSABLE
 
 RENAMED = {
@@ -23,6 +23,8 @@ RENAMED = {
     "--out": ("--output",),
     "--ios": ("--os",),
     "--increased-memory": ("--entitlement",),
+    "--html": ("--report",),
+    "--csv": ("--output",),
 }
 """What an option was once called, or is called elsewhere, and the names here."""
 ELSEWHERE = {
@@ -30,6 +32,8 @@ ELSEWHERE = {
     "-o": "What is written has options of its own: see the help.",
 }
 """Options of other verbs, and what stands for them where they are not."""
+LIKE = 0.75
+"""Of difflib's measure, from which on an option is taken for another one misspelt: dashes make all of them alike."""
 MAX_WIDTH = 100
 MANY = 8
 """Options from which on the usage does not list them: they follow beneath, and it would be half a page."""
@@ -42,6 +46,7 @@ class Parser(argparse.ArgumentParser):
         settings.setdefault("formatter_class", _Help)
         settings.setdefault("allow_abbrev", False)
         super().__init__(**settings)
+        self._negative_number_matcher = re.compile(r"-\.?[0-9]")  # '-2GB' is a value, and refused as one
         self.given: set[str] = set()
         self.register("action", None, _StoreOnce)
         self.register("action", "store", _StoreOnce)
@@ -49,6 +54,11 @@ class Parser(argparse.ArgumentParser):
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """The options; `command` among them is the whole command line. Exits with status 2 for what is not usable."""
         given = sys.argv[1:] if args is None else list(args)
+        for each in given:
+            if any("\ud800" <= char <= "\udfff" for char in each):  # a byte that is not UTF-8, as Python has it
+                self.error(
+                    f"'{printable(each)}' is not UTF-8, and pages and traces could not name it. Rename the file."
+                )
         options, left = self.parse_known_args(given, namespace)
         if left:
             self._chosen(options)._refuse(left)
@@ -63,6 +73,7 @@ class Parser(argparse.ArgumentParser):
         if found := re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message):
             close = get_close_matches(found[1], found[2].replace("'", "").split(", "), n=1)
             message += f". Did you mean '{close[0]}'?" if close else ""
+        message = re.sub(r"^argument (\S+): expected one argument$", r"\1 is not followed by a value.", message)
         self.exit(EXIT_UNUSABLE, f"error: {message}\nSee `{self.prog} --help`.\n")
 
     @property
@@ -99,7 +110,7 @@ class Parser(argparse.ArgumentParser):
         if name in ELSEWHERE:
             self.error(f"there is no option {name} here. {ELSEWHERE[name]}")
         here = [each for each in RENAMED.get(name, ()) if each in self.option_names]
-        close = here or get_close_matches(name, self.option_names, n=1, cutoff=0.6)
+        close = here or get_close_matches(name, self.option_names, n=1, cutoff=LIKE)
         self.error(f"there is no option {name} here." + (f" Did you mean {' or '.join(close)}?" if close else ""))
 
 

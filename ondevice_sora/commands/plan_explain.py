@@ -22,9 +22,12 @@ def add_explain_arguments(parser: argparse.ArgumentParser) -> None:
     add_conditions(parser)
     add_json(parser)
     parser.add_argument(
-        "--report", nargs="?", const="", metavar="HTML",
+        "--report",
+        nargs="?",
+        const="",
+        metavar="HTML",
         help="write a page with the timeline, memory and this explanation (default PLAN.explained.html)",
-    )  # fmt: skip
+    )
     add_force(parser)
 
 

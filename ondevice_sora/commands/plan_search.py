@@ -184,9 +184,18 @@ def _which_phones(options: argparse.Namespace, models: list[str], devices: list[
     from ondevice_sora.simulator.ladder import ladder, notes_of
 
     unused = (
-        "budget", "memory_limit", "entitlement", "evaluations", "steps", "quality", "output", "pareto", "front",
-        "report", "state",
-    )  # fmt: skip
+        "budget",
+        "memory_limit",
+        "entitlement",
+        "evaluations",
+        "steps",
+        "quality",
+        "output",
+        "pareto",
+        "front",
+        "report",
+        "state",
+    )
     refuse_without_effect(options, unused, "with several devices", "Leave it out, or name one device.")
     if len(models) > 1:
         raise UserError("several plans and several devices are named", mend="Name one plan, or one device.")

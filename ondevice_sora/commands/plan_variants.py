@@ -35,9 +35,14 @@ def search_variants_of(options: argparse.Namespace, models: list[str], devices: 
     conditions = conditions_of(options)
     loaded = conditions.applied(load_plan(models[0]))
     freedoms = freedoms_of(
-        loaded.plan.model_name, options.evaluations or (), dict(options.precision or ()),
-        dict(options.compute_units or ()), options.branches or (), options.steps, options.quality,
-    )  # fmt: skip
+        loaded.plan.model_name,
+        options.evaluations or (),
+        dict(options.precision or ()),
+        dict(options.compute_units or ()),
+        options.branches or (),
+        options.steps,
+        options.quality,
+    )
     inputs = [models[0], *devices, *([options.steps] if options.steps else [])]
     output = output_path(options.output, "plan.yaml", options.force, inputs) if options.output else None
     folder = plans_folder(options, models)

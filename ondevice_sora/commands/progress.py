@@ -122,8 +122,12 @@ def progress_bar(what: str, total: int, *, is_shown: bool = True) -> Iterator[Ca
                 done += count
                 since = since or (clock(), done)
                 begun_s, before = since
-                log.tell(lambda passed_s: f"{what}: {done} of {total}, {format_seconds(passed_s)} passed"
-                         + _left(clock() - begun_s, done - before, total - done))  # fmt: skip
+                log.tell(
+                    lambda passed_s: (
+                        f"{what}: {done} of {total}, {format_seconds(passed_s)} passed"
+                        + _left(clock() - begun_s, done - before, total - done)
+                    )
+                )
                 check()
 
             yield count_up
@@ -131,8 +135,12 @@ def progress_bar(what: str, total: int, *, is_shown: bool = True) -> Iterator[Ca
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
-    )  # fmt: skip
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     with _bar(*columns) as progress:
         task = progress.add_task(what, total=total)
 

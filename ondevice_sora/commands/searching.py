@@ -56,9 +56,13 @@ def wanted_of(options: argparse.Namespace) -> Wanted:
 
     is_front_asked = any(asked is not None for asked in (options.pareto, options.front, options.report))
     return Wanted(
-        options.budget, options.risk, options.max_kill_share, options.seconds, options.keep_cuts,
+        options.budget,
+        options.risk,
+        options.max_kill_share,
+        options.seconds,
+        options.keep_cuts,
         SMALLER_BUDGETS if is_front_asked else 0,
-    )  # fmt: skip
+    )
 
 
 def going_on(options: argparse.Namespace, how: str = "") -> str:

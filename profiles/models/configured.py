@@ -143,9 +143,17 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
         model = self.model
         attention = str(model.attention.chunk) if isinstance(model.attention, InChunks) else model.attention
         options = [
-            "--video", str(self.video), "--branches", str(self.branches), "--attention", attention,
-            "--guidance", self.guidance, "--embeddings", model.embeddings,
-        ]  # fmt: skip
+            "--video",
+            str(self.video),
+            "--branches",
+            str(self.branches),
+            "--attention",
+            attention,
+            "--guidance",
+            self.guidance,
+            "--embeddings",
+            model.embeddings,
+        ]
         if self.text_tokens is not None:
             options += ["--text-tokens", str(self.text_tokens)]
         if model.decoder_tile is not None:
@@ -179,8 +187,16 @@ def shipped_config(name: str) -> PipelineConfig:
     return read_yaml(CONFIGS / f"{name}.yaml").convert(PipelineConfig)
 
 
+def refuse_package(name: str) -> None:
+    """Raises UserError for the name of a Core ML package, where a plan or a config is meant."""
+    if name.rstrip("/").endswith((".mlpackage", ".mlmodelc", ".mlmodel")):
+        mend = f"Make a plan of all packages of the model: ondevice-sora profile estimate {name} ... -o DIR"
+        raise UserError("this is a Core ML package", name, mend)
+
+
 def config_path(config: str, folder: Path) -> Path | None:
     """The file or folder that is meant, None for a shipped config. Raises UserError for neither."""
+    refuse_package(config)
     path = folder / config
     if config not in config_names() and os.path.exists(path):
         return path

@@ -53,7 +53,7 @@ def print_answer(trace: Trace, file: TextIO | None = None, width: int | None = N
 
     console = table_console(file, width)
     answer = verdict(trace)
-    style = "bold red" if answer.is_killed else "bold green"
+    style = {"ok": "bold green", "care": "bold yellow", "bad": "bold red"}[answer.tone]
     console.print(Text.assemble((answer.word.upper(), style), f" on {trace.device} · {kind_word(trace).lower()}"))
     console.print(Text(f"{trace.plan} · {trace.model}", style="dim"))
     console.print()

@@ -23,7 +23,8 @@ from ondevice_sora.records.search import (
     VariantPoint,
 )
 from ondevice_sora.simulator.prepare import Setting
-from ondevice_sora.simulator.search.comparison import budget_for, find_plan_for, other_budget
+from ondevice_sora.simulator.search.budget import budget_for, other_budget
+from ondevice_sora.simulator.search.comparison import Goal, find_plan_for
 from ondevice_sora.simulator.search.search import Progress
 from ondevice_sora.simulator.search.state import Known
 from ondevice_sora.simulator.search.variants import Freedoms, search_variants
@@ -81,13 +82,18 @@ def search_plan(
     Ctrl-C ends it with the best so far. Raises UserError if no plan fits, KeyboardInterrupt before there is one.
     """
     budget = budget_for(settings, wanted.budget, wanted.risk, wanted.max_kill_share)
-    beside = other_budget(settings, budget[0])
-    if wanted.budget is not None and wanted.budget > budget[0]:
+    beside = other_budget(settings, budget.num_bytes)
+    if wanted.budget is not None and wanted.budget > budget.num_bytes:
         beside = wanted.budget  # what was asked for is shown, and its doubt
-    planning, best = find_plan_for(
-        loaded, settings, budget, wanted.risk, wanted.seconds, progress, wanted.budgets, known, beside,
-        wanted.max_kill_share, wanted.keep_cuts,
-    )  # fmt: skip
+    goal = Goal(
+        risk=wanted.risk,
+        most_doubt=wanted.max_kill_share,
+        seconds=wanted.seconds,
+        budgets=wanted.budgets,
+        beside=beside,
+        keeps_cuts=wanted.keep_cuts,
+    )
+    planning, best = find_plan_for(loaded, settings, budget, goal, progress, known)
     return Searched(planning, LoadedPlan(best, loaded.document, loaded.listed), settings)
 
 

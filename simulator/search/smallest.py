@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.units import format_bytes
-from ondevice_sora.plans.loading import DROP, STAY, Room, Walk, load_plan_of
+from ondevice_sora.plans.loading import DROP, STAY, Room, Walk, planned_loads
 from ondevice_sora.plans.schedule import UNLIMITED, sizes_of
 from ondevice_sora.plans.scheduling import STARTS
 from ondevice_sora.profiles.blocks import BlockSpec
@@ -41,7 +41,7 @@ def _needed(problem: Problem, place: Place) -> int:
     order = [numbers[key] for key in visits]
     walk = Walk(order, [0] * len(order), kept, [len(order)], STARTS[problem.plan.start])
     room = Room(place.memory.baseline, UNLIMITED, UNLIMITED)
-    return load_plan_of(walk, package, sizes_of(costs, place.memory), room)[1]
+    return planned_loads(walk, package, sizes_of(costs, place.memory), room)[1]
 
 
 def check_budget(problem: Problem) -> None:

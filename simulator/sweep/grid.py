@@ -79,10 +79,18 @@ class Cell:
         """The same for cells that come to the same row."""
         setting = self.setting
         about = [
-            self.model, self.device, self.technique, plan_data(self.plan), setting.profile, setting.device.hardware,
-            setting.limit_bytes, setting.limit_spread, setting.is_thermal, self.is_searched,
+            self.model,
+            self.device,
+            self.technique,
+            plan_data(self.plan),
+            setting.profile,
+            setting.device.hardware,
+            setting.limit_bytes,
+            setting.limit_spread,
+            setting.is_thermal,
+            self.is_searched,
             *([] if self.loaded.listed is None else [self.loaded.listed]),
-        ]  # fmt: skip
+        ]
         return hashlib.sha256(msgspec.json.encode(about, order="deterministic")).hexdigest()[:24]
 
 

@@ -17,7 +17,8 @@ from ondevice_sora.base.interrupts import noted
 from ondevice_sora.base.spread import Words, spread
 from ondevice_sora.plans.plan_file import LoadedPlan
 from ondevice_sora.profiles.models.model import family
-from ondevice_sora.simulator.search.comparison import budget_for, find_plan_for
+from ondevice_sora.simulator.search.budget import budget_for
+from ondevice_sora.simulator.search.comparison import find_plan_for
 from ondevice_sora.simulator.simulate import simulation_of
 from ondevice_sora.simulator.sweep.grid import Cell
 from ondevice_sora.simulator.sweep.journal import TEXT, VERDICTS, WHOLE, Journal, Row
@@ -50,7 +51,7 @@ def row_of(cell: Cell) -> Row:
             own_budget = budget_for([setting], int(budget) if budget is not None else None, None)
             found, plan = find_plan_for(loaded, [setting], own_budget)
             loaded = LoadedPlan(plan, loaded.document, loaded.listed)
-            row |= {"budget_bytes": own_budget[0], "bound_s": found.bound, "gap": found.gap}
+            row |= {"budget_bytes": own_budget.num_bytes, "bound_s": found.bound, "gap": found.gap}
         result = simulation_of(loaded, setting, with_advice=False).result
     except UserError as error:
         return {**row, "reason": error.what}

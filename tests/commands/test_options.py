@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 
 import pytest
 from worlds.toy_files import TOY_MODEL, TOY_PLAN
@@ -138,3 +139,18 @@ def test_help_is_readable_at_80_columns(verb: str, monkeypatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     lines = LEAVES[verb].format_help().splitlines()
     assert max(len(line) for line in lines if not line.startswith(("  ondevice-sora ", "  simulate "))) <= 80
+
+
+def test_a_name_that_is_not_utf_8_is_refused_before_anything_is_done(tmp_path, monkeypatch, capsys) -> None:
+    """It could stand in no page and no trace, which say what they were made of."""
+    monkeypatch.chdir(tmp_path)
+    name = os.fsdecode(b"pl\xe9.yaml")
+    (tmp_path / name).write_text("extends: small\n")
+    with pytest.raises(SystemExit) as stop:
+        main(["simulate", name, "--report", "page.html"])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == (
+        r"error: 'pl\udce9.yaml' is not UTF-8, and pages and traces could not name it. Rename the file."
+        "\nSee `ondevice-sora simulate --help`.\n"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == [name]

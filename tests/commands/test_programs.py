@@ -9,6 +9,7 @@ import tomllib
 
 import pytest
 from worlds.paths import ROOT
+from worlds.processes import GUARD_S
 
 PROGRAMS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
 SENT_BY_AN_IMPORT = """
@@ -25,6 +26,35 @@ class Sending(MetaPathFinder):
 sys.meta_path.insert(0, Sending())
 sys.argv = ["program", "--version"]
 """
+
+
+INTERRUPTED = """
+import importlib, sys, threading
+commands = importlib.import_module("ondevice_sora.commands.{program}")
+going_on = threading.Event()
+
+def main():
+    threading.Thread(target=going_on.wait).start()
+    print("what there is")
+    threading.Timer({seconds}, going_on.set).start()
+    return {status}
+
+commands.main = main
+sys.exit(importlib.import_module({module!r}).{name}())
+"""
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_an_interrupted_program_waits_for_no_thread(program: str) -> None:
+    """A search may have begun to compile itself, which takes up to a minute."""
+    module, _, name = PROGRAMS[program].partition(":")
+    of = "simulate" if program == "simulate" else "main"
+    for status, seconds in ((130, GUARD_S), (143, GUARD_S), (0, 0.0)):
+        code = INTERRUPTED.format(program=of, module=module, name=name, status=status, seconds=seconds)
+        ended = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=GUARD_S
+        )
+        assert (ended.returncode, ended.stdout, ended.stderr) == (status, "what there is\n", "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])

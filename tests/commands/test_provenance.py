@@ -41,6 +41,18 @@ def test_a_trace_says_by_which_command_version_and_when(made: Provenance) -> Non
     assert made.made_at == "2026-11-30T00:53:20Z"
 
 
+@pytest.mark.parametrize("given", ["soon", "9" * 20, "9" * 5000, "1.5", "\N{SUPERSCRIPT TWO}"])
+def test_a_time_that_is_none_is_told(
+    given: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", given)
+    assert simulate.main(shlex.split(COMMAND)) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: SOURCE_DATE_EPOCH=") and "is no time\nGive whole seconds since 1970" in said
+    assert len(said) < 200
+    assert [path.name for path in Path().iterdir()] == ["plan.yaml"]
+
+
 def test_the_plan_in_a_trace_needs_no_other_file(made: Provenance, tmp_path: Path) -> None:
     assert made.plan_file == PLAN
     assert made.plan is not None

@@ -407,7 +407,7 @@ def variants() -> Command:
 
 def describe() -> Command:
     """As `simulate` does it of a model it has not met: in a process of its own, whose result is kept."""
-    command = "simulate --model wan2.1-1.3b --video 480x320x49 --trace out.json"
+    command = "simulate --model wan2.1-1.3b --video 480x320x49 --memory-limit 64GB --trace out.json"
 
     def result(folder: Path) -> Any:
         return json.loads((folder / "out.json").read_text())["result"]

@@ -42,7 +42,7 @@ from ondevice_sora.plans.schema import (
 from ondevice_sora.profiles.blocks import BlockSpec
 from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.figures import ByteCount
-from ondevice_sora.simulator.prepare import Prepared, asked, model_of
+from ondevice_sora.simulator.prepare import Prepared, load_inputs, model_of
 from ondevice_sora.simulator.scheduled import Function, schedule_file, to_play
 from worlds.toys import Toy
 
@@ -61,7 +61,7 @@ def function_of(plan: Plan) -> Callable[[BlockSpec], Function]:
 
 def made(loaded: LoadedPlan, path: Path, **options: Any) -> tuple[Prepared, Played]:
     """The plan as it is played on an iPhone 15 Pro, and the schedule of it, written and read back."""
-    loaded, setting = asked(loaded, **options)
+    loaded, setting = load_inputs(loaded, **options)
     described = model_of(loaded)
     prepared = to_play(loaded.plan, described, setting)
     write_schedule(path, schedule_file(prepared, function_of(loaded.plan), NO_MANIFEST))

@@ -91,6 +91,16 @@ def test_the_heads_of_a_table_stand_on_every_sheet_that_it_reaches(printed: tupl
     assert [sheet.words[:12] for sheet in reached if "Kept" not in sheet.words] == []
 
 
+def test_nothing_is_wider_than_a_sheet(page: Page) -> None:
+    """Browsers shrink the whole document for what is."""
+    page.open([full_size("ours-256")], width=740)
+    try:
+        page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+        assert page.js("return document.documentElement.scrollWidth") == 740
+    finally:
+        page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
 def test_figures_are_drawn_in_light_colours_for_paper_and_in_dark_ones_again_after(page: Page, trace: Trace) -> None:
     page.open(render([trace]), WIDE, "dark")
     memory = "const p = document.querySelector('.plot.memory');"

@@ -27,7 +27,7 @@ from ondevice_sora.commands.main import main
 from ondevice_sora.records.trace import Trace, read_trace, write_trace
 from ondevice_sora.runtime.coreml.export.exported import Export
 from ondevice_sora.runtime.sampling.pictures import contact_sheet, enlarged
-from ondevice_sora.simulator.prepare import asked, described_as
+from ondevice_sora.simulator.prepare import described_as, load_inputs
 from ondevice_sora.simulator.scheduled import to_play
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def test_its_trace_stands_in_one_report_beside_the_simulated_one(
 ) -> None:
     export = Export.open(exported.directory)
     described = described_as(export.plan, export.architecture)
-    outcome = to_play(export.plan, described, asked(export.loaded)[1]).play()
+    outcome = to_play(export.plan, described, load_inputs(export.loaded)[1]).play()
     trace = Trace("simulated", export.plan.name, "iPhone 15 Pro", "small", outcome.spans, outcome.memory, 3_300_000_000)
     write_trace(trace, tmp_path / "simulated.json")
     measured, page = small.folder / "out" / "trace.json", tmp_path / "both.html"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,15 @@ def test_one_device_is_told_to_fit_or_not(folder, capsys):
     assert main(["profile", "estimate", str(folder / "denoiser"), "--passes", "denoiser=steps"]) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert "simulated, the next package loaded while one runs: fits. One generation takes" in out
+
+
+@pytest.mark.parametrize("device", ["iphone15pro", "iphone15,iphone16"])
+def test_what_a_killed_estimate_has_left_the_next_one_removes(folder, tmp_path_factory, capsys, monkeypatch, device):
+    temporary = tmp_path_factory.mktemp("temporary")
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    (temporary / ".ondevice-sora-estimate-left").mkdir()
+    assert main(["profile", "estimate", str(folder), "--device", device]) == 0
+    assert not list(temporary.iterdir())
 
 
 def test_amounts_are_those_of_the_packages(folder, capsys):
