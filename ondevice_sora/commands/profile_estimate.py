@@ -19,7 +19,7 @@ from ondevice_sora.commands.common import (
     wrote,
 )
 from ondevice_sora.commands.options import add_device, add_force, add_json, devices_named
-from ondevice_sora.commands.which_phones import devices_of, names_several, show_ladder
+from ondevice_sora.commands.which_phones import names_several, show_ladder
 
 if TYPE_CHECKING:
     from ondevice_sora.profiles.devices import Device
@@ -210,6 +210,7 @@ def _name(options: argparse.Namespace) -> str:
 def _which_phones(options: argparse.Namespace, names: list[str]) -> int:
     """The packages on several devices, as a plan that loads one ahead. Raises UserError."""
     from ondevice_sora.plans.plan_file import load_plan
+    from ondevice_sora.profiles.devices import devices_named as devices_of
     from ondevice_sora.profiles.profile import load_profile
     from ondevice_sora.simulator.ladder import simulated
 
