@@ -17,7 +17,7 @@ import simpy
 
 from ondevice_sora.simulator.engine import play
 from ondevice_sora.simulator.fast import finish
-from ondevice_sora.simulator.prepare import asked, prepare
+from ondevice_sora.simulator.prepare import load_inputs, prepare
 
 PLAN = "app-256-cidl"
 REPEATS = 15
@@ -55,7 +55,7 @@ def bare(events: int) -> None:
 
 
 def main() -> None:
-    prepared = prepare(*asked(PLAN))
+    prepared = prepare(*load_inputs(PLAN))
 
     def engine() -> object:
         return play(prepared.schedule, prepared.costs, prepared.machine)

@@ -16,7 +16,7 @@ from itertools import islice
 from ondevice_sora.base.compiled import has_compiler
 from ondevice_sora.simulator.engine import play
 from ondevice_sora.simulator.fast import finish
-from ondevice_sora.simulator.prepare import asked, model_of, ready
+from ondevice_sora.simulator.prepare import load_inputs, model_of, ready
 from ondevice_sora.simulator.search.candidates import wait_for_compiler
 from ondevice_sora.simulator.search.choices import Choices
 from ondevice_sora.simulator.search.moves import moves
@@ -29,7 +29,7 @@ ROUNDS = 7
 
 
 def problem(name: str) -> Problem:
-    loaded, setting = asked(name)
+    loaded, setting = load_inputs(name)
     return problem_of(loaded.plan, model_of(loaded), [setting], BUDGET)
 
 

@@ -1,5 +1,7 @@
 """`python -m ondevice_sora`, where the command is not on the path."""
 
+from __future__ import annotations
+
 import sys
 
 from ondevice_sora.programs import ondevice_sora

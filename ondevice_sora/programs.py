@@ -1,5 +1,7 @@
 """The two programs that are installed. They note signals before they import what they do, which takes a while."""
 
+from __future__ import annotations
+
 import os
 import sys
 import threading

@@ -17,9 +17,12 @@ from ondevice_sora.plans.checks import check_plan
 from ondevice_sora.plans.schema import Plan
 from ondevice_sora.plans.step_file import planned_grid
 from ondevice_sora.plans.step_plan import Grid
-from ondevice_sora.profiles.models.configured import config_path
+from ondevice_sora.profiles.models.configured import config_path, refuse_package
+from ondevice_sora.profiles.models.model import Model
 
 READY = Path(__file__).parent / "ready"
+IN_FOLDER = "plan.yaml"
+"""What a plan is called in a folder that is made for it."""
 
 
 def ready_plans() -> dict[str, Path]:
@@ -27,7 +30,10 @@ def ready_plans() -> dict[str, Path]:
 
 
 def find_plan(name: str) -> Path:
-    """A plan file by path, or a ready plan by name. Raises UserError with the nearest ready plan."""
+    """A plan file, or a folder that has a plan.yaml, by path; or a ready plan by name.
+
+    Raises UserError, with the nearest ready plan or with what the file is instead.
+    """
     path = Path(name)
     # os.path answers "no" where Path raises: too long a name, a NUL in it, a folder that may not be entered
     if os.path.isfile(name) or path.suffix in (".yaml", ".yml", ".json"):
@@ -35,6 +41,11 @@ def find_plan(name: str) -> Path:
     ready = ready_plans()
     if name in ready:
         return ready[name]
+    refuse_package(name)
+    if os.path.isfile(os.path.join(name, IN_FOLDER)):
+        return path / IN_FOLDER
+    if name and os.path.isdir(name):
+        raise UserError(f"this is a folder without a {IN_FOLDER}", name, "Name a plan file or a ready plan.")
     if name and os.path.exists(name):
         return path
     raise UserError(f"no plan file and no ready plan is named '{name}'", mend=nearest(name, list(ready)))
@@ -42,10 +53,14 @@ def find_plan(name: str) -> Path:
 
 @dataclass(frozen=True)
 class LoadedPlan:
-    """A plan and the document it was read from; none for a plan made in a program."""
+    """A plan and the document it was read from; none for a plan made in a program.
+
+    `listed` is its model where that is no file: one made in a program. The plan then has the model's name.
+    """
 
     plan: Plan
     document: Document | None = None
+    listed: Model | None = None
 
     def locating(self, field: str | None = None) -> AbstractContextManager[None]:
         """Complaints from within about a key of the plan name its line; those about nothing named are about `field`."""
@@ -53,7 +68,7 @@ class LoadedPlan:
 
     def changed(self, **settings: Any) -> LoadedPlan:
         """The same with other settings; complaints about them name the lines that they had."""
-        return LoadedPlan(msgspec.structs.replace(self.plan, **settings), self.document)
+        return LoadedPlan(msgspec.structs.replace(self.plan, **settings), self.document, self.listed)
 
     @property
     def folder(self) -> Path:

@@ -84,7 +84,9 @@ class _Stand(NamedTuple):
 
 def retimed(left: float, elapsed: float, rate: float, now: float, new_rate: float) -> tuple[float, float]:
     """Of a load that changes its rate: the seconds left of it if it were alone, and when it ends."""
-    left = max(0.0, left - elapsed * rate)
+    left -= elapsed * rate
+    if left < 0.0:
+        left = 0.0
     return left, now + left / new_rate
 
 
@@ -93,7 +95,9 @@ def retimed_run(
 ) -> tuple[float, float, float]:
     """The same of a run that has been at a heat: the seconds of work left, when it ends, and the heat now."""
     if not heat.is_on:
-        left = max(0.0, left - elapsed * rate)
+        left -= elapsed * rate
+        if left < 0.0:
+            left = 0.0
         return left, now + left / new_rate, 0.0
     left = max(0.0, left - work_in(heat, warmth, elapsed) * rate)
     warmth = after(heat, warmth, elapsed, True)
@@ -228,9 +232,14 @@ def sampled_totals(columns: VisitColumns, samples: Samples, sizes: Sizes, baseli
     totals = floats(len(samples.run))
     for number in range(len(totals)):
         seconds = Seconds(
-            samples.warm[number], samples.cold[number], samples.run[number], samples.first[number],
-            samples.unload[number], samples.load_rate[number], samples.run_rate[number],
-        )  # fmt: skip
+            samples.warm[number],
+            samples.cold[number],
+            samples.run[number],
+            samples.first[number],
+            samples.unload[number],
+            samples.load_rate[number],
+            samples.run_rate[number],
+        )
         heat = Heat(samples.is_hot, samples.floor[number], samples.time_constant_s[number])
         finish_s, _ = finish_times(columns, Blocks(seconds, sizes), baseline, heat)
         if len(finish_s) > 0:

@@ -102,8 +102,9 @@ def planned_grid(asked: Planned, folder: Path, model: str, steps: int) -> Grid:
     path = shipped_steps(model) if asked.source is None else folder / asked.source
     if path is None:
         what = f"no planned grids ship for the model '{model}'"
-        raise UserError(what, mend="Make a file of them with `ondevice-sora steps plan`, and name it with `from`.",
-                        field=field)  # fmt: skip
+        raise UserError(
+            what, mend="Make a file of them with `ondevice-sora steps plan`, and name it with `from`.", field=field
+        )
     file = read_steps(path)
     if file.model != model:
         what = f"{path.name} has grids of the model '{file.model}'; the plan's is '{model}'"

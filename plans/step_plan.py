@@ -120,8 +120,9 @@ def check_grid(grid: Grid | Even, steps: int) -> None:
     said = [way for way in WAYS if getattr(grid, way) is not None]
     if len(said) != 1:
         what = f"says both {said[0]} and {said[1]}" if said else f"says none of {', '.join(WAYS)}"
-        raise UserError(what, mend=f"Write one; `{said[0]}: null` takes an inherited one back." if said else None,
-                        field=where)  # fmt: skip
+        raise UserError(
+            what, mend=f"Write one; `{said[0]}: null` takes an inherited one back." if said else None, field=where
+        )
     if grid.denoiser is not None and grid.indices is None:
         raise UserError("has no effect without indices", mend="Remove it.", field=f"{where}.denoiser")
     if grid.times is not None:

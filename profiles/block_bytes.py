@@ -26,8 +26,10 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
+
 from ondevice_sora.profiles.blocks import BlockSpec, Processor
-from ondevice_sora.profiles.costs import Costs
+from ondevice_sora.profiles.costs import Array, Costs
 from ondevice_sora.profiles.models.model import Work, activation_bytes, is_compressed, weight_bytes
 
 
@@ -73,19 +75,29 @@ def clean_bytes(block: BlockSpec, costs: Costs, clean_room: float = math.inf) ->
 
 def working_bytes(block: BlockSpec, costs: Costs) -> int:
     """What a run of the block adds to that."""
-    processor = costs.processors[memory_processor(block, costs)]
-    charged_share = 1.0 if _is_on_core_ai_engine(block) else processor.charged_share.value
-    factor = processor.convolution_working_factor.value
+    factor = costs.processors[memory_processor(block, costs)].convolution_working_factor.value
+    elements = max(elements * (1.0 + (factor - 1.0) * share) for elements, share in _alive(block))
+    return round(round(elements * element_bytes(block)) * _working_share(block, costs))
+
+
+def working_moved(block: BlockSpec, costs: Costs, deviations: Array) -> Array:
+    """The same [deviation] with the factor so many of its spreads away, as a logarithm."""
+    known = costs.processors[memory_processor(block, costs)].convolution_working_factor
+    more = known.value * np.exp(known.spread * deviations) - 1.0
+    elements = np.max([elements * (1.0 + more * share) for elements, share in _alive(block)], axis=0)
+    moved: Array = elements * element_bytes(block) * _working_share(block, costs)
+    return moved
+
+
+def _alive(block: BlockSpec) -> list[tuple[float, float]]:
+    """Of each unit, the activation elements alive at a time, and the share of its operations that are convolutions."""
     works = [unit.work(block.variant) for unit in block.units]
-    elements = max(work.working_elements * (1.0 + (factor - 1.0) * _convolves(work)) for work in works)
-    return round(round(elements * element_bytes(block)) * charged_share)
+    return [(work.working_elements, _convolves(work)) for work in works]
 
 
-def working_spread(block: BlockSpec, costs: Costs) -> float:
-    """One deviation of the logarithm of a block's working memory: that of the factor, as far as the block convolves."""
-    processor = costs.processors[memory_processor(block, costs)]
-    largest = max((unit.work(block.variant) for unit in block.units), key=lambda work: work.working_elements)
-    return processor.convolution_working_factor.spread * _convolves(largest)
+def _working_share(block: BlockSpec, costs: Costs) -> float:
+    """The share of working memory that the app is charged for."""
+    return 1.0 if _is_on_core_ai_engine(block) else costs.processors[memory_processor(block, costs)].charged_share.value
 
 
 def _is_on_core_ai_engine(block: BlockSpec) -> bool:

@@ -35,8 +35,8 @@ def price(
     """
     sample = sample if sample is not None else nominal(costs)
     marks = {name: figure.mark for name, figure in figures(costs).items()}
-    warm, cold, load_marks = load_seconds(blocks, costs, sample, marks, is_cached)
-    run, first_run, run_marks = run_seconds(blocks, costs, sample, marks, dram_bytes_per_s, clean_room)
+    warm, cold, load_marks, cold_marks = load_seconds(blocks, costs, sample, marks, is_cached)
+    run, first_run, run_marks, first_marks = run_seconds(blocks, costs, sample, marks, dram_bytes_per_s, clean_room)
     return BlockCosts(
         load_warm_s=warm,
         load_cold_s=cold,
@@ -49,4 +49,6 @@ def price(
         load_marks=tuple(load_marks),
         run_marks=tuple(run_marks),
         clean_bytes=tuple(clean_bytes(block, costs, clean_room) for block in blocks),
+        cold_marks=tuple(cold_marks),
+        first_marks=tuple(first_marks),
     )

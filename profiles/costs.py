@@ -141,7 +141,8 @@ class BlockCosts:
 
     resident_bytes are what the app is charged for a loaded block, clean_bytes are mapped besides and not charged; an
     empty tuple says that nothing is.
-    load_marks and run_marks give, for each block, the share of the (first sample's) seconds that rests on each mark.
+    load_marks and run_marks give, for each block, the share of the (first sample's) seconds that rests on each mark;
+    cold_marks and first_marks the same of first loads and first runs, which are like later ones where they are empty.
     """
 
     load_warm_s: Array
@@ -155,6 +156,16 @@ class BlockCosts:
     load_marks: tuple[MarkShares, ...]
     run_marks: tuple[MarkShares, ...]
     clean_bytes: tuple[int, ...] = ()
+    cold_marks: tuple[MarkShares, ...] = ()
+    first_marks: tuple[MarkShares, ...] = ()
+
+    def marks_of_load(self, block: int, is_cold: bool) -> MarkShares:
+        """What a load's seconds rest on."""
+        return (self.cold_marks if is_cold and self.cold_marks else self.load_marks)[block]
+
+    def marks_of_run(self, block: int, is_first: bool) -> MarkShares:
+        """What a run's seconds rest on."""
+        return (self.first_marks if is_first and self.first_marks else self.run_marks)[block]
 
     @property
     def seconds(self) -> tuple[Array, Array, Array, Array, Array]:

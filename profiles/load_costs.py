@@ -50,8 +50,8 @@ CORE_AI_FIXED, CORE_AI_FIRST = "core_ai.load_fixed_s", "core_ai.finish_bytes_per
 
 def load_seconds(
     blocks: Sequence[BlockSpec], costs: Costs, sample: Sample, marks: dict[str, Mark], is_cached: bool
-) -> tuple[Array, Array, list[MarkShares]]:
-    """Later and first loads [block, sample], and the marks that later ones rest on."""
+) -> tuple[Array, Array, list[MarkShares], list[MarkShares]]:
+    """Later and first loads [block, sample], and the marks that each of them rests on."""
     terms = [*LATER, *FIRST]
     if costs.engine_loads is not None:
         terms += [*ENGINE_LATER, *ENGINE_FIRST, REFUSED]
@@ -66,9 +66,9 @@ def load_seconds(
     if is_cached:
         amounts[:, terms.index(READ)] = 0.0
     later = amounts * ~is_first
-    shares = mark_shares(later * seconds[:, 0], [marks[name] for name in terms])
-    warm, cold = summed(later, seconds), summed(amounts, seconds)
-    return warm, cold, shares
+    of_terms = [marks[name] for name in terms]
+    warm_marks, cold_marks = (mark_shares(each * seconds[:, 0], of_terms) for each in (later, amounts))
+    return summed(later, seconds), summed(amounts, seconds), warm_marks, cold_marks
 
 
 def _amounts(block: BlockSpec, costs: Costs) -> list[tuple[str, float]]:

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 
+from ondevice_sora.profiles import block_bytes
 from ondevice_sora.profiles.blocks import BlockSpec, block_name
 from ondevice_sora.profiles.cost_model import price
 from ondevice_sora.profiles.costs import Array, BlockCosts, Costs, MarkShares, Sample, nominal
 from ondevice_sora.profiles.figures import Figure
 from ondevice_sora.profiles.measurements import MeasuredBlocks, Measurement, Part
+from ondevice_sora.profiles.terms import weighed
 
 DRAWN = ("load_warm_s", "load_cold_s", "run_s", "first_run_s", "unload_s")
 """The figures of a measurement that a sample may have other values of; bytes are as measured."""
@@ -34,13 +36,53 @@ def price_blocks(
 ) -> BlockCosts:
     """`price`, with measured figures where a block or parts of it were measured.
 
-    A sample may have values of measured seconds as well, under `sampled_name`.
+    A sample may have values of measured seconds as well, under `sampled_name`. The variants of a block are in one
+    package, or in two of the same weights: they hold the same, the most that was measured of either.
     """
     sample = sample if sample is not None else nominal(costs)
-    priced = price(blocks, costs, sample, dram_bytes_per_s, is_cached, clean_room)
     if not measurements:
-        return priced
+        return price(blocks, costs, sample, dram_bytes_per_s, is_cached, clean_room)
     known = MeasuredBlocks(measurements)
+    others = [_other_variant(block) for block in blocks]
+    both = _put_together([*blocks, *others], known, costs, sample, dram_bytes_per_s, is_cached, clean_room)
+    count = len(blocks)
+    resident = list(both.resident_bytes[:count])
+    for row, pair in enumerate(zip(blocks, others, strict=True)):
+        measured = [
+            place for place, block in zip((row, count + row), pair, strict=True) if _is_held_known(known, block)
+        ]
+        if measured:
+            resident[row] = max(both.resident_bytes[place] for place in measured)
+    return replace(_first(both, count), resident_bytes=tuple(resident))
+
+
+def _other_variant(block: BlockSpec) -> BlockSpec:
+    """The block with or without token merging, whichever it is not; itself if its units merge none."""
+    if not any(unit.tdtm for unit in block.units):
+        return block
+    return replace(block, variant="plain" if block.variant == "tdtm" else "tdtm")
+
+
+def _is_held_known(known: MeasuredBlocks, block: BlockSpec) -> bool:
+    """Whether anything was measured of what the block holds once loaded."""
+    return any(_figure(part, "resident_bytes") is not None for part in known.parts(block))
+
+
+def _first(costs: BlockCosts, count: int) -> BlockCosts:
+    """The price list of the first blocks."""
+    return replace(costs, **{field.name: getattr(costs, field.name)[:count] for field in fields(costs)})
+
+
+def _put_together(
+    blocks: Sequence[BlockSpec],
+    known: MeasuredBlocks,
+    costs: Costs,
+    sample: Sample,
+    dram_bytes_per_s: float | None,
+    is_cached: bool,
+    clean_room: float,
+) -> BlockCosts:
+    priced = price(blocks, costs, sample, dram_bytes_per_s, is_cached, clean_room)
     parts = {row: found for row, block in enumerate(blocks) if (found := known.parts(block))}
     if not parts:
         return priced
@@ -48,6 +90,28 @@ def price_blocks(
     modelled = price(list(specs.values()), costs, sample, dram_bytes_per_s, is_cached)
     rows = {key: number for number, key in enumerate(specs)}
     return _Pricing(blocks, priced, modelled, rows, costs, sample).put_together(parts)
+
+
+def working_moved(
+    blocks: Sequence[BlockSpec], costs: Costs, measurements: Sequence[Measurement], deviations: Array
+) -> Array:
+    """Working memory of blocks [block, deviation] with the working factor so many spreads away from its figure.
+
+    What was measured stays as it is.
+    """
+    known = MeasuredBlocks(measurements)
+    moved = []
+    for block in blocks:
+        parts = known.parts(block) or [Part(0, len(block.units), None)]
+        figures = [_figure(part, "working_bytes") for part in parts]
+        rows = [
+            block_bytes.working_moved(_spec(block, part), costs, deviations)
+            if figure is None
+            else np.full(deviations.shape, figure.value)
+            for part, figure in zip(parts, figures, strict=True)
+        ]
+        moved.append(np.max(rows, axis=0))
+    return np.array(moved)
 
 
 def sampled_name(place: int, field: str) -> str:
@@ -97,6 +161,7 @@ class _Pricing:
         warm, cold, run, first_run, unload = (array.copy() for array in self.priced.seconds)
         resident, working = list(self.priced.resident_bytes), list(self.priced.working_bytes)
         load_marks, run_marks = list(self.priced.load_marks), list(self.priced.run_marks)
+        cold_marks, first_marks = list(self.priced.cold_marks), list(self.priced.first_marks)
         for row, found in parts.items():
             block, saved = self.blocks[row], len(found) - 1
             at = [self.rows[_key(block, part)] for part in found]
@@ -114,7 +179,11 @@ class _Pricing:
             resident[row] = sum(self._bytes(found, at, "resident_bytes"))
             working[row] = max(self._bytes(found, at, "working_bytes"))
             load_marks[row] = _mixed(found, "load_warm_s", warms, [self.modelled.load_marks[i] for i in at])
+            cold_marks[row] = load_marks[row]
+            if cold[row][0] > warm[row][0]:
+                cold_marks[row] = _mixed(found, "load_cold_s", colds, [self.modelled.cold_marks[i] for i in at])
             run_marks[row] = _mixed(found, "run_s", runs, [self.modelled.run_marks[i] for i in at])
+            first_marks[row] = self._first_marks(block, found, at, runs)
         return replace(
             self.priced,
             load_warm_s=warm,
@@ -126,6 +195,8 @@ class _Pricing:
             working_bytes=tuple(working),
             load_marks=tuple(load_marks),
             run_marks=tuple(run_marks),
+            cold_marks=tuple(cold_marks),
+            first_marks=tuple(first_marks),
         )
 
     def _seconds(self, parts: Sequence[Part], at: Sequence[int], field: str, runs: int = 1) -> Array:
@@ -151,6 +222,20 @@ class _Pricing:
             extra = extra + (self.modelled.first_run_s - self.modelled.run_s)[at[int(np.argmin(is_measured))]]
         return extra
 
+    def _first_marks(self, block: BlockSpec, parts: Sequence[Part], at: Sequence[int], runs: Array) -> MarkShares:
+        """What the first run after a load rests on: measured parts, the others' later runs, the model's extra once."""
+        weights: list[tuple[MarkShares, float]] = []
+        for part, row, run_s in zip(parts, at, runs[:, 0].tolist(), strict=True):
+            first, later = _figure(part, "first_run_s"), _figure(part, "run_s")
+            if first is not None:
+                weights.append(({first.mark: 1.0}, first.value))
+            else:
+                weights.append((self.modelled.run_marks[row] if later is None else {later.mark: 1.0}, run_s))
+        if not all(_figure(part, "first_run_s") for part in parts):
+            known = self.costs.processors[block.processor].first_run_s
+            weights.append(({known.mark: 1.0}, known.value))
+        return weighed(weights)
+
     def _bytes(self, parts: Sequence[Part], at: Sequence[int], field: str) -> list[int]:
         modelled = getattr(self.modelled, field)
         figures = [_figure(part, field) for part in parts]
@@ -172,11 +257,6 @@ def _joined(seconds: Array, saved: Array) -> Array:
 
 def _mixed(parts: Sequence[Part], field: str, seconds: Array, modelled: Sequence[MarkShares]) -> MarkShares:
     """The share of the (first sample's) seconds that rests on each mark."""
-    total = float(seconds[:, 0].sum())
-    shares: MarkShares = {}
-    for part, own, marks in zip(parts, seconds[:, 0].tolist(), modelled, strict=True):
-        figure = _figure(part, field)
-        weight = own / total if total > 0 else 1.0 / len(parts)
-        for mark, share in (marks if figure is None else {figure.mark: 1.0}).items():
-            shares[mark] = shares.get(mark, 0.0) + share * weight
-    return shares
+    figures = [_figure(part, field) for part in parts]
+    known = [marks if figure is None else {figure.mark: 1.0} for figure, marks in zip(figures, modelled, strict=True)]
+    return weighed(list(zip(known, seconds[:, 0].tolist(), strict=True)))

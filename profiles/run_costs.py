@@ -34,7 +34,7 @@ from ondevice_sora.profiles.costs import Array, Costs, MarkShares, Sample
 from ondevice_sora.profiles.figures import Mark
 from ondevice_sora.profiles.load_costs import READ
 from ondevice_sora.profiles.models.model import multiplies_in_float16
-from ondevice_sora.profiles.terms import mark_shares, seconds_per, summed
+from ondevice_sora.profiles.terms import mark_shares, seconds_per, summed, weighed
 
 CLASSES = ("matmul_flops_per_s", "attention_flops_per_s", "convolution_flops_per_s")
 TERMS = ("dispatch_s", *CLASSES, "moved_bytes_per_s", "token_merge_s")
@@ -49,8 +49,8 @@ def run_seconds(
     marks: dict[str, Mark],
     dram_bytes_per_s: float | None,
     clean_room: float,
-) -> tuple[Array, Array, list[MarkShares]]:
-    """Runs and first runs [block, sample], and the marks that runs rest on."""
+) -> tuple[Array, Array, list[MarkShares], list[MarkShares]]:
+    """Runs and first runs [block, sample], and the marks that each of them rests on."""
     size = next(iter(sample.values())).shape[0]
     run, first_run = np.empty((len(blocks), size)), np.empty((len(blocks), size))
     shares: list[MarkShares] = [{} for _ in blocks]
@@ -75,6 +75,10 @@ def run_seconds(
         )
         run[np.ix_(rows_of_all, columns)] = elsewhere
         first_run[np.ix_(rows_of_all, columns)] = elsewhere + part["processors.gpu.first_run_s"]
+    first_shares = [
+        weighed([(shares[row], float(run[row, 0])), ({marks[name]: 1.0}, float(sample[name][0]))])
+        for row, name in enumerate(f"processors.{block.processor}.first_run_s" for block in blocks)
+    ]
     for row, block in enumerate(blocks):
         if block.is_mapped and block.component_bytes > clean_room:
             read = block.stored_bytes / sample[READ]
@@ -82,7 +86,7 @@ def run_seconds(
             shares[row] = {mark: share * (1.0 - again) for mark, share in shares[row].items()}
             shares[row][marks[READ]] = shares[row].get(marks[READ], 0.0) + again
             run[row] += read
-    return run, first_run, shares
+    return run, first_run, shares, first_shares
 
 
 def _on(

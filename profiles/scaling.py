@@ -71,8 +71,10 @@ def _measures(hardware: Hardware) -> dict[str, float | None]:
     """What figures are scaled with; None where nothing is known."""
     gpu, dram = hardware.gpu_flops_per_s, hardware.dram_bytes_per_s
     half, reach, streaming = (
-        hardware.gpu_float16_flops_per_s, hardware.ane_dram_bytes_per_s, hardware.ane_weight_bytes_per_s,
-    )  # fmt: skip
+        hardware.gpu_float16_flops_per_s,
+        hardware.ane_dram_bytes_per_s,
+        hardware.ane_weight_bytes_per_s,
+    )
     engine, storage = hardware.ane_flops_per_s, hardware.storage_read_bytes_per_s
     within = reach.value if reach else dram.value
     return {

@@ -27,6 +27,18 @@ def summed(amounts: Array, seconds: Array) -> Array:
     return total
 
 
+def weighed(parts: Sequence[tuple[MarkShares, float]]) -> MarkShares:
+    """The shares of several parts together, each with its seconds."""
+    total = sum(seconds for _, seconds in parts)
+    shares: MarkShares = {}
+    for marks, seconds in parts:
+        weight = seconds / total if total > 0 else 1.0 / len(parts)
+        for mark, share in marks.items():
+            if share * weight > 0:
+                shares[mark] = shares.get(mark, 0.0) + share * weight
+    return shares
+
+
 def mark_shares(parts: Array, marks: Sequence[Mark]) -> list[MarkShares]:
     """For each block, the share of its seconds, given as [block, term], that rests on each mark."""
     totals = parts.sum(axis=1)

@@ -30,6 +30,11 @@ def differences(traces: Sequence[Trace]) -> list[Different]:
     found = []
     for key in keys:
         values = [None if plan is None else plan.get(key) for plan in plans]
+        if any(isinstance(value, bool) for value in values):  # what is not switched on is off
+            values = [
+                False if plan is not None and value is None else value
+                for plan, value in zip(plans, values, strict=True)
+            ]
         if any(value != values[0] for value in values):
             told = [UNKNOWN if plan is None else _told(key, value) for plan, value in zip(plans, values, strict=True)]
             found.append(Different(key, tuple(told)))

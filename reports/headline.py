@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from ondevice_sora.base.units import format_bytes, format_count, format_percent, format_seconds
 from ondevice_sora.records.trace import Trace
+from ondevice_sora.reports.differences import differences
 from ondevice_sora.reports.prediction import is_predicted
-from ondevice_sora.reports.rows import total_s
+from ondevice_sora.reports.rows import is_too_risky, total_s
 
 ALIKE = 1e-3
 """Totals and peaks that differ by less than this share are told as the same."""
@@ -32,7 +33,10 @@ def headline(traces: Sequence[Trace], names: Sequence[str]) -> Headline:
             "Simulated and measured runs of different plans or devices: the times of one say nothing about the other."
         )
         return Headline(f"{len(traces)} runs side by side", what)
-    return _race(traces, names)
+    words, sentence = _race(traces, names)
+    if any(row.key.startswith("video.") for row in differences(traces)):
+        sentence += " Not all make a video of the same shape: compare the times of those that do."
+    return Headline(words, sentence)
 
 
 def _prediction(simulated: Trace, measured: Sequence[Trace]) -> Headline:
@@ -81,7 +85,7 @@ def _race(traces: Sequence[Trace], names: Sequence[str]) -> Headline:
         return Headline("No run fits", f"All {len(traces)} cross the memory limit.")
     best_s, best, winner = ended[0]
     if len(ended) == 1:
-        return Headline(f"Only {best} fits", f"It takes {format_seconds(best_s)}.{killed}")
+        return Headline(f"Only {best} fits{_but(winner)}", f"It takes {format_seconds(best_s)}.{killed}")
     next_s, other, second = ended[1]
     if next_s - best_s <= ALIKE * next_s:
         last_s, last, _ = ended[-1]
@@ -91,7 +95,11 @@ def _race(traces: Sequence[Trace], names: Sequence[str]) -> Headline:
         words = f"{best} and {other} are equally fast"
         return Headline(words, f"Both take {format_seconds(best_s)}, {_less(best_s, last_s)} than {last}.{killed}")
     sentence = f"It takes {format_seconds(best_s)}, {_less(best_s, next_s)} than {other}, and {_peak(winner, second)}."
-    return Headline(f"{best} is {'fastest' if len(ended) > 2 else 'faster'}", sentence + killed)
+    return Headline(f"{best} is {'fastest' if len(ended) > 2 else 'faster'}{_but(winner)}", sentence + killed)
+
+
+def _but(trace: Trace) -> str:
+    return ", but too risky" if is_too_risky(trace) else ""
 
 
 def _killed(names: Sequence[str], is_simulated: bool) -> str:

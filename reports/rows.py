@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from ondevice_sora.base.units import format_bytes, format_count, format_percent, format_probability, format_seconds
 from ondevice_sora.profiles.figures import MARKS, Mark
@@ -28,13 +28,21 @@ LANE_NAMES = {"load": "Load", "cpu": "CPU", "gpu": "GPU", "ane": "ANE"}
 """Lanes in the order in which they are shown."""
 
 
+Tone = Literal["ok", "care", "bad"]
+"""It can be shipped, it needs a second look, it is killed."""
+
+
 class Verdict(NamedTuple):
     """The answer. `word` is the shortest form, `sentence` the whole one, `sureness` how far it can be trusted."""
 
-    is_killed: bool
+    tone: Tone
     word: str
     sentence: str
     sureness: str | None
+
+    @property
+    def is_killed(self) -> bool:
+        return self.tone == "bad"
 
 
 class Fact(NamedTuple):
@@ -201,14 +209,21 @@ def verdict(trace: Trace) -> Verdict:
         )
     sureness = None if result is None else _risk_sentence(result.kill_share, is_killed=kill is not None)
     if kill is not None:
-        return Verdict(True, "Would be killed" if simulated else "Killed", sentence, sureness)
+        return Verdict("bad", "Would be killed" if simulated else "Killed", sentence, sureness)
     if result is not None and result.unpriced:
-        return Verdict(False, "Fits, but its time is not known", sentence, sureness)
+        risky = "too risky, and " if is_too_risky(trace) else ""
+        return Verdict("care", f"Fits, but {risky}its time is not known", sentence, sureness)
     if result is not None and any(row.falls_back for row in result.blocks):
-        return Verdict(False, "Fits, not on the Neural Engine", sentence, sureness)
-    if result is not None and simulated and result.kill_share > MOST_DOUBT:
-        return Verdict(False, "Fits, but too risky", sentence, sureness)
-    return Verdict(False, "Fits" if simulated else "Completed", sentence, sureness)
+        return Verdict("care", "Fits, not on the Neural Engine", sentence, sureness)
+    if is_too_risky(trace):
+        return Verdict("care", "Fits, but too risky", sentence, sureness)
+    return Verdict("ok", "Fits" if simulated else "Completed", sentence, sureness)
+
+
+def is_too_risky(trace: Trace) -> bool:
+    """Whether it would end, but is killed with a greater probability than a plan may have that is said to fit."""
+    result = trace.result
+    return trace.kill is None and trace.kind == "simulated" and result is not None and result.kill_share > MOST_DOUBT
 
 
 def _risk_sentence(share: float, is_killed: bool) -> str:
@@ -241,10 +256,21 @@ def facts(trace: Trace) -> list[Fact]:
     rows = []
     total = total_s(trace)
     if total is not None:
-        rows.append(Fact("Total time", format_seconds(total), interval_text(trace) or "no spread known"))
+        rows.append(
+            Fact(
+                "Total time",
+                format_seconds(total),
+                interval_text(trace) or ("of one run" if trace.kind == "measured" else "no spread known"),
+            )
+        )
     elif trace.kill is not None:
         rest = f"all of it {format_seconds(result.unlimited_s)} without a limit" if result else "not finished"
-        rows.append(Fact("Killed after", format_seconds(trace.kill.time_s), rest))
+        at_once = trace.kill.time_s <= 0.0
+        rows.append(
+            Fact("Killed", "at once", rest)
+            if at_once
+            else Fact("Killed after", format_seconds(trace.kill.time_s), rest)
+        )
     peak = result.needed_bytes if result is not None else trace.peak_bytes
     if trace.kill is not None:
         peak = max(peak, trace.kill.footprint_bytes)
@@ -255,14 +281,15 @@ def facts(trace: Trace) -> list[Fact]:
     if trace.sampled_peak_bytes is not None:
         rows.append(Fact("Peak, measured", format_bytes(trace.sampled_peak_bytes), "the most that the system charged"))
     if result is not None:
-        rows.append(
-            Fact("Risk of being killed", format_probability(result.kill_share), "the limit is not known exactly")
-        )
+        sure = "at every limit that is likely" if result.kill_share >= 1.0 else "the limit is not known exactly"
+        rows.append(Fact("Risk of being killed", format_probability(result.kill_share), sure))
     busy = result.busy_share if result is not None else busy_shares(trace)
     runs = {lane: share for lane, share in busy.items() if lane != "load"}
     if runs:
         lane = max(runs, key=lambda key: runs[key])
         others = [f"{LANE_NAMES.get(key, key)} {format_percent(busy[key])}" for key in busy if key != lane]
+        if trace.kill is not None and result is not None:
+            others.append("without a limit")
         rows.append(Fact(f"{LANE_NAMES.get(lane, lane)} busy", format_percent(runs[lane]), ", ".join(others)))
     steps = typical_step_s(trace)
     if steps is not None:
@@ -438,11 +465,15 @@ def block_rows(trace: Trace) -> list[BlockGroup]:
     for span in trace.spans:
         spans.setdefault((span.component, span.block, span.variant), []).append(span)
     if trace.result is not None and trace.result.blocks:
-        return [_quoted(row, spans.get((row.component, row.block, row.variant), [])) for row in trace.result.blocks]
+        return [
+            _quoted(row, spans.get((row.component, row.block, row.variant), []), is_whole=trace.kill is None)
+            for row in trace.result.blocks
+        ]
     return [_observed(name, found) for name, found in spans.items()]
 
 
-def _quoted(row: BlockRow, spans: list[Span]) -> BlockGroup:
+def _quoted(row: BlockRow, spans: list[Span], is_whole: bool) -> BlockGroup:
+    """`is_whole`: the spans are all there would be; else what its time rests on is weighed by its costs."""
     all_loads_s = sum(span.seconds for span in spans if span.action == "load")
     all_runs_s = sum(span.seconds for span in spans if span.action == "run")
     return BlockGroup(
@@ -461,7 +492,12 @@ def _quoted(row: BlockRow, spans: list[Span]) -> BlockGroup:
         num_runs=row.num_runs,
         all_loads_s=all_loads_s,
         all_runs_s=all_runs_s,
-        marks=_weighed([(row.load_marks, all_loads_s), (row.run_marks, all_runs_s)]),
+        marks=_weighed(
+            [
+                (row.load_marks, all_loads_s if is_whole else row.num_loads * row.load_warm_s),
+                (row.run_marks, all_runs_s if is_whole else row.num_runs * row.run_s),
+            ]
+        ),
         members=(),
     )
 

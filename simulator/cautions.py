@@ -11,7 +11,7 @@ from ondevice_sora.profiles.kills import tell_kills
 from ondevice_sora.simulator.core_ai import core_ai_cautions
 from ondevice_sora.simulator.engine import Outcome
 from ondevice_sora.simulator.prepare import Prepared
-from ondevice_sora.simulator.risk import spread_at
+from ondevice_sora.simulator.risk import spread_at_peak
 from ondevice_sora.simulator.unpriced import unpriced_caution
 
 MOST_KILLS = 3
@@ -107,8 +107,7 @@ def _left_to_core_ml(prepared: Prepared) -> list[str]:
 
 def _working_memory(prepared: Prepared, outcome: Outcome) -> list[str]:
     """A peak that is made of what nobody can tell well."""
-    peak = max(outcome.memory, key=lambda at: at.total)
-    spread = spread_at(prepared, outcome, peak)
+    peak, spread = outcome.peak.charged, spread_at_peak(prepared, outcome)
     if peak.working < peak.total / 3 or spread < WIDE:
         return []
     return [

@@ -44,13 +44,24 @@ class Moment(NamedTuple):
 
 
 class Outcome:
-    """What a simulation leaves: spans, memory samples, what was held at the peak, and the kill if there was one."""
+    """What a simulation leaves: spans, memory samples, what was held at the peak, and the kill if there was one.
 
-    def __init__(self, spans: list[Span], memory: list[MemorySample], peak: Moment, kill: Kill | None) -> None:
+    `highest` is the largest footprint while each block runs, by its number, and under None while none does.
+    """
+
+    def __init__(
+        self,
+        spans: list[Span],
+        memory: list[MemorySample],
+        peak: Moment,
+        highest: dict[int | None, int],
+        kill: Kill | None,
+    ) -> None:
         self.spans = spans
         self.memory = memory
         self.peak = peak
         self.peak_bytes = peak.charged.total
+        self.highest = highest
         self.kill = kill
         self.total_s = max((span.end_s for span in spans), default=0.0)
 
@@ -140,6 +151,7 @@ class _Engine:
         self.at_work: int | None = None
         self.finished = -1
         self.peak = self._moment()
+        self.highest: dict[int | None, int] = {}
         self._charge_what_is_there(schedule)
         self.spans: list[Span] = []
         self.kill: Kill | None = None
@@ -163,8 +175,11 @@ class _Engine:
     def _charge(self, **bytes_: int) -> bool:
         """Charge these bytes now. Whether the footprint is within the limit."""
         is_within = self.ledger.charge(self.env.now, **bytes_)
-        if self.ledger.peak_bytes > self.peak.charged.total:
+        total = self.ledger.total_bytes
+        if total > self.peak.charged.total:
             self.peak = self._moment()
+        if total > self.highest.get(self.at_work, 0):
+            self.highest[self.at_work] = total
         return is_within
 
     def _moment(self) -> Moment:
@@ -176,7 +191,9 @@ class _Engine:
         runner = self.env.process(self._runner())
         while runner.is_alive and self.kill is None:  # what would follow at the moment of the kill does not happen
             self.env.step()
-        return Outcome(self.spans, self.ledger.samples, self.peak, self.kill)
+        if not runner.is_alive and isinstance(runner.value, BaseException):
+            raise runner.value
+        return Outcome(self.spans, self.ledger.samples, self.peak, self.highest, self.kill)
 
     def _loader(self) -> Process:
         env, visits = self.env, self.visits

@@ -43,13 +43,13 @@ def residents_of(schedule: Schedule, costs: BlockCosts) -> list[Residents]:
         passes = [each for each in schedule.passes if _of(schedule, each.first).component == component]
         rows.append(
             Residents(
-                component,
-                len(own),
-                len(passes),
-                [_name(schedule, n) for n in always],
-                sum(costs.resident_bytes[n] + clean[n] for n in always),
-                [_name(schedule, n) for n in sometimes],
-                sum(costs.resident_bytes[n] + clean[n] for n in sometimes),
+                component=component,
+                num_blocks=len(own),
+                num_passes=len(passes),
+                always=[_name(schedule, n) for n in always],
+                always_bytes=sum(costs.resident_bytes[n] + clean[n] for n in always),
+                sometimes=[_name(schedule, n) for n in sometimes],
+                sometimes_bytes=sum(costs.resident_bytes[n] + clean[n] for n in sometimes),
             )
         )
     return rows

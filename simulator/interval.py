@@ -84,9 +84,14 @@ def draw(profile: Profile, count: int, random: np.random.Generator) -> Sample:
 
 def _moved(name: str, figure: Figure, deviation: Array) -> Array:
     """A figure moved by relative deviations, its seconds down to a twentieth; by a factor where its spread is one."""
-    if figure.spread > FACTOR:
-        return slowed(name, figure.value, np.maximum(np.exp(deviation), SMALLEST))
-    return slowed(name, figure.value, np.maximum(1.0 - deviation if _is_rate(name) else 1.0 + deviation, SMALLEST))
+    is_turned = _is_rate(name) and figure.spread <= FACTOR
+    return slowed(name, figure.value, factor_of(figure, -deviation if is_turned else deviation))
+
+
+def factor_of(figure: Figure, deviation: F) -> F:
+    """How many times the seconds are that a figure stands for, this relative deviation away."""
+    factor: F = np.maximum(np.exp(deviation) if figure.spread > FACTOR else 1.0 + deviation, SMALLEST)
+    return factor
 
 
 def slowed(name: str, value: float, factor: F) -> F:
@@ -136,9 +141,9 @@ def measured_share(prepared: Prepared) -> float:
     costs = prepared.costs
     measured = total = 0.0
     for visit in prepared.schedule.visits:
-        run_s = float(costs.run_s[visit.block, 0])
-        load_s = float(costs.load_warm_s[visit.block, 0]) if visit.loads else 0.0
+        run_s = float((costs.first_run_s if visit.first_run else costs.run_s)[visit.block, 0])
+        load_s = float((costs.load_cold_s if visit.cold else costs.load_warm_s)[visit.block, 0]) if visit.loads else 0.0
         total += run_s + load_s
-        measured += run_s * costs.run_marks[visit.block].get("measured", 0.0)
-        measured += load_s * costs.load_marks[visit.block].get("measured", 0.0)
+        measured += run_s * costs.marks_of_run(visit.block, visit.first_run).get("measured", 0.0)
+        measured += load_s * costs.marks_of_load(visit.block, visit.cold).get("measured", 0.0)
     return measured / total if total > 0 else 0.0

@@ -7,7 +7,7 @@ is killed, and if it is not, none is: the probability is ours, of having the lim
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Iterable, Sequence
 from statistics import NormalDist
 
 from ondevice_sora.simulator.prepare import HEADROOM, Setting
@@ -33,15 +33,19 @@ def kill_share(setting: Setting, peak_bytes: int) -> float:
     def killed(deviation: float) -> float:  # the limit's part is exact
         return _above(peak_bytes + baseline.value * max(-1.0, baseline.spread * deviation), limit, spread)
 
-    return mean_over_normal(killed, REACH, STEPS)
+    deviations = spaced(REACH, STEPS)
+    return mean_over_normal(map(killed, deviations), deviations)
 
 
-def mean_over_normal(value: Callable[[float], float], reach: float, steps: int) -> float:
-    """The mean of a function of a standard normal deviation, summed over so many steps from -reach to reach."""
-    deviations = [reach * (2.0 * number / steps - 1.0) for number in range(steps + 1)]
+def spaced(reach: float, steps: int) -> list[float]:
+    """So many steps from -reach to reach."""
+    return [reach * (2.0 * number / steps - 1.0) for number in range(steps + 1)]
+
+
+def mean_over_normal(values: Iterable[float], deviations: Sequence[float]) -> float:
+    """The mean of what a function of a standard normal deviation gives at evenly spaced ones."""
     weights = [NORMAL.pdf(deviation) for deviation in deviations]
-    summed = sum(weight * value(deviation) for weight, deviation in zip(weights, deviations, strict=True))
-    return summed / sum(weights)
+    return sum(weight * value for weight, value in zip(weights, values, strict=True)) / sum(weights)
 
 
 def _above(peak: float, limit: int, spread: float) -> float:

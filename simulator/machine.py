@@ -47,6 +47,8 @@ def machines_of(costs: Costs, limit_bytes: int, sample: Sample, *, is_thermal: b
         )
         for (baseline, transient, residual, floor, time_constant_s), load_rate, run_rate in zip(
             zip(*(sample[name].tolist() for name in columns), strict=True),
-            zip(*load_rates, strict=True), zip(*run_rates, strict=True), strict=True,
+            zip(*load_rates, strict=True),
+            zip(*run_rates, strict=True),
+            strict=True,
         )
-    ]  # fmt: skip
+    ]

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.checks import check_merging_units, loaded_by_core_ai
 from ondevice_sora.plans.optimal.question import Candidate
+from ondevice_sora.plans.own_policy import Policy
 from ondevice_sora.plans.plan_file import LoadedPlan, load_plan
 from ondevice_sora.plans.schedule import Schedule
 from ondevice_sora.plans.scheduling import build_schedule
@@ -35,9 +36,8 @@ from ondevice_sora.simulator.machine import Machine, machine_of
 
 HEADROOM = 0.92
 """A proposed budget stays this far within the limit."""
-
-
 GIVEN = "given with the command"
+"""The source of a limit that somebody has named."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Described(NamedTuple):
 class Prepared:
     """A plan made ready for one setting: model (with the TDTM variants that the plan chooses), schedule and prices.
 
-    `described` is the model with all its variants.
+    `described` is the model with all its variants. A `policy` says what stays in memory, in place of the plan's `keep`.
     """
 
     plan: Plan
@@ -80,6 +80,7 @@ class Prepared:
     costs: BlockCosts
     machine: Machine
     num_evaluations: int
+    policy: Policy | None = None
 
     def changed(
         self, plan: Plan | None = None, setting: Setting | None = None, evaluations: int | None = None
@@ -91,11 +92,16 @@ class Prepared:
         plan, setting = plan or self.plan, setting or self.setting
         count = evaluations if evaluations is not None else plan.evaluations()
         if (plan, setting) != (self.plan, self.setting):
-            return ready(plan, self.described, setting, count)
+            return ready(plan, self.described, setting, count, policy=self.policy)
         # A generation that ends early or late goes by what was chosen before it began.
-        return (
-            self if count == self.num_evaluations else ready(plan, self.described, setting, count, self.schedule.chosen)
-        )
+        if count == self.num_evaluations:
+            return self
+        return ready(plan, self.described, setting, count, self.schedule.chosen, self.policy)
+
+    def num_passes(self, component: str) -> int:
+        """How often a component is walked in the generation."""
+        known = {each.name: each.passes for each in self.model.components}[component]
+        return self.num_evaluations if known == "steps" else known
 
     def price(self, sample: Sample) -> BlockCosts:
         """What the schedule's blocks cost at samples of the profile's figures."""
@@ -134,7 +140,7 @@ def setting_of(
     return Setting(profile, device, round(limit.value), limit.source, limit.spread, is_thermal, os_version)
 
 
-def asked(
+def load_inputs(
     plan: str | Path | LoadedPlan,
     device: str = "iphone15pro",
     *,
@@ -158,6 +164,8 @@ def model_of(loaded: LoadedPlan) -> Described:
 
 def described_in(loaded: LoadedPlan) -> Described:
     """The same; what is wrong is said of the setting, not of its line."""
+    if loaded.listed is not None:
+        return _listed_model_of(loaded)
     if isinstance(loaded.plan.model, ConfiguredModel):
         return _configured_model_of(loaded, loaded.plan.model)
     described = architecture(loaded.plan.model)
@@ -181,14 +189,14 @@ def _configured_model_of(loaded: LoadedPlan, model: ConfiguredModel) -> Describe
         raise UserError(what, mend="Write text_tokens.", field="$.encoder_tokens")
     shape = None if video is None else Shape(video.width, video.height, video.frames)
     sampler = plan.sampler
-    asked = (loaded.folder, shape, sampler.num_branches, plan.text_tokens, sampler.branches)
-    return Described(*configured_model(model, *asked))
+    described = configured_model(model, loaded.folder, shape, sampler.num_branches, plan.text_tokens, sampler.branches)
+    return Described(*described)
 
 
 def _listed_model_of(loaded: LoadedPlan) -> Described:
     plan = loaded.plan
-    assert isinstance(plan.model, str)
-    described = Described(*listed_model(plan.model, loaded.folder))  # a name that nobody knows is told first
+    # a name that nobody knows is told before what has no effect
+    described = Described(loaded.listed, {}) if loaded.listed is not None else _model_in_a_file(loaded)
     for key in ("video", "text_tokens", "encoder_tokens"):
         if getattr(plan, key) is not None:
             what = f"has no effect: {plan.model} lists its units for one shape"
@@ -198,6 +206,11 @@ def _listed_model_of(loaded: LoadedPlan) -> Described:
             what = f"has no effect: {plan.model} lists its units for the branches it has"
             raise UserError(what, mend="Remove it.", field=field)
     return described
+
+
+def _model_in_a_file(loaded: LoadedPlan) -> Described:
+    assert isinstance(loaded.plan.model, str)
+    return Described(*listed_model(loaded.plan.model, loaded.folder))
 
 
 def merging_as_planned(model: Model, plan: Plan) -> Model:
@@ -219,6 +232,21 @@ def merging_as_planned(model: Model, plan: Plan) -> Model:
         )
 
     return replace(model, components=tuple(map(masked, model.components)))
+
+
+def _check_techniques(plan: Plan, model: Model) -> None:
+    """Raises UserError for a technique that the model cannot have."""
+    if plan.lpl.mode != "off" and not model.is_rectified_flow:
+        what = f"LPL leaps along a rectified flow, which {model.name} is not"
+        raise UserError(what, mend="Remove `lpl`.", field="$.lpl")
+    if not model.is_rectified_flow:
+        for key in ("grid", "solver"):
+            if getattr(plan.sampler, key) != getattr(Sampler(), key):
+                what = f"this is for rectified flows, and {model.name} is none"
+                raise UserError(what, mend="Remove it.", field=f"$.sampler.{key}")
+    if plan.tdtm.steps != "none" and not model.merges_tokens:
+        what = f"has no effect: no unit of {model.name} merges tokens"
+        raise UserError(what, mend="Remove `tdtm`.", field="$.tdtm")
 
 
 def _check_processors(plan: Plan, component: str, profile: Profile) -> None:
@@ -253,25 +281,28 @@ def check_loading(plan: Plan, setting: Setting) -> None:
 
 
 def stored_bytes(plan: Plan, model: Model) -> int:
-    """Bytes that the model's packages take on the device's storage, however it is cut."""
+    """Bytes that the model's packages take on the device's storage, however it is cut.
+
+    Where variants have packages of their own and both are used, units that merge are stored twice. One that does not,
+    in a block with others that do, would be too.
+    """
+    variants = {plan.merges(step) for step in range(plan.most_evaluations())}
+    times = 2 if plan.tdtm.is_separate and len(variants) == 2 else 1
     total = 0.0
     for component in model.components:
-        numbers = sum(
-            unit.stored * (2 if plan.tdtm.is_separate and unit.tdtm is not None and plan.merging_steps else 1)
-            for unit in component.units
-        )
+        numbers = sum(unit.stored * (times if unit.tdtm is not None else 1) for unit in component.units)
         total += numbers * weight_bytes(plan.component(component.name).stored)
     return round(total)
 
 
-def prepare(loaded: LoadedPlan, setting: Setting) -> Prepared:
+def prepare(loaded: LoadedPlan, setting: Setting, policy: Policy | None = None) -> Prepared:
     """Everything that is settled before the first second: model, schedule, prices.
 
     Raises UserError for a plan that cannot be kept on this device, naming the plan's line.
     """
     described = model_of(loaded)
     with loaded.locating():
-        return ready(loaded.plan, described, setting)
+        return ready(loaded.plan, described, setting, policy=policy)
 
 
 def ready(
@@ -280,6 +311,7 @@ def ready(
     setting: Setting,
     evaluations: int | None = None,
     chosen: Candidate | None = None,
+    policy: Policy | None = None,
 ) -> Prepared:
     """`prepare` for a model that is there already. `evaluations` is the plan's own number unless given.
 
@@ -287,17 +319,7 @@ def ready(
     the plan without lines.
     """
     model = merging_as_planned(described.model, plan)
-    if plan.lpl.mode != "off" and not model.is_rectified_flow:
-        what = f"LPL leaps along a rectified flow, which {model.name} is not"
-        raise UserError(what, mend="Remove `lpl`.", field="$.lpl")
-    if not model.is_rectified_flow:
-        for key in ("grid", "solver"):
-            if getattr(plan.sampler, key) != getattr(Sampler(), key):
-                what = f"this is for rectified flows, and {model.name} is none"
-                raise UserError(what, mend="Remove it.", field=f"$.sampler.{key}")
-    if plan.tdtm.steps != "none" and not model.merges_tokens:
-        what = f"has no effect: no unit of {model.name} merges tokens"
-        raise UserError(what, mend="Remove `tdtm`.", field="$.tdtm")
+    _check_techniques(plan, model)
     if plan.lpl.mode == "dynamic" and not plan.lpl.stop_steps and evaluations is None:
         what = "a simulation of dynamic LPL needs stop_steps: it does not see the video that the rule looks at"
         raise UserError(what, mend="Add `stop_steps: {17: 0.6, 18: 0.4}`, for instance.", field="$.lpl")
@@ -312,7 +334,16 @@ def ready(
 
     def scheduled(count: int, chosen: Candidate | None) -> tuple[Schedule, BlockCosts]:
         return build_schedule(
-            plan, model, described.reference, price, machine.memory, count, device.engine_bytes, machine.speeds, chosen
+            plan,
+            model,
+            described.reference,
+            price,
+            machine.memory,
+            count,
+            device.engine_bytes,
+            machine.speeds,
+            chosen,
+            policy,
         )
 
     schedule, costs = scheduled(evaluations, chosen)
@@ -323,4 +354,4 @@ def ready(
             scheduled(most, schedule.chosen)
         except UserError:
             schedule, costs = scheduled(evaluations, scheduled(most, None)[0].chosen)
-    return Prepared(plan, described, model, setting, schedule, costs, machine, evaluations)
+    return Prepared(plan, described, model, setting, schedule, costs, machine, evaluations, policy)

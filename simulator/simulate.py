@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
@@ -9,12 +11,15 @@ from typing import get_args
 import msgspec
 
 from ondevice_sora.base.units import format_percent
+from ondevice_sora.plans.own_policy import Policy
 from ondevice_sora.plans.plan_file import LoadedPlan
 from ondevice_sora.plans.schema import Start
 from ondevice_sora.profiles.blocks import PROCESSORS
+from ondevice_sora.profiles.costs import Array, MarkShares
 from ondevice_sora.profiles.figures import MARKS, Mark
 from ondevice_sora.profiles.packages import size_notes
 from ondevice_sora.profiles.pricing import unused_measurements
+from ondevice_sora.profiles.terms import weighed
 from ondevice_sora.records.metrics import busy_shares, component_results
 from ondevice_sora.records.result import BlockRow, ComponentResult, Generation, Result
 from ondevice_sora.records.trace import Kill, Trace
@@ -24,8 +29,8 @@ from ondevice_sora.simulator.changes.advice import Names, advice, why_no_advice
 from ondevice_sora.simulator.changes.whatif import what_ifs
 from ondevice_sora.simulator.engine import Outcome
 from ondevice_sora.simulator.holdings import kept_of, peak_of, residents_of
-from ondevice_sora.simulator.interval import measured_share, spread_of
-from ondevice_sora.simulator.prepare import Prepared, Setting, asked, prepare
+from ondevice_sora.simulator.interval import Spread, measured_share, spread_of
+from ondevice_sora.simulator.prepare import Prepared, Setting, load_inputs, prepare
 from ondevice_sora.simulator.risk import kill_risk
 from ondevice_sora.simulator.unpriced import unpriced_components
 
@@ -76,7 +81,7 @@ def simulate(
     What-ifs, which take as long as several simulations, come only if asked for; advice may be left out. With `repeat`,
     so many generations in a row are simulated; all but their totals and peaks is of the first. Raises UserError.
     """
-    loaded, setting = asked(plan, device, memory_limit=memory_limit, os_version=os_version, is_thermal=is_thermal)
+    loaded, setting = load_inputs(plan, device, memory_limit=memory_limit, os_version=os_version, is_thermal=is_thermal)
     return simulation_of(loaded, setting, with_what_ifs, repeat, with_advice)
 
 
@@ -87,19 +92,33 @@ def simulation_of(
     repeat: int = 1,
     with_advice: bool = True,
     names: Names | None = None,
+    policy: Policy | None = None,
 ) -> Simulation:
-    """The same of what is loaded already. Advice, which takes as long as a few simulations, may be left out."""
-    prepared = prepare(loaded, setting)
-    plan = prepared.plan
+    """The same of what is loaded already. Advice, which takes as long as a few simulations, may be left out.
+
+    A policy says what stays in memory, in place of the plan's `keep`: then there is no advice, which would change that.
+    """
+    prepared = prepare(loaded, setting, policy)
     with loaded.locating():
         outcomes = prepared.outcomes()
     outcome = prepared.play()
-    unlimited = outcome
-    if outcome.kill is not None:
-        unlimited = prepared.play(is_limited=False)
-    trace = Trace(
+    unlimited = outcome if outcome.kill is None else prepared.play(is_limited=False)
+    result = _result(prepared, outcome, unlimited, spread_of(outcomes))
+    if with_what_ifs:
+        result = msgspec.structs.replace(result, what_ifs=what_ifs(prepared))
+    if repeat > 1:
+        with loaded.locating():
+            result = msgspec.structs.replace(result, generations=generations_of(prepared, result, repeat))
+    trace = msgspec.structs.replace(_trace(prepared, outcome), result=result)
+    simulation = Simulation(trace, prepared, unlimited)
+    return simulation.advised(names) if with_advice and policy is None else simulation
+
+
+def _trace(prepared: Prepared, outcome: Outcome) -> Trace:
+    setting = prepared.setting
+    return Trace(
         kind="simulated",
-        plan=plan.name,
+        plan=prepared.plan.name,
         device=setting.device.name,
         model=prepared.model.name,
         spans=outcome.spans,
@@ -108,14 +127,18 @@ def simulation_of(
         kill=outcome.kill,
         conditions={"profile": setting.profile.name, **setting.profile.conditions},
     )
-    whole = msgspec.structs.replace(trace, spans=unlimited.spans, memory=unlimited.memory)
-    spread = spread_of(outcomes)
+
+
+def _result(prepared: Prepared, outcome: Outcome, unlimited: Outcome, spread: Spread) -> Result:
+    """What a generation comes to. `unlimited` is the outcome without a memory limit; advice and what-ifs come later."""
+    plan, setting, kill = prepared.plan, prepared.setting, outcome.kill
+    whole = _trace(prepared, unlimited)
     components = component_results(whole)
-    result = Result(
-        verdict="killed" if outcome.kill else "fits",
-        total_s=None if outcome.kill else outcome.total_s,
+    return Result(
+        verdict="killed" if kill else "fits",
+        total_s=None if kill else outcome.total_s,
         unlimited_s=unlimited.total_s,
-        interval_s=None if outcome.kill else spread.interval(),
+        interval_s=None if kill else spread.interval(),
         components=components,
         peak_bytes=outcome.peak_bytes,
         needed_bytes=unlimited.peak_bytes,
@@ -123,8 +146,8 @@ def simulation_of(
         limit_source=setting.limit_source,
         budget_bytes=int(plan.memory.budget) if plan.memory.budget is not None else None,
         kill_share=kill_risk(prepared, unlimited),
-        killed_at_s=outcome.kill.time_s if outcome.kill else None,
-        killed_by=_killed_by(outcome.kill) if outcome.kill else None,
+        killed_at_s=kill.time_s if kill else None,
+        killed_by=_killed_by(kill) if kill else None,
         busy_share=busy_shares(whole),
         bounded_by=bounded_by(components),
         advice=[],
@@ -132,7 +155,7 @@ def simulation_of(
         bounds=bounds_of(prepared.schedule, prepared.costs),
         num_evaluations=prepared.num_evaluations,
         evaluations=plan.evaluation_odds(),
-        what_ifs=what_ifs(prepared) if with_what_ifs else [],
+        what_ifs=[],
         blocks=_block_rows(prepared),
         notes=_notes(prepared),
         evaluated=plan.evaluated_steps(),
@@ -142,11 +165,6 @@ def simulation_of(
         residents=residents_of(prepared.schedule, prepared.costs),
         peak=peak_of(prepared.schedule, prepared.costs, prepared.machine, unlimited.peak),
     )
-    if repeat > 1:
-        with loaded.locating():
-            result = msgspec.structs.replace(result, generations=generations_of(prepared, result, repeat))
-    simulation = Simulation(msgspec.structs.replace(trace, result=result), prepared, unlimited)
-    return simulation.advised(names) if with_advice else simulation
 
 
 def generations_of(prepared: Prepared, first: Result, count: int) -> list[Generation]:
@@ -158,10 +176,15 @@ def generations_of(prepared: Prepared, first: Result, count: int) -> list[Genera
     begin = starts.index(prepared.plan.start)
     found = {
         prepared.plan.start: Generation(
-            first.start, first.verdict, first.total_s, first.unlimited_s, first.interval_s, first.peak_bytes,
-            first.killed_by,
+            start=first.start,
+            verdict=first.verdict,
+            total_s=first.total_s,
+            unlimited_s=first.unlimited_s,
+            interval_s=first.interval_s,
+            peak_bytes=first.peak_bytes,
+            killed_by=first.killed_by,
         )
-    }  # fmt: skip
+    }
     rows = []
     for number in range(count):
         start = starts[min(begin + number, len(starts) - 1)]
@@ -212,9 +235,10 @@ def mark_shares(prepared: Prepared, outcome: Outcome) -> dict[Mark, float]:
     run_s = 0.0
     for span in outcome.spans:
         row = rows[(span.component, span.block, span.variant)]
-        shares, into = (costs.run_marks[row], runs) if span.action == "run" else (costs.load_marks[row], loads)
         if span.action == "evict":
             continue
+        of_span, into = (costs.marks_of_run, runs) if span.action == "run" else (costs.marks_of_load, loads)
+        shares = of_span(row, span.cold)
         run_s += span.seconds if span.action == "run" else 0.0
         for mark, share in shares.items():
             into[mark] += share * span.seconds
@@ -231,10 +255,12 @@ def mark_shares(prepared: Prepared, outcome: Outcome) -> dict[Mark, float]:
 def _block_rows(prepared: Prepared) -> list[BlockRow]:
     costs, kept = prepared.costs, kept_of(prepared.schedule)
     clean = costs.clean_bytes or (0,) * len(prepared.schedule.blocks)
-    runs, loads = [0] * len(prepared.schedule.blocks), [0] * len(prepared.schedule.blocks)
+    runs: list[list[bool]] = [[] for _ in prepared.schedule.blocks]
+    loads: list[list[bool]] = [[] for _ in prepared.schedule.blocks]
     for visit in prepared.schedule.visits:
-        runs[visit.block] += 1
-        loads[visit.block] += visit.loads
+        runs[visit.block].append(visit.first_run)
+        if visit.loads:
+            loads[visit.block].append(visit.cold)
     return [
         BlockRow(
             component=block.component,
@@ -247,10 +273,10 @@ def _block_rows(prepared: Prepared) -> list[BlockRow]:
             load_cold_s=float(costs.load_cold_s[row, 0]),
             load_warm_s=float(costs.load_warm_s[row, 0]),
             run_s=float(costs.run_s[row, 0]),
-            num_loads=loads[row],
-            num_runs=runs[row],
-            load_marks=costs.load_marks[row],
-            run_marks=costs.run_marks[row],
+            num_loads=len(loads[row]),
+            num_runs=len(runs[row]),
+            load_marks=_of_all(costs.marks_of_load, row, loads[row], costs.load_cold_s, costs.load_warm_s),
+            run_marks=_of_all(costs.marks_of_run, row, runs[row], costs.first_run_s, costs.run_s),
             kept=kept[row],
             falls_back=block.falls_back,
             loading=block.loading,
@@ -258,6 +284,16 @@ def _block_rows(prepared: Prepared) -> list[BlockRow]:
         )
         for row, block in enumerate(prepared.schedule.blocks)
     ]
+
+
+def _of_all(
+    marks_of: Callable[[int, bool], MarkShares], row: int, are_first: Sequence[bool], first_s: Array, later_s: Array
+) -> MarkShares:
+    """What the seconds of all loads, or of all runs, of a block rest on, first ones and later ones; of a later one if
+    there are none."""
+    counts = Counter(are_first or (False,))
+    seconds = {True: float(first_s[row, 0]), False: float(later_s[row, 0])}
+    return weighed([(marks_of(row, is_first), count * seconds[is_first]) for is_first, count in counts.items()])
 
 
 def _notes(prepared: Prepared) -> list[str]:
@@ -285,5 +321,5 @@ def _notes(prepared: Prepared) -> list[str]:
     if unused:
         notes.append(f"Measurements in the profile of blocks that this plan does not have: {len(unused)}.")
     if plan.lpl.mode == "dynamic":
-        notes.append("Shown is the median leap step; the interval covers the whole distribution given in the plan.")
+        notes.append("Shown is the median leap step; interval and risk cover the whole distribution given in the plan.")
     return notes

@@ -27,7 +27,7 @@ from ondevice_sora.profiles.models.configured import (
 from ondevice_sora.profiles.networks import flops
 from ondevice_sora.records.ladder import Rung
 from ondevice_sora.simulator.ladder import ladder, simulated
-from ondevice_sora.simulator.prepare import Setting, asked, model_of, prepare
+from ondevice_sora.simulator.prepare import Setting, load_inputs, model_of, prepare
 from ondevice_sora.simulator.whole import TITLES, loaded_by, whole_plan
 
 FURTHER = (
@@ -81,9 +81,9 @@ def phones_table() -> list[str]:
         video = load_plan(plan).plan.video
         assert video is not None
         shape = Shape(video.width, video.height, video.frames)
-        whole = [_answer(*asked(whole_plan(config, shape), phone)) for phone in PHONES]
+        whole = [_answer(*load_inputs(whole_plan(config, shape), phone)) for phone in PHONES]
         lines.append(f"| `{plan}` | whole | " + " | ".join(whole) + " |")
-        lines.append("| | in blocks | " + " | ".join(_answer(*asked(plan, phone)) for phone in PHONES) + " |")
+        lines.append("| | in blocks | " + " | ".join(_answer(*load_inputs(plan, phone)) for phone in PHONES) + " |")
     return lines
 
 

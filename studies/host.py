@@ -37,8 +37,9 @@ from ondevice_sora.runtime.executor.store import Store
 from ondevice_sora.runtime.host import this_host
 from ondevice_sora.runtime.networks.stdit3 import LatentSize, STDiT3Config
 from ondevice_sora.runtime.small.shipped import shipped_weights
-from ondevice_sora.simulator.prepare import asked
-from ondevice_sora.simulator.search.comparison import budget_for, find_plan_for
+from ondevice_sora.simulator.prepare import load_inputs
+from ondevice_sora.simulator.search.budget import budget_for
+from ondevice_sora.simulator.search.comparison import Goal, find_plan_for
 from ondevice_sora.simulator.simulate import simulate
 from ondevice_sora.studies.host_plans import FAMILIES, SubjectName, grouped, host_plans, policies, store_folder
 
@@ -127,9 +128,9 @@ class Validation:
         path = beneath(self.out, "plans", f"{self.machine}-search-found.yaml")
         if not path.is_file():
             self._say("plan search")
-            loaded, setting = asked(base, str(profile))
+            loaded, setting = load_inputs(base, str(profile))
             given = budget_for([setting], budget, None)
-            _, found = find_plan_for(loaded, [setting], given, seconds=self.settings.search_s)
+            _, found = find_plan_for(loaded, [setting], given, Goal(seconds=self.settings.search_s))
             write_yaml(path, plan_data(LoadedPlan(found, loaded.document).moved_to(path.parent)), WRITTEN)
         return path
 

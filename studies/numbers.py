@@ -424,12 +424,14 @@ def _decoding() -> Iterator[dict[str, Any]]:
         numbered = torch.arange(frames)[None, None, :, None, None]
         batches = [batch.flatten().tolist() for batch in decoder.batches(numbered)]
         yield {
-            "num_frames": frames, "height": height, "width": width,
+            "num_frames": frames,
+            "height": height,
+            "width": width,
             "chunk_latent_frames": config.chunk_latent_frames,
             "latent_size": list(size),
             "chunks": chunks,
             "batches": [[batch[0], len(batch)] for batch in batches],
-        }  # fmt: skip
+        }
 
 
 def _rounding() -> Iterator[dict[str, Any]]:

@@ -89,6 +89,10 @@ class TimeUnit(NamedTuple):
     write: Callable[[float], str]
     moment: Callable[[float], str]
 
+    def told(self, seconds: float) -> str:
+        """The number with its unit where the number does not show it: 2:03.4, 78.8 s."""
+        return self.write(seconds) if ":" in self.name else f"{self.write(seconds)} {self.name}"
+
 
 def time_unit(longest_s: float) -> TimeUnit:
     """The unit in which times up to this one are read best: min:s, s, ms or \N{MICRO SIGN}s."""

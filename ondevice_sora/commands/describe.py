@@ -8,10 +8,8 @@ of a plan takes. docs/models.md says what is counted and what is not.
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ondevice_sora.base.errors import UserError
 from ondevice_sora.commands.common import (
     EXIT_FITS,
     json_text,
@@ -40,9 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from ondevice_sora.profiles.models.configured import config_names
 
     parser.add_argument(
-        "config", metavar="CONFIG",
+        "config",
+        metavar="CONFIG",
         help=f"a pipeline's folder, a config file, or a shipped config: {', '.join(config_names())}",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--video",
         type=shape_argument,
@@ -56,17 +55,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="2 with classifier-free guidance, else 1 (default: as usual)",
     )
     parser.add_argument(
-        "--guidance", choices=["batch", "in_turn"], default="batch",
+        "--guidance",
+        choices=["batch", "in_turn"],
+        default="batch",
         help="both branches in one batch (default), or each unit for one and then for the other",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--attention", type=_attention, default="fused", metavar="HOW",
+        "--attention",
+        type=_attention,
+        default="fused",
+        metavar="HOW",
         help="fused (default): no scores in memory; scores: those of all heads; N: those of N queries at a time",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--embeddings", choices=["stored", "rows"], default="stored",
+        "--embeddings",
+        choices=["stored", "rows"],
+        default="stored",
         help="the table of token embeddings in its package (default), or only the prompt's rows given",
-    )  # fmt: skip
+    )
     parser.add_argument("--text-tokens", type=whole_number(1, 4096), metavar="N", help="tokens of the prompt")
     parser.add_argument(
         "--decoder-tile",
@@ -115,18 +121,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _request(options: argparse.Namespace) -> Request:
-    from ondevice_sora.profiles.models.configured import (
-        ConfiguredModel,
-        config_path,
-        request_of,
-        shipped_config,
-    )
+    from ondevice_sora.profiles.models.configured import ConfiguredModel, asked_request
 
     model = ConfiguredModel(options.config, options.attention, options.embeddings, options.decoder_tile)
-    path, branches = config_path(options.config, Path()), options.branches
-    if path is not None and options.video is None:
-        what = "it has no shape of its own"
-        raise UserError(what, str(path), "Give one with --video, such as 1024x1024, or 832x480x81 for a video.")
-    if branches is None:
-        branches = shipped_config(options.config).branches if path is None else 2
-    return request_of(model, Path(), options.video, branches, options.text_tokens, options.guidance)
+    return asked_request(model, options.video, options.branches, options.text_tokens, options.guidance)

@@ -52,9 +52,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"plan of the full-step videos; its grid, solver, LPL and TDTM are not used (default {DEFAULT_PLAN})",
     )
     parser.add_argument(
-        "--prompts", type=whole_number(1, 144), default=DEFAULT_PROMPTS, metavar="N",
+        "--prompts",
+        type=whole_number(1, 144),
+        default=DEFAULT_PROMPTS,
+        metavar="N",
         help="held-out prompts, of 144 (default %(default)s)",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--seeds",
         type=whole_number(1, 1000),
@@ -69,25 +72,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="configurations to make in this run; the table shows all that have been made",
     )
     parser.add_argument(
-        "--accepted-errors", nargs="+", type=error_argument, metavar="E",
+        "--accepted-errors",
+        nargs="+",
+        type=error_argument,
+        metavar="E",
         help="for our rule (default 0.02 0.05 0.1 0.2)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--clips", type=whole_number(0, 144), default=DEFAULT_CLIPS, metavar="N",
+        "--clips",
+        type=whole_number(0, 144),
+        default=DEFAULT_CLIPS,
+        metavar="N",
         help="prompts whose videos the page plays (default %(default)s)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--steps", type=Path, metavar="FILE",
+        "--steps",
+        type=Path,
+        metavar="FILE",
         help="planned grids to measure, made by `steps plan` (default: those that ship, with the weights that ship)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--processes", type=whole_number(1, 1024), metavar="N",
+        "--processes",
+        type=whole_number(1, 1024),
+        metavar="N",
         help="so many at a time, with one thread each (default: one, with all threads)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--scheduler", metavar="ADDRESS",
+        "--scheduler",
+        metavar="ADDRESS",
         help="a Dask scheduler to give the work to, tcp://host:8786; its workers find --weights under the same path",
-    )  # fmt: skip
+    )
     parser.add_argument("--json", action="store_true", help="print the results as one JSON document")
 
 
@@ -149,9 +163,16 @@ def run(options: argparse.Namespace) -> int:
     ):
         with progress_bar("videos", len(wanted) * len(scenes) * options.seeds) as advance:
             run_evaluation(
-                options.weights, options.output, wanted, scenes, options.seeds,
-                clips=options.clips, processes=options.processes or 1, scheduler=options.scheduler, on_video=advance,
-            )  # fmt: skip
+                options.weights,
+                options.output,
+                wanted,
+                scenes,
+                options.seeds,
+                clips=options.clips,
+                processes=options.processes or 1,
+                scheduler=options.scheduler,
+                on_video=advance,
+            )
         clips = tuple(write_clips(options.output, everything, scenes[: options.clips]))
     records = read_all(options.output, everything, scenes, options.seeds)
     results = Evaluation(

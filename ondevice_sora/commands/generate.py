@@ -47,17 +47,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"a plan file or a ready plan, of the model small or opensora (default {DEFAULT_PLAN})",
     )
     parser.add_argument(
-        "--weights", type=Path, metavar="DIR",
+        "--weights",
+        type=Path,
+        metavar="DIR",
         help="the model's folder: text_encoder, denoiser, decoder (default: the small one that ships)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--store", type=Path, metavar="DIR",
+        "--store",
+        type=Path,
+        metavar="DIR",
         help="run block by block and keep the blocks in this folder for later (default: beside the video, and removed)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--store-precision", choices=STORED_AS,
+        "--store-precision",
+        choices=STORED_AS,
         help="what blocks hold matrices in: as the checkpoint has them (default), or 16 bits, in half the bytes",
-    )  # fmt: skip
+    )
     add_output_arguments(parser, "run block by block and write the measured trace (default VIDEO.trace.json)")
 
 

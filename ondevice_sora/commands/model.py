@@ -1,6 +1,7 @@
 """model: write a model and a plan to start from, when all that is known are sizes.
 
-`model init` takes the sizes of a model's packages, in the order in which they run; SIZE*N is a network in N packages.
+`model init` takes the sizes of a model's packages, in the order in which they run; SIZE*N is a network in N packages,
+SIZE,SIZE one in packages of several sizes.
 It writes model.yaml, which lists them as units, and plan.yaml, which loads each as a block. Memory and loads are
 predicted from sizes alone. Times are not: the operations of a unit are for its author to fill in, and until then
 `simulate` says that the time is not known.
@@ -27,34 +28,43 @@ examples:
 
 
 class Network(NamedTuple):
-    """A component to be: the size of each of its packages in float16, as given and in bytes, and how many there are."""
+    """A component to be: the size of each of its packages in float16, as given, and all of them in bytes."""
 
     name: str
-    size: str
+    sizes: list[str]
     num_bytes: int
-    packages: int
 
 
 def _network(text: str) -> Network:
-    """NAME=SIZE or NAME=SIZE*N."""
+    """NAME=SIZE, NAME=SIZE*N, or several of these sizes separated by commas."""
     name, _, rest = text.partition("=")
-    size, star, count = rest.partition("*")
-    if not NAME.fullmatch(name) or not size or (star and not (count.isdecimal() and 1 <= int(count) <= MOST_UNITS)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=SIZE or NAME=SIZE*N, such as unet=430MB*2")
+    sizes: list[str] = []
+    for part in rest.split(","):
+        size, star, count = part.partition("*")
+        is_count = not star or (count.isdecimal() and 1 <= int(count) <= MOST_UNITS)
+        if not NAME.fullmatch(name) or not size or not is_count:
+            what = f"{text!r} is not NAME=SIZE or NAME=SIZE*N, such as unet=430MB*2 or unet=430MB,390MB"
+            raise argparse.ArgumentTypeError(what)
+        sizes += [size.strip()] * (int(count) if star else 1)
+    if len(sizes) > MOST_UNITS:
+        raise argparse.ArgumentTypeError(f"{text!r} names more than {MOST_UNITS:,} packages.")
     try:
-        num_bytes = parse_bytes(size)
+        return Network(name, sizes, sum(map(parse_bytes, sizes)))
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-    return Network(name, size.strip(), num_bytes, int(count) if star else 1)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="init")
     init = actions.add_parser("init", help="write a model and a plan from the sizes of its packages")
     init.add_argument(
-        "networks", nargs="+", type=_network, metavar="NAME=SIZE[*N]",
-        help="what each network's packages take in float16, in the order in which they run; *N: in so many packages",
-    )  # fmt: skip
+        "networks",
+        nargs="+",
+        type=_network,
+        metavar="NAME=SIZE",
+        help="what each network's packages take in float16, in the order in which they run; SIZE*N: in so many "
+        "packages, SIZE,SIZE: in packages of several sizes",
+    )
     init.add_argument(
         "--steps", type=whole_number(1, 1000), default=20, metavar="N", help="denoising steps (default %(default)s)"
     )
@@ -77,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise UserError(f"'{twice}' is given twice", mend="Name each network once; SIZE*N is one in N packages.")
-    walked = options.every_step or max(networks, key=lambda network: network.num_bytes * network.packages).name
+    walked = options.every_step or max(networks, key=lambda network: network.num_bytes).name
     if walked not in names:
         raise UserError(f"no network is named '{walked}'", "--every-step", f"Choose from: {', '.join(names)}.")
     folder = Path(options.output)
@@ -106,11 +116,11 @@ def _model(networks: list[Network], walked: str) -> str:
         "source: sizes given to `ondevice-sora model init`",
         "components:",
     ]
-    for name, size, _, count in networks:
+    for name, sizes, _ in networks:
         passes = "steps              # runs at every step" if name == walked else "1                  # runs once"
         lines += [f"  - name: {name}", f"    passes: {passes}", "    units:"]
-        for number in range(1, count + 1):
-            unit = name if count == 1 else f"{name}_{number}"
+        for number, size in enumerate(sizes, 1):
+            unit = name if len(sizes) == 1 else f"{name}_{number}"
             lines.append(f"      - {{name: {unit}, bytes: {size}, plain: {{}}}}")
     return "\n".join(lines) + "\n"
 

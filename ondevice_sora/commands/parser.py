@@ -23,6 +23,8 @@ RENAMED = {
     "--out": ("--output",),
     "--ios": ("--os",),
     "--increased-memory": ("--entitlement",),
+    "--html": ("--report",),
+    "--csv": ("--output",),
 }
 """What an option was once called, or is called elsewhere, and the names here."""
 ELSEWHERE = {
@@ -30,6 +32,8 @@ ELSEWHERE = {
     "-o": "What is written has options of its own: see the help.",
 }
 """Options of other verbs, and what stands for them where they are not."""
+LIKE = 0.75
+"""Of difflib's measure, from which on an option is taken for another one misspelt: dashes make all of them alike."""
 MAX_WIDTH = 100
 MANY = 8
 """Options from which on the usage does not list them: they follow beneath, and it would be half a page."""
@@ -42,6 +46,7 @@ class Parser(argparse.ArgumentParser):
         settings.setdefault("formatter_class", _Help)
         settings.setdefault("allow_abbrev", False)
         super().__init__(**settings)
+        self._negative_number_matcher = re.compile(r"-\.?[0-9]")  # '-2GB' is a value, and refused as one
         self.given: set[str] = set()
         self.register("action", None, _StoreOnce)
         self.register("action", "store", _StoreOnce)
@@ -68,6 +73,7 @@ class Parser(argparse.ArgumentParser):
         if found := re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message):
             close = get_close_matches(found[1], found[2].replace("'", "").split(", "), n=1)
             message += f". Did you mean '{close[0]}'?" if close else ""
+        message = re.sub(r"^argument (\S+): expected one argument$", r"\1 is not followed by a value.", message)
         self.exit(EXIT_UNUSABLE, f"error: {message}\nSee `{self.prog} --help`.\n")
 
     @property
@@ -104,7 +110,7 @@ class Parser(argparse.ArgumentParser):
         if name in ELSEWHERE:
             self.error(f"there is no option {name} here. {ELSEWHERE[name]}")
         here = [each for each in RENAMED.get(name, ()) if each in self.option_names]
-        close = here or get_close_matches(name, self.option_names, n=1, cutoff=0.6)
+        close = here or get_close_matches(name, self.option_names, n=1, cutoff=LIKE)
         self.error(f"there is no option {name} here." + (f" Did you mean {' or '.join(close)}?" if close else ""))
 
 

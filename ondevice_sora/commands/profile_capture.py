@@ -28,17 +28,21 @@ COUNT = whole_number(1, 100_000)
 
 def add_capture_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--device", default="host", metavar="DEVICE",
+        "--device",
+        default="host",
+        metavar="DEVICE",
         help="host (default): this machine; iphone: the phone that is connected; or that phone's key in the catalogue",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--store", metavar="DIR", help="host: a block store; if DIR holds none, a stand-in is written there"
     )
     parser.add_argument("-o", "--output", default="", metavar="YAML", help="default host.yaml, or as --device says")
     parser.add_argument(
-        "--repeats", type=COUNT, default=3,
+        "--repeats",
+        type=COUNT,
+        default=3,
         help="processes of each kind of run; on a phone, later loads and runs of a block (default 3)",
-    )  # fmt: skip
+    )
     parser.add_argument("--threads", type=COUNT, help="threads that run a block (default PyTorch's)")
     parser.add_argument("--width", type=COUNT, help="stand-in: channels (default 1152, STDiT3-XL's)")
     parser.add_argument("--depth", type=COUNT, help="stand-in: pairs of blocks (default 3)")

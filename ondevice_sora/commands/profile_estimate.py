@@ -19,7 +19,7 @@ from ondevice_sora.commands.common import (
     wrote,
 )
 from ondevice_sora.commands.options import add_device, add_force, add_json, devices_named
-from ondevice_sora.commands.which_phones import devices_of, names_several, show_ladder
+from ondevice_sora.commands.which_phones import names_several, show_ladder
 
 if TYPE_CHECKING:
     from ondevice_sora.profiles.devices import Device
@@ -32,37 +32,54 @@ DEFAULT_STEPS = 30
 
 def add_estimate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "paths", nargs="*", metavar="PATH",
+        "paths",
+        nargs="*",
+        metavar="PATH",
         help="an export, packages (.mlpackage, .mlmodelc, .mlmodel, or zipped), or folders of them: a package is a "
         "component, and so is a folder, whose packages are its blocks in order",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--component", action="append", nargs="+", default=[], metavar=("NAME=PATH", "PATH"),
+        "--component",
+        action="append",
+        nargs="+",
+        default=[],
+        metavar=("NAME=PATH", "PATH"),
         help="packages that are a component's blocks in this order, wherever they lie",
-    )  # fmt: skip
+    )
     add_device(parser, several=True)
     parser.add_argument(
-        "--compute-units", choices=["cpu_only", "cpu_and_gpu", "cpu_and_ne", "all"],
+        "--compute-units",
+        choices=["cpu_only", "cpu_and_gpu", "cpu_and_ne", "all"],
         help="where they would run (default: as an export's plan says, else cpu_and_gpu)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--passes", action="append", type=_passes, default=[], metavar="COMPONENT=N",
+        "--passes",
+        action="append",
+        type=_passes,
+        default=[],
+        metavar="COMPONENT=N",
         help="passes over a component in a generation: a number, or `steps` (default: as an export says, else 1)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--function", metavar="NAME",
+        "--function",
+        metavar="NAME",
         help="of packages with several functions: which one is meant, or `all`, each then a component (default: the "
         "package's own default)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--shape", action="append", type=_shape, default=[], metavar="INPUT=N,N",
+        "--shape",
+        action="append",
+        type=_shape,
+        default=[],
+        metavar="INPUT=N,N",
         help="of an input whose shape is open, e.g. x=1,77 (default: the model's own default)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--loaded-together", choices=["shared", "separate"],
+        "--loaded-together",
+        choices=["shared", "separate"],
         help="with --function all: the plan keeps all functions loaded, which hold their weights once, or each its own "
         "copy; which of the two Core ML does is not known",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--steps",
         type=whole_number(1, 1000),
@@ -139,6 +156,7 @@ def run_estimate(options: argparse.Namespace) -> int:
 
 def _simulated(described: Described) -> str:
     """Whether the packages fit, as the plan that `-o` writes loads them; why not, where they cannot be simulated."""
+    from ondevice_sora.base.units import format_count
     from ondevice_sora.plans.plan_file import load_plan
     from ondevice_sora.reports.rows import verdict
     from ondevice_sora.runtime.coreml.estimate.estimate import write_described
@@ -151,7 +169,10 @@ def _simulated(described: Described) -> str:
             answer = verdict(simulate(loaded, f"{folder}/profile.yaml", with_advice=False).trace)
         except UserError as error:
             return f"simulated, cannot run: {error.what}"
-    return f"simulated, the next package loaded while one runs: {answer.word.lower()}. {answer.sentence}"
+    walked = [component.name for component in described.model.components if component.passes == "steps"]
+    steps = format_count(loaded.plan.sampler.steps, "step")
+    how = f", {' and '.join(walked)} in each of {steps}" if walked else ""
+    return f"simulated, the next package loaded while one runs{how}: {answer.word.lower()}. {answer.sentence}"
 
 
 def _scratch() -> AbstractContextManager[Path]:
@@ -189,6 +210,7 @@ def _name(options: argparse.Namespace) -> str:
 def _which_phones(options: argparse.Namespace, names: list[str]) -> int:
     """The packages on several devices, as a plan that loads one ahead. Raises UserError."""
     from ondevice_sora.plans.plan_file import load_plan
+    from ondevice_sora.profiles.devices import devices_named as devices_of
     from ondevice_sora.profiles.profile import load_profile
     from ondevice_sora.simulator.ladder import simulated
 
@@ -201,10 +223,15 @@ def _which_phones(options: argparse.Namespace, names: list[str]) -> int:
 
     def described_on(device: Device) -> Described:
         return describe(
-            found, *load_profile(device.key), compute_units=options.compute_units, name=_name(options),
-            passes=dict(options.passes), steps=options.steps or DEFAULT_STEPS, counts=counts,
+            found,
+            *load_profile(device.key),
+            compute_units=options.compute_units,
+            name=_name(options),
+            passes=dict(options.passes),
+            steps=options.steps or DEFAULT_STEPS,
+            counts=counts,
             together=options.loaded_together,
-        )  # fmt: skip
+        )
 
     described_on(devices[0])  # what is wrong on any device is one complaint, not one of each device
     with _scratch() as folder:

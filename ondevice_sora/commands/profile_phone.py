@@ -29,18 +29,22 @@ def add_phone_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("on a phone", "needs a Mac with Xcode, and the phone unlocked in developer mode")
     group.add_argument("--blocks", metavar="DIR", help="an export, or a folder of packages as `profile estimate` reads")
     group.add_argument(
-        "--compute-units", action="append", choices=["cpu_only", "cpu_and_gpu", "cpu_and_ne", "all"],
+        "--compute-units",
+        action="append",
+        choices=["cpu_only", "cpu_and_gpu", "cpu_and_ne", "all"],
         help="where to run them (default: as an export's plan says, else cpu_and_gpu); may be repeated",
-    )  # fmt: skip
+    )
     group.add_argument("--phone", metavar="NAME", help="which one, if several are connected: name or udid")
     group.add_argument("--memory-capture", metavar="JSON", help="a harness's capture, whose memory figures are taken")
     group.add_argument("--team", metavar="ID", help="the development team that signs coremltools' app")
     group.add_argument("--bundle-id", metavar="ID", help="the app's bundle identifier (default coremltools')")
     group.add_argument("--provisioning-profile", metavar="UUID", help="instead of a team")
     group.add_argument(
-        "--patience", type=whole_number(10, 86_400), metavar="S",
+        "--patience",
+        type=whole_number(10, 86_400),
+        metavar="S",
         help=f"seconds to wait for one load or run (default {PATIENCE_S})",
-    )  # fmt: skip
+    )
 
 
 def run_phone_capture(options: argparse.Namespace, write: Callable[..., None]) -> int:

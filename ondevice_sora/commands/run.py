@@ -13,6 +13,7 @@ import argparse
 import sys
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.folders import locked
@@ -29,6 +30,10 @@ from ondevice_sora.commands.common import (
 )
 from ondevice_sora.commands.generated import add_output_arguments
 from ondevice_sora.commands.run_export import run_export
+
+if TYPE_CHECKING:
+    from ondevice_sora.plans.schema import Plan
+    from ondevice_sora.records.trace import Trace
 
 EXAMPLES = """
 examples:
@@ -97,13 +102,10 @@ def _run_stored(options: argparse.Namespace) -> int:
     """Raises UserError."""
     from msgspec.structs import replace
 
-    from ondevice_sora.base.units import format_bytes, format_seconds
     from ondevice_sora.plans.plan_file import load_plan
     from ondevice_sora.profiles.profile import load_profile
     from ondevice_sora.provenance import provenance
     from ondevice_sora.records.trace import write_trace
-    from ondevice_sora.reports.terminal.console import table_console
-    from ondevice_sora.reports.terminal.table import print_facts
 
     with needing("torch"):
         import torch
@@ -117,7 +119,6 @@ def _run_stored(options: argparse.Namespace) -> int:
     if options.trace is not None:
         path = output_path(options.trace, f"{stem_of(options.plan)}.measured.json", options.force, [options.plan])
     loaded = load_plan(options.plan)
-    plan = loaded.plan
     store = Store.open(Path(options.store))
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -142,22 +143,31 @@ def _run_stored(options: argparse.Namespace) -> int:
     ):
         playable.generate(executor)
     trace = executor.trace()
-    measured, budget = executor.measured_peak_bytes, plan.memory.budget
-    if options.json:
-        figures = {"total_s": trace.total_s, "peak_bytes": trace.peak_bytes, "measured_peak_bytes": measured}
-        print(json_text({"plan": plan.name, **figures, "budget_bytes": budget}))
-    else:
-        console = table_console()
-        console.print(f"{plan.name}: measured on this machine, from noise")
-        facts = {
-            "total": format_seconds(trace.total_s),
-            "peak, by ledger": format_bytes(trace.peak_bytes),
-            "peak, measured": "unknown on this system" if measured is None else format_bytes(measured),
-            "budget": "none" if budget is None else format_bytes(budget),
-        }
-        print_facts(console, facts.items())
+    _show_stored(loaded.plan, trace, executor.measured_peak_bytes, as_json=options.json)
     if path is not None:
         made = provenance(options.command, loaded, None if known is None else known[0])
         write_trace(replace(trace, provenance=made), path)
         wrote(path)
     return EXIT_FITS
+
+
+def _show_stored(plan: Plan, trace: Trace, measured_bytes: int | None, *, as_json: bool) -> None:
+    """`measured_bytes` is the process's own peak; None where the system does not say it."""
+    from ondevice_sora.base.units import format_bytes, format_seconds
+    from ondevice_sora.reports.terminal.console import table_console
+    from ondevice_sora.reports.terminal.table import print_facts
+
+    budget = plan.memory.budget
+    if as_json:
+        figures = {"total_s": trace.total_s, "peak_bytes": trace.peak_bytes, "measured_peak_bytes": measured_bytes}
+        print(json_text({"plan": plan.name, **figures, "budget_bytes": budget}))
+        return
+    console = table_console()
+    console.print(f"{plan.name}: measured on this machine, from noise")
+    facts = {
+        "total": format_seconds(trace.total_s),
+        "peak, by ledger": format_bytes(trace.peak_bytes),
+        "peak, measured": "unknown on this system" if measured_bytes is None else format_bytes(measured_bytes),
+        "budget": "none" if budget is None else format_bytes(budget),
+    }
+    print_facts(console, facts.items())

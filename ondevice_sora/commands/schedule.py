@@ -61,14 +61,14 @@ def run(options: argparse.Namespace) -> int:
 
 def schedule_of(directory: Path, device: str, memory_limit: int | None) -> ScheduleFile:
     """The schedule of an export on a device. Raises UserError, about the plan in the manifest, if there is none."""
-    from ondevice_sora.simulator.prepare import asked, described_as
+    from ondevice_sora.simulator.prepare import described_as, load_inputs
     from ondevice_sora.simulator.scheduled import Function, schedule_file, to_play
 
     with needing("torch"):
         from ondevice_sora.runtime.coreml.export.exported import Export
 
     export = Export.open(directory)
-    loaded, setting = asked(export.loaded, device, memory_limit=memory_limit)
+    loaded, setting = load_inputs(export.loaded, device, memory_limit=memory_limit)
     with loaded.locating():
         prepared = to_play(loaded.plan, described_as(loaded.plan, export.architecture), setting)
 

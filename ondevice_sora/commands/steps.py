@@ -61,19 +61,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="plan|show")
     plan = actions.add_parser("plan", help="record trajectories, and plan the grids of all lengths from them")
     plan.add_argument(
-        "--plan", default=DEFAULT_PLAN, metavar="PLAN",
+        "--plan",
+        default=DEFAULT_PLAN,
+        metavar="PLAN",
         help="whose model, video, steps, guidance and TDTM are recorded; its grid, solver and LPL are not used "
         f"(default {DEFAULT_PLAN})",
-    )  # fmt: skip
+    )
     plan.add_argument("--weights", type=Path, metavar="DIR", help="the model's folder (default: the small one's)")
     plan.add_argument(
-        "--prompts", type=Path, metavar="FILE",
+        "--prompts",
+        type=Path,
+        metavar="FILE",
         help="prompts to record, one a line (default, small model only: scenes of its training)",
-    )  # fmt: skip
+    )
     plan.add_argument(
-        "--videos", type=whole_number(1, 10_000), metavar="N",
+        "--videos",
+        type=whole_number(1, 10_000),
+        metavar="N",
         help=f"so many, prompts taking turns (default {DEFAULT_VIDEOS})",
-    )  # fmt: skip
+    )
     plan.add_argument("--store", type=Path, metavar="DIR", help="of a model that runs in blocks: keep them here")
     plan.add_argument("-o", "--output", metavar="JSON", help="the file of grids (default MODEL.steps.json)")
     add_json(plan)
@@ -103,8 +109,8 @@ def run_show(options: argparse.Namespace) -> int:
 
 def run_plan(options: argparse.Namespace) -> int:
     """Raises UserError and Interrupted."""
+    from ondevice_sora.base.hashing import hash_of
     from ondevice_sora.plans.plan_file import load_plan
-    from ondevice_sora.plans.schedule_file import hash_of
     from ondevice_sora.plans.schema import plan_data
     from ondevice_sora.plans.step_file import FORMAT, StepFile, write_steps
     from ondevice_sora.reports.terminal.steps import print_steps

@@ -34,22 +34,54 @@ DEFAULT_PLANS, SEARCH_SECONDS = 24, 30
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-o", "--output", type=Path, default=Path("host-validation"), metavar="DIR",
-                        help="runs, traces, pages (default %(default)s); stores take 4 GB meanwhile")  # fmt: skip
-    parser.add_argument("--plans", type=whole_number(1, 30), metavar="N",
-                        help=f"how many plans to run (default {DEFAULT_PLANS}, at most 30)")  # fmt: skip
-    parser.add_argument("--rounds", type=whole_number(1, 99), default=11, metavar="N",
-                        help="runs of each plan, and rounds of the capture (default %(default)s)")  # fmt: skip
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("host-validation"),
+        metavar="DIR",
+        help="runs, traces, pages (default %(default)s); stores take 4 GB meanwhile",
+    )
+    parser.add_argument(
+        "--plans",
+        type=whole_number(1, 30),
+        metavar="N",
+        help=f"how many plans to run (default {DEFAULT_PLANS}, at most 30)",
+    )
+    parser.add_argument(
+        "--rounds",
+        type=whole_number(1, 99),
+        default=11,
+        metavar="N",
+        help="runs of each plan, and rounds of the capture (default %(default)s)",
+    )
     parser.add_argument("--threads", type=whole_number(1, 1024), metavar="N", help="that run a block (default: cores)")
-    parser.add_argument("--width", type=whole_number(16, 1152), default=1152, metavar="N",
-                        help="channels of the stand-in (default %(default)s, STDiT3-XL's)")  # fmt: skip
-    parser.add_argument("--depth", type=whole_number(1, 28), default=4, metavar="N",
-                        help="pairs of blocks of the stand-in (default %(default)s)")  # fmt: skip
+    parser.add_argument(
+        "--width",
+        type=whole_number(16, 1152),
+        default=1152,
+        metavar="N",
+        help="channels of the stand-in (default %(default)s, STDiT3-XL's)",
+    )
+    parser.add_argument(
+        "--depth",
+        type=whole_number(1, 28),
+        default=4,
+        metavar="N",
+        help="pairs of blocks of the stand-in (default %(default)s)",
+    )
     parser.add_argument("--weights", type=Path, metavar="DIR", help="of the small model (default: shipped, or random)")
-    parser.add_argument("--search", action="store_true",
-                        help="instead: a plan found by `plan search` against the default and the paper's")  # fmt: skip
-    parser.add_argument("--search-seconds", type=whole_number(1, 3600), metavar="N",
-                        help=f"that the search may take (default {SEARCH_SECONDS})")  # fmt: skip
+    parser.add_argument(
+        "--search",
+        action="store_true",
+        help="instead: a plan found by `plan search` against the default and the paper's",
+    )
+    parser.add_argument(
+        "--search-seconds",
+        type=whole_number(1, 3600),
+        metavar="N",
+        help=f"that the search may take (default {SEARCH_SECONDS})",
+    )
     parser.add_argument("--keep-stores", action="store_true", help="do not remove the stores at the end")
     add_json(parser)
 

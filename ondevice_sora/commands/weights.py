@@ -38,9 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json(get)
     check = actions.add_parser("check", help="what of a model's weights is in a folder (needs PyTorch)")
     check.add_argument("folder", type=Path, metavar="DIR", help="the model's folder: text_encoder, denoiser, decoder")
-    check.add_argument(
-        "--model", default="opensora", metavar="MODEL", help="opensora or small (default %(default)s)"
-    )  # fmt: skip
+    check.add_argument("--model", default="opensora", metavar="MODEL", help="opensora or small (default %(default)s)")
     add_json(check)
 
 

@@ -143,9 +143,17 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
         model = self.model
         attention = str(model.attention.chunk) if isinstance(model.attention, InChunks) else model.attention
         options = [
-            "--video", str(self.video), "--branches", str(self.branches), "--attention", attention,
-            "--guidance", self.guidance, "--embeddings", model.embeddings,
-        ]  # fmt: skip
+            "--video",
+            str(self.video),
+            "--branches",
+            str(self.branches),
+            "--attention",
+            attention,
+            "--guidance",
+            self.guidance,
+            "--embeddings",
+            model.embeddings,
+        ]
         if self.text_tokens is not None:
             options += ["--text-tokens", str(self.text_tokens)]
         if model.decoder_tile is not None:
@@ -179,13 +187,34 @@ def shipped_config(name: str) -> PipelineConfig:
     return read_yaml(CONFIGS / f"{name}.yaml").convert(PipelineConfig)
 
 
+def refuse_package(name: str) -> None:
+    """Raises UserError for the name of a Core ML package, where a plan or a config is meant."""
+    if name.rstrip("/").endswith((".mlpackage", ".mlmodelc", ".mlmodel")):
+        mend = f"Make a plan of all packages of the model: ondevice-sora profile estimate {name} ... -o DIR"
+        raise UserError("this is a Core ML package", name, mend)
+
+
 def config_path(config: str, folder: Path) -> Path | None:
     """The file or folder that is meant, None for a shipped config. Raises UserError for neither."""
+    refuse_package(config)
     path = folder / config
     if config not in config_names() and os.path.exists(path):
         return path
     shipped_config(config)
     return None
+
+
+def asked_request(
+    model: ConfiguredModel, video: Shape | None, branches: int | None, text_tokens: int | None, guidance: Branches
+) -> Request:
+    """What a description is asked for, branches as usual unless given. Raises UserError for a file without a shape."""
+    path = config_path(model.config, Path())
+    if path is not None and video is None:
+        what = "it has no shape of its own"
+        raise UserError(what, str(path), "Give one with --video, such as 1024x1024, or 832x480x81 for a video.")
+    if branches is None:
+        branches = shipped_config(model.config).branches if path is None else 2
+    return request_of(model, Path(), video, branches, text_tokens, guidance)
 
 
 def request_of(

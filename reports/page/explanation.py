@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from statistics import median
 from typing import Any, NamedTuple
 
-from ondevice_sora.base.units import format_change, format_percent, format_seconds, time_unit
+from ondevice_sora.base.units import TimeUnit, format_change, format_percent, format_seconds, time_unit
 from ondevice_sora.profiles.figures import Mark
 from ondevice_sora.records.search import PlanReport, Sensitivity
 from ondevice_sora.reports.figure_names import figure_words
 from ondevice_sora.reports.search import Change, change_of, flip_lines, saved_text
 
 SHOWN_FIGURES = 12
+MINUTE_S = 60.0
 NEGLIGIBLE = 1e-3
 """An effect on the total below this share of it is not shown."""
 
@@ -27,12 +29,18 @@ class ExplanationView(NamedTuple):
 def explanation_view(report: PlanReport) -> ExplanationView:
     marks = list(dict.fromkeys(row.mark for row in shown_figures(report)))
     reasons = report.explanation.reasons
-    unit = time_unit(max((abs(reason.saved_s) for reason in reasons if reason.saved_s is not None), default=0.0))
+    unit = _unit([abs(reason.saved_s) for reason in reasons if reason.saved_s is not None])
     groups: dict[str, list[Change]] = {}
     for reason in reasons:
         saves = "" if reason.saved_s is None else format_change(reason.saved_s, unit.write)
         groups.setdefault(reason.group, []).append(change_of(reason)._replace(saves=saves))
     return ExplanationView(unit.name, groups, flip_lines(report.explanation), marks)
+
+
+def _unit(sizes: list[float]) -> TimeUnit:
+    """That of the largest; seconds where most are below a minute, which 0:00.5 says badly."""
+    largest = max(sizes, default=0.0)
+    return time_unit(min(largest, MINUTE_S) if largest > MINUTE_S > median(sizes) else largest)
 
 
 def shown_figures(report: PlanReport) -> list[Sensitivity]:

@@ -38,7 +38,7 @@ def peak_view(trace: Trace) -> PeakView | None:
     if result is None or result.peak is None:
         return None
     peak = result.peak
-    at = unit_of(trace).moment(peak.time_s)
+    at = unit_of(trace).told(peak.time_s)
     when = f"{format_bytes(peak.bytes)} at {at}, while it is the turn of block {peak.block} of {peak.component}"
     when += f" in step {peak.step}."
     if trace.kill is not None:
@@ -48,9 +48,13 @@ def peak_view(trace: Trace) -> PeakView | None:
 
 
 class Blocks(NamedTuple):
-    """The blocks' groups, and the unit of each column of times."""
+    """The blocks' groups, and the unit of each column of times.
+
+    `has_sums`: the trace holds all runs and loads that the rows count. One that ends early by a kill does not.
+    """
 
     groups: list[BlockGroup]
+    has_sums: bool
     all_runs: TimeUnit
     all_loads: TimeUnit
     run: TimeUnit
@@ -66,6 +70,7 @@ def blocks_view(trace: Trace) -> Blocks | None:
     rows = [row for group in groups for row in (group, *group.members)]
     return Blocks(
         groups,
+        _has_sums(trace),
         time_unit(max(row.all_runs_s for row in rows)),
         time_unit(max(row.all_loads_s for row in rows)),
         time_unit(max(row.run_s or 0.0 for row in rows)),
@@ -74,8 +79,13 @@ def blocks_view(trace: Trace) -> Blocks | None:
     )
 
 
+def _has_sums(trace: Trace) -> bool:
+    return trace.kill is None or trace.result is None
+
+
 def blocks_csv(trace: Trace) -> str:
     """Every block in every variant as a table to save, seconds and bytes; an empty cell is not known."""
+    has_sums = _has_sums(trace)
     heads = (
         "component", "block", "variant", "compute_units", "kept", "num_runs", "num_loads", "all_runs_s", "all_loads_s",
         "run_s", "load_s", "first_load_s", "stored_bytes", "held_bytes", "working_bytes",
@@ -83,7 +93,8 @@ def blocks_csv(trace: Trace) -> str:
     rows = [
         (
             row.component, row.name, row.variant, row.compute_units, row.kept, row.num_runs, row.num_loads,
-            *map(_to_microseconds, (row.all_runs_s, row.all_loads_s, row.run_s, row.load_warm_s, row.load_cold_s)),
+            *(_to_microseconds(seconds) if has_sums else None for seconds in (row.all_runs_s, row.all_loads_s)),
+            *map(_to_microseconds, (row.run_s, row.load_warm_s, row.load_cold_s)),
             row.stored_bytes, row.held_bytes, row.working_bytes,
         )
         for row in block_rows(trace)

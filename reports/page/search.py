@@ -17,9 +17,10 @@ from ondevice_sora.base.units import (
     time_unit,
 )
 from ondevice_sora.records.search import BudgetPoint, PlannedBlock, PlannedRow, Planning, Reason, SearchReport
+from ondevice_sora.reports.page.downloads import Download, yaml_download
 from ondevice_sora.reports.page.explanation import explanation_view, tornado
 from ondevice_sora.reports.page.report import EXPLAINED, content, figures
-from ondevice_sora.reports.page.sections import letter, run_color
+from ondevice_sora.reports.page.sections import letter, run_color, total_axis
 from ondevice_sora.reports.page.templating import page
 from ondevice_sora.reports.rows import kept_share
 from ondevice_sora.reports.search import (
@@ -34,8 +35,6 @@ from ondevice_sora.reports.search import (
     saved_by_mark,
 )
 
-LONG_S = 240.0
-"""Seconds from which on a chart's axis is in minutes."""
 ABOUT_FIGURES = (
     "Everything on this page is simulated from a profile whose figures carry the marks shown: measured, published, "
     "fitted to published figures, or estimated."
@@ -111,6 +110,7 @@ def render_search(report: SearchReport) -> str:
         meanings=row_meanings(rows),
         policies={device: _policies(rows_of(planning, device)) for device in devices},
         front=list(map(_offer, planning.memory_front)),
+        own=_own_plan(report),
         named=_named(rows),
         has_next_best=bool(_next_best(report)),
         cuts={component: [_cut(row, component) for row in rows] for component in rows[0].num_blocks},
@@ -137,6 +137,12 @@ def _offer(point: BudgetPoint) -> Offer:
     text = quote(yaml_text(point.plan, f"Found by `ondevice-sora plan search`: {point.total_s:.6f} s predicted."))
     name = f"{format_bytes(point.budget_bytes).replace(' ', '')}.yaml"
     return Offer(budget_cells(point), name, f"data:text/yaml;charset=utf-8,{text}")
+
+
+def _own_plan(report: SearchReport) -> Download | None:
+    """The plan found, as a file to save."""
+    made = report.chosen.trace.provenance
+    return None if made is None or made.plan is None else yaml_download("best", made.plan)
 
 
 def _policies(rows: list[PlannedRow]) -> Policies:
@@ -221,9 +227,6 @@ def _pareto(report: SearchReport, rows: list[PlannedRow]) -> dict[str, Any]:
         if seen[_place(row)] == number
     ]
     points = [*front, *near, *plans]
-    is_long = max(point["y"] for point in points) >= LONG_S
-    for point in points:
-        point["y"] /= 60.0 if is_long else 1.0
     xs = [point["x"] for point in points]
     budget, limit = planning.budget_bytes / 1e9, report.chosen.trace.limit_bytes / 1e9
     reach = 0.06 * (max(xs) - min(xs))
@@ -234,7 +237,7 @@ def _pareto(report: SearchReport, rows: list[PlannedRow]) -> dict[str, Any]:
         "budget": budget if min(xs) - reach < budget < max(xs) + reach else None,
         "limit": limit if limit < max(xs) + 5 * reach else None,
         "across": "peak footprint, GB",
-        "upward": f"total time, {'min' if is_long else 's'}",
+        "upward": total_axis(max(point["y"] for point in points)),
     }
 
 

@@ -27,7 +27,7 @@ from ondevice_sora.reports.rows import (
     total_s,
     verdict,
 )
-from ondevice_sora.reports.timeline import HOLDERS, Place, lanes_of, places, steady_step, unit_of
+from ondevice_sora.reports.timeline import FARTHEST_LIMIT, HOLDERS, Place, lanes_of, places, steady_step, unit_of
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 NUM_COLORS = 6
@@ -78,7 +78,10 @@ class StepView(NamedTuple):
 
 
 class Run(NamedTuple):
-    """One trace with its letter and colour, and what each section says of it; None where it has nothing to say."""
+    """One trace with its letter and colour, and what each section says of it; None where it has nothing to say.
+
+    `mend` is the advice with which a run that is killed fits: keys of the plan, if any alone suffice.
+    """
 
     trace: Trace
     name: str
@@ -88,6 +91,7 @@ class Run(NamedTuple):
     verdict: Verdict
     facts: list[Fact]
     advice: list[AdviceRow]
+    mend: AdviceRow | None
     cards: list[Card]
     lanes_label: str
     num_lanes: int
@@ -108,7 +112,8 @@ def run_of(trace: Trace, name: str, index: int) -> Run:
     about = None if hidden is None else f"{format_percent(hidden)} of all loading passes while a block runs."
     if trace.kill is not None and trace.result is not None:
         about = "As if there were no limit: the kill ends the run earlier."
-    lanes = lanes_of(trace)
+    lanes, advice = lanes_of(trace), advice_rows(trace)
+    fitting = [] if trace.kill is None else sorted(advice, key=lambda row: row.is_command)
     return Run(
         trace=trace,
         name=name,
@@ -117,7 +122,8 @@ def run_of(trace: Trace, name: str, index: int) -> Run:
         kind=kind_word(trace),
         verdict=verdict(trace),
         facts=facts(trace),
-        advice=advice_rows(trace),
+        advice=advice,
+        mend=next(iter(fitting), None),
         cards=[_card(what, total_s(trace)) for what in trace.result.what_ifs] if trace.result is not None else [],
         lanes_label=f"Timeline of {name}: lanes {', '.join(lanes)}",
         num_lanes=len(lanes),
@@ -137,6 +143,11 @@ def letter(index: int) -> str:
     """A, B, ... Z, AA, AB, ... for what a page compares."""
     before, last = divmod(index, len(LETTERS))
     return (letter(before - 1) if before else "") + LETTERS[last]
+
+
+def total_axis(longest_s: float) -> str:
+    """What an axis of totals in seconds is called; draw.js writes them as the name says."""
+    return f"total time, {'min:s' if longest_s >= 119.5 else 's'}"
 
 
 def run_color(index: int) -> str:
@@ -177,18 +188,19 @@ def memory_keys(runs: list[Run]) -> list[Key]:
     keys.append(Key("rule", "", f"limit {format_bytes(trace.limit_bytes)}"))
     budget = trace.allowed_bytes
     if budget is not None:
-        keys.append(Key("rule budget", "", f"budget {format_bytes(budget)}"))
+        far = ", far above" if budget > FARTHEST_LIMIT * trace.peak_bytes else ""
+        keys.append(Key("rule budget", "", f"budget {format_bytes(budget)}{far}"))
     if trace.kill is not None:
-        killed = f"killed at {unit_of(trace).moment(trace.kill.time_s)} with {format_bytes(trace.kill.footprint_bytes)}"
+        killed = f"killed at {unit_of(trace).told(trace.kill.time_s)} with {format_bytes(trace.kill.footprint_bytes)}"
         keys.append(Key("cross", "", killed))
     elif trace.memory:
         peak = max(trace.memory, key=lambda sample: sample.total)
-        keys.append(Key("dot", "", f"peak {format_bytes(peak.total)} at {unit_of(trace).moment(peak.time_s)}"))
+        keys.append(Key("dot", "", f"peak {format_bytes(peak.total)} at {unit_of(trace).told(peak.time_s)}"))
     return keys
 
 
 def _card(what: WhatIf, now_s: float | None) -> Card:
-    change, tone = "", "same"
+    change, tone, is_killed = "", "same", what.verdict == "killed"
     if what.total_s is not None and now_s:
         share = what.total_s / now_s - 1
         if abs(share) >= 5e-4:
@@ -200,8 +212,12 @@ def _card(what: WhatIf, now_s: float | None) -> Card:
         change=change,
         tone=tone,
         fill=min(1.0, what.peak_bytes / what.limit_bytes) if what.limit_bytes else 1.0,
-        size=f"{format_bytes(what.peak_bytes)} of {format_bytes(what.limit_bytes)}",
-        is_killed=what.verdict == "killed",
+        size=(
+            f"at {format_bytes(what.peak_bytes)}, limit {format_bytes(what.limit_bytes)}"
+            if is_killed
+            else f"{format_bytes(what.peak_bytes)} of {format_bytes(what.limit_bytes)}"
+        ),
+        is_killed=is_killed,
     )
 
 

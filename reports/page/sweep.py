@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ondevice_sora.base.files.writing import write_text
-from ondevice_sora.base.units import format_bytes, format_probability, format_seconds
+from ondevice_sora.base.units import format_bytes, format_percent, format_probability, format_seconds
+from ondevice_sora.records.ladder import MOST_DOUBT
 from ondevice_sora.records.provenance import Provenance
 from ondevice_sora.reports.page.downloads import csv_download
 from ondevice_sora.reports.page.provenance import source_of
-from ondevice_sora.reports.page.sections import DASHES, NUM_COLORS
+from ondevice_sora.reports.page.sections import DASHES, NUM_COLORS, total_axis
 from ondevice_sora.reports.page.templating import page
 from ondevice_sora.reports.rows import UNKNOWN
 
@@ -20,8 +21,6 @@ Row = dict[str, Any]
 
 MOST_SERIES = NUM_COLORS * len(DASHES)
 """As many lines can be told apart by colour and dash."""
-LONG_S = 240.0
-"""Seconds from which on the chart's axis is in minutes."""
 
 
 class Axis(NamedTuple):
@@ -99,7 +98,6 @@ def render_sweep(rows: Sequence[Row], name: str, made: Provenance | None = None)
         column for column in COLUMNS if column.heading not in told and any(column.words(row) != UNKNOWN for row in rows)
     ]
     heads = list(dict.fromkeys(key for row in rows for key in row))
-    counts = {verdict: sum(row["verdict"] == verdict for row in rows) for verdict in ("fits", "killed", "refused")}
     figures = {"total": _total(across, shown), "peak": _peak(across, shown)}
     return page(
         "sweep.html",
@@ -108,7 +106,8 @@ def render_sweep(rows: Sequence[Row], name: str, made: Provenance | None = None)
         figures=figures,
         name=name,
         across=across.name,
-        counts=counts,
+        headline=_headline(rows, [axis for axis in AXES if axis not in same]),
+        counts=_counts(rows),
         same=[(axis.name, axis.words(rows[0])) for axis in same],
         num_rows=len(rows),
         drawn=[key for key, figure in figures.items() if figure is not None],
@@ -121,6 +120,25 @@ def render_sweep(rows: Sequence[Row], name: str, made: Provenance | None = None)
         table=csv_download(name, heads, ([row.get(key) for key in heads] for row in rows)),
         source=source_of(made),
     )
+
+
+def _counts(rows: Sequence[Row]) -> str:
+    fits, killed, refused = (
+        sum(row["verdict"] == verdict for row in rows) for verdict in ("fits", "killed", "refused")
+    )
+    return f"{fits} fit, {killed} would be killed, {refused} {'was' if refused == 1 else 'were'} refused."
+
+
+def _headline(rows: Sequence[Row], varying: Sequence[Axis]) -> tuple[str, str]:
+    """The fastest row that fits surely enough, in a few words and in a sentence."""
+    sure = [row for row in rows if row["verdict"] == "fits" and (row.get("kill_share") or 0.0) <= MOST_DOUBT]
+    if not sure:
+        return "Nothing fits", f"None fits with a risk of being killed of at most {format_percent(MOST_DOUBT)}."
+    best = min(sure, key=lambda row: row["total_s"])
+    where = ", ".join(f"{axis.name} {axis.words(best)}" for axis in varying)
+    peak, risk = _known("peak_bytes", format_bytes)(best), _known("kill_share", format_probability)(best)
+    which = f"The fastest that fits with a risk of at most {format_percent(MOST_DOUBT)}{': ' if where else ''}{where}."
+    return f"{format_seconds(best['total_s'])} at best", f"{which} Its peak is {peak}, its risk {risk}."
 
 
 def series_of(rows: Sequence[Row]) -> tuple[Axis, list[Series]]:
@@ -142,9 +160,8 @@ def series_of(rows: Sequence[Row]) -> tuple[Axis, list[Series]]:
 
 
 def _total(across: Axis, series: Iterable[Series]) -> dict[str, Any] | None:
-    """Seconds or minutes, with the 90 % interval; rows that are killed or refused have none."""
+    """Seconds, with the 90 % interval; rows that are killed or refused have none."""
     longest = max((row["total_s"] for each in series for row in each.rows if row.get("total_s") is not None), default=0)
-    per_unit, unit = (60.0, "min") if longest >= LONG_S else (1.0, "s")
 
     def levels(row: Row) -> tuple[float, float, float] | None:
         total = row.get("total_s")
@@ -152,9 +169,9 @@ def _total(across: Axis, series: Iterable[Series]) -> dict[str, Any] | None:
             return None
         ends = (total if row.get(key) is None else row[key] for key in ("low_s", "high_s"))
         low, high = ends
-        return total / per_unit, low / per_unit, high / per_unit
+        return total, low, high
 
-    return _lines(across, series, levels, f"total time, {unit}", _known("total_s", format_seconds))
+    return _lines(across, series, levels, total_axis(longest), _known("total_s", format_seconds))
 
 
 def _peak(across: Axis, series: Iterable[Series]) -> dict[str, Any] | None:
@@ -206,6 +223,7 @@ def _lines(
         "upward": upward,
         "from": None,
         "to": None,
+        "isApart": across is BUDGET,
         "places": None if across is BUDGET else list(dict.fromkeys(places)),
         "limit": None,
     }

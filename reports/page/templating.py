@@ -63,6 +63,7 @@ def page(template: str, title: str, assets: Sequence[str], figures: dict[str, An
         .get_template(template)
         .render(
             title=title,
+            contents=[],
             style=Markup("".join(_asset(name) for name in styles)),
             data=packed(json.dumps(drawn, separators=(",", ":"), allow_nan=False)) if plotly else None,
             plotly=plotly[0] if plotly else None,

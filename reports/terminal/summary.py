@@ -53,7 +53,7 @@ def print_answer(trace: Trace, file: TextIO | None = None, width: int | None = N
 
     console = table_console(file, width)
     answer = verdict(trace)
-    style = "bold red" if answer.is_killed else "bold green"
+    style = {"ok": "bold green", "care": "bold yellow", "bad": "bold red"}[answer.tone]
     console.print(Text.assemble((answer.word.upper(), style), f" on {trace.device} · {kind_word(trace).lower()}"))
     console.print(Text(f"{trace.plan} · {trace.model}", style="dim"))
     console.print()
@@ -158,6 +158,7 @@ def _print_facts(console: Console, trace: Trace) -> None:
     busy = result.busy_share if result is not None else busy_shares(trace)
     lanes = sorted(busy, key=lambda lane: (lane == "load", -busy[lane]))
     told = ", ".join(f"{LANE_NAMES.get(lane, lane)} {format_percent(busy[lane])}" for lane in lanes)
+    told += ", without a limit" if trace.kill is not None and result is not None else ""
     print_facts(
         console,
         [

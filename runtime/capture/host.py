@@ -21,6 +21,7 @@ import math
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from statistics import median
@@ -157,74 +158,87 @@ def _measurement(block: BlockSpec, found: Samples, source: str) -> Measurement:
     )
 
 
+@dataclass(frozen=True)
+class _Noted:
+    """Measured figures of one capture, with where they are from."""
+
+    source: str
+
+    def figure(self, value: float, note: str, samples: Sequence[float] = ()) -> Figure:
+        deviation = min(3.0, round(spread_of(samples), 4)) if len(samples) > 1 else 0.0
+        return Figure(float(f"{value:.6g}"), "measured", f"{self.source}: {note}", deviation)
+
+    def rate(self, rates: Sequence[float], note: str) -> Figure:
+        """How loads and runs slow each other; assumed where nothing was seen, or what nothing can have."""
+        if not rates:
+            return _assumed(1.0, "no load and run went on together")
+        rate = median(rates)
+        if rate < LEAST_RATE:
+            return Figure(0.5, "estimated", f"assumed: {note} came out at {rate:.2f}, for the machine was busy", 0.5)
+        figure = repeated([min(1.0, value) for value in rates], f"{self.source}: {note}")
+        assert figure is not None
+        return figure
+
+
+def _assumed(value: float, why: str) -> Figure:
+    return Figure(value, "estimated", why)
+
+
 def _costs(found: Samples, source: str) -> Costs:
     """Costs for blocks of which not all parts were measured, and what holds for all.
 
     What a run costs cannot be said for blocks without operation counts; that is what `measurements` are for.
     """
+    noted, baseline = _Noted(source), found.baseline_bytes or [0.0]
+    note = "what runs add to the process beside weights and working memory"
+    return Costs(
+        baseline_bytes=noted.figure(round(median(baseline)), note, baseline),
+        loads=_load_costs(found, noted),
+        processors={"cpu": _processor_costs(found, noted)},
+        thermal=ThermalCosts(
+            floor=_assumed(1.0, "no derating was looked for"),
+            time_constant_s=_assumed(300.0, "assumed"),
+            contained=True,
+        ),
+    )
 
-    def measured(value: float, note: str, samples: Sequence[float] = ()) -> Figure:
-        deviation = min(3.0, round(spread_of(samples), 4)) if len(samples) > 1 else 0.0
-        return Figure(float(f"{value:.6g}"), "measured", f"{source}: {note}", deviation)
 
-    def assumed(value: float, why: str) -> Figure:
-        return Figure(value, "estimated", why)
-
-    def slowed(rates: Sequence[float], note: str) -> Figure:
-        if not rates:
-            return assumed(1.0, "no load and run went on together")
-        rate = median(rates)
-        if rate < LEAST_RATE:
-            return Figure(0.5, "estimated", f"assumed: {note} came out at {rate:.2f}, for the machine was busy", 0.5)
-        figure = repeated([min(1.0, value) for value in rates], f"{source}: {note}")
-        assert figure is not None
-        return figure
-
-    packages = {(block.component, block.name): block.stored_bytes for block in found.blocks}
-    warm = {key: typical(values) for key in packages if (values := found.loads[key]["load_warm_s"])}
-    fixed_s, slope = line((packages[key], seconds) for key, seconds in warm.items())
-    cold = [typical(found.loads[key]["load_cold_s"]) - seconds for key, seconds in warm.items()]
+def _processor_costs(found: Samples, noted: _Noted) -> ProcessorCosts:
     runs = [(found.of_run(block)["first_run_s"], found.of_run(block)["run_s"]) for block in found.blocks]
     first = [typical(once) - typical(later) for once, later in runs if once and later]
-    residuals = [abs(fixed_s + slope * packages[key] - seconds) / seconds for key, seconds in warm.items()]
-    flops, moved = matmul_flops_per_s(), copied_bytes_per_s()
-    rate = measured(flops, f"float32 matrix product of side {MATMUL_SIDE}")
-    same = assumed(rate.value, "taken to be that of a matrix product")
-    processor = ProcessorCosts(
+    rate = noted.figure(matmul_flops_per_s(), f"float32 matrix product of side {MATMUL_SIDE}")
+    same = _assumed(rate.value, "taken to be that of a matrix product")
+    return ProcessorCosts(
         matmul_flops_per_s=rate,
         attention_flops_per_s=same,
         convolution_flops_per_s=same,
-        moved_bytes_per_s=measured(moved, f"copy of {COPY_BYTES >> 20} MiB, read and written"),
-        dispatch_s=measured(median(found.dispatch_s or [0.0]), "between a visit and the next", found.dispatch_s),
-        first_run_s=measured(max(0.0, median(first)), "first runs less later ones, median of all blocks"),
-        token_merge_s=assumed(0.0, "contained in the measured runs"),
-        load_rate=slowed(found.load_rates, "loads beside runs to loads alone"),
-        run_rate=slowed(found.run_rates, "runs beside loads to runs alone"),
-        charged_share=assumed(1.0, "all memory of a process counts"),
+        moved_bytes_per_s=noted.figure(copied_bytes_per_s(), f"copy of {COPY_BYTES >> 20} MiB, read and written"),
+        dispatch_s=noted.figure(median(found.dispatch_s or [0.0]), "between a visit and the next", found.dispatch_s),
+        first_run_s=noted.figure(max(0.0, median(first)), "first runs less later ones, median of all blocks"),
+        token_merge_s=_assumed(0.0, "contained in the measured runs"),
+        load_rate=noted.rate(found.load_rates, "loads beside runs to loads alone"),
+        run_rate=noted.rate(found.run_rates, "runs beside loads to runs alone"),
+        charged_share=_assumed(1.0, "all memory of a process counts"),
     )
+
+
+def _load_costs(found: Samples, noted: _Noted) -> LoadCosts:
+    sizes = {(block.component, block.name): block.stored_bytes for block in found.blocks}
+    warm = {key: typical(values) for key in sizes if (values := found.loads[key]["load_warm_s"])}
+    fixed_s, slope = line((sizes[key], seconds) for key, seconds in warm.items())
+    cold = [typical(found.loads[key]["load_cold_s"]) - seconds for key, seconds in warm.items()]
+    residuals = [abs(fixed_s + slope * sizes[key] - seconds) / seconds for key, seconds in warm.items()]
     note = f"line through the loads of {len(warm)} blocks; median residual {median(residuals):.1%}"
-    loads = LoadCosts(
-        load_fixed_s=measured(fixed_s, note),
-        read_bytes_per_s=measured(min(1e18, 1.0 / slope if slope > 0 else 1e18), note),
-        prepare_bytes_per_s=assumed(1e18, "weights are used where they were read"),
-        specialise_fixed_s=measured(max(0.0, median(cold)), "first loads less later ones, median of all blocks"),
-        specialise_bytes_per_s=assumed(1e18, "contained in the fixed part"),
-        compressed_held_bytes=assumed(4.0, "no compressed weights here"),
-        transient_share=assumed(0.0, "reads go straight to where the weights stay"),
-        unload_s=measured(typical(found.unload_s or [0.0]), "evictions", found.unload_s),
-        residual_share=assumed(0.0, "buffers are counted while the schedule can need them"),
-    )
-    thermal = ThermalCosts(
-        floor=assumed(1.0, "no derating was looked for"), time_constant_s=assumed(300.0, "assumed"), contained=True
-    )
-    baseline = found.baseline_bytes or [0.0]
-    return Costs(
-        baseline_bytes=measured(
-            round(median(baseline)), "what runs add to the process beside weights and working memory", baseline
-        ),
-        loads=loads,
-        processors={"cpu": processor},
-        thermal=thermal,
+    return LoadCosts(
+        load_fixed_s=noted.figure(fixed_s, note),
+        read_bytes_per_s=noted.figure(min(1e18, 1.0 / slope if slope > 0 else 1e18), note),
+        prepare_bytes_per_s=_assumed(1e18, "weights are used where they were read"),
+        specialise_fixed_s=noted.figure(max(0.0, median(cold)), "first loads less later ones, median of all blocks"),
+        specialise_bytes_per_s=_assumed(1e18, "contained in the fixed part"),
+        compressed_held_bytes=_assumed(4.0, "no compressed weights here"),
+        transient_share=_assumed(0.0, "reads go straight to where the weights stay"),
+        unload_s=noted.figure(typical(found.unload_s or [0.0]), "evictions", found.unload_s),
+        residual_share=_assumed(0.0, "buffers are counted while the schedule can need them"),
     )
 
 

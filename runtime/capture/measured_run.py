@@ -178,9 +178,14 @@ def in_process(
     with noted(), scratch_in(output.parent, "trial") as folder:
         written = folder / output.name
         process = children.start(
-            MODULE, *options, "-o", str(written),
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        )  # fmt: skip
+            MODULE,
+            *options,
+            "-o",
+            str(written),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
         said = children.finish(process).strip().splitlines()
         if process.returncode < 0:
             what = f"the process of a run of {plan.name} {children.how_it_ended(process.returncode)}"
@@ -232,9 +237,13 @@ def main() -> int:
     torch.set_num_threads(options.threads)
     try:
         trial = run_trial(
-            options.store, options.plan, options.device,
-            is_probe=options.probe, is_whole=options.whole, command=options.command,
-        )  # fmt: skip
+            options.store,
+            options.plan,
+            options.device,
+            is_probe=options.probe,
+            is_whole=options.whole,
+            command=options.command,
+        )
     except UserError as error:
         print(f"error: {error}".replace("\n", " "), file=sys.stderr)
         return 2

@@ -42,12 +42,14 @@ def capture_plan(store: Store, name: str) -> Plan:
         tdtm=Tdtm(MERGED_STEPS if stored_model(store).merges_tokens else "none"),
         components={
             component: ComponentPlan(
-                blocks=tuple(entries), compute_units="cpu_only", prefetch=1 if name == BESIDE else 0,
+                blocks=tuple(entries),
+                compute_units="cpu_only",
+                prefetch=1 if name == BESIDE else 0,
                 keep=tuple(kept[component]) or "none",
             )
             for component, entries in blocks.items()
         },
-    )  # fmt: skip
+    )
 
 
 def stored_model(store: Store) -> Model:

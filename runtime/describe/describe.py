@@ -78,9 +78,12 @@ def _component(name: str, model: nn.Module, pipeline: PipelineConfig, request: R
         what = f"{network.class_name} computes nothing by itself"
         raise UserError(what, mend="Give the config of the network that it is put into, such as a UNetMotionModel's.")
     found = counted(
-        trace, layers_of(model), asked.attention,
-        unread=_unread(model, trace) if name != DECODER else None, given_rows=asked.embeddings == "rows",
-    )  # fmt: skip
+        trace,
+        layers_of(model),
+        asked.attention,
+        unread=_unread(model, trace) if name != DECODER else None,
+        given_rows=asked.embeddings == "rows",
+    )
     runs = request.branches if request.guidance == "in_turn" and name != DECODER else 1
     units = tuple(in_turn(unit, runs, waiting) for unit, waiting in zip(found.units, found.waiting, strict=True))
     return Component(name, "steps" if name == DENOISER else found.walks, units)

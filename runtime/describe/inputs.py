@@ -19,8 +19,13 @@ from ondevice_sora.base.errors import UserError
 
 BY_HAND = "List its units in a model file (docs/plan.md), or convert it and give the packages to `profile estimate`."
 TEXT_WIDTHS = (
-    "caption_channels", "joint_attention_dim", "cross_attention_dim", "text_dim", "text_embed_dim", "cap_feat_dim",
-)  # fmt: skip
+    "caption_channels",
+    "joint_attention_dim",
+    "cross_attention_dim",
+    "text_dim",
+    "text_embed_dim",
+    "cap_feat_dim",
+)
 
 
 @dataclass(frozen=True)
@@ -73,16 +78,39 @@ def _layouts(
     yield rows, packed
 
 
+Makers = dict[str, Callable[[], Any]]
+"""What makes an argument, by the argument's name."""
+
+
 def _others(network: nn.Module, first: str, config: Any, grid: Latents, batch: int, tokens: int) -> dict[str, Any]:
+    """All arguments but the first. Raises UserError for one that is needed and of which nothing is known."""
     signature = inspect.signature(network.forward).parameters
+    tokens = config.get("max_text_seq_length") or tokens
+    makers = _makers(config, grid, batch, tokens) | _conditions(network, config, grid, batch)
+    given: dict[str, Any] = {}
+    for name, parameter in signature.items():
+        is_needed = parameter.default is inspect.Parameter.empty
+        if name == first or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        if name in makers and (is_needed or name not in ("encoder_attention_mask", "encoder_hidden_states_mask")):
+            given[name] = makers[name]()
+        elif is_needed:
+            what = f"the forward pass of {type(network).__name__} needs '{name}', of which nothing is known"
+            if name.startswith("audio"):
+                what = f"{type(network).__name__} makes sound beside pictures, and how long the sound is nothing says"
+            raise UserError(what, mend=BY_HAND, field="$.class")
+    if "return_dict" in signature:
+        given["return_dict"] = False
+    return given
+
+
+def _makers(config: Any, grid: Latents, batch: int, tokens: int) -> Makers:
+    """Times, texts and places, which every network is given in the same way."""
     width = next((config[name] for name in TEXT_WIDTHS if config.get(name)), None)
     if isinstance(width, (list, tuple)):
         width = width[0]
-    tokens = config.get("max_text_seq_length") or tokens
-    places = grid.frames * grid.rows * grid.columns
-    head = config.get("attention_head_dim")
-    axes = len(config.get("axes_dims_rope") or (0, 0, 0))
-    makers: dict[str, Callable[[], Any]] = {
+    places, axes = grid.frames * grid.rows * grid.columns, len(config.get("axes_dims_rope") or (0, 0, 0))
+    return {
         "timestep": lambda: torch.empty(batch),
         "timesteps": lambda: torch.empty(batch),
         "encoder_hidden_states": lambda: torch.empty(batch, tokens, int(width or 0)),
@@ -101,6 +129,11 @@ def _others(network: nn.Module, first: str, config: Any, grid: Latents, batch: i
         "height": lambda: grid.rows,
         "width": lambda: grid.columns,
     }
+
+
+def _conditions(network: nn.Module, config: Any, grid: Latents, batch: int) -> Makers:
+    """What only some networks are given, as their config says."""
+    makers: Makers = {}
     if config.get("norm_type") == "ada_norm_zero":  # a class of pictures instead of a text
         makers["class_labels"] = lambda: torch.empty(batch, dtype=torch.long)
     if config.get("guidance_embeds"):
@@ -113,26 +146,14 @@ def _others(network: nn.Module, first: str, config: Any, grid: Latents, batch: i
         }
     elif hasattr(network, "adaln_single"):
         makers["added_cond_kwargs"] = lambda: {
-            "resolution": torch.empty(batch, 2), "aspect_ratio": torch.empty(batch, 1)
-        }  # fmt: skip
+            "resolution": torch.empty(batch, 2),
+            "aspect_ratio": torch.empty(batch, 1),
+        }
     if config.get("use_rotary_positional_embeddings"):
-        patch = config.get("patch_size", 1) ** 2
+        places, patch = grid.frames * grid.rows * grid.columns, config.get("patch_size", 1) ** 2
+        head = config.get("attention_head_dim")
         makers["image_rotary_emb"] = lambda: tuple(torch.empty(places // patch, head) for _ in range(2))
-    given: dict[str, Any] = {}
-    for name, parameter in signature.items():
-        is_needed = parameter.default is inspect.Parameter.empty
-        if name == first or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            continue
-        if name in makers and (is_needed or name not in ("encoder_attention_mask", "encoder_hidden_states_mask")):
-            given[name] = makers[name]()
-        elif is_needed:
-            what = f"the forward pass of {type(network).__name__} needs '{name}', of which nothing is known"
-            if name.startswith("audio"):
-                what = f"{type(network).__name__} makes sound beside pictures, and how long the sound is nothing says"
-            raise UserError(what, mend=BY_HAND, field="$.class")
-    if "return_dict" in signature:
-        given["return_dict"] = False
-    return given
+    return makers
 
 
 def encoder_inputs(network: nn.Module, batch: int, tokens: int) -> Iterator[dict[str, Any]]:
@@ -195,9 +216,14 @@ def usual_latents(denoiser: nn.Module | None) -> LatentSize:
 
 
 def latents_of(
-    decoder: nn.Module | None, config: Any, width: int, height: int, frames: int, channels: int,
+    decoder: nn.Module | None,
+    config: Any,
+    width: int,
+    height: int,
+    frames: int,
+    channels: int,
     usual: LatentSize = USUAL,
-) -> Latents:  # fmt: skip
+) -> Latents:
     """The latents of a picture or video, `usual` ones without a decoder.
 
     A decoder that is told how many of its pictures are one video has a latent for each.

@@ -65,9 +65,11 @@ def _from_index(path: Path) -> PipelineConfig:
     order = sorted(found, key=lambda role: (role == "decoder", role == "denoiser", role))
     name = os.path.basename(os.path.realpath(path))
     pipeline = PipelineConfig(
-        name=name[:120], source=f"counted from the configs in {name}"[:2000],
-        components={role: found[role] for role in order}, is_rectified_flow=is_flow,
-    )  # fmt: skip
+        name=name[:120],
+        source=f"counted from the configs in {name}"[:2000],
+        components={role: found[role] for role in order},
+        is_rectified_flow=is_flow,
+    )
     return msgspec.structs.replace(pipeline, text_tokens=1) if is_led_by_picture else pipeline
 
 

@@ -29,10 +29,22 @@ Kind = Literal["matmul", "attention", "convolution", "softmax", "pointwise", "ga
 aten = torch.ops.aten
 PRODUCTS = {aten.mm, aten.addmm, aten.bmm, aten.baddbmm}
 FACTORIES = {
-    aten.empty, aten.empty_like, aten.empty_strided, aten.new_empty, aten.new_empty_strided, aten.zeros,
-    aten.zeros_like, aten.new_zeros, aten.ones, aten.ones_like, aten.new_ones, aten.full, aten.full_like, aten.new_full,
+    aten.empty,
+    aten.empty_like,
+    aten.empty_strided,
+    aten.new_empty,
+    aten.new_empty_strided,
+    aten.zeros,
+    aten.zeros_like,
+    aten.new_zeros,
+    aten.ones,
+    aten.ones_like,
+    aten.new_ones,
+    aten.full,
+    aten.full_like,
+    aten.new_full,
     aten.scalar_tensor,
-}  # fmt: skip
+}
 """What they make is one number repeated, which no package stores."""
 ALSO_POINTWISE = {aten._to_copy, aten.copy_, aten.lift_fresh_copy}
 OVERWRITING = {aten.copy_, aten.fill_, aten.zero_}
@@ -134,20 +146,23 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             read = read[1:]
         count = flop_registry.get(packet)
         flops = int(count(*args, **kwargs, out_val=out)) if count is not None else 0
-        kind: Kind = "other"
-        if packet is aten.convolution:
-            kind = "convolution"
-        elif packet in PRODUCTS or flops:
-            moving = sum(self._is_moving(tensor) for tensor in read[-2:])
-            kind = "attention" if moving == 2 else "matmul"
-        elif packet in (aten._softmax, aten._safe_softmax):
-            kind = "softmax"
-        elif packet is aten.embedding:
-            kind = "gather"
-        elif torch.Tag.pointwise in func.tags or packet in ALSO_POINTWISE:
-            kind = "pointwise"
+        kind = self._kind_of(func, read, is_product=packet in PRODUCTS or flops > 0)
         self.record(kind, read, written, flops, is_in_place=is_in_place, queries=_rows(written[0]))
         return out
+
+    def _kind_of(self, func: Any, read: list[Tensor], is_product: bool) -> Kind:
+        """A product of two activations counts as attention, one with a weight as a matrix product."""
+        packet = func.overloadpacket
+        if packet is aten.convolution:
+            return "convolution"
+        if is_product:
+            return "attention" if all(map(self._is_moving, read[-2:])) and len(read) > 1 else "matmul"
+        if packet in (aten._softmax, aten._safe_softmax):
+            return "softmax"
+        if packet is aten.embedding:
+            return "gather"
+        is_pointwise = torch.Tag.pointwise in func.tags or packet in ALSO_POINTWISE
+        return "pointwise" if is_pointwise else "other"
 
     def record(
         self,

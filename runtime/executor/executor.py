@@ -141,9 +141,7 @@ class Executor:
             self.backend.load(block, holding, lambda _: interrupts.check())
         left = zip(self.schedule.columns.is_left, self.costs.resident_bytes, strict=True)
         residual = sum(self._residual(size) for is_left, size in left if is_left)
-        self._ledger.charge(
-            0.0, resident=sum(holding.size for _, holding in self._assigned.held), residual=residual
-        )  # fmt: skip
+        self._ledger.charge(0.0, resident=sum(holding.size for _, holding in self._assigned.held), residual=residual)
 
     def _needed_bytes(self) -> int:
         """What the run adds to the process at most, as far as that is known."""
@@ -447,5 +445,8 @@ class Executor:
         held = self._ledger.samples[-1]
         self._ledger.charge(
             max(held.time_s, self.clock() - self._start_s),
-            resident=-held.resident, loading=-held.loading, working=-held.working, residual=-held.residual,
-        )  # fmt: skip
+            resident=-held.resident,
+            loading=-held.loading,
+            working=-held.working,
+            residual=-held.residual,
+        )

@@ -121,9 +121,13 @@ class BlockwiseVideo:
         costs = self._costs(_read_bytes_per_s(self.writer.begun()))
         planned = self.planned
         self.settled = settle(
-            planned.plan, planned.model, planned.reference, costs,
-            budget=self.budget, baseline_bytes=self.baseline_bytes,
-        )  # fmt: skip
+            planned.plan,
+            planned.model,
+            planned.reference,
+            costs,
+            budget=self.budget,
+            baseline_bytes=self.baseline_bytes,
+        )
 
     @property
     def expected(self) -> Expected:
@@ -193,10 +197,14 @@ class ToldBlocks(TorchBlocks):
             steps, blocks = self._of_component[spec.component]
             self._on_block(
                 Place(
-                    spec.component, self._begun[spec.component], steps, spec.index + 1, blocks,
-                    float(self._run_s[block]),
+                    component=spec.component,
+                    step=self._begun[spec.component],
+                    steps=steps,
+                    block=spec.index + 1,
+                    blocks=blocks,
+                    expected_s=float(self._run_s[block]),
                 )
-            )  # fmt: skip
+            )
         return super().run(block, holding, state, units)
 
 

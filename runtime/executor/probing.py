@@ -10,6 +10,7 @@ import time
 import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import torch
@@ -64,26 +65,25 @@ def probe_units(
     stored = {(file.component, file.unit): file.tensors for file in files}
     found: dict[UnitKey, UnitCosts] = {}
     measured: dict[Any, tuple[float, int]] = {}
-    for network in networks:
-        for variant in VARIANTS:
-            states = shapes[network.name].get(variant)
-            if states is None:
+    for network, variant in product(networks, VARIANTS):
+        states = shapes[network.name].get(variant)
+        if states is None:
+            continue
+        units = network.units(variant)
+        for index, unit in enumerate(units):
+            if variant not in (variants if network.merges(index) else ("plain",)):
                 continue
-            units = network.units(variant)
-            for index, unit in enumerate(units):
-                if variant not in (variants if network.merges(index) else ("plain",)):
-                    continue
-                check()
-                state, tensors = states[index], stored[network.name, unit.name]
-                inputs = {name: state[name] for name in unit.reads}
-                kind = (variant, unit.reads, unit.writes, _like(inputs.values()), [e.shape for e in tensors])
-                key = repr((kind, [entry.dtype for entry in tensors]))
-                if key not in measured:
-                    if on_kind is not None:
-                        on_kind(f"{unit.name} of {network.name}")
-                    measured[key] = _run(unit, inputs, tensors)
-                held, left = (_held(states[place], units[place:]) for place in (index, index + 1))
-                found[network.name, unit.name, variant] = UnitCosts(*measured[key], held, left)
+            check()
+            state, tensors = states[index], stored[network.name, unit.name]
+            inputs = {name: state[name] for name in unit.reads}
+            kind = (variant, unit.reads, unit.writes, _like(inputs.values()), [e.shape for e in tensors])
+            key = repr((kind, [entry.dtype for entry in tensors]))
+            if key not in measured:
+                if on_kind is not None:
+                    on_kind(f"{unit.name} of {network.name}")
+                measured[key] = _run(unit, inputs, tensors)
+            held, left = (_held(states[place], units[place:]) for place in (index, index + 1))
+            found[network.name, unit.name, variant] = UnitCosts(*measured[key], held, left)
     return found
 
 

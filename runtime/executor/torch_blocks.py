@@ -41,11 +41,13 @@ class TorchBlocks:
         by_name = {network.name: network for network in networks}
         self._blocks = [
             RuntimeBlock(
-                by_name[spec.component], store.files_of(spec.component, spec.units[0].name, spec.units[-1].name),
-                spec.variant, [unit.name for unit in spec.units],
+                by_name[spec.component],
+                store.files_of(spec.component, spec.units[0].name, spec.units[-1].name),
+                spec.variant,
+                [unit.name for unit in spec.units],
             )
             for spec in schedule.blocks
-        ]  # fmt: skip
+        ]
         self._is_separate = schedule.plan.tdtm.is_separate
         self._views: dict[tuple[str, int], list[Tensor]] = {}
         self.buffers: list[Buffer] = []

@@ -8,6 +8,8 @@ The published downloads fit as they come: each model's files in its folder. A fo
 the published size.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass

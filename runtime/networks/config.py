@@ -4,6 +4,8 @@ Sizes are bounded by several times those of any model of these classes, so that 
 network of that size is built; what sizes must have to do with each other, each dataclass says itself.
 """
 
+from __future__ import annotations
+
 from collections.abc import Collection, Mapping
 from dataclasses import fields
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Embeddings of time and place in STDiT3 (Open-Sora v1.2). All are computed in float32."""
 
+from __future__ import annotations
+
 import math
 
 import torch

@@ -5,6 +5,8 @@ be averaged with and stays a group of its own: 5 frames merge to 3 and come back
 untouched.
 """
 
+from __future__ import annotations
+
 import torch
 from torch import Tensor
 

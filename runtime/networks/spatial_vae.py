@@ -4,6 +4,8 @@ Parameter names are those of the published checkpoints. Every frame is an image 
 channels, H rows, W columns.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Annotated
 

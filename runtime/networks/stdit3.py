@@ -9,6 +9,8 @@ Shapes: B samples (both guidance branches count), T latent frames, S patches a f
 tokens, F frames told apart by the timestep: 1, or T where a frame mask is given.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Collection
 from dataclasses import dataclass

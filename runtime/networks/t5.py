@@ -7,6 +7,8 @@ to the others.
 Shapes: B prompts, L tokens, D model channels, H heads.
 """
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
 from typing import Annotated

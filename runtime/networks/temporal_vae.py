@@ -4,6 +4,8 @@ Convolutions are causal: they look back in time only, past the start onto zeros.
 those of Open-Sora tag v1.2.0. Legend: B videos, C channels, T frames, H rows, W columns.
 """
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
 from typing import Annotated

@@ -6,6 +6,8 @@ inside a unit depends on the values of its inputs: `torch.jit.trace` of a `Block
 it has more than five dimensions, which is what Core ML accepts.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 

@@ -4,6 +4,8 @@ A video is decoded in chunks of 5 latent frames (17 frames), each on its own, no
 then turned into pixels in batches of 4. One pass over a component's units is one chunk, or one batch.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated

@@ -4,6 +4,8 @@ A checkpoint is checked by names, shapes and types before a value is read; what 
 once. Values must be finite.
 """
 
+from __future__ import annotations
+
 import pickle
 import warnings
 import zipfile

@@ -25,9 +25,14 @@ NETWORK_FILES = ("config.json", "model.safetensors")
 TOKENIZER_FILES = ("spiece.model", "tokenizer.json")
 """Either has a T5 tokenizer whole; the first is what is published."""
 T5_FILES = (
-    "config.json", "special_tokens_map.json", "spiece.model", "tokenizer_config.json", "pytorch_model.bin.index.json",
-    "pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin",
-)  # fmt: skip
+    "config.json",
+    "special_tokens_map.json",
+    "spiece.model",
+    "tokenizer_config.json",
+    "pytorch_model.bin.index.json",
+    "pytorch_model-00001-of-00002.bin",
+    "pytorch_model-00002-of-00002.bin",
+)
 
 SOURCES: dict[str, tuple[Source, ...]] = {
     "opensora": (

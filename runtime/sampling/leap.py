@@ -12,6 +12,8 @@ time remains and how large the drift is beside the result. The estimate's own er
 is too large where the path straightens towards its end, too small where it bends more.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol

@@ -1,5 +1,7 @@
 """Frames as files: MP4, GIF, PNG. Frames are uint8 [frames, height, width, 3] everywhere."""
 
+from __future__ import annotations
+
 import logging
 import math
 from collections.abc import Sequence

@@ -4,6 +4,8 @@ What a plan says of blocks, packages, precision and memory tells a phone how to 
 nothing here uses it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal

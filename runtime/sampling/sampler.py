@@ -5,6 +5,8 @@ run from 1000 (noise) to 0 (data) and the velocity points from noise to data: a 
 1000. After Open-Sora tag v1.2.0.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """What the JSON beside a generated video says: everything needed to make it again, and how it came about."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any

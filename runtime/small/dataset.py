@@ -8,6 +8,8 @@ that it moves to: then where it is tells something of its direction in most fram
 frame, speeds in pixels a frame.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal

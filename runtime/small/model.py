@@ -1,5 +1,7 @@
 """Sizes of the small model, how it is sampled, and values its weights start from."""
 
+from __future__ import annotations
+
 import math
 
 import torch

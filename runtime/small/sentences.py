@@ -1,5 +1,7 @@
 """The sentences that the small model was taught, as its tokenizer document says them."""
 
+from __future__ import annotations
+
 from ondevice_sora.runtime.small.dataset import BACKGROUNDS, COLOURS, DIRECTIONS, RADII, SHAPES, SPEEDS
 from ondevice_sora.runtime.tokenizers.document import Phrase, Refused, Sentences
 

@@ -1,5 +1,7 @@
 """The small model as it ships, and what a plan must be to run on it."""
 
+from __future__ import annotations
+
 import hashlib
 from importlib.util import find_spec
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Prompts of the small model: a closed list of words, each a token."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import torch

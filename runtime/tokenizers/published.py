@@ -112,9 +112,14 @@ def _of_json(document: Document, length: int, form: PromptForm) -> UnigramDocume
 
 
 def _made(
-    document: Document, pieces: Sequence[Piece], marks: set[int], unknown: list[int], charsmap: bytes, length: int,
+    document: Document,
+    pieces: Sequence[Piece],
+    marks: set[int],
+    unknown: list[int],
+    charsmap: bytes,
+    length: int,
     form: PromptForm,
-) -> UnigramDocument:  # fmt: skip
+) -> UnigramDocument:
     """Without the marks at the end of the list. Raises UserError where `document` stands."""
     texts = [piece.text for piece in pieces]
     last = next((number for number in reversed(range(len(texts))) if number not in marks), -1)

@@ -9,9 +9,11 @@ from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.text import printable
 from ondevice_sora.runtime.tokenizers.document import WordsDocument
 
-SPACES = " \t\n\r\x0b\x0c\x1c\x1d\x1e\x1f\x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + (
-    "\u2028\u2029\u202f\u205f\u3000"
-)  # fmt: skip
+SPACES = (
+    " \t\n\r\x0b\x0c\x1c\x1d\x1e\x1f\x85\xa0\u1680"
+    + "".join(map(chr, range(0x2000, 0x200B)))
+    + ("\u2028\u2029\u202f\u205f\u3000")
+)
 """What Python's split() takes for spaces, written out for languages that take others."""
 
 

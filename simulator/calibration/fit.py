@@ -175,9 +175,11 @@ class _Problem:
             value = prior.value * float(np.exp(x[row] * prior.spread))
             if learned >= 0.5:
                 figure = Figure(
-                    value, "fitted", f"fitted to {count} published figures, {self.cases[0][0].source.data['source']}",
+                    value,
+                    "fitted",
+                    f"fitted to {count} published figures, {self.cases[0][0].source.data['source']}",
                     prior.spread * float(deviation[row]),
-                )  # fmt: skip
+                )
             else:
                 source = f"{prior.source}; moved by the fit, which says little of it"
                 figure = Figure(value, prior.mark, source, prior.spread * float(deviation[row]))

@@ -29,6 +29,8 @@ WORTHWHILE = 0.01
 """A change is worth proposing from this share of the total on."""
 MOST = 5
 """So many changes are told at most."""
+LAST_DOUBT = 0.2
+"""Of a plan that is killed: what fits with at most this risk is told, and its risk, if nothing fits with less doubt."""
 SEARCHED = 200
 """Plans that the short search looks at."""
 CLOSE = 0.1
@@ -68,9 +70,13 @@ def advice(
         *_best_of_each_kind(_tried(prepared, fitting, total_s), -math.inf),
         *_best_of_each_kind(_tried(prepared, faster, total_s), WORTHWHILE * total_s),
     ]
-    found = [one.told for one in map(_with_risk, singles) if one.told.kill_share <= MOST_DOUBT]
+    singly = [one.told for one in map(_with_risk, singles)]
     searched = None if names is None else _searched(prepared, total_s, names)
-    if searched is not None:
+    most = MOST_DOUBT
+    if is_over and all(one.kill_share > MOST_DOUBT for one in (*singly, searched) if one is not None):
+        most = LAST_DOUBT
+    found = [one for one in singly if one.kill_share <= most]
+    if searched is not None and searched.kill_share <= most:
         same = max((one.saved_s for one in found if one.quality is None), default=-math.inf if is_doubtful else 0.0)
         if searched.saved_s > max(least, BETTER * same, same + WORTHWHILE * total_s):
             found.append(searched)
@@ -83,7 +89,8 @@ def why_no_advice(prepared: Prepared) -> str:
     try:
         check_budget(problem_of(prepared.plan, prepared.described, [setting], budget_below(setting)))
     except UserError as error:
-        return f"No way to cut or load this model fits: {error.what}."
+        limit = f"what may be used below the limit of {format_bytes(setting.limit_bytes)}, not known exactly"
+        return f"No way to cut or load this model fits: {error.what} ({limit})."
     return (
         f"No single change that was tried fits with a risk of at most {format_percent(MOST_DOUBT)}. Several together "
         "may: smaller blocks, fewer bits, a smaller shape (docs/killed.md)."
@@ -153,8 +160,7 @@ def _searched(prepared: Prepared, total_s: float, names: Names) -> Advice | None
         reason=f"the best of its first {SEARCHED} plans; it may find better ones",
     )
     found = _Tried("search", told, prepared.changed(problem.plan_of(best.choices, best.packages)))
-    told = _with_risk(found).told
-    return told if told.kill_share <= MOST_DOUBT else None
+    return _with_risk(found).told
 
 
 def _search_command(names: Names, budget: int) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from ondevice_sora.base.units import format_bytes, format_count, format_percent, format_seconds
+from ondevice_sora.plans.schedule import packages_of
 from ondevice_sora.plans.schema import Keep
 from ondevice_sora.profiles.costs import Array, figures, replace_figures
 from ondevice_sora.profiles.figures import ByteCount
@@ -33,6 +34,7 @@ from ondevice_sora.simulator.changes.change import (
     without_merging,
 )
 from ondevice_sora.simulator.core_ai import assumptions
+from ondevice_sora.simulator.engine import Outcome
 from ondevice_sora.simulator.interval import spread_of
 from ondevice_sora.simulator.prepare import Prepared, Setting
 from ondevice_sora.simulator.search.choices import Choices
@@ -53,7 +55,10 @@ DOUBTFUL = 0.1
 """A conclusion is doubtful if this share of the draws says otherwise."""
 
 
-NO_BUDGET = "The plan has no memory.budget: more memory and next-best plans are shown for plans that have one."
+NO_BUDGET = (
+    "The plan has no memory.budget, so that what more memory is worth and the next-best plans are not told. Give it "
+    "one (`memory: {budget: 2.6 GB}`), or explain what `ondevice-sora plan search -o best.yaml` finds."
+)
 
 
 def explain(prepared: Prepared) -> Explanation:
@@ -107,20 +112,21 @@ def _draws(prepared: Prepared) -> Array:
 def _components(prepared: Prepared) -> list[ComponentReason]:
     outcome = prepared.play(is_limited=False)
     trace = Trace(
-        kind="simulated", plan="", device="", model="", spans=outcome.spans, memory=outcome.memory,
+        kind="simulated",
+        plan="",
+        device="",
+        model="",
+        spans=outcome.spans,
+        memory=outcome.memory,
         limit_bytes=prepared.setting.limit_bytes,
-    )  # fmt: skip
+    )
     costs, blocks = prepared.costs, prepared.schedule.blocks
     alone: dict[str, float] = {}
-    again: dict[str, float] = {}
-    loaded: set[int] = set()
     for visit in prepared.schedule.visits:
         name = family(blocks[visit.block].component)
         seconds = costs.first_run_s[visit.block, 0] if visit.first_run else costs.run_s[visit.block, 0]
         alone[name] = alone.get(name, 0.0) + float(seconds)
-        if visit.loads and visit.block in loaded:
-            again[name] = again.get(name, 0.0) + float(costs.load_warm_s[visit.block, 0])
-        loaded.add(visit.block)
+    again = _again(prepared, outcome)
     rows = []
     for name, component in component_results(trace).items():
         slowed = max(0.0, component.run_s - alone[name])
@@ -152,6 +158,21 @@ def _components(prepared: Prepared) -> list[ComponentReason]:
     return rows
 
 
+def _again(prepared: Prepared, outcome: Outcome) -> dict[str, float]:
+    """Seconds of each component's loads of packages that it had loaded before, as long as they take beside runs."""
+    blocks = prepared.schedule.blocks
+    package = packages_of(blocks, prepared.plan.tdtm.packages == "separate")
+    loads = [span for span in outcome.spans if span.action == "load"]
+    again: dict[str, float] = {}
+    loaded = set(prepared.schedule.held)
+    for visit, span in zip((visit for visit in prepared.schedule.visits if visit.loads), loads, strict=True):
+        if package[visit.block] in loaded:
+            name = family(blocks[visit.block].component)
+            again[name] = again.get(name, 0.0) + span.seconds
+        loaded.add(package[visit.block])
+    return again
+
+
 def _more(prepared: Prepared) -> Iterator[Change]:
     """More memory, the entitlement, more bandwidth."""
     plan, setting = prepared.plan, prepared.setting
@@ -166,9 +187,11 @@ def _more(prepared: Prepared) -> Iterator[Change]:
             yield Change(f"the entitlement ({format_bytes(allowed)} budget)", *changed)
     for title, names in (
         ("10 % more storage bandwidth", ("loads.read_bytes_per_s",)),
-        ("10 % more bandwidth in all of loading", (
-            "loads.read_bytes_per_s", "loads.prepare_bytes_per_s", "loads.specialise_bytes_per_s")),
-    ):  # fmt: skip
+        (
+            "10 % more bandwidth in all of loading",
+            ("loads.read_bytes_per_s", "loads.prepare_bytes_per_s", "loads.specialise_bytes_per_s"),
+        ),
+    ):
         costs = setting.profile.costs
         known = figures(costs)
         faster = {name: replace(known[name], value=known[name].value * FASTER) for name in names}

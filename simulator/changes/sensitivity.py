@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from ondevice_sora.profiles.costs import figures, replace_figures
 from ondevice_sora.records.search import Sensitivity
 from ondevice_sora.simulator.changes.change import Change, tried
-from ondevice_sora.simulator.interval import SMALLEST, slowed
+from ondevice_sora.simulator.interval import factor_of, slowed
 from ondevice_sora.simulator.prepare import Prepared
 
 
@@ -26,8 +26,8 @@ def sensitivities(prepared: Prepared) -> list[Sensitivity]:
         if figure.spread <= 0.0:
             continue
         changes = []
-        for factor in (1.0 - figure.spread, 1.0 + figure.spread):
-            value = slowed(name, figure.value, max(SMALLEST, factor))
+        for deviation in (-figure.spread, figure.spread):
+            value = float(slowed(name, figure.value, factor_of(figure, deviation)))
             costs = replace_figures(setting.profile.costs, {name: replace(figure, value=value)})
             profile = replace(setting.profile, costs=costs)
             changes.append(Change(name, prepared.plan, with_fields(setting, profile=profile)))

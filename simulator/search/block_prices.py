@@ -222,9 +222,14 @@ class _Joined:
             amounts -= is_new * (self.amounts[:, heavy + 1] - self.amounts[:, heavy])
             counts -= is_new * (self.counts[:, heavy + 1] - self.counts[:, heavy])
         rows = zip(
-            starts.tolist(), ends.tolist(), np.maximum(amounts, 0.0).T.tolist(), counts.T.tolist(), has_merging,
-            zip(*(heavy.tolist() for heavy in kept), strict=True), strict=True,
-        )  # fmt: skip
+            starts.tolist(),
+            ends.tolist(),
+            np.maximum(amounts, 0.0).T.tolist(),
+            counts.T.tolist(),
+            has_merging,
+            zip(*(heavy.tolist() for heavy in kept), strict=True),
+            strict=True,
+        )
         found = []
         for start, end, flops, (merges, parameters, tables, _), merging, own in rows:
             units = tuple([self.units[unit] for unit in dict.fromkeys(own)])

@@ -19,7 +19,7 @@ import numpy as np
 from ondevice_sora.base.compiled import compiled, has_compiler
 from ondevice_sora.plans import loading, recurrence
 from ondevice_sora.plans.heat import NO_HEAT, Heat
-from ondevice_sora.plans.loading import NEW, Ints, Room, Sizes, Walk, load_plan_of
+from ondevice_sora.plans.loading import NEW, Ints, Room, Sizes, Walk, planned_loads
 from ondevice_sora.plans.policies import flags
 from ondevice_sora.plans.recurrence import Blocks, Seconds, finish_times
 from ondevice_sora.plans.schedule import MAX_VISITS, sizes_of
@@ -116,9 +116,12 @@ class Candidates:
         cuts = [columns[1] for columns in chosen]
         block = self._join([cut.block for cut in cuts])
         walk = Walk(
-            block, self._join([columns[2] for columns in chosen]), self._join([columns[3] for columns in chosen]),
-            self._join([cut.pass_length for cut in cuts]), self.start,
-        )  # fmt: skip
+            block,
+            self._join([columns[2] for columns in chosen]),
+            self._join([columns[3] for columns in chosen]),
+            self._join([cut.pass_length for cut in cuts]),
+            self.start,
+        )
         if self.table is None:
             columns = self.columns.arrays() if self.is_fast else self.columns.lists
             self.table = _Table(Blocks(Seconds(*columns[:7]), Sizes(*columns[7:11])), *columns[11:])
@@ -208,14 +211,14 @@ class Candidates:
 
 def play_walk(walk: Walk, package: Ints, blocks: Blocks, room: Room, heat: Heat) -> tuple[float, int, int, bool]:
     """Total, peak and needed bytes of a walk, and whether its budget cannot be kept."""
-    columns, needed, refused = load_plan_of(walk, package, blocks.sizes, room)
+    columns, needed, refused = planned_loads(walk, package, blocks.sizes, room)
     if refused >= 0:
         return 0.0, 0, needed, True
     finish_s, peak = finish_times(columns, blocks, room.baseline, heat)
     return finish_s[-1], peak, needed, False
 
 
-HELPERS = (*loading.HELPERS, load_plan_of, *recurrence.HELPERS, finish_times)
+HELPERS = (*loading.HELPERS, planned_loads, *recurrence.HELPERS, finish_times)
 """What `play_walk` calls."""
 
 

@@ -79,17 +79,17 @@ class Part:
         units = self.component.units[start:end]
         variant: Variant = "tdtm" if merging and any(unit.tdtm for unit in units) else "plain"
         return BlockSpec(
-            model,
-            self.component.name,
-            start,
-            block_name(units),
-            units,
-            variant,
-            self.precision,
-            self.compute_units[start],
-            self.engine_bytes,
-            self.loading,
-            self.stored_bytes,
+            model=model,
+            component=self.component.name,
+            index=start,
+            name=block_name(units),
+            units=units,
+            variant=variant,
+            precision=self.precision,
+            compute_units=self.compute_units[start],
+            engine_bytes=self.engine_bytes,
+            loading=self.loading,
+            component_bytes=self.stored_bytes,
         )
 
     def name_of(self, position: int) -> str:

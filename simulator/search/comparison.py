@@ -1,17 +1,18 @@
-"""From a plan to a better one: the budget, the search, the choice among finalists, and the plans to set it beside."""
+"""From a plan to a better one: the search, the choice among finalists, and the plans to set it beside."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from msgspec.structs import replace
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.base.units import format_bytes, format_percent
+from ondevice_sora.base.units import format_bytes
 from ondevice_sora.plans.plan_file import LoadedPlan, load_plan
 from ondevice_sora.plans.schedule import Schedule
 from ondevice_sora.plans.schema import ComponentPlan, Keep, Memory, Plan, plan_data
@@ -21,9 +22,9 @@ from ondevice_sora.records.result import Verdict
 from ondevice_sora.records.search import BudgetPoint, FrontPoint, PlannedBlock, PlannedRow, Planning
 from ondevice_sora.simulator.core_ai import assumptions
 from ondevice_sora.simulator.interval import SAMPLES, spread_of
-from ondevice_sora.simulator.limit import DOUBT, budget_within, usual_budget
 from ondevice_sora.simulator.prepare import Prepared, Setting, model_of, prepare, ready
 from ondevice_sora.simulator.risk import kill_risk
+from ondevice_sora.simulator.search.budget import Budget
 from ondevice_sora.simulator.search.doubt import doubt_of, held_to
 from ondevice_sora.simulator.search.front import (
     Clock,
@@ -42,164 +43,193 @@ from ondevice_sora.simulator.search.state import Known
 from ondevice_sora.simulator.simulate import mark_shares
 from ondevice_sora.simulator.unpriced import unpriced_caution
 
-NEAR = 0.02
-"""Budgets that are nearer to each other, relative to the limit, are not shown beside each other."""
 BEYOND = 20
 """So many draws lie beyond a quantile that is told."""
 VISIT_S = 1e-4
 """About what playing one visit in the engine takes, in seconds."""
 SHORT_S = 2.0
 """Plans that take no longer to play are set beside the one found, whatever the time."""
+FOUND, START = "found", "start"
+"""What rows are called: the plan found, and the one that the search started from."""
 
 Maker = Callable[[Setting], Prepared]
 
 
-def budget_for(
-    settings: Sequence[Setting], memory: int | None, risk: float | None, most_doubt: float | None = None
-) -> tuple[int, str]:
-    """The bytes that a plan may use on every device, and where they come from. Raises UserError beyond a limit.
+class Goal(NamedTuple):
+    """What is asked of a search beside its budget.
 
-    No more than what is above a limit with a probability of `most_doubt`, if that is given.
+    risk          the total that counts is the one that so large a share of draws stays below; without, the expected one
+    most_doubt    no plan is returned that is above a limit with a larger probability; without, any may be
+    seconds       that the whole may take; without, as long as it takes
+    budgets       so many smaller budgets are searched too, for the front
+    beside        another budget that is searched, and whose plan is shown; it may be in any doubt
+    keeps_cuts    the blocks stay as the plan has them; windows and residents are chosen
     """
-    budget, source = _budget_asked_for(settings, memory, risk)
-    if most_doubt is None:
-        return budget, source
-    held = min(budget_within(setting, most_doubt) for setting in settings)
-    if held >= budget:
-        return budget, source
-    return (
-        held,
-        f"of {format_bytes(budget)}, {source}, what is above the limit in {format_percent(most_doubt)} of draws",
-    )
 
+    risk: float | None = None
+    most_doubt: float | None = None
+    seconds: float | None = None
+    budgets: int = 0
+    beside: int | None = None
+    keeps_cuts: bool = False
 
-def _budget_asked_for(settings: Sequence[Setting], memory: int | None, risk: float | None) -> tuple[int, str]:
-    tightest = min(settings, key=lambda setting: setting.limit_bytes)
-    if memory is not None:
-        if memory > tightest.limit_bytes:
-            raise UserError(
-                f"{format_bytes(memory)} is above the limit of {format_bytes(tightest.limit_bytes)} on "
-                f"{tightest.device.name}: iOS would end the app",
-                "--budget",
-                f"Allow {format_bytes(tightest.limit_bytes)} or less, or add --entitlement for an app that has it.",
-            )
-        return memory, "given with --budget"
-    if risk is None:
-        budget = min(map(usual_budget, settings))
-        return (
-            budget,
-            f"below the limit of {format_bytes(tightest.limit_bytes)} with {format_percent(1 - DOUBT)} certainty",
-        )
-    budget = min(budget_within(setting, 1.0 - risk) for setting in settings)
-    return budget, f"below the limit with {format_percent(risk)} certainty, as asked with --risk"
-
-
-def other_budget(settings: Sequence[Setting], budget: int) -> int | None:
-    """What to show beside a budget: the whole limit beside a safe one, a safe one beside one that is not."""
-    limit, usual = min(setting.limit_bytes for setting in settings), min(map(usual_budget, settings))
-    other = usual if budget > usual * (1 + NEAR) else limit
-    return other if abs(other - budget) > NEAR * limit else None
+    def allows(self, doubt: float) -> bool:
+        """Whether a plan may be above a limit with this probability."""
+        return self.most_doubt is None or doubt <= self.most_doubt
 
 
 def find_plan_for(
     loaded: LoadedPlan,
     settings: Sequence[Setting],
-    budget: tuple[int, str],
-    risk: float | None = None,
-    seconds: float | None = None,
+    budget: Budget,
+    goal: Goal | None = None,
     progress: Progress | None = None,
-    budgets: int = 0,
     known: Known | None = None,
-    beside: int | None = None,
-    most_doubt: float | None = None,
-    keeps_cuts: bool = False,
 ) -> tuple[Planning, Plan]:
-    """The search's answer and the plan found. `budgets` smaller budgets are searched too, for the front, and `beside`.
-
-    With `keeps_cuts` the blocks stay as the plan has them; windows and residents are chosen.
+    """The search's answer and the plan found.
 
     `known` holds the candidates scored before and takes those scored now. Ctrl-C ends the work with what there is: the
-    best plan so far and the rows done. No plan is returned that is above a limit with a probability of more than
-    `most_doubt`, if that is given: `beside` is shown nevertheless. Raises UserError if no plan fits, KeyboardInterrupt
-    before there is any plan.
+    best plan so far and the rows done. Raises UserError if no plan fits, KeyboardInterrupt before there is any plan.
     """
-    described = model_of(loaded)
+    described, goal = model_of(loaded), goal or Goal()
     with loaded.locating():
-        problem = problem_of(loaded.plan, described, settings, budget[0])
-        problem.keeps_cuts = keeps_cuts
-        others, reserve = _others(problem, seconds)
-        clock = Clock(None if seconds is None else seconds - reserve)
-        searching = search_within(
-            problem, _more_budgets(problem, budgets, beside), clock, progress, {} if known is None else known
-        )
-        main = next(searching)
-        again = problem.score_anew(main.best.choices, main.best.packages)
-        if again is None or not math.isclose(again.score, main.best.score, rel_tol=1e-6):
-            raise UserError("what is known from before of the best plan is not true", mend="Search from the start.")
-    searched = {budget[0]: main}
-    rows: list[PlannedRow] = []
-    chosen, scored = main, main.best
-    is_interrupted = main.found.ending == "interrupted"
+        problem = problem_of(loaded.plan, described, settings, budget.num_bytes, goal.keeps_cuts)
+        work = _Work(problem, goal, progress, {} if known is None else known)
     try:
-        for within in searching:
-            searched[within.problem.budget] = within
-            is_interrupted = is_interrupted or within.found.ending == "interrupted"
-        main = searched[budget[0]]
-        chosen = best_within(searched.values(), main)
-        if most_doubt is not None and not is_interrupted:
-            chosen = held_to(most_doubt, chosen, progress)
-        scored = chosen.best if risk is None or is_interrupted else _surest(chosen, risk)
-        if not is_interrupted:
-            makers = [("found", _maker(chosen.problem, _plan_of(chosen.problem, scored))), *others]
-            if beside in searched:
-                plan = _plan_of(searched[beside].problem, searched[beside].best)
-                makers.insert(1, (plan.name, _maker(problem, plan)))
-            for name, make in makers:
-                for setting in settings:
-                    if progress is not None:
-                        progress("comparison", scored, len(problem.seen))
-                    with suppress(UserError):  # refused on this device: the budget does not hold it
-                        rows.append(_row(name, make(setting), risk))
+        work.search_on()
+        work.choose()
+        work.compare()
     except KeyboardInterrupt:
-        is_interrupted = True
-    best = _plan_of(chosen.problem, scored)
-    if not any(row.name == "found" for row in rows):
-        rows = [_row("found", ready(best, described, setting), None) for setting in settings]
-    score, bound = score_of(scored, main.problem.scale), main.found.bound
-    start = [row for row in rows if row.name == "start"]
-    if len(start) == len(settings) and _holds(start, budget[0], 1.0 if most_doubt is None else most_doubt):
-        found = [row for row in rows if row.name == "found"]
-        if _relative(start, found) < 1.0:  # a search cut short may not have come as far as the plan it began with
-            best = replace(loaded.plan, name=best.name)
-            score, bound = score * _relative(start, found), main.found.lower_bound
-            rows = [replace(row, name="found") for row in start] + [row for row in rows if row.name != "found"]
-    tried = [Tried(within.problem, each) for within in searched.values() for each in within.found.fitting]
-    answer = Planning(
-        budget_bytes=budget[0],
-        budget_source=budget[1],
-        score=score,
-        bound=bound,
-        gap=gap_of(score, bound),
-        ending="interrupted" if is_interrupted else main.found.ending,
-        num_evaluated=main.found.num_evaluated,
-        search_s=main.found.seconds,
-        risk=risk,
-        rows=rows,
-        memory_front=[
-            point
-            for within in undominated(searched.values(), main)
-            if (point := _point(within)).kill_share <= (1.0 if most_doubt is None else most_doubt)
-        ],
-        storage_front=list(map(_front_point, front(tried, "stored_bytes"))),
-        package_front=list(map(_front_point, front(tried, "num_packages"))),
-        notes=[*filter(None, [unpriced_caution(ready(best, described, settings[0]))]), *assumptions(loaded.plan)],
-    )
-    return answer, best
+        work.is_interrupted = True
+    return work.answer(budget)
 
 
-def _holds(rows: Sequence[PlannedRow], budget: int, most_doubt: float) -> bool:
-    """Whether a plan keeps a budget and a risk on every device."""
-    return all(row.verdict == "fits" and row.peak_bytes <= budget and row.kill_share <= most_doubt for row in rows)
+class _Work:
+    """The searches for one problem, the plan chosen from what they found, and the rows it is compared in.
+
+    There is a plan from the beginning on: the first search is done when this is made. Raises UserError as it does.
+    """
+
+    def __init__(self, problem: Problem, goal: Goal, progress: Progress | None, known: Known) -> None:
+        self.problem, self.goal, self.progress = problem, goal, progress
+        self.others, reserve = _others(problem, goal.seconds)
+        clock = Clock(None if goal.seconds is None else goal.seconds - reserve)
+        self.searching = search_within(problem, _more_budgets(problem, goal), clock, progress, known)
+        self.searched: dict[int, Within] = {}
+        """by budget"""
+        self.chosen: tuple[Within, Scored] | None = None
+        self.rows: list[PlannedRow] = []
+        self.is_interrupted = False
+        self._note(next(self.searching))
+        best = self.main.best
+        again = problem.score_anew(best.choices, best.packages)
+        if again is None or not math.isclose(again.score, best.score, rel_tol=1e-6):
+            raise UserError("what is known from before of the best plan is not true", mend="Search from the start.")
+
+    def _note(self, within: Within) -> None:
+        self.searched[within.problem.budget] = within
+        self.is_interrupted = self.is_interrupted or within.found.ending == "interrupted"
+
+    @property
+    def main(self) -> Within:
+        """What was found within the problem's own budget."""
+        return self.searched[self.problem.budget]
+
+    def search_on(self) -> None:
+        """Search the other budgets, as far as no search is interrupted."""
+        for within in self.searching:
+            self._note(within)
+
+    def choose(self) -> None:
+        """The best plan of all searches that keeps the budget; with a risk asked for, the surest of its finalists."""
+        best = best_within(self.searched.values(), self.main)
+        self.chosen = best, best.best
+        if self.is_interrupted:
+            return
+        if self.goal.most_doubt is not None:
+            best = held_to(self.goal.most_doubt, best, self.progress)
+        self.chosen = best, best.best if self.goal.risk is None else _surest(best, self.goal.risk)
+
+    def compare(self) -> None:
+        """A row on every device for the plan found, the one of the other budget, and those set beside."""
+        if self.is_interrupted:
+            return
+        within, scored = self._best()
+        makers = [(FOUND, _maker(within.problem, _plan_of(within.problem, scored)))]
+        if self.goal.beside in self.searched:
+            other = self.searched[self.goal.beside]
+            plan = _plan_of(other.problem, other.best)
+            makers.append((plan.name, _maker(self.problem, plan)))
+        for name, make in [*makers, *self.others]:
+            for place in self.problem.places:
+                if self.progress is not None:
+                    self.progress("comparison", scored, len(self.problem.seen))
+                with suppress(UserError):  # refused on this device: the budget does not hold it
+                    self.rows.append(_row(name, make(place.setting), self.goal.risk))
+
+    def _best(self) -> tuple[Within, Scored]:
+        """What was chosen; before that the best within the problem's own budget."""
+        return self.chosen or (self.main, self.main.best)
+
+    def answer(self, budget: Budget) -> tuple[Planning, Plan]:
+        """The answer as far as the work has come, and the plan found."""
+        problem, main = self.problem, self.main
+        within, scored = self._best()
+        best = _plan_of(within.problem, scored)
+        settings = [place.setting for place in problem.places]
+        rows = self.rows
+        if not any(row.name == FOUND for row in rows):
+            rows = [_row(FOUND, ready(best, problem.described, setting), None) for setting in settings]
+        score, bound = score_of(scored, main.problem.scale), main.found.bound
+        gain = self._gain_of_start(rows)
+        if gain is not None:
+            best = replace(problem.plan, name=best.name)
+            score, bound = score * gain, main.found.lower_bound
+            start = [replace(row, name=FOUND) for row in rows if row.name == START]
+            rows = start + [row for row in rows if row.name != FOUND]
+        tried = [Tried(each.problem, one) for each in self.searched.values() for one in each.found.fitting]
+        points = map(_point, undominated(self.searched.values(), main))
+        planning = Planning(
+            budget_bytes=budget.num_bytes,
+            budget_source=budget.source,
+            score=score,
+            bound=bound,
+            gap=gap_of(score, bound),
+            ending="interrupted" if self.is_interrupted else main.found.ending,
+            num_evaluated=main.found.num_evaluated,
+            search_s=main.found.seconds,
+            risk=self.goal.risk,
+            rows=rows,
+            memory_front=[point for point in points if self.goal.allows(point.kill_share)],
+            storage_front=list(map(_front_point, front(tried, "stored_bytes"))),
+            package_front=list(map(_front_point, front(tried, "num_packages"))),
+            notes=list(_notes(best, problem)),
+        )
+        return planning, best
+
+    def _gain_of_start(self, rows: Sequence[PlannedRow]) -> float | None:
+        """What the plan started from takes relative to the one found, if it is better and keeps budget and doubt.
+
+        A search cut short may not have come as far as the plan that it began with.
+        """
+        start = [row for row in rows if row.name == START]
+        if len(start) < len(self.problem.places) or not all(map(self._keeps, start)):
+            return None
+        relative = _relative(start, [row for row in rows if row.name == FOUND])
+        return relative if relative < 1.0 else None
+
+    def _keeps(self, row: PlannedRow) -> bool:
+        """Whether a plan keeps the budget, and is in no more doubt than it may be, on one device."""
+        within = row.verdict == "fits" and row.peak_bytes <= self.problem.budget
+        return within and self.goal.allows(row.kill_share)
+
+
+def _notes(best: Plan, problem: Problem) -> Iterator[str]:
+    """What has to be said of the plan found, on the first device."""
+    unpriced = unpriced_caution(ready(best, problem.described, problem.places[0].setting))
+    if unpriced is not None:
+        yield unpriced
+    yield from assumptions(problem.plan)
 
 
 def _relative(rows: Sequence[PlannedRow], to: Sequence[PlannedRow]) -> float:
@@ -208,12 +238,12 @@ def _relative(rows: Sequence[PlannedRow], to: Sequence[PlannedRow]) -> float:
     return sum((a.quantile_s or a.total_s) / (b.quantile_s or b.total_s) for a, b in pairs) / len(rows)
 
 
-def _more_budgets(problem: Problem, budgets: int, beside: int | None) -> list[int]:
+def _more_budgets(problem: Problem, goal: Goal) -> list[int]:
     """Other budgets to search, the largest first: `beside`, and evenly spaced ones from the smallest that works up."""
-    smallest = smallest_budget(problem)
-    more = {smallest + (problem.budget - smallest) * number // budgets for number in range(budgets)}
-    if beside is not None:
-        more.add(beside)
+    smallest, count = smallest_budget(problem), goal.budgets
+    more = {smallest + (problem.budget - smallest) * number // count for number in range(count)}
+    if goal.beside is not None:
+        more.add(goal.beside)
     return sorted((budget for budget in more if budget >= smallest and budget != problem.budget), reverse=True)
 
 
@@ -292,7 +322,7 @@ def _others(problem: Problem, seconds: float | None) -> tuple[list[tuple[str, Ma
     starts = zip(problem.start, problem.parts, strict=True)
     each_s = VISIT_S * len(problem.places) * sum(len(choice.starts) * part.num_passes for choice, part in starts)
     others: list[tuple[str, Maker]] = []
-    for name, other in (("start", plan), ("paper's policy", paper)):
+    for name, other in ((START, plan), ("paper's policy", paper)):
         if seconds is None or (len(others) + 1) * each_s <= max(seconds / 4, SHORT_S):
             others.append((name, _maker(problem, other)))
     reserve = 0.0 if seconds is None else min(seconds / 4, len(others) * each_s)

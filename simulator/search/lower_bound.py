@@ -148,10 +148,7 @@ class _Component:
         self.part, self.tables = part, tables
         merging = problem.merging(part)
         changes = [step for step in range(len(merging)) if step == 0 or merging[step] != merging[step - 1]]
-        self.groups = [
-            _Group(merging[first], first, after - 1)
-            for first, after in pairwise([*changes, len(merging)])
-        ]  # fmt: skip
+        self.groups = [_Group(merging[first], first, after - 1) for first, after in pairwise([*changes, len(merging)])]
         self.table = tables[merging[0]]
         self.fits = np.all([table.fits for table in tables.values()], axis=0)
         self.room = problem.budget - place.memory.baseline

@@ -46,16 +46,31 @@ class BlockPrices:
                 costs.load_marks,
                 costs.run_marks,
                 costs.clean_bytes or (0,) * len(missing),
+                costs.cold_marks or costs.load_marks,
+                costs.first_marks or costs.run_marks,
             ]
             for key, *row in zip(missing, *columns, strict=True):
                 rows[key] = tuple(row)
         found = [rows[key] for key in keys]
         table = np.array([row[:5] for row in found], dtype=np.float64)
-        resident, working, stored, load_marks, run_marks, clean = zip(*(row[5:] for row in found), strict=True)
+        resident, working, stored, load_marks, run_marks, clean, cold_marks, first_marks = zip(
+            *(row[5:] for row in found), strict=True
+        )
         return BlockCosts(
-            table[:, 0:1], table[:, 1:2], table[:, 2:3], table[:, 3:4], table[:, 4:5],
-            resident, working, stored, load_marks, run_marks, clean,
-        )  # fmt: skip
+            load_warm_s=table[:, 0:1],
+            load_cold_s=table[:, 1:2],
+            run_s=table[:, 2:3],
+            first_run_s=table[:, 3:4],
+            unload_s=table[:, 4:5],
+            resident_bytes=resident,
+            working_bytes=working,
+            stored_bytes=stored,
+            load_marks=load_marks,
+            run_marks=run_marks,
+            clean_bytes=clean,
+            cold_marks=cold_marks,
+            first_marks=first_marks,
+        )
 
 
 @dataclass(frozen=True)

@@ -84,9 +84,14 @@ class Problem:
         """Raises UserError if the budget cannot be kept."""
         plan = self.plan_of(choices, packages)
         return build_schedule(
-            plan, self.model, self.described.reference, place.prices_of(packages), place.memory,
-            engine_bytes=self.parts[0].engine_bytes, speeds=place.machine.speeds,
-        )  # fmt: skip
+            plan,
+            self.model,
+            self.described.reference,
+            place.prices_of(packages),
+            place.memory,
+            engine_bytes=self.parts[0].engine_bytes,
+            speeds=place.machine.speeds,
+        )
 
     def score(self, choices: Choices, packages: Packages = "shared") -> Scored | None:
         """The candidate's score; None if a device's budget cannot be kept, or the cuts are to stay and do not."""

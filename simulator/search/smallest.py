@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.units import format_bytes
-from ondevice_sora.plans.loading import DROP, STAY, Room, Walk, load_plan_of
+from ondevice_sora.plans.loading import DROP, STAY, Room, Walk, planned_loads
 from ondevice_sora.plans.schedule import UNLIMITED, sizes_of
 from ondevice_sora.plans.scheduling import STARTS
 from ondevice_sora.profiles.blocks import BlockSpec
@@ -41,7 +41,7 @@ def _needed(problem: Problem, place: Place) -> int:
     order = [numbers[key] for key in visits]
     walk = Walk(order, [0] * len(order), kept, [len(order)], STARTS[problem.plan.start])
     room = Room(place.memory.baseline, UNLIMITED, UNLIMITED)
-    return load_plan_of(walk, package, sizes_of(costs, place.memory), room)[1]
+    return planned_loads(walk, package, sizes_of(costs, place.memory), room)[1]
 
 
 def check_budget(problem: Problem) -> None:
@@ -63,16 +63,20 @@ def _mend(smallest: int) -> str:
 
 
 def _check_units(problem: Problem, place: Place, smallest: int) -> None:
+    """Raises UserError if a unit is above the budget even alone, with the one that needs most."""
+    found: list[tuple[int, str, str]] = []
     for part in problem.parts:
         for merging in dict.fromkeys(problem.merging(part)):
             costs = place.prices([part.spec(problem.model.name, unit, unit + 1, merging) for unit in range(part.count)])
             sizes = sizes_of(costs, place.memory)
             alone = [sum(parts) for parts in zip(sizes.resident, sizes.working, sizes.transient, strict=True)]
-            needed = place.memory.baseline + max(alone)
-            if needed > problem.budget:
-                raise UserError(
-                    f"unit '{part.name_of(alone.index(max(alone)))}' of {part.component.name} needs "
-                    f"{format_bytes(needed)} even as a block of its own, {format_bytes(needed - problem.budget)} more "
-                    f"than the budget of {format_bytes(problem.budget)}",
-                    mend=_mend(smallest),
-                )
+            largest = max(alone)
+            found.append((largest, part.name_of(alone.index(largest)), part.component.name))
+    largest, unit, component = max(found, key=lambda each: each[0])
+    needed = place.memory.baseline + largest
+    if needed > problem.budget:
+        raise UserError(
+            f"unit '{unit}' of {component} needs {format_bytes(needed)} even as a block of its own, "
+            f"{format_bytes(needed - problem.budget)} more than the budget of {format_bytes(problem.budget)}",
+            mend=_mend(smallest),
+        )

@@ -1,5 +1,7 @@
 """Names and shapes of the full-size networks against a manifest of the published checkpoints."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any

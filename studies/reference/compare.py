@@ -4,6 +4,8 @@ The directory may lack files, and may have other sizes, steps, leaps and names o
 form.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from pathlib import Path
 

@@ -1,5 +1,7 @@
 """The temporal and spatial VAE decoders, and both in the pipeline, against reference vectors."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,5 +1,7 @@
 """STDiT3 and its single blocks against reference vectors."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from pathlib import Path
 

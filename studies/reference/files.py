@@ -1,5 +1,7 @@
 """Reading a directory of reference vectors, and what comparing with one yields."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Times, Euler steps and the dynamic leap of the published GPU code against reference vectors."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any

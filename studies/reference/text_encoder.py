@@ -1,5 +1,7 @@
 """The T5 encoder against reference vectors."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from pathlib import Path
 

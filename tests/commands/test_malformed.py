@@ -558,7 +558,7 @@ command("no such plan file", "simulate --plan pla.yaml", "pla.yaml: no such file
      plan=TOY)
 command("a plan in no folder", "simulate --plan nowhere/plan.yaml", "nowhere/plan.yaml: no such file",
      "There is no folder 'nowhere'.")
-command("a folder for a plan", "simulate --plan folder", "folder: this is a folder, not a file")
+command("a folder for a plan", "simulate --plan folder", "folder: this is a folder without a plan.yaml")
 command("a plan's name of 5,000 letters", f"simulate --plan {'p' * 5000}",
      "no plan file and no ready plan is named 'ppp")
 command("a file's name of 5,000 letters", f"simulate --plan {'p' * 5000}.yaml", "ppp", "name too long")
@@ -598,7 +598,7 @@ command("a budget for simulate", "simulate --budget 2GB",
 command("-o where a page is written", "plan explain ours-256 -o x.html", "there is no option -o here. What is written")
 command("a prompt without quotes", "generate a red circle", 'there is no place for "red circle". Put the prompt')
 command("an action for a verb", "search", "unknown verb 'search'", "Did you mean `ondevice-sora plan search`?")
-command("an option without its value", "simulate --plan", "argument --plan: expected one argument")
+command("an option without its value", "simulate --plan", "--plan is not followed by a value.")
 command("plan without an action", "plan", "the following arguments are required: list|show|schema|search|explain|sweep")
 command("an unknown action", "plan shwo", "argument list|show|schema|search|explain|sweep: invalid choice: 'shwo'",
         "list", "show", "schema", "Did you mean 'show'?")
@@ -624,6 +624,16 @@ for _version in ("eighteen", "18.1.2", "-1", "18.", "1e3"):
         f"--os: '{_version}' is not a version",
         "Write one such as 18 or 18.1.",
     )
+command("an OS version that there is not", "simulate --os 99", "--os: there is no iOS 99", "such as 18.1 or 26.4")
+command("a limit below zero", "simulate --memory-limit -2GB", "argument --memory-limit: '-2GB' is not a size")
+command("a package as a plan", "simulate Unet.mlpackage", "Unet.mlpackage: this is a Core ML package",
+        "ondevice-sora profile estimate Unet.mlpackage ... -o DIR")
+command("a package as a model", "simulate --model Unet.mlpackage/", "Unet.mlpackage/: this is a Core ML package",
+        "ondevice-sora profile estimate")
+command("a package to describe", "describe Unet.mlpackage", "Unet.mlpackage: this is a Core ML package")
+command("one frame of a plan that merges frames", "simulate ours-256 --video 256x256",
+        "--video 256x256x1: one frame has no tokens to merge", "Write 256x256x68")
+command("an option that no other one is like", "simulate --duration 4s", "there is no option --duration here.\n")
 command("an OS version beside a limit", "simulate --os 18 --memory-limit 3GB",
      "--os has no effect with --memory-limit")
 command("an entitlement beside a limit", "simulate --entitlement --memory-limit 3GB",

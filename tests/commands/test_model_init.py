@@ -41,12 +41,18 @@ def test_what_is_written_simulates_with_the_sizes_given(capsys: pytest.CaptureFi
     assert set(told["unpriced"]) == {"text", "unet", "vae"}, "sizes say nothing of operations"
 
 
+def test_packages_of_one_network_may_have_several_sizes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert init("text=250MB", "unet=430MB*2,390MB", "-o", "mine") == 0
+    row = simulated(capsys)["components"]["unet"]
+    assert (row["loaded_bytes"], row["num_loads"]) == (1_250_000_000, 3)
+
+
 def test_on_all_phones_no_time_is_told_as_known(capsys: pytest.CaptureFixture[str]) -> None:
     assert init(*NETWORKS, "-o", "mine") == 0
     capsys.readouterr()
     assert main(["simulate", "mine/plan.yaml", "--device", "iphone12,iphone15pro"]) == 0
     out = capsys.readouterr().out
-    told = "smallest phone that fits without an entitlement: iPhone 12; its time is not known, much longer than"
+    told = "fits 2 of 2, that with the lowest limit being iPhone 12 (2.10 GB): time not known, much longer than"
     assert told in " ".join(out.split())
     rows = [line for line in out.splitlines() if line.startswith("iPhone")]
     assert len(rows) == 4
@@ -63,6 +69,7 @@ def test_which_network_runs_at_every_step_may_be_said(capsys: pytest.CaptureFixt
     ("arguments", "told"),
     [
         (["unet"], "'unet' is not NAME=SIZE or NAME=SIZE*N"),
+        (["unet=430MB,"], "'unet=430MB,' is not NAME=SIZE or NAME=SIZE*N, such as unet=430MB*2 or unet=430MB,390MB"),
         (["unet=430MB*0"], "is not NAME=SIZE or NAME=SIZE*N"),
         (["unet=big"], "'big' is not a size"),
         (["unet=1MB", "unet=2MB"], "'unet' is given twice"),
@@ -105,3 +112,10 @@ def test_cuts_that_cannot_keep_the_budget_are_told(capsys: pytest.CaptureFixture
     Path("whole.yaml").write_text("extends: ours-256\nname: whole\ncomponents: {denoiser: {blocks: whole}}\n")
     assert main(["plan", "search", "whole.yaml", "--budget", "1.3GB", "--keep-cuts", "--seconds", "5"]) == 2
     assert "--keep-cuts: no plan with these blocks keeps the budget of" in capsys.readouterr().err
+
+
+def test_the_folder_that_was_written_is_named_as_a_plan(capsys: pytest.CaptureFixture[str]) -> None:
+    assert init(*NETWORKS, "-o", "mine") == 0
+    by_file = simulated(capsys)
+    assert main(["simulate", "mine", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["components"] == by_file["components"]

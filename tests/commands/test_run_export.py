@@ -23,7 +23,7 @@ from ondevice_sora.records.trace import Trace, read_trace, write_trace
 from ondevice_sora.runtime.coreml.export.exported import Export
 from ondevice_sora.runtime.models import SIZES, without_weights
 from ondevice_sora.runtime.networks.description import described_sizes
-from ondevice_sora.simulator.prepare import asked, described_as
+from ondevice_sora.simulator.prepare import described_as, load_inputs
 from ondevice_sora.simulator.scheduled import to_play
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def test_the_trace_and_the_simulation_stand_in_one_report(exported: Exported, vi
     """Same blocks and visits; only the seconds are of another machine."""
     export = Export.open(exported.directory)
     described = described_as(export.plan, export.architecture)
-    prepared = to_play(export.plan, described, asked(export.loaded)[1])
+    prepared = to_play(export.plan, described, load_inputs(export.loaded)[1])
     outcome = prepared.play()
     trace = Trace("simulated", export.plan.name, "iPhone 15 Pro", "small", outcome.spans, outcome.memory, 3_300_000_000)
     write_trace(trace, tmp_path / "simulated.json")

@@ -8,7 +8,7 @@ import pytest
 
 from ondevice_sora.commands.main import main
 from ondevice_sora.plans.plan_file import ready_plans
-from ondevice_sora.simulator.prepare import asked, prepare
+from ondevice_sora.simulator.prepare import load_inputs, prepare
 from ondevice_sora.simulator.unpriced import unpriced_components
 
 MODEL = """\
@@ -68,4 +68,4 @@ def test_the_answer_gives_no_time_that_could_be_believed(capsys):
 
 @pytest.mark.parametrize("name", ready_plans())
 def test_every_ready_plan_is_priced(name):
-    assert unpriced_components(prepare(*asked(name))) == {}
+    assert unpriced_components(prepare(*load_inputs(name))) == {}

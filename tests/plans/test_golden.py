@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ondevice_sora.plans.plan_file import ready_plans
-from ondevice_sora.simulator.prepare import asked, prepare
+from ondevice_sora.simulator.prepare import load_inputs, prepare
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -42,7 +42,7 @@ def _line(schedule, index):
 
 
 def schedule_of(name):
-    return prepare(*asked(name)).schedule
+    return prepare(*load_inputs(name)).schedule
 
 
 @pytest.mark.parametrize("name", ready_plans())

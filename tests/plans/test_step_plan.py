@@ -16,7 +16,7 @@ from ondevice_sora.plans.plan_file import read_plan
 from ondevice_sora.plans.schema import Lpl, Plan, Sampler, plan_data
 from ondevice_sora.plans.step_file import FORMAT, PlannedGrid, StepFile, read_steps, write_steps
 from ondevice_sora.plans.step_plan import Grid, check_grid, grid_times
-from ondevice_sora.simulator.prepare import asked, prepare
+from ondevice_sora.simulator.prepare import load_inputs, prepare
 
 EVEN = tuple(1000 * (1 - step / 30) for step in range(30))
 HASH = "a" * 64
@@ -39,7 +39,7 @@ def plan_of(text: str, model: str = "opensora", path: Path = Path("plan.yaml")) 
 def test_the_schedule_has_a_pass_of_the_denoiser_for_each_time(grid: str, evaluations: int, tmp_path: Path) -> None:
     path = tmp_path / "plan.yaml"
     path.write_text(f"extends: app-256\nname: test\nsampler: {{grid: {grid}}}\n")
-    prepared = prepare(*asked(path))
+    prepared = prepare(*load_inputs(path))
     plan, schedule = prepared.plan, prepared.schedule
     assert plan.evaluations() == plan.most_evaluations() == evaluations
     passes = [schedule.blocks[schedule.visits[walk.first].block].component for walk in schedule.passes]
@@ -142,7 +142,7 @@ def test_a_planned_grid_is_looked_up_beside_its_plan_and_is_indices_from_then_on
     (tmp_path / "below").mkdir()
     path = tmp_path / "below" / "plan.yaml"
     path.write_text("extends: ../base.yaml\nname: derived\n")
-    plan = asked(path)[0].plan
+    plan = load_inputs(path)[0].plan
     assert plan.sampler.grid == Grid(indices=(0, 1, 2), denoiser=HASH)
     assert plan.evaluations() == 3
     assert plan_data(plan)["sampler"]["grid"] == {"indices": (0, 1, 2), "denoiser": HASH}

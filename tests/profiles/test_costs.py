@@ -97,6 +97,19 @@ def test_marks_share_the_seconds_that_rest_on_them():
     assert priced.run_marks[0] == pytest.approx({"fitted": 3 / 7.75, "estimated": 4.75 / 7.75})
 
 
+def test_first_loads_and_first_runs_rest_on_what_they_add_too():
+    """Of a first load's 80 s, 56 are specialised at a fitted rate; of a first run's 10.75 s, 3 were measured."""
+    marks = {"specialise_bytes_per_s": figure(5.0, mark="fitted"), "first_run_s": figure(3.0, mark="measured")}
+    priced = price([block()], costs(**marks))
+    cold_s, first_s = priced.load_cold_s[0, 0], priced.first_run_s[0, 0]
+    added_s = 2 * 140 / 5.0
+    assert cold_s == pytest.approx(22 + 2 + added_s)
+    found = priced.marks_of_load(0, is_cold=True)
+    assert found == pytest.approx({"published": 14 / cold_s, "fitted": added_s / cold_s, "estimated": 10 / cold_s})
+    found = priced.marks_of_run(0, is_first=True)
+    assert found == pytest.approx({"fitted": 3 / first_s, "estimated": 4.75 / first_s, "measured": 3 / first_s})
+
+
 def test_figures_are_named_and_replaced_by_dotted_names():
     known = costs()
     changed = replace_figures(known, {"loads.unload_s": figure(9.0), "baseline_bytes": figure(7.0)})

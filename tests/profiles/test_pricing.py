@@ -1,5 +1,7 @@
 """Prices in which measured figures stand instead of the model's (tests/profiles/test_costs.py has the model's)."""
 
+from dataclasses import replace
+
 import msgspec
 import numpy as np
 import pytest
@@ -101,6 +103,32 @@ def test_what_one_part_lacks_the_model_fills_in_and_the_rest_stays_measured():
     assert seconds(found, "first_run_s") == [51.0 + 3.0]
     assert (found.resident_bytes, found.working_bytes) == ((40 + 100,), (900,))
     assert found.run_marks[0]["measured"] == pytest.approx(50.0 / 51.5)
+
+
+def test_only_what_was_measured_is_told_to_be():
+    """Later loads and runs were measured: a first load and a first run rest on the model's figures all the same."""
+    found = together(measured(load_warm_s=20.0, run_s=50.0))
+    assert found.marks_of_load(0, is_cold=False) == found.marks_of_run(0, is_first=False) == {"measured": 1.0}
+    assert "measured" not in found.marks_of_load(0, is_cold=True)
+    assert found.marks_of_run(0, is_first=True) == pytest.approx({"measured": 50 / 53, "estimated": 3 / 53})
+    whole = together(measured(load_warm_s=20.0, load_cold_s=90.0, run_s=50.0, first_run_s=60.0))
+    assert whole.marks_of_load(0, is_cold=True) == whole.marks_of_run(0, is_first=True) == {"measured": 1.0}
+
+
+@pytest.mark.parametrize("measured_variants", [("plain",), ("tdtm",), ("plain", "tdtm")])
+def test_variants_of_a_block_hold_the_same_whichever_was_measured(measured_variants):
+    """They share a package: what was charged at the load of one was not what the other gave back."""
+    merging = tuple(msgspec.structs.replace(unit, tdtm=unit.plain) for unit in UNITS)
+    plain = block(merging)
+    held = {"plain": 150.0, "tdtm": 130.0}
+    known = [
+        msgspec.structs.replace(measured(resident_bytes=held[variant]), variant=variant)
+        for variant in measured_variants
+    ]
+    for blocks in ([plain], [replace(plain, variant="tdtm")], [plain, replace(plain, variant="tdtm")]):
+        found = price_blocks(blocks, costs(), known)
+        assert found.resident_bytes == (max(held[variant] for variant in measured_variants),) * len(blocks)
+        assert found.run_s.shape == (len(blocks), 1) and len(found.run_marks) == len(blocks)
 
 
 def test_the_models_first_run_is_added_once_to_what_was_measured_of_parts():

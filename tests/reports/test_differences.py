@@ -35,6 +35,10 @@ def test_keys_whose_values_differ_are_told_without_the_plans_names(trace: Trace)
     ]
 
 
+def test_what_is_not_switched_on_is_off(trace: Trace) -> None:
+    assert differences([of(trace, "memory: {entitlement: false}"), of(trace, "name: two")]) == []
+
+
 def test_plans_that_are_alike_differ_in_nothing(trace: Trace) -> None:
     assert differences([of(trace, PLAN), of(trace, PLAN)]) == []
 

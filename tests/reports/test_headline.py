@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from ondevice_sora.records.provenance import Provenance
 from ondevice_sora.records.trace import Trace
 from ondevice_sora.reports.headline import headline
 
@@ -33,6 +34,25 @@ def test_of_several_the_fastest_stands_beside_the_next(trace: Trace) -> None:
 def test_runs_that_are_killed_are_named(trace: Trace, killed: Trace) -> None:
     assert headline([killed, trace], "AB") == ("Only B fits", "It takes 27.0 s. A would be killed.")
     assert headline([killed, killed], "AB") == ("No run fits", "All 2 cross the memory limit.")
+
+
+def test_the_fastest_is_not_praised_if_it_is_too_risky(trace: Trace) -> None:
+    fast = in_seconds(trace, 20.0)
+    assert fast.result is not None
+    risky = replace(fast, result=replace(fast.result, kill_share=0.09))
+    assert headline([trace, risky], "AB").words == "B is faster, but too risky"
+    assert headline([trace, fast], "AB").words == "B is faster"
+
+
+def test_times_of_different_videos_are_not_set_against_each_other_without_a_word(trace: Trace) -> None:
+    small, large = (
+        replace(in_seconds(trace, total_s), provenance=Provenance("", "", "", plan=f"video: {{width: {width}}}"))
+        for total_s, width in ((20.0, 192), (27.0, 256))
+    )
+    assert headline([small, large], "AB").sentence.endswith(
+        "Not all make a video of the same shape: compare the times of those that do."
+    )
+    assert "shape" not in headline([small, small], "AB").sentence
 
 
 def test_runs_of_one_length_are_told_as_equal(trace: Trace) -> None:

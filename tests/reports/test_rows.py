@@ -54,6 +54,15 @@ def test_one_phone_and_several_call_the_same_risk_too_high(trace: Trace) -> None
     assert "5.1 %, more than the 5.0 % up to which a plan is said to fit. (iOS" in (answer.sureness or "")
 
 
+def test_a_time_that_is_not_known_does_not_hide_a_risk(trace: Trace) -> None:
+    assert trace.result is not None
+    words = [
+        verdict(replace(trace, result=replace(trace.result, kill_share=share, unpriced=["unet (2 blocks)"]))).word
+        for share in (MOST_DOUBT, MOST_DOUBT + 0.001)
+    ]
+    assert words == ["Fits, but its time is not known", "Fits, but too risky, and its time is not known"]
+
+
 def test_verdict_of_a_kill_names_moment_block_step_and_bytes(killed: Trace) -> None:
     answer = verdict(killed)
     assert (answer.is_killed, answer.word) == (True, "Would be killed")
@@ -85,8 +94,12 @@ def test_facts_of_a_kill_say_what_would_be_needed(killed: Trace) -> None:
     assert [tuple(fact) for fact in facts(killed)][:3] == [
         ("Killed after", "11.0 s", "all of it 27.0 s without a limit"),
         ("Memory needed", "1.20 GB", "limit 1.00 GB, 200 MB missing"),
-        ("Risk of being killed", "100 %", "the limit is not known exactly"),
+        ("Risk of being killed", "100 %", "at every limit that is likely"),
     ]
+    assert facts(killed)[3].note.endswith("without a limit")
+    assert killed.kill is not None
+    at_once = replace(killed, kill=replace(killed.kill, time_s=0.0))
+    assert facts(at_once)[0][:2] == ("Killed", "at once")
 
 
 def test_a_sampled_footprint_is_a_fact_beside_the_ledgers_peak(sampled: Trace) -> None:
@@ -113,7 +126,7 @@ def test_what_only_a_simulation_knows_is_missing_from_a_measurement(measured: Tr
     assert interval_text(measured) is None
     assert mark_rows(measured) == []
     assert saved_share(measured) is None
-    assert facts(measured)[0].note == "no spread known"
+    assert facts(measured)[0].note == "of one run"
 
 
 def test_component_times_split_into_run_stall_and_rest(trace: Trace) -> None:

@@ -15,7 +15,7 @@ from ondevice_sora.records.ladder import Rung
 from ondevice_sora.simulator.engine import play
 from ondevice_sora.simulator.fast import finish
 from ondevice_sora.simulator.ladder import ladder, simulated
-from ondevice_sora.simulator.prepare import asked
+from ondevice_sora.simulator.prepare import load_inputs
 from ondevice_sora.simulator.search.search import search
 from ondevice_sora.simulator.simulate import simulation_of
 
@@ -47,7 +47,7 @@ def plan(tmp_path):
 
 
 def simulated_on(loaded, device="iphone15pro", room=None, **settings):
-    _, setting = asked(loaded, device, **settings)
+    _, setting = load_inputs(loaded, device, **settings)
     return simulation_of(loaded, setting if room is None else with_clean_room(setting, room))
 
 
@@ -79,7 +79,7 @@ def test_what_stays_is_told_with_its_weights_and_takes_nothing_of_the_peak(plan)
 def test_a_budget_holds_what_is_charged(plan):
     loaded = plan("loading: core_ai")
     tight = replace(loaded.plan, memory=replace(loaded.plan.memory, budget=BASELINE + WORKING))
-    _, setting = asked(loaded)
+    _, setting = load_inputs(loaded)
     simulation_of(loaded.changed(memory=tight.memory), setting)
     with pytest.raises(UserError, match=r"needs 370 MB \(150 MB baseline, 200 MB weights, 20.0 MB working memory\)"):
         simulation_of(plan("loading: core_ml").changed(memory=tight.memory), setting)
@@ -123,7 +123,7 @@ def test_a_device_without_core_ai_refuses_it_with_one_message(plan, device, vers
 
 def test_a_profile_without_its_figures_refuses_it(plan):
     loaded = plan()
-    _, setting = asked(loaded)
+    _, setting = load_inputs(loaded)
     bare = replace(setting.profile, costs=replace(setting.profile.costs, core_ai=None))
     with pytest.raises(UserError, match="profile iphone15pro has no figures for Core AI"):
         simulation_of(loaded, with_fields(setting, profile=bare))
@@ -131,7 +131,7 @@ def test_a_profile_without_its_figures_refuses_it(plan):
 
 def test_the_ladder_shows_it(plan):
     loaded = plan()
-    devices = [asked(loaded, key)[1].device for key in ("iphone14", "iphone15pro")]
+    devices = [load_inputs(loaded, key)[1].device for key in ("iphone14", "iphone15pro")]
     found = ladder("pair", devices, lambda device, rung: simulated(loaded, device.key, rung), ["a note"])
     (old, new, *_) = found.rungs
     assert isinstance(old, Rung) and old.verdict is None and "A17 Pro" in old.problem

@@ -1,11 +1,13 @@
 """The engine plays a schedule as one can by hand."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
 from ondevice_sora.plans.heat import Heat
 from ondevice_sora.plans.schema import FirstSteps, Packages, Tdtm
+from ondevice_sora.simulator.engine import play
 
 
 def test_sequential_plan_never_overlaps(toy):
@@ -158,3 +160,12 @@ def test_same_input_gives_the_same_trace(toy):
     one = toy.with_(steps=4, prefetch=2, load_rate=0.7, run_rate=0.6)
     assert one.play().spans == one.play().spans
     assert one.play().memory == one.play().memory
+
+
+def test_what_goes_wrong_in_a_run_ends_no_simulation_as_if_it_were_done(toy):
+    """The runner died of a ledger that gives back more than it holds, and the time so far was told as the total."""
+    toy = toy.with_(steps=2, tdtm=Tdtm(steps=FirstSteps(1)), keep=1)
+    schedule, costs = toy.schedule()
+    odd = replace(costs, resident_bytes=tuple(100 if b.variant == "tdtm" else 120 for b in schedule.blocks))
+    with pytest.raises(AssertionError, match="more given back than held"):
+        play(schedule, odd, toy.machine)

@@ -13,7 +13,7 @@ from ondevice_sora.profiles.measurements import Measurement
 from ondevice_sora.profiles.pricing import sampled_name
 from ondevice_sora.profiles.profile import RunNoise
 from ondevice_sora.simulator.interval import LEVEL, SMALLEST, draw, measured_share, slowed, spread_of
-from ondevice_sora.simulator.prepare import asked, prepare
+from ondevice_sora.simulator.prepare import load_inputs, prepare
 
 MANY = 40_000
 READ, RUN = "loads.read_bytes_per_s", "processors.gpu.dispatch_s"
@@ -87,7 +87,7 @@ def test_slowing_divides_a_rate_and_multiplies_a_time():
 
 @pytest.fixture(scope="module")
 def prepared():
-    return prepare(*asked("app-192-lpl"))
+    return prepare(*load_inputs("app-192-lpl"))
 
 
 def certain(prepared):
@@ -130,7 +130,7 @@ def test_every_leap_step_is_drawn_as_often_as_the_plan_says(prepared):
 
 def measured_profile(noise=None, run_spread=0.0, load_spread=0.0, **known):
     """Everything of every block of app-192-lpl was measured: a run of 2 s and a load of 1 s each."""
-    prepared = prepare(*asked("app-192-lpl"))
+    prepared = prepare(*load_inputs("app-192-lpl"))
     measurements = tuple(
         Measurement(
             block.model, block.component, block.units[0].name, block.units[-1].name, block.variant, block.precision,
@@ -161,7 +161,8 @@ def test_what_was_measured_without_spread_has_none_of_the_fits_noise():
 def test_the_fits_noise_counts_for_the_share_that_was_not_measured():
     half = measured_profile()
     marks = [{"measured": 0.5, "fitted": 0.5}] * len(half.schedule.blocks)
-    mixed = replace(half, costs=replace(half.costs, run_marks=tuple(marks), load_marks=tuple(marks)))
+    names = ("run_marks", "first_marks", "load_marks", "cold_marks")
+    mixed = replace(half, costs=replace(half.costs, **dict.fromkeys(names, tuple(marks))))
     assert measured_share(mixed) == pytest.approx(0.5)
     assert logs(mixed).std() == pytest.approx(0.5 * mixed.setting.profile.fit.noise, rel=0.05)
 

@@ -10,7 +10,7 @@ import pytest
 
 from ondevice_sora.plans.plan_file import ready_plans
 from ondevice_sora.profiles.devices import device_keys
-from ondevice_sora.simulator.prepare import asked, prepare
+from ondevice_sora.simulator.prepare import load_inputs, prepare
 from ondevice_sora.simulator.simulate import simulation_of
 
 MB = 10**6
@@ -25,7 +25,7 @@ class Scan:
     """
 
     def __init__(self, plan, device):
-        self.loaded, setting = asked(plan, device, memory_limit=max(LIMITS))
+        self.loaded, setting = load_inputs(plan, device, memory_limit=max(LIMITS))
         self.prepared = prepare(self.loaded, setting)
         self.known = None
 

@@ -14,10 +14,11 @@ from worlds.schedule_files import made, made_at_random
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.leap import Curvature, Fixed, Never, Plateau
 from ondevice_sora.plans.plan_file import LoadedPlan, load_plan, ready_plans
-from ondevice_sora.plans.schedule_file import Played, plan_hash, played, read_schedule
-from ondevice_sora.plans.schema import ComponentPlan, Lpl, Plan, Sampler
+from ondevice_sora.plans.played import Played, played
+from ondevice_sora.plans.schedule_file import read_schedule
+from ondevice_sora.plans.schema import ComponentPlan, Lpl, Plan, Sampler, plan_hash
 from ondevice_sora.simulator.engine import play
-from ondevice_sora.simulator.prepare import Prepared, asked, prepare
+from ondevice_sora.simulator.prepare import Prepared, load_inputs, prepare
 
 
 def check(prepared: Prepared, found: Played) -> None:
@@ -43,7 +44,7 @@ def test_of_every_ready_plan_it_is_what_simulate_plays(name: str, tmp_path: Path
     loaded = load_plan(name)
     prepared, found = made(loaded, tmp_path / "schedule.json")
     check(prepared, found)
-    assert prepared.schedule.visits == prepare(*asked(loaded)).schedule.visits
+    assert prepared.schedule.visits == prepare(*load_inputs(loaded)).schedule.visits
     assert all(size > 0 for size in found.costs.working_bytes)
 
 

@@ -7,8 +7,9 @@ import pytest
 
 from ondevice_sora.base.files.reading import read_extended
 from ondevice_sora.plans.plan_file import LoadedPlan, load_plan
+from ondevice_sora.plans.schema import FirstSteps, Tdtm
 from ondevice_sora.simulator.changes.whatif import what_ifs
-from ondevice_sora.simulator.prepare import asked, prepare
+from ondevice_sora.simulator.prepare import load_inputs, prepare, stored_bytes
 from ondevice_sora.simulator.simulate import simulate, simulation_of
 
 
@@ -29,6 +30,24 @@ def test_components_add_up_to_the_total(reference):
 
 def test_marks_add_up_to_one(reference):
     assert sum(reference.marks.values()) == pytest.approx(1.0)
+
+
+def test_marks_are_those_of_first_loads_where_a_package_is_loaded_once():
+    """A newly installed app specialises every package, at a fitted rate: that share was told as published."""
+    prepared = prepare(*load_inputs("app-192"))
+    cold, warm = (prepared.costs.marks_of_load(0, is_cold) for is_cold in (True, False))
+    assert cold["fitted"] > 0.5 > warm.get("fitted", 0.0)
+    rows = simulation_of(*load_inputs("app-192"), with_advice=False).result.blocks
+    assert rows[0].component == "text_encoder" and rows[0].load_marks == pytest.approx(cold), "it is loaded once"
+
+
+def test_a_package_of_each_variant_is_stored_only_where_both_are_run():
+    """With tokens merged on all steps the other variant's packages were counted too, in what the cache must hold."""
+    for steps in ("all", "none", FirstSteps(3), (2, 5)):
+        loaded, setting = load_inputs("app-192-tdtm")
+        plan = msgspec.structs.replace(loaded.plan, tdtm=Tdtm(steps=steps, packages="separate"))
+        prepared = prepare(LoadedPlan(plan), setting)
+        assert stored_bytes(plan, prepared.model) == pytest.approx(prepared.schedule.stored(prepared.costs)[0], abs=50)
 
 
 def test_the_interval_holds_the_total(reference):
@@ -57,7 +76,7 @@ def test_ours_is_faster_than_the_app_within_its_budget():
 
 
 def test_what_ifs_change_one_thing_each():
-    rows = {row.title: row for row in what_ifs(prepare(*asked("app-256")))}
+    rows = {row.title: row for row in what_ifs(prepare(*load_inputs("app-256")))}
     base = simulate("app-256").result.total_s
     assert rows["With LPL"].total_s < base
     assert rows["With TDTM"].total_s < base
@@ -129,6 +148,12 @@ def test_read_extended_follows_a_ready_plan(tmp_path):
     assert read_extended(path, READY).data["name"] == "mine"
 
 
+def test_a_neighbour_that_has_figures_of_its_own_is_not_said_to_have_scaled_ones():
+    rows = {row.title: row.detail for row in what_ifs(prepare(*load_inputs("app-256", "iphone16pro")))}
+    assert rows["On iPhone 15 Pro"] == "A17 Pro, fitted costs, limit 3.3 GB"
+    assert rows["On iPhone 17 Pro"] == "A19 Pro, scaled costs, limit 4.8 GB"
+
+
 def test_what_does_not_fit_together_is_noted(tmp_path):
     path = tmp_path / "roomy.yaml"
     path.write_text("extends: ours-256\nname: roomy\nmemory: {budget: 5 GB}\n")
@@ -142,7 +167,7 @@ def test_measured_figures_stand_instead_of_the_models(tmp_path):
     from ondevice_sora.profiles.figures import Figure
     from ondevice_sora.profiles.measurements import Measurement
 
-    loaded, setting = asked("app-256-lpl")
+    loaded, setting = load_inputs("app-256-lpl")
     before = simulation_of(loaded, setting).result
     row = next(row for row in before.blocks if row.block == "spatial_0..temporal_0")
     measured = Measurement(

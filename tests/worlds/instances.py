@@ -12,7 +12,7 @@ from ondevice_sora.plans.schedule import Schedule
 from ondevice_sora.plans.schema import ComponentPlan, FirstSteps, Plan, Sampler, Start, Tdtm
 from ondevice_sora.profiles.blocks import Loading
 from ondevice_sora.profiles.costs import BlockCosts
-from ondevice_sora.simulator.prepare import asked, model_of
+from ondevice_sora.simulator.prepare import load_inputs, model_of
 from ondevice_sora.simulator.search.candidates import Played
 from ondevice_sora.simulator.search.choices import all_choices
 from ondevice_sora.simulator.search.place import Place
@@ -87,7 +87,7 @@ def instance(
     if stays:
         settings[stays] = ComponentPlan(keep="always", loading=loading)
     plan = Plan("random", str(path), sampler=Sampler(steps=steps), tdtm=tdtm, components=settings, start=start)
-    loaded, setting = asked(LoadedPlan(plan))
+    loaded, setting = load_inputs(LoadedPlan(plan))
     if clean_room is not None:
         setting = with_clean_room(setting, clean_room)
     problem = problem_of(plan, model_of(loaded), [setting], 10**12)

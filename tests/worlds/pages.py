@@ -13,7 +13,10 @@ PLAIN = str.maketrans({"\N{NO-BREAK SPACE}": " "})
 
 
 class Reader(HTMLParser):
-    """Collects elements, and the text outside scripts and styles; that of both sides of a <wbr> is one."""
+    """Collects elements, and the text outside scripts, styles and the list of the page's sections.
+
+    Text on both sides of a <wbr> is one.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -21,6 +24,7 @@ class Reader(HTMLParser):
         self.words: list[str] = []
         self.scripts: list[str] = []
         self._inside = ""
+        self._is_in_contents = False
         self._is_going_on = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -28,17 +32,19 @@ class Reader(HTMLParser):
             self._is_going_on = True
             return
         self.tags.append((tag, dict(attrs)))
+        self._is_in_contents = self._is_in_contents or tag == "nav"
         self._inside = tag if tag in ("script", "style") else ""
         if tag == "script":
             self.scripts.append("")
 
     def handle_endtag(self, tag: str) -> None:
         self._inside = ""
+        self._is_in_contents = self._is_in_contents and tag != "nav"
 
     def handle_data(self, data: str) -> None:
         if self._inside == "script":
             self.scripts[-1] += data
-        elif not self._inside:
+        elif not self._inside and not self._is_in_contents:
             if self._is_going_on:
                 self.words[-1] += data
             else:
@@ -71,12 +77,13 @@ def inflated(packed: str) -> str:
 
 
 def outside_references(page: str) -> list[tuple[str, str, str]]:
-    """(element, attribute, value) of everything that the page would have to fetch."""
-    found = []
-    for tag, attributes in read(page).tags:
+    """(element, attribute, value) of everything that the page would have to fetch, and links to places it lacks."""
+    found, tags = [], read(page).tags
+    places = {f"#{attributes['id']}" for _, attributes in tags if "id" in attributes}
+    for tag, attributes in tags:
         for name in ("src", "href", "srcset", "action", "poster", "data"):
             value = attributes.get(name)
-            if value is not None and not value.startswith("data:"):
+            if value is not None and not value.startswith("data:") and value not in places:
                 found.append((tag, name, value))
     style = re.search(r"<style>(.*?)</style>", page, re.S)
     assert style is not None

@@ -12,17 +12,16 @@ from msgspec.structs import replace
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.leap import Never
 from ondevice_sora.plans.plan_file import LoadedPlan
+from ondevice_sora.plans.played import Played, played
 from ondevice_sora.plans.schedule import Schedule, packages_of
 from ondevice_sora.plans.schedule_file import (
     FORMAT,
-    Played,
     Predicted,
     ProfileName,
     ScheduledBlock,
     ScheduledPass,
     ScheduledVisit,
     ScheduleFile,
-    played,
     read_schedule,
     write_schedule,
 )
@@ -42,7 +41,7 @@ from ondevice_sora.plans.schema import (
 from ondevice_sora.profiles.blocks import BlockSpec
 from ondevice_sora.profiles.costs import BlockCosts
 from ondevice_sora.profiles.figures import ByteCount
-from ondevice_sora.simulator.prepare import Prepared, asked, model_of
+from ondevice_sora.simulator.prepare import Prepared, load_inputs, model_of
 from ondevice_sora.simulator.scheduled import Function, schedule_file, to_play
 from worlds.toys import Toy
 
@@ -61,7 +60,7 @@ def function_of(plan: Plan) -> Callable[[BlockSpec], Function]:
 
 def made(loaded: LoadedPlan, path: Path, **options: Any) -> tuple[Prepared, Played]:
     """The plan as it is played on an iPhone 15 Pro, and the schedule of it, written and read back."""
-    loaded, setting = asked(loaded, **options)
+    loaded, setting = load_inputs(loaded, **options)
     described = model_of(loaded)
     prepared = to_play(loaded.plan, described, setting)
     write_schedule(path, schedule_file(prepared, function_of(loaded.plan), NO_MANIFEST))

@@ -197,29 +197,39 @@ def _type_at(kind: type, steps: list[str | int]) -> list[Any]:
     """The msgspec types that may stand at `steps` in `kind`, unions opened."""
     from msgspec import inspect
 
-    def opened(info: Any) -> list[Any]:
-        if isinstance(info, inspect.UnionType):
-            return [leaf for option in info.types for leaf in opened(option)]
-        if isinstance(info, inspect.Metadata) and not isinstance(info.type, inspect.StrType):
-            return opened(info.type)
-        return [info]
-
-    found = opened(inspect.type_info(kind))
+    found = _opened(inspect.type_info(kind))
     for name in steps:
-        inner: list[Any] = []
-        for info in found:
-            if isinstance(info, inspect.StructType) and info.array_like and isinstance(name, int):
-                inner += [leaf for field in info.fields[name : name + 1] for leaf in opened(field.type)]
-            elif isinstance(info, (inspect.StructType, inspect.DataclassType)):
-                inner += [leaf for field in info.fields if field.encode_name == name for leaf in opened(field.type)]
-            elif isinstance(info, inspect.DictType):
-                inner += opened(info.value_type)
-            elif isinstance(info, (inspect.ListType, inspect.VarTupleType)):
-                inner += opened(info.item_type)
-            elif isinstance(info, inspect.TupleType) and isinstance(name, int) and name < len(info.item_types):
-                inner += opened(info.item_types[name])
-        found = inner
+        found = [leaf for info in found for inner in _inside(info, name) for leaf in _opened(inner)]
     return found
+
+
+def _opened(info: Any) -> list[Any]:
+    """A type, or those that it is a union of."""
+    from msgspec import inspect
+
+    if isinstance(info, inspect.UnionType):
+        return [leaf for option in info.types for leaf in _opened(option)]
+    if isinstance(info, inspect.Metadata) and not isinstance(info.type, inspect.StrType):
+        return _opened(info.type)
+    return [info]
+
+
+def _inside(info: Any, name: str | int) -> list[Any]:
+    """The types of what a value of this type may have under a key, or at a place."""
+    from msgspec import inspect
+
+    match info:
+        case inspect.StructType(array_like=True) if isinstance(name, int):
+            return [field.type for field in info.fields[name : name + 1]]
+        case inspect.StructType() | inspect.DataclassType():
+            return [field.type for field in info.fields if field.encode_name == name]
+        case inspect.DictType():
+            return [info.value_type]
+        case inspect.ListType() | inspect.VarTupleType():
+            return [info.item_type]
+        case inspect.TupleType() if isinstance(name, int):
+            return list(info.item_types[name : name + 1])
+    return []
 
 
 def _fields(kind: type, steps: list[str | int]) -> list[str]:

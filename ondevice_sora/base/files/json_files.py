@@ -89,9 +89,7 @@ def parse_json(text: str, where: str) -> Any:
         return found
 
     try:
-        data = json.loads(
-            text, parse_constant=refused, parse_int=whole, parse_float=real, object_pairs_hook=mapping
-        )  # fmt: skip
+        data = json.loads(text, parse_constant=refused, parse_int=whole, parse_float=real, object_pairs_hook=mapping)
         if "\\u" in text:
             json.dumps(data, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:

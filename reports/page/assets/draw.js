@@ -156,6 +156,28 @@ function numberAxis(color, name, range, most) {
     title: {text: plain(name), font: {size: 12, color: color("muted")}},
   };
 }
+/* ---- times ---- */
+function clock(seconds, digits) {
+  const whole = Math.round(seconds * 10 ** digits) / 10 ** digits, hours = Math.floor(whole / 3600), minutes = Math.floor(whole / 60) % 60;
+  const rest = (whole % 60).toFixed(digits).padStart(digits ? digits + 3 : 2, "0");
+  return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
+}
+const ROUND_S = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 36000];
+/* The smallest round distance between ticks that leaves room for each. */
+function tickStep(span, most, isClock) {
+  const least = span / most, decade = 10 ** Math.floor(Math.log10(least));
+  return (isClock && least > 0.5 && ROUND_S.find(step => step >= least)) || [1, 2, 5, 10].map(each => each * decade).find(step => step >= least * 0.999);
+}
+/* Room for an axis's numbers and, beside them, its name. */
+const leftOf = name => name.endsWith("min:s") ? 64 : 50;
+/* An axis of totals in seconds, with numbers as its name says: min:s or s. */
+function totalAxis(color, name, range, most) {
+  const axis = numberAxis(color, name, range, most);
+  if (!name.endsWith("min:s")) return axis;
+  const step = tickStep(range[1] - range[0], most, true), digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9)), tickvals = [];
+  for (let i = Math.ceil(range[0] / step - 1e-6); i * step <= range[1]; i++) tickvals.push(i * step);
+  return {...axis, tickmode: "array", tickvals, ticktext: tickvals.map(seconds => clock(seconds, digits))};
+}
 /* What the system allows is dashed and red, what a plan allows itself dotted. */
 const limitLine = (color, place) => ({type: "line", ...place, line: {color: color("bad"), width: 1.5, dash: "dash"}});
 const budgetLine = (color, place) => ({type: "line", ...place, line: {color: color("text"), width: 1.2, dash: "dot"}});

@@ -6,18 +6,7 @@ let END = 0, view = [0, 0];
 const ticksIn = width => Math.max(4, Math.floor(width / 62));
 /* Moments and ticks are in one unit whatever the zoom, the unit in which Python tells them: min:s, s or ms. */
 const PER_SECOND = {"s": 1, "ms": 1e3, "\u00b5s": 1e6};
-function clock(seconds, digits) {
-  const whole = Math.round(seconds * 10 ** digits) / 10 ** digits, hours = Math.floor(whole / 3600), minutes = Math.floor(whole / 60) % 60;
-  const rest = (whole % 60).toFixed(digits).padStart(digits ? digits + 3 : 2, "0");
-  return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
-}
 const moment = seconds => DATA.time.includes(":") ? clock(seconds, 2) : `${(seconds * PER_SECOND[DATA.time]).toFixed(3)} ${DATA.time}`;
-const ROUND_S = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 36000];
-/* The smallest round distance between ticks that leaves room for each. */
-function tickStep(span, most, isClock) {
-  const least = span / most, decade = 10 ** Math.floor(Math.log10(least));
-  return (isClock && least > 0.5 && ROUND_S.find(step => step >= least)) || [1, 2, 5, 10].map(each => each * decade).find(step => step >= least * 0.999);
-}
 function timeAxis(color, range, width, name, unit = DATA.time) {
   const isClock = unit.includes(":"), factor = isClock ? 1 : PER_SECOND[unit], most = ticksIn(width);
   const step = tickStep((range[1] - range[0]) * factor, most, isClock), digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9)), tickvals = [], ticktext = [];
@@ -198,7 +187,7 @@ function memoryFigure(div) {
     const x = kept.map(i => Math.max(memory.time[i], 0)), end = kill ? kill.time : trace.total;
     if (x.length && end > x[x.length - 1] && end <= view[1] + span / 2) { x.push(end); kept.push(kept[kept.length - 1]); }
     if (memory.mapped && !several) tops.push(memory.mapped.reduce((most, bytes) => Math.max(most, bytes), 0));
-    tops.push(kill ? kill.bytes : 0, trace.budget || 0, trace.measured ? trace.measured.peak : 0);
+    tops.push(kill ? kill.bytes : 0, trace.measured ? trace.measured.peak : 0);
     if (x.length) data.push(...(several ? bandOf(color, trace, number, x, kept, 4 * perPixel) : stackOf(color, memory, x, kept)));
     if (trace.measured) data.push(measuredOf(color, trace, number, several, perPixel));
     if (kill) {
@@ -212,7 +201,8 @@ function memoryFigure(div) {
   layout.shapes.push(...shapes);
   layout.annotations.push(...annotations);
   const budget = several ? null : DATA.traces[0].budget;
-  if (budget !== null) layout.shapes.push(budgetLine(color, {xref: "paper", x0: 0, x1: 1, y0: budget / DATA.size.bytes, y1: budget / DATA.size.bytes}));
+  if (budget !== null && budget <= DATA.farthestLimit * held) tops.push(budget);
+  if (tops.includes(budget)) layout.shapes.push(budgetLine(color, {xref: "paper", x0: 0, x1: 1, y0: budget / DATA.size.bytes, y1: budget / DATA.size.bytes}));
   layout.hovermode = "x unified";
   layout.dragmode = dragmode();
   layout.xaxis = {...timeAxis(color, view, inner), unifiedhovertitle: {text: "<b>memory charged to the app</b>"}};
@@ -257,7 +247,9 @@ function markOf(color, trace, several) {
 }
 function killWords(color, {kill, letter}, several) {
   const late = kill.time > (view[0] + view[1]) / 2;
-  return {x: kill.time, y: 0.04, yref: "paper", xanchor: late ? "right" : "left", yanchor: "bottom", xshift: late ? -5 : 5, showarrow: false,
+  /* Beside its cross; among several runs at the foot, where no limit is named. */
+  const place = several ? {y: 0.04, yref: "paper"} : {y: kill.bytes / DATA.size.bytes, yshift: 4};
+  return {x: kill.time, ...place, xanchor: late ? "right" : "left", yanchor: "bottom", xshift: late ? -5 : 5, showarrow: false,
     text: `${several ? letter + " " : ""}killed, ${plain(kill.told)}`, bgcolor: color("panel"), borderpad: 2, font: {color: color("bad"), size: 12}};
 }
 /* A dashed line for every limit, named at alternating ends; one far above all that is held is only named. */
@@ -289,7 +281,8 @@ function stepFigure(div) {
     }
   }
   const shown = rows.length <= 80 ? rows : [];
-  const names = shown.map(block => shorten(s.blocks[block], width < NARROW ? 84 : 190, 11));
+  /* With the number by which a bar goes that is too narrow for the name. */
+  const names = shown.map((block, place) => shorten((rows.length > 1 ? `${place + 1} · ` : "") + s.blocks[block], width < NARROW ? 96 : 200, 11));
   const left = Math.max(LEFT, 14 + Math.max(0, ...names.map(name => textWidth(name, 11)))), inner = width - left - RIGHT;
   const perPixel = (range[1] - range[0]) / inner;
   const lanes = trace.lanes.filter(lane => inside.some(i => s.lane[i] === lane));
@@ -328,7 +321,7 @@ function stepFigure(div) {
   layout.yaxis = {...axis, range: [lanes.length - 0.5, -0.5], domain: [1 - stripHeight / plotHeight, 1], tickvals: lanes.map((_, y) => y),
     ticktext: lanes.map(lane => DATA.lanes[lane]), tickfont: {size: 12, color: color("text")}};
   layout.yaxis2 = {...axis, range: [shown.length - 0.5, -0.5], domain: [0, fallHeight / plotHeight], tickvals: shown.map((_, y) => y), ticktext: names.map(plain),
-    tickfont: {size: 11, color: color("muted")}};
+    tickfont: {size: 11, color: color("muted")}, showgrid: true, gridcolor: color("line")};
   for (const x of [0, length]) layout.shapes.push({type: "line", x0: x, x1: x, yref: "paper", y0: 0, y1: 1, line: {color: color("muted"), width: 1, dash: "dot"}});
   return {data: shown.length ? [strip, waiting, fall] : [strip], layout};
 }

@@ -3,18 +3,20 @@ const DOTS = {type: "scatter", mode: "markers", hoverinfo: "text", cliponaxis: f
 
 function paretoFigure(div) {
   const {front, near, plans, budget, limit, across, upward} = DATA.pareto, color = theme(), width = widthOf(div);
-  const layout = baseLayout(color, width, width < NARROW ? 300 : 380, {l: 50, r: 12, t: 10, b: 46});
+  const layout = baseLayout(color, width, width < NARROW ? 300 : 380, {l: leftOf(upward), r: 12, t: 10, b: 46});
   const dots = (points, marker) => ({...DOTS, x: points.map(p => p.x), y: points.map(p => p.y), hovertext: points.map(p => plain(p.told)), marker});
   const all = [...front, ...near, ...plans], spread = values => { const low = Math.min(...values), high = Math.max(...values); return [low, high, (high - low) * 0.06 || 0.1]; };
   const [left, right, besides] = spread([...all.map(p => p.x), ...(limit === null ? [] : [limit])]), [low, high, beneath] = spread(all.map(p => p.y));
   layout.xaxis = numberAxis(color, across, [left - besides, right + besides], 6);
-  layout.yaxis = numberAxis(color, upward, [low - beneath, high + beneath], 6);
+  layout.yaxis = totalAxis(color, upward, [Math.max(0, low - beneath), high + beneath], 6);
   if (limit !== null) layout.shapes.push(limitLine(color, {x0: limit, x1: limit, yref: "paper", y0: 0, y1: 1}));
   if (budget !== null) layout.shapes.push(budgetLine(color, {x0: budget, x1: budget, yref: "paper", y0: 0, y1: 1}));
   /* The plan found is drawn last, on top. */
   const named = plans.map(plan => ({...dots([plan], {symbol: "square", size: 20, color: color(plan.color)}), mode: "markers+text", text: [plan.letter],
     textposition: "middle center", textfont: {family: FONT, size: 12, color: color("on-" + plan.color), weight: 700}})).reverse();
-  return {data: [dots(front, {size: 7, color: color("muted")}), dots(near, {symbol: "circle-open", size: 9, color: color("t3"), line: {width: 2}}), ...named], layout};
+  const along = [...front].sort((a, b) => a.x - b.x), stairs = {type: "scatter", mode: "lines", hoverinfo: "skip", x: along.map(p => p.x), y: along.map(p => p.y),
+    line: {shape: "hv", width: 1, color: color("faint")}};
+  return {data: [stairs, dots(front, {size: 7, color: color("muted")}), dots(near, {symbol: "circle-open", size: 9, color: color("t3"), line: {width: 2}}), ...named], layout};
 }
 
 /* One bar a figure of the costs; its name stands at its left, or above it where the page is narrow. */

@@ -207,9 +207,14 @@ def in_a_process(request: Request) -> Reply:
         asked.write_bytes(msgspec.json.encode(request))
         with log.open("wb") as stream:
             process = children.start(
-                "ondevice_sora.runtime.capture.phone.worker", str(asked), str(answered),
-                stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True,
-            )  # fmt: skip
+                "ondevice_sora.runtime.capture.phone.worker",
+                str(asked),
+                str(answered),
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+                start_new_session=True,
+            )
             try:
                 children.finish(process, request.patience_s + GRACE_S)
             except subprocess.TimeoutExpired:

@@ -80,8 +80,10 @@ def targets_in(directory: Path, compute_units: Sequence[ComputeUnits]) -> tuple[
         return _exported(directory, compute_units)
     found = find_packages([directory]).complete()
     targets = []
-    precisions = {name: weights_of([b.packages[0] for b in found.blocks if b.component == name]).precision
-                  for name in {block.component for block in found.blocks}}  # fmt: skip
+    precisions = {
+        name: weights_of([b.packages[0] for b in found.blocks if b.component == name]).precision
+        for name in {block.component for block in found.blocks}
+    }
     for block in found.blocks:
         (package,) = block.packages
         if package.path.suffix != PACKAGE or not package.path.is_dir() or block.notes:
@@ -93,10 +95,18 @@ def targets_in(directory: Path, compute_units: Sequence[ComputeUnits]) -> tuple[
             for units in compute_units or (DEFAULT_UNITS,):
                 targets.append(
                     Target(
-                        block.component, block.unit, block.unit, variant, precisions[block.component], units,
-                        package.path, _named(package, function.name), stored.num_bytes, stored.checksum,
+                        component=block.component,
+                        first_unit=block.unit,
+                        last_unit=block.unit,
+                        variant=variant,
+                        precision=precisions[block.component],
+                        compute_units=units,
+                        package=package.path,
+                        function=_named(package, function.name),
+                        stored_bytes=stored.num_bytes,
+                        sha256=stored.checksum,
                     )
-                )  # fmt: skip
+                )
     return directory.resolve().name, targets
 
 
@@ -115,11 +125,18 @@ def _exported(directory: Path, compute_units: Sequence[ComputeUnits]) -> tuple[s
                 stored = packages[function.package]
                 targets.append(
                     Target(
-                        block.component, block.first_unit, block.last_unit, function.kind, block.precision, units,
-                        directory / function.package, _named(read[function.package], function.function),
-                        stored.num_bytes, stored.checksum,
+                        component=block.component,
+                        first_unit=block.first_unit,
+                        last_unit=block.last_unit,
+                        variant=function.kind,
+                        precision=block.precision,
+                        compute_units=units,
+                        package=directory / function.package,
+                        function=_named(read[function.package], function.function),
+                        stored_bytes=stored.num_bytes,
+                        sha256=stored.checksum,
                     )
-                )  # fmt: skip
+                )
     return manifest.model if described is None else described.name, targets
 
 

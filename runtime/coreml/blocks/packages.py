@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.plans.schedule_file import Played
+from ondevice_sora.plans.played import Played
 from ondevice_sora.runtime.coreml.export.exported import Export
 from ondevice_sora.runtime.coreml.export.manifest import ExportedBlock, ExportedFunction
 from ondevice_sora.runtime.executor.backend import Backend
@@ -25,10 +25,15 @@ class PackageBlocks(Backend):
         self.blocks = [export.block_of(spec) for spec in played.schedule.blocks]
         writes = {component.name: component.writes for component in export.manifest.components}
         self._hands_on = [
-            {feature.tensor for later in _after(block, export.manifest.blocks) for function in later.functions
-             for feature in function.inputs} | set(writes[block.component])
+            {
+                feature.tensor
+                for later in _after(block, export.manifest.blocks)
+                for function in later.functions
+                for feature in function.inputs
+            }
+            | set(writes[block.component])
             for block in self.blocks
-        ]  # fmt: skip
+        ]
 
     @property
     def model(self) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.runtime.coreml.package.errors import PackageError
@@ -140,8 +141,11 @@ def _together(found: Sequence[tuple[str | None, list[Candidate]]]) -> list[tuple
     """Those that were given by themselves in one list, where the first of them stood."""
     loose = [each for component, listed in found if component is None for each in listed]
     first = next((at for at, (component, _) in enumerate(found) if component is None), None)
-    return [(component, loose if at == first else listed) for at, (component, listed) in enumerate(found)
-            if component is not None or at == first]  # fmt: skip
+    return [
+        (component, loose if at == first else listed)
+        for at, (component, listed) in enumerate(found)
+        if component is not None or at == first
+    ]
 
 
 CHUNK = re.compile(r"(.+?)[_ -]?(?:chunk|part)[_ -]?[0-9]{1,3}(?:of[0-9]{1,3})?", re.IGNORECASE)
@@ -238,33 +242,49 @@ def _failing(error: PackageError) -> Callable[[], list[Stage]]:
 
 def _by_layout(listed: Sequence[Candidate], notes: list[str]) -> tuple[dict[str, list[Candidate]], list[str]]:
     """Components of one folder in order, and which run every step, if all its names are those of a known layout."""
-    for layout in LAYOUTS:
-        names = {
-            name: (component, at) for component, names in layout.components.items() for at, name in enumerate(names)
-        }
-        met = [(each, found) for each in listed if (found := layout.pattern.match(each.name))]
-        if len(met) == len(listed) and len({names[found[1]] for _, found in met if found[1] in names}) >= 2:
-            break
-    else:
+    layout = next((layout for layout in LAYOUTS if _has(layout, listed)), None)
+    if layout is None:
         return {}, []
-    placed: dict[str, list[tuple[int, int, Candidate]]] = {}
+    places = _places(layout)
+    placed: dict[str, list[_Placed]] = {}
     dropped = []
-    for each, found in met:
+    for each in listed:
+        found = layout.pattern.match(each.name)
+        assert found is not None, "see _has"
         if found[1] in layout.left_out:
             why = layout.left_out[found[1]]
             dropped.append(f"{each.path.name} is left out: {why}; --component NAME=PATH takes it in")
         else:
-            component, at = names[found[1]]
-            placed.setdefault(component, []).append((at, int(found[2] or 0), each))
+            component, at = places[found[1]]
+            placed.setdefault(component, []).append(_Placed(at, int(found[2] or 0), each))
     for component, several in placed.items():
-        chunked = {at for at, number, _ in several if number}
-        whole = [each for at, number, each in several if at in chunked and not number]
-        notes += [f"{each.path.name} is left out: it is beside its own chunks" for each in whole]
-        placed[component] = [place for place in several if place[2] not in whole]
+        chunked = {place.at for place in several if place.chunk}
+        whole = [place for place in several if place.at in chunked and not place.chunk]
+        notes += [f"{place.candidate.path.name} is left out: it is beside its own chunks" for place in whole]
+        placed[component] = [place for place in several if place not in whole]
     notes += dropped
     ordered = {name: sorted(placed[name], key=lambda place: place[:2]) for name in layout.components if name in placed}
-    components = {name: [each for _, _, each in places] for name, places in ordered.items()}
+    components = {name: [place.candidate for place in several] for name, several in ordered.items()}
     return components, [name for name in components if name in layout.walked]
+
+
+class _Placed(NamedTuple):
+    """A package of a component: the place of its name in the layout, its number among chunks (0 for a whole one)."""
+
+    at: int
+    chunk: int
+    candidate: Candidate
+
+
+def _has(layout: Layout, listed: Sequence[Candidate]) -> bool:
+    """Whether all names of a folder are of the layout, and two or more of its packages are there."""
+    found = [layout.pattern.match(each.name) for each in listed]
+    return all(found) and len({each[1] for each in found if each is not None} & _places(layout).keys()) >= 2
+
+
+def _places(layout: Layout) -> dict[str, tuple[str, int]]:
+    """By name of a package, its component and its place in it."""
+    return {name: (component, at) for component, names in layout.components.items() for at, name in enumerate(names)}
 
 
 def _snapshot(path: Path) -> Path:
@@ -291,9 +311,7 @@ def _deeper(path: Path) -> str | None:
     for _ in range(DEPTH):
         below = [child for folder in level for child in sorted(folder.iterdir()) if child.is_dir()][:MAX_FOLDERS]
         level = [child for child in below if not child.name.endswith(SUFFIXES) and not child.is_symlink()]
-        found += dict.fromkeys(
-            str(child.parent.relative_to(path)) for child in below if child.name.endswith(SUFFIXES)
-        )  # fmt: skip
+        found += dict.fromkeys(str(child.parent.relative_to(path)) for child in below if child.name.endswith(SUFFIXES))
     return f"There are some in {', '.join(dict.fromkeys(found))}." if found else None
 
 

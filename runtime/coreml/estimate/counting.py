@@ -148,9 +148,11 @@ class _Counting:
         inputs = [*values_of(operation), *read_inside(operation)]
         for output in operation.outputs:
             self._define(output, where)
-        if operation.type.startswith(COMPRESSED) or (not inputs and not operation.type.startswith("random")) or (
-            inputs and all(value.name in self.fixed for value in inputs)
-        ):  # fmt: skip
+        if (
+            operation.type.startswith(COMPRESSED)
+            or (not inputs and not operation.type.startswith("random"))
+            or (inputs and all(value.name in self.fixed for value in inputs))
+        ):
             self.fixed.update(output.name for output in operation.outputs)
             return
         if operation.type not in KNOWN:

@@ -37,7 +37,7 @@ from ondevice_sora.profiles.models.model import (
     precision_of,
     weight_bytes,
     weight_format,
-)  # fmt: skip
+)
 from ondevice_sora.profiles.models.operators import mean_work
 from ondevice_sora.profiles.packages import package_rules, size_notes
 from ondevice_sora.profiles.pricing import price_blocks
@@ -105,7 +105,6 @@ def describe(
     together        whether functions of one package that are loaded together hold their weights once or each for
                     itself; the plan then keeps them loaded. Nobody documents which it is
     is_lenient      tells in the estimate which packages could not be read or counted, as long as one remains
-
     counts          of the same packages, where they were counted before: they do not depend on the device
 
     Raises UserError for a package that cannot be counted, or for passes of a component that there is not.
@@ -114,47 +113,74 @@ def describe(
     components: dict[str, list[_Counted]] = {}
     for each in counted:
         components.setdefault(each.found.component, []).append(each)
-    walked = {**found.passes, **(passes or {})}
     for component in passes or ():
         if component not in components:
             raise UserError(f"there is no component '{component}'", "--passes", nearest(component, list(components)))
+    walked = {**found.passes, **(passes or {})}
     precisions = {component: _precision(blocks) for component, blocks in components.items()}
     model = Model(
         name=name,
         source=_source(refused),
         components=tuple(
-            Component(component, walked.get(component, 1), tuple(
-                _unit(each, precisions[component], walked.get(component, 1)) for each in blocks
-            ))
+            _component(component, blocks, precisions[component], walked.get(component, 1))
             for component, blocks in components.items()
         ),
         is_rectified_flow=found.plan is not None,
-    )  # fmt: skip
+    )
     _check(model, [each.found for each in counted])
     held = profile.costs.loads.compressed_held_bytes.value
-    specs = {
-        (each.found.component, each.found.unit, variant): _spec(
-            each, model, unit, precisions[component.name], variant, device.engine_bytes
-        )
-        for component in model.components
-        for each, unit in zip(components[component.name], component.units, strict=True)
-        for variant in each.works
-    }
     measurements = [m for each in counted for m in _measurements(each, model.name, precisions, held, together)]
     described = replace(profile, measurements=(*profile.measurements, *measurements), name="")
     is_cached = profile.fits_page_cache(
         device, sum(each.weights.stored_bytes for each in counted if each.found.is_first)
     )
+    specs = _specs(model, components, precisions, device.engine_bytes)
     rows = [_row(each, specs, described, device, held, is_cached) for each in counted]
     notes = [*found.notes, *_together_notes(counted, held, together)]
     if "steps" not in walked.values() and not passes:
-        notes.append("no component is walked every step: say which with --passes, e.g. --passes denoiser=steps")
+        largest = max(components, key=lambda name: sum(each.weights.stored_bytes for each in components[name]))
+        notes.append(f"no component is walked every step: say which with --passes, e.g. --passes {largest}=steps")
     return Described(
         model,
         described,
         _plan(model, components, precisions, found.plan, steps, together),
         Estimate(device.name, rows, notes, [Refused(each.where or "", each.what, each.mend or "") for each in refused]),
     )
+
+
+def _component(name: str, blocks: Sequence[_Counted], precision: Precision, passes: Passes) -> Component:
+    """A component with a unit for each block."""
+    return Component(name, passes, tuple(_unit(each, precision, passes) for each in blocks))
+
+
+Specs = dict[tuple[str, str, Variant], BlockSpec]
+"""By component, unit and variant."""
+
+
+def _specs(
+    model: Model,
+    components: Mapping[str, Sequence[_Counted]],
+    precisions: Mapping[str, Precision],
+    engine_bytes: int,
+) -> Specs:
+    """Every variant of every block, as it is priced."""
+    found: Specs = {}
+    for component in model.components:
+        precision = precisions[component.name]
+        for each, unit in zip(components[component.name], component.units, strict=True):
+            for variant in each.works:
+                found[component.name, unit.name, variant] = BlockSpec(
+                    model=model.name,
+                    component=component.name,
+                    index=0,
+                    name=unit.name,
+                    units=(unit,),
+                    variant=variant,
+                    precision=precision,
+                    compute_units=each.compute_units,
+                    engine_bytes=engine_bytes,
+                )
+    return found
 
 
 def _source(refused: Sequence[UserError]) -> str:
@@ -256,13 +282,6 @@ def _work(counted: Counted, width: int, variant: Variant) -> Work:
     )
 
 
-def _spec(
-    each: _Counted, model: Model, unit: Unit, precision: Precision, variant: Variant, engine_bytes: int
-) -> BlockSpec:
-    component = each.found.component
-    return BlockSpec(model.name, component, 0, unit.name, (unit,), variant, precision, each.compute_units, engine_bytes)
-
-
 def _measurements(
     each: _Counted, model: str, precisions: Mapping[str, Precision], held: float, together: Together | None
 ) -> list[Measurement]:
@@ -312,7 +331,7 @@ def _together_notes(counted: Sequence[_Counted], held: float, together: Together
 
 def _row(
     each: _Counted,
-    specs: Mapping[tuple[str, str, Variant], BlockSpec],
+    specs: Specs,
     profile: Profile,
     device: Device,
     held: float,

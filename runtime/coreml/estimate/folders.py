@@ -154,13 +154,22 @@ def _blocks(component: str, candidate: Candidate, names: set[str], choices: Choi
         for function, variants in _chosen(stage.package, choices.function):
             own = " ".join(filter(None, (component, function))) or candidate.name
             fixed_variants, notes = _fixed(stage.package, variants, choices.shapes)
-            if others := [name for name in stage.package.functions
-                          if choices.function != ALL and name not in {f.name for f in variants.values()}]:  # fmt: skip
+            if others := [
+                name
+                for name in stage.package.functions
+                if choices.function != ALL and name not in {f.name for f in variants.values()}
+            ]:
                 notes.append(f"functions that are left out: {', '.join(others)}")
-            blocks.append(FoundBlock(
-                component_name(own), name, (stage.package,), fixed_variants, notes=(*left, *notes),
-                is_first=not any(stage.package is block.packages[0] for block in blocks),
-            ))  # fmt: skip
+            blocks.append(
+                FoundBlock(
+                    component_name(own),
+                    name,
+                    (stage.package,),
+                    fixed_variants,
+                    notes=(*left, *notes),
+                    is_first=not any(stage.package is block.packages[0] for block in blocks),
+                )
+            )
             left = []
     return blocks
 

@@ -145,11 +145,11 @@ class _Fixing:
             return
         inputs = {name: self._input(name, given) for name, given in operation.inputs.items()}
         if operation.type == "cond":
-            inputs |= {f"_{name}_fn": self._inner(body)
-                       for name, body in zip(("true", "false"), operation.bodies, strict=True)}  # fmt: skip
+            inputs |= {
+                f"_{name}_fn": self._inner(body) for name, body in zip(("true", "false"), operation.bodies, strict=True)
+            }
         elif operation.type == "while_loop":
-            inputs |= {name: self._inner(body)
-                       for name, body in zip(("_cond", "_body"), operation.bodies, strict=True)}  # fmt: skip
+            inputs |= {name: self._inner(body) for name, body in zip(("_cond", "_body"), operation.bodies, strict=True)}
         built = getattr(self.builder, operation.type)(**inputs)
         results = built if isinstance(built, (tuple, list)) else [built]
         for output, variable in zip(operation.outputs, results, strict=True):

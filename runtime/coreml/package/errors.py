@@ -1,5 +1,7 @@
 """What is wrong with a package, as the user is told."""
 
+from __future__ import annotations
+
 from ondevice_sora.base.errors import UserError
 
 LONGEST = 1000

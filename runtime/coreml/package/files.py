@@ -236,15 +236,25 @@ class Archive:
         unpacked = _Unpacked()
         try:
             with (
-                self._stored.open() as stream, zipfile.ZipFile(stream) as archive, archive.open(entry) as packed,
+                self._stored.open() as stream,
+                zipfile.ZipFile(stream) as archive,
+                archive.open(entry) as packed,
                 unpacked.open() as target,
-            ):  # fmt: skip
+            ):
                 while part := packed.read(COPY_BYTES):
                     check()
                     target.write(part)
                 num_bytes = target.tell()
-        except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError,
-                struct.error) as error:  # fmt: skip
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            NotImplementedError,
+            RuntimeError,
+            EOFError,
+            OSError,
+            ValueError,
+            struct.error,
+        ) as error:
             raise PackageError(f"cannot be unpacked: {error}", str(place)) from None
         return StoredFile(place, num_bytes, open=unpacked.open)
 

@@ -19,12 +19,30 @@ from ondevice_sora.runtime.coreml.package.types import (
 )
 
 IMMEDIATE_DTYPES = {
-    "floats": ("fp32",), "doubles": ("fp64",), "bools": ("bool",), "strings": ("string",),
+    "floats": ("fp32",),
+    "doubles": ("fp64",),
+    "bools": ("bool",),
+    "strings": ("string",),
     "longInts": ("int64", "uint64"),
     "ints": ("int8", "int16", "int32", "uint8", "uint16", "uint32"),
-    "bytes": ("fp16", "bf16", "int4", "int8", "int16", "uint1", "uint2", "uint3", "uint4", "uint6", "uint8", "uint16",
-              "uint32", "fp8e4m3fn", "fp8e5m2"),
-}  # fmt: skip
+    "bytes": (
+        "fp16",
+        "bf16",
+        "int4",
+        "int8",
+        "int16",
+        "uint1",
+        "uint2",
+        "uint3",
+        "uint4",
+        "uint6",
+        "uint8",
+        "uint16",
+        "uint32",
+        "fp8e4m3fn",
+        "fp8e5m2",
+    ),
+}
 """Which types each field of a TensorValue holds."""
 GREY = (10, 40)
 """Colour spaces of one channel in FeatureTypes.proto; the others have three."""
@@ -157,8 +175,10 @@ class _Messages(Building):
             return TensorType(dtype, None)
         if message.rank != len(message.dimensions):
             raise self.error(f"rank {message.rank} with {len(message.dimensions)} dimensions")
-        return self.tensor(dtype, [each.constant.size if each.WhichOneof("dimension") == "constant" else None
-                                   for each in message.dimensions])  # fmt: skip
+        return self.tensor(
+            dtype,
+            [each.constant.size if each.WhichOneof("dimension") == "constant" else None for each in message.dimensions],
+        )
 
     def _constant(self, name: str, message: Any) -> Constant:
         kind = self._type(message.type)

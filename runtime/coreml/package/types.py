@@ -96,15 +96,18 @@ class InputShapes:
             return True
         if len(shape) != len(self.ranges):
             return False
-        return all(low <= size <= (size if high is None else high)
-                   for size, (low, high) in zip(shape, self.ranges, strict=True))  # fmt: skip
+        return all(
+            low <= size <= (size if high is None else high)
+            for size, (low, high) in zip(shape, self.ranges, strict=True)
+        )
 
     def __str__(self) -> str:
         if self.listed:
             return " or ".join(_written(shape) for shape in self.listed)
         if self.ranges:
-            return ",".join(str(low) if low == high else f"{low}..{'' if high is None else high}"
-                            for low, high in self.ranges)  # fmt: skip
+            return ",".join(
+                str(low) if low == high else f"{low}..{'' if high is None else high}" for low, high in self.ranges
+            )
         return "nothing else" if self.default is None else _written(self.default)
 
 

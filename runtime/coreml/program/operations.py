@@ -171,9 +171,13 @@ def layer_norm(a: Arguments) -> Tensor:
 def batch_norm(a: Arguments) -> Tensor:
     """By given statistics, along axis 1."""
     return functional.batch_norm(
-        a.tensor("x"), a.tensor("mean"), a.tensor("variance"), a.optional("gamma"), a.optional("beta"),
+        a.tensor("x"),
+        a.tensor("mean"),
+        a.tensor("variance"),
+        a.optional("gamma"),
+        a.optional("beta"),
         eps=a.number("epsilon", 1e-5),
-    )  # fmt: skip
+    )
 
 
 @operation("linear")

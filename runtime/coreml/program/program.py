@@ -194,8 +194,12 @@ def _key(made: Constant | Operation) -> Hashable:
     if any(isinstance(argument, Value) for _, several in given for argument in several):
         return id(made)
     constants = [(name, _key(c)) for name, several in given for c in several if isinstance(c, Constant) and c.extent]
-    small = [(name, str(c.array().tolist())) for name, several in given for c in several
-             if isinstance(c, Constant) and not c.extent and name != "name"]  # fmt: skip
+    small = [
+        (name, str(c.array().tolist()))
+        for name, several in given
+        for c in several
+        if isinstance(c, Constant) and not c.extent and name != "name"
+    ]
     return made.type, tuple(constants), tuple(small), tuple(value.type for value in made.outputs)
 
 

@@ -1,5 +1,7 @@
 """How far a generated clip shows what its prompt says, judged by the reader of frames."""
 
+from __future__ import annotations
+
 from ondevice_sora.runtime.small.dataset import Frames, Scene
 from ondevice_sora.runtime.small.evaluation.reader import read_clip
 

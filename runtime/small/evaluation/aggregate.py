@@ -4,6 +4,8 @@ Every statistic is a function of sums over videos, so a bootstrap resample of pr
 sums: both seeds of a prompt come and go together. Definitions: records/quality.py.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping, Sequence
 
@@ -59,7 +61,7 @@ class _Sums:
             values: Values = 10 * np.log10(PEAK_SQUARED / self.mean(of))
         return values
 
-    def same_videos(self, other: "_Sums") -> bool:
+    def same_videos(self, other: _Sums) -> bool:
         return {(r.scene, r.seed) for r in self.records} == {(r.scene, r.seed) for r in other.records}
 
 

@@ -4,6 +4,8 @@ A folder of results has `frames/CONFIGURATION/SCENE-SEED.png`, the frames of a v
 `clips/SCENE-SEED.mp4`, the tiles.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
 

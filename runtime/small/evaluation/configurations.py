@@ -1,5 +1,7 @@
 """The configurations that an evaluation compares, each a plan made from one base plan."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -60,8 +62,9 @@ def configurations(
         Configuration("paper", "LPL dynamic, the paper's rule", _dynamic(plain, "paper")),
         Configuration("gpu_code", "LPL dynamic, the GPU code's rule", _dynamic(plain, "gpu_code")),
         *(
-            Configuration(f"curvature_{error:g}", f"LPL, ours, accepting {error:g}",
-                          _dynamic(plain, "curvature", error))
+            Configuration(
+                f"curvature_{error:g}", f"LPL, ours, accepting {error:g}", _dynamic(plain, "curvature", error)
+            )
             for error in accepted_errors
         ),
         Configuration(
@@ -71,7 +74,8 @@ def configurations(
             "tdtm_first", f"TDTM on the first {half} steps", replace(plain, tdtm=Tdtm(steps=FirstSteps(half)))
         ),
         Configuration(
-            "tdtm_second", f"TDTM on the last {steps - half} steps",
+            "tdtm_second",
+            f"TDTM on the last {steps - half} steps",
             replace(plain, tdtm=Tdtm(tuple(range(half, steps)))),
         ),
         *(
@@ -82,17 +86,19 @@ def configurations(
         ),
         Configuration("tdtm_all", "TDTM on all steps", replace(plain, tdtm=Tdtm("all"))),
         Configuration(
-            "together_paper", f"LPL at {paper_leap} of {steps} and TDTM on all steps",
+            "together_paper",
+            f"LPL at {paper_leap} of {steps} and TDTM on all steps",
             replace(plain, lpl=fixed[paper_leap], tdtm=Tdtm("all")),
         ),
         *(
             Configuration(
-                f"together_{error:g}", f"LPL, ours, accepting {error:g}, and TDTM on all steps",
+                f"together_{error:g}",
+                f"LPL, ours, accepting {error:g}, and TDTM on all steps",
                 replace(_dynamic(plain, "curvature", error), tdtm=Tdtm("all")),
             )
             for error in accepted_errors
         ),
-    ]  # fmt: skip
+    ]
     return {each.name: each for each in found}
 
 

@@ -7,6 +7,8 @@ alone share one run that walks all steps: a leap changes nothing before it, so i
 their times.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import os
 from collections.abc import Callable, Iterator, Sequence

@@ -1,5 +1,7 @@
 """How one video compares with another, and how much it moves. Definitions: records/quality.py."""
 
+from __future__ import annotations
+
 from itertools import pairwise
 
 import numpy as np

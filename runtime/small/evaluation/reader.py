@@ -5,6 +5,8 @@ the background with at most one palette colour; blends are told apart by their d
 edges do not count as other colours. A shape is the one whose drawing overlaps most with what is seen.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,5 +1,7 @@
 """How a stage's parameters are moved: AdamW for all of them, or Muon for matrices and AdamW for the rest."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any, Literal
 

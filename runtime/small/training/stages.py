@@ -3,6 +3,8 @@
 Every batch is drawn from (seed, step) alone, so a resumed run sees what an uninterrupted one would have.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol

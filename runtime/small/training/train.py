@@ -7,6 +7,8 @@ Leaves in --out the state and log of every stage, and in --out/model the three c
 the logs.
 """
 
+from __future__ import annotations
+
 import argparse
 import math
 import shutil

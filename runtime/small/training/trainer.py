@@ -1,5 +1,7 @@
 """Training one stage: optimiser, averaged weights, progress, log, checkpoints that a later run goes on from."""
 
+from __future__ import annotations
+
 import json
 import math
 import os

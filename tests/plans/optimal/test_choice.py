@@ -10,7 +10,7 @@ from ondevice_sora.base.compiled import has_compiler
 from ondevice_sora.plans.optimal import choice, question
 from ondevice_sora.plans.schema import Lpl, Sampler, Tdtm
 from ondevice_sora.simulator.changes.change import loading
-from ondevice_sora.simulator.prepare import asked, prepare
+from ondevice_sora.simulator.prepare import load_inputs, prepare
 from ondevice_sora.simulator.scheduled import to_play
 
 needs_numba = pytest.mark.skipif(not has_compiler(), reason="numba is not installed")
@@ -119,7 +119,7 @@ def test_many_blocks_and_a_long_generation_lose_to_no_prefix():
 
 @pytest.mark.parametrize("name", ["ours-192", "ours-256"])
 def test_the_ready_plans_are_as_fast_as_with_any_rule(name):
-    loaded, setting = asked(name)
+    loaded, setting = load_inputs(name)
     ours = prepare(loaded, setting)
 
     def seconds(keep):
@@ -129,7 +129,7 @@ def test_the_ready_plans_are_as_fast_as_with_any_rule(name):
 
 
 def test_what_is_chosen_is_the_same_however_early_a_generation_ends():
-    loaded, setting = asked("ours-256")
+    loaded, setting = load_inputs("ours-256")
     dynamic = Lpl(mode="dynamic", stop_steps={10: 0.4, 15: 0.6})
     prepared = prepare(loaded.changed(lpl=dynamic, sampler=Sampler(steps=30)), setting)
     chosen = [other.schedule.chosen for _, other in prepared.outcomes()]
@@ -139,7 +139,7 @@ def test_what_is_chosen_is_the_same_however_early_a_generation_ends():
 
 def test_what_is_chosen_fits_however_late_a_generation_ends():
     """With a package of its own, the variant of the first step is kept for the third only where there is one."""
-    loaded, setting = asked("ours-256")
+    loaded, setting = load_inputs("ours-256")
     plan = loaded.changed(
         sampler=Sampler(steps=4),
         lpl=Lpl(mode="dynamic", stop_steps={1: 0.6, 3: 0.4}),

@@ -25,7 +25,7 @@ from ondevice_sora.profiles.models.configured import (
     shipped_config,
 )
 from ondevice_sora.profiles.models.model import Component
-from ondevice_sora.simulator.prepare import asked, model_of, prepare
+from ondevice_sora.simulator.prepare import load_inputs, model_of, prepare
 from ondevice_sora.simulator.whole import whole_plan
 from ondevice_sora.studies.descriptions import shipped_requests
 
@@ -94,13 +94,13 @@ def test_a_network_evaluation_of_wan_takes_what_was_counted_elsewhere(name, tflo
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_a_ready_plan_is_simulated_without_any_library(name, without_libraries):
-    prepared = prepare(*asked(READY[name], "iphone17pro"))
+    prepared = prepare(*load_inputs(READY[name], "iphone17pro"))
     assert prepared.play(is_limited=True).peak_bytes < prepared.setting.limit_bytes
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_a_model_as_it_is_published_is_simulated_without_any_library(name, without_libraries):
-    loaded, setting = asked(whole_plan(name, None), "iphone17pro")
+    loaded, setting = load_inputs(whole_plan(name, None), "iphone17pro")
     is_killed = prepare(loaded, setting).play(is_limited=False).peak_bytes > setting.limit_bytes
     assert is_killed == (name != "sd1.5")
 
@@ -181,7 +181,8 @@ def test_descriptions_that_ship_are_of_requests_that_somebody_makes():
 
 def test_finding_a_description_loads_no_library():
     code = (
-        "import sys; from ondevice_sora.simulator.prepare import asked, prepare; prepare(*asked('sd1.5-512'));"
+        "import sys; from ondevice_sora.simulator.prepare import load_inputs, prepare; "
+        "prepare(*load_inputs('sd1.5-512')); "
         "print(sorted({'torch', 'diffusers', 'transformers'} & set(sys.modules)))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -40,7 +40,8 @@ def long() -> Trace:
 def test_page_shows_without_a_complaint_or_a_request(
     page: Page, trace: Trace, killed: Trace, measured: Trace, width: int, scheme: str
 ) -> None:
-    for traces in ([trace], [killed], [trace, measured], [trace, measured, killed]):
+    kinds = [[trace], [killed], [trace, measured], [trace, measured, killed]]
+    for traces in kinds if width == WIDE else kinds[1:3]:
         page.shown = ""
         page.open(traces, width, scheme)
         assert page.problems() == []
@@ -140,6 +141,42 @@ def test_times_far_below_a_second_are_written_out(page: Page, trace: Trace) -> N
     assert ticks and all(re.fullmatch(r"0(\.\d+)?", tick) for tick in ticks), ticks
 
 
+def test_the_contents_lead_to_the_sections_and_do_not_cover_their_heads(page: Page, trace: Trace) -> None:
+    page.open([trace])
+    for link in page.driver.find_elements("css selector", "nav.contents a"):
+        page.js("arguments[0].click()", link)
+        page.settle()
+        bar, section = page.js(
+            "return [document.querySelector('nav').getBoundingClientRect().bottom, "
+            "document.querySelector(arguments[0]).getBoundingClientRect().top]",
+            f"#{link.get_attribute('href').partition('#')[2]}",
+        )
+        assert section >= bar
+
+
+def test_what_has_the_focus_does_not_lie_beneath_the_contents(page: Page, trace: Trace) -> None:
+    page.open([trace])
+    covered = page.js("""
+        const bar = document.querySelector('nav').getBoundingClientRect().bottom, hidden = [];
+        for (const each of [...document.querySelectorAll('main button, main a, main [tabindex]')].reverse()) {
+          each.focus();
+          if (document.activeElement === each && each.getBoundingClientRect().top < bar) hidden.push(each.outerHTML);
+        }
+        return hidden;
+    """)
+    assert covered == []
+
+
+def test_advice_is_copied_as_lines_of_a_plan(page: Page, trace: Trace) -> None:
+    page.open([trace])
+    page.driver.execute_cdp_cmd(
+        "Browser.grantPermissions", {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}
+    )
+    page.js("document.querySelector('.advice [data-copy]').click()")
+    page.wait_for(lambda: page.js("return document.querySelector('.advice [data-copy]').textContent") == "Copied")
+    assert page.js("return document.getElementById('advice-1').textContent") == "components: {denoiser: {keep: 1}}\n"
+
+
 def test_figures_follow_the_colour_scheme_while_open(page: Page, trace: Trace) -> None:
     page.open([trace], scheme="light")
     look = "const p = document.querySelector('.plot.step'); return [p.layout.font.color, p.data[0].marker.color[0]]"
@@ -164,7 +201,7 @@ def test_the_steady_step_shows_loads_beside_runs(page: Page, trace: Trace) -> No
     page.open([trace])
     (step,) = page.plots("step")
     assert page.js("return arguments[0].layout.yaxis.ticktext", step) == ["Load", "GPU"]
-    assert page.js("return arguments[0].layout.yaxis2.ticktext", step) == ["a", "b"]
+    assert page.js("return arguments[0].layout.yaxis2.ticktext", step) == ["1 · a", "2 · b"]
     bars = page.js("const t = arguments[0].data[0]; return t.base.map((from, i) => [t.y[i], from, t.x[i]])", step)
     assert bars == [[0, 0, 1], [1, 0, 2], [0, 2, 1], [1, 2, 2]]
 
@@ -219,7 +256,7 @@ def test_bars_are_told_as_python_wrote_them(page: Page, trace: Trace, long: Trac
 def test_the_chart_of_a_search_names_its_plans_by_letter(page: Page, search_report: SearchReport) -> None:
     page.open(render_search(search_report))
     (pareto,), (tornado,) = page.plots("pareto"), page.plots("tornado")
-    assert page.js("return arguments[0].data.slice(2).map(t => [t.text[0], t.x[0]])", pareto) == [
+    assert page.js("return arguments[0].data.slice(3).map(t => [t.text[0], t.x[0]])", pareto) == [
         ["D", 2.7], ["C", 3.2], ["B", 2.5], ["A", 2.9],
     ]  # fmt: skip
     assert page.js("return arguments[0].data[0].base.concat(arguments[0].data[0].x)", tornado) == [-18, -2, 38, 5]

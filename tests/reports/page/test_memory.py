@@ -16,8 +16,7 @@ from ondevice_sora.reports.page.report import render
 def test_the_peak_is_broken_down_and_adds_up(trace: Trace) -> None:
     said = words(render([trace]))
     assert (
-        "What is in memory at the peak 610 MB at 8.000 s, while it is the turn of block b of denoiser in step 0."
-        in said
+        "What is in memory at the peak 610 MB at 8.00 s, while it is the turn of block b of denoiser in step 0." in said
     )
     assert "blocks that stay 200 MB 33 % denoiser a..b (2 blocks) a 100 MB 16 % b 100 MB 16 %" in said
     assert "left by unloaded blocks 10.0 MB 1.6 % Peak 610 MB 100 %" in said
@@ -45,6 +44,16 @@ def test_a_column_of_times_has_its_unit_in_its_head(trace: Trace) -> None:
     long = blocks_view(replace(trace, spans=[*trace.spans[:-1], late], result=None))
     assert long is not None
     assert (long.all_runs.name, long.all_runs.write(18.0)) == ("min:s", "0:18.0")
+
+
+def test_sums_of_a_run_that_ends_early_do_not_stand_beside_the_counts_of_a_whole_one(killed: Trace) -> None:
+    page = render([killed])
+    said = words(page)
+    assert "All runs" not in said
+    assert "Runs and Loads: as many as there were without a limit." in said
+    assert "encode never 3.00 1.00 2.00 1 1" in said
+    rows = list(csv.DictReader(io.StringIO(unpacked(page)["traces"][0]["csv"])))
+    assert {(row["all_runs_s"], row["all_loads_s"]) for row in rows} == {("", "")}
 
 
 def test_the_blocks_can_be_saved_as_csv(trace: Trace) -> None:

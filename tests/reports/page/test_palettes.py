@@ -139,4 +139,4 @@ def rules() -> list[Any]:
 
 def test_red_is_used_for_the_limit_and_what_goes_over_it_only() -> None:
     red = {selector.strip().splitlines()[-1] for selector, said in rules() if "var(--bad)" in said}
-    assert red == {".badge.bad", ".verdict.bad .word", ".meter.over i", ".rule", ".cross"}
+    assert red == {".badge.bad", ".verdict.bad .word", ".card.killed .number", ".meter.over i", ".rule", ".cross"}

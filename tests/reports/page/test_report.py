@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -25,13 +26,45 @@ def test_the_answer_comes_first(trace: Trace, killed: Trace) -> None:
     assert "Would be killed" in words(render([killed])).partition("Killed after")[0]
 
 
+def test_one_that_is_killed_says_at_the_top_what_makes_it_fit(trace: Trace, killed: Trace) -> None:
+    assert killed.result is not None
+    command = replace(killed.result.advice[0], title="Search", command="plan search", keys=[])
+    both = replace(killed, result=replace(killed.result, advice=[command, *killed.result.advice]))
+    for page in (render([killed]), render([both])):
+        head = words(page).partition("Killed after")[0]
+        assert head.endswith("To make it fit: Keep block a . components: {denoiser: {keep: 1}} ")
+    assert "To make it fit" not in words(render([trace]))
+
+
+def test_one_that_is_too_risky_does_not_look_like_one_to_ship(trace: Trace) -> None:
+    assert trace.result is not None
+    page = render([replace(trace, result=replace(trace.result, kill_share=0.09))])
+    assert 'class="verdict care"' in page
+    assert "Risk of being killed: 9.0 %, more than the 5.0 % up to which a plan is said to fit." in words(page)
+
+
+def test_what_is_to_be_pasted_has_no_space_that_programs_do_not_know(trace: Trace) -> None:
+    assert trace.result is not None
+    advice = replace(trace.result.advice[0], keys=["memory: {budget: 1.84 GB}", "components: {denoiser: {keep: 1}}"])
+    page = render([replace(trace, result=replace(trace.result, advice=[advice]))])
+    (shown,) = re.findall(r'<code id="advice-1">(.*?)</code>', page, re.S)
+    assert re.sub("<[^>]*>", "", shown) == "memory: {budget: 1.84 GB}\ncomponents: {denoiser: {keep: 1}}\n"
+
+
+def test_without_scripts_it_says_so_at_the_top_and_leaves_no_holes(trace: Trace) -> None:
+    page = render([trace])
+    start, end = page.index("<noscript>"), page.index("</noscript>")
+    assert end < page.index("<main>")
+    assert ".plot, .toolbar { display: none; }" in page[start:end]
+
+
 def test_everything_asked_of_the_page_is_there(trace: Trace) -> None:
     said = words(render([trace]))
     for part in (
-        "What to change next", "Keep block a: 1.00 s (3.7 %) faster: 26.0 s, peak 710 MB",
+        "What to change next", "Keep block a 1.00 s (3.7 %) faster: 26.0 s, peak 710 MB",
         "components: {denoiser: {keep: 1}}",
-        "What if", "With the entitlement", "limit 2.00 GB", "25.0 s −7.4 %", "610 MB of 500 MB killed",
-        "Timeline", "Memory charged to the app", "limit 1.00 GB", "budget 800 MB", "peak 610 MB at 8.000 s",
+        "What if", "With the entitlement", "limit 2.00 GB", "25.0 s −7.4 %", "killed at 610 MB, limit 500 MB",
+        "Timeline", "Memory charged to the app", "limit 1.00 GB", "budget 800 MB", "peak 610 MB at 8.00 s",
         "One steady denoiser step", "Step 2, of median length among the steps",
         "Where the time goes", "86 % of all loading passes while a block runs.",
         "Bounds", "86 % of what overlapping loads with runs can save",

@@ -22,6 +22,7 @@ def test_a_what_if_says_how_its_total_differs_and_how_full_memory_is(trace: Trac
     assert (better.number, better.change, better.tone) == ("25.0 s", "−7.4 %", "better")
     assert (better.fill, better.size, better.is_killed) == (0.45, "900 MB of 2.00 GB", False)
     assert (killed.number, killed.change, killed.fill, killed.is_killed) == ("", "", 1.0, True)
+    assert killed.size == "at 610 MB, limit 500 MB"
 
 
 def test_the_scale_of_bounds_ends_a_little_beyond_the_largest(trace: Trace) -> None:
@@ -59,9 +60,9 @@ def test_bytes_among_the_conditions_are_told_in_their_unit(measured: Trace) -> N
 def test_the_legend_of_memory_names_what_is_held_the_limit_the_budget_and_the_peak(trace: Trace, killed: Trace) -> None:
     assert [key.text for key in memory_keys([run_of(trace, "toy", 0)])] == [
         "working memory", "being loaded", "resident blocks", "left by unloaded blocks", "app baseline",
-        "limit 1.00 GB", "budget 800 MB", "peak 610 MB at 8.000 s",
+        "limit 1.00 GB", "budget 800 MB", "peak 610 MB at 8.00 s",
     ]  # fmt: skip
-    assert memory_keys([run_of(killed, "toy", 0)])[-1].text == "killed at 11.000 s with 1.10 GB"
+    assert memory_keys([run_of(killed, "toy", 0)])[-1].text == "killed at 11.0 s with 1.10 GB"
     both = memory_keys([run_of(trace, "toy", 0), run_of(killed, "toy", 1)])
     assert [key.text for key in both][:2] == ["A: peak 610 MB", "B: peak 1.10 GB"]
 

@@ -15,10 +15,10 @@ from ondevice_sora.reports.page.sweep import render_sweep, series_of
 def test_a_budget_lies_across_and_techniques_are_lines() -> None:
     figures = unpacked(render_sweep(swept(), "toy"))
     total = figures["total"]
-    assert (total["across"], total["upward"]) == ("budget, GB", "total time, min")
+    assert (total["across"], total["upward"]) == ("budget, GB", "total time, min:s")
     assert [(line["name"], [(p["x"], p["y"]) for p in line["points"]]) for line in total["groups"]] == [
-        ("none", [(1.5, 10.0), (2.0, 9.0)]),
-        ("paper", [(1.5, 8.0)]),
+        ("none", [(1.5, 600.0), (2.0, 540.0)]),
+        ("paper", [(1.5, 480.0)]),
     ]
     assert total["groups"][0]["points"][0]["told"] == "none\nbudget 1.50 GB: 10 min 00 s"
 
@@ -62,11 +62,23 @@ def test_a_combination_without_a_place_on_the_axis_is_not_left_out_without_a_wor
 def test_every_row_stands_in_the_table_and_every_column_in_the_csv() -> None:
     page = render_sweep(swept(), "toy")
     said = words(page)
-    for part in ("5 combinations", "3 fit, 1 would be killed, 1 were refused.", "3.40 GB are needed", "10 min 00 s"):
+    for part in ("5 combinations", "3 fit, 1 would be killed, 1 was refused.", "3.40 GB are needed", "10 min 00 s"):
         assert part in said, part
     ((name, link),) = [(a["download"], a["href"]) for tag, a in read(page).tags if tag == "a" and "download" in a]
     head, first, *_ = unquote(str(link)).partition(",")[2].splitlines()
     assert (name, head.split(",")[:3], first.split(",")[0]) == ("toy.csv", ["model", "width", "height"], "ours-256")
+
+
+def test_it_begins_with_the_fastest_that_fits_surely_enough() -> None:
+    said = words(render_sweep(swept(), "toy"))
+    assert (
+        "8 min 00 s at best The fastest that fits with a risk of at most 5.0 %: budget 1.50 GB, technique paper."
+        in said
+    )
+    risky = [{**row, "kill_share": 0.2} if row["technique"] == "paper" else row for row in swept()]
+    assert "9 min 00 s at best" in words(render_sweep(risky, "toy"))
+    none = [{**row, "kill_share": 0.2} for row in swept()]
+    assert "Nothing fits None fits with a risk of being killed of at most 5.0 %." in words(render_sweep(none, "toy"))
 
 
 def test_nothing_that_ran_leaves_the_table() -> None:

@@ -27,7 +27,7 @@ from ondevice_sora.commands.main import main
 from ondevice_sora.records.trace import Trace, read_trace, write_trace
 from ondevice_sora.runtime.coreml.export.exported import Export
 from ondevice_sora.runtime.sampling.pictures import contact_sheet, enlarged
-from ondevice_sora.simulator.prepare import asked, described_as
+from ondevice_sora.simulator.prepare import described_as, load_inputs
 from ondevice_sora.simulator.scheduled import to_play
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def test_its_trace_stands_in_one_report_beside_the_simulated_one(
 ) -> None:
     export = Export.open(exported.directory)
     described = described_as(export.plan, export.architecture)
-    outcome = to_play(export.plan, described, asked(export.loaded)[1]).play()
+    outcome = to_play(export.plan, described, load_inputs(export.loaded)[1]).play()
     trace = Trace("simulated", export.plan.name, "iPhone 15 Pro", "small", outcome.spans, outcome.memory, 3_300_000_000)
     write_trace(trace, tmp_path / "simulated.json")
     measured, page = small.folder / "out" / "trace.json", tmp_path / "both.html"
@@ -296,6 +296,17 @@ def test_a_fault_ends_in_a_video_or_in_one_line_that_names_the_block(behaviour: 
         assert told in error and "denoiser.003" in error
         assert re.match(r"error: (loading |running )?block '[^']+' of denoiser(, step 0 failed)?: ", error)
         assert not playing.log or playing.log[-1]["models"] == 0
+
+
+def test_of_what_broke_off_report_opens_the_trace(tmp_path: Path) -> None:
+    export = toy_export(tmp_path / "export", "ours-192", TINY)
+    playing = toy_played(export, tmp_path, "failing-run=denoiser.003")
+    trace, page = tmp_path / "out" / "broken-off.trace.json", tmp_path / "page.html"
+    assert f"Wrote {trace}" in playing.done.stderr
+    read = read_trace(trace)
+    assert read.conditions["broke off"] in playing.done.stderr
+    assert read.spans[-1].component == "denoiser"
+    assert main(["report", str(trace), "-o", str(page)]) == 0
 
 
 # Other plans, and each trait alone

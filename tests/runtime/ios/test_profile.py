@@ -19,7 +19,7 @@ from ondevice_sora.commands.main import main
 from ondevice_sora.profiles.capture_file import CapturedBlock, read_capture
 from ondevice_sora.runtime.coreml.export.exported import Export
 from ondevice_sora.runtime.coreml.export.manifest import read_manifest
-from ondevice_sora.simulator.prepare import asked, described_as
+from ondevice_sora.simulator.prepare import described_as, load_inputs
 from ondevice_sora.simulator.scheduled import to_play
 
 pytestmark = [
@@ -93,7 +93,9 @@ def test_it_is_imported_and_its_plan_priced_by_it(
     phone = str(tmp_path / "phone.yaml")
     assert main(["profile", "import", str(folder / "capture.json"), *NAMED, "-o", phone]) == 0
     export = Export.open(exported.directory)
-    prepared = to_play(export.plan, described_as(export.plan, export.architecture), asked(export.loaded, phone)[1])
+    prepared = to_play(
+        export.plan, described_as(export.plan, export.architecture), load_inputs(export.loaded, phone)[1]
+    )
     measured = {block.key[:4]: block for block in read_capture(folder / "capture.json", "iphone15pro").blocks}
     for spec, run_s, load_s in zip(
         prepared.schedule.blocks, prepared.costs.run_s[:, 0], prepared.costs.load_warm_s[:, 0], strict=True

@@ -10,7 +10,7 @@ from ondevice_sora.profiles.figures import ByteCount
 from ondevice_sora.profiles.models.configured import Shape
 from ondevice_sora.simulator.changes.advice import SEARCHED, Names
 from ondevice_sora.simulator.changes.keys import keys_between
-from ondevice_sora.simulator.prepare import asked
+from ondevice_sora.simulator.prepare import load_inputs
 from ondevice_sora.simulator.simulate import simulate, simulation_of
 from ondevice_sora.simulator.whole import whole_plan
 
@@ -20,7 +20,7 @@ def told(name, device="iphone15pro", **options):
 
 
 def searched(name, **options):
-    return simulation_of(*asked(name, **options), names=Names(str(name), "iphone15pro")).result.advice
+    return simulation_of(*load_inputs(name, **options), names=Names(str(name), "iphone15pro")).result.advice
 
 
 CASES = [
@@ -43,7 +43,8 @@ def test_the_keys_written_into_a_plan_make_what_was_told(tmp_path, name, options
         assert changed.needed_bytes == one.peak_bytes
         assert result.unlimited_s - one.total_s == pytest.approx(one.saved_s)
         assert changed.kill_share == pytest.approx(one.kill_share, abs=1e-9)
-        assert changed.kill_share <= 0.05
+    least = min(one.kill_share for one in result.advice)
+    assert all(one.kill_share <= 0.05 for one in result.advice) or (result.verdict == "killed" and least > 0.05)
 
 
 def test_a_killed_plan_is_told_a_lower_budget_that_fits():
@@ -51,6 +52,9 @@ def test_a_killed_plan_is_told_a_lower_budget_that_fits():
     advice = told("ours-256", memory_limit=2_000_000_000)
     assert ["memory: {budget: 1.84 GB}"] in [one.keys for one in advice]
     assert all(one.peak_bytes < 2_000_000_000 for one in advice)
+    assert all(0.05 < one.kill_share < 0.15 for one in advice), (
+        "the decoder's working memory is in doubt: told as it is"
+    )
 
 
 def test_what_a_plan_that_stays_loaded_is_told_can_be_pasted(tmp_path):
@@ -118,7 +122,11 @@ def test_a_plan_whose_whole_denoiser_is_killed_is_told_how_to_cut_it(tmp_path):
 def test_where_nothing_fits_it_is_said_what_is_too_large():
     result = simulate("app-256-all", memory_limit=900_000_000).result
     assert result.advice == []
-    assert result.no_advice.startswith("No way to cut or load this model fits: unit ")
+    unit, why = result.no_advice.removesuffix(").").split(" (")
+    assert unit.startswith("No way to cut or load this model fits: unit 'up3_res_0' of decoder.spatial needs 957 MB"), (
+        "the unit that needs most, not the first one that is too large"
+    )
+    assert why == "what may be used below the limit of 900 MB, not known exactly"
 
 
 def test_a_killed_plan_that_no_single_change_saves_is_told_so():

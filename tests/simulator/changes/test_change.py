@@ -22,19 +22,19 @@ from ondevice_sora.simulator.changes.change import (
     without_merging,
 )
 from ondevice_sora.simulator.changes.whatif import what_ifs
-from ondevice_sora.simulator.prepare import GIVEN, asked, prepare
+from ondevice_sora.simulator.prepare import GIVEN, load_inputs, prepare
 from ondevice_sora.simulator.simulate import simulate
 
 
 @pytest.fixture(scope="module")
 def bare():
     """The reference app with no technique."""
-    return prepare(*asked("app-256"))
+    return prepare(*load_inputs("app-256"))
 
 
 @pytest.fixture(scope="module")
 def ours():
-    return prepare(*asked("ours-256"))
+    return prepare(*load_inputs("ours-256"))
 
 
 def test_lpl_is_proposed_where_it_would_save_a_step(bare, ours):
@@ -44,7 +44,7 @@ def test_lpl_is_proposed_where_it_would_save_a_step(bare, ours):
         leaping(bare.changed(with_settings(bare.plan, sampler=with_settings(bare.plan.sampler, steps=17)))) is not None
     )
     assert leaping(bare.changed(with_settings(bare.plan, sampler=with_settings(bare.plan.sampler, steps=16)))) is None
-    assert leaping(prepare(*asked("sdxl-768"))) is None
+    assert leaping(prepare(*load_inputs("sdxl-768"))) is None
 
 
 def test_techniques_are_taken_away_only_where_they_are(bare, ours):
@@ -71,7 +71,7 @@ def test_a_plan_without_a_budget_is_given_one_below_the_limit(bare, ours):
 
 def test_components_that_the_plan_does_not_name_are_changed_too():
     """A plan that names none loads one block ahead by default: what-ifs said that loading none changes nothing."""
-    prepared = prepare(*asked(LoadedPlan(Plan("bare", "opensora", video=load_plan("app-192").plan.video))))
+    prepared = prepare(*load_inputs(LoadedPlan(Plan("bare", "opensora", video=load_plan("app-192").plan.video))))
     changed = loading(prepared, prefetch=0)
     assert {name: settings.prefetch for name, settings in changed.components.items()} == {
         "text_encoder": 0, "denoiser": 0, "decoder.temporal": 0, "decoder.spatial": 0,

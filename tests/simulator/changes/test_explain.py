@@ -3,14 +3,15 @@
 import pytest
 from msgspec.structs import replace
 
-from ondevice_sora.plans.schema import Lpl
+from ondevice_sora.plans.schema import FirstSteps, Lpl
+from ondevice_sora.simulator.changes.change import loading
 from ondevice_sora.simulator.changes.explain import NEXT_BEST, NO_BUDGET, explain
-from ondevice_sora.simulator.prepare import asked, prepare
+from ondevice_sora.simulator.prepare import load_inputs, prepare
 
 
 @pytest.fixture(scope="module")
 def prepared():
-    return prepare(*asked("ours-192"))
+    return prepare(*load_inputs("ours-192"))
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +61,21 @@ def test_the_components_seconds_add_up(prepared, explanation):
     assert "of its loading loads blocks that it had loaded before" in by_name["denoiser"].bounded_by
 
 
+def test_loads_again_are_all_but_each_packages_first_and_take_as_long_as_the_loads(prepared):
+    """The seconds of a load beside a run were told of all loads, those of one alone of the ones that come again; and
+    a package that another variant was loaded from before counted as new.
+    """
+    plan = replace(prepared.plan, tdtm=replace(prepared.plan.tdtm, steps=FirstSteps(8)))
+    changed = prepared.changed(loading(prepared.changed(plan), keep="none"))
+    (row,) = [row for row in explain(changed).components if row.component == "denoiser"]
+    loads = [s for s in changed.play(is_limited=False).spans if s.action == "load" and s.component == "denoiser"]
+    known = {span.block for span in loads}
+    first = [next(span for span in loads if span.block == block) for block in known]
+    assert {span.variant for span in loads} == {"plain", "tdtm"}
+    assert row.load_s == pytest.approx(sum(span.seconds for span in loads))
+    assert row.reload_s == pytest.approx(row.load_s - sum(span.seconds for span in first))
+
+
 def test_next_best_plans_differ_in_one_thing_each(explanation):
     group = [reason for reason in explanation.reasons if reason.group.startswith("next-best")]
     assert all(abs(reason.saved_s) >= 1e-3 * explanation.total_s for reason in group), "milliseconds are no other plan"
@@ -80,7 +96,7 @@ def test_what_the_draws_do_not_agree_on_is_said(explanation):
 
 
 def test_without_a_budget_nothing_near_the_plan_is_searched():
-    bare = explain(prepare(*asked("app-192")))
+    bare = explain(prepare(*load_inputs("app-192")))
     assert bare.notes == [NO_BUDGET]
     assert bare.budget_bytes == 3_300_000_000
     groups = {reason.group for reason in bare.reasons}

@@ -1,5 +1,6 @@
 """Which figures a total depends on: one at a time, by its spread, in the seconds that it stands for."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -9,12 +10,12 @@ from ondevice_sora.profiles.costs import figures, replace_figures
 from ondevice_sora.profiles.figures import ByteCount
 from ondevice_sora.simulator.changes.change import loading, within
 from ondevice_sora.simulator.changes.sensitivity import sensitivities
-from ondevice_sora.simulator.prepare import asked, prepare
+from ondevice_sora.simulator.prepare import load_inputs, prepare
 
 
 @pytest.fixture(scope="module")
 def prepared():
-    return prepare(*asked("ours-192"))
+    return prepare(*load_inputs("ours-192"))
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,15 @@ def test_each_row_is_the_total_with_one_figure_moved(prepared, rows):
         totals.append(prepared.changed(setting=replace(prepared.setting, profile=profile)).finish().total_s)
     assert (rows[name].low_s, rows[name].high_s) == tuple(totals)
     assert rows[name].low_s < prepared.finish().total_s < rows[name].high_s
+
+
+def test_a_wide_spread_is_of_the_logarithm_as_in_the_interval(prepared, rows):
+    """A dispatch known to a factor of 2.2 either way was moved to a fifth, and to 1.8 times."""
+    name = "processors.gpu.dispatch_s"
+    figure = figures(prepared.setting.profile.costs)[name]
+    assert figure.spread == 0.8
+    runs = prepared.finish().total_s
+    assert (rows[name].high_s - runs) / (runs - rows[name].low_s) == pytest.approx(math.exp(0.8), rel=0.05)
 
 
 def test_every_figures_ends_lie_around_the_total(prepared, rows):

@@ -10,7 +10,7 @@ from worlds.instances import instance
 
 from ondevice_sora.profiles.figures import Figure
 from ondevice_sora.profiles.measurements import Measurement
-from ondevice_sora.simulator.prepare import asked, model_of
+from ondevice_sora.simulator.prepare import load_inputs, model_of
 from ondevice_sora.simulator.search.block_prices import CHUNK, least_table, price_table, table_of
 from ondevice_sora.simulator.search.blocks import num_blocks, segments, some_nodes
 from ondevice_sora.simulator.search.problem import problem_of
@@ -26,7 +26,7 @@ def tables(problem, part, make=table_of):
 
 def test_blocks_cost_what_they_cost_in_a_plan(tmp_path):
     """Priced as one unit with the work of all of its own; to rounding in seconds, to the byte in bytes."""
-    shipped, setting = asked("ours-192")
+    shipped, setting = load_inputs("ours-192")
     problems = [instance(seed, tmp_path, num_units=9) for seed in range(12)]
     problems.append(problem_of(shipped.plan, model_of(shipped), [setting], 10**9))
     for problem in problems:
@@ -86,7 +86,7 @@ def test_the_cheapest_cut_is_the_least_of_all_cuts(tmp_path):
 
 def test_units_add_up_to_no_more_than_any_cut_of_them(tmp_path):
     """What the quick bound rests on: of every figure, and for every block."""
-    shipped, setting = asked("ours-256")
+    shipped, setting = load_inputs("ours-256")
     problems = [instance(seed, tmp_path, num_units=8) for seed in range(20)]
     problems.append(problem_of(shipped.plan, model_of(shipped), [setting], 10**9))
     for problem in problems:

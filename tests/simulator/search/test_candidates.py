@@ -10,7 +10,7 @@ from worlds.toys import random_toy
 from ondevice_sora.base.compiled import compiled, has_compiler
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.heat import NO_HEAT, Heat
-from ondevice_sora.plans.loading import HELPERS, Room, Walk, load_plan_of
+from ondevice_sora.plans.loading import HELPERS, Room, Walk, planned_loads
 from ondevice_sora.plans.recurrence import Blocks, Seconds
 from ondevice_sora.plans.schedule import sizes_of
 from ondevice_sora.plans.schema import Packages
@@ -93,7 +93,7 @@ def test_what_is_remembered_is_let_go_of_when_it_is_too_much(tmp_path, monkeypat
 
 @needs_numba
 def test_compiled_functions_do_what_they_do_as_they_are():
-    plan, play = compiled(load_plan_of, *HELPERS), compiled(play_walk, *candidates.HELPERS)
+    plan, play = compiled(planned_loads, *HELPERS), compiled(play_walk, *candidates.HELPERS)
     draw = random.Random(20250204)
     for _ in range(300):
         toy = random_toy(draw)
@@ -109,7 +109,7 @@ def test_compiled_functions_do_what_they_do_as_they_are():
         sizes = sizes_of(costs, toy.memory)
         room = Room(toy.baseline, draw.choice([-1, 1500, 3000]), 3000)
         package = list(range(num_blocks))
-        planned = load_plan_of(walk, package, sizes, room)
+        planned = planned_loads(walk, package, sizes, room)
         assert_same(plan(arrays(walk), np.array(package), arrays(sizes), room), planned)
         prices = [array[:, 0].tolist() for array in costs.seconds]
         seconds = Seconds(*[*prices, [toy.load_rate] * num_blocks, [toy.run_rate] * num_blocks])

@@ -9,7 +9,7 @@ from worlds.instances import instance
 
 from ondevice_sora.plans.scheduling import build_schedule
 from ondevice_sora.simulator.engine import play
-from ondevice_sora.simulator.prepare import asked, model_of
+from ondevice_sora.simulator.prepare import load_inputs, model_of
 from ondevice_sora.simulator.search import lower_bound as lower_bound_module
 from ondevice_sora.simulator.search.choices import Choice, with_choices
 from ondevice_sora.simulator.search.lower_bound import is_large, lower_bound, lower_bounds, quick_bounds
@@ -69,7 +69,7 @@ def test_nor_is_it_on_an_engine_that_refuses_blocks_or_where_something_is_loaded
 @pytest.mark.parametrize("budget", [10**9, 2 * 10**9, 3 * 10**9])
 @pytest.mark.parametrize("plan", ["ours-192", "ours-256"])
 def test_the_bound_at_once_is_near_the_bound_from_all_blocks(plan, budget):
-    loaded, setting = asked(plan)
+    loaded, setting = load_inputs(plan)
     problem = problem_of(loaded.plan, model_of(loaded), [setting], budget)
     quick, whole = max(quick_bounds(problem, problem.places[0])), lower_bound(problem, problem.places[0])
     assert 0.9 * whole < quick <= whole * (1 + 1e-9)
@@ -87,7 +87,7 @@ def test_the_smallest_budget_is_what_single_units_need(tmp_path):
     """Also where blocks leave bytes behind, and whatever merges when: by the schedule of the whole plan."""
     problems = [instance(seed, tmp_path) for seed in range(60)]
     for name in ("ours-192", "sdxl-768"):
-        loaded, setting = asked(name)
+        loaded, setting = load_inputs(name)
         problems.append(problem_of(loaded.plan, model_of(loaded), [setting], 10**12))
     for problem in problems:
         place = problem.places[0]

@@ -15,11 +15,11 @@ from ondevice_sora.base.files.writing import write_yaml
 from ondevice_sora.base.units import parse_bytes
 from ondevice_sora.plans.plan_file import LoadedPlan
 from ondevice_sora.plans.schedule import MAX_VISITS
-from ondevice_sora.plans.schema import Plan, Sampler
+from ondevice_sora.plans.schema import FirstSteps, Plan, Sampler, Tdtm
 from ondevice_sora.profiles.costs import replace_figures
 from ondevice_sora.profiles.models.model import Component, Model, Unit, Work
 from ondevice_sora.simulator.engine import play
-from ondevice_sora.simulator.prepare import Described, asked, merging_as_planned, model_of, ready, stored_bytes
+from ondevice_sora.simulator.prepare import Described, load_inputs, merging_as_planned, model_of, ready, stored_bytes
 from ondevice_sora.simulator.search import candidates
 from ondevice_sora.simulator.search import lower_bound as lower_bound_module
 from ondevice_sora.simulator.search import search as search_module
@@ -108,8 +108,8 @@ def test_a_search_that_does_not_try_every_plan_comes_near_the_optimum(units, cou
 
 def test_a_plan_is_priced_by_the_packages_that_it_has_itself():
     """Half as many fit in the system's cache of files: a search that began with two packages a block told 10 % more."""
-    loaded, setting = asked("app-192-all")
-    assert loaded.plan.tdtm.packages == "separate"
+    loaded, setting = load_inputs("app-192-all")
+    loaded = LoadedPlan(replace(loaded.plan, tdtm=Tdtm(FirstSteps(8), packages="separate")))
     described = model_of(loaded)
     model = merging_as_planned(described.model, loaded.plan)
     both = stored_bytes(loaded.plan, model)
@@ -147,7 +147,7 @@ def test_when_the_time_is_up_a_small_problem_has_a_good_plan_already(tmp_path, m
 @pytest.fixture(scope="module")
 def shipped():
     """The problem of ours-192 at 3.0 GB."""
-    loaded, setting = asked("ours-192")
+    loaded, setting = load_inputs("ours-192")
     return problem_of(loaded.plan, model_of(loaded), [setting], 3 * 10**9)
 
 
@@ -247,7 +247,7 @@ class Large:
         ]  # fmt: skip
         write_yaml(path, {"name": "large", "source": "made up", "components": components})
         plan = Plan(name="large", model=str(path), sampler=Sampler(steps=self.steps))
-        loaded, setting = asked(LoadedPlan(plan))
+        loaded, setting = load_inputs(LoadedPlan(plan))
         return problem_of(plan, model_of(loaded), [setting], budget)
 
 

@@ -15,8 +15,9 @@ from ondevice_sora.profiles.profile import load_profile
 from ondevice_sora.simulator.engine import play
 from ondevice_sora.simulator.fast import finish
 from ondevice_sora.simulator.prepare import setting_of
+from ondevice_sora.simulator.search.budget import Budget
 from ondevice_sora.simulator.search.choices import all_choices, with_choices
-from ondevice_sora.simulator.search.comparison import find_plan_for
+from ondevice_sora.simulator.search.comparison import Goal, find_plan_for
 from ondevice_sora.simulator.search.search import search
 
 STARTS = [("cached", ""), ("first", "denoiser"), ("cached", "denoiser"), ("loaded", "denoiser"), ("loaded", "encoder")]
@@ -78,7 +79,7 @@ def test_a_search_that_is_cut_short_returns_no_plan_slower_than_the_one_it_began
     loaded = load_plan("ours-256")
     setting = setting_of(*load_profile("iphone15pro"), loaded.plan)
     budget = 2_600_000_000
-    answer, plan = find_plan_for(loaded, [setting], (budget, "given"), seconds=0.0)
+    answer, plan = find_plan_for(loaded, [setting], Budget(budget, "given"), Goal(seconds=0.0))
     totals = {row.name: row.total_s for row in answer.rows}
     assert totals["found"] == totals["start"]
     assert answer.gap is not None and answer.gap > 0

@@ -9,7 +9,8 @@ from worlds.instances import instance
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.plan_file import LoadedPlan
-from ondevice_sora.simulator.search.comparison import find_plan_for
+from ondevice_sora.simulator.search.budget import Budget
+from ondevice_sora.simulator.search.comparison import Goal, find_plan_for
 from ondevice_sora.simulator.search.search import search
 from ondevice_sora.simulator.search.state import fingerprint, load_state, save_state
 
@@ -98,7 +99,7 @@ def test_a_lie_about_the_best_plan_is_noticed(make):
     key, scored = next((key, scored) for key, scored in problem.seen.items() if scored is not None)
     known = {problem.budget: {key: dataclasses.replace(scored, score=1.0)}}
     with pytest.raises(UserError, match="what is known from before of the best plan is not true"):
-        find_plan_for(LoadedPlan(problem.plan), settings, (problem.budget, "given"), known=known)
+        find_plan_for(LoadedPlan(problem.plan), settings, Budget(problem.budget, "given"), known=known)
 
 
 @pytest.mark.parametrize("interrupter", [Interrupter(40), Interrupter(phase="comparison")])
@@ -106,7 +107,7 @@ def test_ctrl_c_at_any_time_keeps_the_best_so_far(interrupter, tmp_path):
     problem = instance(4, tmp_path)
     settings = [place.setting for place in problem.places]
     answer, best = find_plan_for(
-        LoadedPlan(problem.plan), settings, (problem.budget, "given"), risk=0.95, progress=interrupter
+        LoadedPlan(problem.plan), settings, Budget(problem.budget, "given"), Goal(risk=0.95), interrupter
     )
     assert answer.ending == "interrupted"
     assert answer.rows[0].name == "found"

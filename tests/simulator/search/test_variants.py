@@ -24,7 +24,8 @@ from ondevice_sora.simulator.prepare import Described, Setting, model_of, prepar
 from ondevice_sora.simulator.risk import kill_risk
 from ondevice_sora.simulator.search import search as search_module
 from ondevice_sora.simulator.search import variants as variants_module
-from ondevice_sora.simulator.search.comparison import budget_for, find_plan_for
+from ondevice_sora.simulator.search.budget import budget_for
+from ondevice_sora.simulator.search.comparison import Goal, find_plan_for
 from ondevice_sora.simulator.search.problem import problem_of
 from ondevice_sora.simulator.search.smallest import smallest_budget
 from ondevice_sora.simulator.search.variants import Freedoms, search_variants, with_evaluations
@@ -230,7 +231,7 @@ def test_no_plan_is_found_that_is_in_more_doubt_than_was_accepted(tmp_path: Path
         setting = setting_in_doubt(problem.plan, problem.budget, draw.choice([0.0, 0.03, 0.15]))
         try:
             budget = budget_for([setting], setting.limit_bytes, None, most)
-            answer, plan = find_plan_for(loaded, [setting], budget, seconds=2.0, budgets=2, most_doubt=most)
+            answer, plan = find_plan_for(loaded, [setting], budget, Goal(seconds=2.0, budgets=2, most_doubt=most))
         except UserError as error:
             refused += 1
             assert error.where == "--max-kill-share" or "than the budget of" in error.what, error
