@@ -146,9 +146,11 @@ def reaches(window: Ints) -> tuple[list[int], list[int]]:
     earliest, reach = ints(count, 0), ints(count, 0)
     last = -1
     for visit in range(count):
-        earliest[visit] = max(0, visit - window[visit])
+        if window[visit] < visit:
+            earliest[visit] = visit - window[visit]
     for visit in range(count):
-        last = max(last, visit)
+        if last < visit:
+            last = visit
         while last + 1 < count and earliest[last + 1] <= visit:
             last += 1
         reach[visit] = last
@@ -187,7 +189,8 @@ def without_weights(walk: Walk, packages: Ints, package: Ints, sizes: Sizes, bas
             is_left[own] = 1
             left += residual[own]
             # After the last visit, too: a package may leave more behind than it held.
-            alone[visit] = max(alone[visit], left - resident[own])
+            if left - resident[own] > alone[visit]:
+                alone[visit] = left - resident[own]
     return alone
 
 
@@ -229,7 +232,8 @@ def decide(order: Order, keep: Ints, sizes: Sizes, room: Room) -> Decision:
     count, budget = len(package), room.budget
     widest = 0
     for visit in range(count):
-        widest = max(widest, visit - earliest[visit])
+        if visit - earliest[visit] > widest:
+            widest = visit - earliest[visit]
     limit = budget if budget >= 0 else room.available
     ahead, keeps = ints(count, 0), ints(count, 0)
     # The packages held for a later visit: that visit, the visit they are held from, and whether that may be given up.
@@ -274,7 +278,7 @@ def decide(order: Order, keep: Ints, sizes: Sizes, room: Room) -> Decision:
             size = resident[number]
             is_held = held_for[number] == other
             hard_size = size * (1 - is_soft[number]) if is_held else 0
-            further = max(most, transient[number])
+            further = transient[number] if transient[number] > most else most
             if budget >= 0 and alone[visit] + loaded + size + further + hard_waiting - hard_size > budget:
                 last = other - 1
                 break
@@ -294,7 +298,8 @@ def decide(order: Order, keep: Ints, sizes: Sizes, room: Room) -> Decision:
                 held_bytes -= resident[number]
                 total -= resident[number]
             index -= 1
-        needed = max(needed, total)
+        if total > needed:
+            needed = total
         if keep[visit] == STAY or (following[visit] < count and (keep[visit] != DROP or following[visit] <= last)):
             keeps[visit] = 1
             held_for[own], held_since[own] = following[visit], visit

@@ -18,6 +18,7 @@ from ondevice_sora.plans.schema import Plan
 from ondevice_sora.plans.step_file import planned_grid
 from ondevice_sora.plans.step_plan import Grid
 from ondevice_sora.profiles.models.configured import config_path, refuse_package
+from ondevice_sora.profiles.models.model import Model
 
 READY = Path(__file__).parent / "ready"
 IN_FOLDER = "plan.yaml"
@@ -52,10 +53,14 @@ def find_plan(name: str) -> Path:
 
 @dataclass(frozen=True)
 class LoadedPlan:
-    """A plan and the document it was read from; none for a plan made in a program."""
+    """A plan and the document it was read from; none for a plan made in a program.
+
+    `listed` is its model where that is no file: one made in a program. The plan then has the model's name.
+    """
 
     plan: Plan
     document: Document | None = None
+    listed: Model | None = None
 
     def locating(self, field: str | None = None) -> AbstractContextManager[None]:
         """Complaints from within about a key of the plan name its line; those about nothing named are about `field`."""
@@ -63,7 +68,7 @@ class LoadedPlan:
 
     def changed(self, **settings: Any) -> LoadedPlan:
         """The same with other settings; complaints about them name the lines that they had."""
-        return LoadedPlan(msgspec.structs.replace(self.plan, **settings), self.document)
+        return LoadedPlan(msgspec.structs.replace(self.plan, **settings), self.document, self.listed)
 
     @property
     def folder(self) -> Path:

@@ -84,7 +84,9 @@ class _Stand(NamedTuple):
 
 def retimed(left: float, elapsed: float, rate: float, now: float, new_rate: float) -> tuple[float, float]:
     """Of a load that changes its rate: the seconds left of it if it were alone, and when it ends."""
-    left = max(0.0, left - elapsed * rate)
+    left -= elapsed * rate
+    if left < 0.0:
+        left = 0.0
     return left, now + left / new_rate
 
 
@@ -93,7 +95,9 @@ def retimed_run(
 ) -> tuple[float, float, float]:
     """The same of a run that has been at a heat: the seconds of work left, when it ends, and the heat now."""
     if not heat.is_on:
-        left = max(0.0, left - elapsed * rate)
+        left -= elapsed * rate
+        if left < 0.0:
+            left = 0.0
         return left, now + left / new_rate, 0.0
     left = max(0.0, left - work_in(heat, warmth, elapsed) * rate)
     warmth = after(heat, warmth, elapsed, True)

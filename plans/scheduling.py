@@ -27,6 +27,7 @@ from ondevice_sora.plans.loading import (
 )
 from ondevice_sora.plans.optimal.choice import Part, choose
 from ondevice_sora.plans.optimal.question import Candidate, Question, asked_walk
+from ondevice_sora.plans.own_policy import Policy, PolicyVisit, decided, policy_name, refuse_what_stays
 from ondevice_sora.plans.partition import Block, cut
 from ondevice_sora.plans.policies import APP_LPL_STEP, FirstPass, app_window, flags, flags_after
 from ondevice_sora.plans.recurrence import Blocks, Seconds
@@ -71,13 +72,14 @@ def build_schedule(
     engine_bytes: int = UNBOUNDED,
     speeds: Speeds | None = None,
     chosen: Candidate | None = None,
+    policy: Policy | None = None,
 ) -> tuple[Schedule, BlockCosts]:
     """The schedule of one generation, and the prices of its blocks.
 
     `memory` is what the device adds to the blocks' bytes, nothing unless given. `engine_bytes` is the largest package
     that the Neural Engine takes; larger blocks fall back to the GPU. `evaluations` overrides the number of network
     evaluations (dynamic LPL's outcomes). What `keep: optimal` comes to depends on `speeds`, full speed unless given,
-    and is `chosen` if that is: another schedule's.
+    and is `chosen` if that is: another schedule's. A `policy` says what stays, in place of the plan's `keep`.
 
     Raises UserError if the plan names what the model does not have, or if the budget cannot be kept: then with the
     block and the bytes missing.
@@ -100,7 +102,7 @@ def build_schedule(
             walked.step.extend([step] * len(numbers))
     costs = price(blocks)
     stepped = frozenset(component.name for component in model.components if component.passes == "steps")
-    planner = _LoadPlanner(plan, tuple(blocks), walked, costs, memory, stepped)
+    planner = _LoadPlanner(plan, tuple(blocks), walked, costs, memory, stepped, policy)
     return planner.schedule(costs, speeds or _at_full_speed, chosen), costs
 
 
@@ -155,8 +157,10 @@ class _LoadPlanner:
         costs: BlockCosts,
         memory: MemoryModel,
         stepped: frozenset[str],
+        policy: Policy | None,
     ) -> None:
         self.plan, self.blocks, self.walked, self.memory, self.stepped = plan, blocks, walked, memory, stepped
+        self.policy = policy
         self.sizes = sizes_of(costs, memory)
         self.settings = {name: plan.component(name) for name in dict.fromkeys(p.component for p in walked.passes)}
         self.package = packages_of(blocks, plan.tdtm.is_separate)
@@ -168,8 +172,9 @@ class _LoadPlanner:
     def schedule(self, costs: BlockCosts, speeds: Speeds, chosen: Candidate | None) -> Schedule:
         budget = -1 if self.plan.memory.budget is None else int(self.plan.memory.budget)
         room = Room(self.memory.baseline, budget, self.memory.available)
-        walk, order = self.walk._replace(keep=self._keep()), self.order
-        slot, part, parts = self._slots()
+        keep = self._keep() if self.policy is None else self._decided(self.policy, costs)
+        walk, order = self.walk._replace(keep=keep), self.order
+        slot, part, parts = self._slots() if self.policy is None else ([], [], [])
         if parts:
             rates = zip(*(speeds(block.processor) for block in self.blocks), strict=True)
             seconds = Seconds(*(array[:, 0].tolist() for array in costs.seconds), *map(list, rates))
@@ -196,6 +201,28 @@ class _LoadPlanner:
         visits = map(Visit, columns.block, self.walked.step, *flags, columns.gate, *ends)
         passes = tuple(Pass(each.first, each.length) for each in self.walked.passes)
         return Schedule(self.plan, self.blocks, tuple(visits), passes, decision.needed, columns, chosen)
+
+    def _decided(self, policy: Policy, costs: BlockCosts) -> list[int]:
+        """What a policy says. Raises UserError, also where the plan has components stay as long as the app lives."""
+        refuse_what_stays(self.plan, self.settings, policy_name(policy))
+        limit = self.memory.available if self.plan.memory.budget is None else int(self.plan.memory.budget)
+        visits = []
+        for visit, (number, step) in enumerate(zip(self.walked.block, self.walked.step, strict=True)):
+            block = self.blocks[number]
+            room = limit - demand(self.order, self.sizes, visit, self.order.reach[visit])
+            visits.append(
+                PolicyVisit(
+                    self.package[number],
+                    block.component,
+                    block.name,
+                    step,
+                    self.sizes.resident[number],
+                    room,
+                    float(costs.load_warm_s[number, 0]),
+                    float(costs.run_s[number, 0]),
+                )
+            )
+        return decided(policy, tuple(visits))
 
     def _slots(self) -> tuple[list[int], list[int], list[Part]]:
         """What is to be chosen: for each visit its block's and its component's place, -1 for none; the components."""

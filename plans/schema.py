@@ -34,11 +34,8 @@ EXTENDS = "The plan to start from: a ready plan's name, or a path that starts fr
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Packages = Literal["shared", "separate"]
 Start = Literal["first", "cached", "loaded"]
-Keep = (
-    Literal["none", "app", "paper", "belady", "optimal", "always"]
-    | Annotated[int, msgspec.Meta(ge=0, le=5000)]
-    | tuple[str, ...]
-)
+NamedKeep = Literal["none", "app", "paper", "belady", "optimal", "always"]
+Keep = NamedKeep | Annotated[int, msgspec.Meta(ge=0, le=5000)] | tuple[str, ...]
 
 
 class Video(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

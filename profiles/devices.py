@@ -7,7 +7,7 @@ A device file holds hardware figures, each with its mark and source, and the mem
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -22,6 +22,8 @@ from ondevice_sora.profiles.figures import Figure
 
 DATA = Path(__file__).parent / "data"
 DEVICES = DATA / "devices"
+ALL = "all"
+MAX_DEVICES = 100
 
 MACHINE = r"^[A-Za-z]+[0-9]{1,2},[0-9]{1,2}" + END
 Machine = Annotated[
@@ -122,6 +124,15 @@ class Device(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def device_keys() -> list[str]:
     return sorted(path.stem for path in DEVICES.glob("*.yaml"))
+
+
+def devices_named(names: Sequence[str]) -> list[Device]:
+    """The devices of these keys; `all` alone names every iPhone and iPad. Raises UserError."""
+    if list(names) == [ALL]:
+        return [device for device in map(load_device, device_keys()) if not device.name.startswith("Mac")]
+    if not 0 < len(names) <= MAX_DEVICES:
+        raise UserError(f"{len(names)} devices are named", "--device", f"Name up to {MAX_DEVICES}, or `{ALL}`.")
+    return [load_device(name) for name in names]
 
 
 @cache

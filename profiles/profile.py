@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterator
 from functools import cache, partial
 from pathlib import Path
@@ -19,8 +20,8 @@ import numpy as np
 from ondevice_sora.base.errors import UserError, nearest
 from ondevice_sora.base.files.reading import read_yaml
 from ondevice_sora.base.text import Line
-from ondevice_sora.profiles.costs import Array, Costs, Pricer, Sample, figure_range, figures
-from ondevice_sora.profiles.devices import DATA, Device, device_keys, load_device
+from ondevice_sora.profiles.costs import Array, Costs, Pricer, Sample, figure_range, figures, replace_figures
+from ondevice_sora.profiles.devices import DATA, Device, MemoryLimit, device_keys, device_names, load_device
 from ondevice_sora.profiles.figures import Figure
 from ondevice_sora.profiles.kills import SeenKill
 from ondevice_sora.profiles.measurements import Measurement
@@ -146,7 +147,11 @@ def profile_data(profile: Profile) -> dict[str, Any]:
     return {key: value for key, value in data.items() if value not in ("", (), {}, None)}
 
 
-def load_profile(name: str) -> tuple[Profile, Device]:
+Place = tuple[Profile, Device]
+"""A profile, and the device that it is of."""
+
+
+def load_profile(name: str) -> Place:
     """A profile by device key or by path of a profile file, and its device. Raises UserError."""
     if name.endswith((".yaml", ".yml", ".json")) or "/" in name:
         if not os.path.exists(name) and (stem := Path(name).stem) in device_keys():
@@ -154,7 +159,7 @@ def load_profile(name: str) -> tuple[Profile, Device]:
         document = read_yaml(name)
         profile = msgspec.structs.replace(document.convert(Profile), name=name)
         with document.locating():
-            return profile, _device_of(profile)
+            return profile, device_of(profile)
     device = load_device(name)
     path = PROFILES / f"{device.key}.yaml"
     if path.is_file():
@@ -162,7 +167,7 @@ def load_profile(name: str) -> tuple[Profile, Device]:
     return scale_profile(_shipped(PROFILES / f"{SCALED_FROM}.yaml"), load_device(SCALED_FROM), device), device
 
 
-def _device_of(profile: Profile) -> Device:
+def device_of(profile: Profile) -> Device:
     """The device of a profile file, which is checked. Raises UserError."""
     if profile.hardware is not None:
         if profile.device in device_keys():
@@ -175,6 +180,36 @@ def _device_of(profile: Profile) -> Device:
         raise UserError(f"unknown device '{profile.device}'", mend=known, field="$.device")
     check_profile(profile)
     return load_device(profile.device)
+
+
+def altered(
+    profile: Profile, device: Device, name: str, changes: dict[str, float], limits: dict[bool, int], source: str
+) -> Place:
+    """Another device of that name, with other figures of the costs and other memory limits (by entitlement, in bytes).
+
+    A figure keeps its spread and is marked estimated. Raises UserError for one that there is not, for values out of
+    range, and for a name that the catalogue has.
+    """
+    known = figures(profile.costs)
+    replaced = {}
+    for key, value in changes.items():
+        if key not in known:
+            raise UserError(f"unknown figure '{key}'", mend=nearest(key, list(known)))
+        replaced[key] = msgspec.structs.replace(known[key], value=float(value), mark="estimated", source=source)
+    key = "-".join(re.findall(r"[a-z0-9]+", name.lower()))
+    if not key or key in device_keys() or name in device_names():
+        raise UserError(f"'{name}' cannot be the name of another device", mend="Give one that the catalogue has not.")
+    rows = device.memory_limits
+    for entitlement, limit in limits.items():
+        own = MemoryLimit(Figure(float(limit), "estimated", source), entitlement)
+        rows = (own, *(row for row in rows if row.entitlement != entitlement))
+    facts = msgspec.structs.replace(device, name=name, key=key, memory_limits=rows, machines=())
+    found = msgspec.structs.replace(
+        profile, device=key, name=name, hardware=msgspec.structs.replace(facts, key=""), kills=(),
+        costs=replace_figures(profile.costs, replaced),
+    )  # fmt: skip
+    check_profile(found)
+    return found, facts
 
 
 def check_profile(profile: Profile) -> None:

@@ -13,6 +13,11 @@ from ondevice_sora.profiles.figures import Mark
 from ondevice_sora.records.result import Verdict
 from ondevice_sora.records.trace import Trace
 
+DEFAULT_SECONDS = 60.0
+"""How long a search takes at most, unless it is told."""
+LEAST_CERTAIN, MOST_CERTAIN = 0.5, 0.999
+"""Quantiles of the costs' spread that a search may go by."""
+
 
 class PlannedBlock(msgspec.Struct, frozen=True):
     """A block of a plan: its weights in memory, how often a generation runs it, and how often it loads it."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from ondevice_sora.base.units import format_bytes, format_change, format_percent, format_probability, format_seconds
 from ondevice_sora.records.metrics import busy_shares
@@ -170,3 +170,31 @@ def _difference(first: float, value: float, write: Format) -> str:
         return written
     share = format_change(change / first, format_percent)
     return f"{written} ({f'{value / first:,.0f} times' if value >= MANY_TIMES * first else share})"
+
+
+def run_rows(traces: Sequence[Trace], names: Sequence[str]) -> list[dict[str, Any]]:
+    """One row a trace for a table: what a program goes on with, in seconds and bytes; None for what is not known."""
+    rows = []
+    for name, run in zip(names, map(_run, traces), strict=True):
+        trace, result = run.trace, run.trace.result
+        low_s, high_s = (None, None) if result is None or result.interval_s is None else result.interval_s
+        rows.append(
+            {
+                "run": name,
+                "device": trace.device,
+                "kind": trace.kind,
+                "verdict": "killed" if verdict(trace).is_killed else "fits",
+                "total_s": total_s(trace),
+                "low_s": low_s,
+                "high_s": high_s,
+                "unlimited_s": _unlimited_s(run),
+                "peak_bytes": trace.peak_bytes,
+                "limit_bytes": trace.limit_bytes,
+                "kill_share": _kill_share(run),
+                "stall_s": run.sum_of("stall_s"),
+                "num_loads": int(run.sum_of("num_loads")),
+                "loaded_bytes": int(run.sum_of("loaded_bytes")),
+                **{f"{component}_s": part.total_s for component, part in run.parts.items()},
+            }
+        )
+    return rows

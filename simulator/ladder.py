@@ -11,7 +11,10 @@ from ondevice_sora.base.interrupts import check
 from ondevice_sora.plans.plan_file import LoadedPlan
 from ondevice_sora.profiles.devices import Device
 from ondevice_sora.records.ladder import Ladder, Rung
+from ondevice_sora.simulator.core_ai import assumptions
+from ondevice_sora.simulator.prepare import model_of
 from ondevice_sora.simulator.simulate import simulate
+from ondevice_sora.simulator.unpriced import unpriced_in
 
 
 def rung_of(device: Device, entitlement: bool) -> Rung:
@@ -62,3 +65,21 @@ def simulated(
         interval_s=None if result.unpriced else result.interval_s,
         is_unpriced=bool(result.unpriced),
     )
+
+
+def which_phones(
+    loaded: LoadedPlan, devices: Sequence[Device], os_version: str | None = None, is_thermal: bool = False
+) -> Ladder:
+    """A plan on several devices. Raises UserError for a plan that none could be tried with."""
+    return ladder(
+        loaded.plan.name,
+        devices,
+        lambda device, rung: simulated(loaded, device.key, rung, os_version, is_thermal),
+        notes_of(loaded),
+    )
+
+
+def notes_of(loaded: LoadedPlan) -> list[str]:
+    """What the figures of a plan assume. Raises UserError where its model cannot be had."""
+    unpriced = unpriced_in(model_of(loaded).model)
+    return [*([] if unpriced is None else [unpriced]), *assumptions(loaded.plan)]

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.checks import check_merging_units, loaded_by_core_ai
 from ondevice_sora.plans.optimal.question import Candidate
+from ondevice_sora.plans.own_policy import Policy
 from ondevice_sora.plans.plan_file import LoadedPlan, load_plan
 from ondevice_sora.plans.schedule import Schedule
 from ondevice_sora.plans.scheduling import build_schedule
@@ -68,7 +69,7 @@ class Described(NamedTuple):
 class Prepared:
     """A plan made ready for one setting: model (with the TDTM variants that the plan chooses), schedule and prices.
 
-    `described` is the model with all its variants.
+    `described` is the model with all its variants. A `policy` says what stays in memory, in place of the plan's `keep`.
     """
 
     plan: Plan
@@ -79,6 +80,7 @@ class Prepared:
     costs: BlockCosts
     machine: Machine
     num_evaluations: int
+    policy: Policy | None = None
 
     def changed(
         self, plan: Plan | None = None, setting: Setting | None = None, evaluations: int | None = None
@@ -90,11 +92,16 @@ class Prepared:
         plan, setting = plan or self.plan, setting or self.setting
         count = evaluations if evaluations is not None else plan.evaluations()
         if (plan, setting) != (self.plan, self.setting):
-            return ready(plan, self.described, setting, count)
+            return ready(plan, self.described, setting, count, policy=self.policy)
         # A generation that ends early or late goes by what was chosen before it began.
-        return (
-            self if count == self.num_evaluations else ready(plan, self.described, setting, count, self.schedule.chosen)
-        )
+        if count == self.num_evaluations:
+            return self
+        return ready(plan, self.described, setting, count, self.schedule.chosen, self.policy)
+
+    def num_passes(self, component: str) -> int:
+        """How often a component is walked in the generation."""
+        known = {each.name: each.passes for each in self.model.components}[component]
+        return self.num_evaluations if known == "steps" else known
 
     def price(self, sample: Sample) -> BlockCosts:
         """What the schedule's blocks cost at samples of the profile's figures."""
@@ -157,6 +164,8 @@ def model_of(loaded: LoadedPlan) -> Described:
 
 def described_in(loaded: LoadedPlan) -> Described:
     """The same; what is wrong is said of the setting, not of its line."""
+    if loaded.listed is not None:
+        return _listed_model_of(loaded)
     if isinstance(loaded.plan.model, ConfiguredModel):
         return _configured_model_of(loaded, loaded.plan.model)
     described = architecture(loaded.plan.model)
@@ -186,8 +195,8 @@ def _configured_model_of(loaded: LoadedPlan, model: ConfiguredModel) -> Describe
 
 def _listed_model_of(loaded: LoadedPlan) -> Described:
     plan = loaded.plan
-    assert isinstance(plan.model, str)
-    described = Described(*listed_model(plan.model, loaded.folder))  # a name that nobody knows is told first
+    # a name that nobody knows is told before what has no effect
+    described = Described(loaded.listed, {}) if loaded.listed is not None else _model_in_a_file(loaded)
     for key in ("video", "text_tokens", "encoder_tokens"):
         if getattr(plan, key) is not None:
             what = f"has no effect: {plan.model} lists its units for one shape"
@@ -197,6 +206,11 @@ def _listed_model_of(loaded: LoadedPlan) -> Described:
             what = f"has no effect: {plan.model} lists its units for the branches it has"
             raise UserError(what, mend="Remove it.", field=field)
     return described
+
+
+def _model_in_a_file(loaded: LoadedPlan) -> Described:
+    assert isinstance(loaded.plan.model, str)
+    return Described(*listed_model(loaded.plan.model, loaded.folder))
 
 
 def merging_as_planned(model: Model, plan: Plan) -> Model:
@@ -281,14 +295,14 @@ def stored_bytes(plan: Plan, model: Model) -> int:
     return round(total)
 
 
-def prepare(loaded: LoadedPlan, setting: Setting) -> Prepared:
+def prepare(loaded: LoadedPlan, setting: Setting, policy: Policy | None = None) -> Prepared:
     """Everything that is settled before the first second: model, schedule, prices.
 
     Raises UserError for a plan that cannot be kept on this device, naming the plan's line.
     """
     described = model_of(loaded)
     with loaded.locating():
-        return ready(loaded.plan, described, setting)
+        return ready(loaded.plan, described, setting, policy=policy)
 
 
 def ready(
@@ -297,6 +311,7 @@ def ready(
     setting: Setting,
     evaluations: int | None = None,
     chosen: Candidate | None = None,
+    policy: Policy | None = None,
 ) -> Prepared:
     """`prepare` for a model that is there already. `evaluations` is the plan's own number unless given.
 
@@ -319,7 +334,16 @@ def ready(
 
     def scheduled(count: int, chosen: Candidate | None) -> tuple[Schedule, BlockCosts]:
         return build_schedule(
-            plan, model, described.reference, price, machine.memory, count, device.engine_bytes, machine.speeds, chosen
+            plan,
+            model,
+            described.reference,
+            price,
+            machine.memory,
+            count,
+            device.engine_bytes,
+            machine.speeds,
+            chosen,
+            policy,
         )
 
     schedule, costs = scheduled(evaluations, chosen)
@@ -330,4 +354,4 @@ def ready(
             scheduled(most, schedule.chosen)
         except UserError:
             schedule, costs = scheduled(evaluations, scheduled(most, None)[0].chosen)
-    return Prepared(plan, described, model, setting, schedule, costs, machine, evaluations)
+    return Prepared(plan, described, model, setting, schedule, costs, machine, evaluations, policy)

@@ -11,6 +11,7 @@ from typing import get_args
 import msgspec
 
 from ondevice_sora.base.units import format_percent
+from ondevice_sora.plans.own_policy import Policy
 from ondevice_sora.plans.plan_file import LoadedPlan
 from ondevice_sora.plans.schema import Start
 from ondevice_sora.profiles.blocks import PROCESSORS
@@ -91,9 +92,13 @@ def simulation_of(
     repeat: int = 1,
     with_advice: bool = True,
     names: Names | None = None,
+    policy: Policy | None = None,
 ) -> Simulation:
-    """The same of what is loaded already. Advice, which takes as long as a few simulations, may be left out."""
-    prepared = prepare(loaded, setting)
+    """The same of what is loaded already. Advice, which takes as long as a few simulations, may be left out.
+
+    A policy says what stays in memory, in place of the plan's `keep`: then there is no advice, which would change that.
+    """
+    prepared = prepare(loaded, setting, policy)
     with loaded.locating():
         outcomes = prepared.outcomes()
     outcome = prepared.play()
@@ -106,7 +111,7 @@ def simulation_of(
             result = msgspec.structs.replace(result, generations=generations_of(prepared, result, repeat))
     trace = msgspec.structs.replace(_trace(prepared, outcome), result=result)
     simulation = Simulation(trace, prepared, unlimited)
-    return simulation.advised(names) if with_advice else simulation
+    return simulation.advised(names) if with_advice and policy is None else simulation
 
 
 def _trace(prepared: Prepared, outcome: Outcome) -> Trace:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 from msgspec.structs import replace
 
-from ondevice_sora.base.errors import UserError, in_words
+from ondevice_sora.base.errors import UserError, in_words, nearest
 from ondevice_sora.base.files.complaints import complaint_of
+from ondevice_sora.plans.own_policy import Policy, policy_name, refuse_what_stays
 from ondevice_sora.plans.plan_file import LoadedPlan
-from ondevice_sora.plans.schema import ComponentPlan, Plan, Sampler, Video
+from ondevice_sora.plans.schema import ComponentPlan, NamedKeep, Plan, Sampler, Video
 from ondevice_sora.profiles.blocks import Loading
 from ondevice_sora.profiles.models.configured import ConfiguredModel, Shape, config_path, shipped_config
 from ondevice_sora.simulator.prepare import described_in, model_of
@@ -46,6 +48,40 @@ def whole_plan(config: str, shape: Shape | None) -> LoadedPlan:
         sampler=sampler,
     )
     return with_whole_components(LoadedPlan(plan))
+
+
+def asked_plan(
+    loaded: LoadedPlan | None, model: str | None, shape: Shape | None, loading: Loading | None
+) -> LoadedPlan:
+    """A plan, or the one of a model's config, at another shape and loaded otherwise, as far as these are given.
+
+    Raises UserError as the functions below.
+    """
+    if model is not None:
+        plan = whole_plan(model, shape)
+    else:
+        assert loaded is not None
+        plan = loaded if shape is None else at_shape(loaded, shape)
+    return plan if loading is None else loaded_by(plan, loading)
+
+
+def kept_by(loaded: LoadedPlan, policy: NamedKeep | Policy) -> LoadedPlan:
+    """The plan with one policy for what stays of every component, told so in its name.
+
+    What a function decides is not in the plan: it goes to `prepare`. Raises UserError as `model_of`, for a word that is
+    no policy, and for a component that stays as long as the app lives where a function is to decide.
+    """
+    plan, names = loaded.plan, [component.name for component in model_of(loaded).model.components]
+    if callable(policy):
+        keep, told = "none", policy_name(policy)
+        refuse_what_stays(plan, names, told)
+    elif policy in get_args(NamedKeep):
+        keep = told = policy
+    else:
+        what = f"{policy!r} is no policy"
+        raise UserError(what, mend=nearest(str(policy), list(get_args(NamedKeep))) + " Or give a function.")
+    components = {name: replace(plan.component(name), keep=keep) for name in names}
+    return loaded.changed(name=f"{plan.name} · keep {told}", components=components)
 
 
 def loaded_by(loaded: LoadedPlan, loading: Loading) -> LoadedPlan:

@@ -19,6 +19,10 @@ from worlds.toys import Toy
 if TYPE_CHECKING:
     from worlds.exports import Exported
 
+# Before PyTorch is imported, here and in what tests start: with workers beside each other on all cores, threads that
+# wait for each other take more time than they save, on a busy machine twenty times as much.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """No clock decides: on a busy machine drawing takes as long as it takes."""
 settings.register_profile("default", UNTIMED, derandomize=True, max_examples=60)

@@ -19,8 +19,11 @@ MAY_IMPORT = {
     "reports": BELOW,
     "studies": BELOW | {"simulator", "runtime"},
     "commands": BELOW | {"simulator", "runtime", "reports", "studies"},
+    "api": BELOW | {"simulator", "runtime", "reports", "commands"},
 }
-FOLDERS = {name: ROOT / (f"ondevice_sora/{name}" if name in ("base", "commands") else name) for name in MAY_IMPORT}
+FOLDERS = {
+    name: ROOT / (f"ondevice_sora/{name}" if name in ("base", "commands", "api") else name) for name in MAY_IMPORT
+}
 
 
 def imports_of(path):

@@ -8,10 +8,8 @@ of a plan takes. docs/models.md says what is counted and what is not.
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ondevice_sora.base.errors import UserError
 from ondevice_sora.commands.common import (
     EXIT_FITS,
     json_text,
@@ -123,18 +121,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _request(options: argparse.Namespace) -> Request:
-    from ondevice_sora.profiles.models.configured import (
-        ConfiguredModel,
-        config_path,
-        request_of,
-        shipped_config,
-    )
+    from ondevice_sora.profiles.models.configured import ConfiguredModel, asked_request
 
     model = ConfiguredModel(options.config, options.attention, options.embeddings, options.decoder_tile)
-    path, branches = config_path(options.config, Path()), options.branches
-    if path is not None and options.video is None:
-        what = "it has no shape of its own"
-        raise UserError(what, str(path), "Give one with --video, such as 1024x1024, or 832x480x81 for a video.")
-    if branches is None:
-        branches = shipped_config(options.config).branches if path is None else 2
-    return request_of(model, Path(), options.video, branches, options.text_tokens, options.guidance)
+    return asked_request(model, options.video, options.branches, options.text_tokens, options.guidance)

@@ -6,13 +6,13 @@ import argparse
 import os
 import re
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.commands.common import DEFAULT_DEVICE, size_argument
 
 if TYPE_CHECKING:
-    from ondevice_sora.plans.plan_file import LoadedPlan
+    from ondevice_sora.simulator.conditions import Conditions
 
 DEVICE_HELP = f"a device of the catalogue or a profile file (default {DEFAULT_DEVICE})"
 SEVERAL_HELP = "; several, or `all` iPhones and iPads, are told one below the other"
@@ -102,31 +102,11 @@ def add_conditions(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--thermal", action="store_true", help="apply the device's thermal derating")
 
 
-class Conditions(TypedDict):
-    """As functions of the simulator take them."""
-
-    memory_limit: int | None
-    os_version: str | None
-    is_thermal: bool
-
-
 def conditions_of(options: argparse.Namespace) -> Conditions:
     """Raises UserError for a version that is none, and for what a limit that is given makes void."""
-    if options.os is not None and not re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,3})?", options.os):
-        raise UserError(f"--os: '{options.os}' is not a version", mend="Write one such as 18 or 18.1.")
-    for option in ("os", "entitlement"):
-        if getattr(options, option) and options.memory_limit is not None:
-            raise UserError(f"--{option} has no effect with --memory-limit", mend="Give one of the two.")
-    return Conditions(memory_limit=options.memory_limit, os_version=options.os, is_thermal=options.thermal)
+    from ondevice_sora.simulator.conditions import Conditions
 
-
-def entitled(loaded: LoadedPlan, options: argparse.Namespace) -> LoadedPlan:
-    """The plan of an app that has the entitlement, if the options say so."""
-    from msgspec.structs import replace
-
-    if not options.entitlement:
-        return loaded
-    return loaded.changed(memory=replace(loaded.plan.memory, entitlement=True))
+    return Conditions(options.memory_limit, options.entitlement, options.os, options.thermal)
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from ondevice_sora.base import interrupts
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.commands.common import (
+    DEFAULT_DEVICE,
     EXIT_FITS,
     distinct,
     json_text,
@@ -20,15 +22,15 @@ from ondevice_sora.commands.common import (
     wrote,
 )
 from ondevice_sora.commands.options import conditions_of, devices_named, plans_of
-from ondevice_sora.commands.plan_explain import plan_report
 from ondevice_sora.commands.plan_variants import search_variants_of
 from ondevice_sora.commands.search_options import DEFAULT_PLAN, DEFAULT_STEPPED_PLAN, FREEDOMS
-from ondevice_sora.commands.searching import Searched, going_on, plans_folder, search_one
-from ondevice_sora.commands.which_phones import devices_of, names_several, show_ladders
+from ondevice_sora.commands.searching import going_on, plans_folder, search_one
+from ondevice_sora.commands.which_phones import names_several, show_ladders
 
 if TYPE_CHECKING:
     from ondevice_sora.profiles.devices import Device
     from ondevice_sora.records.ladder import Rung
+    from ondevice_sora.simulator.search.asked import Searched
 
 WITHOUT, EVALUATIONS = "without --evaluations", "Add it, such as --evaluations 6..30."
 
@@ -41,6 +43,8 @@ def run_search(options: argparse.Namespace) -> int:
     if names_several(devices):
         if not options.one_plan:
             return _which_phones(options, models, devices)
+        from ondevice_sora.profiles.devices import devices_named as devices_of
+
         devices = [device.key for device in devices_of(devices)]
     elif options.one_plan:
         raise UserError("--one-plan has no effect with one device", mend="Leave it out, or name more with --device.")
@@ -69,17 +73,20 @@ def _search(options: argparse.Namespace, models: list[str], devices: list[str]) 
             _write_plan(searched, outputs["output"], devices)
         if folder is not None:
             front = _write_front(searched, folder, options.force)
-        if is_interrupted := searched.answer.ending == "interrupted":
+        if is_interrupted := searched.planning.ending == "interrupted":
             break
         if (page := outputs.get(_report_of(model, models))) is not None:
             written = f"the plan found is in {outputs['output']}, " if "output" in outputs else ""
             with interrupts.keeping(f"{written}no report was written{going_on(options, 'with --force ')}"):
-                _write_report(searched, page, options.command)
+                _write_report(searched, model, page, options.command)
     _show(found, options, is_one=len(models) == 1)
     if "pareto" in outputs:
         _write_fronts(found[models[0]], outputs["pareto"])
     wrote(*(path for path in [*outputs.values(), *front] if path.exists()))
     if not is_interrupted:
+        if "output" in outputs and devices != [DEFAULT_DEVICE]:
+            shown = shlex.join(["simulate", str(outputs["output"]), "--device", ",".join(devices)])
+            print(f"Simulate it with: {shown}", file=sys.stderr)
         return EXIT_FITS
     written = f"the best plan so far is in {outputs['output']}" if "output" in outputs else "the best so far is shown"
     print(f"interrupted: {written}{going_on(options, 'with --force ' if outputs else '')}", file=sys.stderr)
@@ -87,7 +94,7 @@ def _search(options: argparse.Namespace, models: list[str], devices: list[str]) 
 
 
 def _show(found: Mapping[str, Searched], options: argparse.Namespace, *, is_one: bool) -> None:
-    plannings = {model: searched.answer for model, searched in found.items()}
+    plannings = {model: searched.planning for model, searched in found.items()}
     if options.json:
         print(json_text(next(iter(plannings.values())) if is_one else {"results": plannings}))
         return
@@ -132,7 +139,7 @@ def _write_plan(searched: Searched, path: Path, devices: list[str]) -> None:
     from ondevice_sora.plans.schema import plan_data
 
     comment = f"Found by `ondevice-sora plan search` for {', '.join(devices)}: "
-    comment += f"{searched.answer.rows[0].total_s:.6f} s predicted."
+    comment += f"{searched.planning.rows[0].total_s:.6f} s predicted."
     write_yaml(path, plan_data(searched.best.moved_to(path.parent)), comment)
 
 
@@ -144,7 +151,7 @@ def _write_front(searched: Searched, folder: Path, force: bool) -> list[Path]:
     folder.mkdir(exist_ok=True)
     model = searched.best.moved_to(folder).model
     written = []
-    for point in searched.answer.memory_front:
+    for point in searched.planning.memory_front:
         path = output_path(str(folder / f"{format_bytes(point.budget_bytes).replace(' ', '')}.yaml"), "", force)
         write_yaml(path, {**point.plan, "model": model}, f"{point.total_s:.6f} s predicted.")
         written.append(path)
@@ -156,20 +163,21 @@ def _write_fronts(searched: Searched, path: Path) -> None:
 
     from ondevice_sora.base.files.writing import write_json
 
-    data = to_builtins(searched.answer)
+    data = to_builtins(searched.planning)
     write_json(path, {key: data[key] for key in ("memory_front", "storage_front", "package_front")})
 
 
-def _write_report(searched: Searched, path: Path, command: str) -> None:
+def _write_report(searched: Searched, model: str, path: Path, command: str) -> None:
     """Raises UserError."""
     from ondevice_sora.plans.plan_file import LoadedPlan
     from ondevice_sora.provenance import provenance
     from ondevice_sora.records.search import SearchReport
     from ondevice_sora.reports.page.search import write_search
+    from ondevice_sora.simulator.changes.report import plan_report
 
     best, setting = searched.best, searched.settings[0]
     made = provenance(command, LoadedPlan(best.plan), setting.profile)
-    write_search(SearchReport(searched.model, searched.answer, plan_report(best, setting, made)), path)
+    write_search(SearchReport(model, searched.planning, plan_report(best, setting, made)), path)
 
 
 def _which_phones(options: argparse.Namespace, models: list[str], devices: list[str]) -> int:
@@ -177,10 +185,8 @@ def _which_phones(options: argparse.Namespace, models: list[str], devices: list[
     from msgspec.structs import replace
 
     from ondevice_sora.plans.plan_file import load_plan
-    from ondevice_sora.simulator.core_ai import assumptions
-    from ondevice_sora.simulator.ladder import ladder
-    from ondevice_sora.simulator.prepare import model_of
-    from ondevice_sora.simulator.unpriced import unpriced_in
+    from ondevice_sora.profiles.devices import devices_named as devices_of
+    from ondevice_sora.simulator.ladder import ladder, notes_of
 
     unused = (
         "budget",
@@ -200,7 +206,7 @@ def _which_phones(options: argparse.Namespace, models: list[str], devices: list[
         raise UserError("several plans and several devices are named", mend="Name one plan, or one device.")
 
     def attempt(device: Device, rung: Rung) -> Rung:
-        row = search_one(models[0], [device.key], options, entitlement=rung.entitlement).answer.rows[0]
+        row = search_one(models[0], [device.key], options, entitlement=rung.entitlement).planning.rows[0]
         return replace(
             rung,
             verdict=row.verdict,
@@ -210,7 +216,5 @@ def _which_phones(options: argparse.Namespace, models: list[str], devices: list[
             kill_share=row.kill_share,
         )
 
-    loaded = load_plan(models[0])
-    notes = [*filter(None, [unpriced_in(model_of(loaded).model)]), *assumptions(loaded.plan)]
-    found = ladder(models[0], devices_of(devices), attempt, notes)
+    found = ladder(models[0], devices_of(devices), attempt, notes_of(load_plan(models[0])))
     return show_ladders([found], as_json=options.json)

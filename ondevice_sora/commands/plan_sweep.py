@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from ondevice_sora.base.errors import UserError
-from ondevice_sora.base.files.folders import locked
 from ondevice_sora.commands.common import (
     EXIT_FITS,
     distinct,
@@ -19,6 +19,9 @@ from ondevice_sora.commands.common import (
 )
 from ondevice_sora.commands.options import add_conditions, add_force, add_json, conditions_of
 from ondevice_sora.commands.progress import progress_bar
+
+SHOWN_REASONS = 5
+"""So many reasons of refused rows are printed."""
 
 
 def add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,14 +43,12 @@ def run_sweep(options: argparse.Namespace) -> int:
     """Raises UserError."""
 
     from ondevice_sora.simulator.sweep.grid import read_grid
-    from ondevice_sora.simulator.sweep.journal import Journal
-    from ondevice_sora.simulator.sweep.sweep import sweep, write_table
+    from ondevice_sora.simulator.sweep.sweep import check_table, count_verdicts, swept
 
     if options.scheduler is not None:
         refuse_without_effect(options, ("processes",), "with --scheduler", "Leave it out.")
     path = output_path(options.output or "", f"{stem_of(options.grid)}.csv", options.force, [options.grid])
-    if path.suffix not in (".csv", ".parquet"):
-        raise UserError("a table is CSV or Parquet", str(path), "Name a .csv or .parquet file.")
+    check_table(path)
     outputs = [path]
     if options.report is not None:
         beside = str(path.with_suffix(".html"))
@@ -59,29 +60,36 @@ def run_sweep(options: argparse.Namespace) -> int:
     if options.scheduler is not None:
         with needing("sweep"):
             import distributed  # noqa: F401
-    cells = read_grid(options.grid, is_entitled=options.entitlement, **conditions_of(options))
-    journal = Journal(path)
-    with locked(journal.path):
-        try:
-            with progress_bar("cells", len(cells)) as progress:
-                rows = sweep(cells, journal, options.scheduler, options.processes, progress)
-        except KeyboardInterrupt as interrupted:
-            kept = f"{len(journal.read())} of {len(cells)} rows are kept in {journal.path}"
-            interrupted.add_note(f"{kept}; the same command goes on from them")
-            raise
-        write_table(rows, path)
+    cells = read_grid(options.grid, conditions_of(options))
+    with (
+        progress_bar("cells", len(cells)) as progress,
+        swept(cells, path, options.scheduler, options.processes, progress) as rows,
+    ):
         if options.report is not None:
             from ondevice_sora.provenance import provenance
             from ondevice_sora.reports.page.sweep import write_sweep
 
             write_sweep(rows, stem_of(options.grid), outputs[1], provenance(options.command))
-        journal.remove()
-    refused = sum(row["verdict"] == "refused" for row in rows)
-    killed = sum(row["verdict"] == "killed" for row in rows)
-    fit = len(rows) - refused - killed
+    counts = count_verdicts(rows)
+    fit, killed, refused = counts["fits"], counts["killed"], counts["refused"]
     if options.json:
         print(json_text({"rows": rows, "fit": fit, "killed": killed, "refused": refused}))
     else:
         print(f"{len(rows)} combinations: {fit} fit, {killed} killed, {refused} refused")
+        for line in _reasons(rows):
+            print(line)
     wrote(*outputs)
     return EXIT_FITS
+
+
+def _reasons(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Why rows were refused, each reason once with how many and the first of them; the table has them all."""
+    by_reason: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        if row["verdict"] == "refused":
+            by_reason.setdefault(row["reason"], []).append(row)
+    for reason, found in list(by_reason.items())[:SHOWN_REASONS]:
+        first = ", ".join(str(found[0][axis]) for axis in ("model", "device", "technique"))
+        yield f"refused ({first}{f', and {len(found) - 1} more' if len(found) > 1 else ''}): {reason}"
+    if len(by_reason) > SHOWN_REASONS:
+        yield f"and {len(by_reason) - SHOWN_REASONS} more reasons: see the column `reason`"

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
-from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ondevice_sora.base import interrupts
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.commands.common import EXIT_FITS, json_text, output_path, refuse_without_effect, wrote
-from ondevice_sora.commands.options import entitled
+from ondevice_sora.commands.options import conditions_of
 from ondevice_sora.commands.progress import status_line
 from ondevice_sora.commands.search_options import FREEDOMS
-from ondevice_sora.commands.searching import Progress, plans_folder, settings_for
+from ondevice_sora.commands.searching import Progress, plans_folder, wanted_of
 
 if TYPE_CHECKING:
     from ondevice_sora.plans.plan_file import LoadedPlan
     from ondevice_sora.records.search import VariantPoint
-    from ondevice_sora.simulator.search.variants import Freedoms
 
 
 def search_variants_of(options: argparse.Namespace, models: list[str], devices: list[str]) -> int:
@@ -32,31 +29,37 @@ def search_variants_of(options: argparse.Namespace, models: list[str], devices: 
     from ondevice_sora.plans.plan_file import load_plan
     from ondevice_sora.records.search import VariantPoint
     from ondevice_sora.reports.terminal.search import print_variants
-    from ondevice_sora.simulator.search.budget import budget_for
-    from ondevice_sora.simulator.search.variants import search_variants
+    from ondevice_sora.simulator.search.asked import fastest_of, freedoms_of, search_freely
 
     _refuse_unclear(options, models)
-    loaded = entitled(load_plan(models[0]), options)
-    freedoms = _freedoms(options, loaded)
+    conditions = conditions_of(options)
+    loaded = conditions.applied(load_plan(models[0]))
+    freedoms = freedoms_of(
+        loaded.plan.model_name,
+        options.evaluations or (),
+        dict(options.precision or ()),
+        dict(options.compute_units or ()),
+        options.branches or (),
+        options.steps,
+        options.quality,
+    )
     inputs = [models[0], *devices, *([options.steps] if options.steps else [])]
     output = output_path(options.output, "plan.yaml", options.force, inputs) if options.output else None
     folder = plans_folder(options, models)
-    settings = settings_for(loaded.plan, devices, options)
-    budget, source = budget_for(settings, options.budget, options.risk, options.max_kill_share)
+    settings = [conditions.setting(name, loaded.plan) for name in devices]
     with (
         interrupts.keeping("no plan was found yet"),
         status_line() as say,
         Progress(say, lambda: None) as progress,
     ):
-        found = list(
-            search_variants(loaded, settings, budget, freedoms, options.max_kill_share, options.seconds, progress)
-        )
+        budget, source, variants = search_freely(loaded, settings, wanted_of(options), freedoms, progress)
+        found = list(variants)
     if options.json:
         print(json_text(found))
     else:
         print_variants(found, f"{loaded.plan.name}, {', '.join(devices)}; {format_bytes(budget)}, {source}")
     points = [each for each in found if isinstance(each, VariantPoint)]
-    least = _fastest(points, options.quality)
+    least = fastest_of(points, options.quality)
     if options.quality is not None and not options.json:
         print(
             f"{least.evaluations} evaluations are the fastest that are estimated to come within {options.quality:g} dB."
@@ -83,39 +86,6 @@ def _refuse_unclear(options: argparse.Namespace, models: list[str]) -> None:
     if options.output and options.quality is None and len(options.evaluations or ()) > 1:
         mend = "Say how near it must come with --quality, or ask for one number of evaluations."
         raise UserError("which plan of the front is to be written?", "-o", mend)
-
-
-def _freedoms(options: argparse.Namespace, loaded: LoadedPlan) -> Freedoms:
-    """What is free, with the grids for numbers of evaluations. Raises UserError."""
-    from ondevice_sora.plans.step_file import read_steps, shipped_steps
-    from ondevice_sora.simulator.search.variants import Freedoms
-
-    model, counts = loaded.plan.model_name, options.evaluations or ()
-    shipped = shipped_steps(model) if counts else None
-    path = Path(options.steps) if options.steps else shipped
-    file = read_steps(path) if path is not None else None
-    if file is not None and file.model != model:
-        what = f"these grids are of the model '{file.model}', and the plan's model is '{model}'"
-        raise UserError(what, str(path), "Name a file that `ondevice-sora steps plan` made of the plan's model.")
-    if options.quality is not None and file is None:
-        what = f"nothing is known of the quality of fewer evaluations of '{model}'"
-        raise UserError(what, "--quality", "Make a file of planned grids with `steps plan`, and name it with --steps.")
-    return Freedoms(
-        counts,
-        file,
-        dict(options.precision or ()),
-        dict(options.compute_units or ()),
-        tuple(dict.fromkeys(options.branches or ())),
-    )
-
-
-def _fastest(points: Sequence[VariantPoint], quality: float | None) -> VariantPoint:
-    """The fastest of those that are estimated to come so near to all steps, in dB. Raises UserError if none is."""
-    good = [each for each in points if quality is None or (each.estimated_db or inf) >= quality]
-    if not good:
-        what = f"no number of evaluations among these is estimated to come within {quality:g} dB"
-        raise UserError(what, "--quality", "Ask for less, or for more --evaluations.")
-    return min(good, key=lambda each: each.total_s)
 
 
 def _file_name(point: VariantPoint) -> str:

@@ -19,7 +19,7 @@ from ondevice_sora.commands.common import (
     wrote,
 )
 from ondevice_sora.commands.options import add_device, add_force, add_json, devices_named
-from ondevice_sora.commands.which_phones import devices_of, names_several, show_ladder
+from ondevice_sora.commands.which_phones import names_several, show_ladder
 
 if TYPE_CHECKING:
     from ondevice_sora.profiles.devices import Device
@@ -156,6 +156,7 @@ def run_estimate(options: argparse.Namespace) -> int:
 
 def _simulated(described: Described) -> str:
     """Whether the packages fit, as the plan that `-o` writes loads them; why not, where they cannot be simulated."""
+    from ondevice_sora.base.units import format_count
     from ondevice_sora.plans.plan_file import load_plan
     from ondevice_sora.reports.rows import verdict
     from ondevice_sora.runtime.coreml.estimate.estimate import write_described
@@ -168,7 +169,10 @@ def _simulated(described: Described) -> str:
             answer = verdict(simulate(loaded, f"{folder}/profile.yaml", with_advice=False).trace)
         except UserError as error:
             return f"simulated, cannot run: {error.what}"
-    return f"simulated, the next package loaded while one runs: {answer.word.lower()}. {answer.sentence}"
+    walked = [component.name for component in described.model.components if component.passes == "steps"]
+    steps = format_count(loaded.plan.sampler.steps, "step")
+    how = f", {' and '.join(walked)} in each of {steps}" if walked else ""
+    return f"simulated, the next package loaded while one runs{how}: {answer.word.lower()}. {answer.sentence}"
 
 
 def _scratch() -> AbstractContextManager[Path]:
@@ -206,6 +210,7 @@ def _name(options: argparse.Namespace) -> str:
 def _which_phones(options: argparse.Namespace, names: list[str]) -> int:
     """The packages on several devices, as a plan that loads one ahead. Raises UserError."""
     from ondevice_sora.plans.plan_file import load_plan
+    from ondevice_sora.profiles.devices import devices_named as devices_of
     from ondevice_sora.profiles.profile import load_profile
     from ondevice_sora.simulator.ladder import simulated
 

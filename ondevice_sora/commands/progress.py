@@ -1,6 +1,7 @@
-"""How far long work is: a bar or a line on a terminal, and plain lines now and then where standard error is a log.
+"""How far long work is: a bar or a line on a terminal, a line below a notebook's cell, plain lines in a log.
 
-A log has its first line after ten seconds, so that quick work says nothing, and then ever more seldom, a line a minute.
+A log has its first line after ten seconds, so that quick work says nothing, then ever more seldom, a line a minute.
+A notebook's line is one that changes, and it is empty when the work is done.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ondevice_sora.base.interrupts import check
 from ondevice_sora.base.streams import as_is
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 FIRST_S, LONGEST_S = 10.0, 60.0
 """Seconds to a log's first line, and between lines at most; in between each pause is twice the one before."""
+CELL_S = 1.0
+"""Seconds to a notebook's line, and from one change of it to the next."""
 clock = time.monotonic
 
 
@@ -36,9 +39,64 @@ class _Log:
         now_s = clock()
         if now_s < self.next_s:
             return
-        print(words(now_s - self.began_s), file=sys.stderr, flush=True)
+        self.show(words(now_s - self.began_s))
         self.pause_s = min(2 * self.pause_s, LONGEST_S)
         self.next_s = now_s + self.pause_s
+
+    def show(self, words: str) -> None:
+        print(words, file=sys.stderr, flush=True)
+
+
+class _Cell(_Log):
+    """The same in one line below a notebook's cell."""
+
+    def __init__(self, display: Callable[..., Any]) -> None:
+        super().__init__()
+        self.next_s, self.display = self.began_s + CELL_S, display
+        self.handle: Any = None
+
+    def show(self, words: str) -> None:
+        self.pause_s = CELL_S / 2  # it is doubled after this
+        if self.handle is None:
+            self.handle = self.display({"text/plain": words}, raw=True, display_id=True)
+        else:
+            self.handle.update({"text/plain": words}, raw=True)
+
+    def close(self) -> None:
+        if self.handle is not None:
+            self.handle.update({"text/plain": ""}, raw=True)
+
+
+class _Silence(_Log):
+    """Says nothing."""
+
+    def show(self, words: str) -> None:
+        pass
+
+
+@contextmanager
+def _log(is_shown: bool) -> Iterator[_Log]:
+    """Where lines go that are not for a terminal."""
+    display = _notebook_display() if is_shown else None
+    if display is None:
+        yield _Log() if is_shown else _Silence()
+        return
+    cell = _Cell(display)
+    try:
+        yield cell
+    finally:
+        cell.close()
+
+
+def _notebook_display() -> Callable[..., Any] | None:
+    """What shows things below the cell that is run; None outside a notebook."""
+    shell = sys.modules["IPython"].get_ipython() if "ipykernel" in sys.modules else None
+    if shell is None or not hasattr(shell, "kernel"):
+        return None
+    from IPython.display import display
+
+    found: Callable[..., Any] = display
+    return found
 
 
 def _bar(*columns: ProgressColumn) -> Progress:
@@ -49,29 +107,30 @@ def _bar(*columns: ProgressColumn) -> Progress:
 
 
 @contextmanager
-def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on the terminal, lines in a log; what it gives advances it by a count.
+def progress_bar(what: str, total: int, *, is_shown: bool = True) -> Iterator[Callable[[int], None]]:
+    """A bar on the terminal, lines elsewhere; what it gives advances it by a count.
 
     Advancing it raises an interruption that has come.
     """
-    if not sys.stderr.isatty():
-        log, done = _Log(), 0
+    if not is_shown or not sys.stderr.isatty():
+        done = 0
         since: tuple[float, int] | None = None  # what an earlier run did is no measure of the speed
+        with _log(is_shown) as log:
 
-        def count_up(count: int) -> None:
-            nonlocal done, since
-            done += count
-            since = since or (clock(), done)
-            begun_s, before = since
-            log.tell(
-                lambda passed_s: (
-                    f"{what}: {done} of {total}, {format_seconds(passed_s)} passed"
-                    + _left(clock() - begun_s, done - before, total - done)
+            def count_up(count: int) -> None:
+                nonlocal done, since
+                done += count
+                since = since or (clock(), done)
+                begun_s, before = since
+                log.tell(
+                    lambda passed_s: (
+                        f"{what}: {done} of {total}, {format_seconds(passed_s)} passed"
+                        + _left(clock() - begun_s, done - before, total - done)
+                    )
                 )
-            )
-            check()
+                check()
 
-        yield count_up
+            yield count_up
         return
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -133,11 +192,11 @@ def timed_bar(expected_s: float) -> Iterator[Callable[[str, float], None]]:
 
 
 @contextmanager
-def status_line() -> Iterator[Callable[[str], None]]:
-    """A line on the terminal in words that change, lines in a log; what it gives sets the words."""
-    if not sys.stderr.isatty():
-        log = _Log()
-        yield lambda words: log.tell(lambda passed_s: f"{words}; {format_seconds(passed_s)} passed")
+def status_line(*, is_shown: bool = True) -> Iterator[Callable[[str], None]]:
+    """A line on the terminal in words that change, lines elsewhere; what it gives sets the words."""
+    if not is_shown or not sys.stderr.isatty():
+        with _log(is_shown) as log:
+            yield lambda words: log.tell(lambda passed_s: f"{words}; {format_seconds(passed_s)} passed")
         return
     from rich.progress import TextColumn, TimeElapsedColumn
 

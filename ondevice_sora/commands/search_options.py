@@ -10,11 +10,10 @@ from collections.abc import Callable
 from ondevice_sora.commands.common import size_argument
 from ondevice_sora.commands.options import add_conditions, add_device, add_force, add_json, add_plan
 from ondevice_sora.records.ladder import MOST_DOUBT
+from ondevice_sora.records.search import DEFAULT_SECONDS, LEAST_CERTAIN, MOST_CERTAIN
 
 DEFAULT_PLAN, DEFAULT_STEPPED_PLAN = "ours-256", "steps-256"
 """What a search starts from, all techniques on; and one over numbers of evaluations: without TDTM."""
-DEFAULT_SECONDS = 60.0
-MOST_CERTAIN = 0.999
 FREEDOMS = ("evaluations", "precision", "compute_units", "branches")
 """Options that leave something free besides the partition."""
 
@@ -35,8 +34,8 @@ def _number(is_meant: Callable[[float], bool], refusal: str) -> Callable[[str], 
 
 
 _share = _number(
-    lambda value: 0.5 <= value <= MOST_CERTAIN,
-    f"a quantile. Write one from 0.5 to {MOST_CERTAIN:g}, such as 0.95.",
+    lambda value: LEAST_CERTAIN <= value <= MOST_CERTAIN,
+    f"a quantile. Write one from {LEAST_CERTAIN:g} to {MOST_CERTAIN:g}, such as 0.95.",
 )
 _doubt = _number(lambda value: 0.0 < value <= 1.0, "a share. Write one above 0 and up to 1, such as 0.05.")
 _decibels = _number(lambda value: 0.0 < value <= 1000.0, "a number of decibels above zero, such as 25.")
@@ -127,7 +126,8 @@ def add_search_arguments(parser: argparse.ArgumentParser) -> None:
         type=_seconds,
         default=DEFAULT_SECONDS,
         metavar="N",
-        help=f"stop after so many seconds with the best so far (default {DEFAULT_SECONDS:g})",
+        help="stop with the best so far after so many seconds of searching, for the budget and for those shown beside "
+        f"it together (default {DEFAULT_SECONDS:g}); playing the plans to compare comes after them",
     )
     parser.add_argument("-o", "--output", metavar="YAML", help="write the plan found")
     parser.add_argument(

@@ -6,30 +6,20 @@ import argparse
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Self
 
 from ondevice_sora.base import interrupts
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.commands.options import conditions_of, entitled
+from ondevice_sora.commands.options import conditions_of
 from ondevice_sora.commands.progress import status_line
 
 if TYPE_CHECKING:
-    from ondevice_sora.plans.plan_file import LoadedPlan
-    from ondevice_sora.plans.schema import Plan
-    from ondevice_sora.records.search import Planning
-    from ondevice_sora.simulator.prepare import Setting
+    from ondevice_sora.simulator.search.asked import Searched, Wanted
     from ondevice_sora.simulator.search.problem import Scored
     from ondevice_sora.simulator.search.state import Known
 
 SMALLER_BUDGETS = 8
 SAVED_EVERY_S, SHOWN_EVERY_S = 5.0, 0.2
-
-
-class Searched(NamedTuple):
-    model: str
-    answer: Planning
-    best: LoadedPlan
-    settings: list[Setting]
 
 
 def search_one(
@@ -38,31 +28,18 @@ def search_one(
     """With or without the entitlement, or as the plan says. Raises UserError, and Interrupted if there is no plan."""
     from msgspec.structs import replace
 
-    from ondevice_sora.plans.plan_file import LoadedPlan, load_plan
-    from ondevice_sora.simulator.search.budget import budget_for, other_budget
-    from ondevice_sora.simulator.search.comparison import Goal, find_plan_for
+    from ondevice_sora.plans.plan_file import load_plan
+    from ondevice_sora.simulator.search.asked import search_plan
     from ondevice_sora.simulator.search.state import fingerprint, load_state, save_state
 
-    loaded = entitled(load_plan(model), options)
+    conditions = conditions_of(options)
+    loaded = conditions.applied(load_plan(model))
     if entitlement is not None:
         loaded = loaded.changed(memory=replace(loaded.plan.memory, entitlement=entitlement))
-    plan = loaded.plan
-    settings = settings_for(plan, devices, options)
-    budget = budget_for(settings, options.budget, options.risk, options.max_kill_share)
-    beside = other_budget(settings, budget.num_bytes)
-    if options.budget is not None and options.budget > budget.num_bytes:
-        beside = options.budget  # what was asked for is shown, and its doubt
-    is_front_asked = any(asked is not None for asked in (options.pareto, options.front, options.report))
-    goal = Goal(
-        risk=options.risk,
-        most_doubt=options.max_kill_share,
-        seconds=options.seconds,
-        budgets=SMALLER_BUDGETS if is_front_asked else 0,
-        beside=beside,
-        keeps_cuts=options.keep_cuts,
-    )
+    settings = [conditions.setting(name, loaded.plan) for name in devices]
+    wanted = wanted_of(options)
     known: Known = {}
-    about = fingerprint(plan, settings)
+    about = fingerprint(loaded.plan, settings)
     if options.state:
         known = load_state(Path(options.state), about)
     with (
@@ -70,16 +47,22 @@ def search_one(
         status_line() as say,
         Progress(say, lambda: save_state(Path(options.state), about, known) if options.state else None) as progress,
     ):
-        answer, best = find_plan_for(loaded, settings, budget, goal, progress, known)
-    return Searched(model, answer, LoadedPlan(best, loaded.document), settings)
+        return search_plan(loaded, settings, wanted, progress, known)
 
 
-def settings_for(plan: Plan, devices: list[str], options: argparse.Namespace) -> list[Setting]:
+def wanted_of(options: argparse.Namespace) -> Wanted:
     """Raises UserError."""
-    from ondevice_sora.profiles.profile import load_profile
-    from ondevice_sora.simulator.prepare import setting_of
+    from ondevice_sora.simulator.search.asked import Wanted
 
-    return [setting_of(*load_profile(name), plan, **conditions_of(options)) for name in devices]
+    is_front_asked = any(asked is not None for asked in (options.pareto, options.front, options.report))
+    return Wanted(
+        options.budget,
+        options.risk,
+        options.max_kill_share,
+        options.seconds,
+        options.keep_cuts,
+        SMALLER_BUDGETS if is_front_asked else 0,
+    )
 
 
 def going_on(options: argparse.Namespace, how: str = "") -> str:

@@ -33,16 +33,14 @@ from ondevice_sora.commands.options import (
     add_plan,
     conditions_of,
     devices_named,
-    entitled,
     plans_of,
 )
 from ondevice_sora.commands.parser import Parser
-from ondevice_sora.commands.which_phones import devices_of, names_several, show_ladders
+from ondevice_sora.commands.which_phones import names_several, show_ladders
 from ondevice_sora.profiles.blocks import Loading
 
 if TYPE_CHECKING:
     from ondevice_sora.plans.plan_file import LoadedPlan
-    from ondevice_sora.records.ladder import Ladder
     from ondevice_sora.records.trace import Trace
     from ondevice_sora.simulator.changes.advice import Names
     from ondevice_sora.simulator.simulate import Simulation
@@ -158,20 +156,13 @@ def _which_phones(options: argparse.Namespace, names: list[str], devices: list[s
         if (given := getattr(options, kind)) is not None:
             outputs[kind] = output_path(given, f"{stem}{suffix}", options.force, names)
     distinct(outputs.values())
-    from ondevice_sora.simulator.core_ai import assumptions
-    from ondevice_sora.simulator.ladder import ladder, simulated
-    from ondevice_sora.simulator.prepare import model_of
-    from ondevice_sora.simulator.unpriced import unpriced_in
+    from ondevice_sora.profiles.devices import devices_named
+    from ondevice_sora.simulator.ladder import which_phones
 
-    def tried(loaded: LoadedPlan) -> Ladder:
-        return ladder(
-            loaded.plan.name,
-            devices_of(devices),
-            lambda device, rung: simulated(loaded, device.key, rung, options.os, options.thermal),
-            [*filter(None, [unpriced_in(model_of(loaded).model)]), *assumptions(loaded.plan)],
-        )
-
-    found = [tried(loaded) for loaded in _loaded(names[0], options)]
+    found = [
+        which_phones(loaded, devices_named(devices), options.os, options.thermal)
+        for loaded in _loaded(names[0], options)
+    ]
     if "csv" in outputs:
         from ondevice_sora.records.ladder import ladder_rows
         from ondevice_sora.simulator.sweep.sweep import write_table
@@ -232,16 +223,10 @@ def _simulate(name: str, loaded: LoadedPlan, options: argparse.Namespace, is_kep
 
 
 def _played(loaded: LoadedPlan, options: argparse.Namespace, with_what_ifs: bool) -> Simulation:
-    from ondevice_sora.simulator.simulate import simulate
+    from ondevice_sora.simulator.simulate import simulation_of
 
-    return simulate(
-        loaded,
-        options.device,
-        **conditions_of(options),
-        with_what_ifs=with_what_ifs,
-        repeat=options.repeat or 1,
-        with_advice=False,
-    )
+    setting = conditions_of(options).setting(options.device, loaded.plan)
+    return simulation_of(loaded, setting, with_what_ifs, options.repeat or 1, with_advice=False)
 
 
 def _names(name: str, options: argparse.Namespace) -> Names | None:
@@ -254,30 +239,14 @@ def _names(name: str, options: argparse.Namespace) -> Names | None:
 
 
 def _loaded(name: str, options: argparse.Namespace) -> list[LoadedPlan]:
-    """The plan of that name, or the one of --model, loaded as --loading says. Raises UserError."""
-    plan = _named(name, options)
-    if options.loading is None:
-        return [plan]
-    from ondevice_sora.simulator.whole import loaded_by
+    """The plan of that name, or the one of --model, at the shape and loaded as the options say. Raises UserError."""
+    from ondevice_sora.plans.plan_file import load_plan
+    from ondevice_sora.simulator.whole import asked_plan
 
-    return [loaded_by(plan, how) for how in LOADINGS if options.loading in (how, BOTH)]
-
-
-def _named(name: str, options: argparse.Namespace) -> LoadedPlan:
-    """Raises UserError."""
-    if options.model is not None:
-        from ondevice_sora.simulator.whole import whole_plan
-
-        loaded = whole_plan(options.model, options.video)
-    else:
-        from ondevice_sora.plans.plan_file import load_plan
-
-        loaded = load_plan(name)
-        if options.video is not None:
-            from ondevice_sora.simulator.whole import at_shape
-
-            loaded = at_shape(loaded, options.video)
-    return entitled(loaded, options)
+    given = None if options.model is not None else load_plan(name)
+    loadings = [how for how in LOADINGS if options.loading in (how, BOTH)] or [None]
+    plans = [asked_plan(given, options.model, options.video, how) for how in loadings]
+    return [conditions_of(options).applied(plan) for plan in plans]
 
 
 def _check_model(options: argparse.Namespace, plans: list[str]) -> None:

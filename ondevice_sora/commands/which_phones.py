@@ -5,31 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from ondevice_sora.base.errors import UserError
 from ondevice_sora.commands.common import EXIT_FITS, EXIT_KILLED, json_text, shown
+from ondevice_sora.profiles.devices import ALL
 
 if TYPE_CHECKING:
     from ondevice_sora.profiles.devices import Device
     from ondevice_sora.records.ladder import Ladder, Rung
 
-ALL = "all"
-MAX_DEVICES = 100
-
 
 def names_several(names: Sequence[str]) -> bool:
     """Whether not just one device is meant."""
     return list(names) == [ALL] or len(names) != 1
-
-
-def devices_of(names: Sequence[str]) -> list[Device]:
-    """The devices of the catalogue that `--device` names. Raises UserError."""
-    from ondevice_sora.profiles.devices import device_keys, load_device
-
-    if list(names) == [ALL]:
-        return [device for device in map(load_device, device_keys()) if not device.name.startswith("Mac")]
-    if not 0 < len(names) <= MAX_DEVICES:
-        raise UserError(f"{len(names)} devices are named", "--device", f"Name up to {MAX_DEVICES}, or `{ALL}`.")
-    return [load_device(name) for name in names]
 
 
 def show_ladder(plan: str, devices: Sequence[Device], attempt: Callable[[Device, Rung], Rung], *, as_json: bool) -> int:

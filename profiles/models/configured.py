@@ -204,6 +204,19 @@ def config_path(config: str, folder: Path) -> Path | None:
     return None
 
 
+def asked_request(
+    model: ConfiguredModel, video: Shape | None, branches: int | None, text_tokens: int | None, guidance: Branches
+) -> Request:
+    """What a description is asked for, branches as usual unless given. Raises UserError for a file without a shape."""
+    path = config_path(model.config, Path())
+    if path is not None and video is None:
+        what = "it has no shape of its own"
+        raise UserError(what, str(path), "Give one with --video, such as 1024x1024, or 832x480x81 for a video.")
+    if branches is None:
+        branches = shipped_config(model.config).branches if path is None else 2
+    return request_of(model, Path(), video, branches, text_tokens, guidance)
+
+
 def request_of(
     model: ConfiguredModel,
     folder: Path,

@@ -158,10 +158,10 @@ def _other_loading(prepared: Prepared, waiting: list[str], results: dict[str, Co
         reason = f"{what if what in results else 'the plan'} waits {format_seconds(sum(stalls))} for loads"
         ahead = with_settings(prepared, names, plan, prefetch=2)
         yield Proposal("loading", Change(f"Load blocks of {what} two ahead", ahead, setting), reason)
-        kept = with_settings(prepared, names, plan, prefetch=2, keep="optimal")
-        yield Proposal(
-            "loading", Change(f"Load blocks of {what} two ahead and keep those that fit", kept, setting), reason
-        )
+        if any(prepared.num_passes(name) > 1 for name in names):  # else nothing comes back that could stay
+            kept = with_settings(prepared, names, plan, prefetch=2, keep="optimal")
+            title = f"Load blocks of {what} two ahead and keep those that fit"
+            yield Proposal("loading", Change(title, kept, setting), reason)
 
 
 def _other_cuts(prepared: Prepared, component: Component, reason: str) -> Iterator[Proposal]:

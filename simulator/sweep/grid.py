@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
@@ -13,14 +14,15 @@ import msgspec
 from msgspec.structs import replace
 
 from ondevice_sora.base.errors import UserError, nearest
-from ondevice_sora.base.files.documents import overlaid
+from ondevice_sora.base.files.documents import Document, overlaid
 from ondevice_sora.base.files.reading import read_extended, read_yaml
 from ondevice_sora.base.text import Line, Title
 from ondevice_sora.plans.plan_file import READY, LoadedPlan, find_plan, read_plan
 from ondevice_sora.plans.schema import Plan, Start, Video, plan_data
 from ondevice_sora.profiles.figures import ByteCount
 from ondevice_sora.profiles.profile import load_profile
-from ondevice_sora.simulator.prepare import Setting, model_of, setting_of
+from ondevice_sora.simulator.conditions import Conditions
+from ondevice_sora.simulator.prepare import Setting, model_of
 
 MAX_CELLS = 100_000
 TECHNIQUES = ("sampler", "lpl", "tdtm", "memory", "components", "start")
@@ -87,23 +89,24 @@ class Cell:
             setting.limit_spread,
             setting.is_thermal,
             self.is_searched,
+            *([] if self.loaded.listed is None else [self.loaded.listed]),
         ]
         return hashlib.sha256(msgspec.json.encode(about, order="deterministic")).hexdigest()[:24]
 
 
-def read_grid(
-    path: str | Path,
-    *,
-    is_entitled: bool = False,
-    memory_limit: int | None = None,
-    os_version: str | None = None,
-    is_thermal: bool = False,
-) -> list[Cell]:
-    """The cells of a grid, in the order of its axes, all under the same conditions, which `setting_of` describes.
+def read_grid(path: str | Path, conditions: Conditions | None = None) -> list[Cell]:
+    """The cells of a grid file. Raises UserError with file and line."""
+    return cells_of(read_yaml(path), conditions)
 
-    `is_entitled` gives every plan's app the memory entitlement. Raises UserError with file and line.
+
+def cells_of(
+    document: Document, conditions: Conditions | None = None, plans: Mapping[str, LoadedPlan] | None = None
+) -> list[Cell]:
+    """The cells of a grid, in the order of its axes, all under the same conditions.
+
+    `plans` are models of the grid that are no files, by name. Raises UserError with file and line.
     """
-    document = read_yaml(path)
+    conditions, plans = conditions or Conditions(), plans or {}
     grid = document.convert(Grid)
     techniques = grid.techniques or {AS_PLANNED: None}
     count = len(grid.models) * len(grid.shapes) * len(grid.devices) * len(grid.budgets) * len(techniques)
@@ -119,22 +122,22 @@ def read_grid(
         enumerate(grid.models), enumerate(grid.shapes), techniques.items()
     ):
         with document.locating(f"$.models[{m}]"):
-            base = read_extended(find_plan(model), READY)
+            base = plans[model].document if model in plans else read_extended(find_plan(model), READY)
+        assert base is not None
         changes = {f"$.shapes[{s}]": "video"} if shape is not None else {}
         if technique is not None:
             changes |= {f"$.techniques.{name}.{key}": key for key in TECHNIQUES if getattr(technique, key) is not None}
         loaded = read_plan(overlaid(base, document, changes))
-        if is_entitled:
-            loaded = loaded.changed(memory=replace(loaded.plan.memory, entitlement=True))
+        if model in plans:
+            loaded = LoadedPlan(loaded.plan, loaded.document, plans[model].listed)
+        loaded = conditions.applied(loaded)
         with suppress(UserError):  # a model that cannot be had so is a row that says it
             known |= {each for part in model_of(loaded).model.components for each in (part.name, part.family)}
         memory = loaded.plan.memory
         for (device, pointer, profile, facts), budget in product(places, grid.budgets):
             own = loaded if budget is None else loaded.changed(memory=replace(memory, budget=budget))
             with document.locating(pointer):
-                setting = setting_of(
-                    profile, facts, own.plan, memory_limit=memory_limit, os_version=os_version, is_thermal=is_thermal
-                )
+                setting = conditions.setting((profile, facts), own.plan)
             cells.append(Cell(model, device, name, own, setting, grid.search))
     for name, technique in techniques.items():
         for component in (technique.components if technique is not None else None) or {}:

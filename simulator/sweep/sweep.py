@@ -6,12 +6,13 @@ cut short goes on from its journal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from ondevice_sora.base.compiled import has_compiler
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.base.files.folders import locked
 from ondevice_sora.base.interrupts import noted
 from ondevice_sora.base.spread import Words, spread
 from ondevice_sora.plans.plan_file import LoadedPlan
@@ -20,7 +21,7 @@ from ondevice_sora.simulator.search.budget import budget_for
 from ondevice_sora.simulator.search.comparison import find_plan_for
 from ondevice_sora.simulator.simulate import simulation_of
 from ondevice_sora.simulator.sweep.grid import Cell
-from ondevice_sora.simulator.sweep.journal import TEXT, WHOLE, Journal, Row
+from ondevice_sora.simulator.sweep.journal import TEXT, VERDICTS, WHOLE, Journal, Row
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """Text that begins so is a formula to a spreadsheet."""
@@ -49,7 +50,7 @@ def row_of(cell: Cell) -> Row:
         if cell.is_searched:
             own_budget = budget_for([setting], int(budget) if budget is not None else None, None)
             found, plan = find_plan_for(loaded, [setting], own_budget)
-            loaded = LoadedPlan(plan, loaded.document)
+            loaded = LoadedPlan(plan, loaded.document, loaded.listed)
             row |= {"budget_bytes": own_budget.num_bytes, "bound_s": found.bound, "gap": found.gap}
         result = simulation_of(loaded, setting, with_advice=False).result
     except UserError as error:
@@ -70,18 +71,18 @@ def row_of(cell: Cell) -> Row:
 
 def sweep(
     cells: Sequence[Cell],
-    journal: Journal,
+    journal: Journal | None = None,
     scheduler: str | None = None,
     processes: int | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> list[Row]:
-    """The rows of all cells, in their order. `progress` is told how many more are done.
+    """The rows of all cells, in their order. `progress` is told how many more are done; a journal keeps them.
 
     `scheduler` is the address of a Dask scheduler whose workers have this package. Raises UserError if no scheduler
     answers, or if a cell ends its process time and again; and Interrupted, when all processes have ended.
     """
     keys = [cell.key for cell in cells]
-    done = journal.read()
+    done = {} if journal is None else journal.read()
     left = {key: cell for key, cell in zip(keys, cells, strict=True) if key not in done}
     progress(len(keys) - len(left))
     if left:
@@ -90,9 +91,51 @@ def sweep(
         with noted(), closing(rows):
             for cell, row in rows:
                 done[cell.key] = row
-                journal.add(cell.key, row)
+                if journal is not None:
+                    journal.add(cell.key, row)
                 progress(1)
     return [done[key] for key in keys]
+
+
+@contextmanager
+def swept(
+    cells: Sequence[Cell],
+    table: Path | None,
+    scheduler: str | None = None,
+    processes: int | None = None,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Iterator[list[Row]]:
+    """The rows of all cells, written to a table. What is done is kept beside it until the block has ended, whatever
+    ends it; without a table nothing is kept.
+
+    Raises UserError for a table of another kind, and as `sweep`.
+    """
+    if table is None:
+        yield sweep(cells, None, scheduler, processes, progress)
+        return
+    check_table(table)
+    journal = Journal(table)
+    with locked(journal.path):
+        try:
+            rows = sweep(cells, journal, scheduler, processes, progress)
+        except KeyboardInterrupt as interrupted:
+            kept = f"{len(journal.read())} of {len(cells)} rows are kept in {journal.path}"
+            interrupted.add_note(f"{kept}; the same command goes on from them")
+            raise
+        write_table(rows, table)
+        yield rows
+        journal.remove()
+
+
+def check_table(table: Path) -> None:
+    """Raises UserError for a file that is neither CSV nor Parquet."""
+    if table.suffix not in (".csv", ".parquet"):
+        raise UserError("a table is CSV or Parquet", str(table), "Name a .csv or .parquet file.")
+
+
+def count_verdicts(rows: Sequence[Row]) -> dict[str, int]:
+    """How many rows have each verdict."""
+    return {verdict: sum(row["verdict"] == verdict for row in rows) for verdict in VERDICTS}
 
 
 def write_table(rows: Sequence[Row], path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from worlds.terminals import written
@@ -59,6 +61,58 @@ def test_a_log_is_told_after_ten_seconds_and_then_ever_more_seldom(
         "steps: 230 of 300, 2 min 10 s passed, about 70.0 s left",
         "steps: 290 of 300, 3 min 10 s passed, about 10.0 s left",
     ]
+
+
+class Cell:
+    """What a notebook shows below a cell: one thing, which changes."""
+
+    def __init__(self) -> None:
+        self.shown: list[str] = []
+
+    def display(self, data: dict[str, str], *, raw: bool, display_id: bool) -> Cell:
+        assert raw and display_id and self.shown == []
+        self.update(data, raw=raw)
+        return self
+
+    def update(self, data: dict[str, str], *, raw: bool) -> None:
+        self.shown.append(data["text/plain"])
+
+
+@pytest.fixture
+def cell(monkeypatch: pytest.MonkeyPatch) -> Cell:
+    found, shell = Cell(), SimpleNamespace(kernel=object())
+    monkeypatch.setitem(sys.modules, "ipykernel", ModuleType("ipykernel"))
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=found.display))
+    return found
+
+
+def test_a_notebook_has_one_line_below_the_cell_that_goes_when_the_work_is_done(
+    passing: Callable[[float], None], cell: Cell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with progress_bar("cells", 4) as advance:
+        for _ in range(4):
+            passing(0.6)
+            advance(1)
+    first, last = "cells: 2 of 4, 1.20 s passed, about 1.20 s left", "cells: 4 of 4, 2.40 s passed"
+    assert cell.shown == [first, last, ""]
+    assert capsys.readouterr().err == ""
+
+
+def test_work_that_is_done_at_once_shows_nothing_in_a_notebook(cell: Cell) -> None:
+    with status_line() as say:
+        say("descent")
+    assert cell.shown == []
+
+
+def test_who_asks_for_silence_gets_it(
+    passing: Callable[[float], None], cell: Cell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with progress_bar("cells", 1, is_shown=False) as advance, status_line(is_shown=False) as say:
+        passing(100.0)
+        advance(1)
+        say("descent")
+    assert (cell.shown, capsys.readouterr().err) == ([], "")
 
 
 def test_pieces_of_known_length_and_words_are_told_in_a_log(

@@ -8,8 +8,7 @@ import json
 import pytest
 
 from ondevice_sora.commands.main import main
-from ondevice_sora.commands.which_phones import devices_of
-from ondevice_sora.profiles.devices import device_keys
+from ondevice_sora.profiles.devices import device_keys, devices_named
 from ondevice_sora.records.ladder import Ladder, Rung
 from ondevice_sora.reports.terminal.ladder import print_ladder
 
@@ -59,7 +58,7 @@ def test_one_way_of_loading_replaces_the_plans(capsys):
 
 
 def test_all_are_the_phones_and_tablets_of_the_catalogue():
-    keys = {device.key for device in devices_of(["all"])}
+    keys = {device.key for device in devices_named(["all"])}
     assert keys == {key for key in device_keys() if not key.startswith("mac")}
     assert {"iphone12", "iphone17pro", "ipadprom1"} <= keys
 
