@@ -135,7 +135,7 @@ def _headline(rows: Sequence[Row], varying: Sequence[Axis]) -> tuple[str, str]:
     if not sure:
         return "Nothing fits", f"None fits with a risk of being killed of at most {format_percent(MOST_DOUBT)}."
     best = min(sure, key=lambda row: row["total_s"])
-    where = ", ".join(f"{axis.name} {axis.words(best)}" for axis in varying)
+    where = ", ".join(f"{axis.name} {axis.words(best)}" for axis in varying if axis.words(best) != UNKNOWN)
     peak, risk = _known("peak_bytes", format_bytes)(best), _known("kill_share", format_probability)(best)
     which = f"The fastest that fits with a risk of at most {format_percent(MOST_DOUBT)}{': ' if where else ''}{where}."
     return f"{format_seconds(best['total_s'])} at best", f"{which} Its peak is {peak}, its risk {risk}."
@@ -223,7 +223,7 @@ def _lines(
         "upward": upward,
         "from": None,
         "to": None,
-        "isApart": across is BUDGET,
+        "isApart": True,
         "places": None if across is BUDGET else list(dict.fromkeys(places)),
         "limit": None,
     }

@@ -18,7 +18,7 @@ function linesFigure(div) {
     layout.shapes.push(limitLine(color, {xref: "paper", x0: 0, x1: 1, y0: limit.y, y1: limit.y}));
     layout.annotations.push({xref: "paper", x: 0, xanchor: "left", y: limit.y, yanchor: "bottom", text: plain(limit.told), showarrow: false, font: {color: color("bad"), size: 12}});
   }
-  /* Lines over the same numbers stand a little apart, so that no interval lies on another. */
+  /* Lines over the same places stand a little apart, so that no interval lies on another. */
   const pixel = (layout.xaxis.range[1] - layout.xaxis.range[0]) / (width - 60), apart = isApart && groups.length > 1 ? Math.min(7, 20 / (groups.length - 1)) * pixel : 0;
   const shift = number => apart * (number - (groups.length - 1) / 2);
   const data = groups.map(({name, points, color: own, dash, isLine}, number) => ({

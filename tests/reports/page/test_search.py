@@ -34,7 +34,7 @@ def test_the_page_says_every_row_change_and_what_if(search_report: SearchReport,
         "without LPL −180 same 100 %",
         "without TDTM (refused: 3.40 GB are needed)",
         "start the plan that the search began with.",
-        "Search: 1,234 plans in 1.50 s; no single change to the plan found makes it faster.",
+        "Search: 1,234 plans in 1.50 s for this budget; no single change to the plan found makes it faster.",
     ):
         assert part in said, part
 

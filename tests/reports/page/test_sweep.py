@@ -77,6 +77,8 @@ def test_it_begins_with_the_fastest_that_fits_surely_enough() -> None:
     )
     risky = [{**row, "kill_share": 0.2} if row["technique"] == "paper" else row for row in swept()]
     assert "9 min 00 s at best" in words(render_sweep(risky, "toy"))
+    unbudgeted = [{**row, "budget_bytes": None} for row in swept()]
+    assert "at most 5.0 %: technique paper." in words(render_sweep(unbudgeted, "toy"))
     none = [{**row, "kill_share": 0.2} for row in swept()]
     assert "Nothing fits None fits with a risk of being killed of at most 5.0 %." in words(render_sweep(none, "toy"))
 
