@@ -16,6 +16,7 @@ def print_model(model: Model) -> None:
     print_table(console, [*text("component"), *heads], [_cells(each) for each in model.components], model.name)
     console.print()
     console.print("Moved and held: activations in float16, in one walk over the units.")
+    console.print(f"Source: {model.source.removesuffix('.')}.")
 
 
 def _cells(component: Component) -> list[str]:

@@ -21,7 +21,7 @@ with warnings.catch_warnings():  # what they deprecate in each other
     import transformers
 
 INDEX = "model_index.json"
-ROLES = {"transformer": "denoiser", "unet": "denoiser", "vae": "decoder", "vqvae": "decoder"}
+ROLES = {"transformer": "denoiser", "unet": "denoiser", "vae": "decoder", "vqvae": "decoder", "movq": "decoder"}
 LIBRARIES = {"diffusers": diffusers, "transformers": transformers}
 
 diffusers.utils.logging.set_verbosity_error()
@@ -50,23 +50,29 @@ def pipeline_config(config: str, folder: Path) -> PipelineConfig:
 def _from_index(path: Path) -> PipelineConfig:
     index = read_json(path / INDEX)
     found: dict[str, NetworkConfig] = {}
+    left_out: list[str] = []
     is_flow = False
     for name, entry in index.data.items():
         if name == "scheduler" and isinstance(entry, list) and len(entry) == 2:
             is_flow = "FlowMatch" in str(entry[1])
         role = ROLES.get(name, name if name.startswith("text_encoder") else None)
-        if role is None or not isinstance(entry, list) or entry[:1] == [None]:
+        if not isinstance(entry, list) or entry[:1] == [None]:
             continue
         file = path / name / "config.json"
-        found[role] = _network(file, role)
+        if role is not None:
+            found[role] = _network(file, role)
+        elif file.is_file():
+            left_out.append(name)
     if not found:
-        raise index.error("$", "it names no text encoder, denoiser or decoder")
+        mend = f"Give one of its networks: {', '.join(str(path / name) for name in left_out)}." if left_out else None
+        raise index.error("$", "it names no text encoder, denoiser or decoder", mend)
     is_led_by_picture = "image_encoder" in index.data and not any(name.startswith("text_encoder") for name in found)
     order = sorted(found, key=lambda role: (role == "decoder", role == "denoiser", role))
     name = os.path.basename(os.path.realpath(path))
+    without = f"; left out: {', '.join(left_out)}" if left_out else ""
     pipeline = PipelineConfig(
         name=name[:120],
-        source=f"counted from the configs in {name}"[:2000],
+        source=f"counted from the configs in {name}{without}"[:2000],
         components={role: found[role] for role in order},
         is_rectified_flow=is_flow,
     )

@@ -431,6 +431,18 @@ def test_what_is_taken_for_a_latent_is_said(pipeline: Path) -> None:
     assert "without a decoder" not in describe(asked(pipeline)).source
 
 
+def test_networks_of_a_pipeline_that_are_not_described_are_named(pipeline: Path) -> None:
+    index = json.loads((pipeline / "model_index.json").read_text())
+    (pipeline / "safety_checker").mkdir()
+    (pipeline / "safety_checker" / "config.json").write_text("{}")
+    checked = {**index, "safety_checker": ["stable_diffusion", "StableDiffusionSafetyChecker"]}
+    (pipeline / "model_index.json").write_text(json.dumps(checked))
+    assert "; left out: safety_checker" in describe(asked(pipeline)).source, "and no tokenizer nor scheduler"
+    (pipeline / "model_index.json").write_text(json.dumps({"safety_checker": checked["safety_checker"]}))
+    with pytest.raises(UserError, match=r"names no text encoder, denoiser .*\nGive one of its networks: .*/safety_ch"):
+        describe(asked(pipeline))
+
+
 def test_networks_in_a_folder_without_an_index_are_pointed_at(pipeline: Path) -> None:
     (pipeline / "model_index.json").unlink()
     with pytest.raises(UserError, match=r"Give one of its networks: .*/text_encoder, .*/transformer, .*/vae\."):
