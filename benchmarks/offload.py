@@ -35,6 +35,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -45,6 +46,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.partition import cut
 from ondevice_sora.plans.scheduling import build_schedule
 from ondevice_sora.plans.schema import ComponentPlan, Plan, Sampler
@@ -163,13 +165,11 @@ def num_kept(depth: int, regime: str) -> int:
 
 
 def prepare(directory: Path, depth: int) -> Store:
-    """Write the store, block by block, unless it is there; then names that peers expect, linked to the same files."""
-    try:
+    """The store of so many blocks; written, block by block, unless it is there."""
+    with suppress(UserError):  # there is none, or not a whole one
         store = Store.open(directory)
         if len(store.manifest.blocks) == depth:
             return store
-    except Exception:
-        pass
     torch.manual_seed(0)
     with torch.no_grad():
         stack = Stack(depth).requires_grad_(False)

@@ -9,9 +9,9 @@ from ondevice_sora import __version__
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.base.files.complaints import shorten
 from ondevice_sora.base.files.writing import yaml_text
+from ondevice_sora.base.hashing import hash_of
 from ondevice_sora.base.text import in_one_line
 from ondevice_sora.plans.plan_file import LoadedPlan
-from ondevice_sora.plans.schedule_file import hash_of
 from ondevice_sora.plans.schema import plan_data
 from ondevice_sora.profiles.profile import Profile, profile_data
 from ondevice_sora.records.provenance import Provenance

@@ -14,6 +14,7 @@ import msgspec
 
 from ondevice_sora.base.files.complaints import decode
 from ondevice_sora.base.files.keys import kinds_in, meanings, means
+from ondevice_sora.base.hashing import hash_of
 from ondevice_sora.base.text import LINE, Title
 from ondevice_sora.plans.step_plan import Even, Grid, Index, Solver, Steps, evaluated_steps, num_evaluations
 from ondevice_sora.profiles.blocks import ComputeUnits, Loading
@@ -377,3 +378,8 @@ def plan_data(plan: Plan) -> dict[str, Any]:
     """The plan as plain data, to be written as YAML; what equals the default is left out."""
     data: dict[str, Any] = msgspec.to_builtins(plan, enc_hook=int)
     return data
+
+
+def plan_hash(plan: Plan) -> str:
+    """SHA-256 of the plan as data, the same however its file is written."""
+    return hash_of(plan_data(plan))

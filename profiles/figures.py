@@ -25,6 +25,10 @@ MEDIAN_ERROR = 1.2533
 """The median of many samples of a normal distribution errs by so many deviations over the root of their number."""
 MAD_TO_SIGMA = 1.4826
 """The median absolute deviation of a normal distribution times this is its standard deviation."""
+OF_FEW = {1: 1.0, 2: 1.196, 3: 1.495, 4: 1.363, 5: 1.206, 6: 1.200, 7: 1.140, 8: 1.129, 9: 1.107}
+"""By how much more few samples differ than their median absolute deviation says, by their number; of three it is two
+thirds of what it is of many (Croux and Rousseeuw, Time-efficient algorithms for two highly robust estimators of scale,
+1992)."""
 
 
 class Figure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,8 +40,11 @@ class Figure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def spread_of(values: Sequence[float]) -> float:
     """One standard deviation relative to the median, from the median absolute deviation; 0 of a single value."""
-    middle = median(values)
-    return median(abs(value - middle) for value in values) * MAD_TO_SIGMA / middle if middle > 0 else 0.0
+    middle, count = median(values), len(values)
+    if middle <= 0:
+        return 0.0
+    few = OF_FEW.get(count, count / (count - 0.8))
+    return median(abs(value - middle) for value in values) * MAD_TO_SIGMA * few / middle
 
 
 def error_of(values: Sequence[float]) -> float:

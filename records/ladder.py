@@ -22,6 +22,7 @@ class Rung(msgspec.Struct, frozen=True):
     verdict      null if the plan cannot be run there at all; `problem` then says why
     total_s      null if the app is killed before the end; unlimited_s is what it would take without a limit
     kill_share   how probable it is that the limit, which is not known exactly, lies below the peak
+    interval_s   where the total lies in 90 % of the draws of the costs; null if that was not drawn or is not known
     is_unpriced  the model says nothing of some blocks' operations: times are far too short
     """
 
@@ -35,6 +36,7 @@ class Rung(msgspec.Struct, frozen=True):
     unlimited_s: Seconds | None = None
     peak_bytes: Bytes | None = None
     kill_share: Share | None = None
+    interval_s: tuple[float, float] | None = None
     is_unpriced: bool = False
     problem: Line | None = None
 
@@ -60,9 +62,14 @@ class Ladder(msgspec.Struct, frozen=True):
 
 
 def ladder_rows(ladders: Sequence[Ladder]) -> list[dict[str, Any]]:
-    """One row a plan, device and limit: the fields of a rung, in bytes and seconds, and whether it fits."""
-    return [
-        {"plan": ladder.plan, "fits": rung.fits, **msgspec.to_builtins(rung)}
-        for ladder in ladders
-        for rung in ladder.rungs
-    ]
+    """One row a plan, device and limit: the fields of a rung, in bytes and seconds, and whether it fits.
+
+    The interval's ends are low_s and high_s.
+    """
+    return [_row(ladder.plan, rung) for ladder in ladders for rung in ladder.rungs]
+
+
+def _row(plan: str, rung: Rung) -> dict[str, Any]:
+    row = {"plan": plan, "fits": rung.fits, **msgspec.to_builtins(rung)}
+    low_s, high_s = row.pop("interval_s") or (None, None)
+    return {**row, "low_s": low_s, "high_s": high_s}

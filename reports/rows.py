@@ -256,7 +256,13 @@ def facts(trace: Trace) -> list[Fact]:
     rows = []
     total = total_s(trace)
     if total is not None:
-        rows.append(Fact("Total time", format_seconds(total), interval_text(trace) or "no spread known"))
+        rows.append(
+            Fact(
+                "Total time",
+                format_seconds(total),
+                interval_text(trace) or ("of one run" if trace.kind == "measured" else "no spread known"),
+            )
+        )
     elif trace.kill is not None:
         rest = f"all of it {format_seconds(result.unlimited_s)} without a limit" if result else "not finished"
         at_once = trace.kill.time_s <= 0.0

@@ -162,7 +162,7 @@ def gap_lines(planning: Planning) -> list[tuple[str, str]]:
         ("best possible", possible),
         (
             "search",
-            f"{plans} in {format_seconds(planning.search_s)}; {ENDINGS[planning.ending]}",
+            f"{plans} in {format_seconds(planning.search_s)} for this budget; {ENDINGS[planning.ending]}",
         ),
         *(("note", line.removesuffix(".")) for line in planning.notes),
     ]

@@ -27,8 +27,8 @@ HOLDERS = {
     "working": "working memory",
 }
 """What holds memory, from the bottom of the stack to its top: fields of a memory sample, and their names."""
-FARTHEST_LIMIT = 10
-"""Times the most that is held: a limit drawn farther up would flatten the curve."""
+FARTHEST_LIMIT = 5
+"""Times the most that is held: a limit or a budget drawn farther up would flatten the curve."""
 ACTIONS = ("load", "run", "evict")
 _DONE = {"load": "Load", "run": "Run", "evict": "Unload"}
 _BYTES_OF = {"load": "read", "run": "working", "evict": "released"}

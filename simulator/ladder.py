@@ -62,6 +62,7 @@ def simulated(
         unlimited_s=result.unlimited_s,
         peak_bytes=result.needed_bytes,
         kill_share=result.kill_share,
+        interval_s=None if result.unpriced else result.interval_s,
         is_unpriced=bool(result.unpriced),
     )
 

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from ondevice_sora.base.errors import UserError
 from ondevice_sora.profiles.costs import Array
 from ondevice_sora.profiles.pricing import working_moved
 from ondevice_sora.simulator.engine import Outcome
@@ -20,8 +21,19 @@ def kill_risk(prepared: Prepared, outcome: Outcome) -> float:
     """The probability that the footprint is above the limit. `outcome` is of a run that no limit ended.
 
     Working memory of convolutions is spread, the logarithm of its factor normally. With much of it another block than
-    that of the peak may have the largest footprint.
+    that of the peak may have the largest footprint. Under dynamic LPL a generation may also end earlier or later.
     """
+    try:
+        outcomes = prepared.outcomes()
+    except UserError:  # one that ends later cannot be kept to the budget: nobody can use such a plan
+        return 1.0
+    if len(outcomes) == 1:
+        return _risk(prepared, outcome)
+    risks = [_risk(other, outcome if other is prepared else other.play(is_limited=False)) for _, other in outcomes]
+    return float(np.average(risks, weights=[probability for probability, _ in outcomes]))
+
+
+def _risk(prepared: Prepared, outcome: Outcome) -> float:
     deviations = spaced(REACH, STEPS)
     footprints = _peaks(prepared, outcome, np.array(deviations)).tolist()
     if len(set(footprints)) == 1:

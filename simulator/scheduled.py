@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from ondevice_sora.base.hashing import hash_of
 from ondevice_sora.plans.leap import resolved
 from ondevice_sora.plans.schedule_file import (
     FORMAT,
@@ -14,10 +15,8 @@ from ondevice_sora.plans.schedule_file import (
     ScheduledPass,
     ScheduledVisit,
     ScheduleFile,
-    hash_of,
-    plan_hash,
 )
-from ondevice_sora.plans.schema import Plan
+from ondevice_sora.plans.schema import Plan, plan_hash
 from ondevice_sora.profiles.blocks import BlockSpec
 from ondevice_sora.profiles.profile import profile_data
 from ondevice_sora.simulator.prepare import Described, Prepared, Setting, ready

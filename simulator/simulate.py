@@ -321,5 +321,5 @@ def _notes(prepared: Prepared) -> list[str]:
     if unused:
         notes.append(f"Measurements in the profile of blocks that this plan does not have: {len(unused)}.")
     if plan.lpl.mode == "dynamic":
-        notes.append("Shown is the median leap step; the interval covers the whole distribution given in the plan.")
+        notes.append("Shown is the median leap step; interval and risk cover the whole distribution given in the plan.")
     return notes

@@ -80,6 +80,7 @@ def run(options: argparse.Namespace) -> int:
         from ondevice_sora.runtime.coreml.export.export import export_plan, workshop_of
         from ondevice_sora.runtime.coreml.export.manifest import give_way
         from ondevice_sora.runtime.coreml.export.workshop import Commission
+    from ondevice_sora.base.units import format_count
     from ondevice_sora.records.exports import ExportedPart
     from ondevice_sora.reports.terminal.exports import print_export
 
@@ -90,10 +91,17 @@ def run(options: argparse.Namespace) -> int:
     with loaded.locating():
         workshop = workshop_of(commission)
     print(f"weights: {options.weights or workshop.source.description}", file=sys.stderr)
+    num_blocks = sum(len(blocks) for blocks in workshop.cuts.values())
+    if not options.weights and workshop.source.seed is not None:
+        print(
+            f"note: without --weights DIR the {format_count(num_blocks, 'block')} have random weights: sizes and times "
+            "are right, and what they make is noise (`ondevice-sora weights get opensora -o DIR` fetches Open-Sora's)",
+            file=sys.stderr,
+        )
     if workshop.tokenizer is None:
         print("note: these weights have no tokenizer, so that the export plays tokens, not prompts", file=sys.stderr)
     num_made = 0
-    with progress_bar("blocks", sum(len(blocks) for blocks in workshop.cuts.values())) as advance:
+    with progress_bar("blocks", num_blocks) as advance:
 
         def on_block(block: ExportedBlock, was_made: bool) -> None:
             nonlocal num_made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from ondevice_sora.base import interrupts
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.commands.common import (
+    DEFAULT_DEVICE,
     EXIT_FITS,
     distinct,
     json_text,
@@ -82,6 +84,9 @@ def _search(options: argparse.Namespace, models: list[str], devices: list[str]) 
         _write_fronts(found[models[0]], outputs["pareto"])
     wrote(*(path for path in [*outputs.values(), *front] if path.exists()))
     if not is_interrupted:
+        if "output" in outputs and devices != [DEFAULT_DEVICE]:
+            shown = shlex.join(["simulate", str(outputs["output"]), "--device", ",".join(devices)])
+            print(f"Simulate it with: {shown}", file=sys.stderr)
         return EXIT_FITS
     written = f"the best plan so far is in {outputs['output']}" if "output" in outputs else "the best so far is shown"
     print(f"interrupted: {written}{going_on(options, 'with --force ' if outputs else '')}", file=sys.stderr)

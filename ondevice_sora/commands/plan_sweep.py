@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from ondevice_sora.commands.common import (
     EXIT_FITS,
@@ -17,6 +19,9 @@ from ondevice_sora.commands.common import (
 )
 from ondevice_sora.commands.options import add_conditions, add_force, add_json, conditions_of
 from ondevice_sora.commands.progress import progress_bar
+
+SHOWN_REASONS = 5
+"""So many reasons of refused rows are printed."""
 
 
 def add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,5 +76,20 @@ def run_sweep(options: argparse.Namespace) -> int:
         print(json_text({"rows": rows, "fit": fit, "killed": killed, "refused": refused}))
     else:
         print(f"{len(rows)} combinations: {fit} fit, {killed} killed, {refused} refused")
+        for line in _reasons(rows):
+            print(line)
     wrote(*outputs)
     return EXIT_FITS
+
+
+def _reasons(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Why rows were refused, each reason once with how many and the first of them; the table has them all."""
+    by_reason: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        if row["verdict"] == "refused":
+            by_reason.setdefault(row["reason"], []).append(row)
+    for reason, found in list(by_reason.items())[:SHOWN_REASONS]:
+        first = ", ".join(str(found[0][axis]) for axis in ("model", "device", "technique"))
+        yield f"refused ({first}{f', and {len(found) - 1} more' if len(found) > 1 else ''}): {reason}"
+    if len(by_reason) > SHOWN_REASONS:
+        yield f"and {len(by_reason) - SHOWN_REASONS} more reasons: see the column `reason`"

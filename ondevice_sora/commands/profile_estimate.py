@@ -156,6 +156,7 @@ def run_estimate(options: argparse.Namespace) -> int:
 
 def _simulated(described: Described) -> str:
     """Whether the packages fit, as the plan that `-o` writes loads them; why not, where they cannot be simulated."""
+    from ondevice_sora.base.units import format_count
     from ondevice_sora.plans.plan_file import load_plan
     from ondevice_sora.reports.rows import verdict
     from ondevice_sora.runtime.coreml.estimate.estimate import write_described
@@ -168,7 +169,10 @@ def _simulated(described: Described) -> str:
             answer = verdict(simulate(loaded, f"{folder}/profile.yaml", with_advice=False).trace)
         except UserError as error:
             return f"simulated, cannot run: {error.what}"
-    return f"simulated, the next package loaded while one runs: {answer.word.lower()}. {answer.sentence}"
+    walked = [component.name for component in described.model.components if component.passes == "steps"]
+    steps = format_count(loaded.plan.sampler.steps, "step")
+    how = f", {' and '.join(walked)} in each of {steps}" if walked else ""
+    return f"simulated, the next package loaded while one runs{how}: {answer.word.lower()}. {answer.sentence}"
 
 
 def _scratch() -> AbstractContextManager[Path]:

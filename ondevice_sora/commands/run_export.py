@@ -15,7 +15,7 @@ from ondevice_sora.commands.generated import need_writers, outputs_of, write_out
 from ondevice_sora.commands.progress import progress_bar
 
 if TYPE_CHECKING:
-    from ondevice_sora.plans.schedule_file import Played
+    from ondevice_sora.plans.played import Played
     from ondevice_sora.runtime.coreml.blocks.packages import PackageBlocks
     from ondevice_sora.runtime.coreml.export.exported import Export
     from ondevice_sora.runtime.coreml.playing import BackendName

@@ -126,7 +126,8 @@ def add_search_arguments(parser: argparse.ArgumentParser) -> None:
         type=_seconds,
         default=DEFAULT_SECONDS,
         metavar="N",
-        help=f"stop after so many seconds with the best so far (default {DEFAULT_SECONDS:g})",
+        help="stop with the best so far after so many seconds of searching, for the budget and for those shown beside "
+        f"it together (default {DEFAULT_SECONDS:g}); playing the plans to compare comes after them",
     )
     parser.add_argument("-o", "--output", metavar="YAML", help="write the plan found")
     parser.add_argument(

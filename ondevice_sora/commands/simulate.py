@@ -146,26 +146,35 @@ def _which_phones(options: argparse.Namespace, names: list[str], devices: list[s
     """One plan on several devices. Raises UserError."""
     if len(names) > 1:
         raise UserError("several plans and several devices are named", mend="Name one plan, or one device.")
-    unused = ("memory_limit", "repeat", "report", "trace", "perfetto")
-    refuse_without_effect(options, unused, "with several devices", "Name one device, or take --csv or --json.")
+    unused = ("memory_limit", "repeat", "trace", "perfetto")
+    mend = "Name one device, or take --report, --csv or --json."
+    refuse_without_effect(options, unused, "with several devices", mend)
     mend = "Leave it out: each device is told without it and with it."
     refuse_without_effect(options, ("entitlement",), "with several devices", mend)
-    table = None
-    if options.csv is not None:
-        table = output_path(options.csv, f"{stem_of(options.model or names[0])}.csv", options.force, names)
-    from ondevice_sora.profiles.devices import devices_named as devices_of
+    stem, outputs = stem_of(options.model or names[0]), {}
+    for kind, suffix in (("csv", ".csv"), ("report", ".html")):
+        if (given := getattr(options, kind)) is not None:
+            outputs[kind] = output_path(given, f"{stem}{suffix}", options.force, names)
+    distinct(outputs.values())
+    from ondevice_sora.profiles.devices import devices_named
     from ondevice_sora.simulator.ladder import which_phones
 
     found = [
-        which_phones(loaded, devices_of(devices), options.os, options.thermal) for loaded in _loaded(names[0], options)
+        which_phones(loaded, devices_named(devices), options.os, options.thermal)
+        for loaded in _loaded(names[0], options)
     ]
-    if table is not None:
+    if "csv" in outputs:
         from ondevice_sora.records.ladder import ladder_rows
         from ondevice_sora.simulator.sweep.sweep import write_table
 
-        write_table(ladder_rows(found), table)
+        write_table(ladder_rows(found), outputs["csv"])
+    if "report" in outputs:
+        from ondevice_sora.provenance import provenance
+        from ondevice_sora.reports.page.ladder import write_ladders
+
+        write_ladders(found, stem, outputs["report"], provenance(options.command))
     status = show_ladders(found, as_json=options.json)
-    wrote(*filter(None, [table]))
+    wrote(*outputs.values())
     return status
 
 

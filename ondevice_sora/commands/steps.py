@@ -109,8 +109,8 @@ def run_show(options: argparse.Namespace) -> int:
 
 def run_plan(options: argparse.Namespace) -> int:
     """Raises UserError and Interrupted."""
+    from ondevice_sora.base.hashing import hash_of
     from ondevice_sora.plans.plan_file import load_plan
-    from ondevice_sora.plans.schedule_file import hash_of
     from ondevice_sora.plans.schema import plan_data
     from ondevice_sora.plans.step_file import FORMAT, StepFile, write_steps
     from ondevice_sora.reports.terminal.steps import print_steps

@@ -27,7 +27,7 @@ from ondevice_sora.reports.rows import (
     total_s,
     verdict,
 )
-from ondevice_sora.reports.timeline import HOLDERS, Place, lanes_of, places, steady_step, unit_of
+from ondevice_sora.reports.timeline import FARTHEST_LIMIT, HOLDERS, Place, lanes_of, places, steady_step, unit_of
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 NUM_COLORS = 6
@@ -188,7 +188,8 @@ def memory_keys(runs: list[Run]) -> list[Key]:
     keys.append(Key("rule", "", f"limit {format_bytes(trace.limit_bytes)}"))
     budget = trace.allowed_bytes
     if budget is not None:
-        keys.append(Key("rule budget", "", f"budget {format_bytes(budget)}"))
+        far = ", far above" if budget > FARTHEST_LIMIT * trace.peak_bytes else ""
+        keys.append(Key("rule budget", "", f"budget {format_bytes(budget)}{far}"))
     if trace.kill is not None:
         killed = f"killed at {unit_of(trace).told(trace.kill.time_s)} with {format_bytes(trace.kill.footprint_bytes)}"
         keys.append(Key("cross", "", killed))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ondevice_sora.base.hashing import hash_of
 from ondevice_sora.base.units import format_bytes, format_seconds
-from ondevice_sora.plans.schedule_file import hash_of
 from ondevice_sora.profiles.blocks import span_name
 from ondevice_sora.profiles.costs import figures
 from ondevice_sora.profiles.devices import Device, MemoryLimit

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ondevice_sora.base.units import format_bytes, format_count
+from ondevice_sora.base.units import format_bytes, format_change, format_count
 from ondevice_sora.records.checks import GainRow, PublishedRow
 from ondevice_sora.reports.terminal.console import table_console
 from ondevice_sora.reports.terminal.table import numbers, print_table, text
@@ -19,19 +19,19 @@ def print_published(rows: Sequence[PublishedRow], title: str, source: str, gains
     with_intervals = any(row.interval is not None for row in rows)
     is_left_out = any(row.left_out for row in rows)
     columns = [*text(*(["left out"] if is_left_out else []), "case", "quantity")]
-    columns += [*text(*([] if with_intervals else ["place"]), "role"), *numbers("published", "simulated", "error")]
-    columns += [*numbers("90 % interval"), *text("")] if with_intervals else []
+    columns += numbers("published", "simulated", "error")
+    columns += [*numbers("90 % interval"), *text("")] if with_intervals else text("place")
+    columns += text("role")
     cells = [
         [
             *([row.left_out] if is_left_out else []),
             row.case,
             row.quantity,
-            *([] if with_intervals else [row.place]),
-            row.role.replace("_", " "),
             _shown(row.published, row.quantity),
             _shown(row.simulated, row.quantity),
-            f"{row.error * 100:+.1f} %",
-            *(_interval(row) if with_intervals else []),
+            format_change(row.error, _percent),
+            *(_interval(row) if with_intervals else [row.place]),
+            row.role.replace("_", " "),
         ]
         for row in rows
     ]
@@ -59,7 +59,7 @@ def _print_gains(gains: Sequence[GainRow]) -> None:
             gain.case,
             f"{gain.published:.1f} s",
             f"{gain.simulated:.1f} s",
-            f"{gain.error * 100:+.0f} %",
+            format_change(gain.error, lambda share: f"{share * 100:.0f} %"),
             f"{gain.interval[0]:.1f} to {gain.interval[1]:.1f} s",
         ]
         for gain in gains
@@ -69,11 +69,18 @@ def _print_gains(gains: Sequence[GainRow]) -> None:
     )
 
 
+def _percent(share: float) -> str:
+    return f"{share * 100:.1f} %"
+
+
 def _interval(row: PublishedRow) -> list[str]:
     if row.interval is None:
         return ["", ""]
     low, high = row.interval
-    return [f"{low:.2f} to {high:.2f} s", "" if row.is_inside else "outside"]
+    told = (
+        f"{format_bytes(low)} to {format_bytes(high)}" if row.quantity == "peak_bytes" else f"{low:.2f} to {high:.2f} s"
+    )
+    return [told, "" if row.is_inside else "outside"]
 
 
 def _shown(value: float, quantity: str) -> str:

@@ -61,7 +61,7 @@ def print_planning(plannings: dict[str, Planning]) -> None:
         if len(plannings) > 1:
             console.print(model)
         for device in devices_of(planning):
-            for line in gain_lines(rows_of(planning, device)):
+            for line in gain_lines(rows_of(planning, device), planning.budget_bytes):
                 console.print(line)
         print_facts(console, gap_lines(planning))
 
@@ -102,8 +102,11 @@ def _cells(row: PlannedRow, found: PlannedRow, units: _Units) -> list[str]:
     return cells
 
 
-def gain_lines(rows: list[PlannedRow]) -> list[str]:
-    """How much faster the first row is than each other one, and on what figures the difference rests."""
+def gain_lines(rows: list[PlannedRow], budget_bytes: int) -> list[str]:
+    """How much faster the first row is than each other one, and on what figures the difference rests.
+
+    Of a faster one that needs more than the budget it is said that this is why.
+    """
     found, *others = rows
     lines = []
     for other in others:
@@ -114,8 +117,11 @@ def gain_lines(rows: list[PlannedRow]) -> list[str]:
             continue
         by_mark = {mark: each for mark, each in saved_by_mark(other, found).items() if abs(each) >= SAME * abs(saved)}
         word = "faster" if saved > 0 else "slower"
+        over = saved < 0 and other.peak_bytes > budget_bytes
+        why = f", which needs {format_bytes(other.peak_bytes)}, more than the budget" if over else ""
         lines.append(
-            f"{format_seconds(abs(saved))} ({share}) {word} than {other.name}; saved by figures: {rests_on(by_mark)}."
+            f"{format_seconds(abs(saved))} ({share}) {word} than {other.name}{why}; saved by figures: "
+            f"{rests_on(by_mark)}."
         )
     return lines
 

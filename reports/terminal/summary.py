@@ -158,6 +158,7 @@ def _print_facts(console: Console, trace: Trace) -> None:
     busy = result.busy_share if result is not None else busy_shares(trace)
     lanes = sorted(busy, key=lambda lane: (lane == "load", -busy[lane]))
     told = ", ".join(f"{LANE_NAMES.get(lane, lane)} {format_percent(busy[lane])}" for lane in lanes)
+    told += ", without a limit" if trace.kill is not None and result is not None else ""
     print_facts(
         console,
         [

@@ -97,12 +97,7 @@ def samples_of(store: Store, trials: Trials) -> Samples:
                 else:
                     beside[-1].append(taken)
     _fill_in(found)
-    for kind, all_taken in (("load", found.loads), ("run", found.runs)):
-        for named in all_taken.values():
-            for name, seconds in named.items():
-                if name.endswith("_s") and typical(seconds) <= 0:
-                    what = f"no time passed in a block's {kind}s, by the trials of its capture"
-                    raise UserError(what, str(store.directory), REPEAT)
+    _check_seconds(found, store)
     for overlapping in beside:
         for action, rates in (("load", found.load_rates), ("run", found.run_rates)):
             rate = _rate(found, [taken for taken in overlapping if taken.activity.action == action])
@@ -114,6 +109,15 @@ def samples_of(store: Store, trials: Trials) -> Samples:
     totals = [math.log(_of(trial).total_s) for trial in trials[BESIDE]]
     found.whole += [total - median(totals) for total in totals]
     return found
+
+
+def _check_seconds(found: Samples, store: Store) -> None:
+    """Raises UserError where trials say that a load or a run took no time."""
+    for kind, blocks in (("load", found.loads), ("run", found.runs)):
+        every = ((name, seconds) for named in blocks.values() for name, seconds in named.items())
+        if any(name.endswith("_s") and typical(seconds) <= 0 for name, seconds in every):
+            what = f"no time passed in a block's {kind}s, by the trials of its capture"
+            raise UserError(what, str(store.directory), REPEAT)
 
 
 def _of(trial: Trial) -> Trace:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from ondevice_sora.plans.schedule_file import Played
+from ondevice_sora.plans.played import Played
 from ondevice_sora.records.trace import Trace
 from ondevice_sora.runtime.coreml.blocks.core_ml import CoreMLBlocks
 from ondevice_sora.runtime.coreml.blocks.packages import PackageBlocks

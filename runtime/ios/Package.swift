@@ -29,7 +29,7 @@ let swift5: [SwiftSetting] = [.swiftLanguageMode(.v5)]
 targets.append(.target(name: "SoraCoreML", dependencies: ["SoraCore"] + coreML, swiftSettings: swift5))
 
 let package = Package(
-    name: "Sora",
+    name: "SoraRuntime",  // not as the app: Xcode names its folders of intermediate files after both
     platforms: [.iOS(.v18), .macOS(.v15)],
     products: [
         .library(name: "SoraCore", targets: ["SoraCore"]),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,17 +19,35 @@ SEPARATOR_LEVEL = 255
 CAPTION_PIXELS = 20
 EVEN_SIDE = 2  # H.264 in yuv420p halves the colour's resolution
 QUALITY = 8
+ENCODER_FAILED = "the video encoder, ffmpeg, could not write all of it; most likely the disk is full"
 
 
 def write_video(path: Path, frames: Frames, fps: float, quality: float = QUALITY) -> None:
     """Write an MP4 (H.264) or a GIF, as the suffix says. A GIF counts in hundredths of a second: 24 frames a second
-    become 25. `quality` is an MP4's, imageio's 0 to 10."""
+    become 25. `quality` is an MP4's, imageio's 0 to 10. Raises OSError if not all of it could be written."""
     from imageio import v3
 
     if path.suffix == ".gif":
         v3.imwrite(path, frames, plugin="pillow", extension=".gif", duration=round(100 / fps) * 10, loop=0)
     else:
-        v3.imwrite(path, frames, plugin="FFMPEG", fps=fps, codec="libx264", quality=quality, macro_block_size=EVEN_SIDE)
+        logging.getLogger("imageio_ffmpeg").setLevel(logging.ERROR)  # what its warnings tell is raised here
+        settings: dict[str, Any] = {"codec": "libx264", "quality": quality, "macro_block_size": EVEN_SIDE}
+        try:
+            v3.imwrite(path, frames, plugin="FFMPEG", fps=fps, ffmpeg_log_level="quiet", **settings)
+        except OSError as error:
+            raise error if error.errno is not None else OSError(ENCODER_FAILED) from error
+        if _num_frames(path) != len(frames):
+            raise OSError(ENCODER_FAILED)
+
+
+def _num_frames(path: Path) -> int:
+    """Of a video as it can be played: 0 if it cannot. How ffmpeg ended imageio does not say."""
+    from imageio_ffmpeg import count_frames_and_secs
+
+    try:
+        return int(count_frames_and_secs(path)[0])
+    except RuntimeError:
+        return 0
 
 
 def write_png(path: Path, picture: Picture) -> None:

@@ -13,18 +13,6 @@ from ondevice_sora.runtime.small.shipped import SMALL
 from ondevice_sora.runtime.small.vocabulary import TOKENIZER
 from ondevice_sora.runtime.tokenizers.document import TokenizerDocument
 from ondevice_sora.runtime.tokenizers.published import read_published
-from ondevice_sora.runtime.tokenizers.tokenizer import Tokenizer
-
-
-def tokenizer_of(folder: Path | None, model: str) -> Tokenizer:
-    """The tokenizer of a model ('small', 'opensora') whose weights lie in a folder.
-
-    Raises UserError if the folder has none, or one that cannot be used.
-    """
-    document = document_of(folder, model)
-    if document is None:
-        raise no_tokenizer(folder, model)
-    return Tokenizer.of(document)
 
 
 def document_of(folder: Path | None, model: str) -> TokenizerDocument | None:

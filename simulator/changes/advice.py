@@ -89,7 +89,8 @@ def why_no_advice(prepared: Prepared) -> str:
     try:
         check_budget(problem_of(prepared.plan, prepared.described, [setting], budget_below(setting)))
     except UserError as error:
-        return f"No way to cut or load this model fits: {error.what}."
+        limit = f"what may be used below the limit of {format_bytes(setting.limit_bytes)}, not known exactly"
+        return f"No way to cut or load this model fits: {error.what} ({limit})."
     return (
         f"No single change that was tried fits with a risk of at most {format_percent(MOST_DOUBT)}. Several together "
         "may: smaller blocks, fewer bits, a smaller shape (docs/killed.md)."

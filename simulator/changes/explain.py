@@ -55,7 +55,10 @@ DOUBTFUL = 0.1
 """A conclusion is doubtful if this share of the draws says otherwise."""
 
 
-NO_BUDGET = "The plan has no memory.budget: more memory and next-best plans are shown for plans that have one."
+NO_BUDGET = (
+    "The plan has no memory.budget, so that what more memory is worth and the next-best plans are not told. Give it "
+    "one (`memory: {budget: 2.6 GB}`), or explain what `ondevice-sora plan search -o best.yaml` finds."
+)
 
 
 def explain(prepared: Prepared) -> Explanation:

@@ -91,5 +91,6 @@ def _devices(prepared: Prepared) -> Iterator[Change]:
                 place = setting_of(profile, device, prepared.plan, is_thermal=setting.is_thermal)
             except UserError:
                 continue
-            detail = f"{device.chip}, scaled costs, limit {place.limit_bytes / 1e9:.1f} GB"
+            costs = "scaled" if "scaled from" in profile.conditions else "fitted"
+            detail = f"{device.chip}, {costs} costs, limit {place.limit_bytes / 1e9:.1f} GB"
             yield Change(f"On {device.name}", prepared.plan, place, detail)

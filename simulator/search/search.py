@@ -21,7 +21,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 from random import Random
@@ -406,7 +406,7 @@ def search(
 def quick_search(problem: Problem, num_plans: int, windows: tuple[int, ...] = WINDOWS) -> Scored:
     """The best of the first so many plans that a search looks at: the same whatever the time. Raises UserError."""
     check_budget(problem)
-    problem.is_brief = True
+    problem = replace(problem, is_brief=True, candidates={})
     under_way = _Search(problem, None, None, windows, None, num_plans)
     under_way.run()
     assert under_way.best is not None

@@ -63,16 +63,20 @@ def _mend(smallest: int) -> str:
 
 
 def _check_units(problem: Problem, place: Place, smallest: int) -> None:
+    """Raises UserError if a unit is above the budget even alone, with the one that needs most."""
+    found: list[tuple[int, str, str]] = []
     for part in problem.parts:
         for merging in dict.fromkeys(problem.merging(part)):
             costs = place.prices([part.spec(problem.model.name, unit, unit + 1, merging) for unit in range(part.count)])
             sizes = sizes_of(costs, place.memory)
             alone = [sum(parts) for parts in zip(sizes.resident, sizes.working, sizes.transient, strict=True)]
-            needed = place.memory.baseline + max(alone)
-            if needed > problem.budget:
-                raise UserError(
-                    f"unit '{part.name_of(alone.index(max(alone)))}' of {part.component.name} needs "
-                    f"{format_bytes(needed)} even as a block of its own, {format_bytes(needed - problem.budget)} more "
-                    f"than the budget of {format_bytes(problem.budget)}",
-                    mend=_mend(smallest),
-                )
+            largest = max(alone)
+            found.append((largest, part.name_of(alone.index(largest)), part.component.name))
+    largest, unit, component = max(found, key=lambda each: each[0])
+    needed = place.memory.baseline + largest
+    if needed > problem.budget:
+        raise UserError(
+            f"unit '{unit}' of {component} needs {format_bytes(needed)} even as a block of its own, "
+            f"{format_bytes(needed - problem.budget)} more than the budget of {format_bytes(problem.budget)}",
+            mend=_mend(smallest),
+        )

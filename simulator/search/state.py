@@ -22,7 +22,7 @@ from ondevice_sora.simulator.prepare import Setting
 from ondevice_sora.simulator.search.choices import Choices
 from ondevice_sora.simulator.search.problem import Scored, Seen
 
-VERSION = 1
+VERSION = 2
 """Counted up whenever a candidate may score otherwise than it did."""
 
 Known = dict[int, Seen]

@@ -82,7 +82,7 @@ class Cell:
             self.model,
             self.device,
             self.technique,
-            plan_data(self.plan),
+            msgspec.to_builtins(plan_data(self.plan), str_keys=True),  # probabilities are keyed by steps
             setting.profile,
             setting.device.hardware,
             setting.limit_bytes,

@@ -31,6 +31,21 @@ def test_an_export_that_is_there_is_left_as_it_is(
     assert f"weights: {exported.weights}" in said.err and "Failed to load" not in said.err, "coremltools is kept quiet"
 
 
+def test_that_weights_are_random_is_said_before_they_are_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ondevice_sora.runtime.coreml.export.export.export_plan", stopped)
+    assert main(["export", "--plan", "ours-192", "-o", str(tmp_path / "out")]) == 130
+    said = capsys.readouterr().err
+    assert "without --weights DIR the 74 blocks have random weights" in said
+    assert "what they make is noise (`ondevice-sora weights get opensora -o DIR`" in said
+    assert main(["export", "--plan", "small", "-o", str(tmp_path / "out")]) == 130
+    assert "noise" not in capsys.readouterr().err, "its weights ship"
+
+
 def test_the_worst_block_is_named(exported: Exported, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["validate", "export", str(exported.directory), "--weights", str(exported.weights)]) == 0
     out = capsys.readouterr().out

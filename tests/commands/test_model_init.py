@@ -52,7 +52,7 @@ def test_on_all_phones_no_time_is_told_as_known(capsys: pytest.CaptureFixture[st
     capsys.readouterr()
     assert main(["simulate", "mine/plan.yaml", "--device", "iphone12,iphone15pro"]) == 0
     out = capsys.readouterr().out
-    told = "smallest phone that fits without an entitlement: iPhone 12; its time is not known, much longer than"
+    told = "fits 2 of 2, that with the lowest limit being iPhone 12 (2.10 GB): time not known, much longer than"
     assert told in " ".join(out.split())
     rows = [line for line in out.splitlines() if line.startswith("iPhone")]
     assert len(rows) == 4

@@ -214,7 +214,17 @@ def test_explanation_adds_up(best, capsys):
 
 def test_explanation_of_a_plan_without_budget_says_what_it_leaves_out(capsys):
     assert main(["plan", "explain", "app-192"]) == 0
-    assert "The plan has no memory.budget" in capsys.readouterr().out
+    out = " ".join(capsys.readouterr().out.split())
+    assert "The plan has no memory.budget" in out and "Give it one (`memory: {budget: 2.6 GB}`)" in out
+
+
+def test_a_plan_found_for_another_device_says_how_it_is_simulated(tmp_path, capsys):
+    path = tmp_path / "found.yaml"
+    search = ["plan", "search", "ours-192", "--seconds", "1", "-o", str(path), "--force"]
+    assert main([*search, "--device", "iphone15"]) == 0
+    assert f"Simulate it with: simulate {path} --device iphone15\n" in capsys.readouterr().err
+    assert main(search) == 0
+    assert "Simulate it with" not in capsys.readouterr().err, "the default device needs no word"
 
 
 def test_explanation_is_readable(capsys):

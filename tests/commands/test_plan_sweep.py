@@ -37,6 +37,17 @@ def test_a_grid_becomes_a_table_named_after_it(grid, monkeypatch, capsys):
     assert "the file exists already" in capsys.readouterr().err
 
 
+def test_why_rows_were_refused_is_said_once_each(grid, monkeypatch, capsys):
+    monkeypatch.setattr(sweep, "spread", in_this_process)
+    (grid / "grid.yaml").write_text(GRID + "budgets: [0.5 GB, 2.6 GB]\n")
+    assert main(["plan", "sweep", "grid.yaml"]) == 0
+    counts, *reasons = capsys.readouterr().out.splitlines()
+    assert counts == "4 combinations: 2 fit, 0 killed, 2 refused"
+    assert [line.partition("): ")[0] for line in reasons] == ["refused (ours-192, iphone15pro, as planned, and 1 more"]
+    with open("grid.csv", newline="") as stream:
+        assert reasons[0].partition("): ")[2] in [row["reason"] for row in csv.DictReader(stream)]
+
+
 def test_a_report_is_written_beside_the_table(grid, monkeypatch, capsys):
     monkeypatch.setattr(sweep, "spread", in_this_process)
     assert main(["plan", "sweep", "grid.yaml", "--report"]) == 0

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from ondevice_sora import __version__
+from ondevice_sora.base.hashing import hash_of
 from ondevice_sora.commands.main import main
-from ondevice_sora.plans.schedule_file import hash_of
 from ondevice_sora.profiles.profile import load_profile, profile_data
 from ondevice_sora.records.trace import read_trace
 from ondevice_sora.reports.prediction import prediction_of

@@ -65,7 +65,7 @@ def test_all_are_the_phones_and_tablets_of_the_catalogue():
 
 def test_a_plan_that_fits_nowhere_ends_with_status_3(capsys):
     out = told(capsys, "simulate", "--plan", "ours-256", "--device", "iphone12,iphonese3", status=3).out
-    assert "smallest phone that fits without an entitlement: none of these" in " ".join(out.split())
+    assert "without an entitlement: fits none of 2" in " ".join(out.split())
     assert "KILLED" in out and "(" in out
 
 
@@ -104,8 +104,33 @@ def test_the_table_of_phones_is_written_for_other_programs(tmp_path, monkeypatch
         ("iphone12", "False"), ("iphone15pro", "False"), ("iphone12", "True"), ("iphone15pro", "True"),
     ]  # fmt: skip
     rungs = json.loads(told(capsys, "simulate", *arguments, "--json").out)["rungs"]
+    assert [[float(row["low_s"]), float(row["high_s"])] for row in rows] == [rung["interval_s"] for rung in rungs]
     assert [float(row["total_s"]) for row in rows] == [rung["total_s"] for rung in rungs]
     assert all(row["fits"] == "True" and row["plan"].endswith(" · 64x64x34") for row in rows)
+
+
+def test_one_page_to_hand_on_has_every_phone_with_its_interval(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["simulate", "ours-256", "--device", "iphone12,iphone12pro,iphone15"]
+    assert told(capsys, *arguments, "--report").err == "Wrote ours-256.html\n"
+    page = (tmp_path / "ours-256.html").read_text().replace("\N{NO-BREAK SPACE}", " ")
+    for part in ("iPhone 12 Pro", "with the entitlement", "too risky: with", "9 min 49 s", "12 min 39 s"):
+        assert part in page
+    assert "exists already" in told(capsys, *arguments, "--report", status=2).err
+
+
+def test_phones_are_told_with_what_is_likely_and_the_risk_as_one_phone_is(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    out = told(capsys, "simulate", "ours-256", "--device", "iphone12,iphone12pro,iphone15pro").out
+    rows = {line[:13].strip(): line.split("GB")[1:] for line in reversed(out.splitlines()) if line.startswith("iPhone")}
+    verdict, risk = rows["iPhone 15 Pro"]
+    assert verdict.split() == ["fits", "10:08", "9:45–10:51", "2.56"]
+    alone = told(capsys, "simulate", "ours-256").out
+    assert "Likely between 9 min 45 s and 10 min 51 s" in alone
+    assert f"Risk of being killed: {risk.strip().replace('<', 'under ')}." in alone
+    assert rows["iPhone 12"][0].split()[:2] == ["KILLED", "(20:25)"]
+    assert rows["iPhone 12 Pro"][0].split()[:2] == ["too", "risky"]
+    assert "Too risky: with more." in out and "In brackets" in out
 
 
 def test_packages_on_several_devices(tmp_path, monkeypatch, capsys):
@@ -146,7 +171,9 @@ def test_the_ladder_is_readable_at_80_columns(capsys, monkeypatch):
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     rows = {line[:9]: line.split()[2:] for line in lines if line.startswith("iPhone 1")}
-    assert rows["iPhone 12"] == ["3.00", "GB", "KILLED", "(15", "min", "00", "s)", "4.00", "GB", "100", "%"]
+    assert rows["iPhone 12"] == ["3.00", "GB", "KILLED", "(15:00)", "4.00", "GB", "100", "%"]
     assert rows["iPhone 13"][2:4] == ["too", "risky"] and rows["iPhone 14"][2] == "fits"
-    assert "smallest phone that fits without an entitlement: iPhone 14, 11 min 40 s" in lines
+    told = "without an entitlement: fits 1 of 4, that with the lowest limit being iPhone 14 (3.00 GB): 11 min 40 s"
+    assert told in " ".join(lines)
+    assert "with the increased-memory entitlement: no limit is known" in lines
     assert lines[-1] == "iPhone 15: it has no graphics"

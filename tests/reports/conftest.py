@@ -148,7 +148,7 @@ def result_of(trace: Trace, whole: Trace) -> Result:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def trace() -> Trace:
     """Fits: 610 MB at most of 1 GB."""
     plain = Trace("simulated", "toy plan", "Toy phone", "toy", SPANS, MEMORY, 1000 * MB, conditions={"os": "toyOS 1"})
@@ -209,7 +209,7 @@ def hostile(trace: Trace) -> Trace:
     )  # fmt: skip
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def search_report(trace: Trace) -> SearchReport:
     return answers.search_report(trace)
 

@@ -126,7 +126,7 @@ def test_what_only_a_simulation_knows_is_missing_from_a_measurement(measured: Tr
     assert interval_text(measured) is None
     assert mark_rows(measured) == []
     assert saved_share(measured) is None
-    assert facts(measured)[0].note == "no spread known"
+    assert facts(measured)[0].note == "of one run"
 
 
 def test_component_times_split_into_run_stall_and_rest(trace: Trace) -> None:

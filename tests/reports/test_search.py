@@ -37,7 +37,7 @@ def test_the_gap_is_told_with_the_budget_and_how_the_search_ended() -> None:
         ("budget", "3.00 GB, given with --budget"),
         ("risk", RISK),
         ("best possible", "4 min 55 s within this budget; the plan found is at most 1.7 % slower"),
-        ("search", "1,234 plans in 1.50 s; no single change to the plan found makes it faster"),
+        ("search", "1,234 plans in 1.50 s for this budget; no single change to the plan found makes it faster"),
     ]
 
 

@@ -132,3 +132,19 @@ def test_a_peak_of_such_memory_is_told(tmp_path: Path) -> None:
     told = simulate(net(tmp_path, 1e12, 0.0), "iphone15pro").result.cautions
     assert any("working memory of convolutions" in caution for caution in told)
     assert not simulate(net(tmp_path, 0.0, 1e12), "iphone15pro").result.cautions
+
+
+def test_under_dynamic_lpl_generations_that_end_later_count_as_they_are_probable(tmp_path: Path) -> None:
+    """Merged steps take 0.4 GB, plain ones, which three in ten generations reach, 4 GB: of these nothing was told."""
+    (tmp_path / "model.yaml").write_text(
+        "name: net\nsource: counted\nis_rectified_flow: true\ncomponents:\n  - {name: net, passes: steps, units: ["
+        "{name: all, parameters: 1000000, plain: {working_elements: 1e9}, tdtm: {working_elements: 1e8}}]}\n"
+    )
+    path = tmp_path / "plan.yaml"
+    path.write_text(
+        "name: p\nmodel: model.yaml\nsampler: {steps: 6}\ntdtm: {steps: {first: 2}}\n"
+        "lpl: {mode: dynamic, stop_steps: {1: 0.7, 3: 0.3}}\n"
+    )
+    result = simulate(path, "iphone15pro", with_advice=False).result
+    assert result.verdict == "fits" and result.peak_bytes < 1e9
+    assert result.kill_share == pytest.approx(0.3, abs=0.03)

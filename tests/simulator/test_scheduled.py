@@ -14,8 +14,9 @@ from worlds.schedule_files import made, made_at_random
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.leap import Curvature, Fixed, Never, Plateau
 from ondevice_sora.plans.plan_file import LoadedPlan, load_plan, ready_plans
-from ondevice_sora.plans.schedule_file import Played, plan_hash, played, read_schedule
-from ondevice_sora.plans.schema import ComponentPlan, Lpl, Plan, Sampler
+from ondevice_sora.plans.played import Played, played
+from ondevice_sora.plans.schedule_file import read_schedule
+from ondevice_sora.plans.schema import ComponentPlan, Lpl, Plan, Sampler, plan_hash
 from ondevice_sora.simulator.engine import play
 from ondevice_sora.simulator.prepare import Prepared, load_inputs, prepare
 

@@ -148,6 +148,12 @@ def test_read_extended_follows_a_ready_plan(tmp_path):
     assert read_extended(path, READY).data["name"] == "mine"
 
 
+def test_a_neighbour_that_has_figures_of_its_own_is_not_said_to_have_scaled_ones():
+    rows = {row.title: row.detail for row in what_ifs(prepare(*load_inputs("app-256", "iphone16pro")))}
+    assert rows["On iPhone 15 Pro"] == "A17 Pro, fitted costs, limit 3.3 GB"
+    assert rows["On iPhone 17 Pro"] == "A19 Pro, scaled costs, limit 4.8 GB"
+
+
 def test_what_does_not_fit_together_is_noted(tmp_path):
     path = tmp_path / "roomy.yaml"
     path.write_text("extends: ours-256\nname: roomy\nmemory: {budget: 5 GB}\n")

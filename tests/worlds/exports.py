@@ -100,4 +100,9 @@ def export(weights: Path, folder: Path, text: str, denoiser: str, merged: str, m
     plan.write_text(said + more)
     export_plan(Commission(load_plan(plan).plan, weights), folder / "out")
     write_schedule(folder / "out" / SCHEDULE, schedule_of(folder / "out", "iphone15pro", None))
-    return Exported(folder / "out", plan, weights)
+    return exported_in(folder, weights)
+
+
+def exported_in(folder: Path, weights: Path) -> Exported:
+    """What `export` has left in a folder."""
+    return Exported(folder / "out", folder / "plan.yaml", weights)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shlex
 import shutil
 import signal
 import subprocess
@@ -160,7 +161,7 @@ class Scan:
         self.mark = uuid.uuid4().hex
         with (folder.parent / "stderr").open("wb") as stream:
             return subprocess.Popen(
-                [sys.executable, "-P", "-m", "ondevice_sora", *arguments.split()],
+                [sys.executable, "-P", "-m", "ondevice_sora", *shlex.split(arguments)],
                 cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stream, start_new_session=True,
                 env={**os.environ, MARK: self.mark, "TMPDIR": str(self.temporary)},
             )  # fmt: skip
@@ -269,7 +270,7 @@ def generate(weights: Path) -> Command:
         trace = json.loads((folder / "out.trace.json").read_text())
         return (folder / "out.mp4").read_bytes(), (folder / "out.png").read_bytes(), spans_of(trace)
 
-    command = f"generate red --plan plan.yaml --weights {weights} -o out.mp4 --trace"
+    command = f"generate 'a red circle moving left' --plan plan.yaml --weights {weights} -o out.mp4 --trace"
     return Command(command, prepare, result, lambda _: f"{command} --force")
 
 

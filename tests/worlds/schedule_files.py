@@ -12,17 +12,16 @@ from msgspec.structs import replace
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.leap import Never
 from ondevice_sora.plans.plan_file import LoadedPlan
+from ondevice_sora.plans.played import Played, played
 from ondevice_sora.plans.schedule import Schedule, packages_of
 from ondevice_sora.plans.schedule_file import (
     FORMAT,
-    Played,
     Predicted,
     ProfileName,
     ScheduledBlock,
     ScheduledPass,
     ScheduledVisit,
     ScheduleFile,
-    played,
     read_schedule,
     write_schedule,
 )

@@ -187,7 +187,7 @@ function memoryFigure(div) {
     const x = kept.map(i => Math.max(memory.time[i], 0)), end = kill ? kill.time : trace.total;
     if (x.length && end > x[x.length - 1] && end <= view[1] + span / 2) { x.push(end); kept.push(kept[kept.length - 1]); }
     if (memory.mapped && !several) tops.push(memory.mapped.reduce((most, bytes) => Math.max(most, bytes), 0));
-    tops.push(kill ? kill.bytes : 0, trace.budget || 0, trace.measured ? trace.measured.peak : 0);
+    tops.push(kill ? kill.bytes : 0, trace.measured ? trace.measured.peak : 0);
     if (x.length) data.push(...(several ? bandOf(color, trace, number, x, kept, 4 * perPixel) : stackOf(color, memory, x, kept)));
     if (trace.measured) data.push(measuredOf(color, trace, number, several, perPixel));
     if (kill) {
@@ -201,7 +201,8 @@ function memoryFigure(div) {
   layout.shapes.push(...shapes);
   layout.annotations.push(...annotations);
   const budget = several ? null : DATA.traces[0].budget;
-  if (budget !== null) layout.shapes.push(budgetLine(color, {xref: "paper", x0: 0, x1: 1, y0: budget / DATA.size.bytes, y1: budget / DATA.size.bytes}));
+  if (budget !== null && budget <= DATA.farthestLimit * held) tops.push(budget);
+  if (tops.includes(budget)) layout.shapes.push(budgetLine(color, {xref: "paper", x0: 0, x1: 1, y0: budget / DATA.size.bytes, y1: budget / DATA.size.bytes}));
   layout.hovermode = "x unified";
   layout.dragmode = dragmode();
   layout.xaxis = {...timeAxis(color, view, inner), unifiedhovertitle: {text: "<b>memory charged to the app</b>"}};

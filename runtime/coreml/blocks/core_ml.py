@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.plans.schedule_file import Played
+from ondevice_sora.plans.played import Played
 from ondevice_sora.profiles.blocks import Processor
 from ondevice_sora.runtime.coreml.blocks.packages import PackageBlocks
 from ondevice_sora.runtime.coreml.export.exported import Export

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.plans.schedule_file import Played
+from ondevice_sora.plans.played import Played
 from ondevice_sora.runtime.coreml.export.exported import Export
 from ondevice_sora.runtime.coreml.export.manifest import ExportedBlock, ExportedFunction
 from ondevice_sora.runtime.executor.backend import Backend

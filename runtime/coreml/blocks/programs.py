@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 
-from ondevice_sora.plans.schedule_file import Played
+from ondevice_sora.plans.played import Played
 from ondevice_sora.profiles.blocks import Processor
 from ondevice_sora.runtime.coreml.blocks.packages import PackageBlocks
 from ondevice_sora.runtime.coreml.export.exported import Export

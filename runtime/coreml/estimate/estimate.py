@@ -138,7 +138,8 @@ def describe(
     rows = [_row(each, specs, described, device, held, is_cached) for each in counted]
     notes = [*found.notes, *_together_notes(counted, held, together)]
     if "steps" not in walked.values() and not passes:
-        notes.append("no component is walked every step: say which with --passes, e.g. --passes denoiser=steps")
+        largest = max(components, key=lambda name: sum(each.weights.stored_bytes for each in components[name]))
+        notes.append(f"no component is walked every step: say which with --passes, e.g. --passes {largest}=steps")
     return Described(
         model,
         described,

@@ -25,8 +25,7 @@ from ondevice_sora.base.files.writing import replaced
 from ondevice_sora.base.interrupts import check, noted
 from ondevice_sora.base.workers import WorkerDiedError, Workers
 from ondevice_sora.plans.checks import refuse_core_ai
-from ondevice_sora.plans.schedule_file import plan_hash
-from ondevice_sora.plans.schema import plan_data
+from ondevice_sora.plans.schema import plan_data, plan_hash
 from ondevice_sora.plans.step_plan import TIME_SCALE
 from ondevice_sora.profiles.models.catalogue import name_in_captures
 from ondevice_sora.profiles.models.model import Precision, family

@@ -18,8 +18,9 @@ from ondevice_sora.base.files.documents import Document
 from ondevice_sora.base.files.opening import plain, read_bytes, reason
 from ondevice_sora.base.interrupts import check
 from ondevice_sora.plans.plan_file import LoadedPlan, read_plan
-from ondevice_sora.plans.schedule_file import MAKE_AGAIN, SCHEDULE, Played, plan_hash, played, read_schedule
-from ondevice_sora.plans.schema import Plan
+from ondevice_sora.plans.played import Played, played
+from ondevice_sora.plans.schedule_file import MAKE_AGAIN, SCHEDULE, read_schedule
+from ondevice_sora.plans.schema import Plan, plan_hash
 from ondevice_sora.profiles.blocks import BlockSpec
 from ondevice_sora.profiles.models.catalogue import Architecture, architecture
 from ondevice_sora.profiles.models.model import Model

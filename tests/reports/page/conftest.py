@@ -1,4 +1,4 @@
-"""One browser for all tests of a module that look at pages."""
+"""One browser for all tests that look at pages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from worlds.browser import BROWSER, DRIVER, Page, browsing
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
     if not (BROWSER and DRIVER):

@@ -40,7 +40,8 @@ def long() -> Trace:
 def test_page_shows_without_a_complaint_or_a_request(
     page: Page, trace: Trace, killed: Trace, measured: Trace, width: int, scheme: str
 ) -> None:
-    for traces in ([trace], [killed], [trace, measured], [trace, measured, killed]):
+    kinds = [[trace], [killed], [trace, measured], [trace, measured, killed]]
+    for traces in kinds if width == WIDE else kinds[1:3]:
         page.shown = ""
         page.open(traces, width, scheme)
         assert page.problems() == []
@@ -151,6 +152,19 @@ def test_the_contents_lead_to_the_sections_and_do_not_cover_their_heads(page: Pa
             f"#{link.get_attribute('href').partition('#')[2]}",
         )
         assert section >= bar
+
+
+def test_what_has_the_focus_does_not_lie_beneath_the_contents(page: Page, trace: Trace) -> None:
+    page.open([trace])
+    covered = page.js("""
+        const bar = document.querySelector('nav').getBoundingClientRect().bottom, hidden = [];
+        for (const each of [...document.querySelectorAll('main button, main a, main [tabindex]')].reverse()) {
+          each.focus();
+          if (document.activeElement === each && each.getBoundingClientRect().top < bar) hidden.push(each.outerHTML);
+        }
+        return hidden;
+    """)
+    assert covered == []
 
 
 def test_advice_is_copied_as_lines_of_a_plan(page: Page, trace: Trace) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from worlds import answers
 from worlds.browser import WIDE, Page
 from worlds.fullsize import full_size
 
-from ondevice_sora.records.quality import Evaluation
 from ondevice_sora.records.search import SearchReport
 from ondevice_sora.records.trace import Trace
 from ondevice_sora.reports.page.quality import render_quality
@@ -59,36 +58,51 @@ def _sheet(page: Any) -> Sheet:
     return sheet
 
 
-@pytest.fixture(params=["full size", "full size, two", "search", "quality"])
+class Printed(NamedTuple):
+    """A page on paper: its sheets, the headings that it shows, and the words along the axes of each of its charts."""
+
+    sheets: list[Sheet]
+    headings: list[str]
+    charted: list[list[str]]
+
+
+@pytest.fixture(scope="module", params=["full size", "full size, two", "search", "quality"])
 def printed(
-    request: pytest.FixtureRequest, page: Page, search_report: SearchReport, evaluation: Evaluation, tmp_path: Path
-) -> tuple[list[Sheet], Page]:
+    request: pytest.FixtureRequest, page: Page, search_report: SearchReport, tmp_path_factory: pytest.TempPathFactory
+) -> Printed:
     """A page of each kind, printed from a browser in dark colours."""
+    folder = tmp_path_factory.mktemp("printed")
     ways = {
         "full size": lambda: render([full_size("ours-256")]),
         "full size, two": lambda: render([full_size("app-256-all"), full_size("ours-256")]),
         "search": lambda: render_search(search_report),
-        "quality": lambda: render_quality(evaluation, tmp_path),
+        "quality": lambda: render_quality(answers.evaluation(folder), folder),
     }
     page.open(ways[request.param](), WIDE, "dark")
-    return sheets(page.printed()), page
+    found, headings = sheets(page.printed()), page.js(HEADINGS)
+    page.js("dispatchEvent(new Event('beforeprint'))")
+    page.settle()
+    page.shown = ""  # as it is now, it is no page to start from
+    return Printed(found, headings, page.js(CHARTED))
 
 
-def test_paper_is_white_with_dark_words_charts_in_one_piece_and_headings_with_what_they_head(
-    printed: tuple[list[Sheet], Page],
-) -> None:
-    found, page = printed
-    assert found
-    assert min(sheet.lightness for sheet in found) > 200
-    headings = set(page.js(HEADINGS))
-    assert headings
-    assert [sheet.last_line for sheet in found if sheet.last_line in headings] == []
+def test_paper_is_white_with_dark_words_charts_in_one_piece_and_headings_with_what_they_head(printed: Printed) -> None:
+    assert printed.sheets
+    assert min(sheet.lightness for sheet in printed.sheets) > 200
+    assert printed.headings
+    assert [sheet.last_line for sheet in printed.sheets if sheet.last_line in printed.headings] == []
 
 
-def test_the_heads_of_a_table_stand_on_every_sheet_that_it_reaches(printed: tuple[list[Sheet], Page]) -> None:
-    found, _ = printed
-    reached = [sheet for sheet in found if {"always", "never"} & set(sheet.words)]
+def test_the_heads_of_a_table_stand_on_every_sheet_that_it_reaches(printed: Printed) -> None:
+    reached = [sheet for sheet in printed.sheets if {"always", "never"} & set(sheet.words)]
     assert [sheet.words[:12] for sheet in reached if "Kept" not in sheet.words] == []
+
+
+def test_no_figure_is_cut_by_the_end_of_a_sheet(printed: Printed) -> None:
+    for labels in printed.charted:
+        words = {word for label in labels for word in label.split()}
+        missing = [words - set(sheet.words) for sheet in printed.sheets]
+        assert set() in missing, min(missing, key=len)
 
 
 def test_nothing_is_wider_than_a_sheet(page: Page) -> None:
@@ -113,13 +127,3 @@ def test_figures_are_drawn_in_light_colours_for_paper_and_in_dark_ones_again_aft
     assert width <= 680
     page.js("dispatchEvent(new Event('afterprint'))")
     page.wait_for(lambda: page.js(look) == dark)
-
-
-def test_no_figure_is_cut_by_the_end_of_a_sheet(printed: tuple[list[Sheet], Page]) -> None:
-    found, page = printed
-    page.js("dispatchEvent(new Event('beforeprint'))")
-    page.settle()
-    for labels in page.js(CHARTED):
-        words = {word for label in labels for word in label.split()}
-        missing = [words - set(sheet.words) for sheet in found]
-        assert set() in missing, min(missing, key=len)

@@ -51,6 +51,13 @@ def test_what_is_to_be_pasted_has_no_space_that_programs_do_not_know(trace: Trac
     assert re.sub("<[^>]*>", "", shown) == "memory: {budget: 1.84 GB}\ncomponents: {denoiser: {keep: 1}}\n"
 
 
+def test_without_scripts_it_says_so_at_the_top_and_leaves_no_holes(trace: Trace) -> None:
+    page = render([trace])
+    start, end = page.index("<noscript>"), page.index("</noscript>")
+    assert end < page.index("<main>")
+    assert ".plot, .toolbar { display: none; }" in page[start:end]
+
+
 def test_everything_asked_of_the_page_is_there(trace: Trace) -> None:
     said = words(render([trace]))
     for part in (

@@ -22,11 +22,11 @@ def test_every_figure_has_its_error_and_each_role_its_mean_and_worst(shown: Show
         shown(width, lambda: print_published(ROWS, "a comparison", "a paper"))
         == """\
 a paper: a comparison
-case  quantity    place      role         published  simulated     error
-a     total_s     Table 1    calibration   100.00 s   102.00 s    +2.0 %
-b     total_s     Table 1    calibration    50.00 s    48.00 s    -4.0 %
-c     peak_bytes  Figure 13  held out       3.00 GB    3.30 GB   +10.0 %
-d     step_s      Figure 12  context         1.00 s     2.00 s  +100.0 %
+case  quantity    published  simulated     error  place      role
+a     total_s      100.00 s   102.00 s    +2.0 %  Table 1    calibration
+b     total_s       50.00 s    48.00 s    −4.0 %  Table 1    calibration
+c     peak_bytes    3.00 GB    3.30 GB   +10.0 %  Figure 13  held out
+d     step_s         1.00 s     2.00 s  +100.0 %  Figure 12  context
 calibration: 2 figures, mean error 3.00 %, worst 4.00 %
 held out: 1 figure, mean error 10.00 %, worst 10.00 %
 """

@@ -8,7 +8,7 @@ from worlds.answers import explanation, planning
 from worlds.terminals import WIDTHS, Shown
 
 from ondevice_sora.records.search import FrontPoint
-from ondevice_sora.reports.terminal.search import print_explanation, print_front, print_planning
+from ondevice_sora.reports.terminal.search import gain_lines, print_explanation, print_front, print_planning
 
 NARROW = """\
 simulated; last columns: how much of the saving comes from fitted or estimated
@@ -46,8 +46,8 @@ risk           of being killed; iOS publishes no limit, and the app's own use is
                not known exactly
 best possible  4 min 55 s within this budget; the plan found is at most 1.7 %
                slower
-search         1,234 plans in 1.50 s; no single change to the plan found makes
-               it faster
+search         1,234 plans in 1.50 s for this budget; no single change to the
+               plan found makes it faster
 """
 
 
@@ -56,6 +56,15 @@ def test_the_plan_found_stands_beside_the_others(shown: Shown) -> None:
     assert narrow.startswith(NARROW)
     assert narrow.removeprefix(NARROW) == TOLD
     assert shown(120, lambda: print_planning({"toy": planning()})).startswith(WIDE)
+
+
+def test_a_plan_that_is_faster_only_with_more_than_the_budget_is_told_to_be_so() -> None:
+    found, start, *_ = planning().rows
+    faster = replace(start, total_s=found.total_s - 10.0, peak_bytes=3_200_000_000)
+    (line,) = gain_lines([found, faster], budget_bytes=3_000_000_000)
+    assert "slower than start, which needs 3.20 GB, more than the budget; saved by figures" in line
+    (line,) = gain_lines([found, faster], budget_bytes=3_300_000_000)
+    assert "slower than start; saved by figures" in line
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -21,8 +21,8 @@ from worlds.schedule_files import made
 from worlds.spoilt import spoilt
 
 from ondevice_sora.base.errors import UserError
+from ondevice_sora.plans.plan_file import load_plan
 from ondevice_sora.plans.schedule_file import read_schedule
-from ondevice_sora.plans.schema import load_plan
 from ondevice_sora.runtime.coreml.export.manifest import read_manifest
 from ondevice_sora.runtime.tokenizers.document import read_tokenizer
 from ondevice_sora.runtime.tokenizers.tokenizer import Tokenizer

@@ -298,6 +298,17 @@ def test_a_fault_ends_in_a_video_or_in_one_line_that_names_the_block(behaviour: 
         assert not playing.log or playing.log[-1]["models"] == 0
 
 
+def test_of_what_broke_off_report_opens_the_trace(tmp_path: Path) -> None:
+    export = toy_export(tmp_path / "export", "ours-192", TINY)
+    playing = toy_played(export, tmp_path, "failing-run=denoiser.003")
+    trace, page = tmp_path / "out" / "broken-off.trace.json", tmp_path / "page.html"
+    assert f"Wrote {trace}" in playing.done.stderr
+    read = read_trace(trace)
+    assert read.conditions["broke off"] in playing.done.stderr
+    assert read.spans[-1].component == "denoiser"
+    assert main(["report", str(trace), "-o", str(page)]) == 0
+
+
 # Other plans, and each trait alone
 
 

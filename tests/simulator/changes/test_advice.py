@@ -122,7 +122,11 @@ def test_a_plan_whose_whole_denoiser_is_killed_is_told_how_to_cut_it(tmp_path):
 def test_where_nothing_fits_it_is_said_what_is_too_large():
     result = simulate("app-256-all", memory_limit=900_000_000).result
     assert result.advice == []
-    assert result.no_advice.startswith("No way to cut or load this model fits: unit ")
+    unit, why = result.no_advice.removesuffix(").").split(" (")
+    assert unit.startswith("No way to cut or load this model fits: unit 'up3_res_0' of decoder.spatial needs 957 MB"), (
+        "the unit that needs most, not the first one that is too large"
+    )
+    assert why == "what may be used below the limit of 900 MB, not known exactly"
 
 
 def test_a_killed_plan_that_no_single_change_saves_is_told_so():

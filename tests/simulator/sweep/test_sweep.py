@@ -52,6 +52,15 @@ def test_a_technique_may_be_another_start(tmp_path):
     assert row_of(later)["total_s"] < row_of(first)["total_s"]
 
 
+def test_a_plan_with_dynamic_lpl_is_a_row_as_any_other(tmp_path):
+    """Its probabilities are keyed by steps, which are no text: it ended with a traceback."""
+    text = "models: [small]\ntechniques: {at 3 or 9: {lpl: {mode: dynamic, stop_steps: {3: 0.5, 9: 0.5}}}}"
+    (cell,) = read_grid(grid(tmp_path, text))
+    (row,) = sweep([cell], Journal(tmp_path / "table.csv"), processes=1)
+    assert row["total_s"] > 0.0
+    assert cell.key == read_grid(grid(tmp_path, text))[0].key
+
+
 def killer(victim):
     """Kills a process when the first row is done."""
     told: list[int] = []

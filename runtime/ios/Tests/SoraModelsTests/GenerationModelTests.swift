@@ -89,6 +89,15 @@ import Testing
         #expect(model.progress?.current == nil)
     }
 
+    @Test func thePromptIsOneLine() throws {
+        let model = try ready()
+        model.prompt = "a red circle\n"
+        #expect(model.prompt == "a red circle")
+        model.prompt = "a red\r\ncircle\u{2028}"
+        #expect(model.prompt == "a red circle")
+        #expect(model.promptState?.isGood == true)
+    }
+
     @Test func pauseAndResume() throws {
         let model = try started()
         model.pause()

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 pytest.importorskip("coremltools")
 
 from ondevice_sora.base.errors import UserError
-from ondevice_sora.plans.schedule_file import Played
+from ondevice_sora.plans.played import Played
 from ondevice_sora.runtime.coreml.blocks.core_ml import CoreMLBlocks, coremltools_tools
 from ondevice_sora.runtime.coreml.blocks.packages import PackageBlocks
 from ondevice_sora.runtime.coreml.blocks.programs import ProgramBlocks, programs_of

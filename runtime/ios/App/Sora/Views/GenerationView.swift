@@ -29,6 +29,7 @@ struct GenerationView: View {
                 }
             }
         }
+        .scrollDismissesKeyboard(.immediately)
         .navigationTitle(model.entry.name)
         .toolbar {
             ToolbarItem(placement: .primaryAction) {

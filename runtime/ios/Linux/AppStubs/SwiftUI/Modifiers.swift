@@ -41,6 +41,9 @@ public struct IconOnlyLabelStyle: LabelStyle {}
 extension LabelStyle where Self == IconOnlyLabelStyle {
     public static var iconOnly: IconOnlyLabelStyle { stub() }
 }
+public struct ScrollDismissesKeyboardMode: Sendable {
+    public static var immediately: ScrollDismissesKeyboardMode { stub() }
+}
 public struct TextInputAutocapitalization: Sendable {
     public static var never: TextInputAutocapitalization { stub() }
 }
@@ -57,6 +60,7 @@ extension View {
     public func overlay<V: View>(alignment: Alignment = .center, @ViewBuilder content: () -> V) -> some View { self }
     public func buttonStyle<S: PrimitiveButtonStyle>(_ style: S) -> some View { self }
     public func labelStyle<S: LabelStyle>(_ style: S) -> some View { self }
+    public func scrollDismissesKeyboard(_ mode: ScrollDismissesKeyboardMode) -> some View { self }
     public func autocorrectionDisabled(_ disable: Bool = true) -> some View { self }
     public func textInputAutocapitalization(_ autocapitalization: TextInputAutocapitalization?) -> some View { self }
     public func keyboardType(_ type: UIKeyboardType) -> some View { self }

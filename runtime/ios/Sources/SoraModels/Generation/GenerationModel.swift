@@ -29,7 +29,13 @@ import SoraCore
     nonisolated public static let seeds: ClosedRange<UInt64> = 0...UInt64(UInt32.max)
 
     public private(set) var entry: LibraryEntry
-    public var prompt = ""
+    /// One line: the key that ends it on a phone puts an end of a line into the text.
+    public var prompt = "" {
+        didSet {
+            guard prompt.contains(where: \.isNewline) else { return }
+            prompt = prompt.split(whereSeparator: \.isNewline).joined(separator: " ")
+        }
+    }
     public var seedText = "0"
     /// Whether nothing is to be loaded beside a run.
     public var savesMemory = false

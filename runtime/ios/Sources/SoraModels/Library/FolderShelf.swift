@@ -44,8 +44,17 @@ public struct FolderShelf: Shelf {
         }
     }
 
+    /// Gigabytes that some computer has as well. What another user owns, as all that devicectl has copied, stays as it is.
+    private static func keepFromBackups(_ folder: String) {
+        var url = URL(fileURLWithPath: folder, isDirectory: true)
+        var values = URLResourceValues()
+        values.isExcludedFromBackup = true
+        try? url.setResourceValues(values)
+    }
+
     private func open(_ folder: String, place: LibraryEntry.Place, readingAll: Bool) -> FoundExport {
         let name = (folder as NSString).lastPathComponent
+        if place == .documents { Self.keepFromBackups(folder) }
         do {
             let export = try Export.open(folder)
             let problems = export.problems(readingAll: readingAll, mayLack: mayLack(export)).map { problem in
