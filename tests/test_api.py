@@ -188,9 +188,8 @@ def test_a_model_of_the_hub_at_another_shape_is_the_commands(capsys: pytest.Capt
     assert wide.total_s == sora.simulate("ours-192", video="256x192x34", advice=False).total_s
 
 
-def test_advice_may_be_left_out_and_nothing_else_changes() -> None:
-    run = sora.simulate("app-192", memory_limit="900 MB")
-    without = sora.simulate("app-192", memory_limit="900 MB", advice=False)
+def test_advice_may_be_left_out_and_nothing_else_changes(run: sora.Run) -> None:
+    without = sora.simulate("small", advice=False)
     assert run.result.advice != [] and without.result.advice == []
     assert (without.total_s, without.peak_bytes) == (run.total_s, run.peak_bytes)
 

@@ -11,7 +11,7 @@ from ondevice_sora.api.catalogue import DeviceProfile, devices, import_capture, 
 from ondevice_sora.api.comparing import Comparison, compare, report
 from ondevice_sora.api.estimating import PackageEstimate, estimate
 from ondevice_sora.api.explaining import Explained, explain
-from ondevice_sora.api.given import DeviceLike, PlanLike, Size, loaded_plan, ready_plans
+from ondevice_sora.api.given import PlanLike, Size, loaded_plan, ready_plans
 from ondevice_sora.api.models import ModelDescription, describe
 from ondevice_sora.api.phones import Phones, ladder
 from ondevice_sora.api.running import Run, load_trace, simulate
@@ -21,7 +21,6 @@ from ondevice_sora.plans.own_policy import Policy, PolicyVisit
 
 __all__ = [
     "Comparison",
-    "DeviceLike",
     "DeviceProfile",
     "Explained",
     "ModelDescription",

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 PlanLike = str | Path | Mapping[str, Any] | Plan | LoadedPlan
 """A plan file, a ready plan's name, a plan's keys as in YAML (`extends` too), or a plan that is there already."""
-DeviceLike = "str | Path | DeviceProfile"
-"""A key of the catalogue, a profile file, or a profile."""
 Size = int | float | str
 """Bytes, or text such as '3.3 GB'."""
 DEFAULT_PLAN, DEFAULT_DEVICE = "ours-256", "iphone15pro"

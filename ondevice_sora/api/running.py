@@ -24,6 +24,7 @@ from ondevice_sora.api.given import (
 from ondevice_sora.api.shown import check_choice, frame, frame_of, preformatted, printed
 from ondevice_sora.base.errors import UserError
 from ondevice_sora.plans.own_policy import Policy, policy_name
+from ondevice_sora.plans.schema import NamedKeep
 from ondevice_sora.profiles.blocks import Loading
 from ondevice_sora.records.result import Result
 from ondevice_sora.records.trace import Trace, read_trace, write_trace
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from ondevice_sora.api.catalogue import DeviceProfile
 
 MOST_REPEATS = 100
-POLICIES = ("none", "app", "paper", "belady", "optimal", "always")
-Keep = Literal["none", "app", "paper", "belady", "optimal", "always"]
 
 
 @dataclass(frozen=True)
@@ -126,7 +125,7 @@ def simulate(
     model: str | None = None,
     video: str | tuple[int, int, int] | None = None,
     loading: Loading | None = None,
-    policy: Keep | Policy | None = None,
+    policy: NamedKeep | Policy | None = None,
     memory_limit: Size | None = None,
     entitlement: bool = False,
     os: str | float | None = None,

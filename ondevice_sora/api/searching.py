@@ -49,6 +49,7 @@ class Search:
 
     planning: Planning
     plan: LoadedPlan
+    setting: Setting
 
     @property
     def gap(self) -> float | None:
@@ -81,17 +82,15 @@ class Search:
 
         return printed(lambda: print_planning({self.plan.plan.model_name: self.planning}))
 
-    def report(self, path: str | Path, device: str | Path | DeviceProfile = DEFAULT_DEVICE) -> Path:
-        """Write the page that `plan search --report` writes, with the plan's timeline on a device."""
+    def report(self, path: str | Path) -> Path:
+        """Write the page that `plan search --report` writes; an existing file is replaced."""
         from ondevice_sora.provenance import provenance
         from ondevice_sora.records.search import SearchReport
         from ondevice_sora.reports.page.search import write_search
         from ondevice_sora.simulator.changes.report import plan_report
-        from ondevice_sora.simulator.conditions import Conditions
 
-        setting = Conditions().setting(place_of(device), self.plan.plan)
-        made = provenance(call_of("search", self.plan.plan.model_name), self.plan, setting.profile)
-        chosen = plan_report(self.plan, setting, made)
+        made = provenance(call_of("search", self.plan.plan.model_name), self.plan, self.setting.profile)
+        chosen = plan_report(self.plan, self.setting, made)
         write_search(SearchReport(self.plan.plan.model_name, self.planning, chosen), path)
         return Path(path)
 
@@ -189,7 +188,7 @@ def search(
     wanted = Wanted(size, risk, max_kill_share, seconds, keep_cuts, budgets)
     with _told(progress) as tell:
         found = search_plan(loaded, settings, wanted, tell)
-    return Search(found.planning, found.best)
+    return Search(found.planning, found.best, found.settings[0])
 
 
 @in_python
