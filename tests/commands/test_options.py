@@ -37,7 +37,8 @@ def options_of(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
 @pytest.mark.parametrize("verb", LEAVES)
 def test_no_verb_has_an_option_by_another_name(verb: str) -> None:
     options = options_of(LEAVES[verb])
-    assert set(options) & (set(RENAMED) - {"--model"}) == set()
+    of_one_verb = {"--model", "--csv"}  # where a model is no plan, and where a table is not all that is written
+    assert set(options) & (set(RENAMED) - of_one_verb) == set()
     assert options.get("--output") is options.get("-o")
 
 

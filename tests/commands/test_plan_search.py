@@ -144,9 +144,9 @@ def test_an_interruption_writes_the_best_so_far(tmp_path, number, status):
     assert ended.returncode == status, ended.stderr
     said = f"interrupted: the best plan so far is in {best}; the same command with --force goes on from {state}"
     assert said in ended.stderr
-    assert "interrupted; this is the best so far" in ended.stdout
+    assert "interrupted; this is the best so far" in " ".join(ended.stdout.split())
     assert load_plan(best).plan.name.startswith("found within")
-    assert json.loads(state.read_text())["version"] == 1
+    assert json.loads(state.read_text())["version"] == 2
 
 
 def test_risk_keeps_a_margin_and_ranks_by_the_quantile(capsys):

@@ -77,7 +77,7 @@ def test_the_python_page_runs(tmp_path, monkeypatch):
     names: dict[str, Any] = {}
     for block in blocks[:-1]:
         exec(block, names)
-    assert len(names["rows"]) == 5
+    assert len(names["swept"].rows) == 6 and len(names["both"].to_frame()) == 4
     assert (tmp_path / "report.html").is_file()
 
 

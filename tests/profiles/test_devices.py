@@ -12,6 +12,7 @@ from ondevice_sora.base.files.reading import parse_yaml, read_yaml
 from ondevice_sora.profiles import devices
 from ondevice_sora.profiles.devices import (
     DEVICES,
+    LAST_VERSION,
     Device,
     device_keys,
     device_of_machine,
@@ -172,7 +173,7 @@ def test_ipados_26_4_halved_the_limit_of_8_gb_ipads(entitlement: bool) -> None:
 @pytest.mark.parametrize("key", KEYS)
 def test_without_an_os_version_the_limit_is_the_newest_systems(key: str) -> None:
     for entitlement in (False, True):
-        assert limit(key, entitlement) == limit(key, entitlement, "999.9")
+        assert limit(key, entitlement) == limit(key, entitlement, f"{LAST_VERSION}.9")
 
 
 @pytest.mark.parametrize("key", [key for key in KEYS if key.startswith("iphone") and key not in ("iphone13pro",)])

@@ -197,7 +197,7 @@ function memoryFigure(div) {
     data.push(...markOf(color, trace, several));
   });
   if (data.length) data.push(momentsOf(data[0].x));
-  const {shapes, annotations, top} = limitLines(color, held);
+  const {shapes, annotations, top, headroom} = limitLines(color, held);
   layout.shapes.push(...shapes);
   layout.annotations.push(...annotations);
   const budget = several ? null : DATA.traces[0].budget;
@@ -206,7 +206,7 @@ function memoryFigure(div) {
   layout.hovermode = "x unified";
   layout.dragmode = dragmode();
   layout.xaxis = {...timeAxis(color, view, inner), unifiedhovertitle: {text: "<b>memory charged to the app</b>"}};
-  layout.yaxis = {...numberAxis(color, "", [0, Math.max(top, ...tops) / DATA.size.bytes * 1.04 || 1], 6), ticklabelstandoff: 0};
+  layout.yaxis = {...numberAxis(color, "", [0, Math.max(top, ...tops) / DATA.size.bytes * headroom || 1], 6), ticklabelstandoff: 0};
   layout.annotations.push({xref: "paper", yref: "paper", x: 0, y: 1, xanchor: "right", xshift: -6, yanchor: "bottom", yshift: 4, text: DATA.size.name, showarrow: false,
     font: {color: color("muted"), size: 12}});
   return {data, layout};
@@ -265,7 +265,8 @@ function limitLines(color, held) {
     annotations.push({xref: "paper", x: atLeft ? 0 : 1, xanchor: atLeft ? "left" : "right", ...(isDrawn ? {y: limit / DATA.size.bytes} : {y: 1, yref: "paper"}), yanchor: "bottom",
       text: `limit${whose} ${plain(traces[0].limit.told)}${isDrawn ? "" : ", far above"}`, showarrow: false, font: {color: color("bad"), size: 12}});
   });
-  return {shapes, annotations, top};
+  /* Above the highest drawn: the name of its line, where that of a far one stands on top of all. */
+  return {shapes, annotations, top, headroom: shapes.length < annotations.length ? 1.12 : 1.04};
 }
 
 /* One step: lanes on top, and beneath them a row per block, where the load of a block lies under the run before it. */
