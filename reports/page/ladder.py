@@ -1,37 +1,77 @@
-"""The page of which phones a plan fits: that of a sweep over devices, without and with the memory entitlement."""
+"""The page of which phones a plan fits: without and with the memory entitlement, from the lowest limit up."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from ondevice_sora.base.units import format_percent
-from ondevice_sora.records.ladder import MOST_DOUBT, Ladder, Rung
+from ondevice_sora.base.files.writing import write_text
+from ondevice_sora.records.ladder import Ladder, Rung, ladder_rows
 from ondevice_sora.records.provenance import Provenance
-from ondevice_sora.reports.page.sweep import Row, write_sweep
+from ondevice_sora.reports.ladder import TITLES, answers, cells_of, heads_of, meanings, reasons, under
+from ondevice_sora.reports.page.downloads import Download, csv_download
+from ondevice_sora.reports.page.provenance import source_of
+from ondevice_sora.reports.page.templating import page
 
-UNDER = {False: "without an entitlement", True: "with the entitlement"}
+
+class Line(NamedTuple):
+    """A device: its cells, and how the verdict is coloured. `rest` are the columns that it has nothing for."""
+
+    cells: list[str]
+    tone: str
+    rest: int
 
 
 def write_ladders(ladders: Sequence[Ladder], name: str, path: str | Path, made: Provenance | None = None) -> None:
     """Write the page of these plans on their devices. Raises UserError if it cannot be written."""
-    write_sweep([_row(ladder.plan, rung) for ladder in ladders for rung in ladder.rungs], name, path, made)
+    write_text(path, render_ladders(ladders, name, made))
 
 
-def _row(plan: str, rung: Rung) -> Row:
-    """As a sweep has it: one technique without the entitlement, and one with it."""
-    low_s, high_s = rung.interval_s or (None, None)
-    risky = f"too risky: with more than {format_percent(MOST_DOUBT)}"
+def render_ladders(ladders: Sequence[Ladder], name: str, made: Provenance | None = None) -> str:
+    """The whole page as text: self-contained, the same for the same ladders."""
+    return page(
+        "phones.html",
+        title=f"Phones: {name}",
+        assets=("phones.css",),
+        figures={},
+        plans=[_told(ladder) for ladder in ladders],
+        table=_table(ladders, name),
+        source=source_of(made),
+    )
+
+
+def _told(ladder: Ladder) -> dict[str, Any]:
+    words, figures = heads_of(ladder)
+    heads = [head.capitalize() for head in (*words, *figures)]
     return {
-        "model": plan,
-        "technique": UNDER[rung.entitlement],
-        "device": rung.device,
-        "verdict": rung.verdict or "refused",
-        "reason": risky if rung.verdict == "fits" and not rung.fits else rung.problem,
-        "limit_bytes": rung.limit_bytes,
-        "total_s": rung.total_s,
-        "low_s": low_s,
-        "high_s": high_s,
-        "peak_bytes": rung.peak_bytes,
-        "kill_share": rung.kill_share,
+        "name": ladder.plan,
+        "num_devices": len({rung.key for rung in ladder.rungs}),
+        "headline": _headline(ladder),
+        "answers": answers(ladder),
+        "heads": heads,
+        "tables": [
+            (title.capitalize(), [_line(ladder, rung, len(heads)) for rung in rungs])
+            for entitlement, title in TITLES.items()
+            if (rungs := under(ladder, entitlement))
+        ],
+        "notes": [*meanings(ladder), *ladder.notes, *reasons(ladder)],
     }
+
+
+def _headline(ladder: Ladder) -> str:
+    rungs = under(ladder, False) or ladder.rungs
+    fitting = sum(rung.fits for rung in rungs)
+    return f"Fits {fitting or 'none'} of {len(rungs)} devices"
+
+
+def _line(ladder: Ladder, rung: Rung, num_heads: int) -> Line:
+    device, limit, verdict, *figures = cells_of(ladder, rung)
+    tone = "ok" if rung.fits else "care" if rung.verdict == "fits" else "bad"
+    cells = [device, limit, verdict.lower(), *figures]
+    return Line(cells, tone, num_heads - len(cells))
+
+
+def _table(ladders: Sequence[Ladder], name: str) -> Download:
+    rows = ladder_rows(ladders)
+    return csv_download(name, list(rows[0]) if rows else [], (list(row.values()) for row in rows))

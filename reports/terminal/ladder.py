@@ -2,90 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
-from ondevice_sora.base.units import (
-    TimeUnit,
-    format_bytes,
-    format_percent,
-    format_probability,
-    format_seconds,
-    time_unit,
-)
-from ondevice_sora.records.ladder import MOST_DOUBT, Ladder, Rung
+from ondevice_sora.records.ladder import Ladder
+from ondevice_sora.reports.ladder import TITLES, answers, cells_of, heads_of, meanings, reasons, under
 from ondevice_sora.reports.terminal.console import table_console
 from ondevice_sora.reports.terminal.table import numbers, print_table, text
-
-TITLES = {False: "without an entitlement", True: "with the increased-memory entitlement"}
 
 
 def print_ladder(ladder: Ladder) -> None:
     """Print the answer, then the devices without and with the entitlement, then why some cannot run the plan."""
     console = table_console()
     console.print(f"{ladder.plan} · simulated on {len({rung.key for rung in ladder.rungs})} devices")
-    under = {entitlement: [rung for rung in ladder.rungs if rung.entitlement == entitlement] for entitlement in TITLES}
-    for entitlement, title in TITLES.items():
-        console.print(_answer(under[entitlement], ladder.smallest(entitlement), title))
-    times = time_unit(max((rung.unlimited_s for rung in ladder.rungs if rung.unlimited_s is not None), default=0.0))
-    is_drawn = any(rung.interval_s is not None for rung in ladder.rungs)
-    likely = [f"likely, {times.name}"] if is_drawn else []
-    heads = [*text("device"), *numbers("limit"), *text("verdict"), *numbers(f"time, {times.name}", *likely)]
+    for answer in answers(ladder):
+        console.print(answer)
+    (device, limit, verdict), figures = heads_of(ladder)
+    heads = [*text(device), *numbers(limit), *text(verdict), *numbers(*figures)]
     for entitlement, title in TITLES.items():
         console.print()
-        rows = [_cells(rung, _whole(times), is_drawn) for rung in under[entitlement]]
-        print_table(console, [*heads, *numbers("peak", "risk")], rows, title)
+        print_table(console, heads, [cells_of(ladder, rung) for rung in under(ladder, entitlement)], title)
     console.print()
-    for line in _meanings(ladder):
+    for line in (*meanings(ladder), *ladder.notes, *reasons(ladder)):
         console.print(line)
-    for note in ladder.notes:
-        console.print(note)
-    for problem in dict.fromkeys(rung.problem for rung in ladder.rungs if rung.problem):
-        names = dict.fromkeys(rung.device for rung in ladder.rungs if rung.problem == problem)
-        console.print(f"{', '.join(names)}: {problem}")
-
-
-def _answer(rungs: Sequence[Rung], lowest: Rung | None, title: str) -> str:
-    """On how many it fits, and the one of them with the lowest limit."""
-    if not rungs:
-        return f"{title}: no limit is known"
-    fitting = sum(rung.fits for rung in rungs)
-    if lowest is None or lowest.total_s is None:
-        return f"{title}: fits none of {len(rungs)}"
-    time = format_seconds(lowest.total_s)
-    told = f"time not known, much longer than {time}" if lowest.is_unpriced else time
-    limit = format_bytes(lowest.limit_bytes)
-    return (
-        f"{title}: fits {fitting} of {len(rungs)}, that with the lowest limit being {lowest.device} ({limit}): {told}"
-    )
-
-
-def _meanings(ladder: Ladder) -> list[str]:
-    """What the words and numbers of the tables mean, of those that are there."""
-    lines = [
-        "Ordered by limit. Risk: how probable it is that the limit, which is not known exactly, lies below the peak. "
-        f"Fits: with at most {format_percent(MOST_DOUBT)}."
-    ]
-    if any(rung.verdict == "fits" and not rung.fits for rung in ladder.rungs):
-        lines.append("Too risky: with more. `simulate` for that device alone says what would make it fit.")
-    if any(rung.interval_s is not None for rung in ladder.rungs):
-        lines.append("Likely: in 90 % of the draws of the costs, which are not known exactly either.")
-    if any(rung.verdict == "killed" for rung in ladder.rungs):
-        lines.append("In brackets: what it would take if there were no limit.")
-    return lines
-
-
-def _whole(unit: TimeUnit) -> Callable[[float], str]:
-    """Times of minutes in whole seconds: two of them stand in a column."""
-    return (lambda seconds: unit.write(round(seconds)).removesuffix(".0")) if ":" in unit.name else unit.write
-
-
-def _cells(rung: Rung, write: Callable[[float], str], is_drawn: bool) -> list[str]:
-    limit = format_bytes(rung.limit_bytes)
-    if rung.verdict is None or rung.unlimited_s is None or rung.peak_bytes is None or rung.kill_share is None:
-        return [rung.device, limit, "cannot run"]
-    time = f"{'over ' if rung.is_unpriced else ''}{write(rung.unlimited_s)}"
-    verdict = "KILLED" if rung.verdict == "killed" else "fits" if rung.fits else "too risky"
-    shown = time if rung.total_s is not None else f"({time})"
-    likely = ["–".join(map(write, rung.interval_s or ()))] if is_drawn else []
-    risk = format_probability(rung.kill_share).replace("under ", "<").replace("over ", ">")
-    return [rung.device, limit, verdict, shown, *likely, format_bytes(rung.peak_bytes), risk]

@@ -17,19 +17,23 @@ from worlds.browser import BROKEN_WORDS, COLLISIONS, NARROW, OUT_OF_SIGHT, UNFOL
 from worlds.films import write_film
 from worlds.fullsize import full_size
 
+from ondevice_sora.plans.plan_file import load_plan
+from ondevice_sora.profiles.devices import devices_named
 from ondevice_sora.records.provenance import Provenance
 from ondevice_sora.records.quality import Evaluation
 from ondevice_sora.records.search import SearchReport
 from ondevice_sora.records.trace import Trace
+from ondevice_sora.reports.page.ladder import render_ladders
 from ondevice_sora.reports.page.quality import render_quality
 from ondevice_sora.reports.page.report import render, render_plan
 from ondevice_sora.reports.page.search import render_search
 from ondevice_sora.reports.page.sweep import render_sweep
 from ondevice_sora.reports.page.video import render_video
+from ondevice_sora.simulator.ladder import which_phones
 
 KINDS = (
     "prediction", "killed", "killed at once", "measured", "two", "three", "predicted and measured", "limits far apart",
-    "explained", "search", "quality", "video", "sweep", "full size", "full size, two", "full size, three",
+    "explained", "search", "quality", "video", "sweep", "phones", "full size", "full size, two", "full size, three",
     "full size, search",
 )  # fmt: skip
 LARGEST = ("app-256", "ours-256", "steps-256")
@@ -90,6 +94,9 @@ def kind(
         "quality": lambda: _with_videos(evaluation, tmp_path),
         "video": lambda: _video(evaluation, tmp_path),
         "sweep": lambda: render_sweep(swept(), "toy"),
+        "phones": lambda: render_ladders(
+            [which_phones(load_plan("ours-256"), devices_named(["iphone12", "iphone15", "iphone16"]))], "ours-256"
+        ),
         "full size": lambda: render([full_size("ours-256")]),
         "full size, two": lambda: render([full_size(name) for name in LARGEST[:2]]),
         "full size, three": lambda: render([full_size(name) for name in LARGEST]),
