@@ -16,6 +16,11 @@ MOST_DOUBT = 0.05
 """A plan is said to fit, and is proposed, if the limit lies below its peak with no greater probability."""
 
 
+def fits_surely(verdict: str | None, kill_share: float | None) -> bool:
+    """Whether it fits, and no greater probability of being killed is known than `MOST_DOUBT`."""
+    return verdict == "fits" and (kill_share or 0.0) <= MOST_DOUBT
+
+
 class Rung(msgspec.Struct, frozen=True):
     """One device, under one of its limits.
 
@@ -43,7 +48,14 @@ class Rung(msgspec.Struct, frozen=True):
     @property
     def fits(self) -> bool:
         """Whether it fits, and surely enough."""
-        return self.verdict == "fits" and (self.kill_share or 0.0) <= MOST_DOUBT
+        return fits_surely(self.verdict, self.kill_share)
+
+    @property
+    def word(self) -> str:
+        """The verdict as it is told: 'fits', 'too risky', 'killed' or 'cannot run'."""
+        if self.verdict is None:
+            return "cannot run"
+        return self.verdict if self.verdict != "fits" or self.fits else "too risky"
 
 
 class Ladder(msgspec.Struct, frozen=True):
@@ -56,9 +68,13 @@ class Ladder(msgspec.Struct, frozen=True):
     rungs: list[Rung]
     notes: list[Line] = []
 
+    def under(self, entitlement: bool) -> list[Rung]:
+        """The rungs without or with the entitlement, from the lowest limit up."""
+        return [rung for rung in self.rungs if rung.entitlement == entitlement]
+
     def smallest(self, entitlement: bool) -> Rung | None:
         """The lowest rung that fits."""
-        return next((rung for rung in self.rungs if rung.entitlement == entitlement and rung.fits), None)
+        return next((rung for rung in self.under(entitlement) if rung.fits), None)
 
 
 def ladder_rows(ladders: Sequence[Ladder]) -> list[dict[str, Any]]:

@@ -56,7 +56,7 @@ def ladder_figure(ladder: Ladder) -> Figure:
 
     figure = Figure()
     for entitlement, colour in ((False, COLOURS[0]), (True, COLOURS[1])):
-        rungs = [rung for rung in ladder.rungs if rung.entitlement == entitlement and rung.unlimited_s is not None]
+        rungs = [rung for rung in ladder.under(entitlement) if rung.unlimited_s is not None]
         if rungs:
             figure.add_trace(
                 Scatter(
@@ -67,7 +67,7 @@ def ladder_figure(ladder: Ladder) -> Figure:
                     hovertext=[_rung_text(rung) for rung in rungs],
                     mode="markers+text",
                     textposition="top center",
-                    marker={"color": colour, "size": 9, "symbol": [SYMBOLS[_word(rung)] for rung in rungs]},
+                    marker={"color": colour, "size": 9, "symbol": [SYMBOLS[rung.word] for rung in rungs]},
                 )
             )
     figure.update_layout(
@@ -78,13 +78,9 @@ def ladder_figure(ladder: Ladder) -> Figure:
     return figure
 
 
-def _word(rung: Rung) -> str:
-    return "fits" if rung.fits else "killed" if rung.verdict == "killed" else "too risky"
-
-
 def _rung_text(rung: Rung) -> str:
     peak = "" if rung.peak_bytes is None else f", peak {format_bytes(rung.peak_bytes)}"
-    return f"{rung.device}: {_word(rung)}, {format_seconds(rung.unlimited_s or 0.0)}{peak}"
+    return f"{rung.device}: {rung.word}, {format_seconds(rung.unlimited_s or 0.0)}{peak}"
 
 
 def sweep_figure(rows: Sequence[dict[str, Any]], name: str) -> Figure:

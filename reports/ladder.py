@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from ondevice_sora.base.units import (
     TimeUnit,
@@ -17,14 +18,20 @@ from ondevice_sora.records.ladder import MOST_DOUBT, Ladder, Rung
 TITLES = {False: "without an entitlement", True: "with the increased-memory entitlement"}
 
 
-def under(ladder: Ladder, entitlement: bool) -> list[Rung]:
-    """The rungs without or with the entitlement, from the lowest limit up."""
-    return [rung for rung in ladder.rungs if rung.entitlement == entitlement]
+class Table(NamedTuple):
+    """The heads of a ladder's columns, of words and then of numbers, and the cells that a device has under them.
+
+    A device that cannot run the plan has cells under the words alone.
+    """
+
+    words: tuple[str, str, str]
+    numbers: list[str]
+    cells: Callable[[Rung], list[str]]
 
 
 def answers(ladder: Ladder) -> list[str]:
     """A sentence without the entitlement and one with it."""
-    return [_answer(under(ladder, each), ladder.smallest(each), title) for each, title in TITLES.items()]
+    return [_answer(ladder.under(each), ladder.smallest(each), title) for each, title in TITLES.items()]
 
 
 def meanings(ladder: Ladder) -> list[str]:
@@ -42,16 +49,16 @@ def meanings(ladder: Ladder) -> list[str]:
     return lines
 
 
-def heads_of(ladder: Ladder) -> tuple[list[str], list[str]]:
-    """The heads of the table: those of words, and those of numbers that follow the verdict."""
-    times = _times(ladder)
-    likely = [f"likely, {times.name}"] if _is_drawn(ladder) else []
-    return ["device", "limit", "verdict"], [f"time, {times.name}", *likely, "peak", "risk"]
-
-
-def cells_of(ladder: Ladder, rung: Rung) -> list[str]:
-    """A device's line under these heads; shorter where it cannot run the plan."""
-    return _cells(rung, _whole(_times(ladder)), _is_drawn(ladder))
+def table_of(ladder: Ladder) -> Table:
+    times = time_unit(max((rung.unlimited_s for rung in ladder.rungs if rung.unlimited_s is not None), default=0.0))
+    is_drawn = any(rung.interval_s is not None for rung in ladder.rungs)
+    likely = [f"likely, {times.name}"] if is_drawn else []
+    write = _whole(times)
+    return Table(
+        ("device", "limit", "verdict"),
+        [f"time, {times.name}", *likely, "peak", "risk"],
+        lambda rung: _cells(rung, write, is_drawn),
+    )
 
 
 def reasons(ladder: Ladder) -> list[str]:
@@ -61,14 +68,6 @@ def reasons(ladder: Ladder) -> list[str]:
         f"{', '.join(dict.fromkeys(rung.device for rung in ladder.rungs if rung.problem == problem))}: {problem}"
         for problem in problems
     ]
-
-
-def _times(ladder: Ladder) -> TimeUnit:
-    return time_unit(max((rung.unlimited_s for rung in ladder.rungs if rung.unlimited_s is not None), default=0.0))
-
-
-def _is_drawn(ladder: Ladder) -> bool:
-    return any(rung.interval_s is not None for rung in ladder.rungs)
 
 
 def _answer(rungs: Sequence[Rung], lowest: Rung | None, title: str) -> str:
@@ -94,10 +93,9 @@ def _whole(unit: TimeUnit) -> Callable[[float], str]:
 def _cells(rung: Rung, write: Callable[[float], str], is_drawn: bool) -> list[str]:
     limit = format_bytes(rung.limit_bytes)
     if rung.verdict is None or rung.unlimited_s is None or rung.peak_bytes is None or rung.kill_share is None:
-        return [rung.device, limit, "cannot run"]
+        return [rung.device, limit, rung.word]
     time = f"{'over ' if rung.is_unpriced else ''}{write(rung.unlimited_s)}"
-    verdict = "KILLED" if rung.verdict == "killed" else "fits" if rung.fits else "too risky"
     shown = time if rung.total_s is not None else f"({time})"
     likely = ["–".join(map(write, rung.interval_s or ()))] if is_drawn else []
     risk = format_probability(rung.kill_share).replace("under ", "<").replace("over ", ">")
-    return [rung.device, limit, verdict, shown, *likely, format_bytes(rung.peak_bytes), risk]
+    return [rung.device, limit, rung.word, shown, *likely, format_bytes(rung.peak_bytes), risk]

@@ -133,7 +133,7 @@ def test_the_wheel_has_every_module_and_data_file_of_the_checkout_but_those(whee
 
 
 def test_the_wheel_is_small(wheel: Path) -> None:
-    assert wheel.stat().st_size < 1_200_000
+    assert wheel.stat().st_size < 1_050_000
 
 
 def test_the_source_distribution_makes_the_same_wheel_and_has_what_checks_it(

@@ -9,10 +9,13 @@ from typing import Any, NamedTuple
 from ondevice_sora.base.files.writing import write_text
 from ondevice_sora.records.ladder import Ladder, Rung, ladder_rows
 from ondevice_sora.records.provenance import Provenance
-from ondevice_sora.reports.ladder import TITLES, answers, cells_of, heads_of, meanings, reasons, under
+from ondevice_sora.reports.ladder import TITLES, answers, meanings, reasons, table_of
 from ondevice_sora.reports.page.downloads import Download, csv_download
 from ondevice_sora.reports.page.provenance import source_of
 from ondevice_sora.reports.page.templating import page
+
+TONES = {"fits": "ok", "too risky": "care"}
+"""The colour of a verdict that is not bad."""
 
 
 class Line(NamedTuple):
@@ -42,8 +45,8 @@ def render_ladders(ladders: Sequence[Ladder], name: str, made: Provenance | None
 
 
 def _told(ladder: Ladder) -> dict[str, Any]:
-    words, figures = heads_of(ladder)
-    heads = [head.capitalize() for head in (*words, *figures)]
+    table = table_of(ladder)
+    heads = [head.capitalize() for head in (*table.words, *table.numbers)]
     return {
         "name": ladder.plan,
         "num_devices": len({rung.key for rung in ladder.rungs}),
@@ -51,25 +54,22 @@ def _told(ladder: Ladder) -> dict[str, Any]:
         "answers": answers(ladder),
         "heads": heads,
         "tables": [
-            (title.capitalize(), [_line(ladder, rung, len(heads)) for rung in rungs])
+            (title.capitalize(), [_line(rung, table.cells(rung), len(heads)) for rung in rungs])
             for entitlement, title in TITLES.items()
-            if (rungs := under(ladder, entitlement))
+            if (rungs := ladder.under(entitlement))
         ],
         "notes": [*meanings(ladder), *ladder.notes, *reasons(ladder)],
     }
 
 
 def _headline(ladder: Ladder) -> str:
-    rungs = under(ladder, False) or ladder.rungs
+    rungs = ladder.under(False) or ladder.rungs
     fitting = sum(rung.fits for rung in rungs)
     return f"Fits {fitting or 'none'} of {len(rungs)} devices"
 
 
-def _line(ladder: Ladder, rung: Rung, num_heads: int) -> Line:
-    device, limit, verdict, *figures = cells_of(ladder, rung)
-    tone = "ok" if rung.fits else "care" if rung.verdict == "fits" else "bad"
-    cells = [device, limit, verdict.lower(), *figures]
-    return Line(cells, tone, num_heads - len(cells))
+def _line(rung: Rung, cells: list[str], num_heads: int) -> Line:
+    return Line(cells, TONES.get(rung.word, "bad"), num_heads - len(cells))
 
 
 def _table(ladders: Sequence[Ladder], name: str) -> Download:

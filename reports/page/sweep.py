@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ondevice_sora.base.files.writing import write_text
 from ondevice_sora.base.units import format_bytes, format_percent, format_probability, format_seconds
-from ondevice_sora.records.ladder import MOST_DOUBT
+from ondevice_sora.records.ladder import MOST_DOUBT, fits_surely
 from ondevice_sora.records.provenance import Provenance
 from ondevice_sora.reports.page.downloads import csv_download
 from ondevice_sora.reports.page.provenance import source_of
@@ -131,7 +131,7 @@ def _counts(rows: Sequence[Row]) -> str:
 
 def _headline(rows: Sequence[Row], varying: Sequence[Axis]) -> tuple[str, str]:
     """The fastest row that fits surely enough, in a few words and in a sentence."""
-    sure = [row for row in rows if row["verdict"] == "fits" and (row.get("kill_share") or 0.0) <= MOST_DOUBT]
+    sure = [row for row in rows if fits_surely(row["verdict"], row.get("kill_share"))]
     if not sure:
         return "Nothing fits", f"None fits with a risk of being killed of at most {format_percent(MOST_DOUBT)}."
     best = min(sure, key=lambda row: row["total_s"])

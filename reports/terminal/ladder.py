@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ondevice_sora.records.ladder import Ladder
-from ondevice_sora.reports.ladder import TITLES, answers, cells_of, heads_of, meanings, reasons, under
+from ondevice_sora.reports.ladder import TITLES, answers, meanings, reasons, table_of
 from ondevice_sora.reports.terminal.console import table_console
 from ondevice_sora.reports.terminal.table import numbers, print_table, text
 
@@ -14,11 +14,18 @@ def print_ladder(ladder: Ladder) -> None:
     console.print(f"{ladder.plan} · simulated on {len({rung.key for rung in ladder.rungs})} devices")
     for answer in answers(ladder):
         console.print(answer)
-    (device, limit, verdict), figures = heads_of(ladder)
-    heads = [*text(device), *numbers(limit), *text(verdict), *numbers(*figures)]
+    table = table_of(ladder)
+    device, limit, verdict = table.words
+    heads = [*text(device), *numbers(limit), *text(verdict), *numbers(*table.numbers)]
     for entitlement, title in TITLES.items():
         console.print()
-        print_table(console, heads, [cells_of(ladder, rung) for rung in under(ladder, entitlement)], title)
+        rows = [_loud(table.cells(rung)) for rung in ladder.under(entitlement)]
+        print_table(console, heads, rows, title)
     console.print()
     for line in (*meanings(ladder), *ladder.notes, *reasons(ladder)):
         console.print(line)
+
+
+def _loud(cells: list[str]) -> list[str]:
+    """With a kill in capitals, for want of colour."""
+    return [cell.upper() if cell == "killed" else cell for cell in cells]
